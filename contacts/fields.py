@@ -1,0 +1,28 @@
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import models
+
+
+class TagNamesField(models.TextField):
+    """A list of tag names in Python, one comma-separated text in the database.
+
+    Exact both ways, because a tag cannot hold a comma (`rules.tag`). As one plain value it is
+    compared, written and read with its row: no join, and no race between the two.
+    """
+
+    description = "Tag names"
+
+    def to_python(self, value: Sequence[str] | str | None) -> list[str]:
+        if isinstance(value, str):
+            return value.split(",") if value else []
+        return list(value or ())
+
+    def from_db_value(self, value: str | None, *args: Any) -> list[str]:
+        return self.to_python(value)
+
+    def get_prep_value(self, value: Any) -> str:
+        return value if isinstance(value, str) else ",".join(value or ())
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return self.get_prep_value(self.value_from_object(obj))

@@ -1,0 +1,112 @@
+"""Phone numbers as people paste them → E.164. Pure: no Django, no database.
+
+"Possible" and "valid" are libphonenumber's words: a possible number has a length that its
+country uses, a valid one also lies in a range known to be assigned. Number plans change faster
+than the tables, so possible is enough here.
+"""
+
+import re
+import unicodedata
+
+import phonenumbers
+from phonenumbers import NumberParseException, ValidationResult
+
+MAX_RAW_LENGTH = 64  # characters
+MAX_DIGITS = 15  # ITU-T E.164, section 6.2.1
+
+# Beside Unicode's spaces and dashes (categories Zs and Pd): minus sign, Japanese long vowel mark
+# and middle dot, which stand for dashes and dots.
+SEPARATORS = set("\t.()[]\u2212\u30fc\u00b7")
+
+LENGTHS = {
+    ValidationResult.INVALID_COUNTRY_CODE: "No country has this calling code.",
+    ValidationResult.TOO_SHORT: "The phone is too short for its country.",
+    ValidationResult.TOO_LONG: "The phone is too long for its country.",
+    ValidationResult.INVALID_LENGTH: "No phone of this country has this many digits.",
+    ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "The phone lacks its area code.",
+}
+
+
+class PhoneError(ValueError):
+    """Not a phone number; the message is a sentence for whoever typed it."""
+
+
+def normalise(raw: str, region: str | None = None) -> str:
+    """`raw` in E.164: a plus sign and at most 15 digits.
+
+    `raw`: at most 64 characters. Spaces, dashes, dots and brackets between the digits, `00` for
+    the plus, digits of any script, full-width forms, `tel:` in front and invisible marks are
+    understood.
+    `region`: the country (ISO 3166-1, two letters) of numbers without plus or `00`; without it
+    those are refused, because guessing a country writes to a stranger.
+
+    Normalising a result again gives that result. Raises `PhoneError` for letters, extensions,
+    numbers that only work locally, two numbers in one field, and what is not a possible number
+    of an existing country code.
+    """
+    if len(raw) > MAX_RAW_LENGTH:
+        raise PhoneError(f"The phone is longer than {MAX_RAW_LENGTH} characters.")
+    number = dialled(raw)
+    e164 = to_e164(number, region)
+    while e164 != number:  # libphonenumber may strip a trunk prefix each time
+        number, e164 = e164, to_e164(e164, None)
+    return e164
+
+
+def dialled(raw: str) -> str:
+    """The ASCII digits of `raw`, after a plus sign where it has one or begins with `00`."""
+    text = unicodedata.normalize("NFKC", raw)
+    text = "".join(character for character in text if not is_invisible(character)).strip()
+    if text[:4].lower() == "tel:":
+        text = text[4:]
+    number = "".join(map(digit_or_plus, text))
+    if "+" in number[1:]:
+        raise PhoneError("A + stands only in front; send one phone in this field.")
+    return re.sub(r"^00", "+", number)
+
+
+def is_invisible(character: str) -> bool:
+    """Format characters (Unicode category Cf): direction marks, zero-width spaces, BOM."""
+    return unicodedata.category(character) == "Cf"
+
+
+def digit_or_plus(character: str) -> str:
+    """What `character` adds to the number: a digit, a plus, or nothing where it separates."""
+    if character.isdecimal():
+        return str(unicodedata.decimal(character))
+    if character == "+":
+        return character
+    if character in SEPARATORS or unicodedata.category(character) in {"Zs", "Pd"}:
+        return ""
+    raise PhoneError(
+        f"A phone has no “{character}” in it; send digits only, with + and the country code."
+        if character.isprintable()
+        else "The phone holds a control character; send one phone on one line."
+    )
+
+
+def to_e164(number: str, region: str | None) -> str:
+    """`number` (digits, perhaps after a plus) in E.164. Raises `PhoneError`."""
+    if not number.strip("+"):
+        raise PhoneError("There is no digit in the phone.")
+    if not number.startswith("+") and not region:
+        raise PhoneError("Write the phone in international form: + and the country code first.")
+    try:
+        parsed = phonenumbers.parse(number, region)
+    except NumberParseException as error:
+        raise PhoneError(parse_problem(error)) from error
+    result = phonenumbers.is_possible_number_with_reason(parsed)
+    if result != ValidationResult.IS_POSSIBLE:
+        raise PhoneError(LENGTHS[result])
+    e164: str = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    if len(e164) > 1 + MAX_DIGITS:
+        raise PhoneError(f"A phone has at most {MAX_DIGITS} digits, country code included (E.164).")
+    return e164
+
+
+def parse_problem(error: NumberParseException) -> str:
+    if error.error_type == NumberParseException.INVALID_COUNTRY_CODE:
+        return LENGTHS[ValidationResult.INVALID_COUNTRY_CODE]
+    if error.error_type == NumberParseException.TOO_LONG:
+        return LENGTHS[ValidationResult.TOO_LONG]
+    return LENGTHS[ValidationResult.TOO_SHORT]

@@ -1,0 +1,143 @@
+"""What each field of a contact may be: one function a field, for every door.
+
+Each takes what a caller gave, of any type, and returns what is stored. `None` and `""` alike
+give the field's empty value. Each raises `ValueError` with a sentence for the caller.
+"""
+
+import json
+import re
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from . import phones
+
+MAX_NAME = 255  # characters
+MAX_EMAIL = 254  # characters (RFC 5321, section 4.5.3.1.3)
+MAX_LOCALE = 35  # characters (RFC 5646, section 4.4.1)
+MAX_TAG = 100  # characters
+MAX_TAGS = 100
+MAX_METADATA_BYTES = 65_536  # as compact UTF-8 JSON
+MAX_METADATA_DEPTH = 32
+
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class CompactJSON(json.JSONEncoder):
+    """The one spelling of a value: no spaces, keys in order, characters as they are.
+
+    SQLite compares JSON as text; only with one spelling does "unchanged" mean there what it
+    means on PostgreSQL.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            **options | {"separators": (",", ":"), "sort_keys": True, "ensure_ascii": False}
+        )
+
+
+def phone(raw: Any, region: str | None = None) -> str:
+    """E.164; `region` as in `phones.normalise`. The one field that cannot be empty."""
+    text = string("phone", raw)
+    if not text:
+        raise ValueError("The phone is required.")
+    return phones.normalise(text, region)
+
+
+def name(raw: Any) -> str:
+    return limited("name", raw, MAX_NAME)
+
+
+def email(raw: Any) -> str:
+    text = limited("email", raw, MAX_EMAIL)
+    if text:
+        try:
+            validate_email(text)
+        except ValidationError as error:
+            raise ValueError("The email must be a valid address.") from error
+    return text
+
+
+def locale(raw: Any) -> str:
+    return limited("locale", raw, MAX_LOCALE)
+
+
+def tags(raw: Any) -> list[str]:
+    """Tag names in the order given: from `"vip, fr-FR"` or `["vip", "fr-FR"]`.
+
+    Trimmed; empty ones and repetitions dropped, the first kept.
+    """
+    names = list(dict.fromkeys(filter(None, map(tag, tag_list(raw)))))
+    if len(names) > MAX_TAGS:
+        raise ValueError(f"A contact has at most {MAX_TAGS} tags; {len(names)} were given.")
+    return names
+
+
+def tag_list(raw: Any) -> list[Any]:
+    if isinstance(raw, list):
+        return raw
+    if raw is None or isinstance(raw, str):
+        return (raw or "").split(",")
+    raise ValueError("The tags must be a comma-separated string or a list of strings.")
+
+
+def tag(raw: Any) -> str:
+    """One tag name. It cannot hold a comma: the comma-separated form would split it."""
+    if not isinstance(raw, str):
+        raise ValueError("Each of the tags must be a string.")  # noqa: TRY004
+    text = limited("tag", raw, MAX_TAG)
+    if "," in text:
+        raise ValueError(f"The tag “{text}” cannot hold a comma; send it as two.")
+    return text
+
+
+def metadata(raw: Any) -> dict[str, Any]:
+    """A JSON object of at most 65,536 bytes and 32 levels, the object itself being the first."""
+    if raw is None or raw == "":
+        return {}
+    if not isinstance(raw, dict):
+        raise ValueError("The metadata must be a JSON object.")  # noqa: TRY004
+    check_json(raw, MAX_METADATA_DEPTH)
+    size = len(json.dumps(raw, cls=CompactJSON).encode())
+    if size > MAX_METADATA_BYTES:
+        raise ValueError(
+            f"The metadata may have {MAX_METADATA_BYTES:,} bytes as compact JSON; it has {size:,}."
+        )
+    return raw
+
+
+def check_json(value: Any, levels: int) -> None:
+    """Raises `ValueError` where `value` nests deeper than `levels` or holds unstorable text."""
+    if isinstance(value, str):
+        storable("metadata", value)
+    elif isinstance(value, dict | list):
+        if not levels:
+            raise ValueError(f"The metadata may nest {MAX_METADATA_DEPTH} levels deep, not more.")
+        for item in value:
+            check_json(item, levels - 1)
+        for item in value.values() if isinstance(value, dict) else ():
+            check_json(item, levels - 1)
+
+
+def limited(field: str, raw: Any, most: int) -> str:
+    """`raw` trimmed: a storable string of at most `most` characters."""
+    text = string(field, raw).strip()
+    if len(text) > most:
+        raise ValueError(f"The {field} may have {most} characters; it has {len(text)}.")
+    return storable(field, text)
+
+
+def string(field: str, raw: Any) -> str:
+    if raw is None:
+        return ""
+    if not isinstance(raw, str):
+        raise ValueError(f"The {field} must be a string.")  # noqa: TRY004
+    return raw
+
+
+def storable(field: str, text: str) -> str:
+    """`text`, which PostgreSQL could not store with U+0000 or half a surrogate pair in it."""
+    if found := UNSTORABLE.search(text):
+        raise ValueError(f"The {field} cannot hold the character U+{ord(found[0]):04X}.")
+    return text

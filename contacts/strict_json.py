@@ -1,0 +1,79 @@
+"""JSON as RFC 8259 has it, where Python's own reader is more generous. Pure: no Django.
+
+Python reads `NaN` and `Infinity`, turns `1e400` into infinity, keeps integers of any length
+up to a limit of the interpreter, and recurses as deep as the stack allows.
+"""
+
+import json
+import re
+from math import isinf
+from typing import Any
+
+MAX_DEPTH = 64
+
+TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+
+
+class MalformedJSON(ValueError):
+    """The message says what is wrong and, where it can, at which line and column."""
+
+
+def loads(text: str | bytes) -> Any:
+    """The value that `text` stands for; of a key given twice, the last value.
+
+    `text`: characters, or their UTF-8 bytes. A byte order mark in front is ignored (RFC 8259,
+    section 8.1, leaves that to the reader; PowerShell and Excel write one).
+
+    Raises `MalformedJSON` for what is not UTF-8 or not JSON, for numbers beyond the range of
+    IEEE 754 doubles (section 6; integers within it stay exact, however long), and for
+    nesting deeper than `MAX_DEPTH`.
+    """
+    try:
+        text = (text.decode() if isinstance(text, bytes) else text).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise MalformedJSON(f"Not UTF-8: byte {error.start} is wrong.") from error
+    refuse_deep_nesting(text)
+    try:
+        return DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise MalformedJSON(f"Not JSON: {error.msg} at {where}.") from error
+
+
+def refuse_deep_nesting(text: str) -> None:
+    """Raises `MalformedJSON` before the recursive reader meets more than `MAX_DEPTH` levels."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return  # the usual case: it cannot be that deep
+    depth = 0
+    for token in TOKENS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth > MAX_DEPTH:
+            where = f"character {token.start()}"
+            raise MalformedJSON(f"Nested deeper than {MAX_DEPTH} levels at {where}.")
+
+
+def parse_float(digits: str) -> float:
+    number = float(digits)
+    if isinf(number):
+        raise out_of_range(digits)
+    return number
+
+
+def parse_int(digits: str) -> int:
+    if len(digits) > 308 and isinf(float(digits)):
+        raise out_of_range(digits)
+    return int(digits)
+
+
+def out_of_range(digits: str) -> MalformedJSON:
+    shown = digits if len(digits) <= 20 else f"{digits[:20]}…"
+    return MalformedJSON(f"The number {shown} is out of range; send it as a string.")
+
+
+def refuse_constant(name: str) -> None:
+    raise MalformedJSON(f"{name} is not JSON; send null or a string.")
+
+
+DECODER = json.JSONDecoder(
+    parse_float=parse_float, parse_int=parse_int, parse_constant=refuse_constant
+)

@@ -1,0 +1,130 @@
+"""REST plumbing: how bodies are read and errors are written. It knows nothing of contacts.
+
+Every error is JSON with `error` and `message` (the same sentence), `code` (a stable word for
+programs) and, for validation errors, `errors` (field -> list of sentences).
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.views import defaults
+from rest_framework import exceptions, views
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from contacts import strict_json
+
+MAX_BODY_BYTES = 128 * 1024
+
+# Status -> (code, sentence). A sentence of None means: the exception's own.
+ERRORS: dict[int, tuple[str, str | None]] = {
+    400: ("malformed_json", None),
+    401: ("unauthenticated", "Unauthenticated."),
+    403: ("forbidden", None),
+    404: ("not_found", None),
+    405: ("method_not_allowed", None),
+    413: ("payload_too_large", None),
+    415: ("unsupported_media_type", None),
+    422: ("validation_failed", "The given data was invalid."),
+    500: ("server_error", "Something went wrong on our side. The request id finds the log line."),
+}
+
+
+class PayloadTooLarge(exceptions.APIException):
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class AlwaysJSON(BaseContentNegotiation):
+    """Every answer is JSON, whatever `Accept` or the URL say."""
+
+    def select_parser(self, request: Request, parsers: list[BaseParser]) -> BaseParser | None:  # type: ignore[override]
+        wanted = (request.content_type or "").partition(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == wanted), None)
+
+    def select_renderer(  # type: ignore[override]
+        self, request: Request, renderers: list[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], renderers[0].media_type
+
+
+class StrictJSONParser(BaseParser):
+    """A JSON object of at most `MAX_BODY_BYTES`; a view may set another `max_body_bytes`.
+
+    Raises `PayloadTooLarge`, `ParseError` (400) where it is not JSON, and `ValidationError`
+    (422) where it is JSON but not an object.
+    """
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Any = None
+    ) -> dict[str, Any]:
+        limit = getattr(parser_context["view"], "max_body_bytes", MAX_BODY_BYTES)
+        body = stream.read(limit + 1)
+        if len(body) > limit:
+            raise PayloadTooLarge(f"The body is larger than {limit:,} bytes; send less at a time.")
+        try:
+            data = strict_json.loads(body)
+        except strict_json.MalformedJSON as error:
+            raise exceptions.ParseError(str(error)) from error
+        if not isinstance(data, dict):
+            raise exceptions.ValidationError({"body": ["The body must be a JSON object."]})
+        return data
+
+
+def error_body(
+    status: int, sentence: str = "", code: str = "", errors: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The one shape of an error. `code` and `sentence` default to the status's own."""
+    default_code, fixed_sentence = ERRORS[status]
+    text = (not code and fixed_sentence) or sentence
+    body = {"error": text, "message": text, "code": code or default_code}
+    return body | ({"errors": errors} if errors else {})
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Gives DRF's answer to `error` the shape of this API; DRF keeps the headers.
+
+    Anything that DRF does not know goes on to Django: logged with its traceback, and
+    answered by `server_error`.
+    """
+    response = views.exception_handler(error, context)
+    if response is None:
+        return None
+    if isinstance(error, exceptions.ValidationError):
+        response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
+        response.data = error_body(422, errors=response.data)
+    else:
+        code = getattr(error, "contract_code", "")
+        response.data = error_body(response.status_code, str(response.data["detail"]), code)
+    return response
+
+
+def is_api(request: HttpRequest) -> bool:
+    return request.path.startswith(("/api/", "/v1/"))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Django's `handler400`: what it refuses before any view, a wrong Host for example."""
+    if not is_api(request):
+        return defaults.bad_request(request, exception)
+    body = error_body(400, "The request was refused; check its Host header.", "bad_request")
+    return JsonResponse(body, status=400)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Django's `handler404`: unknown URLs."""
+    if not is_api(request):
+        return defaults.page_not_found(request, exception)
+    return JsonResponse(error_body(404, "Not found."), status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's `handler500`: no detail leaks, the request id finds the log line."""
+    if not is_api(request):
+        return defaults.server_error(request)
+    return JsonResponse(error_body(500), status=500)

@@ -1,0 +1,43 @@
+"""One id for each request: in the answer's header, and in every log line written meanwhile."""
+
+import logging
+import re
+from collections.abc import Callable
+from contextvars import ContextVar
+
+from django.http import HttpRequest, HttpResponse
+from ulid import ULID
+
+HEADER = "X-Request-Id"
+ACCEPTABLE = re.compile(r"[!-~]{1,128}")  # visible ASCII without spaces
+
+current: ContextVar[str] = ContextVar("request_id", default="-")
+
+
+class RequestIdMiddleware:
+    """Answers with the caller's `X-Request-Id` where that is acceptable, else with a new one.
+
+    The pattern admits no control characters, so a caller cannot inject headers or log lines.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get(HEADER, "")
+        request_id = given if ACCEPTABLE.fullmatch(given) else str(ULID())
+        token = current.set(request_id)
+        try:
+            response = self.get_response(request)
+        finally:
+            current.reset(token)
+        response[HEADER] = request_id
+        return response
+
+
+class RequestIdFilter(logging.Filter):
+    """Adds `request_id` to each log record: `-` outside a request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = current.get()
+        return True

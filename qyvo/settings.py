@@ -1,0 +1,187 @@
+"""Every setting of the project, from the environment; README.md has the table.
+
+A `.env` file beside manage.py is read too; real environment variables win over it.
+"""
+
+import secrets
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# The scheme is the whole list of variables: name -> (type, default). A test holds the
+# README's table and .env.example to it.
+env = environ.Env(
+    ALLOWED_HOSTS=(list, ["localhost", "127.0.0.1", "[::1]"]),
+    BEHIND_HTTPS_PROXY=(bool, False),
+    CSRF_TRUSTED_ORIGINS=(list, []),
+    DATABASE_URL=(str, ""),
+    DATA_DIR=(str, str(BASE_DIR / ".data")),
+    DEBUG=(bool, False),
+    LOG_LEVEL=(str, "INFO"),
+    SECRET_KEY=(str, ""),
+    TIME_ZONE=(str, "UTC"),
+)
+env.read_env(BASE_DIR / ".env")
+
+DATA_DIR = Path(env("DATA_DIR"))
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in `path`; made up and written there, readable by its owner only, on first use.
+
+    Exclusive creation lets several processes start at once: one writes, the others read.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    if not path.exists():
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_urlsafe(50))
+        try:
+            path.hardlink_to(fresh)  # whole or not at all, and never over another's
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return path.read_text()
+
+
+DEBUG = env("DEBUG")
+SECRET_KEY = env("SECRET_KEY") or kept_secret(DATA_DIR / "secret_key")
+ALLOWED_HOSTS = env("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = env("CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "contacts",
+    "tenants",
+    "rest_framework",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+
+MIDDLEWARE = [
+    # First, so that every answer carries the id, those of the other middleware included.
+    "qyvo.request_id.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "qyvo.urls"
+WSGI_APPLICATION = "qyvo.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Database
+
+SQLITE = {
+    "OPTIONS": {
+        # Writers queue up at BEGIN. With SQLite's own default, two transactions that read
+        # and then write would fail with "database is locked" at once, whatever the timeout.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,  # seconds
+        # Readers and the writer do not block each other; commits stay durable
+        # (synchronous=FULL is SQLite's default).
+        "init_command": "PRAGMA journal_mode=WAL",
+    },
+}
+POSTGRESQL = {
+    "CONN_MAX_AGE": 60,  # seconds
+    "CONN_HEALTH_CHECKS": True,
+    # Transaction-mode poolers give every transaction another connection.
+    "DISABLE_SERVER_SIDE_CURSORS": True,
+}
+
+database = env.db_url_config(env("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'qyvo.sqlite3'}")
+DATABASES = {"default": (SQLITE if "sqlite" in database["ENGINE"] else POSTGRESQL) | database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# People
+
+AUTH_USER_MODEL = "tenants.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = env("TIME_ZONE")
+USE_TZ = True
+
+# Static files come straight from the packages: no collectstatic step to forget.
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# HTTP
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.authentication.BearerToken"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "qyvo.api.AlwaysJSON",
+    "DEFAULT_PARSER_CLASSES": ["qyvo.api.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "qyvo.api.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,
+}
+
+if BEHIND_HTTPS_PROXY := env("BEHIND_HTTPS_PROXY"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
+# HSTS for subdomains and preloading bind the whole domain: its owner's decision, not ours.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+# Logging: to standard error, each line with the id of the request it belongs to.
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "qyvo.request_id.RequestIdFilter"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "filters": ["request_id"],
+            "formatter": "line",
+        },
+    },
+    "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL")},
+    # Django's own handlers would send e-mail to nobody and, under DEBUG, write lines twice.
+    "loggers": {"django": {"handlers": [], "level": env("LOG_LEVEL"), "propagate": True}},
+}

@@ -1,0 +1,46 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.utils.text import slugify
+
+from tenants.models import Tenant, User
+
+
+class Command(BaseCommand):
+    help = "Creates a tenant, and with --email its first user."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", help="“Acme Co.”")
+        parser.add_argument("--slug", help="default: made of the name")
+        parser.add_argument("--region", default="", help="country of phones without +, such as US")
+        parser.add_argument("--email", help="address of the first user, who can have API tokens")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        tenant = Tenant(
+            name=options["name"],
+            slug=options["slug"] or slugify(options["name"]),
+            default_region=options["region"].upper(),
+        )
+        try:
+            with transaction.atomic():
+                tenant.full_clean()
+                tenant.save()
+                user = self.first_user(tenant, options["email"])
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        self.stdout.write(f"tenant  {tenant.name} ({tenant.slug})")
+        self.stdout.write(f"id      {tenant.pk}")
+        if user:
+            self.stdout.write(f"user    {user.email}")
+
+    def first_user(self, tenant: Tenant, email: str | None) -> User | None:
+        if not email:
+            return None
+        user = User(email=email, tenant=tenant)
+        user.set_unusable_password()
+        user.full_clean()
+        user.save()
+        return user

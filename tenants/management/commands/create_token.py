@@ -1,0 +1,33 @@
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from tenants.models import ApiToken, User
+
+
+class Command(BaseCommand):
+    help = "Issues an API token to a user and prints it, this once."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email", help="of the user whom the token stands for")
+        parser.add_argument("--name", default="command line", help="what will use the token")
+        parser.add_argument("--days", type=int, help="until it expires; default: never")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            user = User.objects.get_by_natural_key(options["email"])
+        except User.DoesNotExist:
+            raise CommandError(f"There is no user {options['email']}.") from None
+        days = options["days"]
+        if days is not None and not 0 < days <= 36_500:
+            raise CommandError("--days takes a number from 1 to 36500.")
+        expires_at = None if days is None else timezone.now() + timedelta(days=days)
+        token = ApiToken.objects.issue(user, options["name"][:100], expires_at)
+        self.stdout.write(f"# {token.name}, for {user.email} of {user.tenant or 'no tenant'}")
+        self.stdout.write(
+            f"# expires: {expires_at.isoformat('T', 'seconds') if expires_at else 'never'}"
+        )
+        self.stdout.write(f"export QYVO_TOKEN={token.plaintext}")
