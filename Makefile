@@ -10,7 +10,7 @@ BIN := .venv/bin
 run: .venv/runtime
 	$(BIN)/python manage.py migrate --verbosity 0
 	$(BIN)/python manage.py create_demo --url http://$(HOST):$(PORT)
-	exec $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --blocking-threads 8 --backpressure 64 --no-ws qyvo.wsgi:application
+	exec $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --blocking-threads 4 --backpressure 64 --no-ws qyvo.wsgi:application
 
 test: .venv/development
 	$(BIN)/python -m pytest

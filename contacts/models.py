@@ -38,6 +38,8 @@ class Tag(models.Model):
     name = models.CharField(max_length=rules.MAX_TAG)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    contacts_count: int  # added by `with_contact_counts`
+
     objects = TagQuerySet.as_manager()
 
     class Meta:

@@ -28,7 +28,7 @@ ERRORS: dict[int, tuple[str, str | None]] = {
     404: ("not_found", None),
     405: ("method_not_allowed", None),
     413: ("payload_too_large", None),
-    415: ("unsupported_media_type", None),
+    415: ("unsupported_media_type", "Send the body as Content-Type: application/json."),
     422: ("validation_failed", "The given data was invalid."),
     500: ("server_error", "Something went wrong on our side. The request id finds the log line."),
 }

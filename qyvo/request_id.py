@@ -26,11 +26,10 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get(HEADER, "")
         request_id = given if ACCEPTABLE.fullmatch(given) else str(ULID())
-        token = current.set(request_id)
-        try:
-            response = self.get_response(request)
-        finally:
-            current.reset(token)
+        # Left set: Django logs failed answers after the last middleware has returned. The next
+        # request on this thread sets its own.
+        current.set(request_id)
+        response = self.get_response(request)
         response[HEADER] = request_id
         return response
 

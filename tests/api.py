@@ -1,0 +1,47 @@
+"""How tests speak to the API, and the one place that knows the shape of an error."""
+
+import json
+from typing import Any
+
+from django.test import Client
+
+ACTIONS = "/api/v1/actions/"
+CREATE = ACTIONS + "create-contact"
+PHONE = "+14155550123"
+
+
+class Api:
+    """The API as the holder of `token` sees it."""
+
+    def __init__(self, token: str | None = None) -> None:
+        self.client = Client()
+        self.headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+
+    def get(self, path: str, **headers: str) -> Any:
+        return self.client.get(path, headers=self.headers | headers)
+
+    def send(self, body: bytes | str, path: str = CREATE, **headers: str) -> Any:
+        """POSTs `body` as it is."""
+        content_type = headers.pop("content_type", "application/json")
+        return self.client.post(
+            path, data=body, content_type=content_type, headers=self.headers | headers
+        )
+
+    def create(self, phone: Any = PHONE, **fields: Any) -> Any:
+        return self.send(json.dumps({"phone": phone, **fields}, ensure_ascii=False))
+
+
+def assert_error(response: Any, status: int, code: str, *fields: str) -> dict[str, Any]:
+    """The answer is an error of the documented shape, about exactly these `fields`."""
+    body = response.json()
+    assert (response.status_code, body["code"]) == (status, code), body
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.headers["X-Request-Id"]
+    assert body["error"] == body["message"]
+    assert body["error"]
+    assert set(body) == {"error", "message", "code"} | ({"errors"} if fields else set())
+    assert sorted(body.get("errors", {})) == sorted(fields)
+    for sentences in body.get("errors", {}).values():
+        assert sentences
+        assert all(isinstance(sentence, str) and sentence for sentence in sentences)
+    return body

@@ -1,0 +1,157 @@
+"""The cast: two tenants, each with a user and a token, and a user who belongs to none."""
+
+import io
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from django.db import connection
+
+from tenants.models import ApiToken, Tenant
+
+from .api import Api
+from .factories import TenantFactory, UserFactory
+
+ROOT = Path(__file__).resolve().parent.parent
+DATABASE = pytest.StashKey[str]()
+
+
+# Which database
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SQLite in a file, as in production: an in-memory database has no WAL and other locks."""
+    if connection.vendor == "sqlite":
+        name = tmp_path_factory.mktemp("database") / "test.sqlite3"
+        connection.settings_dict["TEST"]["NAME"] = str(name)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_db_setup: None, django_db_blocker: Any, pytestconfig: pytest.Config
+) -> None:
+    version = "sqlite_version()" if connection.vendor == "sqlite" else "version()"
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(f"SELECT {version}")
+        text = cursor.fetchone()[0].partition(" on ")[0].removeprefix("PostgreSQL ")
+    pytestconfig.stash[DATABASE] = f"{connection.display_name} {text}"
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    database = config.stash.get(DATABASE, "none, no test needed one")
+    terminalreporter.write_line(f"Database of this run: {database}")
+
+
+# The cast
+
+
+def member_of(tenant: Tenant | None, email: str) -> SimpleNamespace:
+    user = UserFactory.create(email=email, tenant=tenant)
+    token = ApiToken.objects.issue(user, "tests")
+    return SimpleNamespace(
+        tenant=tenant, user=user, token=token, plaintext=token.plaintext, api=Api(token.plaintext)
+    )
+
+
+@pytest.fixture
+def acme(db: None) -> SimpleNamespace:
+    return member_of(TenantFactory.create(name="Acme Co.", slug="acme"), "ann@acme.example")
+
+
+@pytest.fixture
+def globex(db: None) -> SimpleNamespace:
+    return member_of(TenantFactory.create(name="Globex", slug="globex"), "gus@globex.example")
+
+
+@pytest.fixture
+def outsider(db: None) -> SimpleNamespace:
+    return member_of(None, "otto@nowhere.example")
+
+
+@pytest.fixture
+def api(acme: SimpleNamespace) -> Api:
+    return acme.api
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What the project logs, as an operator reads it."""
+    handler = next(h for h in logging.getLogger().handlers if h.name == "stderr")
+    assert isinstance(handler, logging.StreamHandler)
+    lines = io.StringIO()
+    before = handler.setStream(lines)
+    yield lines
+    handler.setStream(before)
+
+
+# A real server
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_database_url() -> str:
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+
+
+test_database_url.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def server_url(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the production server, in two processes, on the test database."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("server") / "log"
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port)]
+    command += ["--workers", "2", "--blocking-threads", "4", "--no-ws", "qyvo.wsgi:application"]
+    environment = os.environ | {"DATABASE_URL": test_database_url()}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(url, process, log)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
+    for _ in range(200):
+        try:
+            httpx.get(f"{url}/api/v1/me")
+        except httpx.TransportError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail(f"The server did not start:\n{log.read_text()}")
+
+
+@pytest.fixture
+def server(
+    server_url: str, transactional_db: None, acme: SimpleNamespace
+) -> Iterator[httpx.Client]:
+    """A client of the real server with Acme's token. The server sees what the test commits."""
+    headers = {"Authorization": f"Bearer {acme.plaintext}"}
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    with httpx.Client(base_url=server_url, headers=headers, limits=limits, timeout=60) as client:
+        yield client

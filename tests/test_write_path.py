@@ -1,0 +1,187 @@
+"""The one write path: the contact's tags and the links say the same, whoever writes."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
+
+from contacts.models import Contact, Outcome, Tag
+
+from .api import PHONE
+from .factories import ContactFactory, TagFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def assert_links_match_tags() -> None:
+    for contact in Contact.objects.all():
+        links = contact.links.all()
+        assert sorted(contact.tags) == sorted(link.tag.name for link in links)
+        assert {contact.tenant_id} >= {link.tenant_id for link in links}
+        assert {contact.tenant_id} >= {link.tag.tenant_id for link in links}
+
+
+def statements(action: Callable[[], Any]) -> list[str]:
+    """The SQL that `action` costs, BEGIN, COMMIT and savepoints aside."""
+    with CaptureQueriesContext(connection) as captured:
+        action()
+    control = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+    return [sql for query in captured if not (sql := query["sql"]).startswith(control)]
+
+
+MANY = [f"tag-{n}" for n in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "most"),
+    [
+        (None, {}, 3),
+        (None, {"tags": MANY}, 5),
+        ({"tags": MANY}, {"tags": MANY}, 4),
+        ({"tags": MANY}, {"tags": MANY, "name": "x"}, 6),
+        ({"tags": MANY[:50]}, {"tags": MANY[40:], "name": "x", "metadata": {"a": 1}}, 6),
+        ({"tags": MANY}, {"name": "x"}, 4),
+    ],
+)
+def test_create_contact_costs_a_constant_number_of_statements(
+    acme: SimpleNamespace, before: dict | None, after: dict, most: int
+) -> None:
+    """The first call of a minute notes the token's use: one statement, counted in `most`."""
+    if before is not None:
+        acme.tenant.contacts.update_or_create(phone=PHONE, defaults=before)
+    sql = statements(lambda: acme.api.create(**after))
+    assert len(sql) <= most <= 6, "\n".join(sql)
+    later = statements(lambda: acme.api.create(**after | {"name": "y"}))
+    assert len(later) <= 5, "a known token: no note of its use"
+
+
+def test_update_or_create_tells_its_outcome(acme: SimpleNamespace) -> None:
+    def write(**defaults: Any) -> tuple[Outcome, bool]:
+        contact, created = acme.tenant.contacts.update_or_create(phone=PHONE, defaults=defaults)
+        return contact.outcome, created
+
+    assert write(name="A", tags=["x"]) == (Outcome.CREATED, True)
+    assert write(name="A", tags=["x"]) == (Outcome.UNCHANGED, False)
+    assert write(name="B") == (Outcome.UPDATED, False)
+    assert write() == (Outcome.UNCHANGED, False)
+    contact = Contact.objects.get()
+    assert (contact.name, contact.tags) == ("B", ["x"]), "only what is given is set"
+    assert_links_match_tags()
+
+
+def test_create_defaults_are_for_new_rows_only(acme: SimpleNamespace) -> None:
+    for name in ("A", "B"):
+        acme.tenant.contacts.update_or_create(
+            phone=PHONE, defaults={"name": name}, create_defaults={"source": name, "tags": [name]}
+        )
+    contact = Contact.objects.get()
+    assert (contact.name, contact.source, contact.tags) == ("B", "A", ["A"])
+    assert_links_match_tags()
+
+
+def test_the_returned_contact_is_the_stored_one(acme: SimpleNamespace) -> None:
+    for name in ("A", "A", "B"):
+        contact, _ = acme.tenant.contacts.update_or_create(
+            phone=PHONE, defaults={"name": name, "tags": ["b", "a"], "metadata": {"n": 1.5}}
+        )
+        stored = Contact.objects.get()
+        for field in Contact._meta.concrete_fields:
+            assert getattr(contact, field.attname) == getattr(stored, field.attname), field.name
+
+
+def test_a_failure_half_way_leaves_nothing(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("contacts.models.ContactTagQuerySet.link", fail)
+    with pytest.raises(RuntimeError):
+        acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["x"]})
+    assert not Contact.objects.exists()
+    assert not Tag.objects.exists()
+
+
+def test_saving_a_contact_keeps_the_links(acme: SimpleNamespace) -> None:
+    contact = ContactFactory.create(tenant=acme.tenant, tags=["a", "b"])
+    before = contact.updated_at
+    contact.tags, contact.name = ["b", "c"], "not saved"
+    contact.save(update_fields=["tags"])
+    contact.refresh_from_db()
+    assert contact.tags == ["b", "c"]
+    assert contact.name != "not saved"
+    assert contact.updated_at > before
+    assert_links_match_tags()
+
+
+@pytest.mark.parametrize("name", ["new", "x-ray", "a", "B", "é", "%", "_"])
+def test_a_renamed_tag_is_renamed_in_its_contacts_only(acme: SimpleNamespace, name: str) -> None:
+    tagged = ContactFactory.create(tenant=acme.tenant, tags=["x", "b", "bb"])
+    other = ContactFactory.create(tenant=acme.tenant, tags=["bb", "x"])
+    elsewhere = ContactFactory.create(tags=["b"])
+    before = {contact.pk: contact.updated_at for contact in Contact.objects.all()}
+    tag = acme.tenant.tags.get(name="b")
+    tag.name = name
+    tag.save()
+    tags = dict(Contact.objects.values_list("pk", "tags"))
+    assert tags == {tagged.pk: ["x", name, "bb"], other.pk: ["bb", "x"], elsewhere.pk: ["b"]}
+    tagged.refresh_from_db()
+    assert tagged.updated_at > before[tagged.pk], "readers that follow changes see it"
+    assert Contact.objects.get(pk=other.pk).updated_at == before[other.pk]
+    assert_links_match_tags()
+
+
+@pytest.mark.parametrize("delete", [lambda tag: tag.delete(), lambda tag: tag_set(tag).delete()])
+def test_a_deleted_tag_leaves_its_contacts(
+    acme: SimpleNamespace, delete: Callable[[Tag], Any]
+) -> None:
+    first = ContactFactory.create(tenant=acme.tenant, tags=["a", "b", "c"])
+    last = ContactFactory.create(tenant=acme.tenant, tags=["b"])
+    elsewhere = ContactFactory.create(tags=["b"])
+    delete(acme.tenant.tags.get(name="b"))
+    tags = dict(Contact.objects.values_list("pk", "tags"))
+    assert tags == {first.pk: ["a", "c"], last.pk: [], elsewhere.pk: ["b"]}
+    assert_links_match_tags()
+
+
+def tag_set(tag: Tag) -> Any:
+    return Tag.objects.filter(pk=tag.pk)
+
+
+def test_deleting_a_contact_keeps_its_tags(acme: SimpleNamespace) -> None:
+    ContactFactory.create(tenant=acme.tenant, tags=["a"]).delete()
+    [tag] = Tag.objects.with_contact_counts()
+    assert (tag.name, tag.contacts_count) == ("a", 0)
+
+
+@pytest.mark.parametrize(
+    "break_rule",
+    [
+        lambda tenant: ContactFactory.create(tenant=tenant, phone=PHONE),
+        lambda tenant: ContactFactory.create(tenant=tenant, phone="4155550123"),
+        lambda tenant: TagFactory.create(tenant=tenant, name="x"),
+        lambda tenant: TagFactory.create(tenant=tenant, name="a,b"),
+        lambda tenant: TagFactory.create(tenant=tenant, name=""),
+        lambda tenant: Contact.objects.update(phone="x"),
+    ],
+)
+def test_the_schema_refuses_what_the_write_path_never_writes(
+    acme: SimpleNamespace, break_rule: Callable[[Model], Any]
+) -> None:
+    ContactFactory.create(tenant=acme.tenant, phone=PHONE, tags=["x"])
+    with pytest.raises(IntegrityError), transaction.atomic():
+        break_rule(acme.tenant)
+
+
+def test_every_unique_constraint_of_contacts_begins_with_the_tenant() -> None:
+    """What sharding by tenant asks for; the key itself, a ULID, is unique by making."""
+    from django.apps import apps
+
+    for model in apps.get_app_config("contacts").get_models():
+        assert "tenant" in {field.name for field in model._meta.fields}, model
+        for constraint in model._meta.total_unique_constraints:
+            assert constraint.fields[0] == "tenant", constraint
