@@ -13,6 +13,10 @@ class TagNamesField(models.TextField):
 
     description = "Tag names"
 
+    # What type checkers see (django-stubs).
+    _pyi_private_set_type: list[str]  # type: ignore[assignment]
+    _pyi_private_get_type: list[str]  # type: ignore[assignment]
+
     def to_python(self, value: Sequence[str] | str | None) -> list[str]:
         if isinstance(value, str):
             return value.split(",") if value else []

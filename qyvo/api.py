@@ -9,7 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views import defaults
-from rest_framework import exceptions, views
+from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
@@ -92,7 +92,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     Anything that DRF does not know goes on to Django: logged with its traceback, and
     answered by `server_error`.
     """
-    response = views.exception_handler(error, context)
+    # Here, not above: rest_framework.views itself imports this module, by its settings.
+    from rest_framework.views import exception_handler as standard_answer
+
+    response = standard_answer(error, context)
     if response is None:
         return None
     if isinstance(error, exceptions.ValidationError):

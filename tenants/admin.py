@@ -161,7 +161,8 @@ class UserAdmin(TenantScopedAdmin, DjangoUserAdmin):
 @admin.register(ApiToken)
 class ApiTokenAdmin(TenantScopedAdmin):
     """A token is issued here and shown in the answer itself: it is stored nowhere, no session
-    or message holds it, and no later page can show it."""
+    or message holds it, no browser caches it (the admin's pages say no-store), and no later
+    page can show it."""
 
     tenant_lookup = "user__tenant"
     list_display = [
@@ -195,9 +196,7 @@ class ApiTokenAdmin(TenantScopedAdmin):
         context = self.admin_site.each_context(request) | {
             "title": "Token issued", "token": obj, "opts": self.opts,
         }  # fmt: skip
-        response = TemplateResponse(request, "admin/tenants/apitoken/issued.html", context)
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, "admin/tenants/apitoken/issued.html", context)
 
     @admin.action(description="Revoke selected tokens", permissions=["change"])
     def revoke(self, request: HttpRequest, tokens: models.QuerySet) -> None:

@@ -36,6 +36,10 @@ class ULIDField(models.UUIDField):
     """
 
     description = "ULID"
+
+    # What type checkers see (django-stubs).
+    _pyi_private_set_type: str
+    _pyi_private_get_type: str  # type: ignore[assignment]
     default_error_messages = {"invalid": "“%(value)s” is not an id."}
 
     def to_python(self, value: Any) -> str | None:

@@ -1,0 +1,85 @@
+"""The README's first screen as a newcomer lives it: a fresh clone, `make run`, the request.
+
+Installs the lock into a new virtual environment, so it is not part of `make test`; .ci/run
+runs it: `pytest tests/fresh_clone.py`. It takes the committed tree.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, free_port
+from .postgres import throw_away_cluster
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fresh") / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    return folder
+
+
+@contextmanager
+def make_run(clone: Path, **variables: str) -> Iterator[str]:
+    """What `make run` has printed once it serves; it is stopped when the block ends."""
+    environment = {key: os.environ[key] for key in os.environ if not is_of_this_run(key)}
+    environment |= {"PORT": str(free_port()), **variables}
+    output = clone.parent / "output"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            ["make", "run"], cwd=clone, env=environment, stdout=file, stderr=file,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 300
+        while "Started worker" not in output.read_text():
+            assert process.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, output.read_text()
+            time.sleep(0.2)
+        yield output.read_text()
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def is_of_this_run(variable: str) -> bool:
+    return variable in {"DATABASE_URL", "VIRTUAL_ENV", "DJANGO_SETTINGS_MODULE", "MAKEFLAGS"}
+
+
+def paste(printed: str, token: str) -> str:
+    """The status and body that the printed curl gets, pasted into a shell with the token."""
+    curl = printed[printed.index("curl ") :].split("\n\n")[0]
+    script = f"export QYVO_TOKEN={token}\n" + curl.replace("curl ", "curl -w '%{http_code}' ", 1)
+    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+
+
+def token_in(printed: str) -> str:
+    [token] = re.findall(r"^export QYVO_TOKEN=(\S+)$", printed, re.MULTILINE)
+    return token
+
+
+def test_make_run_serves_a_fresh_clone_and_keeps_what_it_made(clone: Path) -> None:
+    start = time.monotonic()
+    with make_run(clone) as printed:
+        print(f"clone to serving: {time.monotonic() - start:.0f} s")
+        token = token_in(printed)
+        first = paste(printed, token)
+        assert first.endswith("201"), first
+        assert '"phone":"+14155550123"' in first
+        assert re.search(r"http://127.0.0.1:\d+/admin/  login \S+  password \S{16}\n", printed)
+    with make_run(clone) as printed:
+        assert "export QYVO_TOKEN" not in printed
+        assert "manage.py create_token admin@example.com" in printed
+        assert paste(printed, token) == first, "the same contact"
+
+
+def test_make_run_serves_on_postgresql(clone: Path) -> None:
+    with throw_away_cluster() as url, make_run(clone, DATABASE_URL=url) as printed:
+        assert paste(printed, token_in(printed)).endswith("201")

@@ -1,0 +1,189 @@
+"""The README is true: its commands run, its tables are complete."""
+
+import ast
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from django.core.management import call_command
+
+from contacts.models import Contact
+from qyvo import api
+from qyvo.settings import env
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+ADDRESS = "http://127.0.0.1:8000"
+
+# Run by .ci/run itself and by tests/fresh_clone.py, which it runs.
+RUN_BY_CI = {
+    "make run",
+    "make test",
+    "DATABASE_URL=postgres://user:password@localhost/qyvo make run",
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> Iterator[str]:
+    for block in blocks("sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if not line.startswith("curl"):
+                if command := line.partition("  #")[0].partition(" #")[0].strip():
+                    yield command
+            else:
+                break  # one request, to the end of its block
+
+
+def first_column(heading: str) -> set[str]:
+    """The code words in the first column of the table under the header row `heading`."""
+    table = README[README.index(heading) :].split("\n\n")[0]
+    cells = (row.split("|")[1] for row in table.splitlines()[2:])
+    return {word for cell in cells for word in re.findall(r"`([^`]+)`", cell)}
+
+
+# Commands
+
+
+@pytest.mark.django_db
+def test_every_command_runs(capsys: pytest.CaptureFixture) -> None:
+    seen = set()
+    for command in commands():
+        if command in RUN_BY_CI:
+            seen.add(command)
+            continue
+        python, manage, *words = shlex.split(command)
+        assert (python, manage) == (".venv/bin/python", "manage.py"), command
+        call_command(*words)
+    assert seen == RUN_BY_CI
+    assert "export QYVO_TOKEN=qyvo_" in capsys.readouterr().out
+
+
+def test_every_command_named_in_the_text_exists() -> None:
+    from django.core.management import get_commands
+
+    for name in re.findall(r"manage\.py (\w+)", README):
+        assert name in get_commands()
+    for target in re.findall(r"`make (\w+)`", README):
+        assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
+
+
+# Clients
+
+
+def run_client(server: httpx.Client, tool: str, command: list[str], code: str) -> str:
+    """What the example prints, run against the test server with Acme's token."""
+    if not shutil.which(tool):
+        assert not os.environ.get("CI"), f"install {tool}: CI runs every example"
+        pytest.skip(f"{tool} is not installed, so its example was not run")
+    assert ADDRESS in code
+    token = server.headers["Authorization"].removeprefix("Bearer ")
+    result = subprocess.run(
+        [*command, code.replace(ADDRESS, str(server.base_url).rstrip("/"))],
+        env=os.environ | {"QYVO_TOKEN": token},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_the_curl_example_gets_the_reply_shown(server: httpx.Client) -> None:
+    [code] = [block for block in blocks("sh") if block.startswith("curl")]
+    reply = json.loads(run_client(server, "curl", ["sh", "-c"], code.replace("curl", "curl -sS")))
+    shown = json.loads(blocks("json")[0])
+    assert list(reply) == list(shown)
+    for key in ("phone", "name", "email", "tags"):
+        assert reply[key] == shown[key]
+    assert len(reply["id"]) == len(shown["id"])
+
+
+@pytest.mark.parametrize(
+    ("language", "command"),
+    [
+        ("python", [sys.executable, "-c"]),
+        ("js", ["node", "--input-type=module", "-e"]),
+        ("php", ["php", "-r"]),
+    ],
+)
+def test_the_client_example_creates_a_contact(
+    server: httpx.Client, language: str, command: list[str]
+) -> None:
+    [code] = blocks(language)
+    printed = run_client(server, command[0], command, code.removeprefix("<?php "))
+    contact = Contact.objects.get()
+    assert printed == contact.pk
+    assert (contact.phone, contact.tags) == ("+14155550123", ["vip", "fr-FR"])
+
+
+# Tables
+
+
+def test_the_table_of_variables_is_what_the_settings_and_the_makefile_read() -> None:
+    made = set(re.findall(r"^(\w+) \?=", MAKEFILE, re.MULTILINE))
+    assert first_column("| variable |") == {*env.scheme, *made, "TEST_DATABASE_URL"}
+
+
+def test_the_settings_read_every_variable_of_their_scheme_and_no_other() -> None:
+    tree = ast.parse((ROOT / "qyvo/settings.py").read_text())
+    read = {
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "env"
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert read == set(env.scheme)
+    for path in [*ROOT.glob("qyvo/*.py"), *ROOT.glob("[ct]*s/**/*.py")]:
+        if "tests" not in path.parts:
+            assert "os.environ[" not in path.read_text(), path
+            assert "getenv" not in path.read_text(), path
+
+
+def test_the_example_file_lists_the_variables_with_their_defaults() -> None:
+    lines = re.findall(r"^# (\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert [name for name, _ in lines] == sorted(env.scheme)
+    for name, value in lines:
+        _, default = env.scheme[name]
+        text = ",".join(default) if isinstance(default, list) else str(default)
+        assert value == {"True": "true", "False": "false"}.get(text, text).replace(f"{ROOT}/", "")
+
+
+def test_the_table_of_errors_has_every_code() -> None:
+    from tenants.views import NoWorkspace
+
+    codes = {code for code, _ in api.ERRORS.values()} | {"bad_request", NoWorkspace.contract_code}
+    table = README[README.index("| status | `code` |") :].split("\n\n")[0]
+    assert set(re.findall(r"^\| \d{3} \| `(\w+)` \|", table, re.MULTILINE)) == codes
+
+
+def test_the_table_of_fields_is_what_create_contact_reads() -> None:
+    from contacts.serializers import ContactInput
+
+    assert first_column("| field |") == set(ContactInput().fields)
+
+
+def test_no_tracked_file_names_a_machine_or_an_index() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    for name in filter(None, tracked):
+        path = ROOT / name
+        if path.is_file():
+            text = path.read_text(errors="replace")
+            assert str(ROOT) + "/" not in text, name
+            assert not re.search(r"--(extra-)?index-url h|https?://\S+/simple", text), name

@@ -1,0 +1,147 @@
+"""Many callers at once: one row for a phone, no deadlock, no failure.
+
+Over HTTP against two processes of the production server, and with threads that each have a
+connection of their own.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from django.db import connection
+
+from contacts.models import Contact, Outcome, Tag
+from tenants.models import ApiToken
+
+from .api import CREATE, PHONE
+from .test_write_path import assert_links_match_tags
+
+CALLERS = 50
+
+
+def all_at_once(call: Callable[[int], Any], callers: int = CALLERS) -> list[Any]:
+    """What `call(0)` to `call(callers - 1)` return, started together."""
+    start = Barrier(callers)
+
+    def run(number: int) -> Any:
+        start.wait()
+        try:
+            return call(number)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(callers) as pool:
+        return list(pool.map(run, range(callers)))
+
+
+def test_parallel_calls_with_one_new_phone_give_one_row(server: httpx.Client) -> None:
+    body = {"phone": PHONE, "name": "Romain", "tags": "vip, fr-FR", "metadata": {"a": 1}}
+    answers = all_at_once(lambda number: server.post(CREATE, json=body))
+    assert Counter(answer.status_code for answer in answers) == {201: CALLERS}
+    results = Counter(answer.headers["Qyvo-Result"] for answer in answers)
+    assert results == {"created": 1, "unchanged": CALLERS - 1}
+    assert len({answer.text for answer in answers}) == 1
+    assert Contact.objects.get().tags == ["vip", "fr-FR"]
+    assert_links_match_tags()
+
+
+def test_parallel_calls_with_different_values_leave_one_callers_whole(
+    server: httpx.Client,
+) -> None:
+    def body(number: int) -> dict[str, Any]:
+        tags = [f"t{number}", "shared"]
+        return {"phone": PHONE, "name": f"n{number}", "tags": tags, "metadata": {"n": number}}
+
+    answers = all_at_once(lambda number: server.post(CREATE, json=body(number)))
+    assert Counter(answer.status_code for answer in answers) == {201: CALLERS}
+    contact = Contact.objects.get()
+    winner = body(contact.metadata["n"])
+    assert (contact.name, contact.tags) == (winner["name"], winner["tags"])
+    assert_links_match_tags()
+
+
+def test_parallel_calls_with_overlapping_new_tags_all_succeed(server: httpx.Client) -> None:
+    """Each in another order: callers that locked tags as they come would deadlock."""
+    names = [f"tag-{n}" for n in range(20)]
+
+    def call(number: int) -> httpx.Response:
+        tags = names[number % 20 :] + names[: number % 20]
+        tags = tags[::-1] if number % 2 else tags
+        return server.post(CREATE, json={"phone": f"+14155550{number:03}", "tags": tags})
+
+    for _ in range(3):
+        answers = all_at_once(call)
+        assert Counter(answer.status_code for answer in answers) == {201: CALLERS}
+        Tag.objects.all().delete()
+    assert Contact.objects.count() == CALLERS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_with_one_new_phone_create_it_once(acme: SimpleNamespace) -> None:
+    def call(number: int) -> Outcome:
+        defaults = {"name": "Romain", "tags": ["b", "a"]}
+        contact, _ = acme.tenant.contacts.update_or_create(phone=PHONE, defaults=defaults)
+        return contact.outcome
+
+    outcomes = Counter(all_at_once(call, callers=20))
+    assert outcomes == {Outcome.CREATED: 1, Outcome.UNCHANGED: 19}
+    assert_links_match_tags()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_renaming_a_tag_while_callers_use_it_loses_neither(acme: SimpleNamespace) -> None:
+    def call(number: int) -> None:
+        if number == 10:
+            tag = acme.tenant.tags.get(name="old")
+            tag.name = "new"
+            tag.save()
+        else:
+            defaults = {"tags": ["old", f"t{number}"]}
+            acme.tenant.contacts.update_or_create(phone=f"+1415555{number:04}", defaults=defaults)
+
+    acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["old"]})
+    all_at_once(call, callers=20)
+    assert Contact.objects.count() == 20
+    assert_links_match_tags()
+
+
+def test_a_revoked_token_stops_at_once_on_every_process(server: httpx.Client) -> None:
+    def refused(number: int) -> int:
+        with httpx.Client(base_url=server.base_url, headers=server.headers) as client:
+            return client.get("/api/v1/me").status_code
+
+    assert Counter(all_at_once(refused, callers=10)) == {200: 10}
+    ApiToken.objects.get().revoke()
+    assert Counter(all_at_once(refused, callers=10)) == {401: 10}
+
+
+# What only the real server shows
+
+
+def test_a_body_sent_in_chunks_is_read(server: httpx.Client) -> None:
+    """Node's streams, some PHP clients and n8n send no Content-Length."""
+    chunks = [b'{"phone": "', PHONE.encode(), b'", "name": "Rom', b'ain"}']
+    json_type = {"Content-Type": "application/json"}
+    answer = server.post(CREATE, content=iter(chunks), headers=json_type)
+    assert (answer.status_code, answer.json()["name"]) == (201, "Romain")
+    answer = server.post(CREATE, content=iter([b" " * 70_000] * 2), headers=json_type)
+    assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
+
+
+def test_static_files_of_the_admin_are_served(server: httpx.Client) -> None:
+    page = server.get("/admin/", follow_redirects=True)
+    assert page.status_code == 200
+    assert "Qyvo Contacts" in page.text
+    assert server.get("/static/admin/css/base.css").headers["Content-Type"].startswith("text/css")
+
+
+def test_a_caller_cannot_inject_headers_through_the_request_id(server: httpx.Client) -> None:
+    answer = server.get("/api/v1/me", headers={"X-Request-Id": "caller-1"})
+    assert answer.headers["X-Request-Id"] == "caller-1"
+    answer = server.get("/api/v1/me", headers={b"X-Request-Id": b"\xc3\xa9"})
+    assert len(answer.headers["X-Request-Id"]) == 26
