@@ -8,9 +8,9 @@ BIN := .venv/bin
 .DELETE_ON_ERROR:
 
 run: .venv/runtime
-	$(BIN)/python manage.py migrate --verbosity 0
-	$(BIN)/python manage.py create_demo --url http://$(HOST):$(PORT)
-	exec $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --blocking-threads 4 --backpressure 64 --no-ws qyvo.wsgi:application
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py create_demo --url http://$(HOST):$(PORT)
+	@exec $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --blocking-threads 4 --backpressure 64 --no-ws qyvo.wsgi:application
 
 test: .venv/development
 	$(BIN)/python -m pytest

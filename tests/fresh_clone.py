@@ -57,7 +57,9 @@ def paste(printed: str, token: str) -> str:
     """The status and body that the printed curl gets, pasted into a shell with the token."""
     curl = printed[printed.index("curl ") :].split("\n\n")[0]
     script = f"export QYVO_TOKEN={token}\n" + curl.replace("curl ", "curl -w '%{http_code}' ", 1)
-    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
 
 
 def token_in(printed: str) -> str:

@@ -32,7 +32,7 @@ class Command(BaseCommand):
         with transaction.atomic():
             lines = self.first_time(url) if not User.objects.exists() else self.later(url)
         request = REQUEST.format(url=url, path=reverse("create-contact"))
-        self.stdout.write("\n".join(["", *lines, "", request]))
+        self.stdout.write("\n".join(["", *lines, "", request, ""]))
 
     def first_time(self, url: str) -> list[str]:
         tenant = Tenant.objects.create(name="Demo", slug="demo")
