@@ -83,7 +83,7 @@ class TagFilter(admin.SimpleListFilter):
     parameter_name = "tag"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        tags = model_admin.admin_site.get_model_admin(Tag).get_queryset(request)
+        tags = model_admin.visible(request, Tag.objects.order_by("name"))
         return list(tags.values_list("pk", "name"))
 
     def queryset(self, request: HttpRequest, contacts: models.QuerySet) -> models.QuerySet:

@@ -1,5 +1,6 @@
 """Contacts and their tags, and the one way in which both are written."""
 
+import json
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -70,9 +71,9 @@ class Tag(models.Model):
     def rewrite_contacts(self, name: str) -> None:
         """Puts `name` in place of this tag's stored name in its contacts; `""` takes it out.
 
-        Contacts are locked before the tag, as every writer does, so the two cannot deadlock. A
-        writer that was just linking the tag finishes before our lock on it is granted: hence
-        the second look, which finds what that writer left.
+        Contacts are locked before the tag, as every writer does, lest the two deadlock. A writer
+        that was just linking the tag ends before our lock on it is granted: hence the second
+        look, which finds what that writer left.
         """
         stored = Tag.objects.filter(pk=self.pk)
         carriers = Contact.objects.filter(links__tag=self)
@@ -213,30 +214,40 @@ class Contact(models.Model):
         Inside the transaction that wrote the row, whose lock keeps other writers of this
         contact out. `fresh`: the row is new and cannot have links yet.
         """
-        names = sorted(self.tags)  # one order for all callers, or they would deadlock
-        tags = Tag.objects.filter(tenant=self.tenant_id, name__in=names)
-        if names:
-            new = [Tag(tenant_id=self.tenant_id, name=name) for name in names]
-            Tag.objects.bulk_create(new, ignore_conflicts=True)
-        if not fresh:
-            self.links.exclude(tag__in=tags).delete()
+        names = sorted({*self.tags})  # one order for all callers, or they would deadlock
         if names:
             ContactTag.objects.link(self, names)
+        if not fresh:
+            tags = Tag.objects.filter(tenant=self.tenant_id, name__in=names)
+            self.links.exclude(tag__in=tags).delete()
 
 
 class ContactTagQuerySet(models.QuerySet["ContactTag"]):
     def link(self, contact: Contact, names: Sequence[str]) -> None:
-        """Links `contact` to its tenant's tags of these `names`, where it is not yet.
+        """Links `contact` to the tags of these sorted, distinct `names`; unknown tags are created.
 
-        One statement: the ids of tags that somebody else has just created are only known to
-        the database.
+        SQLite has one writer at a time. On PostgreSQL the tags are also locked against being
+        renamed or deleted until the transaction ends; a tag that somebody else creates or
+        renames at this very moment escapes the statement once, and the next finds it.
         """
         connection = connections[self.db]
-        ids = Contact._meta.pk
-        tenant_id = ids.get_db_prep_value(contact.tenant_id, connection)
-        contact_id = ids.get_db_prep_value(contact.pk, connection)
+        new = [Tag(tenant_id=contact.tenant_id, name=name) for name in names]
+        key = Contact._meta.pk
+        values = {
+            "tenant": key.get_db_prep_value(contact.tenant_id, connection),
+            "contact": key.get_db_prep_value(contact.pk, connection),
+        }
         with connection.cursor() as cursor:
-            cursor.execute(link_sql(len(names)), [tenant_id, contact_id, tenant_id, *names])
+            if connection.vendor == "sqlite":
+                Tag.objects.bulk_create(new, ignore_conflicts=True)
+                cursor.execute(LINK_SQL, values | {"names": json.dumps(names)})
+                return
+            ids = [key.get_db_prep_value(tag.pk, connection) for tag in new]
+            values |= {"names": names, "ids": ids, "now": timezone.now()}
+            linked = 0
+            while linked < len(names):
+                cursor.execute(LOCK_AND_LINK_SQL, values)
+                [linked] = cursor.fetchone()
 
 
 class ContactTag(models.Model):
@@ -253,7 +264,7 @@ class ContactTag(models.Model):
         return f"{self.contact_id} {self.tag_id}"
 
 
-# The two statements that the ORM cannot say. Both databases read them alike.
+# The statements that the ORM cannot say. The upsert is the same on both databases.
 
 
 @cache
@@ -279,11 +290,31 @@ def upsert_sql(*changes: str) -> str:
     )
 
 
-def link_sql(names: int) -> str:
-    """INSERT of links to `names` tags; its parameters: tenant, contact, tenant, the names."""
-    return (
-        f"INSERT INTO {ContactTag._meta.db_table} (tenant_id, contact_id, tag_id) "  # noqa: S608
-        f"SELECT %s, %s, id FROM {Tag._meta.db_table} "
-        f"WHERE tenant_id = %s AND name IN ({', '.join(['%s'] * names)}) "
-        "ON CONFLICT DO NOTHING"
-    )
+LINK_SQL = """
+INSERT INTO contacts_contacttag (tenant_id, contact_id, tag_id)
+SELECT %(tenant)s, %(contact)s, id FROM contacts_tag
+WHERE tenant_id = %(tenant)s AND name IN (SELECT value FROM json_each(%(names)s))
+ON CONFLICT DO NOTHING
+"""
+
+# Django's foreign keys are checked, and lock what they point to, at commit only: too late for a
+# tag that is renamed meanwhile. Hence FOR KEY SHARE, the lock that a foreign key takes.
+LOCK_AND_LINK_SQL = """
+WITH known AS (
+    SELECT id FROM contacts_tag
+    WHERE tenant_id = %(tenant)s AND name = ANY(%(names)s::text[])
+    ORDER BY name FOR KEY SHARE
+), made AS (
+    INSERT INTO contacts_tag (id, tenant_id, name, created_at)
+    SELECT id, %(tenant)s, name, %(now)s
+    FROM unnest(%(ids)s::uuid[], %(names)s::text[]) AS given (id, name)
+    ON CONFLICT DO NOTHING RETURNING id
+), tags AS (
+    SELECT id FROM known UNION ALL SELECT id FROM made
+), linked AS (
+    INSERT INTO contacts_contacttag (tenant_id, contact_id, tag_id)
+    SELECT %(tenant)s, %(contact)s, id FROM tags
+    ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM tags
+"""

@@ -28,7 +28,10 @@ class TenantScopedAdmin(admin.ModelAdmin):
     tenant_lookup = "tenant"
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet:
-        rows = super().get_queryset(request)
+        return self.visible(request, super().get_queryset(request))
+
+    def visible(self, request: HttpRequest, rows: models.QuerySet) -> models.QuerySet:
+        """Those of `rows` that the user may see."""
         user = user_of(request)
         if user.is_superuser:
             return rows

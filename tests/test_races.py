@@ -93,21 +93,30 @@ def test_threads_with_one_new_phone_create_it_once(acme: SimpleNamespace) -> Non
     assert_links_match_tags()
 
 
+def rename(tag: Tag) -> None:
+    tag.name = "new"
+    tag.save()
+
+
 @pytest.mark.django_db(transaction=True)
-def test_renaming_a_tag_while_callers_use_it_loses_neither(acme: SimpleNamespace) -> None:
+@pytest.mark.parametrize("mend", [rename, Tag.delete])
+def test_mending_a_tag_while_callers_use_it_fails_nobody(
+    acme: SimpleNamespace, mend: Callable[[Tag], Any]
+) -> None:
     def call(number: int) -> None:
         if number == 10:
-            tag = acme.tenant.tags.get(name="old")
-            tag.name = "new"
-            tag.save()
+            mend(acme.tenant.tags.get(name="old"))
         else:
             defaults = {"tags": ["old", f"t{number}"]}
             acme.tenant.contacts.update_or_create(phone=f"+1415555{number:04}", defaults=defaults)
 
-    acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["old"]})
-    all_at_once(call, callers=20)
-    assert Contact.objects.count() == 20
-    assert_links_match_tags()
+    for _ in range(3):
+        acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["old"]})
+        all_at_once(call, callers=20)
+        assert Contact.objects.count() == 20
+        assert_links_match_tags()
+        Contact.objects.all().delete()
+        Tag.objects.all().delete()
 
 
 def test_a_revoked_token_stops_at_once_on_every_process(server: httpx.Client) -> None:
