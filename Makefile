@@ -3,17 +3,21 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 BIN := .venv/bin
+# Nobody can ask 0.0.0.0, which means every address.
+SHOWN_HOST := $(patsubst 0.0.0.0,127.0.0.1,$(HOST))
 
 .PHONY: run test lint lock
 .DELETE_ON_ERROR:
 
 run: .venv/runtime
 	@$(BIN)/python manage.py migrate --verbosity 0
-	@$(BIN)/python manage.py create_demo --url http://$(HOST):$(PORT)
+	@$(BIN)/python manage.py create_demo --url http://$(SHOWN_HOST):$(PORT)
 	@exec $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --blocking-threads 4 --backpressure 64 --no-ws qyvo.wsgi:application
 
+# Whatever the shell or a .env file say: the defaults, on SQLite, then on PostgreSQL.
+test: export ENV_FILE := /dev/null
 test: .venv/development
-	$(BIN)/python -m pytest
+	DATABASE_URL= $(BIN)/python -m pytest
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest
 
 lint: .venv/development

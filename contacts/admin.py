@@ -7,7 +7,7 @@ from typing import Any, cast
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
-from django.db import IntegrityError, models
+from django.db import DatabaseError, models
 from django.http import HttpRequest, HttpResponse
 
 from tenants.admin import TenantForm, TenantOwnedAdmin, user_of
@@ -44,12 +44,22 @@ class TagNamesFormField(RuleFormField):
 class MetadataFormField(RuleFormField):
     widget = AdminTextareaWidget
 
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compares spellings: to Python, true and 1 are equal."""
+        try:
+            given = self.to_python(data)
+        except forms.ValidationError:
+            return True
+        return json.dumps(given, cls=rules.CompactJSON) != json.dumps(
+            initial, cls=rules.CompactJSON
+        )
+
     def prepare_value(self, value: Any) -> Any:
         return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict) else value
 
 
-def metadata_from_text(text: str) -> dict[str, Any]:
-    return rules.metadata(strict_json.loads(text) if text.strip() else None)
+def metadata_from_text(text: str | None) -> dict[str, Any]:
+    return rules.metadata(strict_json.loads(text) if text and text.strip() else None)
 
 
 class ContactForm(TenantForm):
@@ -93,12 +103,13 @@ class TagFilter(admin.SimpleListFilter):
 
 
 class RacingFormAdmin(TenantOwnedAdmin):
-    """Where a program writes the same key between a form's check and its save, checks again."""
+    """Where a program writes or deletes the row between a form's check and its save, the form is
+    checked again."""
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return super().changeform_view(request, *args, **kwargs)
-        except IntegrityError:
+        except DatabaseError:
             return super().changeform_view(request, *args, **kwargs)
 
 

@@ -9,12 +9,12 @@ from django.db import connection
 
 @register()
 def check_sqlite_version(**kwargs: Any) -> list[Error]:
-    """The upsert needs RETURNING (sqlite.org/lang_returning.html)."""
-    if connection.vendor != "sqlite" or sqlite3.sqlite_version_info >= (3, 35):
+    """The upsert needs RETURNING and IS DISTINCT FROM (sqlite.org/releaselog/3_39_0.html)."""
+    if connection.vendor != "sqlite" or sqlite3.sqlite_version_info >= (3, 39):
         return []
     return [
         Error(
-            f"SQLite {sqlite3.sqlite_version} is too old; 3.35 is needed.",
+            f"SQLite {sqlite3.sqlite_version} is too old; 3.39 is needed.",
             hint="Use a newer Python build, or PostgreSQL: set DATABASE_URL.",
             id="contacts.E001",
         )

@@ -19,10 +19,18 @@ from .fields import TagNamesField
 
 class TagQuerySet(models.QuerySet["Tag"]):
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Deletes each tag by its own verb, which takes it off its contacts."""
+        """Deletes each tag by its own verb, which takes it off its contacts.
+
+        Every contact that carries one is locked first: contacts before tags, in one order.
+        """
+        tags = list(self.order_by("name"))
+        links = ContactTag.objects.filter(tag__in=tags)
+        carriers = Contact.objects.filter(pk__in=links.values("contact"))
         with transaction.atomic():
-            deleted = [tag.delete() for tag in self]
-        return len(deleted), {Tag._meta.label: len(deleted)}
+            list(carriers.order_by("phone").select_for_update().values_list("pk"))
+            for tag in tags:
+                tag.delete()
+        return len(tags), {Tag._meta.label: len(tags)}
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
@@ -77,10 +85,10 @@ class Tag(models.Model):
         """
         stored = Tag.objects.filter(pk=self.pk)
         carriers = Contact.objects.filter(links__tag=self)
-        old = stored.values_list("name", flat=True).get()
-        if old != name:
+        old = stored.values_list("name", flat=True).first()
+        if old not in {None, name}:
             carriers.replace_tag(old, name)
-            stored.select_for_update().get()
+            list(stored.select_for_update())
             carriers.replace_tag(old, name)
 
 
@@ -281,7 +289,7 @@ def upsert_sql(*changes: str) -> str:
         assignments = ", ".join(f"{name} = EXCLUDED.{name}" for name in [*changes, "updated_at"])
         stored = ", ".join(f"{table}.{name}" for name in changes)
         given = ", ".join(f"EXCLUDED.{name}" for name in changes)
-        action = f"DO UPDATE SET {assignments} WHERE ({stored}) <> ({given})"
+        action = f"DO UPDATE SET {assignments} WHERE ({stored}) IS DISTINCT FROM ({given})"
     return (
         f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608 - names of our own columns
         f"VALUES ({', '.join(['%s'] * len(columns))}) "

@@ -18,6 +18,9 @@ MAX_DIGITS = 15  # ITU-T E.164, section 6.2.1
 # and middle dot, which stand for dashes and dots.
 SEPARATORS = set("\t.()[]\u2212\u30fc\u00b7")
 
+# What Unicode calls default-ignorable outside category Cf, as far as it occurs in the wild.
+INVISIBLE = {"\u034f", "\u115f", "\u1160", *map(chr, range(0xFE00, 0xFE10))}
+
 LENGTHS = {
     ValidationResult.INVALID_COUNTRY_CODE: "No country has this calling code.",
     ValidationResult.TOO_SHORT: "The phone is too short for its country.",
@@ -66,8 +69,8 @@ def dialled(raw: str) -> str:
 
 
 def is_invisible(character: str) -> bool:
-    """Format characters (Unicode category Cf): direction marks, zero-width spaces, BOM."""
-    return unicodedata.category(character) == "Cf"
+    """Direction marks, zero-width spaces, BOM (category Cf), joiners, variation selectors."""
+    return unicodedata.category(character) == "Cf" or character in INVISIBLE
 
 
 def digit_or_plus(character: str) -> str:

@@ -51,11 +51,11 @@ def name(raw: Any) -> str:
 
 def email(raw: Any) -> str:
     text = limited("email", raw, MAX_EMAIL)
-    if text:
-        try:
-            validate_email(text)
-        except ValidationError as error:
-            raise ValueError("The email must be a valid address.") from error
+    try:
+        if text:
+            validate_email(text if text.isprintable() else "")  # it takes zero-width spaces
+    except ValidationError as error:
+        raise ValueError("The email must be a valid address.") from error
     return text
 
 

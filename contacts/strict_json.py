@@ -6,6 +6,7 @@ up to a limit of the interpreter, and recurses as deep as the stack allows.
 
 import json
 import re
+from decimal import Decimal
 from math import isinf
 from typing import Any
 
@@ -41,7 +42,10 @@ def loads(text: str | bytes) -> Any:
 
 
 def refuse_deep_nesting(text: str) -> None:
-    """Raises `MalformedJSON` before the recursive reader meets more than `MAX_DEPTH` levels."""
+    """Raises `MalformedJSON` before the recursive reader meets more than `MAX_DEPTH` levels.
+
+    How deep that one could go depends on the interpreter and on the stack of the thread.
+    """
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return  # the usual case: it cannot be that deep
     depth = 0
@@ -52,11 +56,17 @@ def refuse_deep_nesting(text: str) -> None:
             raise MalformedJSON(f"Nested deeper than {MAX_DEPTH} levels at {where}.")
 
 
-def parse_float(digits: str) -> float:
+def parse_float(digits: str) -> float | int:
+    """A number with a fraction or exponent.
+
+    From 10^16 on, where Python writes floats with an exponent, it is read as the integer that
+    it is, because PostgreSQL writes it out in full: so it has one spelling everywhere.
+    """
     number = float(digits)
-    if isinf(number):
+    vanished = number == 0 and re.match("-?0*[.]?0*[1-9]", digits)
+    if isinf(number) or vanished:
         raise out_of_range(digits)
-    return number
+    return int(Decimal(repr(number))) if abs(number) >= 1e16 else number
 
 
 def parse_int(digits: str) -> int:

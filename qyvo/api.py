@@ -107,13 +107,14 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     return response
 
 
-def is_api(request: HttpRequest) -> bool:
-    return request.path.startswith(("/api/", "/v1/"))
+def is_page(request: HttpRequest) -> bool:
+    """Whether a person reads the answer: only the admin is made of pages."""
+    return request.path.startswith("/admin/")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Django's `handler400`: what it refuses before any view, a wrong Host for example."""
-    if not is_api(request):
+    if is_page(request):
         return defaults.bad_request(request, exception)
     body = error_body(400, "The request was refused; check its Host header.", "bad_request")
     return JsonResponse(body, status=400)
@@ -121,13 +122,13 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Django's `handler404`: unknown URLs."""
-    if not is_api(request):
+    if is_page(request):
         return defaults.page_not_found(request, exception)
     return JsonResponse(error_body(404, "Not found."), status=404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's `handler500`: no detail leaks, the request id finds the log line."""
-    if not is_api(request):
+    if is_page(request):
         return defaults.server_error(request)
     return JsonResponse(error_body(500), status=500)

@@ -1,6 +1,6 @@
 """Every setting of the project, from the environment; README.md has the table.
 
-A `.env` file beside manage.py is read too; real environment variables win over it.
+A `.env` file beside manage.py (or ENV_FILE) is read too; real environment variables win over it.
 """
 
 import secrets
@@ -17,15 +17,17 @@ env = environ.Env(
     BEHIND_HTTPS_PROXY=(bool, False),
     CSRF_TRUSTED_ORIGINS=(list, []),
     DATABASE_URL=(str, ""),
-    DATA_DIR=(str, str(BASE_DIR / ".data")),
+    DATA_DIR=(str, ".data"),
     DEBUG=(bool, False),
+    ENV_FILE=(str, ".env"),
     LOG_LEVEL=(str, "INFO"),
     SECRET_KEY=(str, ""),
     TIME_ZONE=(str, "UTC"),
 )
-env.read_env(BASE_DIR / ".env")
+env.read_env(BASE_DIR / env("ENV_FILE"))
 
-DATA_DIR = Path(env("DATA_DIR"))
+DATA_DIR = BASE_DIR / env("DATA_DIR")
+LOG_LEVEL = env("LOG_LEVEL").upper()
 
 
 def kept_secret(path: Path) -> str:
@@ -33,7 +35,7 @@ def kept_secret(path: Path) -> str:
 
     Exclusive creation lets several processes start at once: one writes, the others read.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     if not path.exists():
         fresh.touch(mode=0o600)
@@ -114,10 +116,15 @@ POSTGRESQL = {
     "CONN_HEALTH_CHECKS": True,
     # Transaction-mode poolers give every transaction another connection.
     "DISABLE_SERVER_SIDE_CURSORS": True,
+    "OPTIONS": {},
 }
 
-database = env.db_url_config(env("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'qyvo.sqlite3'}")
-DATABASES = {"default": (SQLITE if "sqlite" in database["ENGINE"] else POSTGRESQL) | database}
+EMBEDDED = {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "qyvo.sqlite3"}
+
+database = env.db_url_config(url) if (url := env("DATABASE_URL")) else EMBEDDED
+defaults = SQLITE if "sqlite" in database["ENGINE"] else POSTGRESQL
+options = defaults["OPTIONS"] | database.get("OPTIONS", {})
+DATABASES = {"default": defaults | database | {"OPTIONS": options}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # People
@@ -132,16 +139,12 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "admin:login"
 
-LANGUAGE_CODE = "en-us"
 TIME_ZONE = env("TIME_ZONE")
-USE_TZ = True
 
 # Static files come straight from the packages: no collectstatic step to forget.
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
-WHITENOISE_AUTOREFRESH = DEBUG
 
 # HTTP
 
@@ -181,7 +184,7 @@ LOGGING = {
             "formatter": "line",
         },
     },
-    "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL")},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # Django's own handlers would send e-mail to nobody and, under DEBUG, write lines twice.
-    "loggers": {"django": {"handlers": [], "level": env("LOG_LEVEL"), "propagate": True}},
+    "loggers": {"django": {"handlers": [], "level": LOG_LEVEL, "propagate": True}},
 }

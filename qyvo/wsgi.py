@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,18 +12,24 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
 
 django_application = get_wsgi_application()
 
-# The largest body of any action, and a byte: enough to see that a body is too large.
-CHUNKED_BODY_LIMIT = 8 * 1024 * 1024 + 1
+from qyvo.api import MAX_BODY_BYTES  # noqa: E402 - needs the settings
+
+CHARSET = re.compile(r";\s*charset=[^;]*", re.IGNORECASE)
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Django's application, for chunked requests too.
+    """Django's application, made safe for two kinds of requests that it mistakes.
 
     A body sent with `Transfer-Encoding: chunked` has no Content-Length, which Django takes for
     no body at all: its caller would be told that every field is missing. Servers that end the
-    stream themselves say so in `wsgi.input_terminated`; then it can be read and measured.
+    stream themselves say so in `wsgi.input_terminated`; then it can be read and measured, up to
+    a byte more than any action takes.
+
+    A charset in the Content-Type makes Django decode the query string with it, base64 and
+    punycode included, before any handler of errors is in place. All is UTF-8 here.
     """
     if environ.get("wsgi.input_terminated") and not environ.get("CONTENT_LENGTH"):
-        body = environ["wsgi.input"].read(CHUNKED_BODY_LIMIT)
+        body = environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
         environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+    environ["CONTENT_TYPE"] = CHARSET.sub("", environ.get("CONTENT_TYPE", ""))
     return django_application(environ, start_response)

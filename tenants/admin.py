@@ -4,10 +4,14 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
-from django.db import models
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
 from .models import ApiToken, Tenant, User
@@ -38,6 +42,17 @@ class TenantScopedAdmin(admin.ModelAdmin):
         if user.tenant is None:
             return rows.none()
         return rows.filter(**{self.tenant_lookup: user.tenant.pk})
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """A look-up that the database refuses is answered as Django answers other wrong ones."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except (ValueError, ValidationError, DatabaseError):
+            if ERROR_FLAG in request.GET:
+                raise  # the plain list fails too
+            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         user = user_of(request)
@@ -151,6 +166,18 @@ class UserAdmin(TenantScopedAdmin, DjangoUserAdmin):
         users = super().get_queryset(request)
         return users if request.user.is_superuser else users.filter(is_superuser=False)
 
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_change_permission(request, obj) and self.may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and self.may_touch(request, obj)
+
+    def may_touch(self, request: HttpRequest, obj: User | None) -> bool:
+        """Whoever sets a colleague's password has that colleague's rights."""
+        return bool(
+            request.user.is_superuser or obj is None or obj == request.user or not obj.is_staff
+        )
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         fields = list(super().get_readonly_fields(request, obj))
         return fields if request.user.is_superuser else [*fields, *self.superuser_fields]
@@ -159,6 +186,24 @@ class UserAdmin(TenantScopedAdmin, DjangoUserAdmin):
         if not change and not request.user.is_superuser:
             obj.tenant = user_of(request).tenant
         super().save_model(request, obj, form, change)
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin):
+    """Groups hold permissions and belong to no tenant: superusers only."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    has_add_permission = has_module_permission
+    has_change_permission = has_view_permission
+    has_delete_permission = has_view_permission
 
 
 @admin.register(ApiToken)

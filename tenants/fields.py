@@ -55,9 +55,13 @@ class ULIDField(models.UUIDField):
     def from_db_value(self, value: uuid.UUID | None, *args: Any) -> str | None:
         return None if value is None else parse_ulid(value)
 
+    def get_prep_value(self, value: Any) -> str | None:
+        """Raises `ValueError` for what is no id, as other fields do in look-ups."""
+        return None if value is None else parse_ulid(value)
+
     def get_db_prep_value(
         self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
     ) -> Any:
-        ulid = self.to_python(value)
+        ulid = value if prepared else self.get_prep_value(value)
         bits = None if ulid is None else ULID.from_str(ulid).to_uuid()
-        return super().get_db_prep_value(bits, connection, prepared=True) if bits else None
+        return super().get_db_prep_value(bits, connection, prepared=True)

@@ -49,6 +49,7 @@ def test_create_tenant_prints_what_it_made() -> None:
         ["...", "--email", "a@b.de"],
         ["New", "--email", "nonsense"],
         ["New", "--email", "USER@example.com"],
+        ["株式会社"],
     ],
 )
 def test_create_tenant_makes_nothing_when_a_word_is_wrong(words: list[str]) -> None:
@@ -56,6 +57,18 @@ def test_create_tenant_makes_nothing_when_a_word_is_wrong(words: list[str]) -> N
     with pytest.raises(CommandError):
         run("create_tenant", *words)
     assert (Tenant.objects.count(), User.objects.count()) == (1, 1)
+
+
+def test_create_tenant_says_which_word_is_wrong() -> None:
+    with pytest.raises(CommandError, match="slug: This field cannot be blank"):
+        run("create_tenant", "株式会社")
+    assert "x" * 50 in run("create_tenant", "x" * 64)
+
+
+def test_create_token_refuses_a_disabled_user() -> None:
+    UserFactory.create(email="shop@acme.example", is_active=False)
+    with pytest.raises(CommandError, match="disabled"):
+        run("create_token", "shop@acme.example")
 
 
 def test_create_token_prints_a_token_that_works() -> None:

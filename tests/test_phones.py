@@ -100,6 +100,7 @@ def test_a_national_spelling_needs_the_region(region: str) -> None:
         ("+7 800 123-45-67", "+78001234567"),
         ("+1 (415) 555\u22120123", "+14155550123"),
         ("+290 12345", "+29012345"),
+        ("\ufe0f+1 415 555 0123\u3164", "+14155550123"),
     ],
 )
 def test_known_quirks(raw: str, e164: str) -> None:

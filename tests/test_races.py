@@ -6,14 +6,14 @@ connection of their own.
 
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Barrier
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from contacts.models import Contact, Outcome, Tag
 from tenants.models import ApiToken
@@ -67,10 +67,10 @@ def test_parallel_calls_with_different_values_leave_one_callers_whole(
 
 def test_parallel_calls_with_overlapping_new_tags_all_succeed(server: httpx.Client) -> None:
     """Each in another order: callers that locked tags as they come would deadlock."""
-    names = [f"tag-{n}" for n in range(20)]
+    names = [f"tag-{n}" for n in range(100)]
 
     def call(number: int) -> httpx.Response:
-        tags = names[number % 20 :] + names[: number % 20]
+        tags = names[number:] + names[:number]
         tags = tags[::-1] if number % 2 else tags
         return server.post(CREATE, json={"phone": f"+14155550{number:03}", "tags": tags})
 
@@ -119,6 +119,53 @@ def test_mending_a_tag_while_callers_use_it_fails_nobody(
         Tag.objects.all().delete()
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("mend", [rename, Tag.delete])
+@pytest.mark.parametrize("first", ["the writer", "the mender"])
+def test_who_links_a_tag_and_who_mends_it_wait_for_each_other(
+    acme: SimpleNamespace, mend: Callable[[Tag], Any], first: str
+) -> None:
+    """The first holds its transaction open while the second starts."""
+
+    def write() -> None:
+        acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["old", "x"]})
+
+    def mend_old() -> None:
+        mend(Tag.objects.get(pk=old.pk))
+
+    def run(action: Callable[[], None]) -> None:
+        try:
+            action()
+        finally:
+            connection.close()
+
+    old = Tag.objects.create(tenant=acme.tenant, name="old")
+    holder, waiter = (write, mend_old) if first == "the writer" else (mend_old, write)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            holder()
+            waiting = pool.submit(run, waiter)
+            assert not wait([waiting], timeout=0.5).done, "it waits"
+        waiting.result(timeout=30)
+    assert_links_match_tags()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_deleting_many_tags_while_callers_use_them_fails_nobody(acme: SimpleNamespace) -> None:
+    def call(number: int) -> None:
+        if number % 5 == 0:
+            acme.tenant.tags.filter(name__in=["a", "b", "c"]).delete()
+        else:
+            tags = ["c", "b", "a"][number % 3 :]
+            acme.tenant.contacts.update_or_create(
+                phone=f"+1415555{number % 3:04}", defaults={"tags": tags, "name": str(number)}
+            )
+
+    for _ in range(5):
+        all_at_once(call, callers=20)
+        assert_links_match_tags()
+
+
 def test_a_revoked_token_stops_at_once_on_every_process(server: httpx.Client) -> None:
     def refused(number: int) -> int:
         with httpx.Client(base_url=server.base_url, headers=server.headers) as client:
@@ -140,6 +187,17 @@ def test_a_body_sent_in_chunks_is_read(server: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["name"]) == (201, "Romain")
     answer = server.post(CREATE, content=iter([b" " * 70_000] * 2), headers=json_type)
     assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
+
+
+@pytest.mark.parametrize(
+    "charset", ["base64", "hex", "idna", "punycode", "undefined", "utf-8", "x"]
+)
+@pytest.mark.parametrize("query", ["?a=%41", "?a=%ff%00", "?" + "a=1&" * 1001])
+def test_a_charset_decodes_no_query_string(server: httpx.Client, charset: str, query: str) -> None:
+    json_type = {"Content-Type": f"application/json; Charset={charset}; x=y"}
+    answer = server.post(CREATE + query, content=f'{{"phone": "{PHONE}"}}', headers=json_type)
+    assert answer.status_code == 201
+    assert answer.headers["X-Request-Id"]
 
 
 def test_static_files_of_the_admin_are_served(server: httpx.Client) -> None:

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def manage(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess:
-    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(folder), **variables}
+    environment = {"PATH": os.environ["PATH"], "ENV_FILE": "/dev/null", "DATA_DIR": str(folder)}
+    environment |= variables
     return subprocess.run(
         [sys.executable, "manage.py", *words],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
@@ -54,6 +55,30 @@ def test_without_https_the_deployment_checks_complain(tmp_path: Path) -> None:
     result = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING")
     assert result.returncode == 1
     assert "security.W008" in result.stderr
+
+
+def test_sqlite_keeps_its_options_beside_those_of_the_url(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.sqlite3?timeout=5"
+    database = setting(tmp_path, "settings.DATABASES['default']", DATABASE_URL=url)
+    assert "'timeout': '5'" in database or "'timeout': 5" in database
+    assert "'transaction_mode': 'IMMEDIATE'" in database
+    assert "journal_mode=WAL" in database
+
+
+@pytest.mark.parametrize("name", ["a b#c", "a?b", "a%20b"])
+def test_any_folder_can_hold_the_data(tmp_path: Path, name: str) -> None:
+    assert manage(tmp_path / name, "migrate", "-v0").returncode == 0
+    assert {"qyvo.sqlite3", "secret_key"} <= {path.name for path in (tmp_path / name).iterdir()}
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o700
+
+
+def test_variables_come_from_a_file_too_and_the_real_ones_win(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text("TIME_ZONE=Europe/Paris\nLOG_LEVEL=debug\n")
+    shown = setting(
+        tmp_path, "settings.TIME_ZONE, settings.LOG_LEVEL", ENV_FILE=str(file), LOG_LEVEL="error"
+    )
+    assert shown == "Europe/Paris ERROR"
 
 
 def test_database_options_come_from_the_url(tmp_path: Path) -> None:

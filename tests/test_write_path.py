@@ -83,6 +83,15 @@ def test_create_defaults_are_for_new_rows_only(acme: SimpleNamespace) -> None:
     assert_links_match_tags()
 
 
+def test_a_value_where_there_was_none_is_a_change(acme: SimpleNamespace) -> None:
+    for _ in range(2):
+        defaults = {"last_message_at": acme.tenant.created_at}
+        contact, _ = acme.tenant.contacts.update_or_create(phone=PHONE, defaults={})
+        contact, _ = acme.tenant.contacts.update_or_create(phone=PHONE, defaults=defaults)
+    assert contact.outcome is Outcome.UNCHANGED
+    assert contact.last_message_at == acme.tenant.created_at
+
+
 def test_the_returned_contact_is_the_stored_one(acme: SimpleNamespace) -> None:
     for name in ("A", "A", "B"):
         contact, _ = acme.tenant.contacts.update_or_create(
@@ -146,6 +155,12 @@ def test_a_deleted_tag_leaves_its_contacts(
     tags = dict(Contact.objects.values_list("pk", "tags"))
     assert tags == {first.pk: ["a", "c"], last.pk: [], elsewhere.pk: ["b"]}
     assert_links_match_tags()
+
+
+def test_mending_a_tag_that_is_gone_fails_nobody(acme: SimpleNamespace) -> None:
+    tag = TagFactory.create(tenant=acme.tenant)
+    Tag.objects.filter(pk=tag.pk).delete()
+    assert tag.delete()[0] == 0
 
 
 def tag_set(tag: Tag) -> Any:

@@ -21,7 +21,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = Tenant(
             name=options["name"],
-            slug=options["slug"] or slugify(options["name"]),
+            slug=options["slug"] or slugify(options["name"])[:50].strip("-"),
             default_region=options["region"].upper(),
         )
         try:
@@ -30,7 +30,8 @@ class Command(BaseCommand):
                 tenant.save()
                 user = self.first_user(tenant, options["email"])
         except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from error
+            reasons = [f"{field}: {' '.join(said)}" for field, said in error.message_dict.items()]
+            raise CommandError(" ".join(reasons)) from error
         self.stdout.write(f"tenant  {tenant.name} ({tenant.slug})")
         self.stdout.write(f"id      {tenant.pk}")
         if user:

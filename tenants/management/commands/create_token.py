@@ -21,6 +21,8 @@ class Command(BaseCommand):
             user = User.objects.get_by_natural_key(options["email"])
         except User.DoesNotExist:
             raise CommandError(f"There is no user {options['email']}.") from None
+        if not user.is_active:
+            raise CommandError(f"{user.email} is disabled: a token would be refused.")
         days = options["days"]
         if days is not None and not 0 < days <= 36_500:
             raise CommandError("--days takes a number from 1 to 36500.")
