@@ -591,6 +591,23 @@ def test_staff_without_a_tenant_see_nothing(acme: SimpleNamespace) -> None:
         assert client.get(url(model, "add")).status_code == 403
 
 
+def test_staff_who_may_only_view_change_nothing(acme: SimpleNamespace) -> None:
+    contact = ContactFactory.create(tenant=acme.tenant, tags=["a"], metadata={"k": [1]})
+    user = UserFactory.create(tenant=acme.tenant, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client = logged_in(user)
+    rows = [contact, acme.tenant.tags.get(), acme.user, acme.token, acme.tenant]
+    for row in rows:
+        assert client.get(url(type(row), "change", row.pk)).status_code == 200
+        assert client.post(url(type(row), "change", row.pk), {"name": "x"}).status_code == 403
+        assert client.post(url(type(row), "delete", row.pk), {"post": "yes"}).status_code == 403
+        assert client.get(url(type(row), "add")).status_code == 403
+        assert type(row)._default_manager.filter(pk=row.pk).exists()
+    action = {"action": "revoke", "_selected_action": [acme.token.pk]}
+    client.post(url(ApiToken, "changelist"), action)
+    assert acme.api.get("/api/v1/me").status_code == 200
+
+
 def test_superusers_see_every_tenant(
     superuser: Client, acme: SimpleNamespace, foreign: SimpleNamespace
 ) -> None:
