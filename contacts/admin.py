@@ -50,9 +50,7 @@ class MetadataFormField(RuleFormField):
             given = self.to_python(data)
         except forms.ValidationError:
             return True
-        return json.dumps(given, cls=rules.CompactJSON) != json.dumps(
-            initial, cls=rules.CompactJSON
-        )
+        return rules.spelled(given) != rules.spelled(initial)
 
     def prepare_value(self, value: Any) -> Any:
         return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict) else value

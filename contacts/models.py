@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from copy import copy
 from functools import cache
 from typing import Any
 
 from django.db import connections, models, transaction
 from django.db.models import F, Func, Q, TextField, Value
-from django.db.models.functions import Concat, Replace, StrIndex
+from django.db.models.functions import Concat, Replace, StrIndex, Upper
 from django.utils import timezone
 
 from tenants.fields import ULIDField, new_ulid
@@ -34,6 +35,18 @@ class TagQuerySet(models.QuerySet["Tag"]):
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def named_like(self, part: str) -> list["Tag"]:
+        """Tags whose name holds `part` in any case, counted, in the order of their characters.
+
+        Compared and sorted here: databases differ in how, and no tenant has that many.
+        """
+        found = [
+            tag
+            for tag in self.with_contact_counts().order_by()
+            if part.casefold() in tag.name.casefold()
+        ]
+        return sorted(found, key=lambda tag: tag.name)
 
     def with_contact_counts(self) -> "TagQuerySet":
         return self.annotate(contacts_count=models.Count("links"))
@@ -137,6 +150,64 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         ]
         return next(iter([*Contact.objects.using(self.db).raw(upsert_sql(*changes), values)]), None)
 
+    def find(self, *, lock: bool = False, **key: str) -> "Contact":
+        """The contact with this `contact_id`, `phone` or `email`; raises `DoesNotExist`.
+
+        `email` is matched without case; of several contacts that share it, the latest updated.
+        `lock`: keeps other writers of the contact out until the transaction ends.
+        """
+        names = {"contact_id": "pk", "phone": "phone", "email": "email__iexact"}
+        [(name, value)] = key.items()
+        found = self.filter(**{names[name]: value}).order_by("-updated_at", "-pk")
+        contact = (found.select_for_update() if lock else found).first()
+        if contact is None:
+            raise Contact.DoesNotExist
+        return contact
+
+    @transaction.atomic
+    def change_one(self, key: dict[str, str], changes: dict[str, Any]) -> "Contact":
+        """Writes `changes` to the contact that `key` finds, and nothing else of it.
+
+        Metadata is merged: the top-level keys given overwrite, others stay; None clears it.
+        Raises `DoesNotExist`, and `RuleBroken` where the merged metadata is too much.
+        """
+        contact = self.find(lock=True, **key)
+        if "metadata" in changes:
+            changes = changes | {"metadata": contact.merged_metadata(changes["metadata"])}
+        contact.change(**changes)
+        return contact
+
+    @transaction.atomic
+    def add_tag(self, key: dict[str, str], name: str) -> "Contact":
+        """Puts the tag behind the contact's others; it may carry it already.
+
+        Raises `DoesNotExist`, and `RuleBroken` where the contact has as many tags as it may.
+        """
+        contact = self.find(lock=True, **key)
+        try:
+            contact.change(tags=rules.tags([*contact.tags, name]))
+        except ValueError as error:
+            raise rules.RuleBroken("tag", error) from error
+        return contact
+
+    @transaction.atomic
+    def remove_tag(self, key: dict[str, str], name: str) -> "Contact":
+        """Takes the tag off the contact, which need not carry it. Raises `DoesNotExist`."""
+        contact = self.find(lock=True, **key)
+        contact.change(tags=[tag for tag in contact.tags if tag != name])
+        return contact
+
+    @transaction.atomic
+    def delete_one(self, key: dict[str, str]) -> "Contact":
+        """Deletes the contact for good; its tags stay. Raises `DoesNotExist`.
+
+        Returns what was deleted. Locked first: a writer just linking tags to it ends before.
+        """
+        contact = self.find(lock=True, **key)
+        deleted = copy(contact)
+        contact.delete()
+        return deleted
+
     def replace_tag(self, old: str, new: str) -> int:
         """Puts `new` in place of the tag name `old`, or takes `old` out where `new` is empty.
 
@@ -203,6 +274,9 @@ class Contact(models.Model):
                 condition=Q(phone__startswith="+"), name="contact_phone_international"
             ),
         ]
+        indexes = [
+            models.Index("tenant", Upper("email"), name="contact_email"),  # as __iexact asks
+        ]
 
     def __str__(self) -> str:
         return self.name or self.phone
@@ -215,6 +289,24 @@ class Contact(models.Model):
             super().save(*args, update_fields=written, **kwargs)
             if written is None or "tags" in written:
                 self.link_tags()
+
+    def merged_metadata(self, given: dict[str, Any] | None) -> dict[str, Any]:
+        try:
+            return {} if given is None else rules.metadata(self.metadata | given)
+        except ValueError as error:
+            raise rules.RuleBroken("metadata", error) from error
+
+    def change(self, **fields: Any) -> None:
+        """Saves those of `fields` that differ; writes nothing where none does."""
+        changed = [
+            name
+            for name, value in fields.items()
+            if rules.spelled(getattr(self, name)) != rules.spelled(value)
+        ]
+        for name in changed:
+            setattr(self, name, fields[name])
+        if changed:
+            self.save(update_fields=changed)
 
     def link_tags(self, *, fresh: bool = False) -> None:
         """Makes the links say what `tags` says; unknown tags are created.

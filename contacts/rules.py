@@ -11,6 +11,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
+from tenants.fields import parse_ulid
+
 from . import phones
 
 MAX_NAME = 255  # characters
@@ -35,6 +37,28 @@ class CompactJSON(json.JSONEncoder):
         super().__init__(
             **options | {"separators": (",", ":"), "sort_keys": True, "ensure_ascii": False}
         )
+
+
+class RuleBroken(ValueError):
+    """A rule broken together with what is stored already; `field` is the one to blame."""
+
+    def __init__(self, field: str, error: ValueError) -> None:
+        super().__init__(str(error))
+        self.field = field
+
+
+def spelled(value: Any) -> str:
+    """The one spelling of a value: equal where the values are. To Python itself true equals 1."""
+    return json.dumps(value, cls=CompactJSON)
+
+
+def contact_id(raw: Any) -> str:
+    """A ULID in upper case, from a ULID in either case or a UUID."""
+    text = string("contact_id", raw)
+    try:
+        return parse_ulid(text) if text else ""
+    except ValueError as error:
+        raise ValueError("The contact_id must be a ULID or a UUID.") from error
 
 
 def phone(raw: Any, region: str | None = None) -> str:
@@ -92,6 +116,17 @@ def tag(raw: Any) -> str:
     return text
 
 
+def required_tag(raw: Any) -> str:
+    if raw is None or not tag(raw):
+        raise ValueError("The tag is required.")
+    return tag(raw)
+
+
+def metadata_changes(raw: Any) -> dict[str, Any] | None:
+    """What to merge into the metadata; None, where it is to be cleared."""
+    return None if raw is None or raw == "" else metadata(raw)
+
+
 def metadata(raw: Any) -> dict[str, Any]:
     """A JSON object of at most 65,536 bytes and 32 levels, the object itself being the first."""
     if raw is None or raw == "":
@@ -99,7 +134,7 @@ def metadata(raw: Any) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise ValueError("The metadata must be a JSON object.")  # noqa: TRY004
     check_json(raw, MAX_METADATA_DEPTH)
-    size = len(json.dumps(raw, cls=CompactJSON).encode())
+    size = len(spelled(raw).encode())
     if size > MAX_METADATA_BYTES:
         raise ValueError(
             f"The metadata may have {MAX_METADATA_BYTES:,} bytes as compact JSON; it has {size:,}."

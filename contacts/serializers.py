@@ -12,11 +12,15 @@ from . import rules
 
 
 class RuleField(serializers.Field):
-    """An input that one of `rules` cleans. Left out, it is as empty as `null` or `""`."""
+    """An input that one of `rules` cleans.
+
+    Left out, it is as empty as `null` or `""`; an error with `required=True`, and not there at
+    all with `required=False`.
+    """
 
     def __init__(self, rule: Callable[[Any], Any], **options: Any) -> None:
         self.rule = rule
-        if not options.get("required"):
+        if "required" not in options:
             options["default"] = lambda: rule(None)
         super().__init__(**options)
 
@@ -35,10 +39,10 @@ class RuleField(serializers.Field):
 class PhoneField(RuleField):
     """A phone in any spelling; `region` in the serializer's context completes national ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, required: bool = True) -> None:
         super().__init__(
             lambda raw: rules.phone(raw, self.context.get("region")),
-            required=True,
+            required=required,
             error_messages={"required": "The phone is required."},
         )
 
@@ -60,6 +64,58 @@ class ContactInput(serializers.Serializer):
     metadata = RuleField(rules.metadata)
 
 
+class ContactKey(serializers.Serializer):
+    """Which contact is meant: the first of `keys` that has a value says it.
+
+    `validated_data["key"]` is that field with its value; the other keys are not looked at.
+    """
+
+    keys = ["contact_id", "phone"]
+
+    contact_id = RuleField(rules.contact_id, required=False)
+    phone = PhoneField(required=False)
+
+    def to_internal_value(self, data: dict[str, Any]) -> dict[str, Any]:
+        deciding = next((name for name in self.keys if data.get(name) not in (None, "")), None)
+        if deciding is None:
+            sentence = f"Send {' or '.join(self.keys)}: it says which contact is meant."
+            raise serializers.ValidationError({self.keys[0]: [sentence]})
+        others = {*self.keys} - {deciding}
+        values = super().to_internal_value({k: v for k, v in data.items() if k not in others})
+        return values | {"key": {deciding: values.pop(deciding)}}
+
+
+class ContactLookup(ContactKey):
+    """The body of get-contact."""
+
+    keys = ["contact_id", "phone", "email"]
+
+    email = RuleField(rules.email, required=False)
+
+
+class ContactChanges(ContactKey):
+    """The body of update-contact: what is left out stays as it is."""
+
+    name = RuleField(rules.name, required=False)
+    email = RuleField(rules.email, required=False)
+    tags = RuleField(rules.tags, required=False)
+    metadata = RuleField(rules.metadata_changes, required=False)
+
+
+class TagOfContact(ContactKey):
+    """The body of add-tag and remove-tag."""
+
+    tag = RuleField(
+        rules.required_tag, required=True, error_messages={"required": "The tag is required."}
+    )
+
+
+class TagSearch(serializers.Serializer):
+    """The body of list-tags."""
+
+    name = RuleField(rules.name)
+
+
 class ContactSummary(serializers.Serializer):
     """What create-contact answers: exactly these six keys."""
 
@@ -69,3 +125,38 @@ class ContactSummary(serializers.Serializer):
     email = OrNull()
     tags = serializers.ListField(child=serializers.CharField())
     created_at = Timestamp()
+
+
+class UpdatedContact(serializers.Serializer):
+    """What update-contact answers."""
+
+    id = serializers.CharField()
+    phone = serializers.CharField()
+    name = OrNull()
+    email = OrNull()
+    tags = serializers.ListField(child=serializers.CharField())
+    updated_at = Timestamp()
+
+
+class ContactDetail(serializers.Serializer):
+    """What get-contact answers: all there is of a contact."""
+
+    id = serializers.CharField()
+    phone = serializers.CharField()
+    name = OrNull()
+    email = OrNull()
+    source = serializers.CharField()  # type: ignore[assignment]
+    locale = OrNull()
+    metadata = serializers.JSONField()
+    tags = serializers.ListField(child=serializers.CharField())
+    opted_in_at = Timestamp(allow_null=True)
+    opted_out_at = Timestamp(allow_null=True)
+    last_message_at = Timestamp(allow_null=True)
+    total_messages = serializers.IntegerField()
+    created_at = Timestamp()
+
+
+class TagSummary(serializers.Serializer):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    contacts_count = serializers.IntegerField()

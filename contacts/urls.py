@@ -4,4 +4,10 @@ from . import views
 
 urlpatterns = [
     path("create-contact", views.CreateContact.as_view(), name="create-contact"),
+    path("update-contact", views.UpdateContact.as_view(), name="update-contact"),
+    path("get-contact", views.GetContact.as_view(), name="get-contact"),
+    path("add-tag", views.AddTag.as_view(), name="add-tag"),
+    path("remove-tag", views.RemoveTag.as_view(), name="remove-tag"),
+    path("list-tags", views.ListTags.as_view(), name="list-tags"),
+    path("delete-contact", views.DeleteContact.as_view(), name="delete-contact"),
 ]

@@ -1,34 +1,122 @@
 """One small class per action."""
 
 from http import HTTPStatus
+from typing import Any
 
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 
 from tenants.views import TenantAPIView
 
+from . import serializers
 from .models import Contact
-from .serializers import ContactInput, ContactSummary
+from .rules import RuleBroken
 
 
 class ActionView(TenantAPIView):
+    """An action of the API: `input_class` reads its body, `self.tenant` is whose rows it sees."""
+
     http_method_names = ["post"]
+    input_class: type[Serializer]
+
+    def clean(self, request: Request) -> dict[str, Any]:
+        """The body's fields; raises `ValidationError`."""
+        context = {"region": self.tenant.default_region}
+        body = self.input_class(data=request.data, context=context)
+        body.is_valid(raise_exception=True)
+        return body.validated_data
+
+    def handle_exception(self, error: Exception) -> Response:
+        if isinstance(error, Contact.DoesNotExist):
+            error = NotFound("Contact not found")
+        elif isinstance(error, RuleBroken):
+            error = ValidationError({error.field: [str(error)]})
+        return super().handle_exception(error)
 
 
 class CreateContact(ActionView):
     """Upserts a contact by phone: 201 either way, and a header that tells which it was."""
 
+    input_class = serializers.ContactInput
+
     def post(self, request: Request) -> Response:
-        body = ContactInput(data=request.data, context={"region": self.tenant.default_region})
-        body.is_valid(raise_exception=True)
-        fields = body.validated_data
+        fields = self.clean(request)
         contact, _ = self.tenant.contacts.update_or_create(
             phone=fields.pop("phone"),
             defaults=fields,
             create_defaults={"source": Contact.Source.API},
         )
         return Response(
-            ContactSummary(contact).data,
+            serializers.ContactSummary(contact).data,
             status=HTTPStatus.CREATED,
             headers={"Qyvo-Result": contact.outcome},
         )
+
+
+class UpdateContact(ActionView):
+    """Changes only what the body names; metadata is merged."""
+
+    input_class = serializers.ContactChanges
+
+    def post(self, request: Request) -> Response:
+        changes = self.clean(request)
+        contact = self.tenant.contacts.change_one(changes.pop("key"), changes)
+        return Response(serializers.UpdatedContact(contact).data)
+
+
+class GetContact(ActionView):
+    """All there is of one contact."""
+
+    input_class = serializers.ContactLookup
+
+    def post(self, request: Request) -> Response:
+        contact = self.tenant.contacts.find(**self.clean(request)["key"])
+        return Response(serializers.ContactDetail(contact).data)
+
+
+class AddTag(ActionView):
+    input_class = serializers.TagOfContact
+
+    def post(self, request: Request) -> Response:
+        fields = self.clean(request)
+        contact = self.tenant.contacts.add_tag(fields["key"], fields["tag"])
+        return Response(
+            {"id": contact.pk, "phone": contact.phone, "tag_added": fields["tag"],
+             "tags": contact.tags}
+        )  # fmt: skip
+
+
+class RemoveTag(ActionView):
+    """Takes the link away; the tag itself stays."""
+
+    input_class = serializers.TagOfContact
+
+    def post(self, request: Request) -> Response:
+        fields = self.clean(request)
+        contact = self.tenant.contacts.remove_tag(fields["key"], fields["tag"])
+        return Response(
+            {"id": contact.pk, "phone": contact.phone, "tag_removed": fields["tag"],
+             "tags": contact.tags}
+        )  # fmt: skip
+
+
+class ListTags(ActionView):
+    """The tenant's tags by name, each with the number of its contacts."""
+
+    input_class = serializers.TagSearch
+
+    def post(self, request: Request) -> Response:
+        tags = self.tenant.tags.named_like(self.clean(request)["name"])
+        return Response(serializers.TagSummary(tags, many=True).data)
+
+
+class DeleteContact(ActionView):
+    """Deletes a contact for good; its tags stay."""
+
+    input_class = serializers.ContactKey
+
+    def post(self, request: Request) -> Response:
+        contact = self.tenant.contacts.delete_one(self.clean(request)["key"])
+        return Response({"id": contact.pk, "phone": contact.phone, "deleted": True})

@@ -37,8 +37,12 @@ class Api:
             path, data=body, content_type=content_type, headers=self.headers | headers
         )
 
+    def act(self, action: str, **fields: Any) -> Any:
+        """POSTs `fields` to the action of that name."""
+        return self.send(json.dumps(fields, ensure_ascii=False), ACTIONS + action)
+
     def create(self, phone: Any = PHONE, **fields: Any) -> Any:
-        return self.send(json.dumps({"phone": phone, **fields}, ensure_ascii=False))
+        return self.act("create-contact", phone=phone, **fields)
 
 
 def assert_error(response: Any, status: int, code: str, *fields: str) -> dict[str, Any]:

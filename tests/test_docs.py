@@ -171,6 +171,12 @@ def test_the_table_of_errors_has_every_code() -> None:
     assert set(re.findall(r"^\| \d{3} \| `(\w+)` \|", table, re.MULTILINE)) == codes
 
 
+def test_the_table_of_actions_is_what_is_served() -> None:
+    from contacts.urls import urlpatterns
+
+    assert first_column("| action |") == {pattern.name for pattern in urlpatterns}
+
+
 def test_the_table_of_fields_is_what_create_contact_reads() -> None:
     from contacts.serializers import ContactInput
 

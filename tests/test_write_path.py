@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 def assert_links_match_tags() -> None:
+    """The invariant of the write path, over all contacts."""
     for contact in Contact.objects.all():
         links = contact.links.all()
         assert sorted(contact.tags) == sorted(link.tag.name for link in links)
