@@ -1,9 +1,7 @@
 """Contacts and their tags, and the one way in which both are written."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
-from functools import cache
 from typing import Any
 
 from django.db import connections, models, transaction
@@ -16,25 +14,39 @@ from tenants.models import Tenant
 
 from . import rules
 from .fields import TagNamesField
+from .sql import DIALECTS, transactional, upsert_sql
 
 
 class TagQuerySet(models.QuerySet["Tag"]):
+    @transactional
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Deletes each tag by its own verb, which takes it off its contacts.
-
-        Every contact that carries one is locked first: contacts before tags, in one order.
-        """
-        tags = list(self.order_by("name"))
-        links = ContactTag.objects.filter(tag__in=tags)
-        carriers = Contact.objects.filter(pk__in=links.values("contact"))
-        with transaction.atomic():
-            list(carriers.order_by("phone").select_for_update().values_list("pk"))
-            for tag in tags:
-                tag.delete()
+        """Takes the tags off their contacts, then deletes them. The contacts stay."""
+        tags = self.locked_with_contacts()
+        for tag in tags:
+            tag.contacts().replace_tag(tag.name, "")
+        super(TagQuerySet, Tag.objects.filter(pk__in=[tag.pk for tag in tags])).delete()
         return len(tags), {Tag._meta.label: len(tags)}
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def locked_with_contacts(self) -> "list[Tag]":
+        """The tags as stored, locked, after all contacts that carry one of them.
+
+        Contacts come before tags, each in one order, for every writer: hence no deadlock. A
+        contact that got one of the tags in between is not locked; then all is let go and
+        tried again.
+        """
+        tags = Tag.objects.filter(pk__in=list(self.values_list("pk", flat=True)))
+        links = ContactTag.objects.filter(tag__in=tags)
+        contacts = Contact.objects.filter(pk__in=links.values("contact")).order_by("phone")
+        while True:
+            start = transaction.savepoint()
+            carriers = len(contacts.select_for_update().values_list("pk"))
+            locked = [*tags.order_by("name").select_for_update()]
+            if links.values("contact").distinct().count() == carriers:
+                return locked
+            transaction.savepoint_rollback(start)
 
     def named_like(self, part: str) -> list["Tag"]:
         """Tags whose name holds `part` in any case, counted, in the order of their characters.
@@ -76,33 +88,20 @@ class Tag(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @transactional
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Saves the tag; a new name reaches the contacts that carry it in the same transaction."""
-        with transaction.atomic():
-            if not self._state.adding:
-                self.rewrite_contacts(self.name)
-            super().save(*args, **kwargs)
+        for stored in Tag.objects.filter(pk=self.pk).locked_with_contacts():
+            if stored.name != self.name:
+                stored.contacts().replace_tag(stored.name, self.name)
+        super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Takes the tag off its contacts, then deletes it. The contacts stay."""
-        with transaction.atomic():
-            self.rewrite_contacts("")
-            return super().delete(*args, **kwargs)
+        return Tag.objects.filter(pk=self.pk).delete()
 
-    def rewrite_contacts(self, name: str) -> None:
-        """Puts `name` in place of this tag's stored name in its contacts; `""` takes it out.
-
-        Contacts are locked before the tag, as every writer does, lest the two deadlock. A writer
-        that was just linking the tag ends before our lock on it is granted: hence the second
-        look, which finds what that writer left.
-        """
-        stored = Tag.objects.filter(pk=self.pk)
-        carriers = Contact.objects.filter(links__tag=self)
-        old = stored.values_list("name", flat=True).first()
-        if old not in {None, name}:
-            carriers.replace_tag(old, name)
-            list(stored.select_for_update())
-            carriers.replace_tag(old, name)
+    def contacts(self) -> "ContactQuerySet":
+        return Contact.objects.filter(links__tag=self)
 
 
 class ContactQuerySet(models.QuerySet["Contact"]):
@@ -119,36 +118,62 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         `create_defaults`: what a new row gets beside them (Django's own verb: instead of them).
 
         Returns the contact and whether it is new; `contact.outcome` also tells an update from
-        a call that changed nothing, which writes nothing. Contact, tags and links are one
-        transaction, and however many callers race with one phone, one row results: the
-        database decides, in one statement.
+        a call that changed nothing.
         """
         defaults = defaults or {}
         contact = Contact(**key, **defaults | (create_defaults or {}))
-        with transaction.atomic():
-            stored = self._upsert(contact, defaults)
-            if stored is None:
-                stored = self.get(**key)
-                stored.outcome = Outcome.UNCHANGED
-            elif stored.pk == contact.pk:
-                stored.outcome = Outcome.CREATED
-                stored.link_tags(fresh=True)
-            else:
-                stored.outcome = Outcome.UPDATED
-                if "tags" in defaults:
-                    stored.link_tags()
+        [stored] = self.upsert([contact], defaults)
         return stored, stored.outcome is Outcome.CREATED
 
     update_or_create.alters_data = True  # type: ignore[attr-defined]
 
-    def _upsert(self, contact: "Contact", changes: Iterable[str]) -> "Contact | None":
-        """The row as it now is, inserted or updated in `changes`; None: it was so already."""
+    @transactional
+    def upsert(self, contacts: Sequence["Contact"], changes: Iterable[str]) -> list["Contact"]:
+        """`update_or_create` for many unsaved contacts of one tenant, no phone twice.
+
+        `changes`: the fields that an existing row gets; the others are for new rows. Returns
+        the stored contacts in the order given, each with its `outcome`. A row that is so
+        already is not written. Contacts, tags and links are one transaction, and however many
+        callers race with one phone, one row results: the database decides, in one statement.
+        The number of statements does not depend on the number of contacts.
+        """
+        if not contacts:
+            return []
+        changes = tuple(changes)
+        given = {contact.phone: contact for contact in contacts}
+        stored = {row.phone: row for row in self._write(given, changes)}
+        for phone, row in stored.items():
+            is_new = row.pk == given[phone].pk
+            row.outcome = Outcome.CREATED if is_new else Outcome.UPDATED
+        self._link_tags([*stored.values()], changes)
+        if same := given.keys() - stored.keys():
+            tenant_id = contacts[0].tenant_id
+            for row in Contact.objects.filter(tenant_id=tenant_id, phone__in=same):
+                row.outcome = Outcome.UNCHANGED
+                stored[row.phone] = row
+        return [stored[contact.phone] for contact in contacts]
+
+    def _write(self, given: dict[str, "Contact"], changes: tuple[str, ...]) -> list["Contact"]:
+        """The rows as they now are, inserted or updated; those that were so already are left out.
+
+        In the order of their phones, which is the order in which all writers lock them.
+        """
         connection = connections[self.db]
+        fields = Contact._meta.concrete_fields
+        columns = tuple(str(field.column) for field in fields)
         values = [
-            field.get_db_prep_save(field.pre_save(contact, True), connection)
-            for field in Contact._meta.concrete_fields
+            field.get_db_prep_save(field.pre_save(given[phone], True), connection)
+            for phone in sorted(given)
+            for field in fields
         ]
-        return next(iter([*Contact.objects.using(self.db).raw(upsert_sql(*changes), values)]), None)
+        return list(
+            Contact.objects.using(self.db).raw(upsert_sql(columns, len(given), changes), values)
+        )
+
+    def _link_tags(self, written: list["Contact"], changes: tuple[str, ...]) -> None:
+        new = [row for row in written if row.outcome is Outcome.CREATED]
+        changed = [row for row in written if row.outcome is Outcome.UPDATED and "tags" in changes]
+        ContactTag.objects.match([*new, *changed], new={row.pk for row in new})
 
     def find(self, *, lock: bool = False, **key: str) -> "Contact":
         """The contact with this `contact_id`, `phone` or `email`; raises `DoesNotExist`.
@@ -164,7 +189,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             raise Contact.DoesNotExist
         return contact
 
-    @transaction.atomic
+    @transactional
     def change_one(self, key: dict[str, str], changes: dict[str, Any]) -> "Contact":
         """Writes `changes` to the contact that `key` finds, and nothing else of it.
 
@@ -177,7 +202,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         contact.change(**changes)
         return contact
 
-    @transaction.atomic
+    @transactional
     def add_tag(self, key: dict[str, str], name: str) -> "Contact":
         """Puts the tag behind the contact's others; it may carry it already.
 
@@ -190,14 +215,14 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             raise rules.RuleBroken("tag", error) from error
         return contact
 
-    @transaction.atomic
+    @transactional
     def remove_tag(self, key: dict[str, str], name: str) -> "Contact":
         """Takes the tag off the contact, which need not carry it. Raises `DoesNotExist`."""
         contact = self.find(lock=True, **key)
         contact.change(tags=[tag for tag in contact.tags if tag != name])
         return contact
 
-    @transaction.atomic
+    @transactional
     def delete_one(self, key: dict[str, str]) -> "Contact":
         """Deletes the contact for good; its tags stay. Raises `DoesNotExist`.
 
@@ -211,16 +236,14 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def replace_tag(self, old: str, new: str) -> int:
         """Puts `new` in place of the tag name `old`, or takes `old` out where `new` is empty.
 
-        Writes the names that contacts carry, not the links: a verb of `Tag`. Returns the
-        number of contacts changed.
+        Writes the names that contacts carry, not the links: for `Tag`, which has locked both.
+        Returns the number of contacts changed.
         """
         fenced = Concat(Value(","), F("tags"), Value(","), output_field=TextField())
         replaced = Replace(fenced, Value(f",{old},"), Value(f",{new}," if new else ","))
         unfenced = Func(Func(replaced, Value(","), function="LTRIM"), Value(","), function="RTRIM")
         carriers = self.annotate(place=StrIndex(fenced, Value(f",{old},"))).filter(place__gt=0)
-        # In the order in which every writer of many contacts locks them.
-        locked = carriers.order_by("phone").select_for_update(of=("self",)).values("pk")
-        return Contact.objects.filter(pk__in=locked).update(
+        return Contact.objects.filter(pk__in=carriers.values("pk")).update(
             tags=unfenced, updated_at=timezone.now()
         )
 
@@ -281,14 +304,14 @@ class Contact(models.Model):
     def __str__(self) -> str:
         return self.name or self.phone
 
+    @transactional
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
         """Saves the row, or only `update_fields` of it, and the links of its tags with it."""
         self.updated_at = timezone.now()
         written = None if update_fields is None else {*update_fields, "updated_at"}
-        with transaction.atomic():
-            super().save(*args, update_fields=written, **kwargs)
-            if written is None or "tags" in written:
-                self.link_tags()
+        super().save(*args, update_fields=written, **kwargs)
+        if written is None or "tags" in written:
+            ContactTag.objects.match([self])
 
     def merged_metadata(self, given: dict[str, Any] | None) -> dict[str, Any]:
         try:
@@ -308,46 +331,27 @@ class Contact(models.Model):
         if changed:
             self.save(update_fields=changed)
 
-    def link_tags(self, *, fresh: bool = False) -> None:
-        """Makes the links say what `tags` says; unknown tags are created.
-
-        Inside the transaction that wrote the row, whose lock keeps other writers of this
-        contact out. `fresh`: the row is new and cannot have links yet.
-        """
-        names = sorted({*self.tags})  # one order for all callers, or they would deadlock
-        if names:
-            ContactTag.objects.link(self, names)
-        if not fresh:
-            tags = Tag.objects.filter(tenant=self.tenant_id, name__in=names)
-            self.links.exclude(tag__in=tags).delete()
-
 
 class ContactTagQuerySet(models.QuerySet["ContactTag"]):
-    def link(self, contact: Contact, names: Sequence[str]) -> None:
-        """Links `contact` to the tags of these sorted, distinct `names`; unknown tags are created.
+    def match(self, contacts: Sequence[Contact], new: Collection[str] = ()) -> None:
+        """Makes the links of `contacts`, all of one tenant, say what their `tags` say.
 
-        SQLite has one writer at a time. On PostgreSQL the tags are also locked against being
-        renamed or deleted until the transaction ends; a tag that somebody else creates or
-        renames at this very moment escapes the statement once, and the next finds it.
+        Unknown tags are created. Inside the transaction that wrote the contacts, whose locks
+        keep other writers of them out. `new`: ids of contacts that cannot have links yet.
         """
-        connection = connections[self.db]
-        new = [Tag(tenant_id=contact.tenant_id, name=name) for name in names]
-        key = Contact._meta.pk
-        values = {
-            "tenant": key.get_db_prep_value(contact.tenant_id, connection),
-            "contact": key.get_db_prep_value(contact.pk, connection),
-        }
-        with connection.cursor() as cursor:
-            if connection.vendor == "sqlite":
-                Tag.objects.bulk_create(new, ignore_conflicts=True)
-                cursor.execute(LINK_SQL, values | {"names": json.dumps(names)})
-                return
-            ids = [key.get_db_prep_value(tag.pk, connection) for tag in new]
-            values |= {"names": names, "ids": ids, "now": timezone.now()}
-            linked = 0
-            while linked < len(names):
-                cursor.execute(LOCK_AND_LINK_SQL, values)
-                [linked] = cursor.fetchone()
+        pairs = [(contact.pk, name) for contact in contacts for name in dict.fromkeys(contact.tags)]
+        had_links = [contact.pk for contact in contacts if contact.pk not in new]
+        if not pairs and not had_links:
+            return
+        # Sorted: one order for all callers, or they would deadlock.
+        names = sorted({name for _, name in pairs})
+        dialect = DIALECTS[connections[self.db].vendor]
+        values = dialect.values(contacts[0].tenant_id, names, pairs, had_links)
+        with connections[self.db].cursor() as cursor:
+            if pairs:
+                dialect.link(cursor, values, len(names))
+            if had_links:
+                cursor.execute(dialect.UNLINK, values)
 
 
 class ContactTag(models.Model):
@@ -362,59 +366,3 @@ class ContactTag(models.Model):
 
     def __str__(self) -> str:
         return f"{self.contact_id} {self.tag_id}"
-
-
-# The statements that the ORM cannot say. The upsert is the same on both databases.
-
-
-@cache
-def upsert_sql(*changes: str) -> str:
-    """INSERT … ON CONFLICT of one contact; its parameters are all fields in the model's order.
-
-    `changes`: the columns that an existing row gets. A row that has these values already is
-    left alone and not returned. EXCLUDED.updated_at, not now(): that also runs on Citus.
-    """
-    table = Contact._meta.db_table
-    columns = [str(field.column) for field in Contact._meta.concrete_fields]
-    action = "DO NOTHING"
-    if changes:
-        assignments = ", ".join(f"{name} = EXCLUDED.{name}" for name in [*changes, "updated_at"])
-        stored = ", ".join(f"{table}.{name}" for name in changes)
-        given = ", ".join(f"EXCLUDED.{name}" for name in changes)
-        action = f"DO UPDATE SET {assignments} WHERE ({stored}) IS DISTINCT FROM ({given})"
-    return (
-        f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608 - names of our own columns
-        f"VALUES ({', '.join(['%s'] * len(columns))}) "
-        f"ON CONFLICT (tenant_id, phone) {action} "
-        f"RETURNING {', '.join(columns)}"
-    )
-
-
-LINK_SQL = """
-INSERT INTO contacts_contacttag (tenant_id, contact_id, tag_id)
-SELECT %(tenant)s, %(contact)s, id FROM contacts_tag
-WHERE tenant_id = %(tenant)s AND name IN (SELECT value FROM json_each(%(names)s))
-ON CONFLICT DO NOTHING
-"""
-
-# Django's foreign keys are checked, and lock what they point to, at commit only: too late for a
-# tag that is renamed meanwhile. Hence FOR KEY SHARE, the lock that a foreign key takes.
-LOCK_AND_LINK_SQL = """
-WITH known AS (
-    SELECT id FROM contacts_tag
-    WHERE tenant_id = %(tenant)s AND name = ANY(%(names)s::text[])
-    ORDER BY name FOR KEY SHARE
-), made AS (
-    INSERT INTO contacts_tag (id, tenant_id, name, created_at)
-    SELECT id, %(tenant)s, name, %(now)s
-    FROM unnest(%(ids)s::uuid[], %(names)s::text[]) AS given (id, name)
-    ON CONFLICT DO NOTHING RETURNING id
-), tags AS (
-    SELECT id FROM known UNION ALL SELECT id FROM made
-), linked AS (
-    INSERT INTO contacts_contacttag (tenant_id, contact_id, tag_id)
-    SELECT %(tenant)s, %(contact)s, id FROM tags
-    ON CONFLICT DO NOTHING
-)
-SELECT count(*) FROM tags
-"""

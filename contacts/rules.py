@@ -20,6 +20,8 @@ MAX_EMAIL = 254  # characters (RFC 5321, section 4.5.3.1.3)
 MAX_LOCALE = 35  # characters (RFC 5646, section 4.4.1)
 MAX_TAG = 100  # characters
 MAX_TAGS = 100
+MAX_REF = 255  # characters
+MAX_BATCH = 1000
 MAX_METADATA_BYTES = 65_536  # as compact UTF-8 JSON
 MAX_METADATA_DEPTH = 32
 
@@ -153,6 +155,21 @@ def check_json(value: Any, levels: int) -> None:
             check_json(item, levels - 1)
         for item in value.values() if isinstance(value, dict) else ():
             check_json(item, levels - 1)
+
+
+def batch(raw: Any) -> list[Any]:
+    if not isinstance(raw, list):
+        raise ValueError("The contacts must be a list.")  # noqa: TRY004
+    if len(raw) > MAX_BATCH:
+        raise ValueError(f"A batch has at most {MAX_BATCH:,} contacts; {len(raw):,} were given.")
+    return raw
+
+
+def ref(raw: Any) -> str | int | None:
+    """A caller's own mark on a row of a batch, handed back as it is."""
+    if raw is None or (isinstance(raw, int) and not isinstance(raw, bool)):
+        return raw
+    return limited("ref", raw, MAX_REF)
 
 
 def limited(field: str, raw: Any, most: int) -> str:

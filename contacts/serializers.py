@@ -64,6 +64,18 @@ class ContactInput(serializers.Serializer):
     metadata = RuleField(rules.metadata)
 
 
+class BatchInput(serializers.Serializer):
+    """The body of create-contacts; its rows are cleaned one by one, a bad one fails alone."""
+
+    contacts = RuleField(rules.batch, required=True)
+
+
+class BatchRow(ContactInput):
+    """One contact of a batch: the body of create-contact, and a `ref` for the caller's own use."""
+
+    ref = RuleField(rules.ref)
+
+
 class ContactKey(serializers.Serializer):
     """Which contact is meant: the first of `keys` that has a value says it.
 

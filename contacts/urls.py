@@ -4,6 +4,7 @@ from . import views
 
 urlpatterns = [
     path("create-contact", views.CreateContact.as_view(), name="create-contact"),
+    path("create-contacts", views.CreateContacts.as_view(), name="create-contacts"),
     path("update-contact", views.UpdateContact.as_view(), name="update-contact"),
     path("get-contact", views.GetContact.as_view(), name="get-contact"),
     path("add-tag", views.AddTag.as_view(), name="add-tag"),

@@ -1,7 +1,8 @@
 """One small class per action."""
 
+from collections import Counter
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
@@ -11,7 +12,7 @@ from rest_framework.serializers import Serializer
 from tenants.views import TenantAPIView
 
 from . import serializers
-from .models import Contact
+from .models import Contact, Outcome
 from .rules import RuleBroken
 
 
@@ -120,3 +121,48 @@ class DeleteContact(ActionView):
     def post(self, request: Request) -> Response:
         contact = self.tenant.contacts.delete_one(self.clean(request)["key"])
         return Response({"id": contact.pk, "phone": contact.phone, "deleted": True})
+
+
+class CreateContacts(ActionView):
+    """Upserts up to 1,000 contacts; a bad row fails alone, of a phone's rows the last wins."""
+
+    input_class = serializers.BatchInput
+    max_body_bytes = 8 * 1024 * 1024
+
+    def post(self, request: Request) -> Response:
+        rows = self.read_rows(self.clean(request)["contacts"])
+        winners = {row["fields"]["phone"]: row["index"] for row in rows if "fields" in row}
+        stored = self.save([rows[index]["fields"] for index in winners.values()])
+        for row in rows:
+            if fields := row.pop("fields", None):
+                contact = stored[fields["phone"]]
+                won = winners[contact.phone] == row["index"]
+                row["status"] = contact.outcome if won else "superseded"
+                row |= {"id": contact.pk, "phone": contact.phone}
+        counts = Counter(row["status"] for row in rows)
+        counted = {status: counts[status] for status in [*Outcome.values, "failed"]}
+        return Response(counted | {"results": rows})
+
+    def read_rows(self, raw_rows: list[Any]) -> list[dict[str, Any]]:
+        """A result for each row: with its clean `fields`, or failed and with its `errors`."""
+        reader = serializers.BatchRow(context={"region": self.tenant.default_region})
+        return [self.read_row(reader, index, raw) for index, raw in enumerate(raw_rows)]
+
+    def read_row(self, reader: Serializer, index: int, raw: Any) -> dict[str, Any]:
+        try:
+            fields = reader.run_validation(raw)
+        except ValidationError as error:
+            errors = cast("dict[str, Any]", error.detail)
+            ref = raw.get("ref") if isinstance(raw, dict) and "ref" not in errors else None
+            result = {"status": "failed", "errors": errors}
+        else:
+            ref = fields.pop("ref")
+            result = {"fields": fields}
+        return {"index": index} | ({} if ref in (None, "") else {"ref": ref}) | result
+
+    def save(self, rows: list[dict[str, Any]]) -> dict[str, Contact]:
+        """The stored contacts by phone."""
+        source = Contact.Source.API
+        contacts = [Contact(tenant=self.tenant, source=source, **fields) for fields in rows]
+        changes = serializers.ContactInput().fields.keys() - {"phone"}
+        return {row.phone: row for row in self.tenant.contacts.upsert(contacts, sorted(changes))}

@@ -155,6 +155,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["qyvo.api.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_METADATA_CLASS": None,
+    "NON_FIELD_ERRORS_KEY": "body",
     "EXCEPTION_HANDLER": "qyvo.api.exception_handler",
     "URL_FORMAT_OVERRIDE": None,
 }

@@ -12,7 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
 
 django_application = get_wsgi_application()
 
-from qyvo.api import MAX_BODY_BYTES  # noqa: E402 - needs the settings
+from contacts.views import CreateContacts  # noqa: E402 - needs the settings
 
 CHARSET = re.compile(r";\s*charset=[^;]*", re.IGNORECASE)
 
@@ -29,7 +29,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     punycode included, before any handler of errors is in place. All is UTF-8 here.
     """
     if environ.get("wsgi.input_terminated") and not environ.get("CONTENT_LENGTH"):
-        body = environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
+        body = environ["wsgi.input"].read(CreateContacts.max_body_bytes + 1)
         environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
     environ["CONTENT_TYPE"] = CHARSET.sub("", environ.get("CONTENT_TYPE", ""))
     return django_application(environ, start_response)

@@ -30,7 +30,11 @@ ON_A_CONTACT: dict[str, dict[str, Any]] = {
     "remove-tag": {"tag": "vip"},
     "delete-contact": {},
 }
-ACTION_BODIES = ON_A_CONTACT | {"create-contact": {}, "list-tags": {}}
+ACTION_BODIES = ON_A_CONTACT | {
+    "create-contact": {},
+    "create-contacts": {"contacts": [{"phone": PHONE}]},
+    "list-tags": {},
+}
 
 each_action = pytest.mark.parametrize("action", ACTION_BODIES)
 each_on_a_contact = pytest.mark.parametrize("action", ON_A_CONTACT)

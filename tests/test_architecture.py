@@ -13,7 +13,7 @@ LAYERS = {
         {"views"},
         {"serializers"},
         {"checks", "models"},
-        {"fields", "rules"},
+        {"fields", "rules", "sql"},
         {"phones", "strict_json"},
     ],
     "tenants": [

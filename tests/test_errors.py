@@ -213,7 +213,7 @@ def test_a_fault_of_ours_leaks_nothing_and_is_logged_with_the_request_id(
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(Contact, "link_tags", fail)
+    monkeypatch.setattr(type(ContactTag.objects), "match", fail)
     api.client.raise_request_exception = False
     response = api.send(json.dumps(with_tag()), **{"X-Request-Id": "find-me"})
     body = assert_error(response, 500, "server_error")

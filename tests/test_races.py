@@ -16,6 +16,7 @@ import pytest
 from django.db import connection, transaction
 
 from contacts.models import Contact, Outcome, Tag
+from contacts.sql import transactional
 from tenants.models import ApiToken
 
 from .api import CREATE, PHONE
@@ -192,6 +193,28 @@ def test_deleting_many_tags_while_callers_use_them_fails_nobody(acme: SimpleName
     for _ in range(5):
         all_at_once(call, callers=20)
         assert_links_match_tags()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_victim_of_a_deadlock_tries_again(acme: SimpleNamespace) -> None:
+    """Two rows locked in opposite orders, by two who meet on the first try."""
+    tags = [Tag.objects.create(tenant=acme.tenant, name=name) for name in "ab"]
+    meet = Barrier(2)
+    tries = []
+
+    def call(number: int) -> None:
+        @transactional
+        def lock_both() -> None:
+            tries.append(number)
+            for step, tag in enumerate(tags[:: (-1) ** number]):
+                Tag.objects.select_for_update().get(pk=tag.pk)
+                if step == 0 and tries.count(number) == 1 and connection.vendor == "postgresql":
+                    meet.wait(timeout=30)
+
+        lock_both()
+
+    all_at_once(call, callers=2)
+    assert len(tries) == (3 if connection.vendor == "postgresql" else 2)
 
 
 def test_a_revoked_token_stops_at_once_on_every_process(server: httpx.Client) -> None:

@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
-from contacts.models import Contact, Outcome, Tag
+from contacts.models import Contact, ContactTag, Outcome, Tag
 
 from .api import PHONE
 from .factories import ContactFactory, TagFactory
@@ -106,10 +106,10 @@ def test_the_returned_contact_is_the_stored_one(acme: SimpleNamespace) -> None:
 def test_a_failure_half_way_leaves_nothing(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*args: object) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("contacts.models.ContactTagQuerySet.link", fail)
+    monkeypatch.setattr(type(ContactTag.objects), "match", fail)
     with pytest.raises(RuntimeError):
         acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["x"]})
     assert not Contact.objects.exists()

@@ -1,0 +1,197 @@
+"""create-contacts: many upserts in one call, by the rules of the single one."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from contacts.models import Contact, Tag
+
+from .api import ACTIONS, PHONE, Api, assert_error
+from .test_races import all_at_once
+from .test_write_path import assert_links_match_tags, statements
+
+pytestmark = pytest.mark.django_db
+
+RECORDS: list[dict[str, Any]] = [
+    {"phone": "+1 (415) 555-0101", "name": " Ann ", "tags": "vip, a", "metadata": {"n": 1}},
+    {"phone": "0044 20 7946 0958", "email": "Bob@example.com", "tags": ["b", "vip", "b"]},
+    {"phone": "+33612345678"},
+]
+
+
+def batch(api: Api, *contacts: Any) -> dict[str, Any]:
+    response = api.act("create-contacts", contacts=list(contacts))
+    assert response.status_code == 200, response.json()
+    return response.json()
+
+
+def stored() -> list[dict[str, Any]]:
+    fields = ("phone", "name", "email", "tags", "metadata", "source", "locale")
+    return list(Contact.objects.order_by("phone").values(*fields))
+
+
+def through_create_contact(api: Api) -> None:
+    for record in RECORDS:
+        assert api.create(**record).status_code == 201
+
+
+def through_create_contacts(api: Api) -> None:
+    assert batch(api, *RECORDS)["created"] == len(RECORDS)
+
+
+def through_update_contact(api: Api) -> None:
+    """And through add-tag, onto contacts that have nothing yet."""
+    for record in RECORDS:
+        api.create(record["phone"])
+        fields = {name: value for name, value in record.items() if name not in ("phone", "tags")}
+        assert api.act("update-contact", phone=record["phone"], **fields).status_code == 200
+        tags = record.get("tags", [])
+        for tag in tags.split(",") if isinstance(tags, str) else tags:
+            assert api.act("add-tag", phone=record["phone"], tag=tag).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "door", [through_create_contact, through_create_contacts, through_update_contact]
+)
+def test_every_door_stores_the_same_rows(api: Api, door: Any) -> None:
+    door(api)
+    assert stored() == [
+        {"phone": "+14155550101", "name": "Ann", "email": "", "tags": ["vip", "a"],
+         "metadata": {"n": 1}, "source": "api", "locale": ""},
+        {"phone": "+33612345678", "name": "", "email": "", "tags": [],
+         "metadata": {}, "source": "api", "locale": ""},
+        {"phone": "+442079460958", "name": "", "email": "Bob@example.com", "tags": ["b", "vip"],
+         "metadata": {}, "source": "api", "locale": ""},
+    ]  # fmt: skip
+    assert_links_match_tags()
+
+
+def test_the_answer_tells_each_row_in_order(api: Api) -> None:
+    api.create("+14155550101", name="Ann")
+    api.create("+14155550102", name="Bob", tags="old")
+    answer = batch(
+        api,
+        {"phone": "+14155550103", "ref": "r1", "tags": "new"},
+        {"phone": "nonsense", "name": 5, "ref": 7},
+        {"phone": "+14155550101", "name": "Ann"},
+        {"phone": "+14155550102", "name": "Bert", "tags": "new"},
+        "no object",
+    )
+    ids = dict(Contact.objects.values_list("phone", "pk"))
+    results = answer.pop("results")
+    assert answer == {"created": 1, "updated": 1, "unchanged": 1, "failed": 2}
+    assert [result["index"] for result in results] == [0, 1, 2, 3, 4]
+    assert results[0] == {
+        "index": 0, "ref": "r1", "status": "created", "id": ids["+14155550103"],
+        "phone": "+14155550103",
+    }  # fmt: skip
+    assert results[1]["ref"] == 7
+    assert (results[1]["status"], sorted(results[1]["errors"])) == ("failed", ["name", "phone"])
+    assert [results[n]["status"] for n in (2, 3)] == ["unchanged", "updated"]
+    assert list(results[4]["errors"]) == ["body"]
+    assert "ref" not in results[4]
+    assert Contact.objects.get(phone="+14155550102").tags == ["new"]
+    assert_links_match_tags()
+
+
+def test_of_a_phone_given_twice_the_last_row_wins(api: Api) -> None:
+    answer = batch(
+        api,
+        {"phone": PHONE, "name": "first", "tags": "lost"},
+        {"phone": "001 415 555 0123", "name": "second"},
+        {"phone": "x"},
+        {"phone": "(+1) 415 555 0123", "name": "last"},
+    )
+    statuses = [result["status"] for result in answer["results"]]
+    assert statuses == ["superseded", "superseded", "failed", "created"]
+    assert (answer["created"], answer["failed"]) == (1, 1)
+    contact = Contact.objects.get()
+    assert contact.name == "last"
+    assert {result["id"] for result in answer["results"] if "id" in result} == {contact.pk}
+    assert not Tag.objects.exists()
+
+
+def test_a_repeated_batch_writes_nothing(api: Api) -> None:
+    batch(api, *RECORDS)
+    before = list(Contact.objects.order_by("pk").values())
+    assert batch(api, *RECORDS)["unchanged"] == len(RECORDS)
+    assert list(Contact.objects.order_by("pk").values()) == before
+
+
+def test_an_empty_batch_does_nothing(api: Api) -> None:
+    assert batch(api) == {"created": 0, "updated": 0, "unchanged": 0, "failed": 0, "results": []}
+
+
+@pytest.mark.parametrize("contacts", [None, "x", {}, 1, [{"phone": "x"}] * 1001], ids=str)
+def test_a_batch_that_is_no_list_of_up_to_1000_is_refused(api: Api, contacts: Any) -> None:
+    response = api.act("create-contacts", contacts=contacts)
+    assert_error(response, 422, "validation_failed", "contacts")
+    assert_error(api.act("create-contacts"), 422, "validation_failed", "contacts")
+
+
+@pytest.mark.parametrize("ref", [{}, ["x"], True, 1.5, "x" * 256, "\x00", "\ud800"])
+def test_a_bad_ref_fails_its_row(api: Api, ref: Any) -> None:
+    body = json.dumps({"contacts": [{"phone": PHONE, "ref": ref}]})
+    [result] = api.send(body, ACTIONS + "create-contacts").json()["results"]
+    assert (result["status"], list(result["errors"])) == ("failed", ["ref"])
+    assert "ref" not in result
+    assert not Contact.objects.exists()
+
+
+def test_a_batch_may_have_8_mib(api: Api) -> None:
+    largest = '{"contacts": []}' + " " * (8 * 1024 * 1024 - 16)
+    assert api.send(largest, ACTIONS + "create-contacts").status_code == 200
+    response = api.send(largest + " ", ACTIONS + "create-contacts")
+    assert_error(response, 413, "payload_too_large")
+
+
+def test_a_batch_touches_no_other_tenant(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
+    batch(globex.api, *RECORDS)
+    before = list(globex.tenant.contacts.order_by("pk").values())
+    answer = batch(acme.api, *[record | {"name": "Acme"} for record in RECORDS])
+    assert answer["created"] == len(RECORDS)
+    assert list(globex.tenant.contacts.order_by("pk").values()) == before
+    batch(globex.api, *RECORDS)
+    assert set(acme.tenant.contacts.values_list("name", flat=True)) == {"Acme"}
+    assert_links_match_tags()
+
+
+def rows(count: int, **fields: Any) -> list[dict[str, Any]]:
+    return [
+        {"phone": f"+1415555{n:04}", "tags": [f"t{n % 7}", f"u{n % 5}"], "metadata": {"n": n}}
+        | fields
+        for n in range(count)
+    ]
+
+
+def test_the_number_of_statements_does_not_grow_with_the_rows(acme: SimpleNamespace) -> None:
+    acme.api.get("/api/v1/me")  # notes the use of the token
+
+    def cost(contacts: list[dict[str, Any]]) -> int:
+        return len(statements(lambda: batch(acme.api, *contacts)))
+
+    for_all = [cost(rows(10)), cost(rows(20, name="x")), cost(rows(20, name="x"))]
+    Contact.objects.all().delete()
+    Tag.objects.all().delete()
+    assert [cost(rows(500)), cost(rows(1000, name="x")), cost(rows(1000, name="x"))] == for_all
+    assert max(for_all) <= 6
+
+
+def test_overlapping_batches_do_not_deadlock(server: httpx.Client) -> None:
+    contacts = rows(500)
+
+    def call(number: int) -> httpx.Response:
+        turned = contacts[number * 20 :] + contacts[: number * 20]
+        named = [
+            {**row, "name": f"n{number}", "tags": [f"x{number}", *row["tags"]]} for row in turned
+        ]
+        return server.post(ACTIONS + "create-contacts", json={"contacts": named[:: (-1) ** number]})
+
+    answers = all_at_once(call, callers=24)
+    assert {answer.status_code for answer in answers} == {200}
+    assert sum(answer.json()["created"] for answer in answers) == 500
+    assert sum(answer.json()["failed"] for answer in answers) == 0
+    assert Contact.objects.count() == 500
