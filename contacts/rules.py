@@ -6,6 +6,8 @@ give the field's empty value. Each raises `ValueError` with a sentence for the c
 
 import json
 import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -170,6 +172,31 @@ def ref(raw: Any) -> str | int | None:
     if raw is None or (isinstance(raw, int) and not isinstance(raw, bool)):
         return raw
     return limited("ref", raw, MAX_REF)
+
+
+def limit(raw: Any, most: int, default: int) -> int:
+    """A page's length, from 1 to `most`."""
+    if raw is None or raw == "":
+        return default
+    if not isinstance(raw, int) or isinstance(raw, bool) or not 1 <= raw <= most:
+        raise ValueError(f"The limit must be a whole number from 1 to {most}.")
+    return raw
+
+
+def cursor(raw: Any) -> str:
+    return string("cursor", raw)
+
+
+def timestamp(raw: Any) -> datetime | None:
+    """A moment in ISO 8601 with its offset (RFC 3339), such as 2026-05-07T08:14:23+00:00."""
+    text = string("timestamp", raw).strip()
+    if not text:
+        return None
+    with suppress(ValueError, OverflowError):
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo:
+            return moment.astimezone(UTC)
+    raise ValueError("Send a timestamp in ISO 8601 with an offset: 2026-05-07T08:14:23+00:00.")
 
 
 def limited(field: str, raw: Any, most: int) -> str:

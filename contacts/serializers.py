@@ -128,6 +128,15 @@ class TagSearch(serializers.Serializer):
     name = RuleField(rules.name)
 
 
+class ListInput(serializers.Serializer):
+    """The body of list-contacts."""
+
+    limit = RuleField(lambda raw: rules.limit(raw, most=500, default=100))
+    cursor = RuleField(rules.cursor)
+    updated_since = RuleField(rules.timestamp)
+    tag = RuleField(rules.name)
+
+
 class ContactSummary(serializers.Serializer):
     """What create-contact answers: exactly these six keys."""
 
@@ -166,6 +175,12 @@ class ContactDetail(serializers.Serializer):
     last_message_at = Timestamp(allow_null=True)
     total_messages = serializers.IntegerField()
     created_at = Timestamp()
+
+
+class ListedContact(ContactDetail):
+    """One contact of list-contacts."""
+
+    updated_at = Timestamp()
 
 
 class TagSummary(serializers.Serializer):

@@ -1,6 +1,7 @@
 """One small class per action."""
 
 from collections import Counter
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from rest_framework.serializers import Serializer
 
 from tenants.views import TenantAPIView
 
-from . import serializers
+from . import cursors, serializers
 from .models import Contact, Outcome
 from .rules import RuleBroken
 
@@ -101,6 +102,33 @@ class RemoveTag(ActionView):
             {"id": contact.pk, "phone": contact.phone, "tag_removed": fields["tag"],
              "tags": contact.tags}
         )  # fmt: skip
+
+
+class ListContacts(ActionView):
+    """Everything, page by page, for a sync."""
+
+    input_class = serializers.ListInput
+
+    def post(self, request: Request) -> Response:
+        fields = self.clean(request)
+        scope = (self.tenant.pk, fields["tag"], fields["updated_since"])
+        limit = fields["limit"]
+        found = self.tenant.contacts.page(
+            self.position(fields["cursor"], *scope),
+            limit + 1,
+            tag=fields["tag"],
+            since=fields["updated_since"],
+        )
+        page = found[:limit]
+        next_cursor = cursors.write(page[-1], *scope) if len(found) > limit else None
+        data = serializers.ListedContact(page, many=True).data
+        return Response({"data": data, "next_cursor": next_cursor})
+
+    def position(self, cursor: str, *scope: Any) -> tuple[datetime, str] | None:
+        try:
+            return cursors.read(cursor, *scope) if cursor else None
+        except ValueError as error:
+            raise ValidationError({"cursor": [str(error)]}) from error
 
 
 class ListTags(ActionView):

@@ -33,6 +33,7 @@ ON_A_CONTACT: dict[str, dict[str, Any]] = {
 ACTION_BODIES = ON_A_CONTACT | {
     "create-contact": {},
     "create-contacts": {"contacts": [{"phone": PHONE}]},
+    "list-contacts": {},
     "list-tags": {},
 }
 

@@ -11,7 +11,7 @@ LAYERS = {
     "contacts": [
         {"apps", "admin", "urls", "management"},
         {"views"},
-        {"serializers"},
+        {"cursors", "serializers"},
         {"checks", "models"},
         {"fields", "rules", "sql"},
         {"phones", "strict_json"},
