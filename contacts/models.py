@@ -1,7 +1,6 @@
 """Contacts and their tags, and the one way in which both are written."""
 
 from collections.abc import Collection, Iterable, Sequence
-from copy import copy
 from datetime import datetime
 from typing import Any
 
@@ -249,9 +248,10 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         Returns what was deleted. Locked first: a writer just linking tags to it ends before.
         """
         contact = self.find(lock=True, **key)
-        deleted = copy(contact)
+        contact_id = contact.pk
         contact.delete()
-        return deleted
+        contact.pk = contact_id  # Django has cleared it
+        return contact
 
     def replace_tag(self, old: str, new: str) -> int:
         """Puts `new` in place of the tag name `old`, or takes `old` out where `new` is empty.
