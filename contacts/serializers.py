@@ -137,25 +137,25 @@ class ListInput(serializers.Serializer):
     tag = RuleField(rules.name)
 
 
-class ContactSummary(serializers.Serializer):
-    """What create-contact answers: exactly these six keys."""
+class ContactHead(serializers.Serializer):
+    """What every answer about one contact begins with."""
 
     id = serializers.CharField()
     phone = serializers.CharField()
     name = OrNull()
     email = OrNull()
     tags = serializers.ListField(child=serializers.CharField())
+
+
+class ContactSummary(ContactHead):
+    """What create-contact answers: exactly these six keys."""
+
     created_at = Timestamp()
 
 
-class UpdatedContact(serializers.Serializer):
+class UpdatedContact(ContactHead):
     """What update-contact answers."""
 
-    id = serializers.CharField()
-    phone = serializers.CharField()
-    name = OrNull()
-    email = OrNull()
-    tags = serializers.ListField(child=serializers.CharField())
     updated_at = Timestamp()
 
 

@@ -78,30 +78,38 @@ class GetContact(ActionView):
         return Response(serializers.ContactDetail(contact).data)
 
 
-class AddTag(ActionView):
+class TagAction(ActionView):
+    """What adding and removing a tag have in common; `done` is the answer's word for it."""
+
     input_class = serializers.TagOfContact
+    done: str
 
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
-        contact = self.tenant.contacts.add_tag(fields["key"], fields["tag"])
-        return Response(
-            {"id": contact.pk, "phone": contact.phone, "tag_added": fields["tag"],
-             "tags": contact.tags}
-        )  # fmt: skip
+        contact = self.act(fields["key"], fields["tag"])
+        head = {"id": contact.pk, "phone": contact.phone}
+        return Response(head | {self.done: fields["tag"], "tags": contact.tags})
+
+    def act(self, key: dict[str, str], tag: str) -> Contact:
+        raise NotImplementedError
 
 
-class RemoveTag(ActionView):
-    """Takes the link away; the tag itself stays."""
+class AddTag(TagAction):
+    """Puts a tag on a contact; twice is once."""
 
-    input_class = serializers.TagOfContact
+    done = "tag_added"
 
-    def post(self, request: Request) -> Response:
-        fields = self.clean(request)
-        contact = self.tenant.contacts.remove_tag(fields["key"], fields["tag"])
-        return Response(
-            {"id": contact.pk, "phone": contact.phone, "tag_removed": fields["tag"],
-             "tags": contact.tags}
-        )  # fmt: skip
+    def act(self, key: dict[str, str], tag: str) -> Contact:
+        return self.tenant.contacts.add_tag(key, tag)
+
+
+class RemoveTag(TagAction):
+    """Takes a tag off a contact; the tag itself stays."""
+
+    done = "tag_removed"
+
+    def act(self, key: dict[str, str], tag: str) -> Contact:
+        return self.tenant.contacts.remove_tag(key, tag)
 
 
 class ListContacts(ActionView):

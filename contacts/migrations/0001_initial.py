@@ -2,6 +2,7 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 from django.db.models import Q
+from django.db.models.functions import Upper
 
 import contacts.fields
 import contacts.rules
@@ -53,6 +54,10 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.UniqueConstraint(fields=["tenant", "phone"], name="contact_phone_per_tenant"),
                     models.CheckConstraint(condition=Q(phone__startswith="+"), name="contact_phone_international"),
+                ],
+                "indexes": [
+                    models.Index("tenant", Upper("email"), name="contact_email"),
+                    models.Index(fields=["tenant", "updated_at", "id"], name="contact_keyset"),
                 ],
             },
         ),
