@@ -5,23 +5,24 @@ from typing import Any
 
 from django.core import signing
 
-from .models import Contact
+Position = tuple[datetime | None, str]  # what the list is ordered by: a moment, then the id
 
 
-def write(contact: Contact, *scope: Any) -> str:
-    """The position behind `contact` in the list that `scope` (tenant, filters) describes."""
-    position = [contact.updated_at.isoformat(), contact.pk]
-    return signing.dumps(position, salt=salt(scope), compress=False)
+def write(position: Position, *scope: Any) -> str:
+    """The cursor for `position` in the list that `scope` (tenant, order, filters) describes."""
+    moment, pk = position
+    parts = [moment and moment.isoformat(), pk]
+    return signing.dumps(parts, salt=salt(scope), compress=False)
 
 
-def read(cursor: str, *scope: Any) -> tuple[datetime, str]:
+def read(cursor: str, *scope: Any) -> Position:
     """What `write` was given; raises `ValueError` for a cursor of another list, or of nobody."""
     try:
         moment, pk = signing.loads(cursor, salt=salt(scope))
     except signing.BadSignature as error:
         sentence = "The cursor is not one of this list; send the filters that it came with."
         raise ValueError(sentence) from error
-    return datetime.fromisoformat(moment), pk
+    return moment and datetime.fromisoformat(moment), pk
 
 
 def salt(scope: tuple[Any, ...]) -> str:

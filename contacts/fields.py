@@ -3,6 +3,8 @@ from typing import Any
 
 from django.db import models
 
+from .rules import folded
+
 
 class TagNamesField(models.TextField):
     """A list of tag names in Python, one comma-separated text in the database.
@@ -30,3 +32,24 @@ class TagNamesField(models.TextField):
 
     def value_to_string(self, obj: models.Model) -> str:
         return self.get_prep_value(self.value_from_object(obj))
+
+
+class FoldedField(models.TextField):
+    """What the field `of` holds, folded by `rules.folded`: for looking it up without case.
+
+    A column of its own, because databases fold differently, each depending on its locale.
+    """
+
+    def __init__(self, of: str, **options: Any) -> None:
+        self.of = of
+        super().__init__(**options | {"editable": False, "default": ""})
+
+    def deconstruct(self) -> Any:
+        name, path, args, options = super().deconstruct()
+        del options["editable"], options["default"]
+        return name, path, args, options | {"of": self.of}
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> str:
+        text = folded(getattr(model_instance, self.of))
+        setattr(model_instance, self.attname, text)
+        return text

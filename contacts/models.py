@@ -6,14 +6,14 @@ from typing import Any
 
 from django.db import connections, models, transaction
 from django.db.models import F, Func, Q, TextField, Value
-from django.db.models.functions import Concat, Replace, StrIndex, Upper
+from django.db.models.functions import Concat, Replace, StrIndex
 from django.utils import timezone
 
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
-from . import rules
-from .fields import TagNamesField
+from . import phones, rules
+from .fields import FoldedField, TagNamesField
 from .sql import DIALECTS, transactional, upsert_sql
 
 
@@ -139,7 +139,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """
         if not contacts:
             return []
-        changes = tuple(changes)
+        changes = tuple(with_folded(changes))
         given = {contact.phone: contact for contact in contacts}
         stored = {row.phone: row for row in self._write(given, changes)}
         for phone, row in stored.items():
@@ -181,9 +181,10 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         `email` is matched without case; of several contacts that share it, the latest updated.
         `lock`: keeps other writers of the contact out until the transaction ends.
         """
-        names = {"contact_id": "pk", "phone": "phone", "email": "email__iexact"}
         [(name, value)] = key.items()
-        found = self.filter(**{names[name]: value}).order_by("-updated_at", "-pk")
+        names = {"contact_id": "pk", "phone": "phone"}
+        found = self.with_email(value) if name == "email" else self.filter((names[name], value))
+        found = found.order_by("-updated_at", "-pk")
         contact = (found.select_for_update() if lock else found).first()
         if contact is None:
             raise Contact.DoesNotExist
@@ -197,16 +198,52 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         A keyset: page 10,000 costs what page 1 costs, and a contact that stands still keeps its
         place however many are written meanwhile. `tag`, `since` (inclusive): empty for all.
         """
-        found = self.order_by("updated_at", "pk")
+        found = (self.with_tag(tag) if tag else self).order_by("updated_at", "pk")
         if after:
             moment, pk = after
             found = found.filter(Q(updated_at__gt=moment) | Q(updated_at=moment, pk__gt=pk))
             found = found.filter(updated_at__gte=moment)  # what the index can begin at
         if since:
             found = found.filter(updated_at__gte=since)
-        if tag:
-            found = found.filter(links__tag__name=tag)
         return list(found[:limit])
+
+    def with_tag(self, name: str) -> "ContactQuerySet":
+        return self.filter(links__tag__name=name)
+
+    def with_email(self, email: str) -> "ContactQuerySet":
+        """Those with this e-mail address, in any case."""
+        return self.filter(email_folded=rules.folded(email))
+
+    def matching(self, query: str, region: str = "") -> "ContactQuerySet":
+        """Those with `query` in name, e-mail or phone, in any case.
+
+        A query that spells a phone, or a part of one, finds that in any spelling. `region`: as
+        in `phones.normalise`.
+        """
+        text = rules.folded(query)
+        found = Q(name_folded__contains=text) | Q(email_folded__contains=text)
+        for part in {text, *phones.parts(query, region)}:
+            found |= Q(phone__contains=part)
+        return self.filter(found)
+
+    def recent(self, after: tuple[datetime | None, str] | None, limit: int) -> list["Contact"]:
+        """The next `limit` contacts behind the position (last_message_at, id) `after`.
+
+        The latest message first, then those without any; where equal, the newest contact. Two
+        statements at most, each in the order of one index; NULLS LAST would ask for another
+        index on each database.
+        """
+        ordered = self.order_by("-last_message_at", "-pk")
+        messaged = ordered.filter(last_message_at__isnull=False)
+        silent = ordered.filter(last_message_at=None)
+        if after:
+            moment, pk = after
+            if moment is None:
+                return list(silent.filter(pk__lt=pk)[:limit])
+            behind = Q(last_message_at__lt=moment) | Q(last_message_at=moment, pk__lt=pk)
+            messaged = messaged.filter(behind, last_message_at__lte=moment)
+        found = list(messaged[:limit])
+        return [*found, *silent[: limit - len(found)]]
 
     @transactional
     def change_one(self, key: dict[str, str], changes: dict[str, Any]) -> "Contact":
@@ -305,6 +342,8 @@ class Contact(models.Model):
     total_messages = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    name_folded = FoldedField(of="name")
+    email_folded = FoldedField(of="email")
 
     outcome: Outcome  # what the last `update_or_create` did
 
@@ -318,8 +357,9 @@ class Contact(models.Model):
             ),
         ]
         indexes = [
-            models.Index("tenant", Upper("email"), name="contact_email"),  # as __iexact asks
+            models.Index(fields=["tenant", "email_folded"], name="contact_email"),
             models.Index(fields=["tenant", "updated_at", "id"], name="contact_keyset"),
+            models.Index(fields=["tenant", "last_message_at", "id"], name="contact_recency"),
         ]
 
     def __str__(self) -> str:
@@ -329,9 +369,10 @@ class Contact(models.Model):
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
         """Saves the row, or only `update_fields` of it, and the links of its tags with it."""
         self.updated_at = timezone.now()
-        written = None if update_fields is None else {*update_fields, "updated_at"}
-        super().save(*args, update_fields=written, **kwargs)
-        if written is None or "tags" in written:
+        if update_fields is not None:
+            update_fields = {*with_folded(update_fields), "updated_at"}
+        super().save(*args, update_fields=update_fields, **kwargs)
+        if update_fields is None or "tags" in update_fields:
             ContactTag.objects.match([self])
 
     def merged_metadata(self, given: dict[str, Any] | None) -> dict[str, Any]:
@@ -351,6 +392,13 @@ class Contact(models.Model):
             setattr(self, name, fields[name])
         if changed:
             self.save(update_fields=changed)
+
+
+def with_folded(names: Iterable[str]) -> list[str]:
+    """The fields `names` of a contact, and those that hold them folded."""
+    names = [*names]
+    fields = Contact._meta.concrete_fields
+    return names + [f.name for f in fields if isinstance(f, FoldedField) and f.of in names]
 
 
 class ContactTagQuerySet(models.QuerySet["ContactTag"]):

@@ -7,6 +7,7 @@ than the tables, so possible is enough here.
 
 import re
 import unicodedata
+from contextlib import suppress
 
 import phonenumbers
 from phonenumbers import NumberParseException, ValidationResult
@@ -54,6 +55,21 @@ def normalise(raw: str, region: str | None = None) -> str:
     while e164 != number:  # libphonenumber may strip a trunk prefix each time
         number, e164 = e164, to_e164(e164, None)
     return e164
+
+
+def parts(raw: str, region: str | None = None) -> set[str]:
+    """What phones hold that `raw` spells, whole or in part; nothing where it spells none.
+
+    Without zeros in front: those of `00`, or the trunk prefix of a national spelling, which
+    E.164 does not have. `region` as in `normalise`.
+    """
+    try:
+        found = {dialled(raw).lstrip("+0")}
+    except PhoneError:
+        return set()
+    with suppress(PhoneError):
+        found.add(normalise(raw, region))
+    return found - {""}
 
 
 def dialled(raw: str) -> str:

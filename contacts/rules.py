@@ -6,6 +6,7 @@ give the field's empty value. Each raises `ValueError` with a sentence for the c
 
 import json
 import re
+import unicodedata
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -54,6 +55,16 @@ class RuleBroken(ValueError):
 def spelled(value: Any) -> str:
     """The one spelling of a value: equal where the values are. To Python itself true equals 1."""
     return json.dumps(value, cls=CompactJSON)
+
+
+def folded(text: str) -> str:
+    """`text` for comparing without case: equal where two texts differ in case or spelling only.
+
+    Unicode's canonical caseless matching (The Unicode Standard, section 3.13, D145), composed.
+    Databases differ in what they take for the same letter, so none of them is asked.
+    """
+    composed = unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", composed.casefold())
 
 
 def contact_id(raw: Any) -> str:

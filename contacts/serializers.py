@@ -36,6 +36,13 @@ class RuleField(serializers.Field):
             raise serializers.ValidationError(str(error)) from error
 
 
+class Sought(RuleField):
+    """A text to look for; empty: everything."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(lambda raw: rules.limited(what, raw, rules.MAX_NAME))
+
+
 class PhoneField(RuleField):
     """A phone in any spelling; `region` in the serializer's context completes national ones."""
 
@@ -94,6 +101,8 @@ class ContactKey(serializers.Serializer):
             raise serializers.ValidationError({self.keys[0]: [sentence]})
         others = {*self.keys} - {deciding}
         values = super().to_internal_value({k: v for k, v in data.items() if k not in others})
+        if not values[deciding]:  # blanks only
+            raise serializers.ValidationError({deciding: [f"The {deciding} is empty."]})
         return values | {"key": {deciding: values.pop(deciding)}}
 
 
@@ -125,7 +134,17 @@ class TagOfContact(ContactKey):
 class TagSearch(serializers.Serializer):
     """The body of list-tags."""
 
-    name = RuleField(rules.name)
+    name = Sought("name")
+
+
+class SearchInput(serializers.Serializer):
+    """The body of search-contacts."""
+
+    query = Sought("query")
+    tag = Sought("tag")
+    email = Sought("email")
+    limit = RuleField(lambda raw: rules.limit(raw, most=50, default=50))
+    cursor = RuleField(rules.cursor)
 
 
 class ListInput(serializers.Serializer):
@@ -134,7 +153,7 @@ class ListInput(serializers.Serializer):
     limit = RuleField(lambda raw: rules.limit(raw, most=500, default=100))
     cursor = RuleField(rules.cursor)
     updated_since = RuleField(rules.timestamp)
-    tag = RuleField(rules.name)
+    tag = Sought("tag")
 
 
 class ContactHead(serializers.Serializer):
@@ -174,6 +193,19 @@ class ContactDetail(serializers.Serializer):
     opted_out_at = Timestamp(allow_null=True)
     last_message_at = Timestamp(allow_null=True)
     total_messages = serializers.IntegerField()
+    created_at = Timestamp()
+
+
+class FoundContact(serializers.Serializer):
+    """One contact of search-contacts."""
+
+    id = serializers.CharField()
+    phone = serializers.CharField()
+    name = OrNull()
+    email = OrNull()
+    source = serializers.CharField()  # type: ignore[assignment]
+    tags = serializers.ListField(child=serializers.CharField())
+    last_message_at = Timestamp(allow_null=True)
     created_at = Timestamp()
 
 

@@ -7,6 +7,7 @@ urlpatterns = [
     path("create-contacts", views.CreateContacts.as_view(), name="create-contacts"),
     path("update-contact", views.UpdateContact.as_view(), name="update-contact"),
     path("get-contact", views.GetContact.as_view(), name="get-contact"),
+    path("search-contacts", views.SearchContacts.as_view(), name="search-contacts"),
     path("list-contacts", views.ListContacts.as_view(), name="list-contacts"),
     path("add-tag", views.AddTag.as_view(), name="add-tag"),
     path("remove-tag", views.RemoveTag.as_view(), name="remove-tag"),

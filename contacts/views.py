@@ -1,7 +1,6 @@
 """One small class per action."""
 
 from collections import Counter
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -112,31 +111,85 @@ class RemoveTag(TagAction):
         return self.tenant.contacts.remove_tag(key, tag)
 
 
-class ListContacts(ActionView):
-    """Everything, page by page, for a sync."""
+class PagedAction(ActionView):
+    """An action that answers a page of a list, which `find` reads.
 
-    input_class = serializers.ListInput
+    The list is ordered by the contacts' field `order`, then by id.
+    """
 
-    def post(self, request: Request) -> Response:
-        fields = self.clean(request)
-        scope = (self.tenant.pk, fields["tag"], fields["updated_since"])
-        limit = fields["limit"]
-        found = self.tenant.contacts.page(
-            self.position(fields["cursor"], *scope),
-            limit + 1,
-            tag=fields["tag"],
-            since=fields["updated_since"],
-        )
+    order: str
+
+    def page(self, fields: dict[str, Any]) -> tuple[list[Contact], str | None]:
+        """The page that the clean `fields` of the body ask for, and the cursor of the next."""
+        limit, cursor = fields.pop("limit"), fields.pop("cursor")
+        scope = (self.tenant.pk, self.order, fields)
+        found = self.find(self.position(cursor, *scope), limit + 1, fields)
         page = found[:limit]
-        next_cursor = cursors.write(page[-1], *scope) if len(found) > limit else None
-        data = serializers.ListedContact(page, many=True).data
-        return Response({"data": data, "next_cursor": next_cursor})
+        if len(found) == len(page):
+            return page, None
+        return page, cursors.write((getattr(page[-1], self.order), page[-1].pk), *scope)
 
-    def position(self, cursor: str, *scope: Any) -> tuple[datetime, str] | None:
+    def position(self, cursor: str, *scope: Any) -> cursors.Position | None:
         try:
             return cursors.read(cursor, *scope) if cursor else None
         except ValueError as error:
             raise ValidationError({"cursor": [str(error)]}) from error
+
+    def find(
+        self, after: cursors.Position | None, limit: int, filters: dict[str, Any]
+    ) -> list[Contact]:
+        """`limit` contacts behind the position `after`."""
+        raise NotImplementedError
+
+
+class SearchContacts(PagedAction):
+    """Contacts by a part of name, e-mail or phone, by tag, by e-mail; the latest message first.
+
+    The answer is an array, so the cursor of the next page is in headers. The link can be posted
+    to as it is, with the same body.
+    """
+
+    input_class = serializers.SearchInput
+    order = "last_message_at"
+
+    def clean(self, request: Request) -> dict[str, Any]:
+        fields = super().clean(request)
+        return fields | {"cursor": request.query_params.get("cursor") or fields["cursor"]}
+
+    def post(self, request: Request) -> Response:
+        page, next_cursor = self.page(self.clean(request))
+        answer = Response(serializers.FoundContact(page, many=True).data)
+        if next_cursor:
+            answer["Qyvo-Next-Cursor"] = next_cursor
+            here = request.build_absolute_uri(request.path)
+            answer["Link"] = f'<{here}?cursor={next_cursor}>; rel="next"'
+        return answer
+
+    def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
+        found = self.tenant.contacts.all()
+        if query := filters["query"]:
+            found = found.matching(query, self.tenant.default_region)
+        if email := filters["email"]:
+            found = found.with_email(email)
+        if tag := filters["tag"]:
+            found = found.with_tag(tag)
+        return found.recent(after, limit)
+
+
+class ListContacts(PagedAction):
+    """Everything, page by page, for a sync."""
+
+    input_class = serializers.ListInput
+    order = "updated_at"
+
+    def post(self, request: Request) -> Response:
+        page, next_cursor = self.page(self.clean(request))
+        data = serializers.ListedContact(page, many=True).data
+        return Response({"data": data, "next_cursor": next_cursor})
+
+    def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
+        since = filters["updated_since"]
+        return self.tenant.contacts.page(after, limit, tag=filters["tag"], since=since)
 
 
 class ListTags(ActionView):

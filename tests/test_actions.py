@@ -34,6 +34,7 @@ ACTION_BODIES = ON_A_CONTACT | {
     "create-contact": {},
     "create-contacts": {"contacts": [{"phone": PHONE}]},
     "list-contacts": {},
+    "search-contacts": {},
     "list-tags": {},
 }
 
@@ -153,6 +154,7 @@ def test_a_missing_or_malformed_key_is_named(api: Api, contact: Contact, action:
         response = api.act(action, **body | {"contact_id": value})
         assert_error(response, 422, "validation_failed", "contact_id")
     assert_error(api.act(action, **body | {"phone": "415"}), 422, "validation_failed", "phone")
+    assert_error(api.act(action, **body | {"phone": " "}), 422, "validation_failed", "phone")
     assert rows() == before
 
 
@@ -181,6 +183,11 @@ def test_get_contact_finds_an_email_in_any_case_the_latest_updated_first(
     assert api.act("get-contact", email="romain@example.com").json()["id"] == contact.pk
     for wild in ("%@example.com", "_omain@example.com", "romain@example.co"):
         assert api.act("get-contact", email=wild).status_code in {404, 422}
+
+
+def test_a_blank_email_is_not_everybody_without_one(api: Api, acme: SimpleNamespace) -> None:
+    ContactFactory.create(tenant=acme.tenant, email="")
+    assert_error(api.act("get-contact", email=" "), 422, "validation_failed", "email")
 
 
 def test_get_contact_takes_the_keys_in_their_order(
@@ -228,6 +235,7 @@ def test_update_contact_changes_only_what_is_present(
     assert api.act("update-contact", phone=PHONE, **changes).status_code == 200
     after: dict[str, Any] = {**Contact.objects.values().get()}
     assert (after.pop("updated_at") > before.pop("updated_at")) is bool(stored)
+    stored |= {f"{name}_folded": stored[name].lower() for name in {"name", "email"} & {*stored}}
     assert repr(after) == repr(before | stored), "true is not 1"
     assert_links_match_tags()
 
