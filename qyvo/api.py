@@ -30,6 +30,7 @@ ERRORS: dict[int, tuple[str, str | None]] = {
     413: ("payload_too_large", None),
     415: ("unsupported_media_type", "Send the body as Content-Type: application/json."),
     422: ("validation_failed", "The given data was invalid."),
+    429: ("rate_limited", "Too many requests; wait as many seconds as Retry-After says."),
     500: ("server_error", "Something went wrong on our side. The request id finds the log line."),
 }
 

@@ -21,6 +21,8 @@ env = environ.Env(
     DEBUG=(bool, False),
     ENV_FILE=(str, ".env"),
     LOG_LEVEL=(str, "INFO"),
+    RATELIMIT_DEFAULT=(str, "120/minute"),
+    RATELIMIT_STORAGE_URL=(str, "memory://"),
     SECRET_KEY=(str, ""),
     TIME_ZONE=(str, "UTC"),
 )
@@ -70,6 +72,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First, so that every answer carries the id, those of the other middleware included.
     "qyvo.request_id.RequestIdMiddleware",
+    "tenants.throttling.RateLimitHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -151,6 +154,7 @@ WHITENOISE_USE_FINDERS = True
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.authentication.BearerToken"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["tenants.throttling.RateLimit"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "qyvo.api.AlwaysJSON",
     "DEFAULT_PARSER_CLASSES": ["qyvo.api.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -159,6 +163,9 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "qyvo.api.exception_handler",
     "URL_FORMAT_OVERRIDE": None,
 }
+
+RATELIMIT_DEFAULT = env("RATELIMIT_DEFAULT")
+RATELIMIT_STORAGE_URL = env("RATELIMIT_STORAGE_URL")
 
 if BEHIND_HTTPS_PROXY := env("BEHIND_HTTPS_PROXY"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -219,7 +219,7 @@ class ApiTokenAdmin(TenantScopedAdmin):
     list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
     list_select_related = ["user"]
     search_fields = ["name", "prefix", "user__email"]
-    fields = ["name", "user", "expires_at"]
+    fields = ["name", "user", "expires_at", "rate_limit"]
     shown = ["prefix", "created_at", "last_used_at", "revoked_at"]
     actions = ["revoke"]
 

@@ -4,7 +4,7 @@ import hashlib
 import re
 import secrets
 import string
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
@@ -102,9 +102,12 @@ class User(AbstractUser):
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
-    def issue(self, user: User, name: str, expires_at: datetime | None = None) -> "ApiToken":
-        """A saved token. Its `plaintext` is there on this object only, and nowhere afterwards."""
-        token = ApiToken(user=user, name=name, expires_at=expires_at)
+    def issue(self, user: User, name: str, **fields: Any) -> "ApiToken":
+        """A saved token. Its `plaintext` is there on this object only, and nowhere afterwards.
+
+        `fields`: `expires_at` (never) and `rate_limit` (the installation's), where given.
+        """
+        token = ApiToken(user=user, name=name, **fields)
         token.make_secret()
         token.save(using=self.db)
         return token
@@ -142,6 +145,11 @@ class ApiToken(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
+    rate_limit = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Requests a minute. Empty: the installation's default; 0: no limit.",
+    )
     revoked_at = models.DateTimeField(null=True, editable=False)
 
     plaintext: str  # set by `make_secret`, never stored

@@ -3,11 +3,13 @@
 import io
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -95,7 +97,22 @@ def log() -> Iterator[io.StringIO]:
     handler.setStream(before)
 
 
+@pytest.fixture(autouse=True)
+def rate_limit_off(settings: Any) -> None:
+    """Tests are busier than callers may be; those of the limit set one."""
+    settings.RATELIMIT_DEFAULT = ""
+
+
 # A real server
+
+
+def need(tool: str) -> str:
+    """The path of a program from outside Python; without it the test is skipped, but not in CI."""
+    path = shutil.which(tool)
+    if path is None:
+        assert not os.environ.get("CI"), f"install {tool}: CI runs every test"
+        pytest.skip(f"{tool} is not installed")
+    return path
 
 
 def free_port() -> int:
@@ -114,16 +131,18 @@ def test_database_url() -> str:
 test_database_url.__test__ = False  # type: ignore[attr-defined]
 
 
-@pytest.fixture(scope="session")
-def server_url(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the production server, in two processes, on the test database."""
+@contextmanager
+def serving(log: Path, workers: int, **variables: str) -> Iterator[str]:
+    """The address of the production server on the test database; it logs into `log`."""
     port = free_port()
-    log = tmp_path_factory.mktemp("server") / "log"
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port)]
-    command += ["--workers", "2", "--blocking-threads", "4", "--no-ws", "qyvo.wsgi:application"]
-    environment = os.environ | {"DATABASE_URL": test_database_url()}
+    command += ["--workers", str(workers), "--blocking-threads", "4", "--no-ws"]
+    environment = os.environ | {"DATABASE_URL": test_database_url()} | variables
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            [*command, "qyvo.wsgi:application"], cwd=ROOT, env=environment,
+            stdout=output, stderr=output,
+        )  # fmt: skip
     try:
         url = f"http://127.0.0.1:{port}"
         wait_for(url, process, log)
@@ -131,6 +150,14 @@ def server_url(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) 
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def server_url(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server in two processes."""
+    log = tmp_path_factory.mktemp("server") / "log"
+    with serving(log, workers=2, RATELIMIT_DEFAULT="") as url:
+        yield url
 
 
 def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:

@@ -18,8 +18,8 @@ LAYERS = {
     ],
     "tenants": [
         {"apps", "admin", "urls", "management"},
-        {"authentication", "views"},
-        {"serializers"},
+        {"authentication", "checks", "views"},
+        {"serializers", "throttling"},
         {"models"},
         {"fields"},
     ],

@@ -74,8 +74,8 @@ def test_revoking_twice_keeps_the_first_time(acme: SimpleNamespace) -> None:
 
 def test_a_token_works_until_it_expires(acme: SimpleNamespace) -> None:
     now = timezone.now()
-    later = ApiToken.objects.issue(acme.user, "later", now + timedelta(seconds=60))
-    past = ApiToken.objects.issue(acme.user, "past", now - timedelta(seconds=1))
+    later = ApiToken.objects.issue(acme.user, "later", expires_at=now + timedelta(seconds=60))
+    past = ApiToken.objects.issue(acme.user, "past", expires_at=now - timedelta(seconds=1))
     assert Api(later.plaintext).get("/api/v1/me").status_code == 200
     assert_refused(Api(past.plaintext))
 

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,8 @@ from django.core.management import call_command
 from contacts.models import Contact
 from qyvo import api
 from qyvo.settings import env
+
+from .conftest import need
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -84,9 +85,7 @@ def test_every_command_named_in_the_text_exists() -> None:
 
 def run_client(server: httpx.Client, tool: str, command: list[str], code: str) -> str:
     """What the example prints, run against the test server with Acme's token."""
-    if not shutil.which(tool):
-        assert not os.environ.get("CI"), f"install {tool}: CI runs every example"
-        pytest.skip(f"{tool} is not installed, so its example was not run")
+    need(tool)
     assert ADDRESS in code
     token = server.headers["Authorization"].removeprefix("Bearer ")
     result = subprocess.run(

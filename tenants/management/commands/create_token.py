@@ -15,6 +15,9 @@ class Command(BaseCommand):
         parser.add_argument("email", help="of the user whom the token stands for")
         parser.add_argument("--name", default="command line", help="what will use the token")
         parser.add_argument("--days", type=int, help="until it expires; default: never")
+        parser.add_argument(
+            "--rate-limit", type=int, help="requests a minute, 0 for no limit; default: as set up"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -26,8 +29,13 @@ class Command(BaseCommand):
         days = options["days"]
         if days is not None and not 0 < days <= 36_500:
             raise CommandError("--days takes a number from 1 to 36500.")
+        rate_limit = options["rate_limit"]
+        if rate_limit is not None and not 0 <= rate_limit <= 1_000_000:
+            raise CommandError("--rate-limit takes a number from 0 to 1000000.")
         expires_at = None if days is None else timezone.now() + timedelta(days=days)
-        token = ApiToken.objects.issue(user, options["name"][:100], expires_at)
+        token = ApiToken.objects.issue(
+            user, options["name"][:100], expires_at=expires_at, rate_limit=rate_limit
+        )
         self.stdout.write(f"# {token.name}, for {user.email} of {user.tenant or 'no tenant'}")
         self.stdout.write(
             f"# expires: {expires_at.isoformat('T', 'seconds') if expires_at else 'never'}"

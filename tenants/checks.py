@@ -1,0 +1,35 @@
+"""Deployment mistakes that this app can see, for `manage.py check`."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import Error, register
+from limits.errors import ConfigurationError
+
+from .throttling import counter, default_limit
+
+
+@register()
+def check_rate_limit(**kwargs: Any) -> list[Error]:
+    errors = []
+    try:
+        default_limit(settings.RATELIMIT_DEFAULT)
+    except ValueError:
+        errors.append(
+            Error(
+                f"RATELIMIT_DEFAULT is no rate limit: “{settings.RATELIMIT_DEFAULT}”.",
+                hint="Write it as 120/minute or 5000/hour; leave it empty for no limit.",
+                id="tenants.E001",
+            )
+        )
+    try:
+        counter(settings.RATELIMIT_STORAGE_URL)
+    except (ConfigurationError, ValueError) as error:
+        errors.append(
+            Error(
+                f"RATELIMIT_STORAGE_URL cannot be used: {error}",
+                hint="Use memory:// or redis://host:6379/0.",
+                id="tenants.E002",
+            )
+        )
+    return errors

@@ -1,0 +1,290 @@
+"""The rate limit: what counts, what is told, what is refused, and who shares a count."""
+
+import io
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+from tenants.models import ApiToken
+from tenants.throttling import counter, default_limit
+
+from .api import ACTIONS, CREATE, PHONE, Api, assert_error
+from .conftest import free_port, need, serving
+from .test_settings import manage
+from .test_write_path import statements
+
+pytestmark = pytest.mark.django_db
+
+ME = "/api/v1/me"
+HEADERS = ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
+
+
+@pytest.fixture(autouse=True)
+def three_a_minute(settings: Any, rate_limit_off: None) -> None:
+    settings.RATELIMIT_DEFAULT = "3/minute"
+
+
+def remaining(response: Any) -> int:
+    return int(response.headers["X-RateLimit-Remaining"])
+
+
+def limit_token(member: SimpleNamespace, limit: int | None) -> None:
+    ApiToken.objects.filter(pk=member.token.pk).update(rate_limit=limit)
+
+
+# What is told
+
+
+def test_the_default_is_120_a_minute_in_this_process(tmp_path: Path) -> None:
+    code = (
+        "from django.conf import settings as s; print(s.RATELIMIT_DEFAULT, s.RATELIMIT_STORAGE_URL)"
+    )
+    assert manage(tmp_path, "shell", "-v0", "-c", code).stdout.strip() == "120/minute memory://"
+    item = default_limit("120/minute")
+    assert item is not None
+    assert (item.amount, item.get_expiry()) == (120, 60)
+
+
+def test_every_authenticated_answer_tells_what_is_left_and_counts_once(
+    acme: SimpleNamespace, settings: Any
+) -> None:
+    settings.RATELIMIT_DEFAULT = "100/minute"
+    api = acme.api
+    many = {"contacts": [{"phone": f"+1415555{n:04}"} for n in range(50)]}
+    answers = [
+        (200, api.get(ME)),
+        (201, api.create()),
+        (200, api.act("create-contacts", **many)),
+        (200, api.act("search-contacts")),
+        (422, api.create("x")),
+        (404, api.act("get-contact", phone="+14155559999")),
+        (400, api.send("{")),
+        (415, api.send("{}", content_type="text/plain")),
+        (413, api.send(" " * 200_000)),
+        (405, api.get(CREATE)),
+        (200, api.client.head(ME, headers=api.headers)),
+        (201, api.send(json.dumps({"phone": PHONE}), "/v1/actions/create-contact")),
+    ]
+    assert [answer.status_code for _, answer in answers] == [status for status, _ in answers]
+    assert [remaining(answer) for _, answer in answers] == list(range(99, 99 - len(answers), -1))
+    for _, answer in answers:
+        assert answer.headers["X-RateLimit-Limit"] == "100"
+        assert 1 <= int(answer.headers["X-RateLimit-Reset"]) <= 60
+
+
+def test_a_user_without_tenant_is_counted_too(outsider: SimpleNamespace) -> None:
+    assert remaining(outsider.api.get(ME)) == 2
+    assert remaining(outsider.api.create()) == 1
+
+
+def test_a_failure_on_our_side_tells_it_too(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contacts.views.CreateContact.clean", lambda self, request: 1 / 0)
+    acme.api.client.raise_request_exception = False
+    assert remaining(acme.api.create()) == 2
+    answer = acme.api.create()
+    assert_error(answer, 500, "server_error")
+    assert remaining(answer) == 1
+
+
+def test_answers_to_nobody_tell_nothing(acme: SimpleNamespace) -> None:
+    acme.token.revoke()
+    for api in (Api(), Api("qyvo_" + "x" * 43), acme.api):
+        answer = api.create()
+        assert answer.status_code == 401
+        assert not {*HEADERS} & {*answer.headers}
+
+
+# What is refused
+
+
+def test_a_request_too_many_is_refused_and_changes_nothing(acme: SimpleNamespace) -> None:
+    answers = [acme.api.create(name=str(n)) for n in range(5)]
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 429, 429]
+    for answer in answers[3:]:
+        assert_error(answer, 429, "rate_limited")
+        assert remaining(answer) == 0
+        assert answer.headers["Retry-After"] == answer.headers["X-RateLimit-Reset"]
+        assert 50 < int(answer.headers["Retry-After"]) <= 60
+    assert acme.tenant.contacts.get().name == "2"
+
+
+def test_the_wait_told_is_enough(acme: SimpleNamespace, settings: Any) -> None:
+    settings.RATELIMIT_DEFAULT = "2 per 2 seconds"
+    answer = next(a for a in iter(lambda: acme.api.get(ME), None) if a.status_code == 429)
+    time.sleep(int(answer.headers["Retry-After"]))
+    assert acme.api.get(ME).status_code == 200
+
+
+def test_each_token_has_a_count_of_its_own(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
+    second = Api(ApiToken.objects.issue(acme.user, "second").plaintext)
+    assert [acme.api.get(ME).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert remaining(second.get(ME)) == remaining(globex.api.get(ME)) == 2
+
+
+def test_the_token_is_checked_before_the_count_and_the_count_before_all_else(
+    acme: SimpleNamespace, outsider: SimpleNamespace
+) -> None:
+    for member in (acme, outsider):
+        for _ in range(3):
+            member.api.get(ME)
+        for answer in (member.api.create("x"), member.api.send("{"), member.api.get(CREATE)):
+            assert_error(answer, 429, "rate_limited")
+    acme.token.revoke()
+    assert_error(acme.api.create(), 401, "unauthenticated")
+
+
+# Whose limit
+
+
+@pytest.mark.parametrize(
+    ("default", "own", "limit"),
+    [
+        ("3/minute", None, "3"),
+        ("3/minute", 5, "5"),
+        ("3/minute", 0, None),
+        ("", None, None),
+        ("0/minute", None, None),
+        ("", 5, "5"),
+        ("10000 per hour", None, "10000"),
+    ],
+)
+def test_a_tokens_own_limit_replaces_the_default(
+    acme: SimpleNamespace, settings: Any, default: str, own: int | None, limit: str | None
+) -> None:
+    settings.RATELIMIT_DEFAULT = default
+    limit_token(acme, own)
+    answers = [acme.api.get(ME) for _ in range(7)]
+    assert {answer.headers.get("X-RateLimit-Limit") for answer in answers} == {limit}
+    allowed = 7 if limit is None else min(7, int(limit))
+    assert [answer.status_code for answer in answers] == [200] * allowed + [429] * (7 - allowed)
+
+
+def test_the_limit_of_a_token_is_set_by_command_and_in_the_admin(
+    acme: SimpleNamespace, capsys: pytest.CaptureFixture, admin_client: Client
+) -> None:
+    call_command("create_token", acme.user.email, "--rate-limit", "7")
+    [_, token] = capsys.readouterr().out.rsplit("=", 1)
+    assert Api(token.strip()).get(ME).headers["X-RateLimit-Limit"] == "7"
+    page = f"/admin/tenants/apitoken/{acme.token.pk}/change/"
+    form = {"name": "x", "expires_at_0": "", "expires_at_1": "", "rate_limit": "9"}
+    assert admin_client.post(page, form).status_code == 302
+    assert acme.api.get(ME).headers["X-RateLimit-Limit"] == "9"
+
+
+def test_counting_costs_no_statement(acme: SimpleNamespace) -> None:
+    acme.api.get(ME)
+    assert len(statements(lambda: acme.api.get(ME))) == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "code"),
+    [
+        ({"RATELIMIT_DEFAULT": "many"}, "tenants.E001"),
+        ({"RATELIMIT_DEFAULT": "120"}, "tenants.E001"),
+        ({"RATELIMIT_STORAGE_URL": "nowhere://x"}, "tenants.E002"),
+        ({"RATELIMIT_STORAGE_URL": ""}, "tenants.E002"),
+        ({"RATELIMIT_STORAGE_URL": "redis://host:port"}, "tenants.E002"),
+    ],
+    ids=str,
+)
+def test_a_limit_or_store_that_means_nothing_is_an_error_of_check(
+    tmp_path: Path, variables: dict[str, str], code: str
+) -> None:
+    result = manage(tmp_path, "check", **variables)
+    assert result.returncode == 1
+    assert code in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+# A shared store
+
+
+@contextmanager
+def redis_at(port: int) -> Iterator[None]:
+    """A real Redis of our own, gone when the block ends."""
+    command = [need("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+@pytest.fixture
+def store(settings: Any) -> Iterator[int]:
+    """The port that the rate limit looks for a Redis at; nothing listens there yet."""
+    port = free_port()
+    settings.RATELIMIT_STORAGE_URL = f"redis://127.0.0.1:{port}/0"
+    yield port
+    counter(settings.RATELIMIT_STORAGE_URL).limiter.storage.storage.close()  # type: ignore[attr-defined]
+
+
+def test_two_servers_share_one_count(
+    transactional_db: None, acme: SimpleNamespace, tmp_path: Path
+) -> None:
+    port = free_port()
+    shared = {
+        "RATELIMIT_DEFAULT": "20/minute",
+        "RATELIMIT_STORAGE_URL": f"redis://127.0.0.1:{port}/0",
+    }
+    headers = {"Authorization": f"Bearer {acme.plaintext}"}
+    with (
+        redis_at(port),
+        serving(tmp_path / "a", workers=1, **shared) as a,
+        serving(tmp_path / "b", workers=1, **shared) as b,
+    ):
+        answers = [httpx.get(url + ME, headers=headers, timeout=30) for url in [a, b] * 12]
+    assert [answer.status_code for answer in answers] == [200] * 20 + [429] * 4
+    assert [remaining(answer) for answer in answers[:20]] == list(range(19, -1, -1))
+
+
+def test_without_redis_requests_go_through_and_the_log_says_so(
+    acme: SimpleNamespace, store: int, log: io.StringIO
+) -> None:
+    answers = [acme.api.create() for _ in range(5)]
+    assert {answer.status_code for answer in answers} == {201}
+    assert {answer.headers["X-RateLimit-Limit"] for answer in answers} == {"3"}
+    assert "ERROR" in log.getvalue()
+    assert "The rate limit is off, its store fails" in log.getvalue()
+
+
+def test_a_redis_that_hangs_delays_one_request_not_all(
+    acme: SimpleNamespace, store: int, log: io.StringIO
+) -> None:
+    with socket.create_server(("127.0.0.1", store)):  # accepts, and never answers
+        assert {acme.api.get(ME).status_code for _ in range(5)} == {200}
+    assert log.getvalue().count("The rate limit is off") < 5
+
+
+def test_a_redis_that_goes_and_comes_back_is_used_again(acme: SimpleNamespace, store: int) -> None:
+    with redis_at(store):
+        assert [acme.api.get(ME).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert acme.api.get(ME).status_code == 200
+    with redis_at(store):
+        counter(f"redis://127.0.0.1:{store}/0").down_until = 0
+        assert [acme.api.get(ME).status_code for _ in range(4)] == [200, 200, 200, 429]
+
+
+def test_a_batch_counts_once(acme: SimpleNamespace) -> None:
+    body = {"contacts": [{"phone": f"+1415555{n:04}"} for n in range(100)]}
+    answers = [acme.api.send(json.dumps(body), ACTIONS + "create-contacts") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
