@@ -18,6 +18,7 @@ from tenants.fields import parse_ulid
 
 from . import phones
 
+MAX_PHONE = phones.MAX_RAW_LENGTH
 MAX_NAME = 255  # characters
 MAX_EMAIL = 254  # characters (RFC 5321, section 4.5.3.1.3)
 MAX_LOCALE = 35  # characters (RFC 5646, section 4.4.1)
@@ -186,12 +187,13 @@ def ref(raw: Any) -> str | int | None:
 
 
 def limit(raw: Any, most: int, default: int) -> int:
-    """A page's length, from 1 to `most`."""
+    """A page's length, from 1 to `most`. 10.0 is a whole number too, as in JSON Schema."""
     if raw is None or raw == "":
         return default
-    if not isinstance(raw, int) or isinstance(raw, bool) or not 1 <= raw <= most:
+    is_number = isinstance(raw, int | float) and not isinstance(raw, bool)
+    if not is_number or raw % 1 or not 1 <= raw <= most:
         raise ValueError(f"The limit must be a whole number from 1 to {most}.")
-    return raw
+    return int(raw)
 
 
 def cursor(raw: Any) -> str:

@@ -9,17 +9,69 @@ from rest_framework import serializers
 from tenants.serializers import OrNull
 
 from . import rules
+from .models import Outcome
+
+Schema = dict[str, Any]  # JSON Schema, as OpenAPI 3.1 has it
+
+
+def or_empty(schema: Schema) -> Schema:
+    """What `schema` admits, and both ways to send nothing."""
+    return {"anyOf": [schema, {"enum": ["", None]}]}
+
+
+def trimmed(most: int, of: str = r"[\s\S]") -> Schema:
+    """A string of at most `most` characters `of` a class, blanks around it not counted."""
+    return {"type": "string", "pattern": rf"^\s*{of}{{0,{most}}}\s*$"}
+
+
+def text(most: int) -> Schema:
+    description = f"At most {most} characters after trimming."
+    return trimmed(most) | {"type": ["string", "null"], "description": description}
+
+
+ULID_OR_UUID = (
+    "^([0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}"
+    "|[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}|)$"
+)
+CONTACT_ID = {
+    "type": ["string", "null"],
+    "pattern": ULID_OR_UUID,
+    "description": "A ULID, in either case, or the same as a UUID. Decides when both are sent.",
+}
+PHONE = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": rules.MAX_PHONE,
+    "description": "In any spelling, with `+` or `00` and the country code, unless your tenant has "
+    "a default region.",
+}
+EMAIL = or_empty({"type": "string", "format": "email", "maxLength": rules.MAX_EMAIL})
+TAG = trimmed(rules.MAX_TAG, of="[^,]")
+TAGS = {
+    "anyOf": [{"type": "array", "items": TAG}, {"type": ["string", "null"]}],
+    "description": f"Comma-separated or a list; at most {rules.MAX_TAGS}. Order is kept, "
+    "repetitions are dropped, unknown tags are created.",
+}
+METADATA = or_empty({"type": "object", "additionalProperties": True}) | {
+    "description": f"At most {rules.MAX_METADATA_BYTES:,} bytes as compact JSON and "
+    f"{rules.MAX_METADATA_DEPTH} levels deep."
+}
+CURSOR = {
+    "type": ["string", "null"],
+    "description": "Where the page begins: from the answer before; to be sent with its filters.",
+}
 
 
 class RuleField(serializers.Field):
-    """An input that one of `rules` cleans.
+    """An input that one of `rules` cleans; `schema` tells a caller what may be sent.
 
     Left out, it is as empty as `null` or `""`; an error with `required=True`, and not there at
     all with `required=False`.
     """
 
-    def __init__(self, rule: Callable[[Any], Any], **options: Any) -> None:
+    def __init__(self, rule: Callable[[Any], Any], schema: Schema, **options: Any) -> None:
         self.rule = rule
+        self.schema = schema
         if "required" not in options:
             options["default"] = lambda: rule(None)
         super().__init__(**options)
@@ -40,7 +92,15 @@ class Sought(RuleField):
     """A text to look for; empty: everything."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(lambda raw: rules.limited(what, raw, rules.MAX_NAME))
+        super().__init__(lambda raw: rules.limited(what, raw, rules.MAX_NAME), text(rules.MAX_NAME))
+
+
+class LimitField(RuleField):
+    """A page's length."""
+
+    def __init__(self, most: int, default: int) -> None:
+        schema = or_empty({"type": "integer", "minimum": 1, "maximum": most}) | {"default": default}
+        super().__init__(lambda raw: rules.limit(raw, most, default), schema)
 
 
 class PhoneField(RuleField):
@@ -49,6 +109,7 @@ class PhoneField(RuleField):
     def __init__(self, *, required: bool = True) -> None:
         super().__init__(
             lambda raw: rules.phone(raw, self.context.get("region")),
+            PHONE if required else PHONE | {"type": ["string", "null"], "minLength": 0},
             required=required,
             error_messages={"required": "The phone is required."},
         )
@@ -65,33 +126,38 @@ class ContactInput(serializers.Serializer):
     """The body of create-contact. Every field but the phone is emptied when left out."""
 
     phone = PhoneField()
-    name = RuleField(rules.name)
-    email = RuleField(rules.email)
-    tags = RuleField(rules.tags)
-    metadata = RuleField(rules.metadata)
+    name = RuleField(rules.name, text(rules.MAX_NAME))
+    email = RuleField(rules.email, EMAIL)
+    tags = RuleField(rules.tags, TAGS)
+    metadata = RuleField(rules.metadata, METADATA)
 
 
 class BatchInput(serializers.Serializer):
     """The body of create-contacts; its rows are cleaned one by one, a bad one fails alone."""
 
-    contacts = RuleField(rules.batch, required=True)
+    # A row may be anything: a bad one fails alone, in an answer of status 200.
+    contacts = RuleField(rules.batch, {"type": "array", "maxItems": rules.MAX_BATCH}, required=True)
 
 
 class BatchRow(ContactInput):
     """One contact of a batch: the body of create-contact, and a `ref` for the caller's own use."""
 
-    ref = RuleField(rules.ref)
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError({"body": ["The contact must be a JSON object."]})
+        return super().run_validation(data)
+
+    ref = RuleField(rules.ref, {"type": ["string", "integer", "null"], "maxLength": rules.MAX_REF})
 
 
 class ContactKey(serializers.Serializer):
-    """Which contact is meant: the first of `keys` that has a value says it.
+    """Which contact is meant."""
 
-    `validated_data["key"]` is that field with its value; the other keys are not looked at.
-    """
-
+    # The first of them that has a value says it, as `validated_data["key"]`; the other ones
+    # are not looked at.
     keys = ["contact_id", "phone"]
 
-    contact_id = RuleField(rules.contact_id, required=False)
+    contact_id = RuleField(rules.contact_id, CONTACT_ID, required=False)
     phone = PhoneField(required=False)
 
     def to_internal_value(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -111,23 +177,26 @@ class ContactLookup(ContactKey):
 
     keys = ["contact_id", "phone", "email"]
 
-    email = RuleField(rules.email, required=False)
+    email = RuleField(rules.email, EMAIL, required=False)
 
 
 class ContactChanges(ContactKey):
     """The body of update-contact: what is left out stays as it is."""
 
-    name = RuleField(rules.name, required=False)
-    email = RuleField(rules.email, required=False)
-    tags = RuleField(rules.tags, required=False)
-    metadata = RuleField(rules.metadata_changes, required=False)
+    name = RuleField(rules.name, text(rules.MAX_NAME), required=False)
+    email = RuleField(rules.email, EMAIL, required=False)
+    tags = RuleField(rules.tags, TAGS, required=False)
+    metadata = RuleField(rules.metadata_changes, METADATA, required=False)
 
 
 class TagOfContact(ContactKey):
     """The body of add-tag and remove-tag."""
 
     tag = RuleField(
-        rules.required_tag, required=True, error_messages={"required": "The tag is required."}
+        rules.required_tag,
+        TAG | {"minLength": 1, "description": "One tag; an unknown one is created."},
+        required=True,
+        error_messages={"required": "The tag is required."},
     )
 
 
@@ -143,16 +212,16 @@ class SearchInput(serializers.Serializer):
     query = Sought("query")
     tag = Sought("tag")
     email = Sought("email")
-    limit = RuleField(lambda raw: rules.limit(raw, most=50, default=50))
-    cursor = RuleField(rules.cursor)
+    limit = LimitField(most=50, default=50)
+    cursor = RuleField(rules.cursor, CURSOR)
 
 
 class ListInput(serializers.Serializer):
     """The body of list-contacts."""
 
-    limit = RuleField(lambda raw: rules.limit(raw, most=500, default=100))
-    cursor = RuleField(rules.cursor)
-    updated_since = RuleField(rules.timestamp)
+    limit = LimitField(most=500, default=100)
+    cursor = RuleField(rules.cursor, CURSOR)
+    updated_since = RuleField(rules.timestamp, or_empty({"type": "string", "format": "date-time"}))
     tag = Sought("tag")
 
 
@@ -187,7 +256,7 @@ class ContactDetail(serializers.Serializer):
     email = OrNull()
     source = serializers.CharField()  # type: ignore[assignment]
     locale = OrNull()
-    metadata = serializers.JSONField()
+    metadata = serializers.DictField()
     tags = serializers.ListField(child=serializers.CharField())
     opted_in_at = Timestamp(allow_null=True)
     opted_out_at = Timestamp(allow_null=True)
@@ -215,7 +284,65 @@ class ListedContact(ContactDetail):
     updated_at = Timestamp()
 
 
+class ContactPage(serializers.Serializer):
+    """What list-contacts answers."""
+
+    data = ListedContact(many=True)  # type: ignore[assignment]
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class TagAdded(serializers.Serializer):
+    """What add-tag answers."""
+
+    id = serializers.CharField()
+    phone = serializers.CharField()
+    tag_added = serializers.CharField()
+    tags = serializers.ListField(child=serializers.CharField())
+
+
+class TagRemoved(serializers.Serializer):
+    """What remove-tag answers."""
+
+    id = serializers.CharField()
+    phone = serializers.CharField()
+    tag_removed = serializers.CharField()
+    tags = serializers.ListField(child=serializers.CharField())
+
+
+class DeletedContact(serializers.Serializer):
+    """What delete-contact answers."""
+
+    id = serializers.CharField()
+    phone = serializers.CharField()
+    deleted = serializers.BooleanField()
+
+
 class TagSummary(serializers.Serializer):
+    """One tag of list-tags."""
+
     id = serializers.CharField()
     name = serializers.CharField()
     contacts_count = serializers.IntegerField()
+
+
+class BatchResult(serializers.Serializer):
+    """What became of one contact of a batch."""
+
+    index = serializers.IntegerField()
+    ref = serializers.JSONField(required=False)
+    status = serializers.ChoiceField([*Outcome.values, "failed", "superseded"])
+    id = serializers.CharField(required=False)
+    phone = serializers.CharField(required=False)
+    errors = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.ListField(child=serializers.CharField()), required=False
+    )
+
+
+class BatchAnswer(serializers.Serializer):
+    """What create-contacts answers."""
+
+    created = serializers.IntegerField()
+    updated = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    results = BatchResult(many=True)

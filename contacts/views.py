@@ -17,10 +17,22 @@ from .rules import RuleBroken
 
 
 class ActionView(TenantAPIView):
-    """An action of the API: `input_class` reads its body, `self.tenant` is whose rows it sees."""
+    """An action of the API: `input_class` reads its body, `self.tenant` is whose rows it sees.
+
+    `output_class` is what it answers with status `success`, an array of them where `is_list`;
+    `answer_headers` are those of its own, each with what it tells.
+    """
 
     http_method_names = ["post"]
     input_class: type[Serializer]
+    output_class: type[Serializer]
+    is_list = False
+    success = HTTPStatus.OK
+    answer_headers: dict[str, str] = {}
+
+    def answer(self, result: Any, **headers: str) -> Response:
+        data = self.output_class(result, many=self.is_list).data
+        return Response(data, status=self.success, headers=headers)
 
     def clean(self, request: Request) -> dict[str, Any]:
         """The body's fields; raises `ValidationError`."""
@@ -41,6 +53,9 @@ class CreateContact(ActionView):
     """Upserts a contact by phone: 201 either way, and a header that tells which it was."""
 
     input_class = serializers.ContactInput
+    output_class = serializers.ContactSummary
+    success = HTTPStatus.CREATED
+    answer_headers = {"Qyvo-Result": "`created`, `updated` or `unchanged`."}
 
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
@@ -49,32 +64,28 @@ class CreateContact(ActionView):
             defaults=fields,
             create_defaults={"source": Contact.Source.API},
         )
-        return Response(
-            serializers.ContactSummary(contact).data,
-            status=HTTPStatus.CREATED,
-            headers={"Qyvo-Result": contact.outcome},
-        )
+        return self.answer(contact, **{"Qyvo-Result": contact.outcome})
 
 
 class UpdateContact(ActionView):
     """Changes only what the body names; metadata is merged."""
 
     input_class = serializers.ContactChanges
+    output_class = serializers.UpdatedContact
 
     def post(self, request: Request) -> Response:
         changes = self.clean(request)
-        contact = self.tenant.contacts.change_one(changes.pop("key"), changes)
-        return Response(serializers.UpdatedContact(contact).data)
+        return self.answer(self.tenant.contacts.change_one(changes.pop("key"), changes))
 
 
 class GetContact(ActionView):
     """All there is of one contact."""
 
     input_class = serializers.ContactLookup
+    output_class = serializers.ContactDetail
 
     def post(self, request: Request) -> Response:
-        contact = self.tenant.contacts.find(**self.clean(request)["key"])
-        return Response(serializers.ContactDetail(contact).data)
+        return self.answer(self.tenant.contacts.find(**self.clean(request)["key"]))
 
 
 class TagAction(ActionView):
@@ -86,8 +97,8 @@ class TagAction(ActionView):
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
         contact = self.act(fields["key"], fields["tag"])
-        head = {"id": contact.pk, "phone": contact.phone}
-        return Response(head | {self.done: fields["tag"], "tags": contact.tags})
+        head = {"id": contact.pk, "phone": contact.phone, "tags": contact.tags}
+        return self.answer(head | {self.done: fields["tag"]})
 
     def act(self, key: dict[str, str], tag: str) -> Contact:
         raise NotImplementedError
@@ -96,6 +107,7 @@ class TagAction(ActionView):
 class AddTag(TagAction):
     """Puts a tag on a contact; twice is once."""
 
+    output_class = serializers.TagAdded
     done = "tag_added"
 
     def act(self, key: dict[str, str], tag: str) -> Contact:
@@ -105,6 +117,7 @@ class AddTag(TagAction):
 class RemoveTag(TagAction):
     """Takes a tag off a contact; the tag itself stays."""
 
+    output_class = serializers.TagRemoved
     done = "tag_removed"
 
     def act(self, key: dict[str, str], tag: str) -> Contact:
@@ -150,6 +163,13 @@ class SearchContacts(PagedAction):
     """
 
     input_class = serializers.SearchInput
+    output_class = serializers.FoundContact
+    is_list = True
+    answer_headers = {
+        "Qyvo-Next-Cursor": "The cursor of the next page, where there is one.",
+        "Link": "The address of the next page, to post the same body to (RFC 8288).",
+    }
+    query_parameters = {"cursor": "As in the body; this one counts. `Link` has it."}
     order = "last_message_at"
 
     def clean(self, request: Request) -> dict[str, Any]:
@@ -158,12 +178,11 @@ class SearchContacts(PagedAction):
 
     def post(self, request: Request) -> Response:
         page, next_cursor = self.page(self.clean(request))
-        answer = Response(serializers.FoundContact(page, many=True).data)
-        if next_cursor:
-            answer["Qyvo-Next-Cursor"] = next_cursor
-            here = request.build_absolute_uri(request.path)
-            answer["Link"] = f'<{here}?cursor={next_cursor}>; rel="next"'
-        return answer
+        if next_cursor is None:
+            return self.answer(page)
+        here = request.build_absolute_uri(request.path)
+        link = f'<{here}?cursor={next_cursor}>; rel="next"'
+        return self.answer(page, **{"Qyvo-Next-Cursor": next_cursor, "Link": link})
 
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
         found = self.tenant.contacts.all()
@@ -180,12 +199,12 @@ class ListContacts(PagedAction):
     """Everything, page by page, for a sync."""
 
     input_class = serializers.ListInput
+    output_class = serializers.ContactPage
     order = "updated_at"
 
     def post(self, request: Request) -> Response:
         page, next_cursor = self.page(self.clean(request))
-        data = serializers.ListedContact(page, many=True).data
-        return Response({"data": data, "next_cursor": next_cursor})
+        return self.answer({"data": page, "next_cursor": next_cursor})
 
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
         since = filters["updated_since"]
@@ -196,26 +215,29 @@ class ListTags(ActionView):
     """The tenant's tags by name, each with the number of its contacts."""
 
     input_class = serializers.TagSearch
+    output_class = serializers.TagSummary
+    is_list = True
 
     def post(self, request: Request) -> Response:
-        tags = self.tenant.tags.named_like(self.clean(request)["name"])
-        return Response(serializers.TagSummary(tags, many=True).data)
+        return self.answer(self.tenant.tags.named_like(self.clean(request)["name"]))
 
 
 class DeleteContact(ActionView):
     """Deletes a contact for good; its tags stay."""
 
     input_class = serializers.ContactKey
+    output_class = serializers.DeletedContact
 
     def post(self, request: Request) -> Response:
         contact = self.tenant.contacts.delete_one(self.clean(request)["key"])
-        return Response({"id": contact.pk, "phone": contact.phone, "deleted": True})
+        return self.answer({"id": contact.pk, "phone": contact.phone, "deleted": True})
 
 
 class CreateContacts(ActionView):
     """Upserts up to 1,000 contacts; a bad row fails alone, of a phone's rows the last wins."""
 
     input_class = serializers.BatchInput
+    output_class = serializers.BatchAnswer
     max_body_bytes = 8 * 1024 * 1024
 
     def post(self, request: Request) -> Response:

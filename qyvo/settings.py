@@ -60,6 +60,8 @@ INSTALLED_APPS = [
     "contacts",
     "tenants",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "whitenoise.runserver_nostatic",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -159,9 +161,23 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["qyvo.api.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "qyvo.openapi.Operation",
     "NON_FIELD_ERRORS_KEY": "body",
     "EXCEPTION_HANDLER": "qyvo.api.exception_handler",
     "URL_FORMAT_OVERRIDE": None,
+}
+
+SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.0",
+    "TITLE": "Qyvo Contacts",
+    "VERSION": "1",
+    "DESCRIPTION": "One contact per phone. Every action is a POST of a JSON object, and answers "
+    "for the tenant of the token's user: no request can see or name another one.\n\n"
+    "To try it here, paste a token under *Authorize*.",
+    "LICENSE": {"name": "MIT", "identifier": "MIT"},
+    "SORT_OPERATIONS": False,
+    "PREPROCESSING_HOOKS": ["qyvo.openapi.only_documented"],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 
 RATELIMIT_DEFAULT = env("RATELIMIT_DEFAULT")

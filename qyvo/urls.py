@@ -1,6 +1,8 @@
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
+from django.views.generic import TemplateView
+
+from . import views
 
 api = [
     path("", include("tenants.urls")),
@@ -12,7 +14,12 @@ urlpatterns = [
     # As the public reference page's heading writes it; reverse() gives the addresses above.
     path("v1/", include((api, "short"))),
     path("admin/", admin.site.urls),
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("api/v1/openapi.yaml", views.SchemaYAML.as_view(), name="openapi.yaml"),
+    path("api/v1/openapi.json", views.SchemaJSON.as_view(), name="openapi.json"),
+    path("docs", TemplateView.as_view(template_name="docs.html"), name="docs"),
+    path("healthz", views.healthz, name="healthz"),
+    path("readyz", views.readyz, name="readyz"),
+    path("", TemplateView.as_view(template_name="landing.html"), name="landing"),
 ]
 
 handler400 = "qyvo.api.bad_request"

@@ -91,9 +91,9 @@ class RateLimit(BaseThrottle):
     quota: Quota
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        token = cast("ApiToken", request.auth)
-        item = limit_of(token)
-        if item is None:
+        token = cast("ApiToken | None", request.auth)
+        item = limit_of(token) if token else None
+        if token is None or item is None:
             return True
         url = settings.RATELIMIT_STORAGE_URL
         allowed, self.quota = counter(url).count(item, token.digest[:32])

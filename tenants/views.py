@@ -41,6 +41,7 @@ class Me(APIView):
     """Who the token belongs to."""
 
     http_method_names = ["get", "head"]
+    output_class = MeSerializer
 
     def get(self, request: Request) -> Response:
         return Response(MeSerializer(request.user).data)

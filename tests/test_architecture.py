@@ -11,7 +11,7 @@ LAYERS = {
     "contacts": [
         {"apps", "admin", "urls", "management"},
         {"views"},
-        {"cursors", "serializers"},
+        {"cursors", "examples", "serializers"},
         {"checks", "models"},
         {"fields", "rules", "sql"},
         {"phones", "strict_json"},
@@ -19,7 +19,7 @@ LAYERS = {
     "tenants": [
         {"apps", "admin", "urls", "management"},
         {"authentication", "checks", "views"},
-        {"serializers", "throttling"},
+        {"examples", "serializers", "throttling"},
         {"models"},
         {"fields"},
     ],

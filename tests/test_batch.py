@@ -79,11 +79,12 @@ def test_the_answer_tells_each_row_in_order(api: Api) -> None:
         {"phone": "+14155550101", "name": "Ann"},
         {"phone": "+14155550102", "name": "Bert", "tags": "new"},
         "no object",
+        None,
     )
     ids = dict(Contact.objects.values_list("phone", "pk"))
     results = answer.pop("results")
-    assert answer == {"created": 1, "updated": 1, "unchanged": 1, "failed": 2}
-    assert [result["index"] for result in results] == [0, 1, 2, 3, 4]
+    assert answer == {"created": 1, "updated": 1, "unchanged": 1, "failed": 3}
+    assert [result["index"] for result in results] == [0, 1, 2, 3, 4, 5]
     assert results[0] == {
         "index": 0, "ref": "r1", "status": "created", "id": ids["+14155550103"],
         "phone": "+14155550103",
@@ -91,7 +92,8 @@ def test_the_answer_tells_each_row_in_order(api: Api) -> None:
     assert results[1]["ref"] == 7
     assert (results[1]["status"], sorted(results[1]["errors"])) == ("failed", ["name", "phone"])
     assert [results[n]["status"] for n in (2, 3)] == ["unchanged", "updated"]
-    assert list(results[4]["errors"]) == ["body"]
+    for result in results[4:]:
+        assert result["errors"] == {"body": ["The contact must be a JSON object."]}
     assert "ref" not in results[4]
     assert Contact.objects.get(phone="+14155550102").tags == ["new"]
     assert_links_match_tags()

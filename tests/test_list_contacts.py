@@ -74,6 +74,7 @@ def test_the_default_page_has_100(api: Api, acme: SimpleNamespace) -> None:
 def test_a_last_page_that_is_full_has_no_cursor(api: Api, acme: SimpleNamespace) -> None:
     add(acme.tenant, 4)
     assert [len(page) for page in pages(api, limit=2)] == [2, 2]
+    assert [len(page) for page in pages(api, limit=3.0)] == [3, 1]
     assert list(pages(api, limit=2, tag="nobody's")) == [[]]
 
 
@@ -122,7 +123,7 @@ def test_a_cursor_is_good_for_its_own_list_only(
 
 
 BAD_VALUES: dict[str, list[Any]] = {
-    "limit": [0, -1, 501, 1.5, "10", True, [], 10**30],
+    "limit": [0, -1, 501, 1.5, 0.0, 500.5, "10", True, [], 10**30],
     "cursor": [1, [], {}, True],
     "updated_since": [1, "x", "2026-05-07", "2026-05-07T08:14:23", []],
 }

@@ -1,0 +1,115 @@
+"""A body and its answer for each action, for the API's documentation.
+
+A test sends the bodies in this order and compares the answers.
+"""
+
+from typing import Any
+
+ROMAIN: dict[str, Any] = {
+    "id": "01J1Y3V8K2N6Q4R7S9T0W5X8ZA",
+    "phone": "+14155550123",
+    "name": "Romain",
+    "email": "romain@example.com",
+    "tags": ["vip", "fr-FR"],
+}
+KEY = {"phone": "+1 415 555 0123"}
+CREATED_AT = "2026-05-07T08:14:23+00:00"
+UPDATED_AT = "2026-05-07T09:00:00+00:00"
+METADATA = {"shopify_id": "12345", "lifetime_value": 8742.5}
+DETAIL = {
+    "id": ROMAIN["id"],
+    "phone": ROMAIN["phone"],
+    "name": "Romain R.",
+    "email": ROMAIN["email"],
+    "source": "api",
+    "locale": None,
+    "metadata": METADATA | {"city": "Paris"},
+    "tags": ROMAIN["tags"],
+    "opted_in_at": None,
+    "opted_out_at": None,
+    "last_message_at": None,
+    "total_messages": 0,
+    "created_at": CREATED_AT,
+}
+FOUND = ("id", "phone", "name", "email", "source", "tags", "last_message_at", "created_at")
+
+EXAMPLES: dict[str, tuple[dict[str, Any], Any]] = {
+    "create-contact": (
+        {
+            "phone": "+1 (415) 555-0123",
+            "name": "Romain",
+            "email": "romain@example.com",
+            "tags": "vip, fr-FR",
+            "metadata": METADATA,
+        },
+        ROMAIN | {"created_at": CREATED_AT},
+    ),
+    "update-contact": (
+        KEY | {"name": "Romain R.", "metadata": {"city": "Paris"}},
+        ROMAIN | {"name": "Romain R.", "updated_at": UPDATED_AT},
+    ),
+    "get-contact": (KEY, DETAIL),
+    "search-contacts": (
+        {"query": "415 555", "tag": "vip", "limit": 10},
+        [{name: DETAIL[name] for name in FOUND}],
+    ),
+    "list-contacts": (
+        {"limit": 100, "updated_since": "2026-05-01T00:00:00+00:00"},
+        {"data": [DETAIL | {"updated_at": UPDATED_AT}], "next_cursor": None},
+    ),
+    "add-tag": (
+        KEY | {"tag": "beta"},
+        {
+            "id": ROMAIN["id"],
+            "phone": ROMAIN["phone"],
+            "tag_added": "beta",
+            "tags": ["vip", "fr-FR", "beta"],
+        },
+    ),
+    "remove-tag": (
+        KEY | {"tag": "beta"},
+        {
+            "id": ROMAIN["id"],
+            "phone": ROMAIN["phone"],
+            "tag_removed": "beta",
+            "tags": ["vip", "fr-FR"],
+        },
+    ),
+    "list-tags": (
+        {"name": "VIP"},
+        [{"id": "01J1Y3V8K3D2B6M1H5F9C0A7TE", "name": "vip", "contacts_count": 1}],
+    ),
+    "create-contacts": (
+        {
+            "contacts": [
+                {"phone": "+33 6 12 34 56 78", "name": "Zoé", "tags": ["vip"], "ref": "row-1"},
+                {"phone": "+1 415", "ref": "row-2"},
+            ]
+        },
+        {
+            "created": 1,
+            "updated": 0,
+            "unchanged": 0,
+            "failed": 1,
+            "results": [
+                {
+                    "index": 0,
+                    "ref": "row-1",
+                    "status": "created",
+                    "id": "01J1Y3V8K4W8S5P2N7R6Q3Z1XB",
+                    "phone": "+33612345678",
+                },
+                {
+                    "index": 1,
+                    "ref": "row-2",
+                    "status": "failed",
+                    "errors": {"phone": ["The phone is too short for its country."]},
+                },
+            ],
+        },
+    ),
+    "delete-contact": (
+        {"contact_id": ROMAIN["id"]},
+        {"id": ROMAIN["id"], "phone": ROMAIN["phone"], "deleted": True},
+    ),
+}

@@ -1,0 +1,222 @@
+"""What the API is, as OpenAPI 3.1: made from the views and serializers themselves.
+
+A view says what it reads and answers (`input_class`, `output_class`); what all have in common,
+errors and headers, is said here.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerExtension,
+    OpenApiSerializerFieldExtension,
+)
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
+
+from contacts.examples import EXAMPLES
+from contacts.serializers import BatchRow
+from tenants.examples import ME
+
+from .api import error_body
+
+ALL_EXAMPLES: dict[str, tuple[Any, Any]] = EXAMPLES | {"me": (None, ME)}
+
+
+class Error(serializers.Serializer):
+    """Every error. `message` is `error` again; `errors` tells of validation, field by field."""
+
+    error = serializers.CharField()
+    message = serializers.CharField()
+    code = serializers.CharField(help_text="A stable word for programs.")
+    errors = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.ListField(child=serializers.CharField()), required=False
+    )
+
+
+# Status -> what it means, and the errors to show.
+FAILURES: dict[int, tuple[str, list[dict[str, Any]]]] = {
+    400: (
+        "The body is not JSON, or not as strict as it has to be.",
+        [error_body(400, "The body is not JSON: Expecting value, at line 1, column 11.")],
+    ),
+    401: ("No token, a wrong, expired or revoked one, or its user is disabled.", [error_body(401)]),
+    404: ("No such contact in your tenant.", [error_body(404, "Contact not found")]),
+    413: (
+        "The body is too large.",
+        [error_body(413, "The body is larger than 131,072 bytes; send less at a time.")],
+    ),
+    415: ("The body is not sent as `application/json`.", [error_body(415)]),
+    422: (
+        "A field breaks a rule, or the token's user belongs to no tenant.",
+        [
+            error_body(422, errors={"phone": ["The phone is too short for its country."]}),
+            error_body(422, "No workspace configured for this account.", "no_workspace"),
+        ],
+    ),
+    429: ("Too many requests with this token.", [error_body(429)]),
+    500: ("Our fault; the log line has the request id.", [error_body(500)]),
+}
+
+EVERYWHERE = {
+    "X-Request-Id": "Yours, when it is 1 to 128 visible ASCII characters; else a new one."
+}
+COUNTED = {
+    "X-RateLimit-Limit": "Requests that the token may make in the window.",
+    "X-RateLimit-Remaining": "How many of them are left.",
+    "X-RateLimit-Reset": "Seconds until the next request counted leaves the window.",
+}
+THROTTLED = {"Retry-After": "Seconds to wait."}
+
+
+def only_documented(endpoints: list[Any], **kwargs: Any) -> list[Any]:
+    """Leaves out the same views under their short address, `/v1`."""
+    return [endpoint for endpoint in endpoints if endpoint[0].startswith("/api/v1/")]
+
+
+class Operation(AutoSchema):
+    """One action."""
+
+    view: Any  # an ActionView, or Me
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
+    def has_body(self) -> bool:
+        return self.method == "POST"
+
+    @property
+    def success(self) -> HTTPStatus:
+        return getattr(self.view, "success", HTTPStatus.OK)
+
+    def get_operation_id(self) -> str:
+        return self.name
+
+    def get_tags(self) -> list[str]:
+        if not self.has_body:
+            return ["Account"]
+        return ["Tags" if "tag" in self.name else "Contacts"]
+
+    def get_summary(self) -> str:
+        return (self.view.__doc__ or "").partition("\n")[0].rstrip(".")
+
+    def get_description(self) -> str:  # type: ignore[override]
+        return super().get_description().partition("\n")[2].strip()
+
+    def get_request_serializer(self) -> Any:
+        return self.view.input_class
+
+    def get_response_serializers(self) -> Any:
+        _, example = ALL_EXAMPLES[self.name]
+        is_list = isinstance(example, list)
+        answer = OpenApiResponse(
+            self.view.output_class(many=is_list),
+            self.success.phrase,
+            # Of a list, one item: it is put into a list again.
+            [OpenApiExample("answer", example[0] if is_list else example)],
+        )
+        return {int(self.success): answer} | {code: failure(code) for code in self.failures()}
+
+    def failures(self) -> list[int]:
+        if not self.has_body:
+            return [401, 429, 500]
+        by_key = "contact_id" in self.view.input_class().fields
+        return [code for code in FAILURES if code != 404 or by_key]
+
+    def get_examples(self) -> list[OpenApiExample]:
+        body, _ = ALL_EXAMPLES[self.name]
+        return [OpenApiExample("body", body, request_only=True)] if body else []
+
+    def get_override_parameters(self) -> list[Any]:
+        counted = [int(self.success), *(code for code in self.failures() if code != 401)]
+        return [
+            *headers(EVERYWHERE, True),
+            *headers(COUNTED, counted, OpenApiTypes.INT),
+            *headers(THROTTLED, [429], OpenApiTypes.INT),
+            *headers(getattr(self.view, "answer_headers", {}), [int(self.success)]),
+            *[
+                OpenApiParameter(name, description=meaning)
+                for name, meaning in getattr(self.view, "query_parameters", {}).items()
+            ],
+        ]
+
+
+def failure(code: int) -> OpenApiResponse:
+    meaning, bodies = FAILURES[code]
+    examples = [OpenApiExample(body["code"], body) for body in bodies]
+    return OpenApiResponse(Error, meaning, examples)
+
+
+def headers(
+    meanings: dict[str, str], codes: list[int] | bool, kind: OpenApiTypes = OpenApiTypes.STR
+) -> list[OpenApiParameter]:
+    """Those of the answers with one of the status `codes`; True for all of them."""
+    return [
+        OpenApiParameter(name, kind, "header", description=meaning, response=codes)
+        for name, meaning in meanings.items()
+    ]
+
+
+# What drf-spectacular cannot see by itself
+
+
+class Token(OpenApiAuthenticationExtension):
+    target_class = "tenants.authentication.BearerToken"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "qyvo_…"}
+
+
+class RuleField(OpenApiSerializerFieldExtension):
+    target_class = "contacts.serializers.RuleField"
+    match_subclasses = True
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        return self.target.schema
+
+
+class Timestamp(OpenApiSerializerFieldExtension):
+    target_class = "contacts.serializers.Timestamp"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        return {"type": "string", "format": "date-time"}
+
+
+class OrNull(OpenApiSerializerFieldExtension):
+    target_class = "tenants.serializers.OrNull"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        return {"type": ["string", "null"]}
+
+
+class BatchInput(OpenApiSerializerExtension):
+    """What a row should be; it may be anything, for a bad row fails alone."""
+
+    target_class = "contacts.serializers.BatchInput"
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        row = auto_schema.resolve_serializer(BatchRow, direction).ref
+        anything = {"description": "Whatever else it is: this row fails, the others do not."}
+        schema["properties"]["contacts"]["items"] = {"anyOf": [row, anything]}
+        return schema
+
+
+class ContactKey(OpenApiSerializerExtension):
+    """One of the keys has to be there."""
+
+    target_class = "contacts.serializers.ContactKey"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        given = {"type": "string", "minLength": 1}
+        return schema | {
+            "anyOf": [{"required": [key], "properties": {key: given}} for key in self.target.keys]
+        }

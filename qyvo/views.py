@@ -1,0 +1,53 @@
+"""The pages and documents about the service itself."""
+
+from functools import lru_cache
+from typing import Any
+
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer2, OpenApiYamlRenderer2
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+
+@lru_cache
+def openapi() -> dict[str, Any]:
+    """The API as OpenAPI 3.1; made once, because it depends on the code only."""
+    return SchemaGenerator().get_schema(request=None, public=True)
+
+
+class SchemaJSON(APIView):
+    """The schema, for anybody: no token needed."""
+
+    schema = None  # it does not describe itself
+    authentication_classes: list[Any] = []
+    permission_classes: list[Any] = []
+    http_method_names = ["get", "head"]
+    renderer: Any = OpenApiJsonRenderer2
+
+    def get(self, request: Request) -> HttpResponse:
+        document = self.renderer().render(openapi(), renderer_context={})
+        return HttpResponse(document, content_type=self.renderer.media_type)
+
+
+class SchemaYAML(SchemaJSON):
+    renderer = OpenApiYamlRenderer2
+
+
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    """Whether the process lives: for whoever would start it anew."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Whether it can serve: for whoever sends it requests."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return JsonResponse({"status": "unavailable", "database": "down"}, status=503)
+    return JsonResponse({"status": "ok", "database": "up"})

@@ -1,0 +1,148 @@
+"""The API's description: valid, complete, and true."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from django.urls import get_resolver
+
+from contacts.examples import EXAMPLES, ROMAIN
+from contacts.urls import urlpatterns
+from tenants.examples import ME
+
+from .api import Api
+from .test_actions import ON_A_CONTACT
+
+pytestmark = pytest.mark.django_db
+
+ADDRESS = "/api/v1/openapi.json"
+VOLATILE = {"id", "created_at", "updated_at"}
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    return Api().get(ADDRESS).json()
+
+
+def operations(schema: Any) -> dict[str, Any]:
+    return {
+        operation["operationId"]: operation
+        for path in schema["paths"].values()
+        for operation in path.values()
+    }
+
+
+def shape(schema: Any, content: Any) -> Any:
+    """A validator of what `content` (of a body or an answer) says."""
+    json_schema = content["content"]["application/json"]["schema"]
+    return jsonschema.Draft202012Validator(
+        json_schema | {"components": schema["components"]},
+        format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
+    )
+
+
+def examples(content: Any) -> list[Any]:
+    return [e["value"] for e in content["content"]["application/json"]["examples"].values()]
+
+
+def without_volatile(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: without_volatile(v) for k, v in value.items() if k not in VOLATILE}
+    return [without_volatile(item) for item in value] if isinstance(value, list) else value
+
+
+def test_it_is_openapi_3_1_for_anybody_as_json_and_yaml(schema: Any) -> None:
+    from drf_spectacular.validation import validate_schema
+
+    assert schema["openapi"] == "3.1.0"
+    validate_schema(schema)
+    answer = Api("not a token").get("/api/v1/openapi.yaml")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/yaml")
+    assert yaml.safe_load(answer.content) == schema
+    assert Api().get(ADDRESS).headers["Content-Type"] == "application/json"
+    assert Api().send("{}", ADDRESS).status_code == 405
+
+
+def test_it_lists_exactly_what_is_served(schema: Any) -> None:
+    served = {f"/api/v1/actions/{pattern.name}" for pattern in urlpatterns} | {"/api/v1/me"}
+    assert set(schema["paths"]) == served
+    everything = {key for key in get_resolver().reverse_dict if isinstance(key, str)}
+    of_itself = {"openapi.json", "openapi.yaml", "docs", "healthz", "readyz", "landing"}
+    assert everything - of_itself == {*operations(schema)}
+    assert {*EXAMPLES, "me"} == {*operations(schema)}
+
+
+def test_every_operation_needs_a_token_and_tells_every_error(schema: Any) -> None:
+    for name, operation in operations(schema).items():
+        assert operation["security"] == [{"token": []}]
+        assert operation["summary"]
+        success = {"201"} if name == "create-contact" else {"200"}
+        failures = {"400", "401", "413", "415", "422", "429", "500"}
+        if name == "me":
+            failures -= {"400", "413", "415", "422"}
+        elif name in ON_A_CONTACT:
+            failures |= {"404"}
+        assert set(operation["responses"]) == success | failures, name
+
+
+def test_every_example_fits_its_schema(schema: Any) -> None:
+    for operation in operations(schema).values():
+        for content in [operation.get("requestBody"), *operation["responses"].values()]:
+            if content:
+                assert examples(content)
+                for example in examples(content):
+                    shape(schema, content).validate(example)
+
+
+def test_every_example_is_what_the_server_answers(acme: SimpleNamespace, schema: Any) -> None:
+    def current(value: Any) -> Any:
+        ours = {ROMAIN["id"]: acme.tenant.contacts.get(phone=ROMAIN["phone"]).pk}
+        return {k: ours.get(v, v) if k == "contact_id" else v for k, v in value.items()}
+
+    for name, (body, expected) in EXAMPLES.items():
+        answer = acme.api.act(name, **(current(body) if "contact_id" in body else body))
+        assert without_volatile(answer.json()) == without_volatile(expected), name
+        described = operations(schema)[name]["responses"][str(answer.status_code)]
+        shape(schema, described).validate(answer.json())
+        told = {header for header in described["headers"] if header in answer.headers}
+        assert {"X-Request-Id"} <= told
+    me = acme.api.get("/api/v1/me").json()
+    assert list(me) == list(ME)
+    shape(schema, operations(schema)["me"]["responses"]["200"]).validate(me)
+
+
+def test_headers_of_its_own_are_described(schema: Any) -> None:
+    def described(name: str, status: str) -> set[str]:
+        return {*operations(schema)[name]["responses"][status]["headers"]}
+
+    limits = {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
+    assert described("create-contact", "201") == {"X-Request-Id", "Qyvo-Result"} | limits
+    assert described("create-contact", "401") == {"X-Request-Id"}
+    assert described("create-contact", "429") == {"X-Request-Id", "Retry-After"} | limits
+    assert {"Link", "Qyvo-Next-Cursor"} <= described("search-contacts", "200")
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [("+1 415", True), ("x" * 64, True), ("x" * 65, False), ("", False), (None, False), (1, False)],
+)
+def test_the_schema_of_a_body_says_what_is_refused(schema: Any, value: Any, fits: bool) -> None:
+    body = shape(schema, operations(schema)["create-contact"]["requestBody"])
+    assert body.is_valid({"phone": value}) is fits
+
+
+def test_blanks_around_a_text_do_not_count_in_the_schema_as_in_the_rules(
+    api: Api, schema: Any
+) -> None:
+    body = shape(schema, operations(schema)["create-contact"]["requestBody"])
+    for length, fits in [(255, True), (256, False)]:
+        fields = {"phone": "+14155550123", "name": f"  {'x' * length}\n", "tags": [" a "]}
+        assert body.is_valid(fields) is fits
+        assert (api.create(**fields).status_code == 201) is fits
+
+
+def test_no_name_of_the_code_shows(schema: Any) -> None:
+    assert not re.search(r"validated_data|Serializer|`rules|contacts\.[a-z]", str(schema))

@@ -1,0 +1,105 @@
+"""The pages that people open first: landing, documentation, health."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from django.test import Client
+from playwright.sync_api import Page, Request, sync_playwright
+
+from contacts.models import Contact
+
+from .api import PHONE, assert_error
+from .conftest import need
+
+
+@contextmanager
+def page_of(server: httpx.Client) -> Iterator[Page]:
+    """A page of a real browser that reaches `server` and nothing else.
+
+    Any attempt to reach something else, and any error of a script, fails the test.
+    """
+    chromium = need("chromium")
+    complaints: list[str] = []
+
+    def note_strangers(request: Request) -> None:
+        if not request.url.startswith((str(server.base_url), "data:", "blob:")):
+            complaints.append(request.url)
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(base_url=str(server.base_url))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", note_strangers)
+        yield page
+        browser.close()
+    assert not complaints
+
+
+def test_the_landing_page_leads_everywhere(client: Client) -> None:
+    text = client.get("/").content.decode()
+    assert "<title>Qyvo Contacts</title>" in text
+    assert "http://testserver/api/v1/actions/create-contact" in text
+    links = set(re.findall(r'href="([^"]+)"', text))
+    assert {"/docs", "/admin/", "/readyz", "/api/v1/openapi.yaml"} <= links
+
+
+@pytest.mark.django_db
+def test_every_link_of_the_landing_page_works(client: Client) -> None:
+    for link in set(re.findall(r'href="([^"]+)"', client.get("/").content.decode())):
+        assert client.get(link, follow=True).status_code == 200, link
+
+
+@pytest.mark.django_db
+def test_health_is_told_without_a_token(client: Client) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json() == {"status": "ok", "database": "up"}
+    assert client.post("/healthz").status_code == 405
+
+
+def test_pages_are_found_at_their_address_only(client: Client) -> None:
+    assert_error(client.get("/nowhere"), 404, "not_found")
+
+
+def test_the_documentation_sends_a_request_with_a_pasted_token(
+    server: httpx.Client, acme: SimpleNamespace
+) -> None:
+    with page_of(server) as page:
+        page.goto("/docs")
+        assert page.title() == "API · Qyvo Contacts"
+        page.get_by_role("button", name="Authorize").first.click()
+        page.locator(".auth-container input").fill(acme.plaintext)
+        page.locator(".auth-btn-wrapper .authorize").click()
+        page.locator(".auth-btn-wrapper .btn-done").click()
+        operation = page.locator("#operations-Contacts-create-contact")
+        operation.click()
+        operation.get_by_role("button", name="Execute").click()
+        answer = operation.locator(".live-responses-table .response")
+        answer.wait_for()
+        assert "201" in answer.inner_text()
+        assert PHONE in answer.inner_text()
+    assert Contact.objects.get().name == "Romain"
+
+
+def test_the_documentation_lists_every_action(server: httpx.Client) -> None:
+    from contacts.urls import urlpatterns
+
+    with page_of(server) as page:
+        page.goto("/docs")
+        page.locator(".opblock").first.wait_for()
+        shown = page.locator(".opblock-summary-path").all_inner_texts()
+    names = {path.replace("\u200b", "").rpartition("/")[2] for path in shown}
+    assert names == {pattern.name for pattern in urlpatterns} | {"me"}
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_landing_page_fits_a_phone_and_a_desk(server: httpx.Client, width: int) -> None:
+    with page_of(server) as page:
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto("/")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.get_by_role("link", name="API documentation").click()
+        page.wait_for_url("**/docs")
