@@ -60,16 +60,16 @@ def normalise(raw: str, region: str | None = None) -> str:
 def parts(raw: str, region: str | None = None) -> set[str]:
     """What phones hold that `raw` spells, whole or in part; nothing where it spells none.
 
-    Without zeros in front: those of `00`, or the trunk prefix of a national spelling, which
-    E.164 does not have. `region` as in `normalise`.
+    Without zeros in front: the trunk prefix of a national spelling, which E.164 does not have.
+    `region` as in `normalise`.
     """
     try:
-        found = {dialled(raw).lstrip("+0")}
+        found = {dialled(raw).lstrip("0")}
     except PhoneError:
         return set()
     with suppress(PhoneError):
         found.add(normalise(raw, region))
-    return found - {""}
+    return found - {"", "+"}
 
 
 def dialled(raw: str) -> str:

@@ -61,11 +61,13 @@ def spelled(value: Any) -> str:
 def folded(text: str) -> str:
     """`text` for comparing without case: equal where two texts differ in case or spelling only.
 
-    Unicode's canonical caseless matching (The Unicode Standard, section 3.13, D145), composed.
-    Databases differ in what they take for the same letter, so none of them is asked.
+    Unicode's canonical caseless matching (The Unicode Standard, section 3.13, D145), composed
+    again. Databases differ in what they take for the same letter, so none of them is asked.
     """
-    composed = unicodedata.normalize("NFC", text)
-    return unicodedata.normalize("NFC", composed.casefold())
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFD", text)
+    return unicodedata.normalize("NFC", decomposed.casefold())
 
 
 def contact_id(raw: Any) -> str:
@@ -183,7 +185,10 @@ def ref(raw: Any) -> str | int | None:
     """A caller's own mark on a row of a batch, handed back as it is."""
     if raw is None or (isinstance(raw, int) and not isinstance(raw, bool)):
         return raw
-    return limited("ref", raw, MAX_REF)
+    text = string("ref", raw)
+    if len(text) > MAX_REF:
+        raise ValueError(f"The ref may have {MAX_REF} characters; it has {len(text)}.")
+    return storable("ref", text)
 
 
 def limit(raw: Any, most: int, default: int) -> int:
@@ -197,7 +202,7 @@ def limit(raw: Any, most: int, default: int) -> int:
 
 
 def cursor(raw: Any) -> str:
-    return string("cursor", raw)
+    return storable("cursor", string("cursor", raw))
 
 
 def timestamp(raw: Any) -> datetime | None:

@@ -60,13 +60,14 @@ def parse_float(digits: str) -> float | int:
     """A number with a fraction or exponent.
 
     From 10^16 on, where Python writes floats with an exponent, it is read as the integer that
-    it is, because PostgreSQL writes it out in full: so it has one spelling everywhere.
+    it is, because PostgreSQL writes it out in full: so it has one spelling everywhere. So has
+    -0.0, which PostgreSQL does not know: 0.0.
     """
     number = float(digits)
     vanished = number == 0 and re.match("-?0*[.]?0*[1-9]", digits)
     if isinf(number) or vanished:
         raise out_of_range(digits)
-    return int(Decimal(repr(number))) if abs(number) >= 1e16 else number
+    return int(Decimal(repr(number))) if abs(number) >= 1e16 else number + 0.0
 
 
 def parse_int(digits: str) -> int:

@@ -7,8 +7,9 @@ programs) and, for validation errors, `errors` (field -> list of sentences).
 from http import HTTPStatus
 from typing import Any
 
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.views import defaults
+from django.views import csrf, defaults
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -38,6 +39,13 @@ ERRORS: dict[int, tuple[str, str | None]] = {
 class PayloadTooLarge(exceptions.APIException):
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body is larger than {limit:,} bytes; send less at a time.")
+
+
+def max_body_bytes(view: Any) -> int:
+    return getattr(view, "max_body_bytes", MAX_BODY_BYTES)
+
 
 class AlwaysJSON(BaseContentNegotiation):
     """Every answer is JSON, whatever `Accept` or the URL say."""
@@ -64,10 +72,10 @@ class StrictJSONParser(BaseParser):
     def parse(
         self, stream: Any, media_type: str | None = None, parser_context: Any = None
     ) -> dict[str, Any]:
-        limit = getattr(parser_context["view"], "max_body_bytes", MAX_BODY_BYTES)
+        limit = max_body_bytes(parser_context["view"])
         body = stream.read(limit + 1)
         if len(body) > limit:
-            raise PayloadTooLarge(f"The body is larger than {limit:,} bytes; send less at a time.")
+            raise PayloadTooLarge(limit)
         try:
             data = strict_json.loads(body)
         except strict_json.MalformedJSON as error:
@@ -117,8 +125,18 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Django's `handler400`: what it refuses before any view, a wrong Host for example."""
     if is_page(request):
         return defaults.bad_request(request, exception)
-    body = error_body(400, "The request was refused; check its Host header.", "bad_request")
+    is_host = isinstance(exception, DisallowedHost)
+    part = "check its Host header" if is_host else "it has too many fields or files"
+    body = error_body(400, f"The request was refused; {part}.", "bad_request")
     return JsonResponse(body, status=400)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
+    """Django's `CSRF_FAILURE_VIEW`: a form of the admin too old, or no form at all."""
+    if is_page(request):
+        return csrf.csrf_failure(request, reason)
+    body = error_body(403, "This address takes no requests that change something.")
+    return JsonResponse(body, status=403)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -21,7 +21,7 @@ from contacts.examples import EXAMPLES
 from contacts.serializers import BatchRow
 from tenants.examples import ME
 
-from .api import error_body
+from .api import PayloadTooLarge, error_body, max_body_bytes
 
 ALL_EXAMPLES: dict[str, tuple[Any, Any]] = EXAMPLES | {"me": (None, ME)}
 
@@ -41,13 +41,13 @@ class Error(serializers.Serializer):
 FAILURES: dict[int, tuple[str, list[dict[str, Any]]]] = {
     400: (
         "The body is not JSON, or not as strict as it has to be.",
-        [error_body(400, "The body is not JSON: Expecting value, at line 1, column 11.")],
+        [error_body(400, "Not JSON: Expecting value at line 1, column 1.")],
     ),
     401: ("No token, a wrong, expired or revoked one, or its user is disabled.", [error_body(401)]),
     404: ("No such contact in your tenant.", [error_body(404, "Contact not found")]),
     413: (
         "The body is too large.",
-        [error_body(413, "The body is larger than 131,072 bytes; send less at a time.")],
+        [],
     ),
     415: ("The body is not sent as `application/json`.", [error_body(415)]),
     422: (
@@ -111,6 +111,15 @@ class Operation(AutoSchema):
     def get_request_serializer(self) -> Any:
         return self.view.input_class
 
+    def _get_request_body(self, direction: Direction = "request") -> Any:
+        """Required where a key is: the generator looks for required fields only."""
+        body = super()._get_request_body(direction)
+        return body | {"required": True} if body and self.has_key else body
+
+    @property
+    def has_key(self) -> bool:
+        return self.has_body and "contact_id" in self.view.input_class().fields
+
     def get_response_serializers(self) -> Any:
         _, example = ALL_EXAMPLES[self.name]
         is_list = isinstance(example, list)
@@ -120,13 +129,14 @@ class Operation(AutoSchema):
             # Of a list, one item: it is put into a list again.
             [OpenApiExample("answer", example[0] if is_list else example)],
         )
-        return {int(self.success): answer} | {code: failure(code) for code in self.failures()}
+        return {int(self.success): answer} | {
+            code: failure(code, self.view) for code in self.failures()
+        }
 
     def failures(self) -> list[int]:
         if not self.has_body:
             return [401, 429, 500]
-        by_key = "contact_id" in self.view.input_class().fields
-        return [code for code in FAILURES if code != 404 or by_key]
+        return [code for code in FAILURES if code != 404 or self.has_key]
 
     def get_examples(self) -> list[OpenApiExample]:
         body, _ = ALL_EXAMPLES[self.name]
@@ -146,8 +156,10 @@ class Operation(AutoSchema):
         ]
 
 
-def failure(code: int) -> OpenApiResponse:
+def failure(code: int, view: Any) -> OpenApiResponse:
     meaning, bodies = FAILURES[code]
+    if code == 413:
+        bodies = [error_body(413, str(PayloadTooLarge(max_body_bytes(view)).detail))]
     examples = [OpenApiExample(body["code"], body) for body in bodies]
     return OpenApiResponse(Error, meaning, examples)
 

@@ -55,6 +55,7 @@ DEBUG = env("DEBUG")
 SECRET_KEY = env("SECRET_KEY") or kept_secret(DATA_DIR / "secret_key")
 ALLOWED_HOSTS = env("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env("CSRF_TRUSTED_ORIGINS")
+CSRF_FAILURE_VIEW = "qyvo.api.csrf_failure"
 
 INSTALLED_APPS = [
     "contacts",

@@ -1,6 +1,7 @@
 """The pages and documents about the service itself."""
 
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 from django.db import DatabaseError, connection
@@ -11,11 +12,21 @@ from drf_spectacular.renderers import OpenApiJsonRenderer2, OpenApiYamlRenderer2
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+made_once = Lock()
+
 
 @lru_cache
-def openapi() -> dict[str, Any]:
-    """The API as OpenAPI 3.1; made once, because it depends on the code only."""
+def made_openapi() -> dict[str, Any]:
     return SchemaGenerator().get_schema(request=None, public=True)
+
+
+def openapi() -> dict[str, Any]:
+    """The API as OpenAPI 3.1; made once, because it depends on the code only.
+
+    By one thread at a time: the generator fills registries of its own when it is first used.
+    """
+    with made_once:
+        return made_openapi()
 
 
 class SchemaJSON(APIView):

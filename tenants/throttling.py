@@ -5,11 +5,12 @@ import math
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from threading import Lock
 from typing import Any, NamedTuple, cast
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from limits import RateLimitItem, RateLimitItemPerMinute, parse
+from limits import RateLimitItem, RateLimitItemPerMinute, parse_many
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
@@ -62,17 +63,26 @@ class Counter:
         return allowed, Quota(item.amount, remaining, reset)
 
 
-counter = lru_cache(Counter)
+counter_made = lru_cache(Counter)
+one_at_a_time = Lock()
+
+
+def counter(url: str) -> Counter:
+    """The one counter of this process for `url`; two would each admit the whole limit."""
+    with one_at_a_time:
+        return counter_made(url)
 
 
 @lru_cache
 def default_limit(text: str) -> RateLimitItem | None:
     """The limit that `text` spells, `120/minute`; None where it is empty or none at all.
 
-    Raises `ValueError`.
+    Raises `ValueError`, for several limits too.
     """
-    item = parse(text) if text else None
-    return item if item and item.amount else None
+    if not text:
+        return None
+    [item] = parse_many(text)
+    return item if item.amount else None
 
 
 def limit_of(token: ApiToken) -> RateLimitItem | None:

@@ -331,6 +331,7 @@ def test_list_tags_counts_and_sorts(api: Api, acme: SimpleNamespace) -> None:
     [
         ("B", ["B", "b"]),
         ("é", ["É"]),
+        ("e\u0301", ["É"]),
         ("%", ["a%_"]),
         ("_", ["a%_"]),
         ("x", []),

@@ -11,10 +11,12 @@ LAYERS = {
     "contacts": [
         {"apps", "admin", "urls", "management"},
         {"views"},
-        {"cursors", "examples", "serializers"},
+        {"cursors", "examples", "imports", "serializers"},
         {"checks", "models"},
+        {"spool"},
+        {"cleaning"},
         {"fields", "rules", "sql"},
-        {"phones", "strict_json"},
+        {"columns", "phones", "strict_json", "tabular"},
     ],
     "tenants": [
         {"apps", "admin", "urls", "management"},
@@ -67,7 +69,9 @@ def test_inside_an_app_imports_go_down(app: str) -> None:
                 assert rank[module] >= rank[own], f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("module", ["contacts/phones.py", "contacts/strict_json.py"])
+@pytest.mark.parametrize(
+    "module", [f"contacts/{name}.py" for name in ("columns", "phones", "strict_json", "tabular")]
+)
 def test_the_lowest_layer_knows_no_framework(module: str) -> None:
     roots = {name.split(".")[0] for name in imports(ROOT / module)}
     assert not roots & {"django", "rest_framework", *APPS}

@@ -114,6 +114,39 @@ def test_every_example_is_what_the_server_answers(acme: SimpleNamespace, schema:
     shape(schema, operations(schema)["me"]["responses"]["200"]).validate(me)
 
 
+def test_the_body_is_required_where_nothing_can_be_done_without(schema: Any, api: Api) -> None:
+    for name, operation in operations(schema).items():
+        if name != "me":
+            is_required = operation["requestBody"].get("required", False)
+            assert is_required is (api.act(name).status_code == 422), name
+
+
+def test_every_error_shown_is_one_that_the_server_gives(
+    schema: Any, acme: SimpleNamespace, outsider: SimpleNamespace, settings: Any
+) -> None:
+    limits = {"create-contacts": 8 * 1024 * 1024}
+    for name, operation in operations(schema).items():
+        if name == "me":
+            continue
+        settings.RATELIMIT_DEFAULT = ""
+        path = f"/api/v1/actions/{name}"
+        answers = {
+            "400": [acme.api.send("x", path)],
+            "401": [Api().send("{}", path)],
+            "404": [acme.api.act(name, contact_id=ROMAIN["id"], tag="x")],
+            "413": [acme.api.send(" " * (limits.get(name, 128 * 1024) + 1), path)],
+            "415": [acme.api.send("x", path, content_type="text/plain")],
+            "422": [acme.api.create("+1 415"), outsider.api.send("{}", path)],
+        }
+        settings.RATELIMIT_DEFAULT = "1/hour"
+        acme.api.send("{}", path)
+        answers["429"] = [acme.api.send("{}", path)]
+        for status, given in answers.items():
+            if status in operation["responses"]:
+                expected = [answer.json() for answer in given]
+                assert examples(operation["responses"][status]) == expected, (name, status)
+
+
 def test_headers_of_its_own_are_described(schema: Any) -> None:
     def described(name: str, status: str) -> set[str]:
         return {*operations(schema)[name]["responses"][status]["headers"]}

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -13,7 +14,8 @@ from playwright.sync_api import Page, Request, sync_playwright
 from contacts.models import Contact
 
 from .api import PHONE, assert_error
-from .conftest import need
+from .conftest import need, serving
+from .test_races import all_at_once
 
 
 @contextmanager
@@ -58,6 +60,21 @@ def test_health_is_told_without_a_token(client: Client) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ok", "database": "up"}
     assert client.post("/healthz").status_code == 405
+
+
+def test_a_server_just_started_describes_itself_to_all_who_ask_at_once(
+    django_db_setup: None, tmp_path: Path
+) -> None:
+    with serving(tmp_path / "log", workers=1) as url:
+        asked = all_at_once(lambda _: httpx.get(f"{url}/api/v1/openapi.json", timeout=60), 8)
+    assert [answer.status_code for answer in asked] == [200] * 8
+    assert len({answer.text for answer in asked}) == 1
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/healthz", "/readyz"])
+def test_pages_refuse_to_be_posted_to_as_the_api_does(path: str) -> None:
+    answer = Client(enforce_csrf_checks=True).post(path)
+    assert_error(answer, 403, "forbidden")
 
 
 def test_pages_are_found_at_their_address_only(client: Client) -> None:

@@ -21,6 +21,7 @@ from tenants.throttling import counter, default_limit
 
 from .api import ACTIONS, CREATE, PHONE, Api, assert_error
 from .conftest import free_port, need, serving
+from .test_races import all_at_once
 from .test_settings import manage
 from .test_write_path import statements
 
@@ -194,6 +195,7 @@ def test_counting_costs_no_statement(acme: SimpleNamespace) -> None:
     [
         ({"RATELIMIT_DEFAULT": "many"}, "tenants.E001"),
         ({"RATELIMIT_DEFAULT": "120"}, "tenants.E001"),
+        ({"RATELIMIT_DEFAULT": "120/minute, 5/second"}, "tenants.E001"),
         ({"RATELIMIT_STORAGE_URL": "nowhere://x"}, "tenants.E002"),
         ({"RATELIMIT_STORAGE_URL": ""}, "tenants.E002"),
         ({"RATELIMIT_STORAGE_URL": "redis://host:port"}, "tenants.E002"),
@@ -207,6 +209,15 @@ def test_a_limit_or_store_that_means_nothing_is_an_error_of_check(
     assert result.returncode == 1
     assert code in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_server_just_started_admits_no_more_than_the_limit(
+    transactional_db: None, acme: SimpleNamespace, tmp_path: Path
+) -> None:
+    headers = {"Authorization": f"Bearer {acme.plaintext}"}
+    with serving(tmp_path / "log", workers=1, RATELIMIT_DEFAULT="3/minute") as url:
+        answers = all_at_once(lambda _: httpx.get(url + ME, headers=headers, timeout=30), 12)
+    assert sorted(answer.status_code for answer in answers) == [200] * 3 + [429] * 9
 
 
 # A shared store

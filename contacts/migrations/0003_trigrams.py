@@ -23,13 +23,15 @@ def create(apps: Apps, schema_editor: Any) -> None:
                 print(MISSING.format(reason="this PostgreSQL has no pg_trgm; install its contrib package."))
                 return
             cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
+            # It may lie in a schema that is not searched.
+            cursor.execute("SELECT extnamespace::regnamespace FROM pg_extension WHERE extname = 'pg_trgm'")
+            operators = f"{cursor.fetchone()[0]}.gin_trgm_ops"
+            cursor.execute(
+                "CREATE INDEX contact_trigrams ON contacts_contact USING gin"
+                f" (name_folded {operators}, email_folded {operators}, phone {operators})"
+            )
     except DatabaseError as error:
         print(MISSING.format(reason=f"pg_trgm could not be created: {error}".strip()))
-        return
-    schema_editor.execute(
-        "CREATE INDEX contact_trigrams ON contacts_contact USING gin"
-        " (name_folded gin_trgm_ops, email_folded gin_trgm_ops, phone gin_trgm_ops)"
-    )
 
 
 def drop(apps: Apps, schema_editor: Any) -> None:
