@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connections, models, transaction
 from django.db.models import F, Func, Q, TextField, Value
@@ -14,7 +14,7 @@ from tenants.models import Tenant
 
 from . import phones, rules
 from .fields import FoldedField, TagNamesField
-from .sql import DIALECTS, transactional, upsert_sql
+from .sql import DIALECTS, key, transactional, upsert_json_sql, upsert_sql
 
 
 class TagQuerySet(models.QuerySet["Tag"]):
@@ -56,7 +56,7 @@ class TagQuerySet(models.QuerySet["Tag"]):
         found = [
             tag
             for tag in self.with_contact_counts().order_by()
-            if part.casefold() in tag.name.casefold()
+            if rules.folded(part) in rules.folded(tag.name)
         ]
         return sorted(found, key=lambda tag: tag.name)
 
@@ -102,6 +102,24 @@ class Tag(models.Model):
 
     def contacts(self) -> "ContactQuerySet":
         return Contact.objects.filter(links__tag=self)
+
+
+class Row(NamedTuple):
+    """A contact of a file: a new `id` (hexadecimal digits) in case it is new, its `phone`, and
+    its `values`: all columns given, as one JSON object in the shapes of `sql`."""
+
+    id: str
+    phone: str
+    values: str
+
+
+class PhonesRefused(ValueError):
+    """Rows that break a rule together with what is stored: `reasons` by phone. Nothing of the
+    call is written; without them it may be made again."""
+
+    def __init__(self, reasons: dict[str, str]) -> None:
+        super().__init__(f"{len(reasons)} rows break a rule")
+        self.reasons = reasons
 
 
 class ContactQuerySet(models.QuerySet["Contact"]):
@@ -174,6 +192,73 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         new = [row for row in written if row.outcome is Outcome.CREATED]
         changed = [row for row in written if row.outcome is Outcome.UPDATED and "tags" in changes]
         ContactTag.objects.match([*new, *changed], new={row.pk for row in new})
+
+    @transactional
+    def upsert_rows(
+        self,
+        tenant: Tenant,
+        rows: Sequence["Row"],
+        given: Sequence[str],
+        changes: Sequence[str],
+        source: str,
+    ) -> dict[str, "Outcome"]:
+        """`upsert` for the rows of a file, no phone twice; by far the fastest way.
+
+        `given`: the columns that the rows have beside id and phone, all the same; new contacts
+        get defaults for the others, and `source`. `changes`: those of them that an existing
+        contact gets; metadata is merged, or replaced where `-metadata` says so, and nobody is
+        opted in again. Returns the outcome for each phone. The number of statements does not
+        depend on the number of rows. Raises `PhonesRefused`.
+        """
+        rows = sorted(rows, key=lambda row: row.phone)  # the order in which all writers lock
+        ids = {row.phone: row.id for row in rows}
+        outcomes = dict.fromkeys(ids, Outcome.UNCHANGED)
+        tags, had_links = {}, []
+        for phone, contact_id, names in self._merge(tenant, rows, given, changes, source):
+            is_new = contact_id == ids[phone]
+            outcomes[phone] = Outcome.CREATED if is_new else Outcome.UPDATED
+            if "tags" in (given if is_new else changes):
+                tags[contact_id] = names.split(",") if names else []
+                if not is_new:
+                    had_links.append(contact_id)
+        ContactTag.objects.link(tenant.pk, tags, had_links)
+        return outcomes
+
+    def _merge(
+        self,
+        tenant: Tenant,
+        rows: Sequence["Row"],
+        given: Sequence[str],
+        changes: Sequence[str],
+        source: str,
+    ) -> list[tuple[str, str, str]]:
+        """Phone, id (hexadecimal digits) and tags of the rows inserted or changed."""
+        connection = connections[self.db]
+        blank = Contact(tenant=tenant, source=source)
+        values = {
+            str(field.column): field.get_db_prep_save(field.pre_save(blank, True), connection)
+            for field in Contact._meta.concrete_fields
+        }
+        columns = ("id", "phone", *given)
+        sql = upsert_json_sql(connection.vendor, tuple(values), columns, tuple(changes))
+        values["rows"] = f"[{','.join(row.values for row in rows)}]"
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            written = cursor.fetchall()
+        large = [row[0] for row in written if row[3] > rules.MAX_METADATA_BYTES]
+        self.filter(tenant=tenant, phone__in=large).refuse_large_metadata()
+        return [(phone, str(raw).replace("-", ""), tags) for phone, raw, tags, _ in written]
+
+    def refuse_large_metadata(self) -> None:
+        """Raises `PhonesRefused` for those whose metadata is too much by now."""
+        refused = {}
+        for phone, metadata in self.values_list("phone", "metadata"):
+            try:
+                rules.metadata(metadata)
+            except ValueError as error:
+                refused[phone] = str(error)
+        if refused:
+            raise PhonesRefused(refused)
 
     def find(self, *, lock: bool = False, **key: str) -> "Contact":
         """The contact with this `contact_id`, `phone` or `email`; raises `DoesNotExist`.
@@ -408,14 +493,23 @@ class ContactTagQuerySet(models.QuerySet["ContactTag"]):
         Unknown tags are created. Inside the transaction that wrote the contacts, whose locks
         keep other writers of them out. `new`: ids of contacts that cannot have links yet.
         """
-        pairs = [(contact.pk, name) for contact in contacts for name in dict.fromkeys(contact.tags)]
-        had_links = [contact.pk for contact in contacts if contact.pk not in new]
+        if contacts:
+            tags = {key(contact.pk): contact.tags for contact in contacts}
+            had_links = [key(contact.pk) for contact in contacts if contact.pk not in new]
+            self.link(contacts[0].tenant_id, tags, had_links)
+
+    def link(self, tenant_id: str, tags: dict[str, list[str]], had_links: list[str]) -> None:
+        """`match`, for the ids of contacts as hexadecimal digits with their tags; `had_links`:
+        those of them that may have links already."""
+        pairs = [
+            (carrier, name) for carrier, names in tags.items() for name in dict.fromkeys(names)
+        ]
         if not pairs and not had_links:
             return
         # Sorted: one order for all callers, or they would deadlock.
         names = sorted({name for _, name in pairs})
         dialect = DIALECTS[connections[self.db].vendor]
-        values = dialect.values(contacts[0].tenant_id, names, pairs, had_links)
+        values = dialect.values(tenant_id, names, pairs, had_links)
         with connections[self.db].cursor() as cursor:
             if pairs:
                 dialect.link(cursor, values, len(names))
@@ -435,3 +529,56 @@ class ContactTag(models.Model):
 
     def __str__(self) -> str:
         return f"{self.contact_id} {self.tag_id}"
+
+
+class Import(models.Model):
+    """A file brought in: how it is read, how far it is, and what became of its rows."""
+
+    class Mode(models.TextChoices):
+        UPSERT = "upsert"
+        CREATE_ONLY = "create-only"
+        UPDATE_ONLY = "update-only"
+
+    class State(models.TextChoices):
+        READING = "reading"
+        WRITING = "writing"
+        DONE = "done"
+
+    id = ULIDField(primary_key=True, default=new_ulid, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="imports", db_index=False)
+    file_name = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the file and the options.")
+    options = models.JSONField(default=dict)
+    state = models.CharField(max_length=20, choices=State, default=State.READING)
+    batches = models.PositiveIntegerField(default=0, help_text="Committed so far.")
+    created = models.PositiveIntegerField(default=0)
+    updated = models.PositiveIntegerField(default=0)
+    unchanged = models.PositiveIntegerField(default=0)
+    superseded = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    COUNTS = ("created", "updated", "unchanged", "superseded", "failed")
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "id"], name="import_by_tenant")]
+
+    def __str__(self) -> str:
+        return self.file_name
+
+    def counts(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.COUNTS}
+
+
+class ImportFailure(models.Model):
+    """A record that was not brought in. Its cells are in the file."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "job_id", "line")
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
+    job = models.ForeignKey(Import, models.CASCADE, related_name="failures", db_index=False)
+    line = models.PositiveIntegerField()
+    error = models.TextField()
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.error}"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
@@ -11,6 +11,8 @@ from django.utils import timezone
 from ulid import ULID
 
 from tenants.fields import new_ulid
+
+from .rules import spelled
 
 ATTEMPTS = 3
 DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE
@@ -41,32 +43,109 @@ def transactional(verb: Verb) -> Verb:
     return cast("Verb", run)
 
 
+# Never back in time: readers that follow changes are behind that already. EXCLUDED.updated_at,
+# not now(): that also runs on Citus.
+LATER = (
+    "CASE WHEN EXCLUDED.updated_at > contacts_contact.updated_at"
+    " THEN EXCLUDED.updated_at ELSE contacts_contact.updated_at END"
+)
+
+
 @lru_cache(maxsize=64)
 def upsert_sql(columns: tuple[str, ...], rows: int, changes: tuple[str, ...]) -> str:
     """INSERT … ON CONFLICT of contacts, for both databases.
 
     Its parameters are the `columns` of one row after the other, which are also what it
-    returns. `changes`: the columns that an existing row gets. A row that has these values
-    already is left alone and not returned. EXCLUDED.updated_at, not now(): that also runs on
-    Citus.
+    returns. `changes`: the columns that an existing row gets.
+    """
+    row = f"({', '.join(['%s'] * len(columns))})"
+    return insert_sql(
+        columns, f"VALUES {', '.join([row] * rows)}", {name: f"EXCLUDED.{name}" for name in changes}
+    ) + ", ".join(columns)
+
+
+def insert_sql(columns: tuple[str, ...], source: str, changes: dict[str, str]) -> str:
+    """INSERT … ON CONFLICT … RETURNING, for the columns to return to be put behind.
+
+    `changes`: the columns that an existing row gets, each with its new value. A row that has
+    these values already is left alone and not returned.
     """
     action = "DO NOTHING"
     if changes:
-        assignments = ", ".join(f"{name} = EXCLUDED.{name}" for name in [*changes, "updated_at"])
+        values = changes | {"updated_at": LATER}
+        assignments = ", ".join(f"{name} = {value}" for name, value in values.items())
         stored = ", ".join(f"contacts_contact.{name}" for name in changes)
-        given = ", ".join(f"EXCLUDED.{name}" for name in changes)
-        action = f"DO UPDATE SET {assignments} WHERE ({stored}) IS DISTINCT FROM ({given})"
-    row = f"({', '.join(['%s'] * len(columns))})"
+        action = (
+            f"DO UPDATE SET {assignments} "
+            f"WHERE ({stored}) IS DISTINCT FROM ({', '.join(changes.values())})"
+        )
     return (
-        f"INSERT INTO contacts_contact ({', '.join(columns)}) "  # noqa: S608 - our own columns
-        f"VALUES {', '.join([row] * rows)} "
-        f"ON CONFLICT (tenant_id, phone) {action} "
-        f"RETURNING {', '.join(columns)}"
+        f"INSERT INTO contacts_contact ({', '.join(columns)}) "
+        f"{source} ON CONFLICT (tenant_id, phone) {action} RETURNING "
     )
+
+
+# What rows of a file change in a contact. Metadata keys are merged; and nobody who has opted
+# out is opted in again.
+MERGED = {
+    "opted_in_at": "CASE WHEN contacts_contact.opted_out_at IS NULL"
+    " THEN EXCLUDED.opted_in_at ELSE contacts_contact.opted_in_at END",
+    "opted_out_at": "COALESCE(EXCLUDED.opted_out_at, contacts_contact.opted_out_at)",
+}
+
+
+@lru_cache(maxsize=256)
+def upsert_json_sql(
+    vendor: str, columns: tuple[str, ...], given: tuple[str, ...], changes: tuple[str, ...]
+) -> str:
+    """`insert_sql` of the contacts in the JSON array `%(rows)s`.
+
+    `given`: the columns that its objects have; the others are parameters of their own names,
+    alike for all rows. `changes`: the columns that an existing row gets; `-metadata` replaces
+    them all, `metadata` merges their keys. Returns phone, id, tags and the bytes of metadata.
+    """
+    dialect = DIALECTS[vendor]
+    values = [dialect.given(name) if name in given else f"%({name})s" for name in columns]
+    merged = MERGED | {"metadata": dialect.MERGED_METADATA}
+    insert = insert_sql(
+        columns,
+        f"SELECT {', '.join(values)} FROM {dialect.ROWS} WHERE true",  # noqa: S608 - our own
+        {name.lstrip("-"): merged.get(name, f"EXCLUDED.{name.lstrip('-')}") for name in changes},
+    )
+    return f"{insert} phone, id, tags, {dialect.METADATA_BYTES}"
+
+
+def add_functions(connection: Any, **kwargs: Any) -> None:
+    """Gives a new connection to SQLite what PostgreSQL has as an operator."""
+    if connection.vendor == "sqlite":
+        connection.connection.create_function(
+            "contacts_merged", 2, merged_metadata, deterministic=True
+        )
+
+
+def merged_metadata(stored: str, given: str) -> str:
+    return spelled(json.loads(stored) | json.loads(given))
+
+
+def key(ulid: str) -> str:
+    """An id as both databases read it: 32 hexadecimal digits."""
+    return ULID.from_str(ulid).hex
 
 
 class SQLite:
     """One writer at a time. Lists are passed as JSON, ids are 32 hexadecimal digits."""
+
+    ROWS = "json_each(%(rows)s)"
+    METADATA_BYTES = "length(CAST(metadata AS BLOB))"
+    MERGED_METADATA = "contacts_merged(contacts_contact.metadata, EXCLUDED.metadata)"
+
+    @staticmethod
+    def given(name: str) -> str:
+        return f"value {'->' if name == 'metadata' else '->>'} '{name}'"
+
+    @staticmethod
+    def moment(value: datetime) -> str:
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
 
     MAKE_TAGS = """
 INSERT INTO contacts_tag (id, tenant_id, name, created_at)
@@ -91,17 +170,18 @@ AND (contact_id, tag_id) NOT IN (
 )
 """
 
-    @staticmethod
+    @classmethod
     def values(
-        tenant_id: str, names: list[str], pairs: list[tuple[str, str]], had_links: list[str]
+        cls, tenant_id: str, names: list[str], pairs: list[tuple[str, str]], had_links: list[str]
     ) -> dict[str, Any]:
-        """The parameters of the statements above. `pairs`: contact ids and names of their tags."""
+        """The parameters of the statements above. Ids are as the database has them; `pairs`:
+        of contacts, with the names of their tags."""
         return {
-            "tenant": ULID.from_str(tenant_id).hex,
-            "now": timezone.now().astimezone(UTC).replace(tzinfo=None).isoformat(" "),
-            "tags": json.dumps([(ULID.from_str(new_ulid()).hex, name) for name in names]),
-            "pairs": json.dumps([(ULID.from_str(contact).hex, name) for contact, name in pairs]),
-            "had_links": json.dumps([ULID.from_str(contact).hex for contact in had_links]),
+            "tenant": key(tenant_id),
+            "now": cls.moment(timezone.now()),
+            "tags": json.dumps([(key(new_ulid()), name) for name in names]),
+            "pairs": json.dumps(pairs),
+            "had_links": json.dumps(had_links),
         }
 
     @classmethod
@@ -111,7 +191,19 @@ AND (contact_id, tag_id) NOT IN (
 
 
 class PostgreSQL:
-    """Many writers at a time. Lists are passed as arrays."""
+    """Many writers at a time. Lists are passed as arrays, rows as JSON."""
+
+    ROWS = "json_populate_recordset(NULL::contacts_contact, %(rows)s::json) AS given"
+    METADATA_BYTES = "octet_length(metadata::text)"
+    MERGED_METADATA = "contacts_contact.metadata || EXCLUDED.metadata"
+
+    @staticmethod
+    def given(name: str) -> str:
+        return f"given.{name}"
+
+    @staticmethod
+    def moment(value: datetime) -> str:
+        return value.isoformat()
 
     # Django's foreign keys are checked, and lock what they point to, at commit only: too late
     # for a tag that is renamed or deleted meanwhile. Hence FOR KEY SHARE, a foreign key's lock.
@@ -150,15 +242,16 @@ AND (contact_id, tag_id) NOT IN (
     def values(
         tenant_id: str, names: list[str], pairs: list[tuple[str, str]], had_links: list[str]
     ) -> dict[str, Any]:
-        """The parameters of the statements above. `pairs`: contact ids and names of their tags."""
+        """The parameters of the statements above. Ids are as the database has them; `pairs`:
+        of contacts, with the names of their tags."""
         return {
             "tenant": ULID.from_str(tenant_id).to_uuid(),
             "now": timezone.now(),
-            "ids": [ULID.from_str(new_ulid()).to_uuid() for _ in names],
+            "ids": [key(new_ulid()) for _ in names],
             "names": names,
-            "carriers": [ULID.from_str(contact).to_uuid() for contact, _ in pairs],
+            "carriers": [contact for contact, _ in pairs],
             "carried": [name for _, name in pairs],
-            "had_links": [ULID.from_str(contact).to_uuid() for contact in had_links],
+            "had_links": had_links,
         }
 
     @classmethod

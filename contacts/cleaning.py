@@ -1,0 +1,123 @@
+"""One record of a file → the fields of a contact, by the same rules as everywhere."""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from . import rules, strict_json
+from .tabular import original
+
+# What spreadsheets make of long numbers.
+SCIENTIFIC = re.compile(r"\+?\d([.,]\d+)?[eE]\+?\d+")
+FLOAT = re.compile(r"\+?\d{7,}[.,]0+")
+DIGITS = re.compile(r"[1-9]\d{7,14}")
+
+SCALARS: dict[str, Callable[[Any], Any]] = {
+    "name": rules.name,
+    "email": rules.email,
+    "tags": rules.tags,
+    "locale": rules.locale,
+    "opted_in_at": rules.timestamp,
+    "opted_out_at": rules.timestamp,
+}
+
+
+class Options(NamedTuple):
+    """How the cells are read. `fields`: of each column that has one, as `columns.match` says."""
+
+    fields: dict[str, str]
+    region: str = ""
+    clear_marker: str = "--"
+
+
+class BadRecord(ValueError):
+    """The sentences say what is wrong with which field."""
+
+
+def clean(cells: dict[Any, Any], options: Options) -> dict[str, Any]:
+    """The fields that a record gives; those left blank are not among them.
+
+    Raises `BadRecord`. Metadata are the keys to merge; the marker clears them as a whole: None.
+    """
+    if None in cells:
+        raise BadRecord(
+            "There are more cells than columns: is a delimiter in a cell not quoted?"
+            if isinstance(cells[None], list)
+            else "The line is not a JSON object."
+        )
+    given = gathered(cells, options)
+    fields: dict[str, Any] = {}
+    problems = []
+    for field, raw in given.items():
+        try:
+            fields[field] = value_of(field, raw, options)
+        except ValueError as error:
+            problems.append(str(error))
+    if "phone" not in given:
+        problems.insert(0, "The phone is required.")
+    if problems:
+        raise BadRecord(" ".join(problems))
+    return fields
+
+
+def gathered(cells: dict[Any, Any], options: Options) -> dict[str, Any]:
+    """What is not blank, by field: names put together, metadata keys put into one object."""
+    given: dict[str, Any] = {}
+    keys: dict[str, Any] = {}
+    for column, field in options.fields.items():
+        raw = cells.get(column)
+        if isinstance(raw, str):
+            raw = original(raw).strip()
+        if raw is None or raw == "" or raw == []:
+            continue
+        if field.startswith("metadata."):
+            keys[field.removeprefix("metadata.")] = None if raw == options.clear_marker else raw
+        else:
+            given[field] = raw
+    names = [given.pop(part) for part in ("first_name", "last_name") if part in given]
+    if names and "name" not in given:
+        kept = [name for name in names if name != options.clear_marker]
+        given["name"] = " ".join(map(str, kept)) if kept else options.clear_marker
+    if keys:
+        given["metadata"] = (given.get("metadata"), keys)
+    return given
+
+
+def value_of(field: str, raw: Any, options: Options) -> Any:
+    if field == "phone":
+        return phone(raw, options.region)
+    if raw == options.clear_marker:
+        return None if field == "metadata" else SCALARS[field](None)
+    if field == "metadata":
+        return metadata(raw)
+    return SCALARS[field](raw)
+
+
+def phone(raw: Any, region: str) -> str:
+    """As `rules.phone`, and what spreadsheets do to phones told apart."""
+    text = str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+    if isinstance(text, str):
+        if SCIENTIFIC.fullmatch(text):
+            raise ValueError(
+                f"A spreadsheet has turned the phone into {text}: its digits are lost. Format the"
+                " column as text and export again."
+            )
+        if FLOAT.fullmatch(text):
+            raise ValueError(
+                f"A spreadsheet has turned the phone into the number {text}. Format the column as"
+                " text and export again."
+            )
+        if not region and DIGITS.fullmatch(text):
+            raise ValueError(
+                f"The + is missing in front of {text}: a spreadsheet may have dropped it. Put it"
+                " back, or name the country of national numbers: --region."
+            )
+    return rules.phone(text, region)
+
+
+def metadata(raw: Any) -> dict[str, Any] | None:
+    """From JSON in a cell, or an object; and the keys of columns of their own, over those."""
+    whole, keys = raw if isinstance(raw, tuple) else (raw, {})
+    if isinstance(whole, str):
+        whole = strict_json.loads(whole)
+    return rules.metadata({**(rules.metadata(whole)), **keys})

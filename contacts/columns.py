@@ -1,0 +1,71 @@
+"""Which column of a file is which field of a contact. Pure."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+# The fields that a column can be mapped to, and what their columns are called elsewhere, the
+# best first: by HubSpot, Shopify, Google Contacts, Mailchimp and Brevo among others. Consent has
+# no other name: it is touched only where it is mapped explicitly.
+ALIASES: dict[str, list[str]] = {
+    "phone": [
+        "phone", "mobile", "mobilephonenumber", "mobilephone", "mobilenumber", "cell", "cellphone",
+        "whatsapp", "whatsappnumber", "phonenumber", "sms", "phone1value", "telephone", "tel",
+        "phonemobile", "defaultaddressphone", "contactphone", "telefon", "handy", "telefono",
+        "celular", "portable", "msisdn",
+    ],
+    "name": ["name", "fullname", "displayname", "contactname", "customername"],
+    "first_name": ["firstname", "givenname", "prenom", "vorname"],
+    "last_name": ["lastname", "familyname", "surname", "nom", "nachname"],
+    "email": ["email", "emailaddress", "mail", "email1value", "contactemail"],
+    "tags": ["tags", "tag", "labels", "groupmembership"],
+    "locale": ["locale", "language", "lang"],
+    "metadata": ["metadata"],
+    "opted_in_at": [],
+    "opted_out_at": [],
+}  # fmt: skip
+
+# What an error file adds to the cells of a record.
+OF_ERROR_FILE = ("line", "error")
+
+
+class UnknownColumn(ValueError):
+    """A mapping names a column or a field that there is not."""
+
+
+def squeezed(name: str) -> str:
+    """`E-mail 1 - Value` and `email1value` alike: letters and digits only, without accents."""
+    text = unicodedata.normalize("NFKD", name).casefold()
+    return re.sub(r"[\W_]|[^\x00-\x7f]", "", text)
+
+
+def match(
+    header: Iterable[str], given: dict[str, str], *, rest_to_metadata: bool
+) -> dict[str, str]:
+    """The field of each column that has one: `{"Cell": "phone", "City": "metadata.City"}`.
+
+    `given`: what the caller says, by column; an empty field leaves the column out. The other
+    columns are matched by name, each field once. Raises `UnknownColumn`.
+    """
+    header = list(header)
+    for column, field in given.items():
+        if column not in header:
+            raise UnknownColumn(f"There is no column “{column}”; there are {', '.join(header)}.")
+        if field and field not in ALIASES and field.removeprefix("metadata.") == field:
+            fields = ", ".join([*ALIASES, "metadata.KEY"])
+            raise UnknownColumn(f"There is no field “{field}”; there are {fields}.")
+    found = {column: field for column, field in given.items() if field}
+    names = {squeezed(column): column for column in reversed(header) if column not in given}
+    for field, aliases in ALIASES.items():
+        if field not in found.values() and not is_made_of(field, found.values()):
+            columns = [names[alias] for alias in aliases if alias in names]
+            found |= dict.fromkeys(columns[:1], field)
+    if rest_to_metadata:
+        rest = [c for c in header if c and c not in {*found, *given, *OF_ERROR_FILE}]
+        found |= {column: f"metadata.{column}" for column in rest}
+    return {column: found[column] for column in header if column in found}
+
+
+def is_made_of(field: str, found: Iterable[str]) -> bool:
+    """First and last name are not looked for where there is a name."""
+    return field in {"first_name", "last_name"} and "name" in found

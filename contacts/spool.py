@@ -1,0 +1,64 @@
+"""The clean rows of a file, line by line: what an import writes after it has read all of it.
+
+Knows no models, so that processes which read need not set Django up.
+"""
+
+import json
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from tenants.fields import new_ulid
+
+from . import rules, sql
+from .cleaning import BadRecord, Options, clean
+from .tabular import Record
+
+
+class SpoolLine(NamedTuple):
+    """A record as the spool has it: a clean row, or no phone but an `error`.
+
+    `id`: for the contact if it is new, as hexadecimal digits. `given`: the fields that the row
+    has; `-metadata` stands for one that clears them. `values`: id, phone and those, as the JSON
+    object that `sql` takes.
+    """
+
+    line: int
+    id: str
+    phone: str
+    given: tuple[str, ...]
+    values: str
+    error: str = ""
+
+
+def spool_text(record: Record, options: Options, vendor: str) -> str:
+    """One line of the spool. Tabs part it: in JSON they are escaped."""
+    try:
+        fields = clean(record.cells, options)
+    except BadRecord as error:
+        return f"{record.line}\t\t\t\t{json.dumps(str(error))}\n"
+    given = ["-metadata" if fields.get("metadata", "") is None else "metadata"]
+    given = [*sorted(fields.keys() - {"phone", "metadata"}), *given * ("metadata" in fields)]
+    row = {name: encoded(value, vendor) for name, value in fields.items()}
+    row |= {f"{name}_folded": rules.folded(row[name]) for name in ("name", "email") if name in row}
+    row["id"] = sql.key(new_ulid())
+    head = f"{record.line}\t{row['id']}\t{row['phone']}\t{','.join(given)}"
+    return f"{head}\t{rules.spelled(row)}\n"
+
+
+def encoded(value: Any, vendor: str) -> Any:
+    """`value` as `sql` takes it in the JSON of a row."""
+    if isinstance(value, datetime):
+        return sql.DIALECTS[vendor].moment(value)
+    if isinstance(value, list):
+        return ",".join(value)
+    return {} if value is None else value
+
+
+def read_chunk(records: list[Record], options: Options, vendor: str) -> str:
+    return "".join(spool_text(record, options, vendor) for record in records)
+
+
+def parse(text: str) -> SpoolLine:
+    line, row_id, phone, given, values = text.split("\t", 4)
+    error = "" if phone else json.loads(values)
+    return SpoolLine(int(line), row_id, phone, tuple(filter(None, given.split(","))), values, error)

@@ -1,0 +1,172 @@
+"""Files of records, as people and programs export them: CSV or NDJSON, perhaps gzipped. Pure.
+
+A CSV's encoding and delimiter are found out: UTF-8 or UTF-16 by its byte order mark, UTF-8 where
+all of it is, else Windows-1252; the delimiter is what parts the header into most columns.
+"""
+
+import codecs
+import csv
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+DELIMITERS = ",;\t|"
+MAX_CELL = 1024 * 1024  # characters; longer ones come of a quote that is not closed
+BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+SAMPLE = 64 * 1024  # bytes
+
+# What a spreadsheet takes for a formula at the beginning of a cell (OWASP, CSV injection).
+FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+
+
+class UnreadableFile(ValueError):
+    """The file as a whole cannot be read; the message says what to do."""
+
+
+class Record(NamedTuple):
+    """`line`: of the file, where the record begins, from 1. `cells`: by column; in a CSV text."""
+
+    line: int
+    cells: dict[str, Any]
+
+
+class Source:
+    """The records of the file at `path`. Reading it again gives the same ones.
+
+    `encoding`, `delimiter`: where the guess would be wrong. Raises `UnreadableFile`.
+    """
+
+    def __init__(self, path: Path, encoding: str = "", delimiter: str = "") -> None:
+        self.path = path
+        self.encoding = encoding or self.find_encoding()
+        self.is_json = self.first_character() == "{"
+        self.delimiter = delimiter or ("" if self.is_json else self.find_delimiter())
+        self.header = self.read_header()
+
+    def open(self) -> IO[bytes]:
+        file = self.path.open("rb")
+        is_gzip = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        return gzip.open(file) if is_gzip else file  # type: ignore[return-value]
+
+    def find_encoding(self) -> str:
+        """By the byte order mark, or by reading all of it as UTF-8."""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        with self.open() as file:
+            start = file.read(SAMPLE)
+            for bom, encoding in BOMS.items():
+                if start.startswith(bom):
+                    return encoding
+            try:
+                while start:
+                    decoder.decode(start)
+                    start = file.read(SAMPLE)
+                decoder.decode(b"", final=True)
+            except UnicodeDecodeError:
+                return "cp1252"
+        return "utf-8"
+
+    def lines(self) -> Iterator[str]:
+        """Lines with their ends, parted at line feeds only: a cell may hold any other."""
+        decoder = codecs.getincrementaldecoder(self.encoding)()
+        rest = ""
+        with self.open() as file:
+            try:
+                while block := file.read(SAMPLE):
+                    *whole, rest = (rest + decoder.decode(block)).split("\n")
+                    for line in whole:
+                        yield line + "\n"
+                rest += decoder.decode(b"", final=True)
+            except UnicodeDecodeError as error:
+                raise UnreadableFile(
+                    f"The file is not {self.encoding} as a whole; name its encoding: --encoding."
+                ) from error
+            except (EOFError, gzip.BadGzipFile) as error:
+                raise UnreadableFile(f"The gzip file is damaged: {error}.") from error
+        if rest:
+            yield rest
+
+    def first_character(self) -> str:
+        return next((text[0] for line in self.lines() if (text := line.strip())), "")
+
+    def find_delimiter(self) -> str:
+        header = next((line for line in self.lines() if line.strip()), "")
+
+        def columns(delimiter: str) -> int:
+            return len(next(csv.reader([header], delimiter=delimiter), []))
+
+        return max(DELIMITERS, key=columns)
+
+    def read_header(self) -> list[str]:
+        """The columns: of a CSV, its first line; of NDJSON, the keys of its first 1,000 records."""
+        if self.is_json:
+            keys: dict[str, None] = {}
+            for number, record in enumerate(self.records()):
+                keys |= dict.fromkeys(record.cells)
+                if number == 1000:
+                    break
+            return list(keys)
+        header = next((row for _, row in self.rows()), None)
+        if header is None:
+            raise UnreadableFile("The file is empty.")
+        names = [name.strip() for name in header]
+        repeated = next((name for name in names if name and names.count(name) > 1), None)
+        if repeated:
+            raise UnreadableFile(f"Two columns are named “{repeated}”; rename one.")
+        return names
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        csv.field_size_limit(MAX_CELL)
+        reader = csv.reader(self.lines(), delimiter=self.delimiter)
+        while True:
+            line = reader.line_num + 1
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise UnreadableFile(
+                    f"Line {line} cannot be read: {error}. Is a quote not closed?"
+                ) from error
+            if any(row):
+                yield line, row
+
+    def records(self) -> Iterator[Record]:
+        """All records, blank lines left out. What is wrong with one is told by its cells:
+        `None` holds what does not fit the columns."""
+        if self.is_json:
+            yield from self.json_records()
+            return
+        rows = self.rows()
+        next(rows, None)
+        width = len(self.header)
+        for line, row in rows:
+            cells: dict[Any, Any] = dict(zip(self.header, row, strict=False))
+            if len(row) > width:
+                cells[None] = row[width:]
+            yield Record(line, cells)
+
+    def json_records(self) -> Iterator[Record]:
+        for number, line in enumerate(self.lines(), 1):
+            if line.strip():
+                try:
+                    cells = json.loads(line)
+                except ValueError:
+                    cells = None
+                yield Record(number, cells if isinstance(cells, dict) else {None: line.rstrip()})  # type: ignore[dict-item]
+
+
+def neutral(cell: str) -> str:
+    """`cell` so that no spreadsheet runs it: an apostrophe before what would be a formula.
+
+    Before what begins with apostrophes and a formula too: so `original` undoes it exactly.
+    """
+    return f"'{cell}" if cell.lstrip("'").startswith(FORMULA) else cell
+
+
+def original(cell: str) -> str:
+    """What `neutral` was given."""
+    is_marked = cell.startswith("'") and cell.lstrip("'").startswith(FORMULA)
+    return cell[1:] if is_marked else cell
