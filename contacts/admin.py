@@ -8,11 +8,13 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 from django.db import DatabaseError, models
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils import timezone
 
 from tenants.admin import TenantForm, TenantOwnedAdmin, user_of
 
 from . import rules, strict_json
+from .exports import export
 from .models import Contact, ContactQuerySet, Tag, TagQuerySet
 
 
@@ -116,6 +118,7 @@ class ContactAdmin(RacingFormAdmin):
     form = ContactForm
     list_display = ["phone", "name", "email", "tag_list", "source", "created_at"]
     list_filter = [TagFilter, "source"]
+    actions = ["export_csv", "export_ndjson"]
     ordering = ["-pk"]  # ULIDs order by time
     search_fields = ["name", "email", "phone"]  # shows the box; `matching` does the search
     search_help_text = "Parts of the name or e-mail, or a phone in any spelling"
@@ -138,12 +141,29 @@ class ContactAdmin(RacingFormAdmin):
             words_found = words_found.matching(word, region)
         return words_found | contacts.matching(search_term.strip(), region), False
 
+    @admin.action(description="Export selected contacts as CSV", permissions=["view"])
+    def export_csv(self, request: HttpRequest, contacts: ContactQuerySet) -> HttpResponseBase:
+        return download(contacts, "csv", "text/csv; charset=utf-8")
+
+    @admin.action(description="Export selected contacts as NDJSON", permissions=["view"])
+    def export_ndjson(self, request: HttpRequest, contacts: ContactQuerySet) -> HttpResponseBase:
+        return download(contacts, "ndjson", "application/x-ndjson")
+
     def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
         if not change:
             obj.source = Contact.Source.MANUAL
             obj.save()
         elif form.changed_data:
             obj.save(update_fields=form.changed_data)
+
+
+def download(contacts: ContactQuerySet, form: str, content_type: str) -> HttpResponseBase:
+    name = f"contacts-{timezone.now():%Y-%m-%d}.{form}"
+    return StreamingHttpResponse(
+        export(contacts, form),
+        content_type=content_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
 
 
 class TagForm(TenantForm):

@@ -23,11 +23,16 @@ SCALARS: dict[str, Callable[[Any], Any]] = {
 
 
 class Options(NamedTuple):
-    """How the cells are read. `fields`: of each column that has one, as `columns.match` says."""
+    """How the cells are read. `fields`: of each column that has one, as `columns.match` says.
+    `is_csv`: cells may carry the apostrophe that `tabular.neutral` puts before a formula."""
 
     fields: dict[str, str]
     region: str = ""
     clear_marker: str = "--"
+    is_csv: bool = True
+
+
+CLEARED = object()
 
 
 class BadRecord(ValueError):
@@ -65,28 +70,36 @@ def gathered(cells: dict[Any, Any], options: Options) -> dict[str, Any]:
     given: dict[str, Any] = {}
     keys: dict[str, Any] = {}
     for column, field in options.fields.items():
-        raw = cells.get(column)
-        if isinstance(raw, str):
-            raw = original(raw).strip()
+        raw = content(cells.get(column), options)
         if raw is None or raw == "" or raw == []:
             continue
         if field.startswith("metadata."):
-            keys[field.removeprefix("metadata.")] = None if raw == options.clear_marker else raw
+            keys[field.removeprefix("metadata.")] = None if raw is CLEARED else raw
         else:
             given[field] = raw
     names = [given.pop(part) for part in ("first_name", "last_name") if part in given]
     if names and "name" not in given:
-        kept = [name for name in names if name != options.clear_marker]
-        given["name"] = " ".join(map(str, kept)) if kept else options.clear_marker
+        kept = [str(name) for name in names if name is not CLEARED]
+        given["name"] = " ".join(kept) or CLEARED
     if keys:
         given["metadata"] = (given.get("metadata"), keys)
     return given
 
 
+def content(cell: Any, options: Options) -> Any:
+    """What a cell says: `CLEARED` for the marker, which is one only where it stands plain."""
+    if not isinstance(cell, str):
+        return cell
+    text = cell.strip()
+    if text == options.clear_marker:
+        return CLEARED
+    return original(text).strip() if options.is_csv else text
+
+
 def value_of(field: str, raw: Any, options: Options) -> Any:
     if field == "phone":
-        return phone(raw, options.region)
-    if raw == options.clear_marker:
+        return phone("" if raw is CLEARED else raw, options.region)
+    if raw is CLEARED:
         return None if field == "metadata" else SCALARS[field](None)
     if field == "metadata":
         return metadata(raw)

@@ -11,7 +11,7 @@ LAYERS = {
     "contacts": [
         {"apps", "admin", "urls", "management"},
         {"views"},
-        {"cursors", "examples", "imports", "serializers"},
+        {"cursors", "examples", "exports", "imports", "serializers"},
         {"checks", "models"},
         {"spool"},
         {"cleaning"},

@@ -79,6 +79,7 @@ class Command(BaseCommand):
             columns.match(source.header, given, rest_to_metadata=rest),
             self.region(options["region"], tenant),
             options["clear_marker"],
+            is_csv=not source.is_json,
         )
         if "phone" not in reading.fields.values():
             self.refuse(
