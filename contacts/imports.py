@@ -25,9 +25,11 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from tenants.models import Tenant
+
 from . import rules
 from .cleaning import Options
-from .models import Contact, Import, ImportFailure, Outcome, PhonesRefused, Row
+from .models import Contact, Erasure, Import, ImportFailure, Outcome, PhonesRefused, Row
 from .spool import SpoolLine, parse, read_chunk
 from .tabular import Record, Source
 
@@ -172,6 +174,8 @@ class Importer:
         """Writes rows that give the same fields, and counts them; returns those that failed."""
         mode = self.job.options["mode"]
         reasons = self.without_contact(lines) if mode == Import.Mode.UPDATE_ONLY else {}
+        if not self.job.options.get("allow_erased"):
+            reasons |= self.erased(lines)
         changes = [] if mode == Import.Mode.CREATE_ONLY else with_folded(given)
         outcomes: dict[str, Outcome] = {}
         while len(reasons) < len(lines):
@@ -192,6 +196,18 @@ class Importer:
         for outcome in outcomes.values():
             counts[outcome] += 1
         return [line._replace(error=reasons[line.phone]) for line in lines if line.phone in reasons]
+
+    def erased(self, lines: list[SpoolLine]) -> dict[str, str]:
+        """Why the phones of people who asked to be forgotten are not brought back."""
+        erasures = self.job.tenant.erasures
+        if not erasures.exists():
+            return {}
+        digests = {Erasure.digest_of(line.phone): line.phone for line in lines}
+        found = erasures.filter(digest__in=digests).values_list("digest", "erased_at")
+        return {
+            digests[digest]: f"Erased on {erased_at:%Y-%m-%d}; --allow-erased brings it back."
+            for digest, erased_at in found
+        }
 
     def without_contact(self, lines: list[SpoolLine]) -> dict[str, str]:
         """The phones that no contact has, locking the contacts of the others, in their order."""
@@ -232,6 +248,22 @@ def last_lines(spool: Path) -> dict[str, int]:
 
 def spool_folder(job: Import) -> Path:
     return Path(settings.DATA_DIR) / "imports" / str(job.pk)
+
+
+def erase_from_spools(tenant: Tenant, phone: str) -> None:
+    """Takes the rows with this phone out of the imports that are not done yet."""
+    for job in tenant.imports.exclude(state=Import.State.DONE):
+        spool = spool_folder(job) / "rows"
+        if spool.exists():
+            kept = spool.with_name("kept")
+            with (
+                spool.open(encoding="utf-8", newline="\n") as old,
+                kept.open("w", newline="\n") as new,
+            ):
+                for text in old:
+                    line, _, found, _ = text.split("\t", 3)
+                    new.write(f'{line}\t\t\t\t"Erased."\n' if found == phone else text)
+            kept.replace(spool)
 
 
 def fingerprint(source: Source, options: dict[str, Any]) -> str:

@@ -4,10 +4,13 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, transaction
 from django.db.models import F, Func, Q, TextField, Value
 from django.db.models.functions import Concat, Replace, StrIndex
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
@@ -47,6 +50,19 @@ class TagQuerySet(models.QuerySet["Tag"]):
             if links.values("contact").distinct().count() == carriers:
                 return locked
             transaction.savepoint_rollback(start)
+
+    @transactional
+    def delete_unused(self) -> list[str]:
+        """Deletes those that no contact carries; returns their names.
+
+        Locked before they are looked at, so that no writer links one of them meanwhile.
+        """
+        tags = Tag.objects.filter(pk__in=list(self.values_list("pk", flat=True)))
+        locked = list(tags.order_by("name").select_for_update())
+        used = set(ContactTag.objects.filter(tag__in=locked).values_list("tag_id", flat=True))
+        unused = [tag for tag in locked if tag.pk not in used]
+        super(TagQuerySet, Tag.objects.filter(pk__in=[tag.pk for tag in unused])).delete()
+        return [tag.name for tag in unused]
 
     def named_like(self, part: str) -> list["Tag"]:
         """Tags whose name holds `part` in any case, counted, in the order of their characters.
@@ -375,6 +391,71 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         contact.pk = contact_id  # Django has cleared it
         return contact
 
+    @transactional
+    def change_many(self, contacts: Sequence["Contact"], fields: Iterable[str]) -> None:
+        """Saves `fields` of contacts of one tenant, and the links of their tags with them.
+
+        `Contact.save` for many: the statements do not grow with their number, but for what
+        SQLite takes at once.
+        """
+        fields = [*with_folded(fields), "updated_at"]
+        now = timezone.now()
+        for contact in contacts:
+            contact.updated_at = now
+            for field in Contact._meta.concrete_fields:
+                if isinstance(field, FoldedField):
+                    field.pre_save(contact, False)
+        ordered = sorted(contacts, key=lambda contact: contact.phone)
+        self.model._default_manager.bulk_update(ordered, fields)
+        if "tags" in fields:
+            ContactTag.objects.match(ordered)
+
+    @transactional
+    def merge(self, groups: Sequence[Sequence["Contact"]]) -> list[tuple["Contact", str]]:
+        """Makes each group of contacts of one tenant one; the oldest id stays.
+
+        Name, e-mail and locale: the newest that is not empty. Tags: all. Metadata: all keys, the
+        newest value. Consent: the stricter. Returns the one that stays of each group, with why
+        the group could not be merged, or "". The statements do not grow with the number of
+        groups, but for what SQLite takes at once.
+        """
+        pks = [contact.pk for group in groups for contact in group]
+        rows = Contact.objects.filter(pk__in=pks).order_by("phone").select_for_update()
+        locked = {row.pk: row for row in rows}
+        results, kept, gone = [], [], []
+        for group in groups:
+            found = sorted((locked[c.pk] for c in group if c.pk in locked), key=lambda c: c.pk)
+            if len(found) > 1:
+                problem = found[0].absorb(found[1:])
+                results.append((found[0], problem))
+                if not problem:
+                    kept.append(found[0])
+                    gone += [contact.pk for contact in found[1:]]
+        Contact.objects.filter(pk__in=gone).delete()
+        self.change_many(kept, Contact.MERGED)
+        return results
+
+    @transactional
+    def erase(self, tenant: Tenant, phone: str) -> bool:
+        """Forgets the person with this phone, as data protection asks (GDPR, article 17).
+
+        The contact is deleted, and unnamed where the admin's log and reports of imports tell of
+        it. A keyed digest of the phone stays, so that no later import brings the person back.
+        Returns whether there was a contact.
+        """
+        Erasure.objects.get_or_create(tenant=tenant, digest=Erasure.digest_of(phone))
+        told = ImportFailure.objects.filter(tenant=tenant, error__contains=phone[1:])
+        told.update(error="Erased.")
+        try:
+            contact = tenant.contacts.delete_one({"phone": phone})
+        except Contact.DoesNotExist:
+            return False
+        log = LogEntry.objects.filter(
+            content_type=ContentType.objects.get_for_model(Contact), object_id=contact.pk
+        )
+        log.update(object_repr="erased", change_message="")
+        return True
+
     def replace_tag(self, old: str, new: str) -> int:
         """Puts `new` in place of the tag name `old`, or takes `old` out where `new` is empty.
 
@@ -465,6 +546,37 @@ class Contact(models.Model):
             return {} if given is None else rules.metadata(self.metadata | given)
         except ValueError as error:
             raise rules.RuleBroken("metadata", error) from error
+
+    MERGED = (
+        "name", "email", "locale", "tags", "metadata", "opted_in_at", "opted_out_at",
+        "last_message_at", "total_messages", "created_at",
+    )  # fmt: skip
+
+    def absorb(self, others: "Sequence[Contact]") -> str:
+        """Takes over what `others` know, unsaved; or says why it cannot, and changes nothing."""
+        everybody = sorted([self, *others], key=lambda contact: contact.updated_at)
+        metadata: dict[str, Any] = {}
+        for contact in everybody:
+            metadata |= contact.metadata
+        try:
+            tags = rules.tags([tag for contact in [self, *others] for tag in contact.tags])
+            self.metadata = rules.metadata(metadata)
+        except ValueError as error:
+            return str(error)
+        self.tags = tags
+        for name in ("name", "email", "locale"):
+            values = [getattr(contact, name) for contact in everybody]
+            setattr(self, name, next(filter(None, reversed(values)), ""))
+        outs = [contact.opted_out_at for contact in everybody if contact.opted_out_at]
+        ins = [contact.opted_in_at for contact in everybody if contact.opted_in_at]
+        self.opted_out_at = max(outs, default=None)
+        # The stricter: in, only where all of them are.
+        self.opted_in_at = max(ins) if len(ins) == len(everybody) and not outs else None
+        messages = [c.last_message_at for c in everybody if c.last_message_at]
+        self.last_message_at = max(messages, default=None)
+        self.total_messages = sum(contact.total_messages for contact in everybody)
+        self.created_at = min(contact.created_at for contact in everybody)
+        return ""
 
     def change(self, **fields: Any) -> None:
         """Saves those of `fields` that differ; writes nothing where none does."""
@@ -582,3 +694,20 @@ class ImportFailure(models.Model):
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.error}"
+
+
+class Erasure(models.Model):
+    """A person who asked to be forgotten: a digest of the phone, made with the secret key, so
+    that it can be recognised and not be read."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "digest")
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="erasures", db_index=False)
+    digest = models.CharField(max_length=64)
+    erased_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.erased_at:%Y-%m-%d}"
+
+    @staticmethod
+    def digest_of(phone: str) -> str:
+        return salted_hmac("contacts.Erasure", phone, algorithm="sha256").hexdigest()

@@ -34,6 +34,13 @@ LENGTHS = {
 }
 
 
+VARIANTS = [
+    (re.compile(r"\+55([1-9]\d)9([6-9]\d{7})"), r"+55\1\2"),
+    (re.compile(r"\+521(\d{10})"), r"+52\1"),
+    (re.compile(r"\+549(\d{10})"), r"+54\1"),
+]
+
+
 class PhoneError(ValueError):
     """Not a phone number; the message is a sentence for whoever typed it."""
 
@@ -88,6 +95,19 @@ def dialled(raw: str) -> str:
     if "+" in number[1:]:
         raise PhoneError("A + stands only in front; send one phone in this field.")
     return re.sub(r"^00", "+", number)
+
+
+def variant_key(e164: str) -> str:
+    """The same for numbers that reach the same phone, as messaging apps know them.
+
+    Brazil: mobile numbers got a ninth digit, 9, in front (Anatel, resolution 553/2010). Mexico:
+    a 1 behind the country code, until 2019. Argentina: a 9 there for mobile phones called from
+    abroad. Other numbers are their own key.
+    """
+    for pattern, key in VARIANTS:
+        if match := pattern.fullmatch(e164):
+            return match.expand(key)
+    return e164
 
 
 def is_invisible(character: str) -> bool:

@@ -45,6 +45,9 @@ class Command(BaseCommand):
         parser.add_argument("--encoding", default="", help="where the guess is wrong")
         parser.add_argument("--delimiter", default="", help="likewise")
         parser.add_argument("--batch-size", type=int, default=5000, help="rows a transaction")
+        parser.add_argument(
+            "--allow-erased", action="store_true", help="bring people back who were erased"
+        )
         parser.add_argument("--dry-run", action="store_true", help="count, and write nothing")
         parser.add_argument(
             "--resume", action="store_true", help="go on with an import that was interrupted"
@@ -86,7 +89,8 @@ class Command(BaseCommand):
                 "No column is known to be the phone; name it: --map 'COLUMN=phone'. The columns"
                 f" are: {', '.join(source.header)}."
             )
-        said = reading._asdict() | {"mode": options["mode"], "batch_size": options["batch_size"]}
+        said = reading._asdict()
+        said |= {name: options[name] for name in ("mode", "batch_size", "allow_erased")}
         job = Import(
             tenant=tenant,
             file_name=options["file"].name[:255],

@@ -1,0 +1,97 @@
+"""What the commands for bulk fixes share."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from tqdm import tqdm
+
+from contacts.models import Contact, ContactQuerySet
+from tenants.models import Tenant
+
+Item = TypeVar("Item")
+
+
+class BulkFix(BaseCommand):
+    """Goes through a tenant's rows in batches, each in a transaction of its own.
+
+    A command says which `batches` there are, and what to `fix` in one. It prints a line for
+    each change and a total. A dry run does the same and takes each batch back.
+    """
+
+    noun = "changed"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        whose = parser.add_mutually_exclusive_group(required=True)
+        whose.add_argument("--tenant", metavar="SLUG")
+        whose.add_argument("--all-tenants", action="store_true")
+        parser.add_argument("--dry-run", action="store_true", help="show, and write nothing")
+        parser.add_argument("--batch-size", type=int, default=1000, help="rows a transaction")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.options = options
+        if not 1 <= options["batch_size"] <= 50_000:
+            raise CommandError("--batch-size takes a number from 1 to 50000.")
+        tenants = self.tenants()
+        self.prepare(tenants)
+        total = 0
+        with tqdm(unit=" rows", file=sys.stderr, disable=None) as bar:
+            for tenant in tenants:
+                for batch in self.batches(tenant):
+                    lines = self.run_batch(tenant, batch)
+                    total += len(lines)
+                    for line in lines:
+                        self.stdout.write(f"{tenant.slug} {line}")
+                    bar.update(len(batch))
+        self.stdout.write(f"{'dry run: ' if options['dry_run'] else ''}{total} {self.noun}")
+        self.finish(total)
+
+    def run_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:
+        """One body for both: a dry run differs in its end only."""
+        with transaction.atomic():
+            lines = list(self.fix(tenant, batch))
+            if self.options["dry_run"]:
+                transaction.set_rollback(True)
+        return lines
+
+    def tenants(self) -> list[Tenant]:
+        if self.options["all_tenants"]:
+            return list(Tenant.objects.order_by("slug"))
+        found = list(Tenant.objects.filter(slug=self.options["tenant"]))
+        if not found:
+            raise CommandError(f"There is no tenant “{self.options['tenant']}”.")
+        return found
+
+    def prepare(self, tenants: list[Tenant]) -> None:
+        """Raises `CommandError` where the command should not begin."""
+
+    def finish(self, total: int) -> None:
+        """What the exit status depends on."""
+
+    def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
+        """By default all contacts of the tenant."""
+        return self.by_key(tenant.contacts.all())
+
+    def by_key(self, contacts: ContactQuerySet) -> Iterator[list[Contact]]:
+        """Keyset batches by id: of what changes meanwhile, nothing is passed twice."""
+        ordered, last = contacts.order_by("pk"), ""
+        while batch := list((ordered.filter(pk__gt=last) if last else ordered)[: self.size]):
+            yield batch
+            last = batch[-1].pk
+
+    def grouped(self, items: Iterable[Item]) -> Iterator[list[Item]]:
+        iterator = iter(items)
+        while batch := list(islice(iterator, self.size)):
+            yield batch
+
+    @property
+    def size(self) -> int:
+        return self.options["batch_size"]
+
+    def fix(self, tenant: Tenant, batch: list[Any]) -> Iterable[str]:
+        """Changes what is to be changed in `batch`; a line for each change."""
+        raise NotImplementedError

@@ -1,0 +1,63 @@
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from contacts import phones, rules
+from contacts.management.bulk import BulkFix
+from contacts.models import Contact, ContactTag
+from tenants.models import Tenant
+
+
+class Command(BulkFix):
+    help = "Finds contacts that break a rule of today. Changes nothing; exit status 1 if any do."
+    noun = "rules broken"
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.broken: Counter[str] = Counter()
+        super().handle(*args, **options)
+
+    def finish(self, total: int) -> None:
+        for rule, number in sorted(self.broken.items()):
+            self.stdout.write(f"{rule}: {number}")
+        if total:
+            raise SystemExit(1)
+
+    def fix(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
+        links: dict[str, set[str]] = {contact.pk: set() for contact in batch}
+        found = ContactTag.objects.filter(contact__in=batch).select_related("tag")
+        strangers = set()
+        for link in found:
+            links[link.contact_id].add(link.tag.name)
+            if {link.tenant_id, link.tag.tenant_id} != {tenant.pk}:
+                strangers.add(link.contact_id)
+        for contact in batch:
+            problems = dict(self.problems(contact))
+            if links[contact.pk] != {*contact.tags} or contact.pk in strangers:
+                problems["tags"] = "its tags and their links differ"
+            for rule, problem in problems.items():
+                self.broken[rule] += 1
+                yield f"{contact.pk} {rule}: {problem}"
+
+    def problems(self, contact: Contact) -> Iterator[tuple[str, str]]:
+        for name, rule in CHECKED.items():
+            value = getattr(contact, name)
+            try:
+                is_so = rules.spelled(rule(value)) == rules.spelled(value)
+            except ValueError as error:
+                yield name, str(error)
+            else:
+                if not is_so:
+                    yield name, "is not as the rule would store it"
+        for name in ("name", "email"):
+            if getattr(contact, f"{name}_folded") != rules.folded(getattr(contact, name)):
+                yield f"{name}_folded", "cannot be found by search"
+
+
+CHECKED = {
+    "phone": phones.normalise,
+    "name": rules.name,
+    "email": rules.email,
+    "tags": rules.tags,
+    "metadata": rules.metadata,
+    "locale": rules.locale,
+}

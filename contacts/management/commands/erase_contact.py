@@ -1,0 +1,32 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from contacts import rules
+from contacts.imports import erase_from_spools
+from tenants.models import Tenant
+
+
+class Command(BaseCommand):
+    help = "Forgets the person with a phone: no table, log or import keeps anything but a digest."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("phone")
+        parser.add_argument("--tenant", required=True, metavar="SLUG")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            tenant = Tenant.objects.get(slug=options["tenant"])
+            phone = rules.phone(options["phone"], tenant.default_region)
+        except Tenant.DoesNotExist:
+            raise CommandError(f"There is no tenant “{options['tenant']}”.") from None
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        erase_from_spools(tenant, phone)
+        was_there = tenant.contacts.erase(tenant, phone)
+        self.stdout.write("1 contact erased" if was_there else "No contact had this phone.")
+        self.stdout.write(
+            "Imports will not bring it back. Files that you imported, and error files beside them,"
+            " are yours to delete."
+        )

@@ -1,0 +1,17 @@
+from collections.abc import Iterator
+
+from contacts.management.bulk import BulkFix
+from contacts.models import Tag
+from tenants.models import Tenant
+
+
+class Command(BulkFix):
+    help = "Deletes the tags that no contact carries."
+    noun = "tags deleted"
+
+    def batches(self, tenant: Tenant) -> Iterator[list[Tag]]:
+        return self.grouped(list(tenant.tags.filter(links=None).order_by("name")))
+
+    def fix(self, tenant: Tenant, batch: list[Tag]) -> Iterator[str]:
+        tags = Tag.objects.filter(pk__in=[tag.pk for tag in batch])
+        yield from tags.delete_unused()

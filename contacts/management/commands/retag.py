@@ -1,0 +1,72 @@
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from contacts import rules
+from contacts.management.bulk import BulkFix
+from contacts.models import Contact, Tag
+from tenants.models import Tenant
+
+
+class Command(BulkFix):
+    help = "Renames, merges, splits or deletes tags on all contacts that carry them."
+    noun = "contacts retagged"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--rename", metavar="A=B")
+        what.add_argument("--merge", metavar="A,B=C")
+        what.add_argument("--split", metavar="A=B,C")
+        what.add_argument("--delete", metavar="A")
+
+    def prepare(self, tenants: list[Tenant]) -> None:
+        """Reads the change: `old` tag names, and the `new` ones that take their place."""
+        kind, text = next((k, self.options[k]) for k in KINDS if self.options[k] is not None)
+        before, sign, after = text.partition("=")
+        try:
+            self.old, self.new = rules.tags(before), rules.tags(after)
+        except ValueError as error:
+            raise CommandError(f"--{kind}: {error}") from error
+        fits = KINDS[kind](len(self.old), len(self.new)) and bool(sign) == (kind != "delete")
+        if not fits:
+            raise CommandError(f"--{kind} takes {SHAPES[kind]}, not “{text}”.")
+
+    def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
+        """The contacts that carry one of the old tags, then the old tags themselves."""
+        carriers = tenant.contacts.filter(links__tag__name__in=self.old).distinct()
+        yield from self.by_key(carriers)
+        yield list(tenant.tags.filter(name__in={*self.old} - {*self.new}))
+
+    def fix(self, tenant: Tenant, batch: list[Any]) -> Iterator[str]:
+        if batch and isinstance(batch[0], Tag):
+            Tag.objects.filter(pk__in=[tag.pk for tag in batch]).delete_unused()
+            return
+        pks = [contact.pk for contact in batch]
+        changed = []
+        for contact in tenant.contacts.filter(pk__in=pks).order_by("phone").select_for_update():
+            try:
+                tags = rules.tags([new for tag in contact.tags for new in self.replaced(tag)])
+            except ValueError as error:
+                yield f"{contact.phone}: {error}"
+                continue
+            if tags != contact.tags:
+                yield f"{contact.phone}: {', '.join(contact.tags)} → {', '.join(tags)}"
+                contact.tags = tags
+                changed.append(contact)
+        Contact.objects.change_many(changed, ["tags"])
+
+    def replaced(self, tag: str) -> list[str]:
+        return self.new if tag in self.old else [tag]
+
+
+# How many tags stand on each side of the =.
+KINDS = {
+    "rename": lambda old, new: old == new == 1,
+    "merge": lambda old, new: old > 1 and new == 1,
+    "split": lambda old, new: old == 1 and new > 1,
+    "delete": lambda old, new: old == 1 and new == 0,
+}
+SHAPES = {"rename": "A=B", "merge": "A,B=C", "split": "A=B,C", "delete": "A"}

@@ -1,0 +1,456 @@
+"""The commands for bulk fixes: what they change, that a dry run does not, that twice is once."""
+
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contacts import phones
+from contacts.models import Contact, ContactTag, Erasure, Import, ImportFailure, Tag
+
+from .api import PHONE
+from .factories import ContactFactory, TagFactory
+from .test_import import bring, counts, write
+from .test_write_path import assert_links_match_tags, statements
+
+pytestmark = pytest.mark.django_db
+
+
+def run(command: str, *options: str, tenant: str = "acme") -> list[str]:
+    """The lines that it prints."""
+    out = io.StringIO()
+    whose = ["--tenant", tenant] if tenant else ["--all-tenants"]
+    call_command(command, *whose, *options, stdout=out)
+    return out.getvalue().splitlines()
+
+
+def snapshot() -> Any:
+    return [list(model.objects.order_by("pk").values()) for model in (Contact, Tag, ContactTag)]
+
+
+def old_phone(tenant: Any, **fields: Any) -> Contact:
+    """As a rule of yesterday might have stored it: with the trunk prefix."""
+    return ContactFactory.create(tenant=tenant, phone="+4402079460958", **fields)
+
+
+def variants(tenant: Any) -> None:
+    ContactFactory.create(tenant=tenant, phone="+551187654321", name="old", tags=["a"])
+    ContactFactory.create(tenant=tenant, phone="+5511987654321", name="new", tags=["b"])
+
+
+def tagged(tenant: Any) -> None:
+    ContactFactory.create(tenant=tenant, phone=PHONE, tags=["x", "a", "b"])
+    ContactFactory.create(tenant=tenant, phone="+33612345678", tags=["b"])
+    TagFactory.create(tenant=tenant, name="unused")
+
+
+FIXES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
+    "normalize_phones": (old_phone, []),
+    "merge_duplicates": (variants, ["--by", "phone-variant"]),
+    "retag": (tagged, ["--rename", "a=z"]),
+    "prune_tags": (tagged, []),
+    "delete_contacts": (tagged, ["--tag", "a", "--yes"]),
+}
+each_fix = pytest.mark.parametrize("command", FIXES)
+
+
+# What they share
+
+
+@each_fix
+def test_a_dry_run_shows_what_the_real_run_does_and_changes_nothing(
+    acme: SimpleNamespace, command: str
+) -> None:
+    prepare, options = FIXES[command]
+    prepare(acme.tenant)
+    before = snapshot()
+    shown = run(command, *options, "--dry-run")
+    assert snapshot() == before
+    done = run(command, *options)
+    assert snapshot() != before
+    assert [*shown[:-1], shown[-1].removeprefix("dry run: ")] == done
+    assert shown[-1].startswith("dry run: 1 ")
+    assert_links_match_tags()
+
+
+@each_fix
+def test_a_second_run_changes_nothing(acme: SimpleNamespace, command: str) -> None:
+    prepare, options = FIXES[command]
+    prepare(acme.tenant)
+    run(command, *options)
+    before = snapshot()
+    assert run(command, *options)[-1].startswith("0 ")
+    assert snapshot() == before
+
+
+@each_fix
+def test_a_tenant_is_named_never_implied_and_others_are_left_alone(
+    acme: SimpleNamespace, globex: SimpleNamespace, command: str
+) -> None:
+    prepare, options = FIXES[command]
+    for member in (acme, globex):
+        prepare(member.tenant)
+    before = snapshot()
+    with pytest.raises(CommandError, match="one of the arguments --tenant --all-tenants"):
+        call_command(command, *options)
+    with pytest.raises(CommandError, match="There is no tenant “nobody”"):
+        run(command, *options, tenant="nobody")
+    assert snapshot() == before
+    theirs = list(globex.tenant.contacts.order_by("pk").values())
+    assert run(command, *options)[-1].startswith("1 ")
+    assert list(globex.tenant.contacts.order_by("pk").values()) == theirs
+    assert [line.split()[0] for line in run(command, *options, tenant="")[:-1]] == ["globex"]
+    assert_links_match_tags()
+
+
+@each_fix
+@pytest.mark.parametrize("size", ["0", "50001"])
+def test_a_batch_has_a_sensible_size(acme: SimpleNamespace, command: str, size: str) -> None:
+    with pytest.raises(CommandError, match="--batch-size takes"):
+        run(command, *FIXES[command][1], "--batch-size", size)
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("normalize_phones", []),
+        ("merge_duplicates", ["--by", "email"]),
+        ("retag", ["--rename", "a=z"]),
+        ("check_contacts", []),
+        ("delete_contacts", ["--tag", "a", "--dry-run"]),
+    ],
+)
+def test_there_is_no_statement_for_each_row(
+    acme: SimpleNamespace, command: str, options: list[str]
+) -> None:
+    def cost(pairs: int) -> int:
+        Contact.objects.all().delete()
+        for n in range(pairs):
+            for k in range(2):
+                ContactFactory.create(
+                    tenant=acme.tenant, phone=f"+44020794609{n:02}{k}"[:14] + str(k), tags=["a"],
+                    email=f"p{n}@example.com",
+                )  # fmt: skip
+        return len(statements(lambda: quiet(command, *options)))
+
+    def quiet(command: str, *options: str) -> None:
+        try:
+            run(command, *options)
+        except SystemExit:
+            return
+
+    cost(2)
+    assert cost(4) == cost(12)
+
+
+# normalize_phones
+
+
+def test_a_phone_is_brought_to_todays_rule(acme: SimpleNamespace) -> None:
+    contact = old_phone(acme.tenant, name="Ann", tags=["a"])
+    assert run("normalize_phones") == [
+        "acme +4402079460958 → +442079460958", "1 phones to mend",
+    ]  # fmt: skip
+    contact.refresh_from_db()
+    assert (contact.phone, contact.name) == ("+442079460958", "Ann")
+
+
+def test_a_phone_that_another_contact_has_is_reported_or_merged(acme: SimpleNamespace) -> None:
+    old = old_phone(acme.tenant, name="old", tags=["a"], metadata={"a": 1, "n": 1})
+    ContactFactory.create(
+        tenant=acme.tenant, phone="+442079460958", name="new", tags=["b"], metadata={"n": 2}
+    )
+    [line, _] = run("normalize_phones")
+    assert line == "acme +4402079460958: would be +442079460958, as another contact; see --merge"
+    assert Contact.objects.count() == 2
+    [line, _] = run("normalize_phones", "--merge")
+    assert line == "acme +442079460958 merged into +4402079460958, now +442079460958"
+    contact = Contact.objects.get()
+    assert (contact.pk, contact.phone, contact.name) == (old.pk, "+442079460958", "new")
+    assert (contact.tags, contact.metadata) == (["a", "b"], {"a": 1, "n": 2})
+    assert_links_match_tags()
+
+
+def test_a_phone_that_cannot_be_read_is_reported(acme: SimpleNamespace) -> None:
+    ContactFactory.create(tenant=acme.tenant, phone="+999")
+    [line, _] = run("normalize_phones")
+    assert line.startswith("acme +999: ")
+
+
+# merge_duplicates
+
+
+@pytest.mark.parametrize(
+    ("phone", "variant"),
+    [
+        ("+5511987654321", "+551187654321"),
+        ("+5215512345678", "+525512345678"),
+        ("+5491123456789", "+541123456789"),
+    ],
+)
+def test_variants_of_a_phone_are_one(phone: str, variant: str) -> None:
+    assert phones.variant_key(phone) == phones.variant_key(variant)
+
+
+@pytest.mark.parametrize("phone", ["+551133334444", "+5511933334444", PHONE, "+525512345678"])
+def test_other_phones_are_their_own_variant(phone: str) -> None:
+    assert phones.variant_key(phone) == phone
+
+
+@given(st.from_regex(r"\+5[245]\d{9,12}", fullmatch=True))
+def test_the_key_of_a_key_is_itself(phone: str) -> None:
+    key = phones.variant_key(phone)
+    assert phones.variant_key(key) == key
+
+
+def test_the_oldest_stays_and_takes_over_what_others_know(acme: SimpleNamespace) -> None:
+    day = [datetime(2026, 5, n, tzinfo=UTC) for n in range(1, 5)]
+    oldest = ContactFactory.create(
+        tenant=acme.tenant, phone=PHONE, name="", email="a@b.example", tags=["x", "y"],
+        metadata={"a": 1, "n": "old"}, opted_in_at=day[0], total_messages=2, created_at=day[1],
+    )  # fmt: skip
+    ContactFactory.create(
+        tenant=acme.tenant, phone="+33612345678", name="Bob", email="A@B.example", tags=["z", "x"],
+        metadata={"n": "new"}, opted_in_at=day[1], opted_out_at=day[2], last_message_at=day[3],
+        total_messages=3, created_at=day[0],
+    )  # fmt: skip
+    stranger = ContactFactory.create(tenant=acme.tenant, email="", name="No e-mail")
+    lines = run("merge_duplicates", "--by", "email")
+    assert lines == [f"acme +33612345678 merged into {PHONE}", "1 groups merged or refused"]
+    merged = Contact.objects.exclude(pk=stranger.pk).get()
+    assert (merged.pk, merged.phone, merged.name) == (oldest.pk, PHONE, "Bob")
+    assert (merged.email, merged.email_folded) == ("A@B.example", "a@b.example")
+    assert merged.tags == ["x", "y", "z"]
+    assert merged.metadata == {"a": 1, "n": "new"}
+    assert (merged.opted_in_at, merged.opted_out_at) == (None, day[2])
+    assert (merged.last_message_at, merged.total_messages) == (day[3], 5)
+    assert merged.created_at == day[0]
+    assert_links_match_tags()
+
+
+def test_consent_of_all_is_kept_and_of_some_is_not(acme: SimpleNamespace) -> None:
+    day = datetime(2026, 5, 1, tzinfo=UTC)
+    for number, consent in enumerate([day, day, day, None]):
+        ContactFactory.create(
+            tenant=acme.tenant, opted_in_at=consent, metadata={"crm": f"id-{number // 2}"}
+        )
+    assert len(run("merge_duplicates", "--by", "metadata.crm")) == 3
+    assert [c.opted_in_at for c in Contact.objects.order_by("pk")] == [day, None]
+
+
+def test_what_would_be_too_much_is_not_merged(acme: SimpleNamespace) -> None:
+    for n in range(2):
+        ContactFactory.create(
+            tenant=acme.tenant, email="a@b.example", tags=[f"{n}-{k}" for k in range(60)]
+        )
+    before = snapshot()
+    [line, _] = run("merge_duplicates", "--by", "email")
+    assert "cannot be merged" in line
+    assert "at most 100 tags" in line
+    assert snapshot() == before
+    with pytest.raises(CommandError, match="--by takes"):
+        run("merge_duplicates", "--by", "name")
+
+
+# retag, prune_tags
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "first", "second"),
+    [
+        ("--rename", "b=c", ["x", "a", "c"], ["c"]),
+        ("--rename", "b=a", ["x", "a"], ["a"]),
+        ("--merge", "a,b=n", ["x", "n"], ["n"]),
+        ("--merge", "a,b=b", ["x", "b"], ["b"]),
+        ("--split", "b=p,q", ["x", "a", "p", "q"], ["p", "q"]),
+        ("--split", "b=b,q", ["x", "a", "b", "q"], ["b", "q"]),
+        ("--delete", "b", ["x", "a"], []),
+        ("--delete", "nobody's", ["x", "a", "b"], ["b"]),
+    ],
+)
+def test_tags_are_renamed_merged_split_and_deleted(
+    acme: SimpleNamespace, option: str, value: str, first: list[str], second: list[str]
+) -> None:
+    tagged(acme.tenant)
+    run("retag", option, value)
+    assert list(Contact.objects.order_by("pk").values_list("tags", flat=True)) == [first, second]
+    left = {*first, *second, "unused"}
+    assert {*Tag.objects.values_list("name", flat=True)} == left
+    assert_links_match_tags()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--rename", "a"), ("--rename", "a,b=c"), ("--merge", "a=b"), ("--split", "a=b"),
+     ("--delete", "a=b"), ("--delete", ""), ("--rename", f"a={'x' * 101}"), ("--split", "=a,b")],
+)  # fmt: skip
+def test_a_change_of_tags_that_means_nothing_is_refused(
+    acme: SimpleNamespace, option: str, value: str
+) -> None:
+    tagged(acme.tenant)
+    before = snapshot()
+    with pytest.raises(CommandError, match=option):
+        run("retag", option, value)
+    assert snapshot() == before
+
+
+def test_tags_that_nobody_carries_are_pruned(acme: SimpleNamespace) -> None:
+    tagged(acme.tenant)
+    assert run("prune_tags") == ["acme unused", "1 tags deleted"]
+    assert {*Tag.objects.values_list("name", flat=True)} == {"x", "a", "b"}
+
+
+# delete_contacts
+
+
+def test_contacts_are_deleted_by_file_tag_or_age(acme: SimpleNamespace, tmp_path: Path) -> None:
+    tagged(acme.tenant)
+    quiet = ["delete_contacts", "--inactive-since", "2026-01-01", "--yes"]
+    file = tmp_path / "phones"
+    file.write_text("+1 (415) 555-0123\n\n+442079460958\n")
+    assert run("delete_contacts", "--phones", str(file), "--yes")[:-1] == [f"acme {PHONE} deleted"]
+    assert run("delete_contacts", "--inactive-since", "2026-01-01", "--yes") == [
+        "0 contacts deleted"
+    ]
+    old = datetime(2025, 12, 31, tzinfo=UTC)
+    Contact.objects.update(updated_at=old, last_message_at=datetime(2026, 1, 2, tzinfo=UTC))
+    assert run("delete_contacts", "--inactive-since", "2026-01-01", "--yes") == [
+        "0 contacts deleted"
+    ]
+    Contact.objects.update(last_message_at=old)
+    assert run(*quiet)[-1] == "1 contacts deleted"
+    assert Tag.objects.count() == 4
+    file.write_text("call me\n")
+    with pytest.raises(CommandError, match="line 1: A phone has no"):
+        run("delete_contacts", "--phones", str(file), "--yes")
+    with pytest.raises(CommandError, match="takes a date"):
+        run("delete_contacts", "--inactive-since", "yesterday", "--yes")
+
+
+@pytest.mark.parametrize(("typed", "left"), [("1", 1), ("", 2), ("2", 2), ("yes", 2)])
+def test_the_count_has_to_be_typed(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, typed: str, left: int
+) -> None:
+    tagged(acme.tenant)
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return typed
+
+    monkeypatch.setattr("builtins.input", answer)
+    if left == 2:
+        with pytest.raises(CommandError, match="Nothing was deleted"):
+            run("delete_contacts", "--tag", "a")
+    else:
+        run("delete_contacts", "--tag", "a")
+    assert asked == ["1 contacts will be deleted for good. Type the number: "]
+    assert Contact.objects.count() == left
+
+
+# erase_contact
+
+
+def erase(phone: str) -> str:
+    out = io.StringIO()
+    call_command("erase_contact", phone, "--tenant", "acme", stdout=out)
+    return out.getvalue()
+
+
+def test_an_erased_person_is_nowhere_and_does_not_come_back(
+    acme: SimpleNamespace, globex: SimpleNamespace, admin_client: Client, tmp_path: Path
+) -> None:
+    for member in (acme, globex):
+        ContactFactory.create(tenant=member.tenant, phone=PHONE, name="Romain", email="r@x.example")
+    contact = acme.tenant.contacts.get()
+    page = reverse("admin:contacts_contact_change", args=[contact.pk])
+    form = {"phone": PHONE, "name": "Romain R.", "metadata": "{}"}
+    shown = {"initial-phone": PHONE, "initial-name": "Romain", "initial-metadata": "{}"}
+    admin_client.post(page, form | shown)
+    assert LogEntry.objects.get().object_repr == "Romain R."
+    write(tmp_path / "x.csv", ["phone"], ["14155550123"])
+    bring(tmp_path / "x.csv")
+    assert erase("+1 (415) 555-0123").startswith("1 contact erased")
+    assert not acme.tenant.contacts.exists()
+    assert globex.tenant.contacts.get().name == "Romain"
+    kept = str([list(model.objects.values()) for model in
+                (LogEntry, Import, ImportFailure, Erasure)])  # fmt: skip
+    assert "Romain" not in kept
+    assert "4155550123" not in kept
+    file = write(tmp_path / "y.csv", ["phone", "name"], [PHONE, "Romain"], ["+33612345678", "Ann"])
+    status, printed = bring(file)
+    assert (status, counts(printed)["created"], counts(printed)["failed"]) == (1, 1, 1)
+    assert "Erased on 20" in ImportFailure.objects.get(job__file_name="y.csv").error
+    assert counts(bring(file, "--allow-erased")[1])["created"] == 1
+    assert counts(bring(file, tenant="globex")[1])["created"] == 1
+
+
+def test_a_phone_of_nobody_is_erased_all_the_same(acme: SimpleNamespace) -> None:
+    assert erase(PHONE).startswith("No contact had this phone.")
+    assert Erasure.objects.count() == 1
+    erase(PHONE)
+    assert Erasure.objects.count() == 1
+    with pytest.raises(CommandError, match="too short"):
+        erase("+1415")
+
+
+def test_an_interrupted_import_forgets_an_erased_person(
+    acme: SimpleNamespace, tmp_path: Path, settings: Any
+) -> None:
+    from contacts.cleaning import Options
+    from contacts.imports import Importer, spool_folder
+    from contacts.tabular import Source
+
+    settings.DATA_DIR = tmp_path / "data"
+    file = write(tmp_path / "x.csv", ["phone", "name"], [PHONE, "Romain"], ["+33612345678", "Ann"])
+    job = Import.objects.create(tenant=acme.tenant, file_name="x", options={"mode": "upsert"})
+    importer = Importer(job, Source(file), Options({"phone": "phone", "name": "name"}))
+    importer.read(spool_folder(job))
+    erase(PHONE)
+    assert "Romain" not in (spool_folder(job) / "rows").read_text()
+    importer.run()
+    assert [contact.name for contact in Contact.objects.all()] == ["Ann"]
+    assert job.failures.get().error == "Erased."
+    assert not spool_folder(job).exists()
+
+
+# check_contacts
+
+
+def test_contacts_that_break_a_rule_are_found_and_counted(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    good = ContactFactory.create(tenant=acme.tenant, tags=["a"], metadata={"n": 1})
+    assert run("check_contacts") == ["0 rules broken"]
+    bad = {
+        "phone": old_phone(acme.tenant),
+        "email": ContactFactory.create(tenant=acme.tenant, email="no address"),
+        "name": ContactFactory.create(tenant=acme.tenant, name=" untrimmed "),
+        "metadata": ContactFactory.create(tenant=acme.tenant, metadata={"x": "y" * 66_000}),
+        "tags": ContactFactory.create(tenant=acme.tenant, tags=["a"]),
+        "name_folded": ContactFactory.create(tenant=acme.tenant, name="Ann"),
+    }
+    bad["tags"].links.all().delete()
+    Contact.objects.filter(pk=bad["name_folded"].pk).update(name="Bob")
+    before = snapshot()
+    out = io.StringIO()
+    with pytest.raises(SystemExit) as stop:
+        call_command("check_contacts", "--tenant", "acme", stdout=out)
+    assert stop.value.code == 1
+    lines = out.getvalue().splitlines()
+    for rule, contact in bad.items():
+        assert any(line.startswith(f"acme {contact.pk} {rule}: ") for line in lines), rule
+        assert f"{rule}: 1" in lines
+    assert good.pk not in out.getvalue()
+    assert snapshot() == before
+    assert run("check_contacts", tenant="globex") == ["0 rules broken"]
