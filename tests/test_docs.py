@@ -1,6 +1,7 @@
 """The README is true: its commands run, its tables are complete."""
 
 import ast
+import io
 import json
 import os
 import re
@@ -8,7 +9,9 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -69,6 +72,33 @@ def test_every_command_runs(capsys: pytest.CaptureFixture) -> None:
         call_command(*words)
     assert seen == RUN_BY_CI
     assert "export QYVO_TOKEN=qyvo_" in capsys.readouterr().out
+
+
+@pytest.mark.django_db
+def test_every_session_is_what_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, acme: SimpleNamespace
+) -> None:
+    """`cat` shows a file that is there; the first one makes it."""
+    acme.tenant.slug = "acme-co"
+    acme.tenant.save()
+    monkeypatch.chdir(tmp_path)
+    run = 0
+    for step in re.split(r"^\$ ", "".join(blocks("console")), flags=re.MULTILINE)[1:]:
+        command, _, shown = step.partition("\n")
+        tool, *words = shlex.split(command)
+        if tool == "cat":
+            file = Path(words[0])
+            if not file.exists():
+                file.write_text(shown)
+            assert file.read_text().replace("\r\n", "\n") == shown
+            continue
+        assert tool == "manage"
+        out = io.StringIO(newline="")
+        with suppress(SystemExit):
+            call_command(*words, stdout=out)
+        assert out.getvalue().replace("\r\n", "\n") == shown, command
+        run += 1
+    assert run >= 12
 
 
 def test_every_command_named_in_the_text_exists() -> None:

@@ -47,7 +47,7 @@ class BulkFix(BaseCommand):
                     for line in lines:
                         self.stdout.write(f"{tenant.slug} {line}")
                     bar.update(len(batch))
-        self.stdout.write(f"{'dry run: ' if options['dry_run'] else ''}{total} {self.noun}")
+        self.stdout.write(f"{'dry run: ' if options['dry_run'] else ''}{self.noun}: {total}")
         self.finish(total)
 
     def run_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:
