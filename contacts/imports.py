@@ -11,9 +11,9 @@ import hashlib
 import os
 import shutil
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from itertools import islice, pairwise
 from multiprocessing import get_context
@@ -23,13 +23,21 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.utils import timezone
 
 from tenants.models import Tenant
 
-from . import rules
+from . import rules, sql
 from .cleaning import Options
-from .models import Contact, Erasure, Import, ImportFailure, Outcome, PhonesRefused, Row
+from .models import (
+    Contact,
+    Erasure,
+    Import,
+    ImportBatch,
+    ImportFailure,
+    Outcome,
+    PhonesRefused,
+    Row,
+)
 from .spool import SpoolLine, parse, read_chunk
 from .tabular import Record, Source
 
@@ -43,6 +51,19 @@ def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def in_order(
+    pool: Executor, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]
+) -> Iterator[Any]:
+    """What `function` returns for each of `calls`, of which only a few are under way at a time."""
+    waiting: deque[Future[Any]] = deque()
+    for call in calls:
+        waiting.append(pool.submit(function, *call))
+        if len(waiting) > 4 * (os.cpu_count() or 1):
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 class Importer:
@@ -70,6 +91,7 @@ class Importer:
         self.progress = progress
         self.is_dry = job._state.adding
         self.first_failures: list[SpoolLine] = []
+        self.written: list[ImportBatch] = []
 
     def run(self) -> None:
         """Raises `UnreadableFile` before anything is written."""
@@ -80,10 +102,10 @@ class Importer:
             if self.is_dry or self.job.state == Import.State.READING:
                 self.read(folder)
             self.write(folder / "rows")
-            self.job.state = Import.State.DONE
-            self.job.finished_at = timezone.now()
-            if not self.is_dry:
-                self.job.save(update_fields=["state", "finished_at"])
+            if self.is_dry:
+                self.job.count(self.written)
+            else:
+                self.job.finish()
                 shutil.rmtree(folder, ignore_errors=True)
 
     # First the whole file is read
@@ -110,56 +132,70 @@ class Importer:
                 yield read_chunk(batch, *arguments)
             return
         with ProcessPoolExecutor(self.processes, mp_context=get_context("spawn")) as pool:
-            waiting: list[Future[str]] = []
-            for batch in (b for source in (first, batches) for b in source):
-                waiting.append(pool.submit(read_chunk, batch, *arguments))
-                if len(waiting) > 2 * self.processes:
-                    yield waiting.pop(0).result()
-            for future in waiting:
-                yield future.result()
+            calls = ((batch, *arguments) for some in (first, batches) for batch in some)
+            yield from in_order(pool, read_chunk, calls)
 
     # Then its rows are written
 
     def write(self, spool: Path) -> None:
+        """The batches that are not written yet, several at a time where the database can."""
         last = last_lines(spool)
+        done = set() if self.is_dry else {*self.job.written.values_list("number", flat=True)}
         with spool.open(encoding="utf-8", newline="\n") as texts:
-            for number, batch in enumerate(chunks(texts, self.batch_size)):
-                if number >= self.job.batches:
-                    self.write_batch(number, [parse(text) for text in batch], last)
-                    self.progress("writing", len(batch))
+            batches = enumerate(chunks(texts, self.batch_size))
+            calls = ((number, batch, last) for number, batch in batches if number not in done)
+            for lines, written, failures in self.at_once(calls):
+                self.written.append(written)
+                shown = sorted([*self.first_failures, *failures], key=lambda line: line.line)
+                self.first_failures = shown[:SHOWN]
+                self.progress("writing", lines)
 
-    def write_batch(self, number: int, lines: list[SpoolLine], last: dict[str, int]) -> None:
-        """The rows and the progress in one transaction; a dry run takes it back."""
+    def at_once(self, calls: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
+        """What `write_batch` returns for each of `calls`; many of them in threads, each with a
+        connection of its own, but inside a transaction, whose rows those would wait for."""
+        first = list(islice(calls, 4))
+        is_alone = connection.vendor != "postgresql" or connection.in_atomic_block
+        if len(first) < 4 or self.processes == 1 or is_alone:
+            for call in (c for some in (first, calls) for c in some):
+                yield self.write_batch(*call)
+            return
+        with ThreadPoolExecutor(self.processes) as pool:
+            yield from in_order(pool, self.write_apart, (c for s in (first, calls) for c in s))
+
+    def write_apart(self, *call: Any) -> Any:
+        try:
+            return self.write_batch(*call)
+        finally:
+            connection.close()
+
+    @sql.transactional
+    def write_batch(
+        self, number: int, texts: list[str], last: dict[str, int]
+    ) -> tuple[int, ImportBatch, list[SpoolLine]]:
+        """The rows and the progress in one transaction; a dry run takes it back.
+
+        Raises `IntegrityError` where another process has written the same batch.
+        """
+        lines = [parse(text) for text in texts]
         failures = [line for line in lines if line.error]
         rows = [line for line in lines if line.phone]
         winners = [line for line in rows if last.get(line.phone, line.line) == line.line]
-        with transaction.atomic():
-            if not self.is_dry:
-                self.take_turn(number)
-            counts: dict[str, int] = defaultdict(int)
-            counts["superseded"] = len(rows) - len(winners)
-            groups: dict[tuple[str, ...], list[SpoolLine]] = defaultdict(list)
-            for line in winners:
-                groups[line.given].append(line)
-            for given, group in sorted(groups.items()):
-                failures += self.write_group(given, group, counts)
-            counts["failed"] = len(failures)
-            for name, count in counts.items():
-                setattr(self.job, name, getattr(self.job, name) + count)
-            self.job.batches = number + 1
-            if self.is_dry:
-                failures = sorted([*self.first_failures, *failures], key=lambda line: line.line)
-                self.first_failures = failures[:SHOWN]
-                transaction.set_rollback(True)
-            else:
-                self.job.save(update_fields=["batches", *Import.COUNTS])
-                self.keep(failures)
-
-    def take_turn(self, number: int) -> None:
-        """Raises `RuntimeError` where another process goes on with the same import."""
-        batches = Import.objects.select_for_update().values_list("batches", flat=True)
-        if batches.get(pk=self.job.pk) != number:
-            raise RuntimeError("Another process is writing this import.")
+        written = ImportBatch(tenant_id=self.job.tenant_id, job=self.job, number=number)
+        written.superseded = len(rows) - len(winners)
+        groups: dict[tuple[str, ...], list[SpoolLine]] = defaultdict(list)
+        for line in winners:
+            groups[line.given].append(line)
+        if not self.is_dry:
+            written.save(force_insert=True)
+        for given, group in sorted(groups.items()):
+            failures += self.write_group(given, group, written)
+        written.failed = len(failures)
+        if self.is_dry:
+            transaction.set_rollback(True)
+        else:
+            written.save(force_update=True)
+            self.keep(failures)
+        return len(lines), written, failures
 
     def keep(self, failures: list[SpoolLine]) -> None:
         job = self.job
@@ -169,7 +205,7 @@ class Importer:
         )
 
     def write_group(
-        self, given: tuple[str, ...], lines: list[SpoolLine], counts: dict[str, int]
+        self, given: tuple[str, ...], lines: list[SpoolLine], written: ImportBatch
     ) -> list[SpoolLine]:
         """Writes rows that give the same fields, and counts them; returns those that failed."""
         mode = self.job.options["mode"]
@@ -193,8 +229,8 @@ class Importer:
                 break
             except PhonesRefused as error:
                 reasons |= error.reasons
-        for outcome in outcomes.values():
-            counts[outcome] += 1
+        for outcome, number in Counter(outcomes.values()).items():
+            setattr(written, outcome, getattr(written, outcome) + number)
         return [line._replace(error=reasons[line.phone]) for line in lines if line.phone in reasons]
 
     def erased(self, lines: list[SpoolLine]) -> dict[str, str]:

@@ -662,7 +662,6 @@ class Import(models.Model):
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the file and the options.")
     options = models.JSONField(default=dict)
     state = models.CharField(max_length=20, choices=State, default=State.READING)
-    batches = models.PositiveIntegerField(default=0, help_text="Committed so far.")
     created = models.PositiveIntegerField(default=0)
     updated = models.PositiveIntegerField(default=0)
     unchanged = models.PositiveIntegerField(default=0)
@@ -681,6 +680,40 @@ class Import(models.Model):
 
     def counts(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in self.COUNTS}
+
+    def count(self, batches: "Iterable[ImportBatch]") -> None:
+        """Adds up what became of the rows of `batches`."""
+        for batch in batches:
+            for name in self.COUNTS:
+                setattr(self, name, getattr(self, name) + getattr(batch, name))
+
+    @transaction.atomic
+    def finish(self) -> None:
+        self.count(self.written.all())
+        self.written.all().delete()
+        self.state = self.State.DONE
+        self.finished_at = timezone.now()
+        self.save()
+
+
+class ImportBatch(models.Model):
+    """A batch of an import that runs, committed with its rows: so none is written twice.
+
+    Rows of their own, not a counter of the import, for which batches would wait.
+    """
+
+    pk = models.CompositePrimaryKey("tenant_id", "job_id", "number")
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
+    job = models.ForeignKey(Import, models.CASCADE, related_name="written", db_index=False)
+    number = models.PositiveIntegerField()
+    created = models.PositiveIntegerField(default=0)
+    updated = models.PositiveIntegerField(default=0)
+    unchanged = models.PositiveIntegerField(default=0)
+    superseded = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.number}"
 
 
 class ImportFailure(models.Model):
