@@ -45,11 +45,7 @@ def clean(cells: dict[Any, Any], options: Options) -> dict[str, Any]:
     Raises `BadRecord`. Metadata are the keys to merge; the marker clears them as a whole: None.
     """
     if None in cells:
-        raise BadRecord(
-            "There are more cells than columns: is a delimiter in a cell not quoted?"
-            if isinstance(cells[None], list)
-            else "The line is not a JSON object."
-        )
+        raise BadRecord(misfit(cells[None]))
     given = gathered(cells, options)
     fields: dict[str, Any] = {}
     problems = []
@@ -63,6 +59,17 @@ def clean(cells: dict[Any, Any], options: Options) -> dict[str, Any]:
     if problems:
         raise BadRecord(" ".join(problems))
     return fields
+
+
+def misfit(rest: list[str] | str) -> str:
+    """Why a record does not fit its columns: `rest` is more cells, or a line that is no object."""
+    if isinstance(rest, list):
+        return "There are more cells than columns: is a delimiter in a cell not quoted?"
+    try:
+        strict_json.loads(rest)
+    except strict_json.MalformedJSON as error:
+        return str(error)
+    return "The line is not a JSON object."
 
 
 def gathered(cells: dict[Any, Any], options: Options) -> dict[str, Any]:
@@ -107,23 +114,26 @@ def value_of(field: str, raw: Any, options: Options) -> Any:
 
 
 def phone(raw: Any, region: str) -> str:
-    """As `rules.phone`, and what spreadsheets do to phones told apart."""
+    """As `rules.phone`, and what spreadsheets do to phones told apart.
+
+    No sentence repeats the phone: it is kept after the file is gone, and its owner erased.
+    """
     text = str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
     if isinstance(text, str):
         if SCIENTIFIC.fullmatch(text):
             raise ValueError(
-                f"A spreadsheet has turned the phone into {text}: its digits are lost. Format the"
-                " column as text and export again."
+                "A spreadsheet has turned the phone into a number such as 1.4E+10: its digits are"
+                " lost. Format the column as text and export again."
             )
         if FLOAT.fullmatch(text):
             raise ValueError(
-                f"A spreadsheet has turned the phone into the number {text}. Format the column as"
-                " text and export again."
+                "A spreadsheet has turned the phone into a number such as 14155550123.0. Format"
+                " the column as text and export again."
             )
         if not region and DIGITS.fullmatch(text):
             raise ValueError(
-                f"The + is missing in front of {text}: a spreadsheet may have dropped it. Put it"
-                " back, or name the country of national numbers: --region."
+                "The + is missing in front: a spreadsheet may have dropped it. Put it back, or name"
+                " the country of national numbers: --region."
             )
     return rules.phone(text, region)
 

@@ -61,9 +61,15 @@ def match(
             columns = [names[alias] for alias in aliases if alias in names]
             found |= dict.fromkeys(columns[:1], field)
     if rest_to_metadata:
-        rest = [c for c in header if c and c not in {*found, *given, *OF_ERROR_FILE}]
+        added = OF_ERROR_FILE if is_error_file(header) else ()
+        rest = [c for c in header if c and c not in {*found, *given, *added}]
         found |= {column: f"metadata.{column}" for column in rest}
     return {column: found[column] for column in header if column in found}
+
+
+def is_error_file(header: list[str]) -> bool:
+    """Whether it is of ours; a file may have columns of these names of its own."""
+    return tuple(header[-2:]) == OF_ERROR_FILE
 
 
 def is_made_of(field: str, found: Iterable[str]) -> bool:

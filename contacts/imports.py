@@ -7,6 +7,7 @@ makes a dry run exact: of a phone that is repeated, the last row counts, and onl
 file tells which that is.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -14,7 +15,7 @@ from array import array
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice, pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,19 +39,35 @@ from .models import (
     PhonesRefused,
     Row,
 )
-from .spool import SpoolLine, parse, read_chunk
-from .tabular import Record, Source
+from .spool import SpoolLine, end_with_parent, parse, read_chunk
+from .tabular import Record, Source, UnreadableFile
 
 CHUNK = 2000  # records that a process reads at a time
+HEAVY = 4_000_000  # characters of a chunk or batch
 SHOWN = 10  # failures that a dry run remembers
+OPT_OUT_LOST = "A later row has the same phone, and this one opts out; make them one."
 
 Progress = Callable[[str, int], Any]  # what is done ("reading", "writing"), and how many more
 
 
-def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
+def chunks(
+    items: Iterable[Any], size: int, weight: Callable[[Any], int] = len
+) -> Iterator[list[Any]]:
+    """Lists of at most `size` items that do not weigh more than `HEAVY` characters together, but
+    for the last one of each."""
+    chunk, total = [], 0
+    for item in items:
+        chunk.append(item)
+        total += weight(item)
+        if len(chunk) == size or total > HEAVY:
+            yield chunk
+            chunk, total = [], 0
+    if chunk:
         yield chunk
+
+
+def weight_of_record(record: Record) -> int:
+    return sum(len(cell) for cell in record.cells.values() if isinstance(cell, str | list))
 
 
 def in_order(
@@ -69,8 +86,8 @@ def in_order(
 class Importer:
     """Brings `source` into the tenant of `job`, or goes on with it.
 
-    `job`: unsaved for a dry run, which writes nothing and gives the same counts. `progress`: is
-    told what is done. `first_failures`: of a dry run, the first by line.
+    A dry run writes nothing, and gives `job` the same counts. `progress`: is told what is done.
+    `first_failures`: the first by line.
     """
 
     def __init__(
@@ -79,6 +96,7 @@ class Importer:
         source: Source,
         options: Options,
         *,
+        dry_run: bool = False,
         batch_size: int = 5000,
         processes: int = 0,
         progress: Progress = lambda stage, more: None,
@@ -89,35 +107,53 @@ class Importer:
         self.batch_size = batch_size
         self.processes = processes or os.cpu_count() or 1
         self.progress = progress
-        self.is_dry = job._state.adding
+        self.is_dry = dry_run
         self.first_failures: list[SpoolLine] = []
         self.written: list[ImportBatch] = []
+        # What may still fail, and be tried again by a resumed import: telling the failures.
+        self.before_done: Callable[[Import], Any] = lambda job: None
 
     def run(self) -> None:
-        """Raises `UnreadableFile` before anything is written."""
+        """Raises `UnreadableFile` before anything is written, and `ImportRuns` where another
+        process does this one already."""
         with ExitStack() as stack:
-            folder = spool_folder(self.job)
             if self.is_dry:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="qyvo-import-")))
-            if self.is_dry or self.job.state == Import.State.READING:
-                self.read(folder)
+            else:
+                folder = spool_folder(self.job)
+                stack.enter_context(alone_in(folder))
+                if self.job._state.adding:
+                    self.job.save()
+            if self.job.state == Import.State.READING or not (folder / "rows").exists():
+                try:
+                    self.read(folder)
+                except UnreadableFile:
+                    self.forget(folder)
+                    raise
             self.write(folder / "rows")
             if self.is_dry:
                 self.job.count(self.written)
             else:
+                self.before_done(self.job)
+                shutil.rmtree(folder)
                 self.job.finish()
-                shutil.rmtree(folder, ignore_errors=True)
+
+    def forget(self, folder: Path) -> None:
+        if not self.is_dry:
+            shutil.rmtree(folder)
+            self.job.delete()
 
     # First the whole file is read
 
     def read(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (folder / "rows").open("w", encoding="utf-8", newline="\n") as spool:
+        with (folder / "reading").open("w", encoding="utf-8", newline="\n") as spool:
             for text in self.read_texts():
                 spool.write(text)
                 self.progress("reading", text.count("\n"))
             spool.flush()
             os.fsync(spool.fileno())
+        (folder / "reading").replace(folder / "rows")  # whole or not at all
         self.job.state = Import.State.WRITING
         if not self.is_dry:
             self.job.save(update_fields=["state"])
@@ -125,13 +161,15 @@ class Importer:
     def read_texts(self) -> Iterator[str]:
         """The spool, chunk by chunk; small files in this process, large ones in several."""
         arguments = (self.options, connection.vendor)
-        batches = chunks(self.source.records(), CHUNK)
+        batches = chunks(self.source.records(), CHUNK, weight_of_record)
         first = list(islice(batches, 4))
         if len(first) < 4 or self.processes == 1:
             for batch in [*first, *batches]:
                 yield read_chunk(batch, *arguments)
             return
-        with ProcessPoolExecutor(self.processes, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(
+            self.processes, mp_context=get_context("spawn"), initializer=end_with_parent
+        ) as pool:
             calls = ((batch, *arguments) for some in (first, batches) for batch in some)
             yield from in_order(pool, read_chunk, calls)
 
@@ -176,17 +214,24 @@ class Importer:
 
         Raises `IntegrityError` where another process has written the same batch.
         """
+        sql.hold_tenant(self.job.tenant_id)
         lines = [parse(text) for text in texts]
         failures = [line for line in lines if line.error]
         rows = [line for line in lines if line.phone]
         winners = [line for line in rows if last.get(line.phone, line.line) == line.line]
+        superseded = [line for line in rows if last.get(line.phone, line.line) != line.line]
+        # An opt-out must not get lost behind a later row of the same phone.
+        opt_outs = [line for line in superseded if "opted_out_at" in line.given]
+        failures += [line._replace(error=OPT_OUT_LOST) for line in opt_outs]
         written = ImportBatch(tenant_id=self.job.tenant_id, job=self.job, number=number)
-        written.superseded = len(rows) - len(winners)
+        written.superseded = len(superseded) - len(opt_outs)
         groups: dict[tuple[str, ...], list[SpoolLine]] = defaultdict(list)
         for line in winners:
             groups[line.given].append(line)
         if not self.is_dry:
             written.save(force_insert=True)
+        if len(groups) > 1:  # each of them sorts its own only
+            self.lock([line.phone for line in winners])
         for given, group in sorted(groups.items()):
             failures += self.write_group(given, group, written)
         written.failed = len(failures)
@@ -246,11 +291,16 @@ class Importer:
         }
 
     def without_contact(self, lines: list[SpoolLine]) -> dict[str, str]:
-        """The phones that no contact has, locking the contacts of the others, in their order."""
+        """The phones that no contact has."""
         phones = {line.phone for line in lines}
+        return dict.fromkeys(
+            phones - self.lock(phones), "There is no contact with this phone to update."
+        )
+
+    def lock(self, phones: Iterable[str]) -> set[str]:
+        """Locks the contacts with these phones, in the order of all writers. Returns theirs."""
         contacts = self.job.tenant.contacts.filter(phone__in=phones).order_by("phone")
-        known = {*contacts.select_for_update().values_list("phone", flat=True)}
-        return dict.fromkeys(phones - known, "There is no contact with this phone to update.")
+        return {*contacts.select_for_update().values_list("phone", flat=True)}
 
 
 def with_folded(given: Iterable[str]) -> list[str]:
@@ -286,20 +336,48 @@ def spool_folder(job: Import) -> Path:
     return Path(settings.DATA_DIR) / "imports" / str(job.pk)
 
 
+class ImportRuns(RuntimeError):
+    """Another process does the same import at this moment."""
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keeps other processes of this machine out of the spool. Raises `ImportRuns`."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ImportRuns("This import is running.") from error
+        yield
+
+
 def erase_from_spools(tenant: Tenant, phone: str) -> None:
-    """Takes the rows with this phone out of the imports that are not done yet."""
-    for job in tenant.imports.exclude(state=Import.State.DONE):
-        spool = spool_folder(job) / "rows"
-        if spool.exists():
-            kept = spool.with_name("kept")
-            with (
-                spool.open(encoding="utf-8", newline="\n") as old,
-                kept.open("w", newline="\n") as new,
-            ):
-                for text in old:
-                    line, _, found, _ = text.split("\t", 3)
-                    new.write(f'{line}\t\t\t\t"Erased."\n' if found == phone else text)
-            kept.replace(spool)
+    """Takes the rows with this phone out of the imports that were interrupted.
+
+    One that runs refuses the phone when it writes, and removes its spool.
+    """
+    for job in tenant.imports.all():
+        folder = spool_folder(job)
+        if folder.exists():
+            with suppress(ImportRuns), alone_in(folder):
+                (folder / "reading").unlink(missing_ok=True)  # half a spool: it is made anew
+                if job.state == Import.State.DONE:
+                    shutil.rmtree(folder)
+                elif (folder / "rows").exists():
+                    erase_from(folder / "rows", phone)
+
+
+def erase_from(spool: Path, phone: str) -> None:
+    kept = spool.with_name("kept")
+    with (
+        spool.open(encoding="utf-8", newline="\n") as texts,
+        kept.open("w", encoding="utf-8", newline="\n") as file,
+    ):
+        for text in texts:
+            line, _, found, _ = text.split("\t", 3)
+            file.write(f'{line}\t\t\t\t"Erased."\n' if found == phone else text)
+    kept.replace(spool)
 
 
 def fingerprint(source: Source, options: dict[str, Any]) -> str:

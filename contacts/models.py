@@ -1,6 +1,6 @@
 """Contacts and their tags, and the one way in which both are written."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -411,26 +411,33 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             ContactTag.objects.match(ordered)
 
     @transactional
-    def merge(self, groups: Sequence[Sequence["Contact"]]) -> list[tuple["Contact", str]]:
+    def merge(
+        self,
+        groups: Sequence[Sequence["Contact"]],
+        key: Callable[["Contact"], Any] = lambda contact: None,
+    ) -> list[tuple["Contact", list["Contact"], str]]:
         """Makes each group of contacts of one tenant one; the oldest id stays.
 
         Name, e-mail and locale: the newest that is not empty. Tags: all. Metadata: all keys, the
-        newest value. Consent: the stricter. Returns the one that stays of each group, with why
-        the group could not be merged, or "". The statements do not grow with the number of
-        groups, but for what SQLite takes at once.
+        newest value. Consent: the stricter. `key`: what made them a group; one that has changed
+        meanwhile is left alone. Returns of each group the one that stays, the others, and why
+        they could not be merged, or "". The statements do not grow with the number of groups,
+        but for what SQLite takes at once.
         """
         pks = [contact.pk for group in groups for contact in group]
         rows = Contact.objects.filter(pk__in=pks).order_by("phone").select_for_update()
         locked = {row.pk: row for row in rows}
         results, kept, gone = [], [], []
         for group in groups:
-            found = sorted((locked[c.pk] for c in group if c.pk in locked), key=lambda c: c.pk)
-            if len(found) > 1:
-                problem = found[0].absorb(found[1:])
-                results.append((found[0], problem))
+            wanted = key(group[0])
+            same = (locked[c.pk] for c in group if c.pk in locked and key(locked[c.pk]) == wanted)
+            first, *others = sorted(same, key=lambda contact: contact.pk) or [group[0]]
+            if others:
+                problem = first.absorb(others)
+                results.append((first, others, problem))
                 if not problem:
-                    kept.append(found[0])
-                    gone += [contact.pk for contact in found[1:]]
+                    kept.append(first)
+                    gone += [contact.pk for contact in others]
         Contact.objects.filter(pk__in=gone).delete()
         self.change_many(kept, Contact.MERGED)
         return results
@@ -439,21 +446,22 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def erase(self, tenant: Tenant, phone: str) -> bool:
         """Forgets the person with this phone, as data protection asks (GDPR, article 17).
 
-        The contact is deleted, and unnamed where the admin's log and reports of imports tell of
-        it. A keyed digest of the phone stays, so that no later import brings the person back.
-        Returns whether there was a contact.
+        The contact is deleted, also where the admin's log tells of it, which names contacts by
+        their phones. A keyed digest of the phone stays, so that no later import brings the
+        person back. Returns whether there was a contact.
         """
+        Tenant.objects.select_for_update().get(pk=tenant.pk)  # imports hold it, batch by batch
         Erasure.objects.get_or_create(tenant=tenant, digest=Erasure.digest_of(phone))
-        told = ImportFailure.objects.filter(tenant=tenant, error__contains=phone[1:])
-        told.update(error="Erased.")
+        told = LogEntry.objects.filter(
+            Q(user__tenant=tenant) | Q(user__is_superuser=True),
+            content_type=ContentType.objects.get_for_model(Contact),
+            object_repr=phone,
+        )
+        told.update(object_repr="erased", change_message="")
         try:
-            contact = tenant.contacts.delete_one({"phone": phone})
+            tenant.contacts.delete_one({"phone": phone})
         except Contact.DoesNotExist:
             return False
-        log = LogEntry.objects.filter(
-            content_type=ContentType.objects.get_for_model(Contact), object_id=contact.pk
-        )
-        log.update(object_repr="erased", change_message="")
         return True
 
     def replace_tag(self, old: str, new: str) -> int:
@@ -529,7 +537,7 @@ class Contact(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name or self.phone
+        return self.phone  # also in the admin's log, from which a person may have to be erased
 
     @transactional
     def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:

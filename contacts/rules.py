@@ -5,7 +5,6 @@ give the field's empty value. Each raises `ValueError` with a sentence for the c
 """
 
 import json
-import re
 import unicodedata
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from django.core.validators import validate_email
 from tenants.fields import parse_ulid
 
 from . import phones
+from .strict_json import UNSTORABLE
 
 MAX_PHONE = phones.MAX_RAW_LENGTH
 MAX_NAME = 255  # characters
@@ -28,8 +28,6 @@ MAX_REF = 255  # characters
 MAX_BATCH = 1000
 MAX_METADATA_BYTES = 65_536  # as compact UTF-8 JSON
 MAX_METADATA_DEPTH = 32
-
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class CompactJSON(json.JSONEncoder):

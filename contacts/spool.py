@@ -3,7 +3,10 @@
 Knows no models, so that processes which read need not set Django up.
 """
 
+import ctypes
 import json
+import signal
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -64,3 +67,9 @@ def parse(text: str) -> SpoolLine:
     line, row_id, phone, given, values = text.split("\t", 4)
     error = "" if phone else json.loads(values)
     return SpoolLine(int(line), row_id, phone, tuple(filter(None, given.split(","))), values, error)
+
+
+def end_with_parent() -> None:
+    """A process that reads must not outlive a parent that was killed (Linux: PR_SET_PDEATHSIG)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -12,6 +12,9 @@ from typing import Any
 
 MAX_DEPTH = 64
 
+# What JSON can spell and PostgreSQL cannot store: U+0000, and half a surrogate pair.
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
 TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""Files of records, as people and programs export them: CSV or NDJSON, perhaps gzipped. Pure.
+"""Files of records, as people and programs export them: CSV or NDJSON, perhaps gzipped.
 
 A CSV's encoding and delimiter are found out: UTF-8 or UTF-16 by its byte order mark, UTF-8 where
 all of it is, else Windows-1252; the delimiter is what parts the header into most columns.
@@ -7,14 +7,18 @@ all of it is, else Windows-1252; the delimiter is what parts the header into mos
 import codecs
 import csv
 import gzip
-import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import strict_json
+from .strict_json import UNSTORABLE
+
 DELIMITERS = ",;\t|"
 MAX_CELL = 1024 * 1024  # characters; longer ones come of a quote that is not closed
+MAX_LINE = 2 * 1024 * 1024  # characters
+MAX_COLUMNS = 1000
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 BLOCK = 64 * 1024  # bytes
 
@@ -40,11 +44,16 @@ class Source:
     """
 
     def __init__(self, path: Path, encoding: str = "", delimiter: str = "") -> None:
+        csv.field_size_limit(MAX_CELL)
         self.path = path
-        self.encoding = encoding or self.find_encoding()
+        self.encoding = text_encoding(encoding) if encoding else self.find_encoding()
+        start = next(self.decoded(), "")
+        self.newline = "\r" if "\r" in start and "\n" not in start else "\n"  # old Macintosh
         self.is_json = self.first_character() == "{"
-        self.delimiter = delimiter or ("" if self.is_json else self.find_delimiter())
+        self.delimiter = one_character(delimiter) if delimiter else self.find_delimiter()
         self.header = self.read_header()
+        if unstorable := next((name for name in self.header if UNSTORABLE.search(name)), None):
+            raise UnreadableFile(f"The column {unstorable!a} cannot be; is the encoding right?")
 
     def blocks(self) -> Iterator[bytes]:
         with self.path.open("rb") as file:
@@ -57,11 +66,15 @@ class Source:
             raise UnreadableFile(f"The gzip file is damaged: {error}.") from error
 
     def find_encoding(self) -> str:
-        """By the byte order mark, or by reading all of it as UTF-8."""
+        """By the byte order mark or the zeros of UTF-16, or by reading all of it as UTF-8."""
         start = next(self.blocks(), b"")
+        if start.startswith(b"PK\x03\x04"):
+            raise UnreadableFile("This is a workbook or an archive; save it as CSV first.")
         for bom, encoding in BOMS.items():
             if start.startswith(bom):
                 return encoding
+        if b"\x00" in start[:2]:
+            return "utf-16-le" if start[1:2] == b"\x00" else "utf-16-be"
         decoder = codecs.getincrementaldecoder("utf-8")()
         try:
             for block in self.blocks():
@@ -71,20 +84,26 @@ class Source:
             return "cp1252"
         return "utf-8"
 
-    def lines(self) -> Iterator[str]:
-        """Lines with their ends, parted at line feeds only: a cell may hold any other."""
+    def decoded(self) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder(self.encoding)()
         try:
-            decoder = codecs.getincrementaldecoder(self.encoding)()
-            rest = ""
             for block in self.blocks():
-                *whole, rest = (rest + decoder.decode(block)).split("\n")
-                for line in whole:
-                    yield line + "\n"
-            rest += decoder.decode(b"", final=True)
-        except (UnicodeError, LookupError) as error:
+                yield decoder.decode(block)
+            yield decoder.decode(b"", final=True)
+        except UnicodeError as error:
             raise UnreadableFile(
                 f"The file is not {self.encoding} as a whole; name its encoding: --encoding."
             ) from error
+
+    def lines(self) -> Iterator[str]:
+        """Lines with their ends, parted at one kind of end only: a cell may hold any other."""
+        rest = ""
+        for text in self.decoded():
+            *whole, rest = (rest + text).split(self.newline)
+            for line in whole:
+                yield line + "\n"
+            if len(rest) > MAX_LINE:
+                raise UnreadableFile(f"A line is longer than {MAX_LINE:,} characters.")
         if rest:
             yield rest
 
@@ -95,22 +114,25 @@ class Source:
         header = next((line for line in self.lines() if line.strip()), "")
 
         def columns(delimiter: str) -> int:
-            return len(next(csv.reader([header], delimiter=delimiter), []))
+            try:
+                return len(next(csv.reader([header], delimiter=delimiter), []))
+            except csv.Error:
+                return 0
 
-        return max(DELIMITERS, key=columns)
+        return "" if self.is_json else max(DELIMITERS, key=columns)
 
     def read_header(self) -> list[str]:
-        """The columns: of a CSV, its first line; of NDJSON, the keys of its first 1,000 records."""
+        """The columns: of a CSV, its first line; of NDJSON, the keys of all its records."""
         if self.is_json:
             keys: dict[str, None] = {}
-            for number, record in enumerate(self.records()):
-                keys |= dict.fromkeys(key for key in record.cells if key is not None)
-                if number == 1000:
-                    break
+            for record in self.records():
+                keys |= dict.fromkeys(key for key in record.cells if is_column(key))
+                refuse_too_many(keys)
             return list(keys)
         header = next((row for _, row in self.rows()), None)
         if header is None:
             raise UnreadableFile("The file is empty.")
+        refuse_too_many(header)
         names = [name.strip() for name in header]
         repeated = next((name for name in names if name and names.count(name) > 1), None)
         if repeated:
@@ -118,7 +140,6 @@ class Source:
         return names
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        csv.field_size_limit(MAX_CELL)
         reader = csv.reader(self.lines(), delimiter=self.delimiter)
         while True:
             line = reader.line_num + 1
@@ -152,10 +173,35 @@ class Source:
         for number, line in enumerate(self.lines(), 1):
             if line.strip():
                 try:
-                    cells = json.loads(line)
-                except ValueError:
+                    cells = strict_json.loads(line)
+                except strict_json.MalformedJSON:
                     cells = None
                 yield Record(number, cells if isinstance(cells, dict) else {None: line.rstrip()})  # type: ignore[dict-item]
+
+
+def text_encoding(name: str) -> str:
+    try:
+        if codecs.lookup(name)._is_text_encoding:  # others turn bytes into bytes
+            return name
+    except LookupError:
+        pass
+    raise UnreadableFile(f"There is no encoding “{name}”; try utf-8, cp1252 or utf-16.")
+
+
+def one_character(delimiter: str) -> str:
+    delimiter = "\t" if delimiter == r"\t" else delimiter
+    if len(delimiter) != 1 or delimiter in '\r\n"':
+        raise UnreadableFile("--delimiter takes one character, such as ; or \\t.")
+    return delimiter
+
+
+def is_column(key: Any) -> bool:
+    return isinstance(key, str) and not UNSTORABLE.search(key)
+
+
+def refuse_too_many(columns: Sized) -> None:
+    if len(columns) > MAX_COLUMNS:
+        raise UnreadableFile(f"There are more than {MAX_COLUMNS:,} columns.")
 
 
 def neutral(cell: str) -> str:

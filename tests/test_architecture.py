@@ -70,7 +70,7 @@ def test_inside_an_app_imports_go_down(app: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [f"contacts/{name}.py" for name in ("columns", "phones", "strict_json", "tabular")]
+    "module", [f"contacts/{name}.py" for name in ("columns", "phones", "strict_json")]
 )
 def test_the_lowest_layer_knows_no_framework(module: str) -> None:
     roots = {name.split(".")[0] for name in imports(ROOT / module)}

@@ -3,14 +3,17 @@
 import io
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 from hypothesis import given
@@ -18,6 +21,7 @@ from hypothesis import strategies as st
 
 from contacts import phones
 from contacts.models import Contact, ContactTag, Erasure, Import, ImportFailure, Tag
+from contacts.sql import hold_tenant
 
 from .api import PHONE
 from .factories import ContactFactory, TagFactory
@@ -125,6 +129,7 @@ def test_a_batch_has_a_sensible_size(acme: SimpleNamespace, command: str, size: 
     ("command", "options"),
     [
         ("normalize_phones", []),
+        ("normalize_phones", ["--merge"]),
         ("merge_duplicates", ["--by", "email"]),
         ("retag", ["--rename", "a=z"]),
         ("check_contacts", []),
@@ -137,11 +142,10 @@ def test_there_is_no_statement_for_each_row(
     def cost(pairs: int) -> int:
         Contact.objects.all().delete()
         for n in range(pairs):
-            for k in range(2):
+            for phone in (f"+44020794609{n:02}", f"+44020794608{n:02}", f"+4420794608{n:02}"):
                 ContactFactory.create(
-                    tenant=acme.tenant, phone=f"+44020794609{n:02}{k}"[:14] + str(k), tags=["a"],
-                    email=f"p{n}@example.com",
-                )  # fmt: skip
+                    tenant=acme.tenant, phone=phone, tags=["a"], email=f"p{n}@example.com"
+                )
         return len(statements(lambda: quiet(command, *options)))
 
     def quiet(command: str, *options: str) -> None:
@@ -160,7 +164,7 @@ def test_there_is_no_statement_for_each_row(
 def test_a_phone_is_brought_to_todays_rule(acme: SimpleNamespace) -> None:
     contact = old_phone(acme.tenant, name="Ann", tags=["a"])
     assert run("normalize_phones") == [
-        "acme +4402079460958 → +442079460958", "phones to mend: 1",
+        "acme +4402079460958 → +442079460958", "phones mended: 1",
     ]  # fmt: skip
     contact.refresh_from_db()
     assert (contact.phone, contact.name) == ("+442079460958", "Ann")
@@ -171,7 +175,8 @@ def test_a_phone_that_another_contact_has_is_reported_or_merged(acme: SimpleName
     ContactFactory.create(
         tenant=acme.tenant, phone="+442079460958", name="new", tags=["b"], metadata={"n": 2}
     )
-    [line, _] = run("normalize_phones")
+    [line, mended, left] = run("normalize_phones")
+    assert (mended, left) == ("phones mended: 0", "not changed, see above: 1")
     assert line == "acme +4402079460958: would be +442079460958, as another contact; see --merge"
     assert Contact.objects.count() == 2
     [line, _] = run("normalize_phones", "--merge")
@@ -184,7 +189,7 @@ def test_a_phone_that_another_contact_has_is_reported_or_merged(acme: SimpleName
 
 def test_a_phone_that_cannot_be_read_is_reported(acme: SimpleNamespace) -> None:
     ContactFactory.create(tenant=acme.tenant, phone="+999")
-    [line, _] = run("normalize_phones")
+    [line, *_] = run("normalize_phones")
     assert line.startswith("acme +999: ")
 
 
@@ -227,7 +232,7 @@ def test_the_oldest_stays_and_takes_over_what_others_know(acme: SimpleNamespace)
     )  # fmt: skip
     stranger = ContactFactory.create(tenant=acme.tenant, email="", name="No e-mail")
     lines = run("merge_duplicates", "--by", "email")
-    assert lines == [f"acme +33612345678 merged into {PHONE}", "groups merged or refused: 1"]
+    assert lines == [f"acme +33612345678 merged into {PHONE}", "groups merged: 1"]
     merged = Contact.objects.exclude(pk=stranger.pk).get()
     assert (merged.pk, merged.phone, merged.name) == (oldest.pk, PHONE, "Bob")
     assert (merged.email, merged.email_folded) == ("A@B.example", "a@b.example")
@@ -255,12 +260,42 @@ def test_what_would_be_too_much_is_not_merged(acme: SimpleNamespace) -> None:
             tenant=acme.tenant, email="a@b.example", tags=[f"{n}-{k}" for k in range(60)]
         )
     before = snapshot()
-    [line, _] = run("merge_duplicates", "--by", "email")
+    [line, *_] = run("merge_duplicates", "--by", "email")
     assert "cannot be merged" in line
     assert "at most 100 tags" in line
     assert snapshot() == before
     with pytest.raises(CommandError, match="--by takes"):
         run("merge_duplicates", "--by", "name")
+
+
+@pytest.mark.parametrize(
+    ("key", "metadata", "left"),
+    [
+        ("crm", [{"crm": None}] * 3, 3),
+        ("crm", [{"crm": []}, {"crm": []}, {"crm": {}}, {"crm": {}}], 4),
+        ("crm", [{"crm": True}, {"crm": True}, {"crm": 1}, {"crm": "1"}], 4),
+        ("crm", [{"crm": 12345678901234567890}, {"crm": 12345678901234567891}], 2),
+        ("crm", [{"crm": 7}, {"crm": 7}, {"crm": ""}, {"crm": ""}, {}], 4),
+        ("a__b", [{"a": {"b": 1}}, {"a": {"b": 1}}, {"a__b": 1}, {"a__b": 1}], 3),
+        ("%\"'", [{"%\"'": "x"}] * 2, 1),
+    ],
+    ids=str,
+)
+def test_only_what_is_the_same_key_makes_one_person(
+    acme: SimpleNamespace, key: str, metadata: list[Any], left: int
+) -> None:
+    for value in metadata:
+        ContactFactory.create(tenant=acme.tenant, metadata=value)
+    run("merge_duplicates", "--by", f"metadata.{key}")
+    assert Contact.objects.count() == left
+
+
+def test_a_contact_that_has_changed_meanwhile_is_not_merged(acme: SimpleNamespace) -> None:
+    group = [ContactFactory.create(tenant=acme.tenant, email="a@b.example") for _ in range(3)]
+    acme.tenant.contacts.change_one({"phone": group[2].phone}, {"email": "other@b.example"})
+    [(kept, others, problem)] = acme.tenant.contacts.merge([group], lambda c: c.email_folded)
+    assert (kept.pk, [c.pk for c in others], problem) == (group[0].pk, [group[1].pk], "")
+    assert Contact.objects.count() == 2
 
 
 # retag, prune_tags
@@ -359,6 +394,21 @@ def test_the_count_has_to_be_typed(
     assert Contact.objects.count() == left
 
 
+def test_without_a_terminal_or_a_tag_nothing_is_deleted(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tagged(acme.tenant)
+
+    def nobody(question: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", nobody)
+    with pytest.raises(CommandError, match="see --yes"):
+        run("delete_contacts", "--tag", "a")
+    assert run("delete_contacts", "--tag", "", "--yes") == ["contacts deleted: 0"]
+    assert Contact.objects.count() == 2
+
+
 # erase_contact
 
 
@@ -378,7 +428,7 @@ def test_an_erased_person_is_nowhere_and_does_not_come_back(
     form = {"phone": PHONE, "name": "Romain R.", "metadata": "{}"}
     shown = {"initial-phone": PHONE, "initial-name": "Romain", "initial-metadata": "{}"}
     admin_client.post(page, form | shown)
-    assert LogEntry.objects.get().object_repr == "Romain R."
+    assert LogEntry.objects.get().object_repr == PHONE
     write(tmp_path / "x.csv", ["phone"], ["14155550123"])
     bring(tmp_path / "x.csv")
     assert erase("+1 (415) 555-0123").startswith("1 contact erased")
@@ -401,6 +451,14 @@ def test_a_phone_of_nobody_is_erased_all_the_same(acme: SimpleNamespace) -> None
     assert Erasure.objects.count() == 1
     erase(PHONE)
     assert Erasure.objects.count() == 1
+    contact = ContactFactory.create(tenant=acme.tenant, phone=PHONE, name="Romain")
+    LogEntry.objects.create(
+        user=acme.user, action_flag=DELETION, object_id=contact.pk, object_repr=str(contact),
+        content_type=ContentType.objects.get_for_model(Contact),
+    )  # fmt: skip
+    contact.delete()
+    erase(PHONE)
+    assert LogEntry.objects.get().object_repr == "erased"
     with pytest.raises(CommandError, match="too short"):
         erase("+1415")
 
@@ -409,7 +467,7 @@ def test_an_interrupted_import_forgets_an_erased_person(
     acme: SimpleNamespace, tmp_path: Path, settings: Any
 ) -> None:
     from contacts.cleaning import Options
-    from contacts.imports import Importer, spool_folder
+    from contacts.imports import Importer, alone_in, spool_folder
     from contacts.tabular import Source
 
     settings.DATA_DIR = tmp_path / "data"
@@ -417,12 +475,39 @@ def test_an_interrupted_import_forgets_an_erased_person(
     job = Import.objects.create(tenant=acme.tenant, file_name="x", options={"mode": "upsert"})
     importer = Importer(job, Source(file), Options({"phone": "phone", "name": "name"}))
     importer.read(spool_folder(job))
+    rows, half = spool_folder(job) / "rows", spool_folder(job) / "reading"
+    half.write_text("2\tRomain")
+    with alone_in(spool_folder(job)):
+        whole = rows.read_text()
+        erase(PHONE)
+        assert rows.read_text() == whole, "it runs: it refuses the phone by itself"
     erase(PHONE)
-    assert "Romain" not in (spool_folder(job) / "rows").read_text()
+    assert "Romain" not in rows.read_text()
+    assert not half.exists()
     importer.run()
     assert [contact.name for contact in Contact.objects.all()] == ["Ann"]
     assert job.failures.get().error == "Erased."
     assert not spool_folder(job).exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+@pytest.mark.django_db(transaction=True)
+def test_a_person_is_not_erased_in_the_middle_of_a_batch(acme: SimpleNamespace) -> None:
+    def impatient() -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '300ms'")
+            acme.tenant.contacts.erase(acme.tenant, PHONE)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            hold_tenant(acme.tenant.pk)
+            with pytest.raises(OperationalError, match="lock timeout"):
+                pool.submit(impatient).result()
+        pool.submit(impatient).result()
+    assert Erasure.objects.count() == 1
 
 
 # check_contacts

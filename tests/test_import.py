@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contacts import columns
+from contacts.imports import alone_in, chunks, spool_folder
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Tag
 from contacts.tabular import Source, UnreadableFile, neutral, original
 
@@ -110,6 +111,56 @@ def test_ndjson_is_read_with_its_types(acme: SimpleNamespace, file: Path, is_gzi
 
 
 @pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (b"phone,name\r+14155550123,Ann\r", []),  # old Macintosh
+        ("phone\tname\n+14155550123\tAnn\n".encode("utf-16-le"), []),
+        ("phone,name\n+14155550123,Ann".encode("utf-16-be"), []),
+        (b"phone\tname\n+14155550123\tAnn\n", ["--delimiter", r"\t"]),
+        (b"\n\n,,\nphone,name\r\n\r\n+14155550123,Ann\r\n", []),
+    ],
+)
+def test_unusual_files_are_read_too(
+    acme: SimpleNamespace, file: Path, content: bytes, options: list[str]
+) -> None:
+    file.write_bytes(content)
+    assert bring(file, *options)[0] == 0
+    assert stored("name") == [(PHONE, "Ann")]
+
+
+def test_a_key_that_comes_late_in_ndjson_is_a_column_too(acme: SimpleNamespace, file: Path) -> None:
+    records: list[dict[str, Any]] = [{"phone": f"+1415555{n:04}"} for n in range(1500)]
+    records[-1] |= {"name": "Ann", "tags": ["a"], "late": 1}
+    file.write_text("\n".join(map(json.dumps, records)))
+    assert bring(file, "--rest-to-metadata")[0] == 0
+    assert stored("name", "tags", "metadata")[-1] == ("+14155551499", "Ann", ["a"], {"late": 1})
+
+
+@pytest.mark.parametrize(
+    "record",
+    ['{"phone": "+14155550123", "metadata": {"a": NaN}}', '{"phone": "+14155550123", "n": 1e400}',
+     '{"phone": "+14155550123", "n": ' + "[" * 100_000, '{"phone": "+14155550123", "\\ud800": 1}',
+     '{"phone": "+14155550123", "name": "\\ud800"}'],
+    ids=range(5),
+)  # fmt: skip
+def test_a_poisoned_record_fails_alone_or_is_left_out(
+    acme: SimpleNamespace, file: Path, record: str
+) -> None:
+    file.write_text(f'{record}\n{{"phone": "+33612345678"}}\n')
+    status, printed = bring(file, "--rest-to-metadata")
+    assert counts(printed)["created"] + counts(printed)["failed"] == 2
+    assert stored()[-1] == ("+33612345678",)
+    assert status == counts(printed)["failed"]
+
+
+def test_chunks_end_by_weight_too() -> None:
+    assert list(chunks(["x" * 3_000_000] * 5, 100)) == [["x" * 3_000_000] * 2] * 2 + [
+        ["x" * 3_000_000]
+    ]
+    assert list(chunks("abcde", 2)) == [["a", "b"], ["c", "d"], ["e"]]
+
+
+@pytest.mark.parametrize(
     ("header", "expected"),
     [
         (  # HubSpot
@@ -174,10 +225,10 @@ def test_columns_are_shown_and_can_be_mapped(acme: SimpleNamespace, file: Path) 
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ("1.41556E+10", "turned the phone into 1.41556E+10"),
-        ("4,4207946E+11", "turned the phone into 4,4207946E+11"),
-        ("14155550123.0", "turned the phone into the number 14155550123.0"),
-        ("14155550123", "The + is missing in front of 14155550123"),
+        ("1.41556E+10", "turned the phone into a number such as 1.4E+10"),
+        ("4,4207946E+11", "its digits are lost"),
+        ("14155550123.0", "a number such as 14155550123.0"),
+        ("14155550123", "The + is missing in front"),
         ("415-555-0123", "international form"),
         ("", "The phone is required."),
         ("call me", "A phone has no “c” in it"),
@@ -217,7 +268,14 @@ def test_national_numbers_need_the_calls_or_the_tenants_region(
         ("phone\n1\n", ["--map", "phone=x"], "There is no field “x”"),
         ("phone\n1\n", ["--map", "phone"], "--map takes COLUMN=FIELD"),
         ("phone\n1\n", ["--region", "xx"], "--region: Use a two-letter country code"),
-        ("phone\n1\n", ["--encoding", "ascii2"], "The file is not ascii2"),
+        ("phone\n1\n", ["--encoding", "ascii2"], "There is no encoding “ascii2”"),
+        ("phone\n1\n", ["--encoding", "hex"], "There is no encoding “hex”"),
+        ("phone\n1\n", ["--delimiter", "::"], "--delimiter takes one character"),
+        ("x" * 3_000_000, [], "A line is longer than"),
+        (",".join(f"c{n}" for n in range(1001)), [], "There are more than 1,000 columns"),
+        ("phone,a\x00b\n1,2\n", [], "The column 'a\\x00b' cannot be"),
+        ("PK\x03\x04\r\x00\r\n", [], "save it as CSV first"),
+        ("phone\n1\n", ["--errors", "/nonexistent/x.csv"], "No such file or directory"),
         ("phone\n1\n", ["--batch-size", "0"], "--batch-size"),
         ("phone\n1\n", ["--resume"], "There is no interrupted import"),
     ],
@@ -231,6 +289,8 @@ def test_what_cannot_run_at_all_ends_with_status_2_and_writes_nothing(
     assert sentence in str(stop.value)
     assert stop.value.returncode == 2
     assert not Contact.objects.exists()
+    assert not Import.objects.exists()
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 def test_a_file_or_tenant_that_is_not_there_ends_with_status_2(
@@ -354,6 +414,15 @@ def test_consent_is_touched_only_where_mapped_and_nobody_is_opted_in_again(
     assert [row[1].isoformat() for row in stored("opted_out_at")] == [moment, moment]
 
 
+def test_an_opt_out_is_not_lost_behind_a_later_row(acme: SimpleNamespace, file: Path) -> None:
+    write(file, ["phone", "opted_in_at", "opted_out_at"], [PHONE, "", "2026-05-01T00:00:00Z"],
+          [PHONE, "2025-01-01T00:00:00Z", ""])  # fmt: skip
+    consent = [f"--map={name}={name}" for name in ("opted_in_at", "opted_out_at")]
+    status, printed = bring(file, *consent)
+    assert (status, counts(printed)["failed"], counts(printed)["superseded"]) == (1, 1, 0)
+    assert "this one opts out" in ImportFailure.objects.get().error
+
+
 def test_another_tenants_contacts_are_not_touched(
     acme: SimpleNamespace, globex: SimpleNamespace, file: Path
 ) -> None:
@@ -445,6 +514,15 @@ def test_failed_records_can_be_mended_and_brought_in_again(
     assert stored("name", "metadata")[2] == ("+442079460958", "Bob, B.", {"city": "two\nlines"})
 
 
+def test_the_error_file_may_take_the_place_of_its_source(acme: SimpleNamespace, file: Path) -> None:
+    write(file, ["line", "phone", "error"], ["7", PHONE, "a"], ["8", "bad", "b"])
+    assert bring(file, "--errors", str(file), "--rest-to-metadata")[0] == 1
+    assert stored("metadata") == [(PHONE, {"line": "7", "error": "a"})]
+    rows = list(csv.reader(file.read_text().splitlines()))
+    assert rows[0] == ["line", "phone", "error", "line", "error"]
+    assert rows[1][:4] == ["8", "bad", "b", "3"]
+
+
 def test_failed_records_of_ndjson_are_told_in_ndjson(acme: SimpleNamespace, file: Path) -> None:
     file.write_text('{"phone": "x", "a": [1]}\nnot json\n{"phone": "+14155550123"}\n[1]\n')
     status, printed = bring(file)
@@ -452,7 +530,9 @@ def test_failed_records_of_ndjson_are_told_in_ndjson(acme: SimpleNamespace, file
     errors = [json.loads(line) for line in Path(f"{file}.errors.ndjson").read_text().splitlines()]
     assert [error["line"] for error in errors] == [1, 2, 4]
     assert (errors[0]["phone"], errors[0]["a"]) == ("x", [1])
-    assert errors[1] == {"text": "not json", "line": 2, "error": "The line is not a JSON object."}
+    assert errors[1]["text"] == "not json"
+    assert errors[1]["error"] == "Not JSON: Expecting value at line 1, column 1."
+    assert errors[2]["error"] == "The line is not a JSON object."
 
 
 @given(st.text(st.sampled_from("'=+-@\t\r\n x＝"), max_size=5))
@@ -508,3 +588,36 @@ def test_an_import_killed_at_any_point_goes_on_as_if_nothing_had_been(
     assert Import.objects.get().state == Import.State.DONE
     _, problem = start(file, "--resume").communicate(timeout=60)
     assert "There is no interrupted import" in problem
+
+
+@pytest.mark.django_db(transaction=True)
+def test_imports_of_the_same_contacts_do_not_end_each_other(
+    acme: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Each gives other fields in each row, so their rows are written in groups."""
+    files = []
+    for turn in range(2):
+        rows = [[f"+1415555{n:04}", f"n{turn}", "a@b.example" if n % 2 == turn else "", "t", n]
+                for n in range(1500)]  # fmt: skip
+        files.append(write(tmp_path / f"{turn}.csv", HEADER, *rows))
+    running = [start(path) for path in files]
+    for process in running:
+        printed, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        assert counts(printed)["failed"] == 0
+    assert Contact.objects.count() == 1500
+    assert_links_match_tags()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_import_that_runs_is_not_run_again(
+    acme: SimpleNamespace, file: Path, settings: Any
+) -> None:
+    write(file, ["phone"], [PHONE])
+    assert bring(file)[0] == 0
+    job = Import.objects.get()
+    Import.objects.update(state=Import.State.READING)
+    with alone_in(spool_folder(job)), pytest.raises(CommandError, match="is running") as stop:
+        bring(file, "--resume")
+    assert stop.value.returncode == 2
+    assert bring(file, "--resume")[0] == 0

@@ -6,14 +6,32 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from tqdm import tqdm
 
 from contacts.models import Contact, ContactQuerySet
-from tenants.models import Tenant
+from contacts.sql import transactional
+from tenants.models import Tenant, validate_region
 
 Item = TypeVar("Item")
+
+
+class Refused(str):
+    """A line about something that was not changed."""
+
+    __slots__ = ()
+
+
+def region(text: str | None, returncode: int = 1) -> str | None:
+    """The value of an option --region. Raises `CommandError`."""
+    try:
+        if text is not None:
+            validate_region(text)
+    except ValidationError as error:
+        raise CommandError(f"--region: {error.messages[0]}", returncode=returncode) from error
+    return text
 
 
 class BulkFix(BaseCommand):
@@ -38,24 +56,33 @@ class BulkFix(BaseCommand):
             raise CommandError("--batch-size takes a number from 1 to 50000.")
         tenants = self.tenants()
         self.prepare(tenants)
-        total = 0
+        total = refused = 0
         with tqdm(unit=" rows", file=sys.stderr, disable=None) as bar:
             for tenant in tenants:
                 for batch in self.batches(tenant):
-                    lines = self.run_batch(tenant, batch)
-                    total += len(lines)
-                    for line in lines:
+                    for line in self.run_batch(tenant, batch):
+                        is_change = not isinstance(line, Refused)
+                        total, refused = total + is_change, refused + (not is_change)
                         self.stdout.write(f"{tenant.slug} {line}")
                     bar.update(len(batch))
         self.stdout.write(f"{'dry run: ' if options['dry_run'] else ''}{self.noun}: {total}")
+        if refused:
+            self.stdout.write(f"not changed, see above: {refused}")
         self.finish(total)
 
     def run_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:
+        """Tried once more where another writer has just taken a phone or a tag."""
+        try:
+            return self.try_batch(tenant, batch)
+        except IntegrityError:
+            return self.try_batch(tenant, batch)
+
+    @transactional
+    def try_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:
         """One body for both: a dry run differs in its end only."""
-        with transaction.atomic():
-            lines = list(self.fix(tenant, batch))
-            if self.options["dry_run"]:
-                transaction.set_rollback(True)
+        lines = list(self.fix(tenant, batch))
+        if self.options["dry_run"]:
+            transaction.set_rollback(True)
         return lines
 
     def tenants(self) -> list[Tenant]:

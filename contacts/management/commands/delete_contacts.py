@@ -30,10 +30,13 @@ class Command(BulkFix):
 
     def prepare(self, tenants: list[Tenant]) -> None:
         self.numbers = self.read_phones(tenants) if self.options["phones"] else {}
-        number = sum(self.chosen(tenant).count() for tenant in tenants)
+        number = sum(chosen.count() for tenant in tenants for chosen in self.choices(tenant))
         if self.options["dry_run"] or self.options["yes"] or not number:
             return
-        typed = input(f"{number} contacts will be deleted for good. Type the number: ")
+        try:
+            typed = input(f"{number} contacts will be deleted for good. Type the number: ")
+        except EOFError:
+            raise CommandError("Nobody is there to type the number; see --yes.") from None
         if typed.strip() != str(number):
             raise CommandError("Nothing was deleted.")
 
@@ -53,15 +56,18 @@ class Command(BulkFix):
                         raise CommandError(f"line {number}: {error}") from error
         return found
 
-    def chosen(self, tenant: Tenant) -> ContactQuerySet:
+    def choices(self, tenant: Tenant) -> Iterator[ContactQuerySet]:
+        """Those to delete; phones some at a time, as many as a statement takes."""
         contacts = tenant.contacts.all()
         if self.options["phones"]:
-            return contacts.filter(phone__in=self.numbers[tenant.pk])
-        if self.options["tag"]:
-            return contacts.with_tag(self.options["tag"])
-        since = self.since()
-        quiet = Q(last_message_at=None) | Q(last_message_at__lt=since)
-        return contacts.filter(quiet, updated_at__lt=since)
+            for some in self.grouped(sorted(self.numbers[tenant.pk])):
+                yield contacts.filter(phone__in=some)
+        elif self.options["tag"] is not None:
+            yield contacts.with_tag(self.options["tag"])
+        else:
+            since = self.since()
+            quiet = Q(last_message_at=None) | Q(last_message_at__lt=since)
+            yield contacts.filter(quiet, updated_at__lt=since)
 
     def since(self) -> datetime:
         try:
@@ -71,11 +77,15 @@ class Command(BulkFix):
         return moment if moment.tzinfo else timezone.make_aware(moment)
 
     def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
-        return self.by_key(self.chosen(tenant))
+        for chosen in self.choices(tenant):
+            self.chosen = chosen
+            yield from self.by_key(chosen)
 
     def fix(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
-        locked = self.chosen(tenant).filter(pk__in=[contact.pk for contact in batch])
-        contacts = list(locked.order_by("phone").select_for_update(of=("self",)))
+        """Those of the batch that are still to be deleted, now that they are locked."""
+        pks = [contact.pk for contact in batch]
+        locked = self.chosen.filter(pk__in=pks).order_by("phone").select_for_update(of=("self",))
+        contacts = list(locked)
         Contact.objects.filter(pk__in=[contact.pk for contact in contacts]).delete()
         for contact in contacts:
             yield f"{contact.phone} deleted"

@@ -2,19 +2,21 @@ import csv
 import json
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from contacts import columns
 from contacts.cleaning import Options
-from contacts.imports import Importer, failed_records, fingerprint
+from contacts.imports import Importer, ImportRuns, failed_records, fingerprint
+from contacts.management.bulk import region
 from contacts.models import Import
 from contacts.tabular import Source, UnreadableFile
-from tenants.models import Tenant, validate_region
+from tenants.models import Tenant
 
 NOTHING_COULD_RUN = 2
 
@@ -61,12 +63,12 @@ class Command(BaseCommand):
         try:
             importer = self.prepare(options)
             self.show(importer)
-            with Bars(self.stderr) as bars:
+            with errors_of(importer, options["errors"]) as told, Bars(self.stderr) as bars:
                 importer.progress = bars
                 importer.run()
-        except (UnreadableFile, columns.UnknownColumn, OSError) as error:
+        except (UnreadableFile, columns.UnknownColumn, ImportRuns, OSError) as error:
             raise CommandError(str(error), returncode=NOTHING_COULD_RUN) from error
-        self.report(importer, options["errors"])
+        self.report(importer, told)
 
     def prepare(self, options: dict[str, Any]) -> Importer:
         try:
@@ -80,7 +82,7 @@ class Command(BaseCommand):
         rest = options["rest_to_metadata"]
         reading = Options(
             columns.match(source.header, given, rest_to_metadata=rest),
-            self.region(options["region"], tenant),
+            region(options["region"], NOTHING_COULD_RUN) or tenant.default_region,
             options["clear_marker"],
             is_csv=not source.is_json,
         )
@@ -99,9 +101,8 @@ class Command(BaseCommand):
         )
         if options["resume"]:
             job = self.interrupted(job)
-        elif not options["dry_run"]:
-            job.save()
-        return Importer(job, source, reading, batch_size=options["batch_size"])
+        size, dry_run = options["batch_size"], options["dry_run"]
+        return Importer(job, source, reading, batch_size=size, dry_run=dry_run)
 
     def refuse(self, sentence: str) -> NoReturn:
         raise CommandError(sentence, returncode=NOTHING_COULD_RUN)
@@ -111,15 +112,6 @@ class Command(BaseCommand):
         if not sign:
             self.refuse(f"--map takes COLUMN=FIELD, such as 'Cell=phone', not “{text}”.")
         return column, field
-
-    def region(self, given: str | None, tenant: Tenant) -> str:
-        if given is None:
-            return tenant.default_region
-        try:
-            validate_region(given)
-        except ValidationError as error:
-            self.refuse(f"--region: {error.messages[0]}")
-        return given
 
     def interrupted(self, job: Import) -> Import:
         alike = Import.objects.filter(tenant=job.tenant, fingerprint=job.fingerprint)
@@ -139,7 +131,7 @@ class Command(BaseCommand):
         if left:
             self.stdout.write(f"left out: {', '.join(left)}")
 
-    def report(self, importer: Importer, errors: Path | None) -> None:
+    def report(self, importer: Importer, errors: Path) -> None:
         job = importer.job
         counts = ", ".join(f"{name} {count}" for name, count in job.counts().items())
         self.stdout.write(f"{'dry run: ' if importer.is_dry else ''}{counts}")
@@ -149,16 +141,35 @@ class Command(BaseCommand):
             for failure in importer.first_failures:
                 self.stdout.write(f"line {failure.line}: {failure.error}")
         else:
-            path = errors or importer.source.path.with_name(errors_name(importer.source))
-            write_errors(job, importer.source, path)
-            self.stdout.write(f"failed records, with the reasons: {path}")
+            self.stdout.write(f"failed records, with the reasons: {errors}")
         sys.stdout.flush()
         raise SystemExit(1)
 
 
-def errors_name(source: Source) -> str:
-    name = source.path.name.removesuffix(".gz")
-    return f"{name}.errors.{'ndjson' if source.is_json else 'csv'}"
+@contextmanager
+def errors_of(importer: Importer, path: Path | None) -> Iterator[Path]:
+    """Where the records that fail are told: a file made before anything runs, under another name
+    until it is whole. It may take the place of the file that is imported."""
+    source = importer.source
+    if path is None:
+        name = source.path.name.removesuffix(".gz")
+        path = source.path.with_name(f"{name}.errors.{'ndjson' if source.is_json else 'csv'}")
+    if importer.is_dry:
+        yield path
+        return
+    unfinished = path.with_name(f"{path.name}.unfinished")
+
+    def tell(job: Import) -> None:
+        if job.failures.exists():
+            write_errors(job, source, unfinished)
+            unfinished.replace(path)
+
+    unfinished.touch()
+    importer.before_done = tell
+    try:
+        yield path
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def write_errors(job: Import, source: Source, path: Path) -> None:
@@ -167,11 +178,11 @@ def write_errors(job: Import, source: Source, path: Path) -> None:
         if source.is_json:
             for record, error in failed_records(job, source):
                 cells = record.cells if None not in record.cells else {"text": record.cells[None]}  # type: ignore[index]
-                told = {**cells, "line": record.line, "error": error}
-                file.write(json.dumps(told, ensure_ascii=False) + "\n")
+                file.write(json.dumps({**cells, "line": record.line, "error": error}) + "\n")
             return
         writer = csv.writer(file, delimiter=source.delimiter)
-        kept = [name for name in source.header if name not in columns.OF_ERROR_FILE]
+        is_ours = columns.is_error_file(source.header)
+        kept = source.header[:-2] if is_ours else source.header
         writer.writerow([*kept, *columns.OF_ERROR_FILE])
         for record, error in failed_records(job, source):
             row = [record.cells.get(name, "") for name in kept]

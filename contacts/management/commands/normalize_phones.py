@@ -2,14 +2,14 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 
 from contacts import phones
-from contacts.management.bulk import BulkFix
+from contacts.management.bulk import BulkFix, Refused, region
 from contacts.models import Contact
 from tenants.models import Tenant
 
 
 class Command(BulkFix):
     help = "Brings stored phones to today's rule. A phone that another contact has is reported."
-    noun = "phones to mend"
+    noun = "phones mended"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -18,18 +18,21 @@ class Command(BulkFix):
             "--merge", action="store_true", help="merge with the contact that has the phone"
         )
 
+    def prepare(self, tenants: list[Tenant]) -> None:
+        region(self.options["region"])
+
     def fix(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
-        groups: dict[str, list[Contact]] = {}
+        wanted: dict[str, str] = {}
         for contact in batch:
             try:
-                phone = phones.normalise(contact.phone, self.options["region"])
+                wanted[contact.phone] = phones.normalise(contact.phone, self.options["region"])
             except phones.PhoneError as error:
-                yield f"{contact.phone}: {error}"
-            else:
-                if phone != contact.phone:
-                    groups.setdefault(phone, []).append(contact)
-        for holder in tenant.contacts.filter(phone__in=groups):
-            groups[holder.phone].append(holder)
+                yield Refused(f"{contact.phone}: {error}")
+        wanted = {phone: new for phone, new in wanted.items() if phone != new}
+        concerned = tenant.contacts.filter(phone__in={*wanted, *wanted.values()})
+        groups: dict[str, list[Contact]] = {phone: [] for phone in wanted.values()}
+        for contact in concerned.order_by("phone").select_for_update():
+            groups[wanted.get(contact.phone, contact.phone)].append(contact)
         alone = {phone: group[0] for phone, group in groups.items() if len(group) == 1}
         for phone, contact in alone.items():
             yield f"{contact.phone} → {phone}"
@@ -38,14 +41,14 @@ class Command(BulkFix):
         yield from self.merge(tenant, several) if self.options["merge"] else reported(several)
 
     def merge(self, tenant: Tenant, groups: dict[str, list[Contact]]) -> Iterator[str]:
+        phone_of = {contact.pk: phone for phone, group in groups.items() for contact in group}
         kept = {}
-        results = tenant.contacts.merge([*groups.values()])
-        for (phone, group), (contact, problem) in zip(groups.items(), results, strict=True):
-            others = ", ".join(sorted(c.phone for c in group if c.pk != contact.pk))
+        for contact, others, problem in tenant.contacts.merge([*groups.values()]):
+            phone, gone = phone_of[contact.pk], ", ".join(other.phone for other in others)
             if problem:
-                yield f"{contact.phone}: cannot be merged with {others}: {problem}"
+                yield Refused(f"{contact.phone}: cannot be merged with {gone}: {problem}")
             else:
-                yield f"{others} merged into {contact.phone}, now {phone}"
+                yield f"{gone} merged into {contact.phone}, now {phone}"
                 kept[phone] = contact
         self.move(kept)
 
@@ -59,4 +62,4 @@ def reported(groups: dict[str, list[Contact]]) -> Iterator[str]:
     for phone, group in groups.items():
         for contact in group:
             if contact.phone != phone:
-                yield f"{contact.phone}: would be {phone}, as another contact; see --merge"
+                yield Refused(f"{contact.phone}: would be {phone}, as another contact; see --merge")

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from contacts import rules
-from contacts.management.bulk import BulkFix
+from contacts.management.bulk import BulkFix, Refused
 from contacts.models import Contact, Tag
 from tenants.models import Tenant
 
@@ -50,7 +50,7 @@ class Command(BulkFix):
             try:
                 tags = rules.tags([new for tag in contact.tags for new in self.replaced(tag)])
             except ValueError as error:
-                yield f"{contact.phone}: {error}"
+                yield Refused(f"{contact.phone}: {error}")
                 continue
             if tags != contact.tags:
                 yield f"{contact.phone}: {', '.join(contact.tags)} → {', '.join(tags)}"
