@@ -340,6 +340,18 @@ def test_a_change_of_tags_that_means_nothing_is_refused(
     assert snapshot() == before
 
 
+def test_a_tag_that_could_not_be_taken_off_everybody_stays(acme: SimpleNamespace) -> None:
+    tags = [f"t{n}" for n in range(100)]
+    ContactFactory.create(tenant=acme.tenant, phone=PHONE, tags=tags)
+    ContactFactory.create(tenant=acme.tenant, tags=["t0"])
+    refused, _, changed, left = run("retag", "--split", "t0=p,q")
+    assert refused == f"acme {PHONE}: A contact has at most 100 tags; 101 were given."
+    assert (changed, left) == ("contacts retagged: 1", "not changed, see above: 1")
+    assert Contact.objects.get(phone=PHONE).tags == tags
+    assert acme.tenant.tags.filter(name="t0").exists()
+    assert_links_match_tags()
+
+
 def test_tags_that_nobody_carries_are_pruned(acme: SimpleNamespace) -> None:
     tagged(acme.tenant)
     assert run("prune_tags") == ["acme unused", "tags deleted: 1"]

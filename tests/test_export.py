@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from contacts import exports, rules
@@ -111,6 +111,10 @@ def test_pages_join_without_gap_or_repetition(
 TEXT = st.text(st.sampled_from("'=+-@\"\n\t ,;aé％＝"), max_size=6)
 
 
+PLAIN: dict[str, Any] = {"locale": "", "tags": [], "metadata": {}, "opted_out_at": None}
+
+
+@example(contacts=[PLAIN | {"name": name} for name in ("--", "'--", "=1", "'=1")], form="csv")
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
 )

@@ -283,6 +283,11 @@ def test_folding_leaves_no_case(text: str) -> None:
     assert rules.folded(text.upper()) == rules.folded(text.lower()) == rules.folded(text)
 
 
+def test_folding_decomposes_first() -> None:
+    """The Unicode Standard, D145: else the two cases of this letter would stay apart."""
+    assert rules.folded("\u0391\u0342\u0345") == rules.folded("\u1fb7")
+
+
 @pytest.mark.parametrize(
     "changes", [{"name": "ÉVA"}, {"email": "Eva@Example.com"}, {"locale": "fr"}]
 )

@@ -1,6 +1,7 @@
 """The one write path: the contact's tags and the links say the same, whoever writes."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from contacts.models import Contact, ContactTag, Outcome, Tag
 
@@ -72,6 +74,15 @@ def test_update_or_create_tells_its_outcome(acme: SimpleNamespace) -> None:
     contact = Contact.objects.get()
     assert (contact.name, contact.tags) == ("B", ["x"]), "only what is given is set"
     assert_links_match_tags()
+
+
+def test_a_change_is_never_dated_before_the_last_one(acme: SimpleNamespace) -> None:
+    """A clock may be behind; readers that follow changes are past that moment."""
+    acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"name": "A"})
+    ahead = timezone.now() + timedelta(hours=1)
+    Contact.objects.update(updated_at=ahead)
+    contact, _ = acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"name": "B"})
+    assert (contact.name, contact.updated_at) == ("B", ahead)
 
 
 def test_create_defaults_are_for_new_rows_only(acme: SimpleNamespace) -> None:
