@@ -406,6 +406,21 @@ def test_the_count_has_to_be_typed(
     assert Contact.objects.count() == left
 
 
+def test_no_more_are_deleted_than_were_counted(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tagged(acme.tenant)
+
+    def meanwhile(question: str) -> str:
+        ContactFactory.create(tenant=acme.tenant, tags=["a"])
+        return "1"
+
+    monkeypatch.setattr("builtins.input", meanwhile)
+    with pytest.raises(CommandError, match="more contacts match than were counted"):
+        run("delete_contacts", "--tag", "a")
+    assert Contact.objects.count() == 3
+
+
 def test_without_a_terminal_or_a_tag_nothing_is_deleted(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

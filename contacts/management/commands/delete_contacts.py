@@ -31,6 +31,7 @@ class Command(BulkFix):
     def prepare(self, tenants: list[Tenant]) -> None:
         self.numbers = self.read_phones(tenants) if self.options["phones"] else {}
         number = sum(chosen.count() for tenant in tenants for chosen in self.choices(tenant))
+        self.agreed: int | None = None
         if self.options["dry_run"] or self.options["yes"] or not number:
             return
         try:
@@ -39,6 +40,7 @@ class Command(BulkFix):
             raise CommandError("Nobody is there to type the number; see --yes.") from None
         if typed.strip() != str(number):
             raise CommandError("Nothing was deleted.")
+        self.agreed = number
 
     def read_phones(self, tenants: list[Tenant]) -> dict[str, set[str]]:
         """The phones of the file by tenant, in whose region each is read."""
@@ -86,6 +88,10 @@ class Command(BulkFix):
         pks = [contact.pk for contact in batch]
         locked = self.chosen.filter(pk__in=pks).order_by("phone").select_for_update(of=("self",))
         contacts = list(locked)
+        if self.agreed is not None:
+            self.agreed -= len(contacts)
+            if self.agreed < 0:
+                raise CommandError("By now more contacts match than were counted; run it again.")
         Contact.objects.filter(pk__in=[contact.pk for contact in contacts]).delete()
         for contact in contacts:
             yield f"{contact.phone} deleted"
