@@ -16,7 +16,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise, starmap
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,10 +38,13 @@ from .models import (
     Outcome,
     PhonesRefused,
     Row,
+    with_folded,
 )
 from .spool import SpoolLine, end_with_parent, parse, read_chunk
 from .tabular import Record, Source, UnreadableFile
 
+PROCESSORS = os.cpu_count() or 1
+FEW = 4  # chunks or batches that are not worth a pool
 CHUNK = 2000  # records that a process reads at a time
 HEAVY = 4_000_000  # characters of a chunk or batch
 SHOWN = 10  # failures that a dry run remembers
@@ -71,16 +74,35 @@ def weight_of_record(record: Record) -> int:
 
 
 def in_order(
-    pool: Executor, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]
+    function: Callable[..., Any],
+    calls: Iterator[tuple[Any, ...]],
+    make_pool: Callable[[], Executor] | None,
+    in_pool: Callable[..., Any] | None = None,
 ) -> Iterator[Any]:
-    """What `function` returns for each of `calls`, of which only a few are under way at a time."""
-    waiting: deque[Future[Any]] = deque()
-    for call in calls:
-        waiting.append(pool.submit(function, *call))
-        if len(waiting) > 4 * (os.cpu_count() or 1):
+    """What `function` returns for each of `calls`: here, or where there are many of them, in a
+    pool (as `in_pool`, if that differs), with only some under way at a time."""
+    first = list(islice(calls, FEW))
+    calls = chain(first, calls)
+    if make_pool is None or len(first) < FEW:
+        yield from starmap(function, calls)
+        return
+    with make_pool() as pool:
+        waiting: deque[Future[Any]] = deque()
+        for call in calls:
+            waiting.append(pool.submit(in_pool or function, *call))
+            if len(waiting) > 4 * PROCESSORS:
+                yield waiting.popleft().result()
+        while waiting:
             yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+
+
+def reading_processes() -> Executor:
+    context = get_context("spawn")
+    return ProcessPoolExecutor(PROCESSORS, mp_context=context, initializer=end_with_parent)
+
+
+def writing_threads() -> Executor:
+    return ThreadPoolExecutor(PROCESSORS)
 
 
 class Importer:
@@ -98,18 +120,15 @@ class Importer:
         *,
         dry_run: bool = False,
         batch_size: int = 5000,
-        processes: int = 0,
         progress: Progress = lambda stage, more: None,
     ) -> None:
         self.job = job
         self.source = source
         self.options = options
         self.batch_size = batch_size
-        self.processes = processes or os.cpu_count() or 1
         self.progress = progress
         self.is_dry = dry_run
         self.first_failures: list[SpoolLine] = []
-        self.written: list[ImportBatch] = []
         # What may still fail, and be tried again by a resumed import: telling the failures.
         self.before_done: Callable[[Import], Any] = lambda job: None
 
@@ -131,9 +150,7 @@ class Importer:
                     self.forget(folder)
                     raise
             self.write(folder / "rows")
-            if self.is_dry:
-                self.job.count(self.written)
-            else:
+            if not self.is_dry:
                 self.before_done(self.job)
                 shutil.rmtree(folder)
                 self.job.finish()
@@ -160,18 +177,9 @@ class Importer:
 
     def read_texts(self) -> Iterator[str]:
         """The spool, chunk by chunk; small files in this process, large ones in several."""
-        arguments = (self.options, connection.vendor)
-        batches = chunks(self.source.records(), CHUNK, weight_of_record)
-        first = list(islice(batches, 4))
-        if len(first) < 4 or self.processes == 1:
-            for batch in [*first, *batches]:
-                yield read_chunk(batch, *arguments)
-            return
-        with ProcessPoolExecutor(
-            self.processes, mp_context=get_context("spawn"), initializer=end_with_parent
-        ) as pool:
-            calls = ((batch, *arguments) for some in (first, batches) for batch in some)
-            yield from in_order(pool, read_chunk, calls)
+        records = chunks(self.source.records(), CHUNK, weight_of_record)
+        calls = ((chunk, self.options, connection.vendor) for chunk in records)
+        return in_order(read_chunk, calls, reading_processes)
 
     # Then its rows are written
 
@@ -182,25 +190,20 @@ class Importer:
         with spool.open(encoding="utf-8", newline="\n") as texts:
             batches = enumerate(chunks(texts, self.batch_size))
             calls = ((number, batch, last) for number, batch in batches if number not in done)
-            for lines, written, failures in self.at_once(calls):
-                self.written.append(written)
+            # Not inside a transaction: threads have connections of their own, which would wait
+            # for its rows.
+            is_alone = connection.vendor != "postgresql" or connection.in_atomic_block
+            pool = None if is_alone else writing_threads
+            results = in_order(self.write_batch, calls, pool, self.write_apart)
+            for lines, written, failures in results:
+                if self.is_dry:  # else the batches stored are counted in the end
+                    self.job.count([written])
                 shown = sorted([*self.first_failures, *failures], key=lambda line: line.line)
                 self.first_failures = shown[:SHOWN]
                 self.progress("writing", lines)
 
-    def at_once(self, calls: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
-        """What `write_batch` returns for each of `calls`; many of them in threads, each with a
-        connection of its own, but inside a transaction, whose rows those would wait for."""
-        first = list(islice(calls, 4))
-        is_alone = connection.vendor != "postgresql" or connection.in_atomic_block
-        if len(first) < 4 or self.processes == 1 or is_alone:
-            for call in (c for some in (first, calls) for c in some):
-                yield self.write_batch(*call)
-            return
-        with ThreadPoolExecutor(self.processes) as pool:
-            yield from in_order(pool, self.write_apart, (c for s in (first, calls) for c in s))
-
     def write_apart(self, *call: Any) -> Any:
+        """`write_batch` in a thread, whose connection nobody else would close."""
         try:
             return self.write_batch(*call)
         finally:
@@ -303,11 +306,6 @@ class Importer:
         return {*contacts.select_for_update().values_list("phone", flat=True)}
 
 
-def with_folded(given: Iterable[str]) -> list[str]:
-    names = [*given]
-    return names + [f"{name}_folded" for name in ("name", "email") if name in names]
-
-
 def last_lines(spool: Path) -> dict[str, int]:
     """The last line of each phone that is repeated.
 
@@ -393,6 +391,8 @@ def failed_records(job: Import, source: Source) -> Iterator[tuple[Record, str]]:
     """The records that were not brought in, as the file has them, each with its error."""
     failures = job.failures.order_by("line").values_list("line", "error").iterator()
     records = source.records()
-    with suppress(StopIteration):
-        for line, error in failures:
-            yield next(record for record in records if record.line == line), error
+    for line, error in failures:
+        record = next((record for record in records if record.line == line), None)
+        if record is None:
+            raise UnreadableFile(f"{source.path} has changed meanwhile: line {line} is gone.")
+        yield record, error

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contacts import columns
-from contacts.imports import alone_in, chunks, spool_folder
+from contacts.imports import alone_in, chunks, failed_records, spool_folder
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Tag
 from contacts.tabular import Source, UnreadableFile, neutral, original
 
@@ -512,6 +512,15 @@ def test_failed_records_can_be_mended_and_brought_in_again(
     status, printed = bring(errors, "--rest-to-metadata")
     assert (status, counts(printed)["created"]) == (0, 2)
     assert stored("name", "metadata")[2] == ("+442079460958", "Bob, B.", {"city": "two\nlines"})
+
+
+def test_a_file_that_changed_meanwhile_loses_no_failure_in_silence(
+    acme: SimpleNamespace, file: Path
+) -> None:
+    bring(write(file, ["phone"], ["bad"], ["worse"]))
+    write(file, ["phone"], ["bad"])
+    with pytest.raises(UnreadableFile, match="line 3 is gone"):
+        list(failed_records(Import.objects.get(), Source(file)))
 
 
 def test_the_error_file_may_take_the_place_of_its_source(acme: SimpleNamespace, file: Path) -> None:
