@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import rules, strict_json
-from .tabular import original
+from . import columns, rules, strict_json
+from .tabular import Source, original
 
 # What spreadsheets make of long numbers.
 SCIENTIFIC = re.compile(r"\+?\d([.,]\d+)?[eE]\+?\d+")
@@ -30,6 +30,22 @@ class Options(NamedTuple):
     region: str = ""
     clear_marker: str = "--"
     is_csv: bool = True
+
+
+def options_for(source: Source, given: dict[str, Any], region: str) -> Options:
+    """How `source` is read. `given`: `map` (field by column), `rest_to_metadata`, `region`
+    (else the tenant's, `region`) and `clear_marker`, as a caller says them.
+
+    Raises `UnknownColumn`, also where no column is the phone.
+    """
+    fields = columns.match(source.header, given["map"], rest_to_metadata=given["rest_to_metadata"])
+    if "phone" not in fields.values():
+        raise columns.UnknownColumn(
+            "No column is known to be the phone; map one, as COLUMN=phone. The columns are:"
+            f" {', '.join(source.header)}."
+        )
+    region = given["region"] or region
+    return Options(fields, region, given["clear_marker"], is_csv=not source.is_json)
 
 
 CLEARED = object()
@@ -133,9 +149,18 @@ def phone(raw: Any, region: str) -> str:
         if not region and DIGITS.fullmatch(text):
             raise ValueError(
                 "The + is missing in front: a spreadsheet may have dropped it. Put it back, or name"
-                " the country of national numbers: --region."
+                " the country of national numbers: region."
             )
     return rules.phone(text, region)
+
+
+def phone_of(cells: dict[Any, Any], options: Options) -> str:
+    """The phone of a record that may be wrong in other fields; empty where it has none."""
+    raw = gathered(cells, options).get("phone")
+    try:
+        return phone("" if raw is CLEARED else raw, options.region)
+    except ValueError:
+        return ""
 
 
 def metadata(raw: Any) -> dict[str, Any] | None:

@@ -33,6 +33,14 @@ class UnknownColumn(ValueError):
     """A mapping names a column or a field that there is not."""
 
 
+def pair(text: str) -> tuple[str, str]:
+    """The column and the field of `COLUMN=FIELD`. Raises `UnknownColumn`."""
+    column, sign, field = text.rpartition("=")
+    if not sign:
+        raise UnknownColumn(f"A map is COLUMN=FIELD, such as Cell=phone, not “{text}”.")
+    return column, field
+
+
 def squeezed(name: str) -> str:
     """`E-mail 1 - Value` and `email1value` alike: letters and digits only, without accents."""
     text = unicodedata.normalize("NFKD", name).casefold()

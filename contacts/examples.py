@@ -33,7 +33,29 @@ DETAIL = {
 }
 FOUND = ("id", "phone", "name", "email", "source", "tags", "last_message_at", "created_at")
 
-EXAMPLES: dict[str, tuple[dict[str, Any], Any]] = {
+CSV = "Mobile,Full name,Tags,Town\r\n+33 6 12 34 56 78,Zoé,vip,Lyon\r\n12,Bob,,\r\n"
+JOB = {
+    "id": "01J1Y3V8K5Z2H8Q4W6E1R9T3YU",
+    "state": "done",
+    "file_name": "upload",
+    "mode": "upsert",
+    "dry_run": False,
+    "columns": {"Mobile": "phone", "Full name": "name", "Tags": "tags"},
+    "rows": 2,
+    "created": 0,
+    "updated": 1,
+    "unchanged": 0,
+    "superseded": 0,
+    "failed": 1,
+    "problem": None,
+    "started_at": CREATED_AT,
+    "finished_at": CREATED_AT,
+}
+QUEUED = {"state": "queued", "rows": None, "updated": 0, "failed": 0, "finished_at": None}
+TOO_SHORT = "Write the phone in international form: + and the country code first."
+
+# Of what takes or gives a file, the file's text.
+EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
     "create-contact": (
         {
             "phone": "+1 (415) 555-0123",
@@ -111,5 +133,11 @@ EXAMPLES: dict[str, tuple[dict[str, Any], Any]] = {
     "delete-contact": (
         {"contact_id": ROMAIN["id"]},
         {"id": ROMAIN["id"], "phone": ROMAIN["phone"], "deleted": True},
+    ),
+    "create-import": (CSV, JOB | QUEUED),
+    "get-import": (None, JOB),
+    "get-import-errors": (
+        None,
+        f"Mobile,Full name,Tags,Town,line,error\r\n12,Bob,,,3,{TOO_SHORT}\r\n",
     ),
 }

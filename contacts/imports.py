@@ -15,7 +15,7 @@ from array import array
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from itertools import chain, islice, pairwise, starmap
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,8 +24,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-
-from tenants.models import Tenant
 
 from . import rules, sql
 from .cleaning import Options
@@ -48,6 +46,7 @@ FEW = 4  # chunks or batches that are not worth a pool
 CHUNK = 2000  # records that a process reads at a time
 HEAVY = 4_000_000  # characters of a chunk or batch
 SHOWN = 10  # failures that a dry run remembers
+ERASED = "Erased"  # how the errors of people begin who asked to be forgotten
 OPT_OUT_LOST = "A later row has the same phone, and this one opts out; make them one."
 
 Progress = Callable[[str, int], Any]  # what is done ("reading", "writing"), and how many more
@@ -108,7 +107,7 @@ def writing_threads() -> Executor:
 class Importer:
     """Brings `source` into the tenant of `job`, or goes on with it.
 
-    A dry run writes nothing, and gives `job` the same counts. `progress`: is told what is done.
+    A dry run writes no contact, and gives `job` the same counts. `progress`: is told what is done.
     `first_failures`: the first by line.
     """
 
@@ -118,7 +117,6 @@ class Importer:
         source: Source,
         options: Options,
         *,
-        dry_run: bool = False,
         batch_size: int = 5000,
         progress: Progress = lambda stage, more: None,
     ) -> None:
@@ -127,53 +125,67 @@ class Importer:
         self.options = options
         self.batch_size = batch_size
         self.progress = progress
-        self.is_dry = dry_run
+        self.is_dry = job.dry_run
         self.first_failures: list[SpoolLine] = []
         # What may still fail, and be tried again by a resumed import: telling the failures.
         self.before_done: Callable[[Import], Any] = lambda job: None
 
     def run(self) -> None:
-        """Raises `UnreadableFile` before anything is written, and `ImportRuns` where another
-        process does this one already."""
-        with ExitStack() as stack:
-            if self.is_dry:
-                folder = Path(stack.enter_context(TemporaryDirectory(prefix="qyvo-import-")))
-            else:
-                folder = spool_folder(self.job)
-                stack.enter_context(alone_in(folder))
-                if self.job._state.adding:
-                    self.job.save()
-            if self.job.state == Import.State.READING or not (folder / "rows").exists():
-                try:
-                    self.read(folder)
-                except UnreadableFile:
-                    self.forget(folder)
-                    raise
-            self.write(folder / "rows")
-            if not self.is_dry:
-                self.before_done(self.job)
-                shutil.rmtree(folder)
-                self.job.finish()
+        """Raises `ImportRuns` where another process does this import, `UnreadableFile` before
+        anything is written; then the import counts as refused."""
+        if self.is_dry and not self.is_stored:
+            with TemporaryDirectory(prefix="qyvo-import-") as folder:
+                self.bring(Path(folder))
+            return
+        with alone_in(spool_folder(self.job)) as spool:
+            if not self.is_stored:
+                self.job.save()
+            self.run_in(spool)
 
-    def forget(self, folder: Path) -> None:
-        if not self.is_dry:
+    def run_in(self, folder: Path) -> None:
+        """`run`, for one that is stored and has its spool for itself."""
+        try:
+            self.bring(folder)
+        except UnreadableFile as error:
+            self.job.refuse(str(error))
             shutil.rmtree(folder)
-            self.job.delete()
+            raise
+        self.before_done(self.job)
+        shutil.rmtree(folder)
+        self.job.finish()
+
+    @property
+    def is_stored(self) -> bool:
+        """A dry run of a command leaves no trace, one in the background is told of."""
+        return not self.job._state.adding
+
+    def bring(self, folder: Path) -> None:
+        if self.is_dry and self.is_stored:  # which may have been killed, and is begun anew
+            self.job.start_over()
+        if self.job.state != Import.State.WRITING or not (folder / "rows").exists():
+            self.read(folder)
+        self.write(folder / "rows")
 
     # First the whole file is read
 
     def read(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.job.state, self.job.rows = Import.State.READING, 0
+        self.save("state")
         with (folder / "reading").open("w", encoding="utf-8", newline="\n") as spool:
             for text in self.read_texts():
                 spool.write(text)
-                self.progress("reading", text.count("\n"))
+                rows = text.count("\n")
+                self.job.rows += rows
+                self.progress("reading", rows)
             spool.flush()
             os.fsync(spool.fileno())
         (folder / "reading").replace(folder / "rows")  # whole or not at all
         self.job.state = Import.State.WRITING
-        if not self.is_dry:
-            self.job.save(update_fields=["state"])
+        self.save("state", "rows")
+
+    def save(self, *fields: str) -> None:
+        if self.is_stored:
+            self.job.save(update_fields=fields)
 
     def read_texts(self) -> Iterator[str]:
         """The spool, chunk by chunk; small files in this process, large ones in several."""
@@ -198,6 +210,8 @@ class Importer:
             for lines, written, failures in results:
                 if self.is_dry:  # else the batches stored are counted in the end
                     self.job.count([written])
+                    self.save(*Import.COUNTS)
+                    self.keep(failures)
                 shown = sorted([*self.first_failures, *failures], key=lambda line: line.line)
                 self.first_failures = shown[:SHOWN]
                 self.progress("writing", lines)
@@ -247,6 +261,8 @@ class Importer:
 
     def keep(self, failures: list[SpoolLine]) -> None:
         job = self.job
+        if not self.is_stored:
+            return
         ImportFailure.objects.bulk_create(
             ImportFailure(tenant_id=job.tenant_id, job=job, line=failure.line, error=failure.error)
             for failure in failures
@@ -289,7 +305,7 @@ class Importer:
         digests = {Erasure.digest_of(line.phone): line.phone for line in lines}
         found = erasures.filter(digest__in=digests).values_list("digest", "erased_at")
         return {
-            digests[digest]: f"Erased on {erased_at:%Y-%m-%d}; --allow-erased brings it back."
+            digests[digest]: f"{ERASED} on {erased_at:%Y-%m-%d}; --allow-erased brings it back."
             for digest, erased_at in found
         }
 
@@ -339,31 +355,30 @@ class ImportRuns(RuntimeError):
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keeps other processes of this machine out of the spool. Raises `ImportRuns`."""
+def alone_in(folder: Path) -> Iterator[Path]:
+    """Keeps other processes of this machine out of `folder`. Raises `ImportRuns`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ImportRuns("This import is running.") from error
-        yield
+        yield folder
 
 
-def erase_from_spools(tenant: Tenant, phone: str) -> None:
-    """Takes the rows with this phone out of the imports that were interrupted.
+def erase_from_spool(job: Import, phone: str) -> None:
+    """Takes the rows with this phone out of an import that was interrupted.
 
     One that runs refuses the phone when it writes, and removes its spool.
     """
-    for job in tenant.imports.all():
-        folder = spool_folder(job)
-        if folder.exists():
-            with suppress(ImportRuns), alone_in(folder):
-                (folder / "reading").unlink(missing_ok=True)  # half a spool: it is made anew
-                if job.state == Import.State.DONE:
-                    shutil.rmtree(folder)
-                elif (folder / "rows").exists():
-                    erase_from(folder / "rows", phone)
+    folder = spool_folder(job)
+    if folder.exists():
+        with suppress(ImportRuns), alone_in(folder):
+            (folder / "reading").unlink(missing_ok=True)  # half a spool: it is made anew
+            if job.is_over:
+                shutil.rmtree(folder)
+            elif (folder / "rows").exists():
+                erase_from(folder / "rows", phone)
 
 
 def erase_from(spool: Path, phone: str) -> None:
@@ -374,7 +389,7 @@ def erase_from(spool: Path, phone: str) -> None:
     ):
         for text in texts:
             line, _, found, _ = text.split("\t", 3)
-            file.write(f'{line}\t\t\t\t"Erased."\n' if found == phone else text)
+            file.write(f'{line}\t\t\t\t"{ERASED}."\n' if found == phone else text)
     kept.replace(spool)
 
 
@@ -385,14 +400,3 @@ def fingerprint(source: Source, options: dict[str, Any]) -> str:
         while block := file.read(1024 * 1024):
             digest.update(block)
     return digest.hexdigest()
-
-
-def failed_records(job: Import, source: Source) -> Iterator[tuple[Record, str]]:
-    """The records that were not brought in, as the file has them, each with its error."""
-    failures = job.failures.order_by("line").values_list("line", "error").iterator()
-    records = source.records()
-    for line, error in failures:
-        record = next((record for record in records if record.line == line), None)
-        if record is None:
-            raise UnreadableFile(f"{source.path} has changed meanwhile: line {line} is gone.")
-        yield record, error

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, transaction
-from django.db.models import F, Func, Q, TextField, Value
-from django.db.models.functions import Concat, Replace, StrIndex
+from django.db.models import F, Func, Q, Sum, TextField, Value
+from django.db.models.functions import Coalesce, Concat, Replace, StrIndex
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -651,6 +651,20 @@ class ContactTag(models.Model):
         return f"{self.contact_id} {self.tag_id}"
 
 
+class ImportQuerySet(models.QuerySet["Import"]):
+    def unfinished(self) -> "ImportQuerySet":
+        return self.exclude(state__in=[Import.State.DONE, Import.State.REFUSED])
+
+    def with_counts(self) -> "ImportQuerySet":
+        """Adds `created_so_far` and so on: what became of the rows, also while it runs."""
+        return self.annotate(
+            **{
+                f"{name}_so_far": F(name) + Coalesce(Sum(f"written__{name}"), 0)
+                for name in Import.COUNTS
+            }
+        )
+
+
 class Import(models.Model):
     """A file brought in: how it is read, how far it is, and what became of its rows."""
 
@@ -660,16 +674,26 @@ class Import(models.Model):
         UPDATE_ONLY = "update-only"
 
     class State(models.TextChoices):
+        QUEUED = "queued"
         READING = "reading"
         WRITING = "writing"
         DONE = "done"
+        REFUSED = "refused"  # the file as a whole could not be read; nothing was written
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="imports", db_index=False)
+    actor = models.CharField(
+        max_length=100, default="", help_text="Who asked for it, such as user:7."
+    )
     file_name = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the file and the options.")
+    fingerprint = models.CharField(
+        max_length=64, blank=True, help_text="SHA-256 of the file and the options."
+    )
     options = models.JSONField(default=dict)
+    dry_run = models.BooleanField(default=False, help_text="Count only, and write nothing.")
     state = models.CharField(max_length=20, choices=State, default=State.READING)
+    problem = models.TextField(blank=True, help_text="Why it was refused.")
+    rows = models.PositiveIntegerField(null=True, help_text="Records of the file, once read.")
     created = models.PositiveIntegerField(default=0)
     updated = models.PositiveIntegerField(default=0)
     unchanged = models.PositiveIntegerField(default=0)
@@ -677,6 +701,8 @@ class Import(models.Model):
     failed = models.PositiveIntegerField(default=0)
     started_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
+
+    objects = ImportQuerySet.as_manager()
 
     COUNTS = ("created", "updated", "unchanged", "superseded", "failed")
 
@@ -686,8 +712,18 @@ class Import(models.Model):
     def __str__(self) -> str:
         return self.file_name
 
+    @property
+    def is_over(self) -> bool:
+        return self.state in (self.State.DONE, self.State.REFUSED)
+
     def counts(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in self.COUNTS}
+
+    def start_over(self) -> None:
+        """For a dry run, which keeps no batches to go on behind."""
+        self.failures.all().delete()
+        for name in self.COUNTS:
+            setattr(self, name, 0)
 
     def count(self, batches: "Iterable[ImportBatch]") -> None:
         """Adds up what became of the rows of `batches`."""
@@ -699,7 +735,14 @@ class Import(models.Model):
     def finish(self) -> None:
         self.count(self.written.all())
         self.written.all().delete()
-        self.state = self.State.DONE
+        self.end(self.State.DONE)
+
+    def refuse(self, problem: str) -> None:
+        self.problem = problem
+        self.end(self.State.REFUSED)
+
+    def end(self, state: State) -> None:
+        self.state = state
         self.finished_at = timezone.now()
         self.save()
 

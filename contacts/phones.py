@@ -97,6 +97,16 @@ def dialled(raw: str) -> str:
     return re.sub(r"^00", "+", number)
 
 
+def digits(text: str) -> str:
+    """The digits of any script in `text`, whatever stands between them, as ASCII."""
+    return "".join(str(unicodedata.decimal(c)) for c in text if c.isdecimal())
+
+
+def national(e164: str) -> str:
+    """The number without its country code, as every spelling of it holds it."""
+    return str(phonenumbers.parse(e164).national_number)
+
+
 def variant_key(e164: str) -> str:
     """The same for numbers that reach the same phone, as messaging apps know them.
 

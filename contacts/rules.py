@@ -30,6 +30,11 @@ MAX_METADATA_BYTES = 65_536  # as compact UTF-8 JSON
 MAX_METADATA_DEPTH = 32
 
 
+SWITCHES = {"true": True, "1": True, "yes": True, "on": True} | dict.fromkeys(
+    ("false", "0", "no", "off", ""), False
+)
+
+
 class CompactJSON(json.JSONEncoder):
     """The one spelling of a value: no spaces, keys in order, characters as they are.
 
@@ -53,6 +58,14 @@ class RuleBroken(ValueError):
 
 # The one spelling of a value: equal where the values are. To Python itself true equals 1.
 spelled = CompactJSON().encode
+
+
+def switch(raw: Any) -> bool:
+    """A yes or no, as addresses and forms write it."""
+    word = str(raw or "").strip().lower()
+    if word not in SWITCHES:
+        raise ValueError("Send true or false.")
+    return SWITCHES[word]
 
 
 def folded(text: str) -> str:

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
 from rest_framework import serializers
 
+from tenants.models import validate_region
 from tenants.serializers import OrNull
 
-from . import rules
-from .models import Outcome
+from . import columns, rules, tabular
+from .models import Import, Outcome
 
 Schema = dict[str, Any]  # JSON Schema, as OpenAPI 3.1 has it
 
@@ -56,6 +59,7 @@ METADATA = or_empty({"type": "object", "additionalProperties": True}) | {
     "description": f"At most {rules.MAX_METADATA_BYTES:,} bytes as compact JSON and "
     f"{rules.MAX_METADATA_DEPTH} levels deep."
 }
+SWITCH = {"type": "boolean", "default": False}
 CURSOR = {
     "type": ["string", "null"],
     "description": "Where the page begins: from the answer before; to be sent with its filters.",
@@ -346,3 +350,111 @@ class BatchAnswer(serializers.Serializer):
     unchanged = serializers.IntegerField()
     failed = serializers.IntegerField()
     results = BatchResult(many=True)
+
+
+# Imports
+
+
+def choice(raw: Any, values: list[str], default: str) -> str:
+    if raw not in ("", None, *values):
+        raise ValueError(f"Send one of {', '.join(values)}.")
+    return raw or default
+
+
+def region(raw: Any) -> str:
+    try:
+        if raw:
+            validate_region(raw)
+    except ValidationError as error:
+        raise ValueError(error.messages[0]) from error
+    return raw or ""
+
+
+def checked(check: Callable[[str], str]) -> Callable[[Any], str]:
+    """For what may be empty."""
+    return lambda raw: check(raw) if raw else ""
+
+
+def uploaded(raw: Any) -> UploadedFile:
+    if not isinstance(raw, UploadedFile):
+        raise ValueError("Send a CSV or NDJSON file.")  # noqa: TRY004 - a rule is broken
+    if not raw.size:
+        raise ValueError("The file is empty.")
+    return raw
+
+
+class ImportOptions(serializers.Serializer):
+    """How a file is brought in."""
+
+    mode = RuleField(
+        lambda raw: choice(raw, Import.Mode.values, Import.Mode.UPSERT),
+        {"type": "string", "enum": Import.Mode.values, "default": Import.Mode.UPSERT.value},
+        help_text="What becomes of contacts that exist, or do not.",
+    )
+    dry_run = RuleField(rules.switch, SWITCH, help_text="Count, and write no contact.")
+    map = RuleField(
+        lambda raw: dict(columns.pair(rules.storable("map", text)) for text in raw or []),
+        {"type": "array", "items": {"type": "string", "pattern": "="}},
+        help_text="`COLUMN=FIELD`, such as `Cell=phone` or `Town=metadata.city`, for columns that "
+        "are not known by their names; an empty field leaves the column out.",
+    )
+    rest_to_metadata = RuleField(
+        rules.switch, SWITCH, help_text="Columns that are no field become metadata."
+    )
+    region = RuleField(
+        region,
+        {"type": "string", "pattern": "^([A-Z]{2})?$"},
+        help_text="The country of phones without `+`, such as `FR`; default: your tenant's.",
+    )
+    clear_marker = RuleField(
+        lambda raw: "--" if raw is None else rules.limited("marker", raw, rules.MAX_NAME),
+        {"type": "string", "default": "--"},
+        help_text="A cell that empties its field; a blank one leaves it alone.",
+    )
+    encoding = RuleField(
+        checked(tabular.text_encoding), {"type": "string"}, help_text="Where the guess is wrong."
+    )
+    delimiter = RuleField(checked(tabular.one_character), {"type": "string"}, help_text="Likewise.")
+    file_name = RuleField(
+        lambda raw: rules.limited("name", raw, rules.MAX_NAME),
+        text(rules.MAX_NAME),
+        help_text="To tell imports apart; a form names its file itself.",
+    )
+
+
+class ImportForm(ImportOptions):
+    """The form of an import."""
+
+    file = RuleField(
+        uploaded,
+        {"type": "string", "format": "binary"},
+        required=True,
+        error_messages={"required": "The file is required."},
+    )
+
+
+class ImportJob(serializers.Serializer):
+    """An import, while it runs and after."""
+
+    id = serializers.CharField()
+    state = serializers.ChoiceField(Import.State.values)
+    file_name = serializers.CharField()
+    mode = serializers.CharField(source="options.mode")
+    dry_run = serializers.BooleanField()
+    columns = serializers.DictField(
+        source="options.fields", default=None, allow_null=True, child=serializers.CharField(),
+        help_text="The field of each column that has one, as soon as they are known.",
+    )  # fmt: skip
+    rows = serializers.IntegerField(
+        allow_null=True, help_text="Records of the file, as far as it has been read."
+    )
+    created = serializers.IntegerField(source="created_so_far")
+    updated = serializers.IntegerField(source="updated_so_far")
+    unchanged = serializers.IntegerField(source="unchanged_so_far")
+    superseded = serializers.IntegerField(
+        source="superseded_so_far", help_text="A later row had the same phone."
+    )
+    failed = serializers.IntegerField(source="failed_so_far")
+    problem = OrNull(help_text="Why the file was refused, or does not go on.")
+    started_at = Timestamp()
+    finished_at = Timestamp(allow_null=True)

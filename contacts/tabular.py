@@ -9,6 +9,8 @@ import csv
 import gzip
 import zlib
 from collections.abc import Iterator, Sized
+from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,28 +42,31 @@ class Record(NamedTuple):
 class Source:
     """The records of the file at `path`. Reading it again gives the same ones.
 
-    `encoding`, `delimiter`: where the guess would be wrong. Raises `UnreadableFile`.
+    `encoding`, `delimiter`: where the guess would be wrong. `at_most`: bytes that a gzip file may
+    unpack to. Raises `UnreadableFile`, here and wherever it is read.
     """
 
-    def __init__(self, path: Path, encoding: str = "", delimiter: str = "") -> None:
+    def __init__(
+        self, path: Path, encoding: str = "", delimiter: str = "", at_most: float = inf
+    ) -> None:
         csv.field_size_limit(MAX_CELL)
         self.path = path
+        self.at_most = at_most
         self.encoding = text_encoding(encoding) if encoding else self.find_encoding()
         start = next(self.decoded(), "")
         self.newline = "\r" if "\r" in start and "\n" not in start else "\n"  # old Macintosh
         self.is_json = self.first_character() == "{"
         self.delimiter = one_character(delimiter) if delimiter else self.find_delimiter()
-        self.header = self.read_header()
-        if unstorable := next((name for name in self.header if UNSTORABLE.search(name)), None):
-            raise UnreadableFile(f"The column {unstorable!a} cannot be; is the encoding right?")
 
     def blocks(self) -> Iterator[bytes]:
-        with self.path.open("rb") as file:
-            is_gzip = file.read(2) == b"\x1f\x8b"
+        size = 0
         try:
-            with gzip.open(self.path) if is_gzip else self.path.open("rb") as opened:
+            with gzip.open(self.path) if is_gzip(self.path) else self.path.open("rb") as opened:
                 while block := opened.read(BLOCK):
                     yield block
+                    size += len(block)
+                    if size > self.at_most:
+                        raise UnreadableFile("The gzip file unpacks to too much; split it.")
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UnreadableFile(f"The gzip file is damaged: {error}.") from error
 
@@ -92,7 +97,7 @@ class Source:
             yield decoder.decode(b"", final=True)
         except UnicodeError as error:
             raise UnreadableFile(
-                f"The file is not {self.encoding} as a whole; name its encoding: --encoding."
+                f"The file is not {self.encoding} as a whole; name its encoding."
             ) from error
 
     def lines(self) -> Iterator[str]:
@@ -121,7 +126,8 @@ class Source:
 
         return "" if self.is_json else max(DELIMITERS, key=columns)
 
-    def read_header(self) -> list[str]:
+    @cached_property
+    def header(self) -> list[str]:
         """The columns: of a CSV, its first line; of NDJSON, the keys of all its records."""
         if self.is_json:
             keys: dict[str, None] = {}
@@ -137,6 +143,8 @@ class Source:
         repeated = next((name for name in names if name and names.count(name) > 1), None)
         if repeated:
             raise UnreadableFile(f"Two columns are named “{repeated}”; rename one.")
+        if unstorable := next((name for name in names if UNSTORABLE.search(name)), None):
+            raise UnreadableFile(f"The column {unstorable!a} cannot be; is the encoding right?")
         return names
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
@@ -179,6 +187,11 @@ class Source:
                 yield Record(number, cells if isinstance(cells, dict) else {None: line.rstrip()})  # type: ignore[dict-item]
 
 
+def is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
 def text_encoding(name: str) -> str:
     try:
         if codecs.lookup(name)._is_text_encoding:  # others turn bytes into bytes
@@ -191,7 +204,7 @@ def text_encoding(name: str) -> str:
 def one_character(delimiter: str) -> str:
     delimiter = "\t" if delimiter == r"\t" else delimiter
     if len(delimiter) != 1 or delimiter in '\r\n"':
-        raise UnreadableFile("--delimiter takes one character, such as ; or \\t.")
+        raise UnreadableFile("The delimiter is one character, such as ; or \\t.")
     return delimiter
 
 

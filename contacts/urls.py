@@ -1,8 +1,8 @@
-from django.urls import path
+from django.urls import include, path
 
 from . import views
 
-urlpatterns = [
+actions = [
     path("create-contact", views.CreateContact.as_view(), name="create-contact"),
     path("create-contacts", views.CreateContacts.as_view(), name="create-contacts"),
     path("update-contact", views.UpdateContact.as_view(), name="update-contact"),
@@ -14,3 +14,11 @@ urlpatterns = [
     path("list-tags", views.ListTags.as_view(), name="list-tags"),
     path("delete-contact", views.DeleteContact.as_view(), name="delete-contact"),
 ]
+
+imports = [
+    path("imports", views.CreateImport.as_view(), name="create-import"),
+    path("imports/<str:id>", views.GetImport.as_view(), name="get-import"),
+    path("imports/<str:id>/errors", views.GetImportErrors.as_view(), name="get-import-errors"),
+]
+
+urlpatterns = [path("actions/", include(actions)), *imports]

@@ -4,16 +4,22 @@ from collections import Counter
 from http import HTTPStatus
 from typing import Any, cast
 
-from rest_framework.exceptions import NotFound, ValidationError
+from django.http import FileResponse, HttpResponseBase, QueryDict
+from django.urls import reverse
+from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
+from tenants.models import ApiToken
 from tenants.views import TenantAPIView
 
-from . import cursors, serializers
-from .models import Contact, Outcome
+from . import cursors, serializers, uploads
+from .columns import UnknownColumn
+from .models import Contact, Import, Outcome
+from .parsers import FILE_PARSERS
 from .rules import RuleBroken
+from .tabular import UnreadableFile
 
 
 class ActionView(TenantAPIView):
@@ -277,3 +283,105 @@ class CreateContacts(ActionView):
         contacts = [Contact(tenant=self.tenant, source=source, **fields) for fields in rows]
         changes = serializers.ContactInput().fields.keys() - {"phone"}
         return {row.phone: row for row in self.tenant.contacts.upsert(contacts, sorted(changes))}
+
+
+# Imports
+
+
+class NotFinished(APIException):
+    status_code = HTTPStatus.CONFLICT
+    default_detail = "The import is not finished; ask again when its state is done."
+
+
+class ImportView(TenantAPIView):
+    """What the addresses of imports have in common."""
+
+    output_class = serializers.ImportJob
+    answer_headers: dict[str, str] = {}
+
+    def find(self, pk: str) -> Import:
+        try:
+            return self.tenant.imports.with_counts().get(pk=pk)
+        except (Import.DoesNotExist, ValueError):  # no such id, or no id at all
+            raise NotFound("Import not found") from None
+
+
+class CreateImport(ImportView):
+    """Brings contacts from a CSV or NDJSON file, either of them gzipped, in the background.
+
+    The file is the body, or the field `file` of a form; what is said of it stands in the address or
+    in the form. Columns are known by common names. A blank cell leaves its field alone, a bad
+    record fails alone.
+    """
+
+    http_method_names = ["post"]
+    parser_classes = FILE_PARSERS
+    input_class = serializers.ImportForm
+    query_class = serializers.ImportOptions
+    success = HTTPStatus.ACCEPTED
+    answer_headers = {"Location": "Where the import tells how far it is."}
+
+    def post(self, request: Request) -> Response:
+        try:
+            job = self.receive(request, self.clean(request))
+        except UnknownColumn as error:
+            raise ValidationError({"map": [str(error)]}) from error
+        except UnreadableFile as error:
+            raise ValidationError({"file": [str(error)]}) from error
+        finally:
+            for file in request.FILES.values():
+                file.close()  # which deletes it, unless it was moved
+        where = reverse("get-import", args=[job.pk])
+        data = self.output_class(self.find(job.pk)).data
+        return Response(data, status=self.success, headers={"Location": where})
+
+    def receive(self, request: Request, options: dict[str, Any]) -> Import:
+        file = options.pop("file")
+        job = Import(
+            tenant=self.tenant,
+            actor=f"token:{cast('ApiToken', request.auth).prefix}",
+            file_name=options.pop("file_name") or file.name,
+            dry_run=options.pop("dry_run"),
+            options=options,
+        )
+        uploads.receive(job, file)
+        return job
+
+    def clean(self, request: Request) -> dict[str, Any]:
+        """What the address and the form say, the form last."""
+        given = QueryDict(mutable=True)
+        given.update(request.query_params)
+        given.update(request.data)
+        body = self.input_class(data=given.dict() | {"map": given.getlist("map")})
+        body.is_valid(raise_exception=True)
+        return body.validated_data
+
+
+class GetImport(ImportView):
+    """How far an import is, and what became of the records."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: Request, id: str) -> Response:  # noqa: A002
+        return Response(self.output_class(self.find(id)).data)
+
+
+class GetImportErrors(ImportView):
+    """The records that failed, as a CSV: as they came, with `line` and `error`.
+
+    Mended, it can be imported as it is.
+    """
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: Request, id: str) -> HttpResponseBase:  # noqa: A002
+        job = self.find(id)
+        if not job.is_over:
+            raise NotFinished
+        try:
+            file = uploads.errors_of(job).open("rb")
+        except FileNotFoundError:
+            raise NotFound("Errors not found") from None
+        return FileResponse(
+            file, content_type="text/csv; charset=utf-8", filename="errors.csv", as_attachment=True
+        )

@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from contacts import strict_json
+from contacts.parsers import PayloadTooLarge
 
 MAX_BODY_BYTES = 128 * 1024
 
@@ -28,19 +29,13 @@ ERRORS: dict[int, tuple[str, str | None]] = {
     403: ("forbidden", None),
     404: ("not_found", None),
     405: ("method_not_allowed", None),
+    409: ("not_finished", None),
     413: ("payload_too_large", None),
-    415: ("unsupported_media_type", "Send the body as Content-Type: application/json."),
+    415: ("unsupported_media_type", None),
     422: ("validation_failed", "The given data was invalid."),
     429: ("rate_limited", "Too many requests; wait as many seconds as Retry-After says."),
     500: ("server_error", "Something went wrong on our side. The request id finds the log line."),
 }
-
-
-class PayloadTooLarge(exceptions.APIException):
-    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The body is larger than {limit:,} bytes; send less at a time.")
 
 
 def max_body_bytes(view: Any) -> int:
@@ -95,6 +90,12 @@ def error_body(
     return body | ({"errors": errors} if errors else {})
 
 
+def wanted_types(view: Any) -> str:
+    *others, last = [parser.media_type for parser in view.parser_classes]
+    wanted = f"{', '.join(others)} or {last}" if others else last
+    return f"Send the body as Content-Type: {wanted}."
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Gives DRF's answer to `error` the shape of this API; DRF keeps the headers.
 
@@ -107,7 +108,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     response = standard_answer(error, context)
     if response is None:
         return None
-    if isinstance(error, exceptions.ValidationError):
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        response.data = error_body(415, wanted_types(context["view"]))
+    elif isinstance(error, exceptions.ValidationError):
         response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
         response.data = error_body(422, errors=response.data)
     else:

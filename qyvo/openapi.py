@@ -4,6 +4,7 @@ A view says what it reads and answers (`input_class`, `output_class`); what all 
 errors and headers, is said here.
 """
 
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -21,7 +22,7 @@ from contacts.examples import EXAMPLES
 from contacts.serializers import BatchRow
 from tenants.examples import ME
 
-from .api import PayloadTooLarge, error_body, max_body_bytes
+from .api import PayloadTooLarge, error_body, max_body_bytes, wanted_types
 
 ALL_EXAMPLES: dict[str, tuple[Any, Any]] = EXAMPLES | {"me": (None, ME)}
 
@@ -44,12 +45,13 @@ FAILURES: dict[int, tuple[str, list[dict[str, Any]]]] = {
         [error_body(400, "Not JSON: Expecting value at line 1, column 1.")],
     ),
     401: ("No token, a wrong, expired or revoked one, or its user is disabled.", [error_body(401)]),
-    404: ("No such contact in your tenant.", [error_body(404, "Contact not found")]),
-    413: (
-        "The body is too large.",
-        [],
+    404: ("No such record in your tenant.", [error_body(404, "Contact not found")]),
+    409: (
+        "It is not finished.",
+        [error_body(409, "The import is not finished; ask again when its state is done.")],
     ),
-    415: ("The body is not sent as `application/json`.", [error_body(415)]),
+    413: ("The body is too large.", []),
+    415: ("The body is sent as something else than it should be.", []),
     422: (
         "A field breaks a rule, or the token's user belongs to no tenant.",
         [
@@ -72,19 +74,19 @@ COUNTED = {
 THROTTLED = {"Retry-After": "Seconds to wait."}
 
 
+# What a body is that has fields; any other is a file.
+FORMS = {"application/json", "multipart/form-data"}
+
+
 def only_documented(endpoints: list[Any], **kwargs: Any) -> list[Any]:
     """Leaves out the same views under their short address, `/v1`."""
     return [endpoint for endpoint in endpoints if endpoint[0].startswith("/api/v1/")]
 
 
 class Operation(AutoSchema):
-    """One action."""
+    """One action, or what else the API answers."""
 
-    view: Any  # an ActionView, or Me
-
-    @property
-    def name(self) -> str:
-        return self.path.rpartition("/")[2]
+    view: Any  # an ActionView, an ImportView, or Me
 
     @property
     def has_body(self) -> bool:
@@ -95,12 +97,15 @@ class Operation(AutoSchema):
         return getattr(self.view, "success", HTTPStatus.OK)
 
     def get_operation_id(self) -> str:
-        return self.name
+        """The view's name as addresses spell it: CreateContact is create-contact."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", type(self.view).__name__).lower()
 
     def get_tags(self) -> list[str]:
+        if "/imports" in self.path:
+            return ["Imports"]
         if not self.has_body:
             return ["Account"]
-        return ["Tags" if "tag" in self.name else "Contacts"]
+        return ["Tags" if "tag" in self.get_operation_id() else "Contacts"]
 
     def get_summary(self) -> str:
         return (self.view.__doc__ or "").partition("\n")[0].rstrip(".")
@@ -109,41 +114,55 @@ class Operation(AutoSchema):
         return super().get_description().partition("\n")[2].strip()
 
     def get_request_serializer(self) -> Any:
-        return self.view.input_class
+        types = [parser.media_type for parser in self.view.parser_classes]
+        return {
+            name: self.view.input_class if name in FORMS else OpenApiTypes.BINARY for name in types
+        }
 
     def _get_request_body(self, direction: Direction = "request") -> Any:
-        """Required where a key is: the generator looks for required fields only."""
+        """Required where a key or a file is: the generator looks for required fields only."""
         body = super()._get_request_body(direction)
-        return body | {"required": True} if body and self.has_key else body
+        is_needed = self.has_body and {"contact_id", "file"} & self.view.input_class().fields.keys()
+        return body | {"required": True} if body and is_needed else body
 
     @property
     def has_key(self) -> bool:
         return self.has_body and "contact_id" in self.view.input_class().fields
 
     def get_response_serializers(self) -> Any:
-        _, example = ALL_EXAMPLES[self.name]
+        _, example = ALL_EXAMPLES[self.get_operation_id()]
         is_list = isinstance(example, list)
-        answer = OpenApiResponse(
-            self.view.output_class(many=is_list),
-            self.success.phrase,
-            # Of a list, one item: it is put into a list again.
-            [OpenApiExample("answer", example[0] if is_list else example)],
-        )
-        return {int(self.success): answer} | {
-            code: failure(code, self.view) for code in self.failures()
+        is_file = isinstance(example, str)
+        # Of a list, one item: it is put into a list again.
+        examples = [OpenApiExample("answer", example[0] if is_list else example)]
+        kind = OpenApiTypes.STR if is_file else self.view.output_class(many=is_list)
+        answer = OpenApiResponse(kind, self.success.phrase, examples)
+        return {(int(self.success), "text/csv" if is_file else "application/json"): answer} | {
+            (code, "application/json"): failure(code, self.view) for code in self.failures()
         }
 
     def failures(self) -> list[int]:
-        if not self.has_body:
+        if self.path == "/api/v1/me":
             return [401, 429, 500]
-        return [code for code in FAILURES if code != 404 or self.has_key]
+        return [code for code in FAILURES if self.can_fail(code)]
+
+    def can_fail(self, code: int) -> bool:
+        if code == 404:
+            return self.has_key or "{" in self.path
+        if code == 409:
+            return self.path.endswith("/errors")
+        return self.has_body or code not in {400, 413, 415}
 
     def get_examples(self) -> list[OpenApiExample]:
-        body, _ = ALL_EXAMPLES[self.name]
-        return [OpenApiExample("body", body, request_only=True)] if body else []
+        body, _ = ALL_EXAMPLES[self.get_operation_id()]
+        if not body:
+            return []
+        kind = "text/csv" if isinstance(body, str) else "application/json"
+        return [OpenApiExample("body", body, request_only=True, media_type=kind)]
 
     def get_override_parameters(self) -> list[Any]:
         counted = [int(self.success), *(code for code in self.failures() if code != 401)]
+        query = getattr(self.view, "query_class", None)
         return [
             *headers(EVERYWHERE, True),
             *headers(COUNTED, counted, OpenApiTypes.INT),
@@ -153,6 +172,7 @@ class Operation(AutoSchema):
                 OpenApiParameter(name, description=meaning)
                 for name, meaning in getattr(self.view, "query_parameters", {}).items()
             ],
+            *([query] if query else []),
         ]
 
 
@@ -160,6 +180,8 @@ def failure(code: int, view: Any) -> OpenApiResponse:
     meaning, bodies = FAILURES[code]
     if code == 413:
         bodies = [error_body(413, str(PayloadTooLarge(max_body_bytes(view)).detail))]
+    if code == 415:
+        bodies = [error_body(415, wanted_types(view))]
     examples = [OpenApiExample(body["code"], body) for body in bodies]
     return OpenApiResponse(Error, meaning, examples)
 

@@ -20,10 +20,12 @@ env = environ.Env(
     DATA_DIR=(str, ".data"),
     DEBUG=(bool, False),
     ENV_FILE=(str, ".env"),
+    IMPORT_MAX_MB=(int, 1024),
     LOG_LEVEL=(str, "INFO"),
     RATELIMIT_DEFAULT=(str, "120/minute"),
     RATELIMIT_STORAGE_URL=(str, "memory://"),
     SECRET_KEY=(str, ""),
+    TASKS_URL=(str, ""),
     TIME_ZONE=(str, "UTC"),
 )
 env.read_env(BASE_DIR / env("ENV_FILE"))
@@ -70,6 +72,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django_tasks_db",
 ]
 
 MIDDLEWARE = [
@@ -192,6 +195,19 @@ if BEHIND_HTTPS_PROXY := env("BEHIND_HTTPS_PROXY"):
     SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
 # HSTS for subdomains and preloading bind the whole domain: its owner's decision, not ours.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+# Imports, and who runs them
+
+IMPORT_MAX_BYTES = env("IMPORT_MAX_MB") * 1024 * 1024
+FILE_UPLOAD_HANDLERS = ["contacts.parsers.OnDisk"]
+
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
+
+if TASKS_URL := env("TASKS_URL"):
+    TASKS["default"]["BACKEND"] = "django_tasks_rq.RQBackend"
+    INSTALLED_APPS.append("django_rq")
+    RQ_QUEUES = {"default": {"URL": TASKS_URL, "DEFAULT_TIMEOUT": 24 * 60 * 60}}
+    RQ = {"JOB_CLASS": "django_tasks_rq.Job"}
 
 # Logging: to standard error, each line with the id of the request it belongs to.
 

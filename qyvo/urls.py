@@ -6,7 +6,7 @@ from . import views
 
 api = [
     path("", include("tenants.urls")),
-    path("actions/", include("contacts.urls")),
+    path("", include("contacts.urls")),
 ]
 
 urlpatterns = [

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
@@ -23,12 +24,16 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     A body sent with `Transfer-Encoding: chunked` has no Content-Length, which Django takes for
     no body at all: its caller would be told that every field is missing. Servers that end the
     stream themselves say so in `wsgi.input_terminated`; then it can be read and measured, up to
-    a byte more than any action takes.
+    a byte more than any action takes. The file of an import is not read before its sender is
+    known: its view ends with the stream, or a byte behind the largest size.
 
     A charset in the Content-Type makes Django decode the query string with it, base64 and
     punycode included, before any handler of errors is in place. All is UTF-8 here.
     """
-    if environ.get("wsgi.input_terminated") and not environ.get("CONTENT_LENGTH"):
+    is_chunked = environ.get("wsgi.input_terminated") and not environ.get("CONTENT_LENGTH")
+    if is_chunked and environ["PATH_INFO"].endswith("/imports"):
+        environ["CONTENT_LENGTH"] = str(settings.IMPORT_MAX_BYTES + 1)
+    elif is_chunked:
         body = environ["wsgi.input"].read(CreateContacts.max_body_bytes + 1)
         environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
     environ["CONTENT_TYPE"] = CHARSET.sub("", environ.get("CONTENT_TYPE", ""))

@@ -137,7 +137,8 @@ def serving(log: Path, workers: int, **variables: str) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port)]
     command += ["--workers", str(workers), "--blocking-threads", "4", "--no-ws"]
-    environment = os.environ | {"DATABASE_URL": test_database_url()} | variables
+    data = {"DATABASE_URL": test_database_url(), "DATA_DIR": str(log.parent)}
+    environment = os.environ | data | variables
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "qyvo.wsgi:application"], cwd=ROOT, env=environment,
@@ -153,10 +154,14 @@ def serving(log: Path, workers: int, **variables: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def server_url(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def server_url(django_db_setup: None, server_data_dir: Path) -> Iterator[str]:
     """The address of a server in two processes."""
-    log = tmp_path_factory.mktemp("server") / "log"
-    with serving(log, workers=2, RATELIMIT_DEFAULT="") as url:
+    with serving(server_data_dir / "log", workers=2, RATELIMIT_DEFAULT="") as url:
         yield url
 
 

@@ -11,7 +11,9 @@ LAYERS = {
     "contacts": [
         {"apps", "admin", "urls", "management"},
         {"views"},
-        {"cursors", "examples", "exports", "imports", "serializers"},
+        {"cursors", "examples", "exports", "serializers", "uploads"},
+        {"error_files", "parsers"},
+        {"imports"},
         {"checks", "models"},
         {"spool"},
         {"cleaning"},

@@ -501,6 +501,7 @@ def test_an_interrupted_import_forgets_an_erased_person(
     file = write(tmp_path / "x.csv", ["phone", "name"], [PHONE, "Romain"], ["+33612345678", "Ann"])
     job = Import.objects.create(tenant=acme.tenant, file_name="x", options={"mode": "upsert"})
     importer = Importer(job, Source(file), Options({"phone": "phone", "name": "name"}))
+    spool_folder(job).mkdir(parents=True)
     importer.read(spool_folder(job))
     rows, half = spool_folder(job) / "rows", spool_folder(job) / "reading"
     half.write_text("2\tRomain")

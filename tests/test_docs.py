@@ -201,9 +201,9 @@ def test_the_table_of_errors_has_every_code() -> None:
 
 
 def test_the_table_of_actions_is_what_is_served() -> None:
-    from contacts.urls import urlpatterns
+    from contacts.urls import actions
 
-    assert first_column("| action |") == {pattern.name for pattern in urlpatterns}
+    assert first_column("| action |") == {pattern.name for pattern in actions}
 
 
 def test_the_table_of_fields_is_what_create_contact_reads() -> None:

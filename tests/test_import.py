@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contacts import columns
-from contacts.imports import alone_in, chunks, failed_records, spool_folder
+from contacts.error_files import failed_records
+from contacts.imports import alone_in, chunks, spool_folder
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Tag
 from contacts.tabular import Source, UnreadableFile, neutral, original
 
@@ -266,11 +267,11 @@ def test_national_numbers_need_the_calls_or_the_tenants_region(
         ('phone,name\n+14155550123,"Ann\n' + "x" * 1_100_000, [], "Is a quote not closed?"),
         ("phone\n1\n", ["--map", "x=phone"], "There is no column “x”"),
         ("phone\n1\n", ["--map", "phone=x"], "There is no field “x”"),
-        ("phone\n1\n", ["--map", "phone"], "--map takes COLUMN=FIELD"),
+        ("phone\n1\n", ["--map", "phone"], "A map is COLUMN=FIELD"),
         ("phone\n1\n", ["--region", "xx"], "--region: Use a two-letter country code"),
         ("phone\n1\n", ["--encoding", "ascii2"], "There is no encoding “ascii2”"),
         ("phone\n1\n", ["--encoding", "hex"], "There is no encoding “hex”"),
-        ("phone\n1\n", ["--delimiter", "::"], "--delimiter takes one character"),
+        ("phone\n1\n", ["--delimiter", "::"], "The delimiter is one character"),
         ("x" * 3_000_000, [], "A line is longer than"),
         (",".join(f"c{n}" for n in range(1001)), [], "There are more than 1,000 columns"),
         ("phone,a\x00b\n1,2\n", [], "The column 'a\\x00b' cannot be"),
@@ -289,7 +290,7 @@ def test_what_cannot_run_at_all_ends_with_status_2_and_writes_nothing(
     assert sentence in str(stop.value)
     assert stop.value.returncode == 2
     assert not Contact.objects.exists()
-    assert not Import.objects.exists()
+    assert not Import.objects.unfinished().exists()
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 

@@ -3,8 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from contacts import rules
-from contacts.imports import erase_from_spools
+from contacts import rules, uploads
 from tenants.models import Tenant
 
 
@@ -23,8 +22,8 @@ class Command(BaseCommand):
             raise CommandError(f"There is no tenant “{options['tenant']}”.") from None
         except ValueError as error:
             raise CommandError(str(error)) from error
-        erase_from_spools(tenant, phone)
         was_there = tenant.contacts.erase(tenant, phone)
+        uploads.erase(tenant, phone)
         self.stdout.write("1 contact erased" if was_there else "No contact had this phone.")
         self.stdout.write(
             "Imports will not bring it back. Files that you imported, and error files beside them,"

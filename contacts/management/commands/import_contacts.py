@@ -1,5 +1,3 @@
-import csv
-import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -10,15 +8,20 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from contacts import columns
-from contacts.cleaning import Options
-from contacts.imports import Importer, ImportRuns, failed_records, fingerprint
+from contacts import columns, error_files
+from contacts.cleaning import options_for
+from contacts.imports import Importer, ImportRuns, fingerprint
 from contacts.management.bulk import region
 from contacts.models import Import
 from contacts.tabular import Source, UnreadableFile
 from tenants.models import Tenant
 
 NOTHING_COULD_RUN = 2
+# What the import itself has to know of the options.
+OF_IMPORT = (
+    "map", "rest_to_metadata", "region", "clear_marker", "encoding", "delimiter", "mode",
+    "batch_size", "allow_erased",
+)  # fmt: skip
 
 
 class Command(BaseCommand):
@@ -77,45 +80,33 @@ class Command(BaseCommand):
             self.refuse(f"There is no tenant “{options['tenant']}”.")
         if not 1 <= options["batch_size"] <= 50_000:
             self.refuse("--batch-size takes a number from 1 to 50000.")
+        if options["dry_run"] and options["resume"]:
+            self.refuse("A dry run leaves nothing to resume; choose one of the two.")
         source = Source(options["file"], options["encoding"], options["delimiter"])
-        given = dict(self.pair(text) for text in options["map"])
-        rest = options["rest_to_metadata"]
-        reading = Options(
-            columns.match(source.header, given, rest_to_metadata=rest),
-            region(options["region"], NOTHING_COULD_RUN) or tenant.default_region,
-            options["clear_marker"],
-            is_csv=not source.is_json,
-        )
-        if "phone" not in reading.fields.values():
-            self.refuse(
-                "No column is known to be the phone; name it: --map 'COLUMN=phone'. The columns"
-                f" are: {', '.join(source.header)}."
-            )
-        said = reading._asdict()
-        said |= {name: options[name] for name in ("mode", "batch_size", "allow_erased")}
+        given = {name: options[name] for name in OF_IMPORT} | {
+            "map": dict(columns.pair(text) for text in options["map"]),
+            "region": region(options["region"], NOTHING_COULD_RUN),
+        }
+        reading = options_for(source, given, tenant.default_region)
+        given |= {"fields": reading.fields, "region": reading.region}
         job = Import(
             tenant=tenant,
+            actor="command:import_contacts",
             file_name=options["file"].name[:255],
-            options=said,
-            fingerprint=fingerprint(source, said),
+            options=given,
+            dry_run=options["dry_run"],
+            fingerprint=fingerprint(source, given),
         )
         if options["resume"]:
             job = self.interrupted(job)
-        size, dry_run = options["batch_size"], options["dry_run"]
-        return Importer(job, source, reading, batch_size=size, dry_run=dry_run)
+        return Importer(job, source, reading, batch_size=options["batch_size"])
 
     def refuse(self, sentence: str) -> NoReturn:
         raise CommandError(sentence, returncode=NOTHING_COULD_RUN)
 
-    def pair(self, text: str) -> tuple[str, str]:
-        column, sign, field = text.rpartition("=")
-        if not sign:
-            self.refuse(f"--map takes COLUMN=FIELD, such as 'Cell=phone', not “{text}”.")
-        return column, field
-
     def interrupted(self, job: Import) -> Import:
         alike = Import.objects.filter(tenant=job.tenant, fingerprint=job.fingerprint)
-        found = alike.exclude(state=Import.State.DONE).order_by("-pk").first()
+        found = alike.unfinished().order_by("-pk").first()
         if found is None:
             self.refuse("There is no interrupted import of this file with these options.")
         return found
@@ -161,7 +152,7 @@ def errors_of(importer: Importer, path: Path | None) -> Iterator[Path]:
 
     def tell(job: Import) -> None:
         if job.failures.exists():
-            write_errors(job, source, unfinished)
+            error_files.write(job, source, importer.options, unfinished, as_json=source.is_json)
             unfinished.replace(path)
 
     unfinished.touch()
@@ -170,23 +161,6 @@ def errors_of(importer: Importer, path: Path | None) -> Iterator[Path]:
         yield path
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def write_errors(job: Import, source: Source, path: Path) -> None:
-    """The records that failed, as they came, with `line` and `error`: to be mended and imported."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        if source.is_json:
-            for record, error in failed_records(job, source):
-                cells = record.cells if None not in record.cells else {"text": record.cells[None]}  # type: ignore[index]
-                file.write(json.dumps({**cells, "line": record.line, "error": error}) + "\n")
-            return
-        writer = csv.writer(file, delimiter=source.delimiter)
-        is_ours = columns.is_error_file(source.header)
-        kept = source.header[:-2] if is_ours else source.header
-        writer.writerow([*kept, *columns.OF_ERROR_FILE])
-        for record, error in failed_records(job, source):
-            row = [record.cells.get(name, "") for name in kept]
-            writer.writerow([*row, record.line, error, *record.cells.get(None, [])])  # type: ignore[call-overload]
 
 
 class Bars:

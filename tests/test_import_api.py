@@ -1,0 +1,499 @@
+"""Imports over HTTP: the file goes in, a worker brings it in, the answers tell how far it is."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
+
+from contacts import uploads
+from contacts.examples import EXAMPLES
+from contacts.models import Contact, Import, ImportBatch, ImportFailure
+
+from .api import PHONE, Api, assert_error
+from .conftest import ROOT, test_database_url
+from .test_import import everything
+from .test_openapi import operations, shape, without_volatile
+from .test_write_path import assert_links_match_tags
+
+pytestmark = pytest.mark.django_db
+
+IMPORTS = "/api/v1/imports"
+CSV = "Mobile,Full name,Tags,Town\r\n+33 6 12 34 56 78,Zoé,vip,Lyon\r\n12,Bob,,\r\n"
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path: Path, settings: Any) -> Path:
+    settings.DATA_DIR = tmp_path / "data"
+    return settings.DATA_DIR
+
+
+def work() -> None:
+    """What the worker does; its own command would close the test's connection."""
+    for job in Import.objects.unfinished():
+        uploads.run_import.call(job.pk)
+
+
+def post(api: Api, content: str | bytes = CSV, query: str = "", kind: str = "text/csv") -> Any:
+    return api.send(content, f"{IMPORTS}{query}", content_type=kind)
+
+
+def post_form(api: Api, content: str | bytes = CSV, **fields: Any) -> Any:
+    raw = content.encode() if isinstance(content, str) else content
+    file = SimpleUploadedFile("shop.csv", raw)
+    return api.client.post(IMPORTS, {"file": file} | fields, headers=api.headers)
+
+
+def outcome(api: Api, answer: Any) -> dict[str, Any]:
+    """The import that `answer` tells of, brought in."""
+    assert answer.status_code == 202, answer.json()
+    work()
+    return api.get(answer.headers["Location"]).json()
+
+
+def errors(api: Api, job: dict[str, Any]) -> list[list[str]]:
+    answer = api.get(f"{IMPORTS}/{job['id']}/errors")
+    assert answer.status_code == 200, answer.json()
+    text = b"".join(answer.streaming_content).decode()
+    return list(csv.reader(io.StringIO(text, newline="")))
+
+
+def counted(job: dict[str, Any]) -> list[int]:
+    return [job[name] for name in Import.COUNTS]
+
+
+@contextmanager
+def worker(data_dir: Path, log: Path, *options: str, **variables: str) -> Iterator[Any]:
+    environment = os.environ | {"DATABASE_URL": test_database_url(), "DATA_DIR": str(data_dir)}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "worker", *options],
+            cwd=ROOT,
+            env=environment | variables,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+# What goes in
+
+
+def test_a_file_is_taken_at_once_and_brought_in_by_the_worker(api: Api) -> None:
+    answer = post(api)
+    job = answer.json()
+    assert (answer.status_code, job["state"], job["rows"]) == (202, "queued", None)
+    assert answer.headers["Location"] == f"{IMPORTS}/{job['id']}"
+    assert job["columns"] == {"Mobile": "phone", "Full name": "name", "Tags": "tags"}
+    assert not Contact.objects.exists()
+    job = outcome(api, answer)
+    assert (job["state"], job["rows"], counted(job)) == ("done", 2, [1, 0, 0, 0, 1])
+    assert job["finished_at"]
+    contact = Contact.objects.get()
+    assert (contact.phone, contact.name, contact.tags) == ("+33612345678", "Zoé", ["vip"])
+    assert contact.source == "csv_import"
+    assert Import.objects.get().actor.startswith("token:qyvo_")
+
+
+def test_failed_records_can_be_fetched_mended_and_sent_again(api: Api) -> None:
+    job = outcome(api, post(api))
+    [header, bob] = errors(api, job)
+    assert header == ["Mobile", "Full name", "Tags", "Town", "line", "error"]
+    assert bob[:5] == ["12", "Bob", "", "", "3"]
+    assert "international form" in bob[5]
+    out = io.StringIO()
+    csv.writer(out).writerows([header, [PHONE, *bob[1:]]])
+    again = outcome(api, post(api, out.getvalue()))
+    assert counted(again) == [1, 0, 0, 0, 0]
+    assert errors(api, again) == [header]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (CSV, "text/csv; charset=utf-8"),
+        (CSV.encode("utf-16"), "text/csv"),
+        (gzip.compress(CSV.encode()), "application/gzip"),
+        (CSV.replace(",", ";").encode("cp1252"), "application/octet-stream"),
+        (
+            '{"Mobile": "+33 6 12 34 56 78", "Tags": ["vip"]}\n\n{"Mobile": "12"}',
+            "application/x-ndjson",
+        ),
+    ],
+)
+def test_any_kind_of_file_is_taken(api: Api, content: str | bytes, kind: str) -> None:
+    job = outcome(api, post(api, content, kind=kind))
+    assert (job["state"], counted(job)) == ("done", [1, 0, 0, 0, 1])
+    assert Contact.objects.get().tags == ["vip"]
+    assert len(errors(api, job)) == 2
+
+
+def test_a_form_does_what_the_body_alone_does(api: Api) -> None:
+    job = outcome(api, post_form(api, rest_to_metadata="true", mode="upsert"))
+    assert (job["file_name"], counted(job)) == ("shop.csv", [1, 0, 0, 0, 1])
+    assert Contact.objects.get().metadata == {"Town": "Lyon"}
+
+
+@pytest.mark.parametrize("door", [post_form, post])
+def test_what_is_said_of_a_file_holds(api: Api, door: Any) -> None:
+    options: dict[str, Any] = {
+        "map": ["Town=metadata.city", "Full name=", "Mobile=phone"], "region": "FR",
+        "mode": "upsert", "clear_marker": "none", "delimiter": ",", "encoding": "utf-8",
+        "file_name": "mine.csv", "dry_run": "false",
+    }  # fmt: skip
+    api.create("+33612345679", name="kept", tags="gone")
+    content = CSV + "06 12 34 56 79,x,none,Paris\r\n"
+    if door is post:
+        query = httpx.QueryParams(options)
+        job = outcome(api, post(api, content, f"?{query}"))
+    else:
+        job = outcome(api, post_form(api, content, **options))
+    assert (job["state"], counted(job)) == ("done", [1, 1, 0, 0, 1])
+    assert job["columns"] == {"Mobile": "phone", "Tags": "tags", "Town": "metadata.city"}
+    assert list(Contact.objects.order_by("phone").values_list("name", "tags", "metadata")) == [
+        ("", ["vip"], {"city": "Lyon"}),
+        ("kept", [], {"city": "Paris"}),
+    ]
+
+
+def test_a_dry_run_counts_and_tells_the_errors_and_writes_no_contact(api: Api) -> None:
+    api.create("+33612345678", name="before")
+    job = outcome(api, post(api, query="?dry_run=true"))
+    assert (job["state"], job["dry_run"], counted(job)) == ("done", True, [0, 1, 0, 0, 1])
+    assert [row[4] for row in errors(api, job)] == ["line", "3"]
+    assert Contact.objects.get().name == "before"
+
+
+def test_the_keys_of_ndjson_are_told_as_cells_that_can_be_sent_again(api: Api) -> None:
+    records = [{"phone": "12", "tags": ["a", "b"], "metadata": {"n": [1, None]}, "name": None}]
+    content = "\n".join([*map(json.dumps, records), "not json"])
+    job = outcome(api, post(api, content, kind="application/x-ndjson"))
+    [header, row, text] = errors(api, job)
+    assert header == ["phone", "tags", "metadata", "name", "line", "error"]
+    assert row[:5] == ["12", "a,b", '{"n":[1,null]}', "", "1"]
+    assert (text[4], text[6]) == ("2", "not json")
+    out = io.StringIO()
+    csv.writer(out).writerows([header, [PHONE, *row[1:]]])
+    assert counted(outcome(api, post(api, out.getvalue()))) == [1, 0, 0, 0, 0]
+    contact = Contact.objects.get()
+    assert (contact.tags, contact.metadata) == (["a", "b"], {"n": [1, None]})
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("content", "query", "field", "sentence"),
+    [
+        (b"", "", "file", "The file is required."),
+        (b"\n\n", "", "file", "The file is empty."),
+        (b"PK\x03\x04", "", "file", "save it as CSV first"),
+        (b"a,b\n1,2\n", "", "map", "map one, as COLUMN=phone"),
+        (b"phone\n1\n", "?map=Cell=phone", "map", "There is no column"),
+        (b"phone\n1\n", "?map=phone=fax", "map", "There is no field"),
+        (b"phone\n1\n", "?map=phone", "map", "COLUMN=FIELD"),
+        (b"phone\n1\n", "?map=%00=phone", "map", "U+0000"),
+        (b"phone\n1\n", "?mode=replace", "mode", "Send one of"),
+        (b"phone\n1\n", "?region=XX", "region", "two-letter"),
+        (b"phone\n1\n", "?dry_run=perhaps", "dry_run", "true or false"),
+        (b"phone\n1\n", "?encoding=hex", "encoding", "There is no encoding"),
+        (b"phone\n1\n", "?delimiter=::", "delimiter", "one character"),
+        (b"phone\n1\n", "?file_name=a%00", "file_name", "U+0000"),
+        (b"phone\n1\n", f"?clear_marker={'x' * 256}", "clear_marker", "255"),
+    ],
+)
+def test_what_cannot_be_brought_in_is_refused_at_once(
+    api: Api, data_dir: Path, content: bytes, query: str, field: str, sentence: str
+) -> None:
+    body = assert_error(post(api, content, query), 422, "validation_failed", field)
+    assert sentence in body["errors"][field][0]
+    assert not Import.objects.exists()
+    assert not list(data_dir.glob("imports/*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (gzip.compress(b"a\n1\n"), "map one, as COLUMN=phone"),
+        (
+            gzip.compress(b"phone\n" + os.urandom(9000).hex().encode())[:5000],
+            "gzip file is damaged",
+        ),
+        (b'{"a": 1}\n', "map one, as COLUMN=phone"),
+        (b'phone\n"+1415' + b"1\n" * 1_000_000, "Is a quote not closed?"),
+    ],
+)
+def test_what_only_a_long_look_can_tell_ends_as_refused(
+    api: Api, data_dir: Path, content: bytes, problem: str
+) -> None:
+    job = outcome(api, post(api, content, kind="application/octet-stream"))
+    assert job["state"] == "refused"
+    assert problem in job["problem"]
+    assert_error(api.get(f"{IMPORTS}/{job['id']}/errors"), 404, "not_found")
+    assert not list(data_dir.glob("imports/*"))
+
+
+def test_a_gzip_that_unpacks_to_too_much_is_refused(api: Api, settings: Any) -> None:
+    bomb = gzip.compress(b"phone\n" + b"+14155550123\n" * 2_000_000)
+    settings.IMPORT_MAX_BYTES = 1_000_000
+    job = outcome(api, post(api, bomb, kind="application/gzip"))
+    assert (job["state"], job["problem"]) == (
+        "refused", "The gzip file unpacks to too much; split it.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("door", [post, post_form])
+def test_a_larger_file_than_is_allowed_is_413(
+    api: Api, settings: Any, data_dir: Path, door: Any
+) -> None:
+    settings.IMPORT_MAX_BYTES = 100_000
+    large = b"phone\n" + b"x" * 100_000
+    body = assert_error(door(api, large), 413, "payload_too_large")
+    assert "100,000 bytes" in body["error"]
+    assert door(api, large[:99_000]).status_code == 202
+    assert len(list(data_dir.glob("imports/*"))) == 1
+
+
+def test_another_kind_of_body_is_415_that_names_the_right_ones(api: Api) -> None:
+    for kind in ("application/json", "application/x-www-form-urlencoded", ""):
+        body = assert_error(post(api, kind=kind), 415, "unsupported_media_type")
+        for name in ("multipart/form-data", "text/csv", "application/x-ndjson"):
+            assert name in body["error"]
+
+
+def test_a_broken_form_is_400(api: Api) -> None:
+    for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
+        answer = post(api, "--y\r\n\r\n", kind=kind)
+        assert answer.status_code in (400, 422)
+    assert_error(post(api, "x", kind="multipart/form-data"), 400, "bad_request")
+    assert_error(post_form(api, file="text"), 422, "validation_failed", "file")
+
+
+def test_errors_are_not_there_before_the_end(api: Api) -> None:
+    where = post(api).headers["Location"]
+    assert_error(api.get(f"{where}/errors"), 409, "not_finished")
+
+
+# Whose
+
+
+def test_an_import_is_its_tenants_alone(
+    acme: SimpleNamespace, globex: SimpleNamespace, outsider: SimpleNamespace
+) -> None:
+    job = outcome(acme.api, post(acme.api))
+    here = f"{IMPORTS}/{job['id']}"
+    assert errors(acme.api, acme.api.get(here).json())
+    for address in (here, f"{here}/errors"):
+        assert_error(globex.api.get(address), 404, "not_found")
+        assert_error(outsider.api.get(address), 422, "no_workspace")
+        assert_error(Api().get(address), 401, "unauthenticated")
+    assert_error(post(outsider.api), 422, "no_workspace")
+    assert_error(post(Api()), 401, "unauthenticated")
+    outcome(globex.api, post(globex.api))
+    assert [acme.tenant.contacts.count(), globex.tenant.contacts.count()] == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["01J1Y3V8K5Z2H8Q4W6E1R9T3YU", "x", "%00", "é"])
+def test_an_import_that_is_not_there_is_404(api: Api, name: str) -> None:
+    for address in (f"{IMPORTS}/{name}", f"{IMPORTS}/{name}/errors"):
+        assert_error(api.get(address), 404, "not_found")
+
+
+# What the documentation says
+
+
+def test_the_examples_are_what_the_server_answers(api: Api) -> None:
+    schema = Api().get("/api/v1/openapi.json").json()
+    api.create("+33612345678", name="Zoé")
+
+    def check(name: str, answer: Any) -> None:
+        shown = EXAMPLES[name][1] | {"started_at": "", "finished_at": ""}
+        given = answer.json() | {"started_at": "", "finished_at": ""}
+        assert without_volatile(given) == without_volatile(shown)
+        described = operations(schema)[name]["responses"][str(answer.status_code)]
+        shape(schema, described).validate(answer.json())
+
+    answer = post(api, str(EXAMPLES["create-import"][0]))
+    check("create-import", answer)
+    work()
+    check("get-import", api.get(answer.headers["Location"]))
+    file = b"".join(api.get(f"{answer.headers['Location']}/errors").streaming_content)
+    assert file.decode() == EXAMPLES["get-import-errors"][1]
+
+
+# People who asked to be forgotten
+
+
+def test_nothing_is_left_of_somebody_erased(
+    acme: SimpleNamespace, globex: SimpleNamespace, data_dir: Path
+) -> None:
+    """In what waits, what has run, and what failed for another reason."""
+    rows = ["+33612345678,bad", "06 12 34 56 78,nobody@x.example", f"{PHONE},bad", "+1415,bad"]
+    content = "\n".join(["Phone,Email", *rows, "+33612345678,me@x.example"])
+    done = [outcome(cast.api, post(cast.api, content)) for cast in (acme, globex)]
+    assert len(errors(acme.api, done[0])) == 5
+    waiting = post(acme.api, content)
+    call_command("erase_contact", "+33 6 12 34 56 78", "--tenant", "acme")
+    assert [row[0] for row in errors(acme.api, done[0])] == ["Phone", PHONE, "+1415"]
+    assert len(errors(globex.api, done[1])) == 5
+    job = outcome(acme.api, waiting)
+    assert counted(job) == [0, 0, 0, 0, 5]
+    told = errors(acme.api, job)
+    assert [row[:3] for row in told[1:]] == [
+        ["", "", "2"], ["06 12 34 56 78", "nobody@x.example", "3"], [PHONE, "bad", "4"],
+        ["+1415", "bad", "5"], ["", "", "6"],
+    ]  # fmt: skip
+    assert "Erased on" in told[5][3]
+
+
+# Real HTTP
+
+
+def test_a_body_of_unknown_length_is_read_to_its_end(
+    server: httpx.Client, server_data_dir: Path, tmp_path: Path
+) -> None:
+    """More than fits into memory at once, and in a form, too."""
+
+    def rows() -> Iterator[bytes]:
+        yield b"phone,name\n"
+        for n in range(200):
+            yield b"".join(b"+1415555%04d,%s\n" % (n, b"x" * 200) for _ in range(400))
+
+    def form() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
+        yield from rows()
+        yield b"\r\n--x--\r\n"
+
+    for content, kind in [(rows, "text/csv"), (form, "multipart/form-data; boundary=x")]:
+        answer = server.post(IMPORTS, content=content(), headers={"Content-Type": kind})
+        assert answer.status_code == 202, answer.text
+        job = Import.objects.get(pk=answer.json()["id"])
+        with worker(server_data_dir, tmp_path / "log", "--once") as process:
+            process.wait(timeout=60)
+        job.refresh_from_db()
+        assert (job.rows, job.superseded) == (80_000, 79_800)
+    answer = server.post(IMPORTS, content=iter([b""]), headers={"Content-Type": "text/csv"})
+    assert answer.status_code == 422, answer.text
+
+
+# The worker
+
+
+def wait_for(condition: Any, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.002)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_killed_at_any_point_goes_on_when_it_is_started_again(
+    acme: SimpleNamespace, data_dir: Path, tmp_path: Path
+) -> None:
+    rows = [f"+1415555{n % 9000:04},Ann {n},t{n % 9}" if n % 97 else "bad" for n in range(60_000)]
+    content = "\n".join(["phone,name,tags", *rows])
+    log = tmp_path / "log"
+    undisturbed = outcome(acme.api, post(acme.api, content))
+    expected = everything()
+    assert expected[1]
+    Contact.objects.all().delete()
+    Import.objects.all().delete()
+    job = post(acme.api, content).json()
+    steps = [
+        lambda: Import.objects.get().state == "reading",
+        lambda: Import.objects.get().state == "writing",
+        ImportBatch.objects.exists,
+        lambda: ImportBatch.objects.count() > 3,
+    ]
+    for reached in steps:
+        with worker(data_dir, log) as process:
+            wait_for(reached, process, log)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert not Import.objects.get().is_over, "killed too late: it had finished"
+    so_far = acme.api.get(f"{IMPORTS}/{job['id']}").json()
+    assert so_far["state"] == "writing"
+    assert sum(counted(so_far)) > 0, "the answer tells how far it is"
+    with worker(data_dir, log) as process:
+        wait_for(lambda: Import.objects.get().is_over, process, log)
+    assert counted(acme.api.get(f"{IMPORTS}/{job['id']}").json()) == counted(undisturbed)
+    assert everything() == expected
+    assert_links_match_tags()
+    assert len(errors(acme.api, job)) == 1 + undisturbed["failed"]
+
+
+def test_an_import_put_into_the_queue_twice_runs_once(api: Api) -> None:
+    post(api)
+    job = Import.objects.get()
+    assert [uploads.take_up(), uploads.take_up()] == [1, 1]
+    for _ in range(2):
+        uploads.run_import.call(job.pk)
+        assert Import.objects.get().counts()["created"] == 1
+    assert uploads.take_up() == 0
+    assert not uploads.spool_folder(job).exists()
+
+
+def test_a_dry_run_begun_anew_counts_once(api: Api) -> None:
+    job = post(api, query="?dry_run=true").json()
+    Import.objects.update(created=7, state="reading")
+    row = Import.objects.get()
+    ImportFailure.objects.create(tenant=row.tenant, job=row, line=3, error="before")
+    work()
+    assert counted(api.get(f"{IMPORTS}/{job['id']}").json()) == [1, 0, 0, 0, 1]
+
+
+def test_an_import_that_breaks_says_so_and_goes_on_later(
+    api: Api, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = post(api).headers["Location"]
+    with monkeypatch.context() as patch:
+        patch.setattr("contacts.uploads.Importer.write", None)
+        with pytest.raises(TypeError):
+            work()
+    job = api.get(where).json()
+    assert (job["state"], job["problem"]) == ("writing", uploads.STOPPED)
+    work()
+    job = api.get(where).json()
+    assert (job["state"], job["problem"], job["created"]) == ("done", None, 1)
+
+
+def test_an_import_of_a_tenant_deleted_meanwhile_is_let_go(
+    acme: SimpleNamespace, data_dir: Path
+) -> None:
+    pk = post(acme.api).json()["id"]
+    Import.objects.all().delete()
+    uploads.run_import.call(pk)
+    assert not Contact.objects.exists()
+
+
+def test_a_queue_that_is_down_keeps_the_import_for_later(
+    api: Api, settings: Any, log: io.StringIO, django_capture_on_commit_callbacks: Any
+) -> None:
+    settings.TASKS = {"default": {"BACKEND": "django_tasks.backends.dummy.DummyBackend"}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("django_tasks.backends.dummy.DummyBackend.enqueue", lambda *given: 1 / 0)
+        with django_capture_on_commit_callbacks(execute=True):
+            answer = post(api)
+    assert answer.status_code == 202
+    assert "could not be put into the queue" in log.getvalue()
+    del settings.TASKS
+    assert outcome(api, answer)["state"] == "done"
