@@ -12,7 +12,10 @@ SHOWN_HOST := $(patsubst 0.0.0.0,127.0.0.1,$(HOST))
 run: .venv/runtime
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py create_demo --url http://$(SHOWN_HOST):$(PORT)
-	@exec $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --blocking-threads 4 --backpressure 64 --no-ws qyvo.wsgi:application
+	@$(BIN)/python manage.py worker & worker=$$!; \
+	$(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --blocking-threads 4 --backpressure 64 --no-ws qyvo.wsgi:application & server=$$!; \
+	trap 'kill $$worker $$server 2>/dev/null' INT TERM; \
+	wait $$server; kill $$worker 2>/dev/null; wait
 
 # Whatever the shell or a .env file say: the defaults, on SQLite, then on PostgreSQL.
 test: export ENV_FILE := /dev/null

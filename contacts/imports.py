@@ -22,11 +22,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from django.conf import settings
 from django.db import connection, transaction
 
 from . import rules, sql
 from .cleaning import Options
+from .files import data_folder
 from .models import (
     Contact,
     Erasure,
@@ -347,7 +347,7 @@ def last_lines(spool: Path) -> dict[str, int]:
 
 
 def spool_folder(job: Import) -> Path:
-    return Path(settings.DATA_DIR) / "imports" / str(job.pk)
+    return data_folder("imports") / str(job.pk)
 
 
 class ImportRuns(RuntimeError):

@@ -16,6 +16,8 @@ from django.core.files.uploadhandler import FileUploadHandler
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
 
+from .files import data_folder
+
 BLOCK = 64 * 1024  # bytes
 
 
@@ -34,9 +36,7 @@ class Incoming(UploadedFile):
     """A file that comes in, on the disk from which an import takes it without copying."""
 
     def __init__(self, name: str = "upload", content_type: str = "") -> None:
-        folder = Path(settings.DATA_DIR) / "uploads"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = NamedTemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as the request
+        file = NamedTemporaryFile(dir=data_folder("uploads"))  # noqa: SIM115 - lives as long as the request
         self.path = Path(file.name)
         super().__init__(file, name, content_type)
 

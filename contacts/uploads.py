@@ -6,19 +6,28 @@ The servers and the workers of an installation share `DATA_DIR`.
 import logging
 import shutil
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 from django_tasks import task
+from django_tasks_db.models import DBTaskResult
 
 from tenants.models import Tenant
 
 from . import error_files
 from .cleaning import Options, options_for
 from .columns import UnknownColumn
-from .imports import Importer, ImportRuns, alone_in, erase_from_spool, spool_folder
+from .files import data_folder
+from .imports import (
+    Importer,
+    ImportRuns,
+    alone_in,
+    erase_from_spool,
+    spool_folder,
+)
 from .models import Import
 from .parsers import Incoming
 from .tabular import Source, UnreadableFile, is_gzip
@@ -57,12 +66,12 @@ def matched(job: Import, source: Source) -> Options:
 # From the request
 
 
-def receive(job: Import, file: Incoming) -> None:
-    """Stores `job` with its `file`, for a worker to run.
+def store(job: Import, file: Incoming) -> None:
+    """Keeps `file` for `job`, whose options have what `options_for` wants, and `mode`, `encoding`,
+    `delimiter`.
 
-    `job.options` has what `options_for` wants, and `mode`, `encoding`, `delimiter`. Raises
-    `UnreadableFile` and `UnknownColumn` where the first look at a CSV tells; then nothing is
-    stored. What only a long look can tell, the worker does.
+    Raises `UnreadableFile` and `UnknownColumn` where the first look at a CSV tells; then nothing is
+    kept. What only a long look can tell, the worker does.
     """
     upload = upload_of(job)
     upload.parent.mkdir(mode=0o700, parents=True)
@@ -70,11 +79,15 @@ def receive(job: Import, file: Incoming) -> None:
         shutil.move(file.path, upload)
         if not is_gzip(upload) and not (source := source_of(job)).is_json:
             matched(job, source)
-        job.state = Import.State.QUEUED
-        job.save()
     except BaseException:
         shutil.rmtree(upload.parent)
         raise
+
+
+def queue(job: Import) -> None:
+    """Saves `job`, whose file is stored, for a worker to run."""
+    job.state = Import.State.QUEUED
+    job.save()
     transaction.on_commit(partial(enqueue, job))
 
 
@@ -134,7 +147,34 @@ def take_up() -> int:
     return len(left)
 
 
-# Erased
+# Forgotten
+
+
+def delete(job: Import) -> None:
+    """The import and its files. Raises `ImportRuns`."""
+    with alone_in(spool_folder(job)) as folder:
+        shutil.rmtree(folder)
+        errors_of(job).unlink(missing_ok=True)
+        job.delete()
+
+
+def sweep(before: datetime) -> int:
+    """Deletes the imports begun before then, those abandoned too, and files that no import knows.
+
+    Returns how many imports.
+    """
+    number = 0
+    for job in Import.objects.filter(started_at__lt=before):
+        with suppress(ImportRuns):
+            delete(job)
+            number += 1
+    known = {*Import.objects.values_list("pk", flat=True)}
+    for path in [*data_folder("imports").glob("*"), *data_folder("uploads").glob("*")]:
+        is_old = path.stat().st_mtime < before.timestamp()
+        if path.name.partition(".")[0] not in known and is_old:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    DBTaskResult.objects.filter(enqueued_at__lt=before).delete()
+    return number
 
 
 def erase(tenant: Tenant, phone: str) -> None:

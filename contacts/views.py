@@ -2,6 +2,7 @@
 
 from collections import Counter
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, cast
 
 from django.http import FileResponse, HttpResponseBase, QueryDict
@@ -344,7 +345,8 @@ class CreateImport(ImportView):
             dry_run=options.pop("dry_run"),
             options=options,
         )
-        uploads.receive(job, file)
+        uploads.store(job, file)
+        uploads.queue(job)
         return job
 
     def clean(self, request: Request) -> dict[str, Any]:
@@ -379,9 +381,17 @@ class GetImportErrors(ImportView):
         if not job.is_over:
             raise NotFinished
         try:
-            file = uploads.errors_of(job).open("rb")
+            return error_file(job)
         except FileNotFoundError:
             raise NotFound("Errors not found") from None
-        return FileResponse(
-            file, content_type="text/csv; charset=utf-8", filename="errors.csv", as_attachment=True
-        )
+
+
+def error_file(job: Import) -> HttpResponseBase:
+    """Raises `FileNotFoundError`."""
+    name = f"{Path(job.file_name).stem}.errors.csv"
+    return FileResponse(
+        uploads.errors_of(job).open("rb"),
+        content_type="text/csv; charset=utf-8",
+        filename=name,
+        as_attachment=True,
+    )

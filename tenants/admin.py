@@ -22,6 +22,11 @@ def user_of(request: HttpRequest) -> User:
     return cast("User", request.user)
 
 
+def superusers_only(self: admin.ModelAdmin, request: HttpRequest, obj: Any = None) -> bool:
+    """A permission of a `ModelAdmin` whose rows belong to no tenant."""
+    return bool(request.user.is_superuser)
+
+
 class TenantScopedAdmin(admin.ModelAdmin):
     """Superusers see every tenant's rows; other staff their own tenant's, by any URL.
 
@@ -195,15 +200,11 @@ admin.site.unregister(Group)
 class GroupAdmin(DjangoGroupAdmin):
     """Groups hold permissions and belong to no tenant: superusers only."""
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.is_superuser)
-
-    has_add_permission = has_module_permission
-    has_change_permission = has_view_permission
-    has_delete_permission = has_view_permission
+    has_module_permission = superusers_only
+    has_view_permission = superusers_only
+    has_add_permission = superusers_only
+    has_change_permission = superusers_only
+    has_delete_permission = superusers_only
 
 
 @admin.register(ApiToken)

@@ -187,3 +187,23 @@ def server(
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     with httpx.Client(base_url=server_url, headers=headers, limits=limits, timeout=60) as client:
         yield client
+
+
+# A real Redis
+
+
+@contextmanager
+def redis_at(port: int) -> Iterator[None]:
+    """A real Redis of our own, gone when the block ends."""
+    command = [need("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=10)

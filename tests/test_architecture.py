@@ -17,7 +17,7 @@ LAYERS = {
         {"checks", "models"},
         {"spool"},
         {"cleaning"},
-        {"fields", "rules", "sql"},
+        {"fields", "files", "rules", "sql"},
         {"columns", "phones", "strict_json", "tabular"},
     ],
     "tenants": [

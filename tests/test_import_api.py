@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,14 +19,16 @@ from typing import Any
 import httpx
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
 
 from contacts import uploads
 from contacts.examples import EXAMPLES
 from contacts.models import Contact, Import, ImportBatch, ImportFailure
 
 from .api import PHONE, Api, assert_error
-from .conftest import ROOT, test_database_url
+from .conftest import ROOT, free_port, redis_at, serving, test_database_url
 from .test_import import everything
 from .test_openapi import operations, shape, without_volatile
 from .test_write_path import assert_links_match_tags
@@ -497,3 +500,48 @@ def test_a_queue_that_is_down_keeps_the_import_for_later(
     assert "could not be put into the queue" in log.getvalue()
     del settings.TASKS
     assert outcome(api, answer)["state"] == "done"
+
+
+def test_old_imports_and_files_that_nobody_knows_are_swept(
+    acme: SimpleNamespace, globex: SimpleNamespace, data_dir: Path
+) -> None:
+    done, waiting, young = post(acme.api), post(globex.api), post(acme.api)
+    uploads.run_import.call(done.json()["id"])
+    old = timezone.now() - timedelta(days=31)
+    Import.objects.exclude(pk=young.json()["id"]).update(started_at=old)
+    for name in ("uploads/x", "imports/01J1Y3V8K5Z2H8Q4W6E1R9T3YU.errors.csv"):
+        (data_dir / name).write_text("left")
+        os.utime(data_dir / name, (old.timestamp(), old.timestamp()))
+    (data_dir / "uploads/y").write_text("coming in")
+    out = io.StringIO()
+    busy = uploads.spool_folder(Import.objects.get(pk=waiting.json()["id"]))
+    with uploads.alone_in(busy):
+        call_command("prune_imports", "--older-than", "30d", stdout=out)
+    call_command("prune_imports", "--older-than", "30d", stdout=out)
+    assert out.getvalue() == "imports deleted: 1\n" * 2
+    assert [job.pk for job in Import.objects.all()] == [young.json()["id"]]
+    left = {path.name for path in data_dir.glob("*/*")}
+    assert left == {young.json()["id"], "y"}
+    for wrong in ("30", "d", "1.5d"):
+        with pytest.raises(CommandError, match="such as 30d"):
+            call_command("prune_imports", "--older-than", wrong)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_redis_can_be_the_queue(acme: SimpleNamespace, data_dir: Path, tmp_path: Path) -> None:
+    """What the server puts in, the worker takes out, without the database between them."""
+    port = free_port()
+    queue = {"TASKS_URL": f"redis://127.0.0.1:{port}/0", "DATA_DIR": str(data_dir)}
+    headers = acme.api.headers | {"Content-Type": "text/csv"}
+    told = tmp_path / "log"
+    with (
+        redis_at(port),
+        serving(tmp_path / "server", workers=1, **queue) as address,
+        worker(data_dir, told, **queue) as process,
+    ):
+        wait_for(lambda: "Listening" in told.read_text(), process, told)
+        answer = httpx.post(address + IMPORTS, content=CSV, headers=headers)
+        assert answer.status_code == 202, answer.text
+        wait_for(lambda: Import.objects.get().is_over, process, told)
+    assert Contact.objects.count() == 1
+    assert not DBTaskResult.objects.exists()

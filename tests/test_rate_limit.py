@@ -3,10 +3,8 @@
 import io
 import json
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +18,7 @@ from tenants.models import ApiToken
 from tenants.throttling import counter, default_limit
 
 from .api import ACTIONS, CREATE, PHONE, Api, assert_error
-from .conftest import free_port, need, serving
+from .conftest import free_port, redis_at, serving
 from .test_races import all_at_once
 from .test_settings import manage
 from .test_write_path import statements
@@ -221,23 +219,6 @@ def test_a_server_just_started_admits_no_more_than_the_limit(
 
 
 # A shared store
-
-
-@contextmanager
-def redis_at(port: int) -> Iterator[None]:
-    """A real Redis of our own, gone when the block ends."""
-    command = [need("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """What the commands for bulk fixes share."""
 
+import re
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -32,6 +34,13 @@ def region(text: str | None, returncode: int = 1) -> str | None:
     except ValidationError as error:
         raise CommandError(f"--region: {error.messages[0]}", returncode=returncode) from error
     return text
+
+
+def age(text: str) -> timedelta:
+    """The value of an option such as `--older-than 30d`."""
+    if not (match := re.fullmatch(r"(\d{1,5})d", text)):
+        raise ArgumentTypeError(f"an age is a number of days, such as 30d, not “{text}”")
+    return timedelta(days=int(match[1]))
 
 
 class BulkFix(BaseCommand):

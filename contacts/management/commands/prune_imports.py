@@ -1,0 +1,19 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from contacts import uploads
+from contacts.management.bulk import age
+
+
+class Command(BaseCommand):
+    help = "Deletes old imports: what they counted, their error files, what was left of them."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--older-than", type=age, required=True, metavar="30d")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        number = uploads.sweep(timezone.now() - options["older_than"])
+        self.stdout.write(f"imports deleted: {number}")
