@@ -8,6 +8,7 @@ than the tables, so possible is enough here.
 import re
 import unicodedata
 from contextlib import suppress
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import NumberParseException, ValidationResult
@@ -24,6 +25,8 @@ NO_SEPARATORS = str.maketrans("", "", " .()[]-")
 
 # What Unicode calls default-ignorable outside category Cf, as far as it occurs in the wild.
 INVISIBLE = {"\u034f", "\u115f", "\u1160", *map(chr, range(0xFE00, 0xFE10))}
+
+CALLING_CODES = {str(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE}
 
 LENGTHS = {
     ValidationResult.INVALID_COUNTRY_CODE: "No country has this calling code.",
@@ -61,6 +64,8 @@ def normalise(raw: str, region: str | None = None) -> str:
     if len(raw) > MAX_RAW_LENGTH:
         raise PhoneError(f"The phone is longer than {MAX_RAW_LENGTH} characters.")
     number = dialled(raw)
+    if is_e164(number):
+        return number
     e164 = to_e164(number, region)
     while e164 != number:  # libphonenumber may strip a trunk prefix each time
         number, e164 = e164, to_e164(e164, None)
@@ -138,6 +143,32 @@ def digit_or_plus(character: str) -> str:
         if character.isprintable()
         else "The phone holds a control character; send one phone on one line."
     )
+
+
+def is_e164(number: str) -> bool:
+    """Whether libphonenumber would find `number` possible and leave it as it is.
+
+    By its own tables, in a twelfth of the time: a known calling code, nothing that could be a
+    trunk prefix behind it, and a possible length. False: it has to be asked.
+    """
+    if number[:1] != "+" or len(number) > 1 + MAX_DIGITS:
+        return False
+    code = next((number[1:end] for end in (2, 3, 4) if number[1:end] in CALLING_CODES), None)
+    if code is None:
+        return False
+    trunk, lengths = plan(code)
+    rest = number[1 + len(code) :]
+    return len(rest) in lengths and not (trunk and trunk.match(rest))
+
+
+@lru_cache
+def plan(code: str) -> tuple[re.Pattern[str] | None, set[int]]:
+    """The trunk prefix and the lengths of national numbers behind a calling code."""
+    region = phonenumbers.region_code_for_country_code(int(code))
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(int(code), region)
+    trunk, numbers = metadata.national_prefix_for_parsing, metadata.general_desc
+    lengths = {*numbers.possible_length} - {*numbers.possible_length_local_only}
+    return re.compile(trunk) if trunk else None, lengths
 
 
 def to_e164(number: str, region: str | None) -> str:

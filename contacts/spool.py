@@ -33,7 +33,7 @@ class SpoolLine(NamedTuple):
     error: str = ""
 
 
-def spool_text(record: Record, options: Options, vendor: str) -> str:
+def spool_text(record: Record, options: Options, vendor: str, row_id: str) -> str:
     """One line of the spool. Tabs part it: in JSON they are escaped."""
     try:
         fields = clean(record.cells, options)
@@ -45,8 +45,8 @@ def spool_text(record: Record, options: Options, vendor: str) -> str:
         fields["metadata"] = fields["metadata"] or {}
     row = {name: encoded(value, vendor) for name, value in fields.items()}
     row |= {f"{name}_folded": rules.folded(row[name]) for name in ("name", "email") if name in row}
-    row["id"] = ULID().hex
-    head = f"{record.line}\t{row['id']}\t{row['phone']}\t{','.join(given)}"
+    row["id"] = row_id
+    head = f"{record.line}\t{row_id}\t{row['phone']}\t{','.join(given)}"
     return f"{head}\t{rules.spelled(row)}\n"
 
 
@@ -60,7 +60,11 @@ def encoded(value: Any, vendor: str) -> Any:
 
 
 def read_chunk(records: list[Record], options: Options, vendor: str) -> str:
-    return "".join(spool_text(record, options, vendor) for record in records)
+    first = int(ULID())  # one more for each record: in their order, as the specification has it
+    return "".join(
+        spool_text(record, options, vendor, f"{first + number:032x}")
+        for number, record in enumerate(records)
+    )
 
 
 def parse(text: str) -> SpoolLine:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
+from contacts import phones
 from contacts.models import Contact
 from contacts.phones import PhoneError, normalise
 
@@ -187,3 +188,28 @@ def test_normalising_twice_is_once_for_any_country(code: int, trunk: str, digits
 @given(st.text(st.characters(exclude_categories=[]), max_size=70), regions)
 def test_any_text_is_a_phone_or_a_phone_error(raw: str, region: str | None) -> None:
     twice_is_once(raw, region)
+
+
+@given(
+    st.sampled_from(sorted(phones.CALLING_CODES)),
+    st.text("0123456789", min_size=2, max_size=14) | st.from_regex(r"\A[018][0-9]{4,10}\Z"),
+)
+@settings(max_examples=2000)
+def test_the_short_way_says_what_libphonenumber_says(code: str, rest: str) -> None:
+    number = f"+{code}{rest}"
+    try:
+        asked = phones.to_e164(number, None)
+    except PhoneError:
+        asked = ""
+    if phones.is_e164(number):
+        assert asked == number
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+def test_the_short_way_is_taken_for_ordinary_numbers(region: str) -> None:
+    example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+    if example:
+        number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+        assert phones.to_e164(number, None) == number
+        # Argentina's pattern of a trunk prefix matches nothing at all, too.
+        assert phones.is_e164(number) is (region != "AR")
