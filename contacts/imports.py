@@ -35,7 +35,6 @@ from .models import (
     ImportFailure,
     Outcome,
     PhonesRefused,
-    Row,
     with_folded,
 )
 from .spool import SpoolLine, end_with_parent, parse, read_chunk
@@ -279,9 +278,7 @@ class Importer:
         changes = [] if mode == Import.Mode.CREATE_ONLY else with_folded(given)
         outcomes: dict[str, Outcome] = {}
         while len(reasons) < len(lines):
-            rows = [
-                Row(line.id, line.phone, line.values) for line in lines if line.phone not in reasons
-            ]
+            rows = [line for line in lines if line.phone not in reasons]
             try:
                 outcomes = self.job.tenant.contacts.upsert_rows(
                     self.job.tenant,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -17,6 +17,7 @@ from tenants.models import Tenant
 
 from . import phones, rules
 from .fields import FoldedField, TagNamesField
+from .spool import SpoolLine
 from .sql import DIALECTS, key, transactional, upsert_json_sql, upsert_sql
 
 
@@ -120,15 +121,6 @@ class Tag(models.Model):
         return Contact.objects.filter(links__tag=self)
 
 
-class Row(NamedTuple):
-    """A contact of a file: a new `id` (hexadecimal digits) in case it is new, its `phone`, and
-    its `values`: all columns given, as one JSON object in the shapes of `sql`."""
-
-    id: str
-    phone: str
-    values: str
-
-
 class PhonesRefused(ValueError):
     """Rows that break a rule together with what is stored: `reasons` by phone. Nothing of the
     call is written; without them it may be made again."""
@@ -213,7 +205,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def upsert_rows(
         self,
         tenant: Tenant,
-        rows: Sequence["Row"],
+        rows: Sequence[SpoolLine],
         given: Sequence[str],
         changes: Sequence[str],
         source: str,
@@ -234,7 +226,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             is_new = contact_id == ids[phone]
             outcomes[phone] = Outcome.CREATED if is_new else Outcome.UPDATED
             if "tags" in (given if is_new else changes):
-                tags[contact_id] = names.split(",") if names else []
+                tags[contact_id] = names
                 if not is_new:
                     had_links.append(contact_id)
         ContactTag.objects.link(tenant.pk, tags, had_links)
@@ -243,12 +235,13 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def _merge(
         self,
         tenant: Tenant,
-        rows: Sequence["Row"],
+        rows: Sequence[SpoolLine],
         given: Sequence[str],
         changes: Sequence[str],
         source: str,
     ) -> list[tuple[str, str, str]]:
-        """Phone, id (hexadecimal digits) and tags of the rows inserted or changed."""
+        """Phone, id (hexadecimal digits) and tags (comma-separated) of the rows inserted or
+        changed."""
         connection = connections[self.db]
         blank = Contact(tenant=tenant, source=source)
         values = {
@@ -263,7 +256,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             written = cursor.fetchall()
         large = [row[0] for row in written if row[3] > rules.MAX_METADATA_BYTES]
         self.filter(tenant=tenant, phone__in=large).refuse_large_metadata()
-        return [(phone, str(raw).replace("-", ""), tags) for phone, raw, tags, _ in written]
+        return [(phone, contact_id, tags) for phone, contact_id, tags, _ in written]
 
     def refuse_large_metadata(self) -> None:
         """Raises `PhonesRefused` for those whose metadata is too much by now."""
@@ -614,24 +607,22 @@ class ContactTagQuerySet(models.QuerySet["ContactTag"]):
         keep other writers of them out. `new`: ids of contacts that cannot have links yet.
         """
         if contacts:
-            tags = {key(contact.pk): contact.tags for contact in contacts}
+            tags = {key(contact.pk): ",".join(contact.tags) for contact in contacts}
             had_links = [key(contact.pk) for contact in contacts if contact.pk not in new]
             self.link(contacts[0].tenant_id, tags, had_links)
 
-    def link(self, tenant_id: str, tags: dict[str, list[str]], had_links: list[str]) -> None:
-        """`match`, for the ids of contacts as hexadecimal digits with their tags; `had_links`:
-        those of them that may have links already."""
-        pairs = [
-            (carrier, name) for carrier, names in tags.items() for name in dict.fromkeys(names)
-        ]
-        if not pairs and not had_links:
+    def link(self, tenant_id: str, tags: dict[str, str], had_links: list[str]) -> None:
+        """`match`, for the ids of contacts as hexadecimal digits, with their tags as the database
+        has them; `had_links`: those of them that may have links already."""
+        tags = {carrier: names for carrier, names in tags.items() if names}
+        if not tags and not had_links:
             return
         # Sorted: one order for all callers, or they would deadlock.
-        names = sorted({name for _, name in pairs})
+        names = sorted({name for names in {*tags.values()} for name in names.split(",")})
         dialect = DIALECTS[connections[self.db].vendor]
-        values = dialect.values(tenant_id, names, pairs, had_links)
+        values = dialect.values(tenant_id, names, tags, had_links)
         with connections[self.db].cursor() as cursor:
-            if pairs:
+            if tags:
                 dialect.link(cursor, values, len(names))
             if had_links:
                 cursor.execute(dialect.UNLINK, values)
@@ -641,7 +632,10 @@ class ContactTag(models.Model):
     """The contacts of a tag: what `Contact.tags` says, turned round."""
 
     pk = models.CompositePrimaryKey("tenant_id", "tag_id", "contact_id")
-    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
+    # No constraint of its own, which would be checked for every link: the contact has one.
+    tenant = models.ForeignKey(
+        Tenant, models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
     tag = models.ForeignKey(Tag, models.CASCADE, related_name="links")
     contact = models.ForeignKey(Contact, models.CASCADE, related_name="links")
 

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
 import phonenumbers
 from phonenumbers import NumberParseException, ValidationResult
@@ -165,7 +166,8 @@ def is_e164(number: str) -> bool:
 def plan(code: str) -> tuple[re.Pattern[str] | None, set[int]]:
     """The trunk prefix and the lengths of national numbers behind a calling code."""
     region = phonenumbers.region_code_for_country_code(int(code))
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(int(code), region)
+    tables = phonenumbers.PhoneMetadata
+    metadata: Any = tables.metadata_for_region_or_calling_code(int(code), region)
     trunk, numbers = metadata.national_prefix_for_parsing, metadata.general_desc
     lengths = {*numbers.possible_length} - {*numbers.possible_length_local_only}
     return re.compile(trunk) if trunk else None, lengths

@@ -8,6 +8,7 @@ import json
 import signal
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ulid import ULID
@@ -70,7 +71,12 @@ def read_chunk(records: list[Record], options: Options, vendor: str) -> str:
 def parse(text: str) -> SpoolLine:
     line, row_id, phone, given, values = text.split("\t", 4)
     error = "" if phone else json.loads(values)
-    return SpoolLine(int(line), row_id, phone, tuple(filter(None, given.split(","))), values, error)
+    return SpoolLine(int(line), row_id, phone, names(given), values, error)
+
+
+@lru_cache
+def names(given: str) -> tuple[str, ...]:
+    return tuple(filter(None, given.split(",")))
 
 
 def end_with_parent() -> None:

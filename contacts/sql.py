@@ -102,7 +102,8 @@ def upsert_json_sql(
 
     `given`: the columns that its objects have; the others are parameters of their own names,
     alike for all rows. `changes`: the columns that an existing row gets; `-metadata` replaces
-    them all, `metadata` merges their keys. Returns phone, id, tags and the bytes of metadata.
+    them all, `metadata` merges their keys. Returns phone, id (hexadecimal digits), tags and the
+    bytes of metadata.
     """
     dialect = DIALECTS[vendor]
     values = [dialect.given(name) if name in given else f"%({name})s" for name in columns]
@@ -112,7 +113,7 @@ def upsert_json_sql(
         f"SELECT {', '.join(values)} FROM {dialect.ROWS} WHERE true",  # noqa: S608 - our own
         {name.lstrip("-"): merged.get(name, f"EXCLUDED.{name.lstrip('-')}") for name in changes},
     )
-    return f"{insert} phone, id, tags, {dialect.METADATA_BYTES}"
+    return f"{insert} phone, {dialect.ID_DIGITS}, tags, {dialect.METADATA_BYTES}"
 
 
 def add_functions(connection: Any, **kwargs: Any) -> None:
@@ -146,6 +147,7 @@ class SQLite:
     """One writer at a time. Lists are passed as JSON, ids are 32 hexadecimal digits."""
 
     ROWS = "json_each(%(rows)s)"
+    ID_DIGITS = "id"
     METADATA_BYTES = "length(CAST(metadata AS BLOB))"
     MERGED_METADATA = "contacts_merged(contacts_contact.metadata, EXCLUDED.metadata)"
 
@@ -182,10 +184,11 @@ AND (contact_id, tag_id) NOT IN (
 
     @classmethod
     def values(
-        cls, tenant_id: str, names: list[str], pairs: list[tuple[str, str]], had_links: list[str]
+        cls, tenant_id: str, names: list[str], tags: dict[str, str], had_links: list[str]
     ) -> dict[str, Any]:
-        """The parameters of the statements above. Ids are as the database has them; `pairs`:
-        of contacts, with the names of their tags."""
+        """The parameters of the statements above: the `names` of all tags, the `tags` of each
+        contact, and which contacts `had_links`. Ids are hexadecimal digits."""
+        pairs = [(carrier, name) for carrier, names in tags.items() for name in names.split(",")]
         return {
             "tenant": key(tenant_id),
             "now": cls.moment(timezone.now()),
@@ -203,6 +206,7 @@ AND (contact_id, tag_id) NOT IN (
 class PostgreSQL:
     """Many writers at a time. Lists are passed as arrays, rows as JSON."""
 
+    ID_DIGITS = "replace(id::text, '-', '')"
     ROWS = "json_populate_recordset(NULL::contacts_contact, %(rows)s::json) AS given"
     METADATA_BYTES = "octet_length(metadata::text)"
     MERGED_METADATA = "contacts_contact.metadata || EXCLUDED.metadata"
@@ -215,9 +219,15 @@ class PostgreSQL:
     def moment(value: datetime) -> str:
         return value.isoformat()
 
+    PAIRS = (
+        "unnest(%(carriers)s::uuid[], string_to_array(%(carried)s, ',,')) AS carrier (id, names)"
+        " CROSS JOIN LATERAL (SELECT carrier.id AS contact_id, name"
+        " FROM unnest(string_to_array(carrier.names, ',')) AS name) AS pair"
+    )
+
     # Django's foreign keys are checked, and lock what they point to, at commit only: too late
     # for a tag that is renamed or deleted meanwhile. Hence FOR KEY SHARE, a foreign key's lock.
-    LINK = """
+    LINK = f"""
 WITH known AS (
     SELECT id, name FROM contacts_tag
     WHERE tenant_id = %(tenant)s AND name = ANY(%(names)s::text[])
@@ -232,36 +242,39 @@ WITH known AS (
 ), linked AS (
     INSERT INTO contacts_contacttag (tenant_id, contact_id, tag_id)
     SELECT %(tenant)s, pair.contact_id, tags.id
-    FROM unnest(%(carriers)s::uuid[], %(carried)s::text[]) AS pair (contact_id, name)
-    JOIN tags USING (name)
+    FROM {PAIRS} JOIN tags USING (name)
     ON CONFLICT DO NOTHING
 )
 SELECT count(*) FROM tags
-"""
-    UNLINK = """
+"""  # noqa: S608 - our own
+    UNLINK = f"""
 DELETE FROM contacts_contacttag
 WHERE contact_id = ANY(%(had_links)s::uuid[])
 AND (contact_id, tag_id) NOT IN (
     SELECT pair.contact_id, tag.id
-    FROM unnest(%(carriers)s::uuid[], %(carried)s::text[]) AS pair (contact_id, name)
+    FROM {PAIRS}
     JOIN contacts_tag AS tag ON tag.tenant_id = %(tenant)s AND tag.name = pair.name
 )
-"""
+"""  # noqa: S608 - our own
 
     @staticmethod
     def values(
-        tenant_id: str, names: list[str], pairs: list[tuple[str, str]], had_links: list[str]
+        tenant_id: str, names: list[str], tags: dict[str, str], had_links: list[str]
     ) -> dict[str, Any]:
-        """The parameters of the statements above. Ids are as the database has them; `pairs`:
-        of contacts, with the names of their tags."""
+        """The parameters of the statements above: the `names` of all tags, the `tags` of each
+        contact, and which contacts `had_links`. Ids are hexadecimal digits.
+
+        Long lists are one text each, which psycopg need not go through: arrays of ids as
+        PostgreSQL writes them; tags parted by two commas, because none is empty or has one.
+        """
         return {
             "tenant": ULID.from_str(tenant_id).to_uuid(),
             "now": timezone.now(),
             "ids": [key(new_ulid()) for _ in names],
             "names": names,
-            "carriers": [contact for contact, _ in pairs],
-            "carried": [name for _, name in pairs],
-            "had_links": had_links,
+            "carriers": f"{{{','.join(tags)}}}",
+            "carried": ",,".join(tags.values()),
+            "had_links": f"{{{','.join(had_links)}}}",
         }
 
     @classmethod
