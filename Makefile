@@ -15,7 +15,7 @@ run: .venv/runtime
 	@$(BIN)/python manage.py worker & worker=$$!; \
 	$(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --blocking-threads 4 --backpressure 64 --no-ws qyvo.wsgi:application & server=$$!; \
 	trap 'kill $$worker $$server 2>/dev/null' INT TERM; \
-	wait $$server; kill $$worker 2>/dev/null; wait
+	wait $$server; status=$$?; kill $$worker 2>/dev/null; wait; exit $$status
 
 # Whatever the shell or a .env file say: the defaults, on SQLite, then on PostgreSQL.
 test: export ENV_FILE := /dev/null

@@ -292,6 +292,13 @@ class ImportAdmin(TenantOwnedAdmin):
         is_over = obj is None or not isinstance(obj, Import) or obj.is_over
         return is_over and super().has_delete_permission(request, obj)
 
+    def get_deleted_objects(self, jobs: Any, request: HttpRequest) -> Any:
+        """What the confirmation page says: not a line for each of maybe a million failures."""
+        running = [str(job) for job in jobs if not job.is_over]
+        failures = sum(job.failures.count() for job in jobs)
+        lacking = {"import"} if running else set()
+        return [str(job) for job in jobs], {"imports": len(jobs), "failures": failures}, lacking, []
+
     def delete_model(self, request: HttpRequest, obj: Import) -> None:
         uploads.delete(obj)
 

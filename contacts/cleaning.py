@@ -41,8 +41,7 @@ def options_for(source: Source, given: dict[str, Any], region: str) -> Options:
     fields = columns.match(source.header, given["map"], rest_to_metadata=given["rest_to_metadata"])
     if "phone" not in fields.values():
         raise columns.UnknownColumn(
-            "No column is known to be the phone; map one, as COLUMN=phone. The columns are:"
-            f" {', '.join(source.header)}."
+            "No column is known to be the phone; map one, as COLUMN=phone.", source.header
         )
     region = given["region"] or region
     return Options(fields, region, given["clear_marker"], is_csv=not source.is_json)

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import islice
 
 # The fields that a column can be mapped to, and what their columns are called elsewhere, the
 # best first: by HubSpot, Shopify, Google Contacts, Mailchimp and Brevo among others. Consent has
@@ -30,7 +31,16 @@ OF_ERROR_FILE = ("line", "error")
 
 
 class UnknownColumn(ValueError):
-    """A mapping names a column or a field that there is not."""
+    """A mapping names a column or a field that there is not.
+
+    `sentence`: without the columns that there are. A file without a header has somebody's name
+    and phone there, which must not be kept.
+    """
+
+    def __init__(self, sentence: str, there_are: Iterable[str] = ()) -> None:
+        self.sentence = sentence
+        shown = [f"{name[:50]}…" if len(name) > 50 else name for name in islice(there_are, 50)]
+        super().__init__(f"{sentence} There are: {', '.join(shown)}." if shown else sentence)
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -58,10 +68,9 @@ def match(
     header = list(header)
     for column, field in given.items():
         if column not in header:
-            raise UnknownColumn(f"There is no column “{column}”; there are {', '.join(header)}.")
+            raise UnknownColumn(f"There is no column “{column}”.", header)
         if field and field not in ALIASES and field.removeprefix("metadata.") == field:
-            fields = ", ".join([*ALIASES, "metadata.KEY"])
-            raise UnknownColumn(f"There is no field “{field}”; there are {fields}.")
+            raise UnknownColumn(f"There is no field “{field}”.", [*ALIASES, "metadata.KEY"])
     found = {column: field for column, field in given.items() if field}
     names = {squeezed(column): column for column in reversed(header) if column not in given}
     for field, aliases in ALIASES.items():

@@ -5,13 +5,14 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from . import columns, phones, rules
 from .cleaning import Options, phone_of
-from .imports import ERASED
 from .models import Erasure, Import
 from .tabular import Record, Source, UnreadableFile
+
+ERASED = "Erased"  # how the errors of people begin who asked to be forgotten
 
 
 def failed_records(job: Import, source: Source) -> Iterator[tuple[Record, str]]:
@@ -37,19 +38,44 @@ def without_erased(
         yield (record._replace(cells={}) if is_erased else record), error
 
 
-def write(
-    job: Import, source: Source, options: Options, path: Path, *, as_json: bool = False
-) -> None:
-    """Writes the error file of `job` to `path`: a CSV, or NDJSON."""
-    records = without_erased(job, failed_records(job, source), options)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        if as_json:
-            for record, error in records:
-                told = {**named(record.cells), "line": record.line, "error": error}
-                file.write(json.dumps(told) + "\n")
-            return
-        writer = csv.writer(file, delimiter=source.delimiter or ",")
-        kept = source.header[:-2] if columns.is_error_file(source.header) else source.header
+class ErrorFile:
+    """The error file of `job` at `path`: a CSV, or NDJSON. It is written under another name, and
+    put in its place when the import is done; a person may be erased in between."""
+
+    def __init__(
+        self, job: Import, source: Source, options: Options, path: Path, *, as_json: bool = False
+    ) -> None:
+        self.job = job
+        self.source = source
+        self.options = options
+        self.path = path
+        self.unfinished = path.with_name(f"{path.name}.unfinished")
+        self.as_json = as_json
+        self.erasures = 0
+
+    def write(self) -> None:
+        self.erasures = self.job.tenant.erasures.count()
+        records = without_erased(self.job, failed_records(self.job, self.source), self.options)
+        # Half a surrogate pair, which JSON can spell, cannot be written otherwise.
+        with self.unfinished.open(
+            "w", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as file:
+            (self.write_json if self.as_json else self.write_csv)(file, records)
+
+    def publish(self) -> None:
+        if self.job.tenant.erasures.count() != self.erasures:
+            self.write()
+        self.unfinished.replace(self.path)
+
+    def write_json(self, file: IO[str], records: Iterator[tuple[Record, str]]) -> None:
+        for record, error in records:
+            told = {**named(record.cells), "line": record.line, "error": error}
+            file.write(json.dumps(told) + "\n")
+
+    def write_csv(self, file: IO[str], records: Iterator[tuple[Record, str]]) -> None:
+        header = self.source.header
+        writer = csv.writer(file, delimiter=self.source.delimiter or ",")
+        kept = header[:-2] if columns.is_error_file(header) else header
         writer.writerow([*kept, *columns.OF_ERROR_FILE])
         for record, error in records:
             cells = [as_cell(record.cells.get(name, "")) for name in kept]
@@ -76,19 +102,25 @@ def as_cell(value: Any) -> str:
     return "" if value is None else rules.spelled(value)
 
 
-def erase_from(path: Path, phone: str) -> None:
-    """Takes the records that show this phone, in any spelling, out of the CSV at `path`."""
+def erase_from(path: Path, phone: str, options: Options, delimiter: str) -> None:
+    """Takes the records that show this phone, in any spelling, out of the CSV at `path`, which
+    was written with these `options` and this `delimiter`."""
     national = phones.national(phone)
     kept = path.with_name(f"{path.name}.kept")
-    with (
-        path.open(encoding="utf-8", newline="") as file,
-        kept.open("w", encoding="utf-8", newline="") as rest,
-    ):
-        start = file.readline()
-        file.seek(0)
-        delimiter = start.removesuffix("error\r\n")[-1]
-        writer = csv.writer(rest, delimiter=delimiter)
-        for row in csv.reader(file, delimiter=delimiter):
-            if not any(national in phones.digits(cell) for cell in row):
-                writer.writerow(row)
-    kept.replace(path)
+    csv.field_size_limit(2**31 - 1)  # what could not be read is there, too
+    try:
+        with (
+            path.open(encoding="utf-8", newline="") as file,
+            kept.open("w", encoding="utf-8", newline="") as rest,
+        ):
+            rows = csv.reader(file, delimiter=delimiter)
+            writer = csv.writer(rest, delimiter=delimiter)
+            header = next(rows)
+            writer.writerow(header)
+            for row in rows:
+                is_theirs = phone_of(dict(zip(header, row, strict=False)), options) == phone
+                if not is_theirs and not any(national in phones.digits(cell) for cell in row):
+                    writer.writerow(row)
+        kept.replace(path)
+    finally:
+        kept.unlink(missing_ok=True)

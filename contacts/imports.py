@@ -20,12 +20,13 @@ from itertools import chain, islice, pairwise, starmap
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
 from django.db import connection, transaction
 
 from . import rules, sql
 from .cleaning import Options
+from .error_files import ERASED, ErrorFile
 from .files import data_folder
 from .models import (
     Contact,
@@ -45,7 +46,6 @@ FEW = 4  # chunks or batches that are not worth a pool
 CHUNK = 2000  # records that a process reads at a time
 HEAVY = 4_000_000  # characters of a chunk or batch
 SHOWN = 10  # failures that a dry run remembers
-ERASED = "Erased"  # how the errors of people begin who asked to be forgotten
 OPT_OUT_LOST = "A later row has the same phone, and this one opts out; make them one."
 
 Progress = Callable[[str, int], Any]  # what is done ("reading", "writing"), and how many more
@@ -126,8 +126,7 @@ class Importer:
         self.progress = progress
         self.is_dry = job.dry_run
         self.first_failures: list[SpoolLine] = []
-        # What may still fail, and be tried again by a resumed import: telling the failures.
-        self.before_done: Callable[[Import], Any] = lambda job: None
+        self.errors: ErrorFile | None = None
 
     def run(self) -> None:
         """Raises `ImportRuns` where another process does this import, `UnreadableFile` before
@@ -149,8 +148,17 @@ class Importer:
             self.job.refuse(str(error))
             shutil.rmtree(folder)
             raise
-        self.before_done(self.job)
+        if self.errors:  # what may still fail, and be tried again
+            self.errors.write()
+        self.finish()
         shutil.rmtree(folder)
+
+    @sql.transactional
+    def finish(self) -> None:
+        """Nobody is erased between the last look at the error file and its being there."""
+        sql.hold_tenant(self.job.tenant_id)
+        if self.errors:
+            self.errors.publish()
         self.job.finish()
 
     @property
@@ -171,11 +179,13 @@ class Importer:
         self.job.state, self.job.rows = Import.State.READING, 0
         self.save("state")
         with (folder / "reading").open("w", encoding="utf-8", newline="\n") as spool:
-            for text in self.read_texts():
+            for number, text in enumerate(self.read_texts()):
                 spool.write(text)
                 rows = text.count("\n")
                 self.job.rows += rows
                 self.progress("reading", rows)
+                if number % 10 == 0:
+                    self.save("rows")
             spool.flush()
             os.fsync(spool.fileno())
         (folder / "reading").replace(folder / "rows")  # whole or not at all
@@ -353,14 +363,34 @@ class ImportRuns(RuntimeError):
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[Path]:
-    """Keeps other processes of this machine out of `folder`. Raises `ImportRuns`."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ImportRuns("This import is running.") from error
-        yield folder
+    """Keeps other processes of this machine out of `folder`, which is made. Raises `ImportRuns`.
+
+    The lock stands beside it, and goes when the folder has gone: whoever has opened it before
+    that sees that it is another file by then.
+    """
+    lock = folder.with_suffix(".lock")
+    while True:
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ImportRuns("This import is running.") from error
+            if not is_at(file, lock):
+                continue
+            folder.mkdir(mode=0o700, exist_ok=True)
+            try:
+                yield folder
+            finally:
+                if not folder.exists():
+                    lock.unlink()
+            return
+
+
+def is_at(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def erase_from_spool(job: Import, phone: str) -> None:
@@ -386,7 +416,9 @@ def erase_from(spool: Path, phone: str) -> None:
     ):
         for text in texts:
             line, _, found, _ = text.split("\t", 3)
-            file.write(f'{line}\t\t\t\t"{ERASED}."\n' if found == phone else text)
+            erased = f'{line}\t\t\t\t"{ERASED}."'
+            # As long as it was: batches, which are told by their numbers, begin where they did.
+            file.write(f"{erased:<{len(text) - 1}}\n" if found == phone else text)
     kept.replace(spool)
 
 

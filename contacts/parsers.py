@@ -17,6 +17,7 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
 
 from .files import data_folder
+from .tabular import is_gzip
 
 BLOCK = 64 * 1024  # bytes
 
@@ -28,8 +29,16 @@ class PayloadTooLarge(APIException):
         super().__init__(f"The body is larger than {limit:,} bytes; send less at a time.")
 
 
-class BrokenForm(ParseError):
+class BrokenBody(ParseError):
     contract_code = "bad_request"
+
+
+class LengthRequired(APIException):
+    status_code = HTTPStatus.LENGTH_REQUIRED
+    default_detail = (
+        "Send Content-Length, a form, or the file gzipped: it could not be told whether another "
+        "body has come whole."
+    )
 
 
 class Incoming(UploadedFile):
@@ -76,7 +85,19 @@ class FileBody(BaseParser):
             raise
         file.size = file.tell()
         file.flush()
+        try:
+            self.refuse_half(file, parser_context["request"].META)
+        except APIException:
+            file.close()
+            raise
         return DataAndFiles({}, {"file": file})
+
+    def refuse_half(self, file: Incoming, meta: dict[str, Any]) -> None:
+        if meta.get("qyvo.unknown_length"):
+            if not is_gzip(file.path):  # which has an end of its own
+                raise LengthRequired
+        elif file.size != int(meta["CONTENT_LENGTH"]):
+            raise BrokenBody("The body has ended early; send it again.")
 
 
 class CSVBody(FileBody):
@@ -132,7 +153,7 @@ class FileForm(MultiPartParser):
             if isinstance(error, RequestDataTooBig):
                 raise PayloadTooLarge(settings.IMPORT_MAX_BYTES) from error
             if isinstance(error, ParseError):
-                raise BrokenForm(str(error)) from error
+                raise BrokenBody(str(error)) from error
             raise
 
 

@@ -109,7 +109,7 @@ def digits(text: str) -> str:
 
 
 def national(e164: str) -> str:
-    """The number without its country code, as every spelling of it holds it."""
+    """The number without its country code, as nearly every spelling of it holds it."""
     return str(phonenumbers.parse(e164).national_number)
 
 

@@ -370,9 +370,8 @@ def region(raw: Any) -> str:
     return raw or ""
 
 
-def checked(check: Callable[[str], str]) -> Callable[[Any], str]:
-    """For what may be empty."""
-    return lambda raw: check(raw) if raw else ""
+def word(name: str, raw: Any) -> str:
+    return rules.storable(name, rules.string(name, raw))
 
 
 def uploaded(raw: Any) -> UploadedFile:
@@ -393,7 +392,7 @@ class ImportOptions(serializers.Serializer):
     )
     dry_run = RuleField(rules.switch, SWITCH, help_text="Count, and write no contact.")
     map = RuleField(
-        lambda raw: dict(columns.pair(rules.storable("map", text)) for text in raw or []),
+        lambda raw: dict(columns.pair(word("map", text)) for text in raw or []),
         {"type": "array", "items": {"type": "string", "pattern": "="}},
         help_text="`COLUMN=FIELD`, such as `Cell=phone` or `Town=metadata.city`, for columns that "
         "are not known by their names; an empty field leaves the column out.",
@@ -412,9 +411,15 @@ class ImportOptions(serializers.Serializer):
         help_text="A cell that empties its field; a blank one leaves it alone.",
     )
     encoding = RuleField(
-        checked(tabular.text_encoding), {"type": "string"}, help_text="Where the guess is wrong."
+        lambda raw: tabular.text_encoding(given) if (given := word("encoding", raw)) else "",
+        {"type": "string"},
+        help_text="Where the guess is wrong.",
     )
-    delimiter = RuleField(checked(tabular.one_character), {"type": "string"}, help_text="Likewise.")
+    delimiter = RuleField(
+        lambda raw: tabular.one_character(given) if (given := word("delimiter", raw)) else "",
+        {"type": "string"},
+        help_text="Likewise.",
+    )
     file_name = RuleField(
         lambda raw: rules.limited("name", raw, rules.MAX_NAME),
         text(rules.MAX_NAME),

@@ -20,8 +20,10 @@ from .strict_json import UNSTORABLE
 DELIMITERS = ",;\t|"
 MAX_CELL = 1024 * 1024  # characters; longer ones come of a quote that is not closed
 MAX_LINE = 2 * 1024 * 1024  # characters
+MAX_RECORD = 4 * 1024 * 1024  # characters
 MAX_COLUMNS = 1000
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+MAX_HEADER_LINES = 100  # a quoted column may go over several
 BLOCK = 64 * 1024  # bytes
 
 # What a spreadsheet takes for a formula at the beginning of a cell (OWASP, CSV injection).
@@ -116,11 +118,16 @@ class Source:
         return next((text[0] for line in self.lines() if (text := line.strip())), "")
 
     def find_delimiter(self) -> str:
-        header = next((line for line in self.lines() if line.strip()), "")
+        start: list[str] = []
+        for line in self.lines():
+            if line.strip():
+                start.append(line)
+            if len(start) == MAX_HEADER_LINES or sum(map(len, start)) > MAX_LINE:
+                break
 
         def columns(delimiter: str) -> int:
             try:
-                return len(next(csv.reader([header], delimiter=delimiter), []))
+                return len(next(csv.reader(start, delimiter=delimiter), []))
             except csv.Error:
                 return 0
 
@@ -148,8 +155,21 @@ class Source:
         return names
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        reader = csv.reader(self.lines(), delimiter=self.delimiter)
+        size = 0
+
+        def counted() -> Iterator[str]:
+            nonlocal size
+            for text in self.lines():
+                size += len(text)
+                if size > MAX_RECORD:
+                    raise UnreadableFile(
+                        f"A record is longer than {MAX_RECORD:,} characters. Is a quote not closed?"
+                    )
+                yield text
+
+        reader = csv.reader(counted(), delimiter=self.delimiter)
         while True:
+            size = 0
             line = reader.line_num + 1
             try:
                 row = next(reader)

@@ -5,10 +5,12 @@ The servers and the workers of an installation share `DATA_DIR`.
 
 import logging
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -20,6 +22,7 @@ from tenants.models import Tenant
 from . import error_files
 from .cleaning import Options, options_for
 from .columns import UnknownColumn
+from .error_files import ErrorFile
 from .files import data_folder
 from .imports import (
     Importer,
@@ -34,6 +37,7 @@ from .tabular import Source, UnreadableFile, is_gzip
 
 logger = logging.getLogger(__name__)
 
+SHORT = 8 * 1024 * 1024  # bytes that a request looks through by itself
 UNPACKED = 16  # times as large as an upload, a gzip file may become
 STOPPED = "It has stopped on our side, and will go on when it is started again."
 
@@ -59,7 +63,7 @@ def source_of(job: Import) -> Source:
 def matched(job: Import, source: Source) -> Options:
     """How the upload is read, from what its sender said; the job shows it."""
     options = options_for(source, job.options, job.tenant.default_region)
-    job.options["fields"] = options.fields
+    job.options |= {"fields": options.fields, "parted_by": source.delimiter or ","}
     return options
 
 
@@ -70,25 +74,33 @@ def store(job: Import, file: Incoming) -> None:
     """Keeps `file` for `job`, whose options have what `options_for` wants, and `mode`, `encoding`,
     `delimiter`.
 
-    Raises `UnreadableFile` and `UnknownColumn` where the first look at a CSV tells; then nothing is
+    Raises `UnreadableFile` and `UnknownColumn` where a short look at a CSV tells; then nothing is
     kept. What only a long look can tell, the worker does.
     """
     upload = upload_of(job)
-    upload.parent.mkdir(mode=0o700, parents=True)
-    try:
+    upload.parent.mkdir(mode=0o700)
+    with removed_on_failure(upload.parent):
         shutil.move(file.path, upload)
-        if not is_gzip(upload) and not (source := source_of(job)).is_json:
+        is_short = upload.stat().st_size <= SHORT and not is_gzip(upload)
+        if is_short and not (source := source_of(job)).is_json:
             matched(job, source)
-    except BaseException:
-        shutil.rmtree(upload.parent)
-        raise
 
 
 def queue(job: Import) -> None:
     """Saves `job`, whose file is stored, for a worker to run."""
     job.state = Import.State.QUEUED
-    job.save()
+    with removed_on_failure(spool_folder(job)):
+        job.save()
     transaction.on_commit(partial(enqueue, job))
+
+
+@contextmanager
+def removed_on_failure(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
 
 
 def enqueue(job: Import) -> None:
@@ -128,23 +140,35 @@ def bring(job: Import, folder: Path) -> None:
         source = source_of(job)
         options = matched(job, source)
     except (UnreadableFile, UnknownColumn) as error:
-        job.refuse(str(error))
+        job.refuse(getattr(error, "sentence", str(error)))
         shutil.rmtree(folder)
         return
     job.save(update_fields=["options", "problem"])
     importer = Importer(job, source, options)
-    importer.before_done = lambda job: error_files.write(job, source, options, errors_of(job))
-    with suppress(UnreadableFile):  # the job says so
+    importer.errors = ErrorFile(job, source, options, errors_of(job))
+    try:
         importer.run_in(folder)
+    except UnreadableFile:
+        if not job.is_over:
+            raise
 
 
 def take_up() -> int:
-    """Puts the uploads into the queue that a worker has left, killed or stopped. Returns how
-    many. One that another worker is busy with is not done twice."""
-    left = [job for job in Import.objects.unfinished().order_by("pk") if upload_of(job).exists()]
-    for job in left:
-        enqueue(job)
-    return len(left)
+    """Puts the uploads into the queue that a worker has left, killed or stopped, and removes what
+    one that was killed at the very end has left. Returns how many are in the queue.
+
+    One that another worker is busy with is not done twice.
+    """
+    number = 0
+    for folder in data_folder("imports").iterdir():
+        job = Import.objects.filter(pk=folder.name).first() if folder.is_dir() else None
+        if job and job.is_over:
+            with suppress(ImportRuns), alone_in(folder):
+                shutil.rmtree(folder)
+        elif job and upload_of(job).exists():
+            enqueue(job)
+            number += 1
+    return number
 
 
 # Forgotten
@@ -169,18 +193,47 @@ def sweep(before: datetime) -> int:
             delete(job)
             number += 1
     known = {*Import.objects.values_list("pk", flat=True)}
-    for path in [*data_folder("imports").glob("*"), *data_folder("uploads").glob("*")]:
-        is_old = path.stat().st_mtime < before.timestamp()
-        if path.name.partition(".")[0] not in known and is_old:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in [*data_folder("imports").iterdir(), *data_folder("uploads").iterdir()]:
+        if path.name.partition(".")[0] not in known:
+            with suppress(FileNotFoundError):  # an upload that was coming in has just ended
+                remove_older(path, before)
     DBTaskResult.objects.filter(enqueued_at__lt=before).delete()
     return number
 
 
-def erase(tenant: Tenant, phone: str) -> None:
+def remove_older(path: Path, before: datetime) -> None:
+    if path.stat().st_mtime < before.timestamp():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+class Erased(NamedTuple):
+    """`waiting`: imports whose upload has not been brought in, and is removed when it is.
+    `failed`: error files that could not be read."""
+
+    waiting: list[Import]
+    failed: list[Path]
+
+
+def erase(tenant: Tenant, phone: str) -> Erased:
     """Takes the rows with this phone out of what imports have left. Their tenant must have
     forgotten the phone already: what still runs leaves it out by itself."""
-    for job in tenant.imports.all():
+    found = Erased([], [])
+    for job in tenant.imports.order_by("pk"):
         erase_from_spool(job, phone)
-        if errors_of(job).exists():
-            error_files.erase_from(errors_of(job), phone)
+        if upload_of(job).exists():
+            found.waiting.append(job)
+        if (path := errors_of(job)).exists() and not erase_from_errors(job, path, phone):
+            found.failed.append(path)
+    return found
+
+
+def erase_from_errors(job: Import, path: Path, phone: str) -> bool:
+    given = job.options
+    region = given["region"] or job.tenant.default_region
+    options = Options(given["fields"], region, given["clear_marker"])
+    try:
+        error_files.erase_from(path, phone, options, given["parted_by"])
+    except Exception:
+        logger.exception("The error file of import %s could not be read", job.pk)
+        return False
+    return True

@@ -388,6 +388,8 @@ class GetImportErrors(ImportView):
 
 def error_file(job: Import) -> HttpResponseBase:
     """Raises `FileNotFoundError`."""
+    if not job.is_over:
+        raise FileNotFoundError
     name = f"{Path(job.file_name).stem}.errors.csv"
     return FileResponse(
         uploads.errors_of(job).open("rb"),

@@ -30,6 +30,7 @@ ERRORS: dict[int, tuple[str, str | None]] = {
     404: ("not_found", None),
     405: ("method_not_allowed", None),
     409: ("not_finished", None),
+    411: ("length_required", None),
     413: ("payload_too_large", None),
     415: ("unsupported_media_type", None),
     422: ("validation_failed", "The given data was invalid."),

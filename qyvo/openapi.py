@@ -19,6 +19,7 @@ from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, O
 from rest_framework import serializers
 
 from contacts.examples import EXAMPLES
+from contacts.parsers import FILE_PARSERS, LengthRequired
 from contacts.serializers import BatchRow
 from tenants.examples import ME
 
@@ -49,6 +50,10 @@ FAILURES: dict[int, tuple[str, list[dict[str, Any]]]] = {
     409: (
         "It is not finished.",
         [error_body(409, "The import is not finished; ask again when its state is done.")],
+    ),
+    411: (
+        "A body without Content-Length that is neither a form nor gzipped.",
+        [error_body(411, str(LengthRequired.default_detail))],
     ),
     413: ("The body is too large.", []),
     415: ("The body is sent as something else than it should be.", []),
@@ -151,6 +156,8 @@ class Operation(AutoSchema):
             return self.has_key or "{" in self.path
         if code == 409:
             return self.path.endswith("/errors")
+        if code == 411:
+            return self.view.parser_classes is FILE_PARSERS
         return self.has_body or code not in {400, 413, 415}
 
     def get_examples(self) -> list[OpenApiExample]:

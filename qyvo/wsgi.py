@@ -32,7 +32,8 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """
     is_chunked = environ.get("wsgi.input_terminated") and not environ.get("CONTENT_LENGTH")
     if is_chunked and environ["PATH_INFO"].endswith("/imports"):
-        environ["CONTENT_LENGTH"] = str(settings.IMPORT_MAX_BYTES + 1)
+        length = str(settings.IMPORT_MAX_BYTES + 1)
+        environ |= {"CONTENT_LENGTH": length, "qyvo.unknown_length": True}
     elif is_chunked:
         body = environ["wsgi.input"].read(CreateContacts.max_body_bytes + 1)
         environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}

@@ -6,11 +6,12 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from contacts import uploads
+from contacts.error_files import ErrorFile
 from contacts.examples import EXAMPLES
 from contacts.models import Contact, Import, ImportBatch, ImportFailure
 
@@ -219,6 +221,10 @@ def test_the_keys_of_ndjson_are_told_as_cells_that_can_be_sent_again(api: Api) -
         (b"phone\n1\n", "?dry_run=perhaps", "dry_run", "true or false"),
         (b"phone\n1\n", "?encoding=hex", "encoding", "There is no encoding"),
         (b"phone\n1\n", "?delimiter=::", "delimiter", "one character"),
+        (b"phone\n1\n", "?delimiter=%00", "delimiter", "U+0000"),
+        (b"phone\n1\n", "?encoding=%00", "encoding", "U+0000"),
+        (b'"ab\n",' * 1_000_000, "", "file", "A record is longer"),
+        (b",".join(b"c" * 1000 for n in range(900)), "", "file", "Two columns"),
         (b"phone\n1\n", "?file_name=a%00", "file_name", "U+0000"),
         (b"phone\n1\n", f"?clear_marker={'x' * 256}", "clear_marker", "255"),
     ],
@@ -283,10 +289,11 @@ def test_another_kind_of_body_is_415_that_names_the_right_ones(api: Api) -> None
 
 
 def test_a_broken_form_is_400(api: Api) -> None:
-    for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
-        answer = post(api, "--y\r\n\r\n", kind=kind)
-        assert answer.status_code in (400, 422)
     assert_error(post(api, "x", kind="multipart/form-data"), 400, "bad_request")
+    kind = "multipart/form-data; boundary=x"
+    assert_error(post(api, "--y\r\n\r\n", kind=kind), 422, "validation_failed", "file")
+    half = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\nphone\n+1'
+    assert_error(post(api, half, kind=kind), 422, "validation_failed", "file")
     assert_error(post_form(api, file="text"), 422, "validation_failed", "file")
 
 
@@ -373,7 +380,7 @@ def test_nothing_is_left_of_somebody_erased(
 def test_a_body_of_unknown_length_is_read_to_its_end(
     server: httpx.Client, server_data_dir: Path, tmp_path: Path
 ) -> None:
-    """More than fits into memory at once, and in a form, too."""
+    """In a form or gzipped, which have ends of their own."""
 
     def rows() -> Iterator[bytes]:
         yield b"phone,name\n"
@@ -385,7 +392,11 @@ def test_a_body_of_unknown_length_is_read_to_its_end(
         yield from rows()
         yield b"\r\n--x--\r\n"
 
-    for content, kind in [(rows, "text/csv"), (form, "multipart/form-data; boundary=x")]:
+    def packed() -> Iterator[bytes]:
+        yield gzip.compress(b"".join(rows()))
+
+    kinds = [(packed, "application/gzip"), (form, "multipart/form-data; boundary=x")]
+    for content, kind in kinds:
         answer = server.post(IMPORTS, content=content(), headers={"Content-Type": kind})
         assert answer.status_code == 202, answer.text
         job = Import.objects.get(pk=answer.json()["id"])
@@ -393,8 +404,25 @@ def test_a_body_of_unknown_length_is_read_to_its_end(
             process.wait(timeout=60)
         job.refresh_from_db()
         assert (job.rows, job.superseded) == (80_000, 79_800)
-    answer = server.post(IMPORTS, content=iter([b""]), headers={"Content-Type": "text/csv"})
-    assert answer.status_code == 422, answer.text
+    answer = server.post(IMPORTS, content=rows(), headers={"Content-Type": "text/csv"})
+    assert_error(answer, 411, "length_required")
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
+def test_a_body_that_breaks_off_is_not_brought_in(
+    server: httpx.Client, length: str, server_data_dir: Path
+) -> None:
+    head = f"POST {IMPORTS} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/csv\r\n{length}\r\n"
+    head += f"Authorization: {server.headers['Authorization']}\r\n\r\n"
+    body = b"phone\n" + b"+14155550123\n" * 1000
+    chunk = b"%x\r\n%s\r\n" % (len(body), body) if "chunked" in length else body
+    with socket.create_connection(("127.0.0.1", server.base_url.port or 0)) as connection:
+        connection.sendall(head.encode() + chunk)
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(10_000)
+    assert b" 202 " not in answer
+    time.sleep(0.2)
+    assert not Import.objects.exists()
 
 
 # The worker
@@ -442,6 +470,101 @@ def test_a_worker_killed_at_any_point_goes_on_when_it_is_started_again(
     assert everything() == expected
     assert_links_match_tags()
     assert len(errors(acme.api, job)) == 1 + undisturbed["failed"]
+
+
+@pytest.mark.parametrize("point", ["errors", "publish", "finish", "rmtree"])
+def test_a_worker_killed_at_the_very_end_loses_nothing(
+    api: Api, data_dir: Path, point: str
+) -> None:
+    """Where no process can be killed exactly: it stops there."""
+    places = {
+        "errors": "contacts.error_files.ErrorFile.write",
+        "publish": "contacts.error_files.ErrorFile.publish",
+        "finish": "contacts.models.Import.finish",
+        "rmtree": "contacts.imports.shutil.rmtree",
+    }
+    answer = post(api)
+    with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
+        patch.setattr(places[point], lambda *given, **more: sys.exit())
+        work()
+    assert uploads.take_up() == (0 if point == "rmtree" else 1)
+    job = outcome(api, answer)
+    assert (job["state"], counted(job)) == ("done", [1, 0, 0, 0, 1])
+    assert len(errors(api, job)) == 2
+    assert [path.name for path in data_dir.glob("imports/*")] == [f"{job['id']}.errors.csv"]
+
+
+def test_a_lock_holds_while_others_come_and_the_folder_goes(data_dir: Path) -> None:
+    folder = uploads.data_folder("imports") / "x"
+    with uploads.alone_in(folder):
+        with pytest.raises(uploads.ImportRuns), uploads.alone_in(folder):
+            pass
+        uploads.shutil.rmtree(folder)
+    assert not list(data_dir.glob("imports/*"))
+    with uploads.alone_in(folder), pytest.raises(uploads.ImportRuns), uploads.alone_in(folder):
+        pass
+
+
+def test_half_a_surrogate_pair_fails_its_record_alone(api: Api) -> None:
+    content = '{"phone": "+14155550123"}\n{"phone": "+1", "name": "\\ud800"}'
+    job = outcome(api, post(api, content, kind="application/x-ndjson"))
+    assert (job["state"], counted(job)) == ("done", [1, 0, 0, 0, 1])
+    assert errors(api, job)[1][1] == "\\ud800"
+
+
+def test_a_person_erased_while_the_error_file_is_written_is_not_in_it(
+    acme: SimpleNamespace, data_dir: Path
+) -> None:
+    answer = post(acme.api, f"phone,email\n{PHONE},bad\n+1415,bad\n")
+    write = ErrorFile.write
+
+    def and_then_somebody_is_erased(errors: ErrorFile) -> None:
+        write(errors)
+        if not acme.tenant.erasures.exists():
+            call_command("erase_contact", PHONE, "--tenant", "acme", stdout=io.StringIO())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ErrorFile, "write", and_then_somebody_is_erased)
+        job = outcome(acme.api, answer)
+    assert [row[:2] for row in errors(acme.api, job)[1:]] == [["", ""], ["+1415", "bad"]]
+
+
+def test_somebody_erased_is_found_in_error_files_of_any_shape(
+    acme: SimpleNamespace, data_dir: Path
+) -> None:
+    """Long cells, a line break in the header, a national spelling that E.164 does not hold."""
+    head = f'"Phone\nnumber";Email;Note\n+1415;bad;{"x" * 200_000}\n'
+    content = head + f"011 15 1234-5678;bad;\n{PHONE};bad;\n"
+    answer = post(acme.api, content, "?region=AR&map=Phone%0Anumber=phone")
+    job = outcome(acme.api, answer)
+    assert job["failed"] == 3
+    out = io.StringIO()
+    call_command("erase_contact", "+5491112345678", "--tenant", "acme", stdout=out)
+    where = data_dir / "imports" / f"{job['id']}.errors.csv"
+    left = where.read_text()
+    assert "1234" not in left
+    assert PHONE in left
+    assert left.startswith('"Phone\nnumber";Email;Note;line;error')
+    where.write_bytes(b"\xff")
+    with pytest.raises(CommandError, match="Not looked through"):
+        call_command("erase_contact", PHONE, "--tenant", "acme", stdout=out)
+    post(acme.api)
+    where.unlink()
+    call_command("erase_contact", PHONE, "--tenant", "acme", stdout=out)
+    assert "An upload waits" in out.getvalue()
+
+
+def test_what_is_kept_of_a_refused_file_holds_none_of_its_cells(api: Api, data_dir: Path) -> None:
+    content = gzip.compress(b"+33612345678,Zoe,zoe@x.example\n")
+    job = outcome(api, post(api, content, kind="application/gzip"))
+    assert job["state"] == "refused"
+    assert "Zoe" not in str(Import.objects.values())
+
+
+def test_a_form_whose_options_are_files_is_refused(api: Api) -> None:
+    for name in ("map", "encoding", "delimiter", "region", "mode", "dry_run"):
+        given: Any = {name: SimpleUploadedFile("a.csv", b";")}
+        assert_error(post_form(api, **given), 422, "validation_failed", name)
 
 
 def test_an_import_put_into_the_queue_twice_runs_once(api: Api) -> None:

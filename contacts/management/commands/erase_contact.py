@@ -23,9 +23,15 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from error
         was_there = tenant.contacts.erase(tenant, phone)
-        uploads.erase(tenant, phone)
+        found = uploads.erase(tenant, phone)
         self.stdout.write("1 contact erased" if was_there else "No contact had this phone.")
         self.stdout.write(
             "Imports will not bring it back. Files that you imported, and error files beside them,"
             " are yours to delete."
         )
+        for job in found.waiting:
+            self.stdout.write(f"An upload waits, and goes when a worker has run it: {job.pk}.")
+        if found.failed:
+            raise CommandError(
+                f"Not looked through, delete them: {', '.join(map(str, found.failed))}."
+            )

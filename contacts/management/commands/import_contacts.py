@@ -8,8 +8,9 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from contacts import columns, error_files
+from contacts import columns
 from contacts.cleaning import options_for
+from contacts.error_files import ErrorFile
 from contacts.imports import Importer, ImportRuns, fingerprint
 from contacts.management.bulk import region
 from contacts.models import Import
@@ -148,19 +149,20 @@ def errors_of(importer: Importer, path: Path | None) -> Iterator[Path]:
     if importer.is_dry:
         yield path
         return
-    unfinished = path.with_name(f"{path.name}.unfinished")
-
-    def tell(job: Import) -> None:
-        if job.failures.exists():
-            error_files.write(job, source, importer.options, unfinished, as_json=source.is_json)
-            unfinished.replace(path)
-
-    unfinished.touch()
-    importer.before_done = tell
+    importer.errors = ErrorsIfAny(
+        importer.job, source, importer.options, path, as_json=source.is_json
+    )
+    importer.errors.unfinished.touch()
     try:
         yield path
     finally:
-        unfinished.unlink(missing_ok=True)
+        importer.errors.unfinished.unlink(missing_ok=True)
+
+
+class ErrorsIfAny(ErrorFile):
+    def publish(self) -> None:
+        if self.job.failures.exists():
+            super().publish()
 
 
 class Bars:
