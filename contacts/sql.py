@@ -225,8 +225,7 @@ class PostgreSQL:
         " FROM unnest(string_to_array(carrier.names, ',')) AS name) AS pair"
     )
 
-    # Django's foreign keys are checked, and lock what they point to, at commit only: too late
-    # for a tag that is renamed or deleted meanwhile. Hence FOR KEY SHARE, a foreign key's lock.
+    # FOR KEY SHARE, a foreign key's lock: nobody renames or deletes the tags meanwhile.
     LINK = f"""
 WITH known AS (
     SELECT id, name FROM contacts_tag

@@ -541,6 +541,23 @@ def test_a_person_is_not_erased_in_the_middle_of_a_batch(acme: SimpleNamespace) 
 # check_contacts
 
 
+def test_links_that_hang_are_found(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
+    tagged(acme.tenant)
+    [first, last] = Contact.objects.order_by("phone")
+    tag = TagFactory.create(tenant=acme.tenant, name="gone")
+    ContactTag.objects.create(tenant=acme.tenant, contact=first, tag=tag)
+    Tag.objects.filter(pk=tag.pk)._raw_delete("default")
+    Contact.objects.filter(pk=last.pk)._raw_delete("default")
+    out = io.StringIO()
+    with pytest.raises(SystemExit):
+        call_command("check_contacts", "--all-tenants", stdout=out)
+    told = out.getvalue()
+    assert f"acme {first.pk} links: it, or its tag {tag.pk}, is not there" in told
+    assert f"acme {last.pk} links: it, or its tag" in told
+    assert "links: 2\n" in told
+    assert "globex" not in told
+
+
 def test_contacts_that_break_a_rule_are_found_and_counted(
     acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:

@@ -2,9 +2,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from django.db.models import Exists, OuterRef
+
 from contacts import phones, rules
 from contacts.management.bulk import BulkFix
-from contacts.models import Contact, ContactTag
+from contacts.models import Contact, ContactTag, Tag
 from tenants.models import Tenant
 
 
@@ -22,7 +24,19 @@ class Command(BulkFix):
         if total:
             raise SystemExit(1)
 
-    def fix(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
+    def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
+        yield from super().batches(tenant)
+        contacts = Contact.objects.filter(pk=OuterRef("contact_id"))
+        tags = Tag.objects.filter(pk=OuterRef("tag_id"))
+        links = ContactTag.objects.filter(~Exists(contacts) | ~Exists(tags), tenant=tenant)
+        yield from self.grouped(links.order_by("contact_id", "tag_id").iterator())
+
+    def fix(self, tenant: Tenant, batch: list[Any]) -> Iterator[str]:
+        if isinstance(batch[0], ContactTag):
+            for link in batch:
+                self.broken["links"] += 1
+                yield f"{link.contact_id} links: it, or its tag {link.tag_id}, is not there"
+            return
         links: dict[str, set[str]] = {contact.pk: set() for contact in batch}
         found = ContactTag.objects.filter(contact__in=batch).select_related("tag")
         strangers = set()
