@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
+from django.db.models.signals import post_migrate
 
 
 class ContactsConfig(AppConfig):
@@ -7,5 +8,7 @@ class ContactsConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks, sql  # noqa: F401 - registers the checks
+        from .changes import settle_restored
 
         connection_created.connect(sql.add_functions, dispatch_uid="contacts.sql")
+        post_migrate.connect(settle_restored, sender=self, dispatch_uid="contacts.changes")

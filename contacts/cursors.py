@@ -5,24 +5,25 @@ from typing import Any
 
 from django.core import signing
 
-Position = tuple[datetime | None, str]  # what the list is ordered by: a moment, then the id
+# What the list is ordered by: a moment, or the number of a transaction; then the id.
+Position = tuple[Any, Any]
 
 
 def write(position: Position, *scope: Any) -> str:
     """The cursor for `position` in the list that `scope` (tenant, order, filters) describes."""
-    moment, pk = position
-    parts = [moment and moment.isoformat(), pk]
+    place, pk = position
+    parts = [place.isoformat() if isinstance(place, datetime) else place, pk]
     return signing.dumps(parts, salt=salt(scope), compress=False)
 
 
 def read(cursor: str, *scope: Any) -> Position:
     """What `write` was given; raises `ValueError` for a cursor of another list, or of nobody."""
     try:
-        moment, pk = signing.loads(cursor, salt=salt(scope))
+        place, pk = signing.loads(cursor, salt=salt(scope))
     except signing.BadSignature as error:
         sentence = "The cursor is not one of this list; send the filters that it came with."
         raise ValueError(sentence) from error
-    return moment and datetime.fromisoformat(moment), pk
+    return datetime.fromisoformat(place) if isinstance(place, str) else place, pk
 
 
 def salt(scope: tuple[Any, ...]) -> str:

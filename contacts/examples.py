@@ -31,6 +31,13 @@ DETAIL = {
     "total_messages": 0,
     "created_at": CREATED_AT,
 }
+CHANGE = {
+    "contact_id": ROMAIN["id"],
+    "actor": "token:qyvo_mK3xZ9",
+    "request_id": "01J1Y3V8K6A7R5N2C9D4F8G1HJ",
+    "change_set": "01J1Y3V8K7B6S4P3D8E5G9H2JK",
+    "at": UPDATED_AT,
+}
 FOUND = ("id", "phone", "name", "email", "source", "tags", "last_message_at", "created_at")
 
 CSV = "Mobile,Full name,Tags,Town\r\n+33 6 12 34 56 78,Zoé,vip,Lyon\r\n12,Bob,,\r\n"
@@ -78,6 +85,24 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
     "list-contacts": (
         {"limit": 100, "updated_since": "2026-05-01T00:00:00+00:00"},
         {"data": [DETAIL | {"updated_at": UPDATED_AT}], "next_cursor": None},
+    ),
+    "list-changes": (
+        KEY | {"limit": 100},
+        {
+            "data": [
+                CHANGE | {"sequence": 41, "kind": "created", "changes": {}},
+                CHANGE
+                | {
+                    "sequence": 42,
+                    "kind": "updated",
+                    "changes": {
+                        "name": {"old": "Romain", "new": "Romain R."},
+                        "metadata": {"city": {"new": "Paris"}},
+                    },
+                },
+            ],
+            "next_cursor": "WzEyMzQ1LDQyXQ:1wV8aK:u3o6n9YbqkS8JmU0c5bqRz2kT1v4x7yAeFgHiJkLmNo",
+        },
     ),
     "add-tag": (
         KEY | {"tag": "beta"},

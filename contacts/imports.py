@@ -25,6 +25,7 @@ from typing import IO, Any
 from django.db import connection, transaction
 
 from . import rules, sql
+from .changes import caused_by
 from .cleaning import Options
 from .error_files import ERASED, ErrorFile
 from .files import data_folder
@@ -215,8 +216,11 @@ class Importer:
             # for its rows.
             is_alone = connection.vendor != "postgresql" or connection.in_atomic_block
             pool = None if is_alone else writing_threads
-            results = in_order(self.write_batch, calls, pool, self.write_apart)
-            for lines, written, failures in results:
+            first = starmap(self.write_batch, islice(calls, 1))
+            rest = in_order(self.write_batch, calls, pool, self.write_apart)
+            for turn, (lines, written, failures) in enumerate(chain(first, rest)):
+                if turn == 0 and pool:
+                    sql.analyze()
                 if self.is_dry:  # else the batches stored are counted in the end
                     self.job.count([written])
                     self.save(*Import.COUNTS)
@@ -232,8 +236,12 @@ class Importer:
         finally:
             connection.close()
 
+    def write_batch(self, *call: Any) -> tuple[int, ImportBatch, list[SpoolLine]]:
+        with caused_by(f"import:{self.job.pk}", change_set=self.job.pk):
+            return self.try_batch(*call)
+
     @sql.transactional
-    def write_batch(
+    def try_batch(
         self, number: int, texts: list[str], last: dict[str, int]
     ) -> tuple[int, ImportBatch, list[SpoolLine]]:
         """The rows and the progress in one transaction; a dry run takes it back.

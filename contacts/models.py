@@ -1,7 +1,10 @@
 """Contacts and their tags, and the one way in which both are written."""
 
+import json
 from collections.abc import Callable, Collection, Iterable, Sequence
+from copy import copy
 from datetime import datetime
+from itertools import groupby, starmap
 from typing import Any
 
 from django.contrib.admin.models import LogEntry
@@ -15,10 +18,11 @@ from django.utils.crypto import salted_hmac
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
-from . import phones, rules
+from . import phones, rules, sql
+from .changes import EMPTY, TOLD, Change, Entry, difference
 from .fields import FoldedField, TagNamesField
 from .spool import SpoolLine
-from .sql import DIALECTS, key, transactional, upsert_json_sql, upsert_sql
+from .sql import DIALECTS, Raced, Upsert, key, transactional, upsert_sql
 
 
 class TagQuerySet(models.QuerySet["Tag"]):
@@ -167,11 +171,13 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             return []
         changes = tuple(with_folded(changes))
         given = {contact.phone: contact for contact in contacts}
-        stored = {row.phone: row for row in self._write(given, changes)}
-        for phone, row in stored.items():
-            is_new = row.pk == given[phone].pk
-            row.outcome = Outcome.CREATED if is_new else Outcome.UPDATED
-        self._link_tags([*stored.values()], changes)
+        written = self._write(given, changes)
+        stored = {row.phone: row for row in written}
+        for row in written:
+            row.outcome = Outcome.CREATED if row.was is None else Outcome.UPDATED
+        self._link_tags(written, changes)
+        told = ((row.pk, row.was, row.now) for row in written)
+        self._log(contacts[0].tenant_id, changes, told)
         if same := given.keys() - stored.keys():
             tenant_id = contacts[0].tenant_id
             for row in Contact.objects.filter(tenant_id=tenant_id, phone__in=same):
@@ -180,21 +186,49 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         return [stored[contact.phone] for contact in contacts]
 
     def _write(self, given: dict[str, "Contact"], changes: tuple[str, ...]) -> list["Contact"]:
-        """The rows as they now are, inserted or updated; those that were so already are left out.
+        """The rows as they now are, inserted or updated, each with what it `was`; those that were
+        so already are left out. Written in the order of their phones, as all writers do."""
+        vendor = connections[self.db].vendor
+        contacts = [given[phone] for phone in sorted(given)]
+        columns = tuple(str(field.column) for field in Contact._meta.concrete_fields)
+        replaced = tuple("-metadata" if name == "metadata" else name for name in changes)
+        sql = upsert_sql(vendor, columns, columns, replaced, columns)
+        rows = [rules.spelled(contact.for_sql(vendor)) for contact in contacts]
+        values = {
+            "rows": f"[{','.join(rows)}]",
+            "phones": DIALECTS[vendor].words(contact.phone for contact in contacts),
+            "tenant": key(contacts[0].tenant_id),
+        }
+        before = self._before(sql, values)
+        written = list(Contact.objects.using(self.db).raw(sql.write, values))
+        for row in written:
+            row.was = before.get(row.phone, row.was)
+            if row.was is None and row.pk != given[row.phone].pk:
+                raise Raced
+        return written
 
-        In the order of their phones, which is the order in which all writers lock them.
-        """
-        connection = connections[self.db]
-        fields = Contact._meta.concrete_fields
-        columns = tuple(str(field.column) for field in fields)
-        values = [
-            field.get_db_prep_save(field.pre_save(given[phone], True), connection)
-            for phone in sorted(given)
-            for field in fields
-        ]
-        return list(
-            Contact.objects.using(self.db).raw(upsert_sql(columns, len(given), changes), values)
-        )
+    def _before(self, sql: Upsert, values: dict[str, Any]) -> dict[str, str]:
+        """What the rows are that an upsert may change, by phone, where it does not say itself."""
+        if not sql.before:
+            return {}
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(sql.before, values)
+            return dict(cursor.fetchall())
+
+    def _log(
+        self, tenant_id: str, changes: Sequence[str], told: Iterable[tuple[str, str | None, str]]
+    ) -> None:
+        """Logs an upsert. `told`: of each row written its id, and what the columns of `changes`
+        held and hold, as JSON."""
+        names = [name.lstrip("-") for name in changes]
+
+        def entry(pk: str, was: str | None, now: str) -> Entry:
+            if was is None:
+                return Entry(tenant_id, pk, Change.Kind.CREATED, {})
+            fields = difference(names, json.loads(was), json.loads(now))
+            return Entry(tenant_id, pk, Change.Kind.UPDATED, fields)
+
+        Change.objects.log(tenant_id, starmap(entry, told))
 
     def _link_tags(self, written: list["Contact"], changes: tuple[str, ...]) -> None:
         new = [row for row in written if row.outcome is Outcome.CREATED]
@@ -222,7 +256,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         ids = {row.phone: row.id for row in rows}
         outcomes = dict.fromkeys(ids, Outcome.UNCHANGED)
         tags, had_links = {}, []
-        for phone, contact_id, names in self._merge(tenant, rows, given, changes, source):
+        for phone, contact_id, names in self._merge(tenant, rows, ids, given, changes, source):
             is_new = contact_id == ids[phone]
             outcomes[phone] = Outcome.CREATED if is_new else Outcome.UPDATED
             if "tags" in (given if is_new else changes):
@@ -236,6 +270,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         self,
         tenant: Tenant,
         rows: Sequence[SpoolLine],
+        ids: dict[str, str],
         given: Sequence[str],
         changes: Sequence[str],
         source: str,
@@ -248,15 +283,29 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             str(field.column): field.get_db_prep_save(field.pre_save(blank, True), connection)
             for field in Contact._meta.concrete_fields
         }
+        dialect = DIALECTS[connection.vendor]
+        returned = ("phone", dialect.ID_DIGITS, "tags", dialect.METADATA_BYTES)
         columns = ("id", "phone", *given)
-        sql = upsert_json_sql(connection.vendor, tuple(values), columns, tuple(changes))
-        values["rows"] = f"[{','.join(row.values for row in rows)}]"
+        sql = upsert_sql(connection.vendor, tuple(values), columns, tuple(changes), returned)
+        values |= {
+            "rows": f"[{','.join(row.values for row in rows)}]",
+            "phones": dialect.words(ids),
+            "tenant": key(tenant.pk),
+        }
+        before = self._before(sql, values)
         with connection.cursor() as cursor:
-            cursor.execute(sql, values)
+            cursor.execute(sql.write, values)
             written = cursor.fetchall()
         large = [row[0] for row in written if row[3] > rules.MAX_METADATA_BYTES]
         self.filter(tenant=tenant, phone__in=large).refuse_large_metadata()
-        return [(phone, contact_id, tags) for phone, contact_id, tags, _ in written]
+        told = []
+        for phone, pk, _, _, was, now in written:
+            was = before.get(phone, was)
+            if was is None and pk != ids[phone]:
+                raise Raced
+            told.append((pk, was, now))
+        self._log(tenant.pk, changes, told)
+        return [(phone, contact_id, tags) for phone, contact_id, tags, *_ in written]
 
     def refuse_large_metadata(self) -> None:
         """Raises `PhonesRefused` for those whose metadata is too much by now."""
@@ -379,10 +428,27 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         Returns what was deleted. Locked first: a writer just linking tags to it ends before.
         """
         contact = self.find(lock=True, **key)
-        contact_id = contact.pk
-        contact.delete()
-        contact.pk = contact_id  # Django has cleared it
+        self._delete([contact.entry(Change.Kind.DELETED)])
         return contact
+
+    @transactional
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Deletes the contacts, of any tenant, for good; their tags stay."""
+        found = Contact.objects.filter(pk__in=list(self.values_list("pk", flat=True)))
+        gone = list(found.order_by("phone").select_for_update())
+        return self._delete([contact.entry(Change.Kind.DELETED) for contact in gone])
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def _delete(self, entries: Sequence[Entry]) -> tuple[int, dict[str, int]]:
+        """Deletes the contacts that the `entries` of the log tell of."""
+        for tenant_id, told in groupby(
+            sorted(entries, key=lambda entry: entry.tenant_id), lambda entry: entry.tenant_id
+        ):
+            Change.objects.log(tenant_id, told)
+        pks = [entry.contact_id for entry in entries]
+        return super(ContactQuerySet, Contact.objects.filter(pk__in=pks)).delete()
 
     @transactional
     def change_many(self, contacts: Sequence["Contact"], fields: Iterable[str]) -> None:
@@ -391,6 +457,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         `Contact.save` for many: the statements do not grow with their number, but for what
         SQLite takes at once.
         """
+        if not contacts:
+            return
         fields = [*with_folded(fields), "updated_at"]
         now = timezone.now()
         for contact in contacts:
@@ -399,9 +467,14 @@ class ContactQuerySet(models.QuerySet["Contact"]):
                 if isinstance(field, FoldedField):
                     field.pre_save(contact, False)
         ordered = sorted(contacts, key=lambda contact: contact.phone)
+        before = Contact.objects.in_bulk([contact.pk for contact in ordered])
         self.model._default_manager.bulk_update(ordered, fields)
         if "tags" in fields:
             ContactTag.objects.match(ordered)
+        Change.objects.log(
+            ordered[0].tenant_id,
+            (before[contact.pk].updated_to(contact, fields) for contact in ordered),
+        )
 
     @transactional
     def merge(
@@ -420,7 +493,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         pks = [contact.pk for group in groups for contact in group]
         rows = Contact.objects.filter(pk__in=pks).order_by("phone").select_for_update()
         locked = {row.pk: row for row in rows}
-        results, kept, gone = [], [], []
+        results, kept, gone = [], [], list[Entry]()
         for group in groups:
             wanted = key(group[0])
             same = (locked[c.pk] for c in group if c.pk in locked and key(locked[c.pk]) == wanted)
@@ -430,8 +503,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
                 results.append((first, others, problem))
                 if not problem:
                     kept.append(first)
-                    gone += [contact.pk for contact in others]
-        Contact.objects.filter(pk__in=gone).delete()
+                    gone += [other.entry(Change.Kind.MERGED, into=first.pk) for other in others]
+        self._delete(gone)
         self.change_many(kept, Contact.MERGED)
         return results
 
@@ -451,11 +524,10 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             object_repr=phone,
         )
         told.update(object_repr="erased", change_message="")
-        try:
-            tenant.contacts.delete_one({"phone": phone})
-        except Contact.DoesNotExist:
-            return False
-        return True
+        stored = list(tenant.contacts.filter(phone=phone).select_for_update())
+        self._delete([contact.entry(Change.Kind.ERASED)._replace(fields={}) for contact in stored])
+        tenant.changes.forget(phone, [contact.pk for contact in stored])
+        return bool(stored)
 
     def replace_tag(self, old: str, new: str) -> int:
         """Puts `new` in place of the tag name `old`, or takes `old` out where `new` is empty.
@@ -467,6 +539,12 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         replaced = Replace(fenced, Value(f",{old},"), Value(f",{new}," if new else ","))
         unfenced = Func(Func(replaced, Value(","), function="LTRIM"), Value(","), function="RTRIM")
         carriers = self.annotate(place=StrIndex(fenced, Value(f",{old},"))).filter(place__gt=0)
+        found = list(carriers.values_list("tenant_id", "pk"))
+        told = {"tags": {"added": [new] * bool(new), "removed": [old]}}
+        for tenant_id, group in groupby(found, lambda pair: pair[0]):
+            Change.objects.log(
+                tenant_id, [Entry(tenant_id, pk, Change.Kind.UPDATED, told) for _, pk in group]
+            )
         return Contact.objects.filter(pk__in=carriers.values("pk")).update(
             tags=unfenced, updated_at=timezone.now()
         )
@@ -512,7 +590,10 @@ class Contact(models.Model):
     name_folded = FoldedField(of="name")
     email_folded = FoldedField(of="email")
 
-    outcome: Outcome  # what the last `update_or_create` did
+    # What the last `update_or_create` did; what the columns that it changed held, and hold (JSON).
+    outcome: Outcome
+    was: str | None
+    now: str
 
     objects = ContactQuerySet.as_manager()
 
@@ -533,14 +614,55 @@ class Contact(models.Model):
         return self.phone  # also in the admin's log, from which a person may have to be erased
 
     @transactional
-    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
-        """Saves the row, or only `update_fields` of it, and the links of its tags with it."""
+    def save(
+        self,
+        *args: Any,
+        update_fields: Iterable[str] | None = None,
+        before: "Contact | None" = None,
+        **kwargs: Any,
+    ) -> None:
+        """Saves the row, or only `update_fields` of it, and the links of its tags with it.
+
+        `before`: as it is stored, where it is locked already.
+        """
+        before = before or Contact.objects.filter(pk=self.pk).select_for_update().first()
         self.updated_at = timezone.now()
         if update_fields is not None:
             update_fields = {*with_folded(update_fields), "updated_at"}
         super().save(*args, update_fields=update_fields, **kwargs)
         if update_fields is None or "tags" in update_fields:
             ContactTag.objects.match([self])
+        if before is None:
+            entry = Entry(self.tenant_id, self.pk, Change.Kind.CREATED, {})
+        else:
+            entry = before.updated_to(self, update_fields or TOLD)
+        Change.objects.log(self.tenant_id, [entry])
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        return Contact.objects.filter(pk=self.pk).delete()
+
+    def told(self) -> list[Any]:
+        """The values of `TOLD`, as JSON has them."""
+        values = (getattr(self, name) for name in TOLD)
+        return [sql.json_value(value, datetime.isoformat) for value in values]
+
+    def updated_to(self, other: "Contact", names: Iterable[str]) -> Entry:
+        """The change of this row to what `other` has in the fields `names`."""
+        fields = difference(TOLD, self.told(), other.told())
+        told = {name: change for name, change in fields.items() if name in {*names}}
+        return Entry(self.tenant_id, self.pk, Change.Kind.UPDATED, told)
+
+    def entry(self, kind: Change.Kind, **fields: Any) -> Entry:
+        """The end of this row: all that it held, and `fields`."""
+        return Entry(self.tenant_id, self.pk, kind, difference(TOLD, self.told(), EMPTY) | fields)
+
+    def for_sql(self, vendor: str) -> dict[str, Any]:
+        """The columns of a new row, as `sql` takes them in JSON."""
+        row = {}
+        for field in Contact._meta.concrete_fields:
+            value = field.pre_save(self, True)
+            row[str(field.column)] = DIALECTS[vendor].encoded(value)
+        return row | {"id": key(self.pk), "tenant_id": key(self.tenant_id)}
 
     def merged_metadata(self, given: dict[str, Any] | None) -> dict[str, Any]:
         try:
@@ -580,16 +702,17 @@ class Contact(models.Model):
         return ""
 
     def change(self, **fields: Any) -> None:
-        """Saves those of `fields` that differ; writes nothing where none does."""
+        """Saves those of `fields` that differ; writes nothing where none does. It is locked."""
         changed = [
             name
             for name, value in fields.items()
             if rules.spelled(getattr(self, name)) != rules.spelled(value)
         ]
+        before = copy(self)
         for name in changed:
             setattr(self, name, fields[name])
         if changed:
-            self.save(update_fields=changed)
+            self.save(update_fields=changed, before=before)
 
 
 def with_folded(names: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ from tenants.models import validate_region
 from tenants.serializers import OrNull
 
 from . import columns, rules, tabular
+from .changes import Change
 from .models import Import, Outcome
 
 Schema = dict[str, Any]  # JSON Schema, as OpenAPI 3.1 has it
@@ -229,6 +230,20 @@ class ListInput(serializers.Serializer):
     tag = Sought("tag")
 
 
+class ChangesInput(serializers.Serializer):
+    """The body of list-changes."""
+
+    contact_id = RuleField(rules.contact_id, CONTACT_ID, required=False)
+    phone = PhoneField(required=False)
+    limit = LimitField(most=500, default=100)
+    cursor = RuleField(rules.cursor, CURSOR)
+
+    def to_internal_value(self, data: dict[str, Any]) -> dict[str, Any]:
+        keys = {"contact_id": "", "phone": ""}
+        given = {k: v for k, v in data.items() if k not in keys or v not in ("", None)}
+        return keys | super().to_internal_value(given)
+
+
 class ContactHead(serializers.Serializer):
     """What every answer about one contact begins with."""
 
@@ -293,6 +308,27 @@ class ContactPage(serializers.Serializer):
 
     data = ListedContact(many=True)  # type: ignore[assignment]
     next_cursor = serializers.CharField(allow_null=True)
+
+
+class ShownChange(serializers.Serializer):
+    """A change of a contact. `changes` has the `old` and `new` value of each field; of `tags` those
+    `added` and `removed`, of `metadata` each key. A creation has none: the contact shows them."""
+
+    sequence = serializers.IntegerField(source="pk")
+    contact_id = serializers.CharField()
+    kind = serializers.ChoiceField(Change.Kind.values)
+    changes = serializers.DictField(source="fields")
+    actor = OrNull(help_text="`token:…`, `user:…`, `import:…` or `command:…`.")
+    request_id = OrNull()
+    change_set = OrNull(help_text="The same for all that one request, import or command did.")
+    at = Timestamp()
+
+
+class ChangePage(serializers.Serializer):
+    """What list-changes answers."""
+
+    data = ShownChange(many=True)  # type: ignore[assignment]
+    next_cursor = serializers.CharField()
 
 
 class TagAdded(serializers.Serializer):

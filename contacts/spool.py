@@ -7,9 +7,8 @@ import ctypes
 import json
 import signal
 from contextlib import suppress
-from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ulid import ULID
 
@@ -44,20 +43,11 @@ def spool_text(record: Record, options: Options, vendor: str, row_id: str) -> st
     given = [*sorted(fields.keys() - {"phone", "metadata"}), *given * ("metadata" in fields)]
     if "metadata" in fields:
         fields["metadata"] = fields["metadata"] or {}
-    row = {name: encoded(value, vendor) for name, value in fields.items()}
+    row = {name: sql.DIALECTS[vendor].encoded(value) for name, value in fields.items()}
     row |= {f"{name}_folded": rules.folded(row[name]) for name in ("name", "email") if name in row}
     row["id"] = row_id
     head = f"{record.line}\t{row_id}\t{row['phone']}\t{','.join(given)}"
     return f"{head}\t{rules.spelled(row)}\n"
-
-
-def encoded(value: Any, vendor: str) -> Any:
-    """`value` as `sql` takes it in the JSON of a row."""
-    if isinstance(value, datetime):
-        return sql.DIALECTS[vendor].moment(value)
-    if isinstance(value, list):
-        return ",".join(value)
-    return value
 
 
 def read_chunk(records: list[Record], options: Options, vendor: str) -> str:

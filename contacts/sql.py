@@ -1,10 +1,10 @@
 """The statements that the ORM cannot say, and the one place where the two databases differ."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache, wraps
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
@@ -38,6 +38,9 @@ def transactional(verb: Verb) -> Verb:
                 is_deadlock = getattr(error.__cause__, "sqlstate", "") == DEADLOCK
                 if not is_deadlock or attempt == ATTEMPTS or connection.in_atomic_block:
                     raise
+            except Raced:
+                if attempt == ATTEMPTS:
+                    raise
         raise AssertionError  # the last attempt returns or raises
 
     return cast("Verb", run)
@@ -51,40 +54,6 @@ LATER = (
 )
 
 
-@lru_cache(maxsize=64)
-def upsert_sql(columns: tuple[str, ...], rows: int, changes: tuple[str, ...]) -> str:
-    """INSERT … ON CONFLICT of contacts, for both databases.
-
-    Its parameters are the `columns` of one row after the other, which are also what it
-    returns. `changes`: the columns that an existing row gets.
-    """
-    row = f"({', '.join(['%s'] * len(columns))})"
-    return insert_sql(
-        columns, f"VALUES {', '.join([row] * rows)}", {name: f"EXCLUDED.{name}" for name in changes}
-    ) + ", ".join(columns)
-
-
-def insert_sql(columns: tuple[str, ...], source: str, changes: dict[str, str]) -> str:
-    """INSERT … ON CONFLICT … RETURNING, for the columns to return to be put behind.
-
-    `changes`: the columns that an existing row gets, each with its new value. A row that has
-    these values already is left alone and not returned.
-    """
-    action = "DO NOTHING"
-    if changes:
-        values = changes | {"updated_at": LATER}
-        assignments = ", ".join(f"{name} = {value}" for name, value in values.items())
-        stored = ", ".join(f"contacts_contact.{name}" for name in changes)
-        action = (
-            f"DO UPDATE SET {assignments} "
-            f"WHERE ({stored}) IS DISTINCT FROM ({', '.join(changes.values())})"
-        )
-    return (
-        f"INSERT INTO contacts_contact ({', '.join(columns)}) "
-        f"{source} ON CONFLICT (tenant_id, phone) {action} RETURNING "
-    )
-
-
 # What rows of a file change in a contact. Metadata keys are merged; and nobody who has opted
 # out is opted in again.
 MERGED = {
@@ -94,26 +63,56 @@ MERGED = {
 }
 
 
+class Raced(RuntimeError):
+    """Another writer has just made a row that this one did not know of: try again."""
+
+
+class Upsert(NamedTuple):
+    """The statements of an upsert: how rows that exist were before, and the upsert itself.
+
+    PostgreSQL says both in one. SQLite, which has one writer at a time, needs two.
+    """
+
+    before: str
+    write: str
+
+
 @lru_cache(maxsize=256)
-def upsert_json_sql(
-    vendor: str, columns: tuple[str, ...], given: tuple[str, ...], changes: tuple[str, ...]
-) -> str:
-    """`insert_sql` of the contacts in the JSON array `%(rows)s`.
+def upsert_sql(
+    vendor: str,
+    columns: tuple[str, ...],
+    given: tuple[str, ...],
+    changes: tuple[str, ...],
+    returned: tuple[str, ...],
+) -> Upsert:
+    """INSERT … ON CONFLICT of the contacts in the JSON array `%(rows)s`.
 
     `given`: the columns that its objects have; the others are parameters of their own names,
     alike for all rows. `changes`: the columns that an existing row gets; `-metadata` replaces
-    them all, `metadata` merges their keys. Returns phone, id (hexadecimal digits), tags and the
-    bytes of metadata.
+    them all, `metadata` merges their keys. A row that has these values already is left alone and
+    not returned. `returned`: expressions over the rows that were written. Behind them come `was`
+    and `now`, what the changed columns held and hold, as JSON arrays; no `was` for a new row.
     """
     dialect = DIALECTS[vendor]
     values = [dialect.given(name) if name in given else f"%({name})s" for name in columns]
     merged = MERGED | {"metadata": dialect.MERGED_METADATA}
-    insert = insert_sql(
-        columns,
-        f"SELECT {', '.join(values)} FROM {dialect.ROWS} WHERE true",  # noqa: S608 - our own
-        {name.lstrip("-"): merged.get(name, f"EXCLUDED.{name.lstrip('-')}") for name in changes},
+    sets = {name.lstrip("-"): merged.get(name, f"EXCLUDED.{name.lstrip('-')}") for name in changes}
+    was = dialect.array(sets) if sets else "'[]'"
+    insert = f"INSERT INTO contacts_contact ({', '.join(columns)}) SELECT {', '.join(values)}"
+    return dialect.upsert(insert, on_conflict(sets), was, returned)
+
+
+def on_conflict(changes: dict[str, str]) -> str:
+    """`changes`: the columns that an existing row gets, each with its new value."""
+    if not changes:
+        return "ON CONFLICT (tenant_id, phone) DO NOTHING"
+    values = changes | {"updated_at": LATER}
+    assignments = ", ".join(f"{name} = {value}" for name, value in values.items())
+    stored = ", ".join(f"contacts_contact.{name}" for name in changes)
+    return (
+        f"ON CONFLICT (tenant_id, phone) DO UPDATE SET {assignments} "
+        f"WHERE ({stored}) IS DISTINCT FROM ({', '.join(changes.values())})"
     )
-    return f"{insert} phone, {dialect.ID_DIGITS}, tags, {dialect.METADATA_BYTES}"
 
 
 def add_functions(connection: Any, **kwargs: Any) -> None:
@@ -138,27 +137,75 @@ def hold_tenant(tenant_id: str) -> None:
             cursor.execute("SELECT 1 FROM tenants_tenant WHERE id = %s FOR SHARE", [key(tenant_id)])
 
 
+def analyze() -> None:
+    """Tells PostgreSQL's planner of the contacts that there are: for a table that it knows to be
+    empty any index is as good as the right one, and many writers may be filling it."""
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE contacts_contact")
+
+
 def key(ulid: str) -> str:
     """An id as both databases read it: 32 hexadecimal digits."""
     return ULID.from_str(ulid).hex
 
 
+def json_value(value: Any, moment: Callable[[datetime], str]) -> Any:
+    """`value` as the JSON of a row has it."""
+    if isinstance(value, datetime):
+        return moment(value)
+    return ",".join(value) if isinstance(value, list) else value
+
+
 class SQLite:
     """One writer at a time. Lists are passed as JSON, ids are 32 hexadecimal digits."""
 
-    ROWS = "json_each(%(rows)s)"
     ID_DIGITS = "id"
     METADATA_BYTES = "length(CAST(metadata AS BLOB))"
     MERGED_METADATA = "contacts_merged(contacts_contact.metadata, EXCLUDED.metadata)"
+
+    @staticmethod
+    def words(items: Iterable[str]) -> str:
+        return json.dumps([*items])
 
     @staticmethod
     def given(name: str) -> str:
         return f"value {'->' if name == 'metadata' else '->>'} '{name}'"
 
     @staticmethod
+    def array(names: Iterable[str]) -> str:
+        shown = (f"json({name})" if name == "metadata" else name for name in names)
+        return f"json_array({', '.join(shown)})"
+
+    @staticmethod
+    def upsert(insert: str, conflict: str, was: str, returned: tuple[str, ...]) -> Upsert:
+        before = (
+            f"SELECT phone, {was} FROM contacts_contact WHERE tenant_id = %(tenant)s"  # noqa: S608
+            " AND phone IN (SELECT value ->> 'phone' FROM json_each(%(rows)s))"
+        )
+        shown = ", ".join([*returned, "NULL AS was", f"{was} AS now"])
+        rows = "FROM json_each(%(rows)s) WHERE true"
+        return Upsert(before, f"{insert} {rows} {conflict} RETURNING {shown}")
+
+    @staticmethod
     def moment(value: datetime) -> str:
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
 
+    @classmethod
+    def encoded(cls, value: Any) -> Any:
+        return json_value(value, cls.moment)
+
+    OLDEST_RUNNING = NEXT = ""  # one writer at a time: ids are in the order of commits
+    LOG = """
+INSERT INTO contacts_change
+    (xid, tenant_id, contact_id, kind, fields, actor, request_id, change_set, at)
+SELECT 0, %(tenant)s, contact_id, kind, fields, %(actor)s, %(request_id)s, %(change_set)s, %(at)s
+FROM (
+    SELECT value AS contact_id, 'created' AS kind, '{}' AS fields
+    FROM json_each(%(created)s)
+    UNION ALL
+    SELECT value ->> 0, value ->> 1, value -> 2 FROM json_each(%(rows)s)
+)
+"""
     MAKE_TAGS = """
 INSERT INTO contacts_tag (id, tenant_id, name, created_at)
 SELECT value ->> 0, %(tenant)s, value ->> 1, %(now)s FROM json_each(%(tags)s) WHERE true
@@ -194,7 +241,7 @@ AND (contact_id, tag_id) NOT IN (
             "now": cls.moment(timezone.now()),
             "tags": json.dumps([(key(new_ulid()), name) for name in names]),
             "pairs": json.dumps(pairs),
-            "had_links": json.dumps(had_links),
+            "had_links": cls.words(had_links),
         }
 
     @classmethod
@@ -207,23 +254,71 @@ class PostgreSQL:
     """Many writers at a time. Lists are passed as arrays, rows as JSON."""
 
     ID_DIGITS = "replace(id::text, '-', '')"
-    ROWS = "json_populate_recordset(NULL::contacts_contact, %(rows)s::json) AS given"
     METADATA_BYTES = "octet_length(metadata::text)"
     MERGED_METADATA = "contacts_contact.metadata || EXCLUDED.metadata"
 
     @staticmethod
+    def words(items: Iterable[str]) -> str:
+        """An array as PostgreSQL writes it: of ids, phones and the like, which need no quotes."""
+        return f"{{{','.join(items)}}}"
+
+    @staticmethod
     def given(name: str) -> str:
-        return f"given.{name}"
+        # What rows were is read, and locked, before the first of them is written: an uncorrelated
+        # subquery is evaluated once, and this one needs all of `old`.
+        after = "CASE WHEN (SELECT count(*) FROM old) >= 0 THEN given.phone END"
+        return after if name == "phone" else f"given.{name}"
+
+    @staticmethod
+    def array(names: Iterable[str]) -> str:
+        return f"json_build_array({', '.join(names)})"
+
+    @staticmethod
+    def upsert(insert: str, conflict: str, was: str, returned: tuple[str, ...]) -> Upsert:
+        # LATERAL: one look-up a phone, in their order, whatever the planner thinks of the table.
+        write = f"""
+WITH old AS MATERIALIZED (
+    SELECT stored.* FROM unnest(%(phones)s::text[]) AS wanted (phone), LATERAL (
+        SELECT phone, {was}::text AS was FROM contacts_contact
+        WHERE tenant_id = %(tenant)s AND contacts_contact.phone = wanted.phone FOR UPDATE
+    ) AS stored
+), written AS (
+    {insert} FROM json_populate_recordset(NULL::contacts_contact, %(rows)s::json) AS given
+    {conflict} RETURNING *
+)
+SELECT {", ".join(returned)}, was, CASE WHEN was IS NOT NULL THEN {was}::text END AS now
+FROM written LEFT JOIN old USING (phone)
+"""  # noqa: S608 - our own
+        return Upsert("", write)
 
     @staticmethod
     def moment(value: datetime) -> str:
         return value.isoformat()
+
+    @classmethod
+    def encoded(cls, value: Any) -> Any:
+        return json_value(value, cls.moment)
 
     PAIRS = (
         "unnest(%(carriers)s::uuid[], string_to_array(%(carried)s, ',,')) AS carrier (id, names)"
         " CROSS JOIN LATERAL (SELECT carrier.id AS contact_id, name"
         " FROM unnest(string_to_array(carrier.names, ',')) AS name) AS pair"
     )
+
+    OLDEST_RUNNING = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+    NEXT = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    LOG = """
+INSERT INTO contacts_change
+    (xid, tenant_id, contact_id, kind, fields, actor, request_id, change_set, at)
+SELECT pg_current_xact_id()::text::bigint, %(tenant)s::uuid, contact_id, kind, fields,
+    %(actor)s, %(request_id)s, %(change_set)s::uuid, %(at)s::timestamptz
+FROM (
+    SELECT unnest(%(created)s::uuid[]) AS contact_id, 'created' AS kind, '{}'::jsonb AS fields
+    UNION ALL
+    SELECT (entry ->> 0)::uuid, entry ->> 1, (entry -> 2)::jsonb
+    FROM json_array_elements(%(rows)s::json) AS entry
+) AS entries
+"""
 
     # FOR KEY SHARE, a foreign key's lock: nobody renames or deletes the tags meanwhile.
     LINK = f"""
@@ -256,9 +351,9 @@ AND (contact_id, tag_id) NOT IN (
 )
 """  # noqa: S608 - our own
 
-    @staticmethod
+    @classmethod
     def values(
-        tenant_id: str, names: list[str], tags: dict[str, str], had_links: list[str]
+        cls, tenant_id: str, names: list[str], tags: dict[str, str], had_links: list[str]
     ) -> dict[str, Any]:
         """The parameters of the statements above: the `names` of all tags, the `tags` of each
         contact, and which contacts `had_links`. Ids are hexadecimal digits.
@@ -271,9 +366,9 @@ AND (contact_id, tag_id) NOT IN (
             "now": timezone.now(),
             "ids": [key(new_ulid()) for _ in names],
             "names": names,
-            "carriers": f"{{{','.join(tags)}}}",
+            "carriers": cls.words(tags),
             "carried": ",,".join(tags.values()),
-            "had_links": f"{{{','.join(had_links)}}}",
+            "had_links": cls.words(had_links),
         }
 
     @classmethod

@@ -9,6 +9,7 @@ actions = [
     path("get-contact", views.GetContact.as_view(), name="get-contact"),
     path("search-contacts", views.SearchContacts.as_view(), name="search-contacts"),
     path("list-contacts", views.ListContacts.as_view(), name="list-contacts"),
+    path("list-changes", views.ListChanges.as_view(), name="list-changes"),
     path("add-tag", views.AddTag.as_view(), name="add-tag"),
     path("remove-tag", views.RemoveTag.as_view(), name="remove-tag"),
     path("list-tags", views.ListTags.as_view(), name="list-tags"),

@@ -131,6 +131,14 @@ class RemoveTag(TagAction):
         return self.tenant.contacts.remove_tag(key, tag)
 
 
+def read_cursor(cursor: str, *scope: Any) -> cursors.Position | None:
+    """Raises `ValidationError` for one of another list."""
+    try:
+        return cursors.read(cursor, *scope) if cursor else None
+    except ValueError as error:
+        raise ValidationError({"cursor": [str(error)]}) from error
+
+
 class PagedAction(ActionView):
     """An action that answers a page of a list, which `find` reads.
 
@@ -143,17 +151,11 @@ class PagedAction(ActionView):
         """The page that the clean `fields` of the body ask for, and the cursor of the next."""
         limit, cursor = fields.pop("limit"), fields.pop("cursor")
         scope = (self.tenant.pk, self.order, fields)
-        found = self.find(self.position(cursor, *scope), limit + 1, fields)
+        found = self.find(read_cursor(cursor, *scope), limit + 1, fields)
         page = found[:limit]
         if len(found) == len(page):
             return page, None
         return page, cursors.write((getattr(page[-1], self.order), page[-1].pk), *scope)
-
-    def position(self, cursor: str, *scope: Any) -> cursors.Position | None:
-        try:
-            return cursors.read(cursor, *scope) if cursor else None
-        except ValueError as error:
-            raise ValidationError({"cursor": [str(error)]}) from error
 
     def find(
         self, after: cursors.Position | None, limit: int, filters: dict[str, Any]
@@ -216,6 +218,40 @@ class ListContacts(PagedAction):
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
         since = filters["updated_since"]
         return self.tenant.contacts.page(after, limit, tag=filters["tag"], since=since)
+
+
+class ListChanges(ActionView):
+    """What has happened: to one contact, or to all of them since a cursor.
+
+    `next_cursor` is where to go on, also when there is nothing more yet: ask again with it, and
+    no change is missed. A change shows when every transaction that began before it has ended.
+    """
+
+    input_class = serializers.ChangesInput
+    output_class = serializers.ChangePage
+
+    def post(self, request: Request) -> Response:
+        fields = self.clean(request)
+        contact_id = self.contact_id(fields)
+        scope = (self.tenant.pk, "changes", contact_id)
+        position = read_cursor(fields["cursor"], *scope) or (-1, 0)
+        changes = self.tenant.changes
+        found = changes.of(contact_id, position[1]) if contact_id else changes.behind(position)
+        page = list(found[: fields["limit"]])
+        if contact_id and not page and not fields["cursor"] and not self.knows(contact_id):
+            raise Contact.DoesNotExist
+        last = (page[-1].xid, page[-1].pk) if page else position
+        return self.answer({"data": page, "next_cursor": cursors.write(last, *scope)})
+
+    def contact_id(self, fields: dict[str, Any]) -> str:
+        """Empty for all. A contact that is gone has its history still."""
+        if phone := fields["phone"]:
+            return fields["contact_id"] or self.tenant.contacts.find(phone=phone).pk
+        return fields["contact_id"]
+
+    def knows(self, contact_id: str) -> bool:
+        """Also those that are older than the log."""
+        return self.tenant.contacts.filter(pk=contact_id).exists()
 
 
 class ListTags(ActionView):
@@ -340,7 +376,7 @@ class CreateImport(ImportView):
         file = options.pop("file")
         job = Import(
             tenant=self.tenant,
-            actor=f"token:{cast('ApiToken', request.auth).prefix}",
+            actor=cast("ApiToken", request.auth).actor,
             file_name=options.pop("file_name") or file.name,
             dry_run=options.pop("dry_run"),
             options=options,

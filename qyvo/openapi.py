@@ -18,9 +18,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
+from contacts import serializers as contacts_in
 from contacts.examples import EXAMPLES
 from contacts.parsers import FILE_PARSERS, LengthRequired
-from contacts.serializers import BatchRow
 from tenants.examples import ME
 
 from .api import PayloadTooLarge, error_body, max_body_bytes, wanted_types
@@ -127,8 +127,11 @@ class Operation(AutoSchema):
     def _get_request_body(self, direction: Direction = "request") -> Any:
         """Required where a key or a file is: the generator looks for required fields only."""
         body = super()._get_request_body(direction)
-        is_needed = self.has_body and {"contact_id", "file"} & self.view.input_class().fields.keys()
-        return body | {"required": True} if body and is_needed else body
+        if body is None:
+            return None
+        given = self.view.input_class
+        is_needed = issubclass(given, contacts_in.ContactKey) or "file" in given().fields
+        return body | {"required": True} if is_needed else body
 
     @property
     def has_key(self) -> bool:
@@ -243,7 +246,7 @@ class BatchInput(OpenApiSerializerExtension):
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
-        row = auto_schema.resolve_serializer(BatchRow, direction).ref
+        row = auto_schema.resolve_serializer(contacts_in.BatchRow, direction).ref
         anything = {"description": "Whatever else it is: this row fails, the others do not."}
         schema["properties"]["contacts"]["items"] = {"anyOf": [row, anything]}
         return schema

@@ -29,6 +29,7 @@ class RequestIdMiddleware:
         # Left set: Django logs failed answers after the last middleware has returned. The next
         # request on this thread sets its own.
         current.set(request_id)
+        request.id = request_id  # type: ignore[attr-defined]
         response = self.get_response(request)
         response[HEADER] = request_id
         return response

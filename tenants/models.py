@@ -163,6 +163,11 @@ class ApiToken(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
 
+    @property
+    def actor(self) -> str:
+        """Who does what this token does, as logs say it."""
+        return f"token:{self.prefix}"
+
     @staticmethod
     def digest_of(plaintext: str) -> str:
         return hashlib.sha256(plaintext.encode()).hexdigest()

@@ -34,6 +34,7 @@ ACTION_BODIES = ON_A_CONTACT | {
     "create-contact": {},
     "create-contacts": {"contacts": [{"phone": PHONE}]},
     "list-contacts": {},
+    "list-changes": {},
     "search-contacts": {},
     "list-tags": {},
 }
@@ -371,11 +372,11 @@ def test_a_deleted_contact_is_gone_and_its_tags_stay(api: Api, contact: Contact)
     ("action", "body", "most"),
     [
         ("get-contact", {}, 2),
-        ("update-contact", {"name": "x", "metadata": {"z": 1}}, 3),
-        ("update-contact", {"tags": ["a", "b", "c"]}, 6),
-        ("add-tag", {"tag": "new"}, 6),
-        ("remove-tag", {"tag": "t1"}, 6),
-        ("delete-contact", {}, 4),
+        ("update-contact", {"name": "x", "metadata": {"z": 1}}, 4),
+        ("update-contact", {"tags": ["a", "b", "c"]}, 7),
+        ("add-tag", {"tag": "new"}, 7),
+        ("remove-tag", {"tag": "t1"}, 7),
+        ("delete-contact", {}, 6),
         ("list-tags", {}, 2),
     ],
 )

@@ -15,7 +15,7 @@ LAYERS = {
         {"imports", "parsers"},
         {"error_files"},
         {"checks", "models"},
-        {"spool"},
+        {"changes", "spool"},
         {"cleaning"},
         {"fields", "files", "rules", "sql"},
         {"columns", "phones", "strict_json", "tabular"},

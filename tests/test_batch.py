@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from django.core.management import call_command
+from django.db import connection
 
 from contacts.models import Contact, Tag
 
@@ -200,7 +201,8 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(acme: SimpleNamesp
     Contact.objects.all().delete()
     Tag.objects.all().delete()
     assert [cost(rows(500)), cost(rows(1000, name="x")), cost(rows(1000, name="x"))] == for_all
-    assert max(for_all) <= 6
+    # SQLite asks by itself what the rows were, and makes tags by themselves.
+    assert max(for_all) <= 6 + 2 * (connection.vendor == "sqlite")
 
 
 def test_overlapping_batches_do_not_deadlock(server: httpx.Client) -> None:

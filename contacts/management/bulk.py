@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, transaction
 from tqdm import tqdm
 
+from contacts.changes import caused_by
 from contacts.models import Contact, ContactQuerySet
 from contacts.sql import transactional
 from tenants.models import Tenant, validate_region
@@ -60,6 +61,10 @@ class BulkFix(BaseCommand):
         parser.add_argument("--batch-size", type=int, default=1000, help="rows a transaction")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        with caused_by(f"command:{type(self).__module__.rpartition('.')[2]}"):
+            self.run_batches(options)
+
+    def run_batches(self, options: dict[str, Any]) -> None:
         self.options = options
         if not 1 <= options["batch_size"] <= 50_000:
             raise CommandError("--batch-size takes a number from 1 to 50000.")

@@ -4,6 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from contacts import rules, uploads
+from contacts.changes import caused_by
 from tenants.models import Tenant
 
 
@@ -22,7 +23,8 @@ class Command(BaseCommand):
             raise CommandError(f"There is no tenant “{options['tenant']}”.") from None
         except ValueError as error:
             raise CommandError(str(error)) from error
-        was_there = tenant.contacts.erase(tenant, phone)
+        with caused_by("command:erase_contact"):
+            was_there = tenant.contacts.erase(tenant, phone)
         found = uploads.erase(tenant, phone)
         self.stdout.write("1 contact erased" if was_there else "No contact had this phone.")
         self.stdout.write(
