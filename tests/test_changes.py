@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import pairwise
@@ -45,7 +46,23 @@ def logged(**filters: Any) -> list[tuple[str, dict[str, Any]]]:
     return list(changes.values_list("kind", "fields"))
 
 
+def settle() -> None:
+    """Waits until nothing else runs: the server may be looking after its tables."""
+    deadline = time.monotonic() + 20
+    if connection.vendor != "postgresql" or connection.in_atomic_block:
+        return
+    while time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT s = pg_snapshot_xmax(x) FROM (SELECT pg_snapshot_xmin(x) AS s, x"
+                           " FROM pg_current_snapshot() AS x) AS now")  # fmt: skip
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.01)
+
+
 def pages(api: Api, **body: Any) -> Iterator[dict[str, Any]]:
+    if not body.keys() & {"phone", "contact_id"}:
+        settle()
     while True:
         answer = api.act("list-changes", **body)
         assert answer.status_code == 200, answer.json()
@@ -268,11 +285,13 @@ def test_a_reader_goes_on_where_it_was(api: Api) -> None:
     empty = api.act("list-changes").json()
     assert empty["data"] == []
     api.create()
+    settle()
     page = api.act("list-changes", cursor=empty["next_cursor"]).json()
     assert [change["kind"] for change in page["data"]] == ["created"]
     again = api.act("list-changes", cursor=page["next_cursor"]).json()
     assert again == {"data": [], "next_cursor": page["next_cursor"]}
     api.act("delete-contact", phone=PHONE)
+    settle()
     [deleted] = api.act("list-changes", cursor=page["next_cursor"]).json()["data"]
     assert deleted["kind"] == "deleted"
 
@@ -385,6 +404,7 @@ def test_a_reader_that_follows_writers_sees_every_change_once(
         thread.start()
     for thread in writers:
         thread.join()
+    settle()
     done.set()
     reader.join()
     assert sorted(seen) == sorted(Change.objects.values_list("pk", flat=True))
