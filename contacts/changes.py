@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import cache
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.db import connections, models
@@ -21,10 +24,13 @@ from tenants.models import Tenant
 from . import rules
 from .sql import DIALECTS, key
 
-# The columns of a contact whose changes are told.
-TOLD = ("phone", "name", "email", "tags", "metadata", "locale", "opted_in_at", "opted_out_at")
+# The columns of a contact whose changes are told, and what each holds where it is empty.
+EMPTY: dict[str, Any] = {
+    "phone": "", "name": "", "email": "", "tags": "", "metadata": {}, "locale": "",
+    "opted_in_at": None, "opted_out_at": None,
+}  # fmt: skip
+TOLD = tuple(EMPTY)
 PRUNED = 5000  # rows a transaction
-EMPTY: list[Any] = ["", "", "", "", {}, "", None, None]
 
 Fields = dict[str, Any]
 
@@ -37,21 +43,20 @@ class Cause(NamedTuple):
 
     actor: Callable[[], str]
     request_id: str
-    change_set: str
+    change_set: Callable[[], str]
 
 
-NOBODY = Cause(lambda: "", "", "")
+NOBODY = Cause(lambda: "", "", lambda: "")
 current: ContextVar[Cause] = ContextVar("cause", default=NOBODY)
 
 
 @contextmanager
-def caused_by(actor: str, change_set: str = "") -> Iterator[str]:
-    """Puts what is changed inside down to `actor`, such as `command:retag`; yields the id of the
-    change set."""
-    cause = Cause(lambda: actor, "", change_set or new_ulid())
-    token = current.set(cause)
+def caused_by(actor: str, change_set: str = "") -> Iterator[None]:
+    """Puts what is changed inside down to `actor`, such as `command:retag`."""
+    change_set = change_set or new_ulid()
+    token = current.set(Cause(lambda: actor, "", lambda: change_set))
     try:
-        yield cause.change_set
+        yield
     finally:
         current.reset(token)
 
@@ -64,7 +69,7 @@ class CauseMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = getattr(request, "id", "")
-        token = current.set(Cause(lambda: actor_of(request), request_id, new_ulid()))
+        token = current.set(Cause(lambda: actor_of(request), request_id, cache(new_ulid)))
         try:
             return self.get_response(request)
         finally:
@@ -146,11 +151,16 @@ def digits(contact_id: str) -> str:
 
 
 class ChangeQuerySet(models.QuerySet["Change"]):
-    def log(self, tenant_id: str, entries: Iterable[Entry]) -> None:
-        """Appends `entries`, all of one tenant, in one statement, put down to the current cause.
+    def log(self, entries: Iterable[Entry]) -> None:
+        """Appends `entries`, in one statement a tenant, put down to the current cause.
 
         Those of an update that has changed nothing are left out.
         """
+        by_tenant = attrgetter("tenant_id")
+        for tenant_id, told in groupby(sorted(entries, key=by_tenant), by_tenant):
+            self._log(tenant_id, told)
+
+    def _log(self, tenant_id: str, entries: Iterable[Entry]) -> None:
         created, rows = [], []
         for _, contact_id, kind, fields in entries:
             if kind == Change.Kind.CREATED:  # of which there are most
@@ -160,12 +170,13 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         if not created and not rows:
             return
         cause = current.get()
+        change_set = cause.change_set()
         dialect = DIALECTS[connections[self.db].vendor]
         values = {
             "tenant": key(tenant_id),
             "actor": cause.actor(),
             "request_id": cause.request_id,
-            "change_set": key(cause.change_set) if cause.change_set else None,
+            "change_set": key(change_set) if change_set else None,
             "at": dialect.moment(timezone.now()),
             "created": dialect.words(created),
             "rows": f"[{','.join(rows)}]",

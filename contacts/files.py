@@ -1,3 +1,5 @@
+"""Where the installation keeps files of its own."""
+
 from pathlib import Path
 
 from django.conf import settings

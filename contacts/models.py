@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from datetime import datetime
-from itertools import groupby, starmap
+from itertools import starmap
 from typing import Any
 
 from django.contrib.admin.models import LogEntry
@@ -134,6 +134,13 @@ class PhonesRefused(ValueError):
         self.reasons = reasons
 
 
+def known(was: str | None, is_ours: bool) -> str | None:
+    """What a row was before an upsert. Raises `Raced` where it is new, and not ours."""
+    if was is None and not is_ours:
+        raise Raced
+    return was
+
+
 class ContactQuerySet(models.QuerySet["Contact"]):
     def update_or_create(  # type: ignore[override]
         self,
@@ -202,9 +209,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         before = self._before(sql, values)
         written = list(Contact.objects.using(self.db).raw(sql.write, values))
         for row in written:
-            row.was = before.get(row.phone, row.was)
-            if row.was is None and row.pk != given[row.phone].pk:
-                raise Raced
+            is_ours = row.pk == given[row.phone].pk
+            row.was = known(before.get(row.phone, row.was), is_ours)
         return written
 
     def _before(self, sql: Upsert, values: dict[str, Any]) -> dict[str, str]:
@@ -228,7 +234,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             fields = difference(names, json.loads(was), json.loads(now))
             return Entry(tenant_id, pk, Change.Kind.UPDATED, fields)
 
-        Change.objects.log(tenant_id, starmap(entry, told))
+        Change.objects.log(starmap(entry, told))
 
     def _link_tags(self, written: list["Contact"], changes: tuple[str, ...]) -> None:
         new = [row for row in written if row.outcome is Outcome.CREATED]
@@ -298,12 +304,10 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             written = cursor.fetchall()
         large = [row[0] for row in written if row[3] > rules.MAX_METADATA_BYTES]
         self.filter(tenant=tenant, phone__in=large).refuse_large_metadata()
-        told = []
-        for phone, pk, _, _, was, now in written:
-            was = before.get(phone, was)
-            if was is None and pk != ids[phone]:
-                raise Raced
-            told.append((pk, was, now))
+        told = [
+            (pk, known(before.get(phone, was), pk == ids[phone]), now)
+            for phone, pk, _, _, was, now in written
+        ]
         self._log(tenant.pk, changes, told)
         return [(phone, contact_id, tags) for phone, contact_id, tags, *_ in written]
 
@@ -443,10 +447,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
 
     def _delete(self, entries: Sequence[Entry]) -> tuple[int, dict[str, int]]:
         """Deletes the contacts that the `entries` of the log tell of."""
-        for tenant_id, told in groupby(
-            sorted(entries, key=lambda entry: entry.tenant_id), lambda entry: entry.tenant_id
-        ):
-            Change.objects.log(tenant_id, told)
+        Change.objects.log(entries)
         pks = [entry.contact_id for entry in entries]
         return super(ContactQuerySet, Contact.objects.filter(pk__in=pks)).delete()
 
@@ -471,10 +472,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         self.model._default_manager.bulk_update(ordered, fields)
         if "tags" in fields:
             ContactTag.objects.match(ordered)
-        Change.objects.log(
-            ordered[0].tenant_id,
-            (before[contact.pk].updated_to(contact, fields) for contact in ordered),
-        )
+        Change.objects.log(before[contact.pk].updated_to(contact, fields) for contact in ordered)
 
     @transactional
     def merge(
@@ -539,12 +537,11 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         replaced = Replace(fenced, Value(f",{old},"), Value(f",{new}," if new else ","))
         unfenced = Func(Func(replaced, Value(","), function="LTRIM"), Value(","), function="RTRIM")
         carriers = self.annotate(place=StrIndex(fenced, Value(f",{old},"))).filter(place__gt=0)
-        found = list(carriers.values_list("tenant_id", "pk"))
         told = {"tags": {"added": [new] * bool(new), "removed": [old]}}
-        for tenant_id, group in groupby(found, lambda pair: pair[0]):
-            Change.objects.log(
-                tenant_id, [Entry(tenant_id, pk, Change.Kind.UPDATED, told) for _, pk in group]
-            )
+        Change.objects.log(
+            Entry(tenant_id, pk, Change.Kind.UPDATED, told)
+            for tenant_id, pk in carriers.values_list("tenant_id", "pk")
+        )
         return Contact.objects.filter(pk__in=carriers.values("pk")).update(
             tags=unfenced, updated_at=timezone.now()
         )
@@ -636,32 +633,32 @@ class Contact(models.Model):
             entry = Entry(self.tenant_id, self.pk, Change.Kind.CREATED, {})
         else:
             entry = before.updated_to(self, update_fields or TOLD)
-        Change.objects.log(self.tenant_id, [entry])
+        Change.objects.log([entry])
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         return Contact.objects.filter(pk=self.pk).delete()
 
-    def told(self) -> list[Any]:
-        """The values of `TOLD`, as JSON has them."""
-        values = (getattr(self, name) for name in TOLD)
-        return [sql.json_value(value, datetime.isoformat) for value in values]
+    def told(self, names: Iterable[str]) -> list[Any]:
+        """The values of these fields, as JSON has them."""
+        return [sql.json_value(getattr(self, name), datetime.isoformat) for name in names]
 
     def updated_to(self, other: "Contact", names: Iterable[str]) -> Entry:
         """The change of this row to what `other` has in the fields `names`."""
-        fields = difference(TOLD, self.told(), other.told())
-        told = {name: change for name, change in fields.items() if name in {*names}}
-        return Entry(self.tenant_id, self.pk, Change.Kind.UPDATED, told)
+        names = [name for name in names if name in EMPTY]
+        fields = difference(names, self.told(names), other.told(names))
+        return Entry(self.tenant_id, self.pk, Change.Kind.UPDATED, fields)
 
     def entry(self, kind: Change.Kind, **fields: Any) -> Entry:
         """The end of this row: all that it held, and `fields`."""
-        return Entry(self.tenant_id, self.pk, kind, difference(TOLD, self.told(), EMPTY) | fields)
+        held = difference(TOLD, self.told(TOLD), [*EMPTY.values()])
+        return Entry(self.tenant_id, self.pk, kind, held | fields)
 
     def for_sql(self, vendor: str) -> dict[str, Any]:
         """The columns of a new row, as `sql` takes them in JSON."""
         row = {}
         for field in Contact._meta.concrete_fields:
             value = field.pre_save(self, True)
-            row[str(field.column)] = DIALECTS[vendor].encoded(value)
+            row[str(field.column)] = sql.json_value(value, DIALECTS[vendor].moment)
         return row | {"id": key(self.pk), "tenant_id": key(self.tenant_id)}
 
     def merged_metadata(self, given: dict[str, Any] | None) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def spool_text(record: Record, options: Options, vendor: str, row_id: str) -> st
     given = [*sorted(fields.keys() - {"phone", "metadata"}), *given * ("metadata" in fields)]
     if "metadata" in fields:
         fields["metadata"] = fields["metadata"] or {}
-    row = {name: sql.DIALECTS[vendor].encoded(value) for name, value in fields.items()}
+    moment = sql.DIALECTS[vendor].moment
+    row = {name: sql.json_value(value, moment) for name, value in fields.items()}
     row |= {f"{name}_folded": rules.folded(row[name]) for name in ("name", "email") if name in row}
     row["id"] = row_id
     head = f"{record.line}\t{row_id}\t{row['phone']}\t{','.join(given)}"

@@ -21,11 +21,12 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
 def transactional(verb: Verb) -> Verb:
-    """Runs `verb` in a transaction; tried again where PostgreSQL ends it to resolve a deadlock.
+    """Runs `verb` in a transaction; tried again where it has `Raced`, or where PostgreSQL ends it
+    to resolve a deadlock.
 
     Every writer locks contacts, then tags, each in one order. Somebody who deletes tags that
     others are just creating anew can still close a circle of three. Inside another transaction
-    there is no second try: that one is lost as a whole.
+    a deadlock has no second try: that one is lost as a whole.
     """
 
     @wraps(verb)
@@ -180,7 +181,7 @@ class SQLite:
     def upsert(insert: str, conflict: str, was: str, returned: tuple[str, ...]) -> Upsert:
         before = (
             f"SELECT phone, {was} FROM contacts_contact WHERE tenant_id = %(tenant)s"  # noqa: S608
-            " AND phone IN (SELECT value ->> 'phone' FROM json_each(%(rows)s))"
+            " AND phone IN (SELECT value FROM json_each(%(phones)s))"
         )
         shown = ", ".join([*returned, "NULL AS was", f"{was} AS now"])
         rows = "FROM json_each(%(rows)s) WHERE true"
@@ -189,10 +190,6 @@ class SQLite:
     @staticmethod
     def moment(value: datetime) -> str:
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
-
-    @classmethod
-    def encoded(cls, value: Any) -> Any:
-        return json_value(value, cls.moment)
 
     OLDEST_RUNNING = NEXT = ""  # one writer at a time: ids are in the order of commits
     LOG = """
@@ -294,10 +291,6 @@ FROM written LEFT JOIN old USING (phone)
     @staticmethod
     def moment(value: datetime) -> str:
         return value.isoformat()
-
-    @classmethod
-    def encoded(cls, value: Any) -> Any:
-        return json_value(value, cls.moment)
 
     PAIRS = (
         "unnest(%(carriers)s::uuid[], string_to_array(%(carried)s, ',,')) AS carrier (id, names)"

@@ -63,7 +63,8 @@ def source_of(job: Import) -> Source:
 def matched(job: Import, source: Source) -> Options:
     """How the upload is read, from what its sender said; the job shows it."""
     options = options_for(source, job.options, job.tenant.default_region)
-    job.options |= {"fields": options.fields, "parted_by": source.delimiter or ","}
+    read = {"fields": options.fields, "region": options.region}
+    job.options |= read | {"parted_by": source.delimiter or ","}
     return options
 
 
@@ -229,8 +230,7 @@ def erase(tenant: Tenant, phone: str) -> Erased:
 
 def erase_from_errors(job: Import, path: Path, phone: str) -> bool:
     given = job.options
-    region = given["region"] or job.tenant.default_region
-    options = Options(given["fields"], region, given["clear_marker"])
+    options = Options(given["fields"], given["region"], given["clear_marker"])
     try:
         error_files.erase_from(path, phone, options, given["parted_by"])
     except Exception:
