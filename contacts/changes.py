@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.db import connections, models
 from django.db.models.expressions import RawSQL
+from django.db.models.fields.json import KeyTransform
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -26,11 +27,14 @@ from .sql import DIALECTS, key
 
 # The columns of a contact whose changes are told, and what each holds where it is empty.
 EMPTY: dict[str, Any] = {
-    "phone": "", "name": "", "email": "", "tags": "", "metadata": {}, "locale": "",
-    "opted_in_at": None, "opted_out_at": None,
+    "phone": "", "name": "", "email": "", "tags": "", "metadata": {}, "locale": "", "source": "",
+    "opted_in_at": None, "opted_out_at": None, "last_message_at": None, "total_messages": 0,
+    "created_at": None,
 }  # fmt: skip
 TOLD = tuple(EMPTY)
+CONSENT = {"opted_in_at": "opted_in", "opted_out_at": "opted_out"}
 PRUNED = 5000  # rows a transaction
+LOGGED = 5000  # rows a statement
 
 Fields = dict[str, Any]
 
@@ -86,12 +90,13 @@ def actor_of(request: Any) -> str:
 
 
 class Entry(NamedTuple):
-    """A change to be logged."""
+    """A change to be logged. `into`: what the contact was merged into."""
 
     tenant_id: str
     contact_id: str  # or as hexadecimal digits
     kind: str
     fields: Fields
+    into: str = ""
 
 
 def difference(names: Sequence[str], was: Sequence[Any], now: Sequence[Any]) -> Fields:
@@ -109,12 +114,22 @@ def of_values(old: Any, new: Any) -> Fields:
 
 
 def of_tags(old: str, new: str) -> Fields:
+    """Those added and removed; and the order, where that does not follow from them."""
     before, after = (text.split(",") if text else [] for text in (old, new))
     added = [tag for tag in after if tag not in before]
     removed = [tag for tag in before if tag not in after]
-    if not added and not removed:
-        return {"order": {"old": before, "new": after}}
-    return {"added": added, "removed": removed}
+    fields = {"added": added, "removed": removed}
+    if exchanged(after, added, removed) == before and exchanged(before, removed, added) == after:
+        return fields
+    return fields | {"order": {"old": before, "new": after}}
+
+
+def exchanged(tags: list[str], old: list[str], new: list[str]) -> list[str]:
+    """`tags` without `old` and with `new`: in the places of those where they are as many, else
+    behind the others."""
+    instead = dict(zip(old, new, strict=True)) if len(old) == len(new) else {}
+    kept = [instead.get(tag, tag) for tag in tags if tag in instead or tag not in old]
+    return list(dict.fromkeys([*kept, *new]))
 
 
 def of_moments(old: str | None, new: str | None) -> Fields:
@@ -124,7 +139,14 @@ def of_moments(old: str | None, new: str | None) -> Fields:
 
 def moment(text: str) -> str:
     at = datetime.fromisoformat(text)
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat(timespec="seconds")
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+
+
+def value_of(name: str, told: Any) -> Any:
+    """What the column `name` held, from what the log tells of it."""
+    if told is None:
+        return EMPTY[name]
+    return datetime.fromisoformat(told) if name in MOMENTS else told
 
 
 def of_metadata(old: dict[str, Any], new: dict[str, Any]) -> Fields:
@@ -140,33 +162,60 @@ def of_metadata(old: dict[str, Any], new: dict[str, Any]) -> Fields:
     }
 
 
-DIFFERENCES: dict[str, Callable[[Any, Any], Fields]] = {
-    "tags": of_tags, "metadata": of_metadata, "opted_in_at": of_moments,
-    "opted_out_at": of_moments,
-}  # fmt: skip
+MOMENTS = ("opted_in_at", "opted_out_at", "last_message_at", "created_at")
+DIFFERENCES: dict[str, Callable[[Any, Any], Fields]] = dict.fromkeys(MOMENTS, of_moments)
+DIFFERENCES |= {"tags": of_tags, "metadata": of_metadata}
+
+
+def decisions(entry: Entry, source: str) -> Iterator[Entry]:
+    """`entry` without the consent that was given or withdrawn in it, then those, each as one of
+    its own. `source`: where they come from."""
+    taken = [name for name in CONSENT if entry.fields.get(name, {}).get("new")]
+    if not taken:
+        yield entry
+        return
+    rest = {name: value for name, value in entry.fields.items() if name not in taken}
+    yield entry._replace(fields=rest)
+    for name in taken:
+        decided = {"at": entry.fields[name]["new"], "source": source, "proof": ""}
+        fields = {name: entry.fields[name], "consent": decided}
+        yield entry._replace(kind=CONSENT[name], fields=fields)
 
 
 def digits(contact_id: str) -> str:
     return contact_id if len(contact_id) == 32 else key(contact_id)
 
 
+class Tombstone(NamedTuple):
+    """A contact that is gone, as lists of contacts show it at its place."""
+
+    pk: str
+    updated_at: datetime  # when it ended
+    merged_into: str | None
+
+
 class ChangeQuerySet(models.QuerySet["Change"]):
     def log(self, entries: Iterable[Entry]) -> None:
-        """Appends `entries`, in one statement a tenant, put down to the current cause.
+        """Appends `entries`, put down to the current cause; in one statement a tenant, or several
+        where there are thousands.
 
         Those of an update that has changed nothing are left out.
         """
         by_tenant = attrgetter("tenant_id")
-        for tenant_id, told in groupby(sorted(entries, key=by_tenant), by_tenant):
-            self._log(tenant_id, told)
+        entries = iter(entries)
+        while some := list(islice(entries, LOGGED)):
+            for tenant_id, told in groupby(sorted(some, key=by_tenant), by_tenant):
+                self._log(tenant_id, told)
 
     def _log(self, tenant_id: str, entries: Iterable[Entry]) -> None:
         created, rows = [], []
-        for _, contact_id, kind, fields in entries:
+        for _, contact_id, kind, fields, into in entries:
             if kind == Change.Kind.CREATED:  # of which there are most
                 created.append(digits(contact_id))
             elif fields or kind != Change.Kind.UPDATED:
-                rows.append(f'["{digits(contact_id)}","{kind}",{rules.spelled(fields)}]')
+                merged = f'"{digits(into)}"' if into else "null"
+                told = rules.spelled(fields)
+                rows.append(f'["{digits(contact_id)}","{kind}",{told},{merged}]')
         if not created and not rows:
             return
         cause = current.get()
@@ -184,55 +233,124 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         with connections[self.db].cursor() as cursor:
             cursor.execute(dialect.LOG, values)
 
-    def forget(self, phone: str, contact_ids: Iterable[str]) -> None:
-        """Empties what is told of the contacts with these ids, and of those that were deleted,
-        merged or moved away while they had the phone. The facts stay."""
-        had = models.Q(fields__phone__old=phone) | models.Q(fields__phone__new=phone)
-        known = {*contact_ids, *self.filter(had).values_list("contact_id", flat=True)}
-        into = self.filter(kind=Change.Kind.MERGED, fields__into__in=[*known])
-        known |= {*into.values_list("contact_id", flat=True)}
-        self.filter(contact_id__in=known).update(fields={})
+    def forget(self, phone: str, contact_ids: Iterable[str]) -> list[str]:
+        """Empties what is told of the contacts with these ids, of those that were deleted, merged
+        or moved away while they had the phone, and of those merged into one of them. The facts
+        stay.
+
+        Returns the contacts that some of them were merged into, which may be the same person.
+        """
+        had = self.filter(fields__phone__old=phone, fields__has_key="phone")
+        known = {*contact_ids, *had.values_list("contact_id", flat=True)}
+        merges = self.filter(kind=Change.Kind.MERGED)
+        into: set[str] = set()
+        while (
+            found := {*merges.filter(into__in=known).values_list("contact_id", flat=True)} - known
+        ):
+            known |= found
+        for merge in merges.filter(contact_id__in=known).exclude(into__in=known):
+            taken_over = self.filter(contact_id=merge.into, change_set=merge.change_set)
+            taken_over.update(fields={}, request_id="")
+            into.add(merge.into or "")
+        self.filter(contact_id__in=known).update(fields={}, request_id="")
+        return sorted(into)
 
     def prune(self, before: datetime) -> int:
-        """Deletes what is older, batch by batch; returns how many."""
-        number = 0
+        """Deletes what is older, batch by batch; returns how many.
+
+        Of contacts that are gone the fact stays, for readers that come late: without its values.
+        """
         old = self.filter(at__lt=before)
-        while pks := list(old.order_by("pk").values_list("pk", flat=True)[:PRUNED]):
-            number += old.filter(pk__range=(pks[0], pks[-1])).delete()[0]
+        old.filter(kind__in=ENDS).exclude(fields={}).update(fields={})
+        number = 0
+        others, last = old.exclude(kind__in=ENDS).order_by("pk"), 0
+        while pks := list(others.filter(pk__gt=last).values_list("pk", flat=True)[:PRUNED]):
+            number += others.filter(pk__gt=last, pk__lte=pks[-1]).delete()[0]
+            last = pks[-1]
         return number
 
-    def of(self, contact_id: str, after: int) -> "ChangeQuerySet":
-        """Those of one contact behind the id `after`. Its writers wait for each other, so their
-        order is that of their ids, and none comes late."""
-        return self.filter(contact_id=contact_id, id__gt=after).order_by("id")
+    def of(self, contact_ids: Iterable[str], after: int) -> "ChangeQuerySet":
+        """Those of a contact, and of those that it was merged into, behind the id `after`. Its
+        writers wait for each other, so their order is that of their ids, and none comes late."""
+        return self.filter(contact_id__in=contact_ids, id__gt=after).order_by("id")
+
+    def merged_into(self, contact_id: str) -> str:
+        """The contact that one which is gone was merged into; empty where it was not."""
+        lives = self.filter(contact_id=contact_id, kind__in=[Change.Kind.CREATED, *ENDS])
+        return lives.order_by("-id").values_list("into", flat=True).first() or ""
+
+    def lineage(self, contact_id: str) -> list[str]:
+        """This contact, the one that it was merged into, the one that this was merged into, …"""
+        found = [contact_id]
+        while into := self.merged_into(found[-1]):
+            found.append(into)
+        return found
+
+    def tombstones(
+        self, after: tuple[datetime, str] | None, limit: int, since: datetime | None
+    ) -> "list[Tombstone]":
+        """The next `limit` ends of contacts by (moment, contact), behind the position `after`;
+        `since`: inclusive, empty for all."""
+        ended = self.filter(kind__in=ENDS).order_by("at", "contact_id")
+        if after:
+            moment, pk = after
+            ended = ended.filter(at__gte=moment).exclude(at=moment, contact_id__lte=pk)
+        if since:
+            ended = ended.filter(at__gte=since)
+        return [Tombstone(*row) for row in ended.values_list("contact_id", "at", "into")[:limit]]
+
+    def decisions(self, contact_id: str) -> "ChangeQuerySet":
+        """Why the contact may be written to, or may not: what was decided, or has changed its
+        consent otherwise, the latest last."""
+        decided = models.Q(kind__in=[*CONSENT.values()]) | models.Q(fields__has_any_keys=[*CONSENT])
+        return self.filter(decided, contact_id=contact_id).order_by("id")
 
     def settle_restored(self) -> int:
-        """Moves what a dump from another server has brought, whose transactions are not this
-        server's, before all that is written from now on. After each `migrate`; how many."""
+        """Of a tenant: moves what a dump from another server has brought, whose transactions are
+        not this server's, before all that is written from now on; how many."""
         newest = DIALECTS[connections[self.db].vendor].NEXT
-        return self.filter(xid__gte=RawSQL(newest, [])).update(xid=0) if newest else 0  # noqa: S611
+        if not newest or not self.filter(xid__gte=RawSQL(newest, [])).exists():  # noqa: S611
+            return 0
+        return self.exclude(xid=0).update(xid=0)
 
-    def behind(self, position: tuple[int, int]) -> "ChangeQuerySet":
-        """Those behind `position` (xid, id) that no late commit can come before, in their order.
+    def restored(self) -> int:
+        """The greatest id of those that a dump has brought."""
+        return self.filter(xid=0).aggregate(last=models.Max("id"))["last"] or 0
 
-        A position of before a dump was restored is one among what the dump has brought.
+    def behind(self, place: "Place") -> "tuple[ChangeQuerySet, Place]":
+        """Of a tenant: those behind `place` that no late commit can come before, in their order;
+        and the place, which is another one where a dump was restored since.
+
+        What a dump has brought is in the order of its ids, and before all that has happened since.
         """
-        xid, number = position
-        dialect, found = DIALECTS[connections[self.db].vendor], self
-        if dialect.OLDEST_RUNNING:
-            with connections[self.db].cursor() as cursor:
-                cursor.execute(f"SELECT {dialect.OLDEST_RUNNING}, {dialect.NEXT}")
-                oldest, newest = cursor.fetchone()
-            xid = xid if xid < newest else 0
-            found = self.filter(xid__lt=oldest)
-        later = models.Q(xid__gt=xid) | models.Q(xid=xid, id__gt=number)
-        return found.filter(later, xid__gte=xid).order_by("xid", "id")
+        dialect = DIALECTS[connections[self.db].vendor]
+        if not dialect.OLDEST_RUNNING:
+            return self.filter(xid=0, id__gt=place.id).order_by("xid", "id"), place
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(f"SELECT {dialect.OLDEST_RUNNING}")
+            [oldest] = cursor.fetchone()
+        restored = self.restored()
+        if restored > place.restored:
+            place = Place(0, min(place.id, restored), restored)
+        # One range of the index; two conditions joined by OR would read what lies before it.
+        later = RawSQL("(xid, id) > (%s, %s)", [*place[:2]], models.BooleanField())
+        return self.filter(later, xid__lt=oldest).order_by("xid", "id"), place
+
+
+class Place(NamedTuple):
+    """A place in the feed: behind the change with this `xid` and `id`, as it was when dumps had
+    brought the changes up to the id `restored`."""
+
+    xid: int = 0
+    id: int = 0
+    restored: int = 0
 
 
 class Change(models.Model):
     """A change of a contact. Its id is the sequence: of one contact's changes, later is more.
 
-    `fields`: see `difference`. A creation has none, the row itself shows them. `xid`: of the
+    `fields`: see `difference`. A creation has none, the row itself shows them. `into`: the contact
+    that a merged one is now. `xid`: of the
     transaction (PostgreSQL). Ids are given out before commits, so a reader that follows them
     would miss a late commit; transactions below the oldest that still runs are settled.
     """
@@ -243,6 +361,8 @@ class Change(models.Model):
         DELETED = "deleted"
         MERGED = "merged"
         ERASED = "erased"
+        OPTED_IN = "opted_in"
+        OPTED_OUT = "opted_out"
 
     id = models.BigAutoField(primary_key=True)
     xid = models.BigIntegerField(default=0)
@@ -253,6 +373,7 @@ class Change(models.Model):
     contact_id = ULIDField()
     kind = models.CharField(max_length=20, choices=Kind)
     fields = models.JSONField(default=dict, encoder=rules.CompactJSON)
+    into = ULIDField(null=True)
     actor = models.CharField(max_length=100)
     request_id = models.CharField(max_length=128)
     change_set = ULIDField(null=True)
@@ -264,13 +385,34 @@ class Change(models.Model):
         indexes = [
             models.Index(fields=["tenant", "contact_id", "id"], name="change_by_contact"),
             models.Index(fields=["tenant", "xid", "id"], name="change_by_commit"),
+            models.Index(fields=["tenant", "change_set", "contact_id"], name="change_by_set"),
+            models.Index(
+                fields=["tenant", "at", "contact_id"],
+                condition=models.Q(kind__in=["deleted", "erased", "merged"]),
+                name="change_ends",
+            ),
+            models.Index(
+                fields=["tenant", "into"],
+                condition=models.Q(into__isnull=False),
+                name="change_merged_into",
+            ),
+            models.Index(
+                "tenant",
+                KeyTransform("old", KeyTransform("phone", "fields")),
+                condition=models.Q(fields__has_key="phone"),
+                name="change_of_phone",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.contact_id} {self.kind}"
 
 
+ENDS = [Change.Kind.DELETED, Change.Kind.ERASED, Change.Kind.MERGED]
+
+
 def settle_restored(using: str, **kwargs: Any) -> None:
     """After `migrate`, which follows the restoring of a dump."""
     if "contacts_change" in connections[using].introspection.table_names():
-        Change.objects.using(using).settle_restored()
+        for tenant in Tenant.objects.using(using):
+            tenant.changes.using(using).settle_restored()

@@ -5,25 +5,26 @@ from typing import Any
 
 from django.core import signing
 
-# What the list is ordered by: a moment, or the number of a transaction; then the id.
-Position = tuple[Any, Any]
+# What the list is ordered by: a moment, or the number of a transaction; then the id; then what
+# else tells where it is.
+Position = tuple[Any, ...]
 
 
 def write(position: Position, *scope: Any) -> str:
     """The cursor for `position` in the list that `scope` (tenant, order, filters) describes."""
-    place, pk = position
-    parts = [place.isoformat() if isinstance(place, datetime) else place, pk]
+    place, *rest = position
+    parts = [place.isoformat() if isinstance(place, datetime) else place, *rest]
     return signing.dumps(parts, salt=salt(scope), compress=False)
 
 
 def read(cursor: str, *scope: Any) -> Position:
     """What `write` was given; raises `ValueError` for a cursor of another list, or of nobody."""
     try:
-        place, pk = signing.loads(cursor, salt=salt(scope))
+        place, *rest = signing.loads(cursor, salt=salt(scope))
     except signing.BadSignature as error:
         sentence = "The cursor is not one of this list; send the filters that it came with."
         raise ValueError(sentence) from error
-    return datetime.fromisoformat(place) if isinstance(place, str) else place, pk
+    return datetime.fromisoformat(place) if isinstance(place, str) else place, *rest
 
 
 def salt(scope: tuple[Any, ...]) -> str:

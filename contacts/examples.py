@@ -42,7 +42,7 @@ FOUND = ("id", "phone", "name", "email", "source", "tags", "last_message_at", "c
 
 CSV = "Mobile,Full name,Tags,Town\r\n+33 6 12 34 56 78,Zoé,vip,Lyon\r\n12,Bob,,\r\n"
 JOB = {
-    "id": "01J1Y3V8K5Z2H8Q4W6E1R9T3YU",
+    "id": "01J1Y3V8K5Z2H8Q4W6E1R9T3YV",
     "state": "done",
     "file_name": "upload",
     "mode": "upsert",
@@ -90,11 +90,12 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         KEY | {"limit": 100},
         {
             "data": [
-                CHANGE | {"sequence": 41, "kind": "created", "changes": {}},
+                CHANGE | {"sequence": 41, "kind": "created", "merged_into": None, "changes": {}},
                 CHANGE
                 | {
                     "sequence": 42,
                     "kind": "updated",
+                    "merged_into": None,
                     "changes": {
                         "name": {"old": "Romain", "new": "Romain R."},
                         "metadata": {"city": {"new": "Paris"}},
@@ -153,6 +154,21 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
                     "errors": {"phone": ["The phone is too short for its country."]},
                 },
             ],
+        },
+    ),
+    "record-consent": (
+        KEY
+        | {
+            "status": "opted_in",
+            "at": "2026-05-07T08:00:00+02:00",
+            "source": "checkout",
+            "proof": "box ticked, order 1042",
+        },
+        {
+            "id": ROMAIN["id"],
+            "phone": ROMAIN["phone"],
+            "opted_in_at": "2026-05-07T06:00:00+00:00",
+            "opted_out_at": None,
         },
     ),
     "delete-contact": (

@@ -1,11 +1,12 @@
 """Contacts and their tags, and the one way in which both are written."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
-from datetime import datetime
-from itertools import starmap
-from typing import Any
+from datetime import UTC, datetime
+from itertools import chain, islice, starmap
+from typing import Any, NamedTuple, TypeVar
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -19,10 +20,12 @@ from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from . import phones, rules, sql
-from .changes import EMPTY, TOLD, Change, Entry, difference
+from .changes import CONSENT, EMPTY, TOLD, Change, Entry, decisions, difference, value_of
 from .fields import FoldedField, TagNamesField
 from .spool import SpoolLine
-from .sql import DIALECTS, Raced, Upsert, key, transactional, upsert_sql
+from .sql import DIALECTS, Upsert, key, transactional, upsert_sql
+
+DELETED = 1000  # rows that are read at a time
 
 
 class TagQuerySet(models.QuerySet["Tag"]):
@@ -134,11 +137,45 @@ class PhonesRefused(ValueError):
         self.reasons = reasons
 
 
-def known(was: str | None, is_ours: bool) -> str | None:
-    """What a row was before an upsert. Raises `Raced` where it is new, and not ours."""
-    if was is None and not is_ours:
-        raise Raced
-    return was
+class Decision(NamedTuple):
+    """What people decide about being written to, when, by which way, and what proves it."""
+
+    status: Change.Kind  # OPTED_IN or OPTED_OUT
+    at: datetime
+    source: str = ""
+    proof: str = ""
+
+    @property
+    def told(self) -> dict[str, str]:
+        return {"at": in_utc(self.at), "source": self.source, "proof": self.proof}
+
+    def entry(self, entry: Entry) -> Entry:
+        """`entry`, which tells what has changed, as one that tells the decision."""
+        return entry._replace(kind=self.status, fields=entry.fields | {"consent": self.told})
+
+
+class Erased(NamedTuple):
+    """Whether there was a contact; and the phones of those that one with this phone was merged
+    into, who may be the same person."""
+
+    was_there: bool
+    phones: list[str]
+
+
+class Merged(NamedTuple):
+    """A row that an import has inserted or changed. `pk`: hexadecimal digits; `tags`:
+    comma-separated; `consent`, `was`, `now`: JSON, see `_log`."""
+
+    phone: str
+    pk: str
+    tags: str
+    metadata_bytes: int
+    consent: str | None
+    was: str | None
+    now: str
+
+
+Written = TypeVar("Written", "Contact", Merged)
 
 
 class ContactQuerySet(models.QuerySet["Contact"]):
@@ -183,8 +220,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         for row in written:
             row.outcome = Outcome.CREATED if row.was is None else Outcome.UPDATED
         self._link_tags(written, changes)
-        told = ((row.pk, row.was, row.now) for row in written)
-        self._log(contacts[0].tenant_id, changes, told)
+        told = ((row.pk, row.was, row.now, None) for row in written)
+        self._log(contacts[0].tenant_id, changes, told, source="")
         if same := given.keys() - stored.keys():
             tenant_id = contacts[0].tenant_id
             for row in Contact.objects.filter(tenant_id=tenant_id, phone__in=same):
@@ -194,24 +231,45 @@ class ContactQuerySet(models.QuerySet["Contact"]):
 
     def _write(self, given: dict[str, "Contact"], changes: tuple[str, ...]) -> list["Contact"]:
         """The rows as they now are, inserted or updated, each with what it `was`; those that were
-        so already are left out. Written in the order of their phones, as all writers do."""
+        so already are left out."""
         vendor = connections[self.db].vendor
-        contacts = [given[phone] for phone in sorted(given)]
         columns = tuple(str(field.column) for field in Contact._meta.concrete_fields)
         replaced = tuple("-metadata" if name == "metadata" else name for name in changes)
         sql = upsert_sql(vendor, columns, columns, replaced, columns)
-        rows = [rules.spelled(contact.for_sql(vendor)) for contact in contacts]
-        values = {
-            "rows": f"[{','.join(rows)}]",
-            "phones": DIALECTS[vendor].words(contact.phone for contact in contacts),
-            "tenant": key(contacts[0].tenant_id),
+        rows = {phone: rules.spelled(row.for_sql(vendor)) for phone, row in given.items()}
+        values = {"tenant": key(next(iter(given.values())).tenant_id)}
+
+        def write(values: dict[str, Any], before: dict[str, str]) -> tuple[list[Contact], Any]:
+            found = list(Contact.objects.using(self.db).raw(sql.write, values))
+            seen = found[0].seen if found else None
+            written = [row for row in found if row.phone]
+            for row in written:
+                row.was = before.get(row.phone, row.was)
+            return written, seen
+
+        return self._run(sql, values, rows, write)
+
+    def _run(
+        self,
+        sql: Upsert,
+        values: dict[str, Any],
+        rows: dict[str, str],
+        write: Callable[[dict[str, Any], dict[str, str]], tuple[list["Written"], int | None]],
+    ) -> list["Written"]:
+        """Runs an upsert of `rows`, JSON objects by phone, in the order of their phones, as all
+        writers do; and once more for those that others have just created."""
+        words = DIALECTS[connections[self.db].vendor].words
+        values |= {
+            "rows": f"[{','.join(rows[phone] for phone in sorted(rows))}]",
+            "phones": words(sorted(rows)),
         }
-        before = self._before(sql, values)
-        written = list(Contact.objects.using(self.db).raw(sql.write, values))
-        for row in written:
-            is_ours = row.pk == given[row.phone].pk
-            row.was = known(before.get(row.phone, row.was), is_ours)
-        return written
+        written, seen = write(values, self._before(sql, values))
+        new = sum(row.was is None for row in written)
+        if seen is None or seen + new == len(rows):
+            return written
+        done = {row.phone for row in written}
+        rest = {phone: row for phone, row in rows.items() if phone not in done}
+        return written + self._run(sql, values, rest, write)
 
     def _before(self, sql: Upsert, values: dict[str, Any]) -> dict[str, str]:
         """What the rows are that an upsert may change, by phone, where it does not say itself."""
@@ -222,19 +280,24 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             return dict(cursor.fetchall())
 
     def _log(
-        self, tenant_id: str, changes: Sequence[str], told: Iterable[tuple[str, str | None, str]]
+        self,
+        tenant_id: str,
+        changes: Sequence[str],
+        told: Iterable[tuple[str, str | None, str, str | None]],
+        source: str,
     ) -> None:
-        """Logs an upsert. `told`: of each row written its id, and what the columns of `changes`
-        held and hold, as JSON."""
+        """Logs an upsert. `told`: of each row written its id, what the columns of `changes` held
+        and hold, and the consent that a new one may have; as JSON. `source`: of that consent."""
         names = [name.lstrip("-") for name in changes]
 
-        def entry(pk: str, was: str | None, now: str) -> Entry:
-            if was is None:
-                return Entry(tenant_id, pk, Change.Kind.CREATED, {})
-            fields = difference(names, json.loads(was), json.loads(now))
-            return Entry(tenant_id, pk, Change.Kind.UPDATED, fields)
+        def entries(pk: str, was: str | None, now: str, consent: str | None) -> Iterable[Entry]:
+            if was is not None:
+                fields = difference(names, json.loads(was), json.loads(now))
+                return decisions(Entry(tenant_id, pk, Change.Kind.UPDATED, fields), source)
+            given = difference([*CONSENT], [None, None], json.loads(consent)) if consent else {}
+            return decisions(Entry(tenant_id, pk, Change.Kind.CREATED, given), source)
 
-        Change.objects.log(starmap(entry, told))
+        Change.objects.log(chain.from_iterable(starmap(entries, told)))
 
     def _link_tags(self, written: list["Contact"], changes: tuple[str, ...]) -> None:
         new = [row for row in written if row.outcome is Outcome.CREATED]
@@ -258,17 +321,15 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         opted in again. Returns the outcome for each phone. The number of statements does not
         depend on the number of rows. Raises `PhonesRefused`.
         """
-        rows = sorted(rows, key=lambda row: row.phone)  # the order in which all writers lock
-        ids = {row.phone: row.id for row in rows}
-        outcomes = dict.fromkeys(ids, Outcome.UNCHANGED)
+        outcomes = {row.phone: Outcome.UNCHANGED for row in rows}
         tags, had_links = {}, []
-        for phone, contact_id, names in self._merge(tenant, rows, ids, given, changes, source):
-            is_new = contact_id == ids[phone]
-            outcomes[phone] = Outcome.CREATED if is_new else Outcome.UPDATED
+        for row in self._merge(tenant, rows, given, changes, source):
+            is_new = row.was is None
+            outcomes[row.phone] = Outcome.CREATED if is_new else Outcome.UPDATED
             if "tags" in (given if is_new else changes):
-                tags[contact_id] = names
+                tags[row.pk] = row.tags
                 if not is_new:
-                    had_links.append(contact_id)
+                    had_links.append(row.pk)
         ContactTag.objects.link(tenant.pk, tags, had_links)
         return outcomes
 
@@ -276,13 +337,11 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         self,
         tenant: Tenant,
         rows: Sequence[SpoolLine],
-        ids: dict[str, str],
         given: Sequence[str],
         changes: Sequence[str],
         source: str,
-    ) -> list[tuple[str, str, str]]:
-        """Phone, id (hexadecimal digits) and tags (comma-separated) of the rows inserted or
-        changed."""
+    ) -> "list[Merged]":
+        """The rows inserted or changed."""
         connection = connections[self.db]
         blank = Contact(tenant=tenant, source=source)
         values = {
@@ -290,26 +349,27 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             for field in Contact._meta.concrete_fields
         }
         dialect = DIALECTS[connection.vendor]
-        returned = ("phone", dialect.ID_DIGITS, "tags", dialect.METADATA_BYTES)
+        consent = dialect.CONSENT if {*given} & {*CONSENT} else "NULL"
+        returned = ("phone", dialect.ID_DIGITS, "tags", dialect.METADATA_BYTES, consent)
         columns = ("id", "phone", *given)
         sql = upsert_sql(connection.vendor, tuple(values), columns, tuple(changes), returned)
-        values |= {
-            "rows": f"[{','.join(row.values for row in rows)}]",
-            "phones": dialect.words(ids),
-            "tenant": key(tenant.pk),
-        }
-        before = self._before(sql, values)
-        with connection.cursor() as cursor:
-            cursor.execute(sql.write, values)
-            written = cursor.fetchall()
-        large = [row[0] for row in written if row[3] > rules.MAX_METADATA_BYTES]
+        values |= {"tenant": key(tenant.pk)}
+
+        def write(values: dict[str, Any], before: dict[str, str]) -> tuple[list[Merged], Any]:
+            with connection.cursor() as cursor:
+                cursor.execute(sql.write, values)
+                found = cursor.fetchall()
+            seen = found[0][-1] if found else None
+            written = (Merged(*row[:-1]) for row in found if row[0])
+            if before:
+                return [row._replace(was=before.get(row.phone)) for row in written], seen
+            return list(written), seen
+
+        written = self._run(sql, values, {row.phone: row.values for row in rows}, write)
+        large = [row.phone for row in written if row.metadata_bytes > rules.MAX_METADATA_BYTES]
         self.filter(tenant=tenant, phone__in=large).refuse_large_metadata()
-        told = [
-            (pk, known(before.get(phone, was), pk == ids[phone]), now)
-            for phone, pk, _, _, was, now in written
-        ]
-        self._log(tenant.pk, changes, told)
-        return [(phone, contact_id, tags) for phone, contact_id, tags, *_ in written]
+        self._log(tenant.pk, changes, ((m.pk, m.was, m.now, m.consent) for m in written), source)
+        return written
 
     def refuse_large_metadata(self) -> None:
         """Raises `PhonesRefused` for those whose metadata is too much by now."""
@@ -432,15 +492,22 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         Returns what was deleted. Locked first: a writer just linking tags to it ends before.
         """
         contact = self.find(lock=True, **key)
-        self._delete([contact.entry(Change.Kind.DELETED)])
+        self._delete([contact.end(Change.Kind.DELETED)])
         return contact
 
     @transactional
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Deletes the contacts, of any tenant, for good; their tags stay."""
-        found = Contact.objects.filter(pk__in=list(self.values_list("pk", flat=True)))
-        gone = list(found.order_by("phone").select_for_update())
-        return self._delete([contact.entry(Change.Kind.DELETED) for contact in gone])
+        """Deletes the contacts, of any tenant, for good; their tags stay.
+
+        Some at a time: the log needs to know what they held.
+        """
+        counts: Counter[str] = Counter()
+        pks = iter(list(self.order_by("phone").values_list("pk", flat=True)))
+        while some := list(islice(pks, DELETED)):
+            found = Contact.objects.filter(pk__in=some).order_by("phone").select_for_update()
+            _, models_of = self._delete([contact.end(Change.Kind.DELETED) for contact in found])
+            counts.update(models_of)
+        return counts.total(), dict(counts)
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
@@ -452,11 +519,16 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         return super(ContactQuerySet, Contact.objects.filter(pk__in=pks)).delete()
 
     @transactional
-    def change_many(self, contacts: Sequence["Contact"], fields: Iterable[str]) -> None:
+    def change_many(
+        self,
+        contacts: Sequence["Contact"],
+        fields: Iterable[str],
+        tell: Callable[[Entry], Entry] = lambda entry: entry,
+    ) -> None:
         """Saves `fields` of contacts of one tenant, and the links of their tags with them.
 
         `Contact.save` for many: the statements do not grow with their number, but for what
-        SQLite takes at once.
+        SQLite takes at once. `tell`: what the log says instead of an entry.
         """
         if not contacts:
             return
@@ -467,12 +539,54 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             for field in Contact._meta.concrete_fields:
                 if isinstance(field, FoldedField):
                     field.pre_save(contact, False)
-        ordered = sorted(contacts, key=lambda contact: contact.phone)
-        before = Contact.objects.in_bulk([contact.pk for contact in ordered])
+        pks = [contact.pk for contact in contacts]
+        before = Contact.objects.order_by("phone").select_for_update().in_bulk(pks)
+        there = (contact for contact in contacts if contact.pk in before)
+        ordered = sorted(there, key=lambda contact: contact.phone)
         self.model._default_manager.bulk_update(ordered, fields)
         if "tags" in fields:
             ContactTag.objects.match(ordered)
-        Change.objects.log(before[contact.pk].updated_to(contact, fields) for contact in ordered)
+        entries = (before[contact.pk].updated_to(contact, fields) for contact in ordered)
+        Change.objects.log(map(tell, entries))
+
+    @transactional
+    def decide_one(self, key: dict[str, str], decision: "Decision") -> "Contact":
+        """Records what the contact that `key` finds has decided. Raises `DoesNotExist`."""
+        contact = self.find(lock=True, **key)
+        self.decide_many([contact], decision)
+        return contact
+
+    @transactional
+    def decide_many(self, contacts: Sequence["Contact"], decision: "Decision") -> list["Contact"]:
+        """Records a decision of contacts of one tenant, which are locked; of those that have one
+        of a later time, in the log only. Returns all but those of whom it is recorded already."""
+        if not contacts:
+            return []
+        tenant_id, pks = contacts[0].tenant_id, [contact.pk for contact in contacts]
+        told = Change.objects.filter(tenant_id=tenant_id, contact_id__in=pks, kind=decision.status)
+        known = {
+            pk
+            for pk, fields in told.values_list("contact_id", "fields")
+            if fields.get("consent") == decision.told
+        }
+        fresh = [contact for contact in contacts if contact.pk not in known]
+        changed, late = list[Contact](), list[Contact]()
+        for contact in fresh:
+            (changed if contact.decide(decision) else late).append(contact)
+        self.change_many(changed, [*CONSENT], decision.entry)
+        entries = (Entry(tenant_id, contact.pk, decision.status, {}) for contact in late)
+        Change.objects.log(map(decision.entry, entries))
+        return fresh
+
+    @transactional
+    def restore(self, contacts: Sequence["Contact"]) -> None:
+        """Creates contacts of one tenant that were there before, under their old ids."""
+        ordered = sorted(contacts, key=lambda contact: contact.phone)
+        Contact.objects.bulk_create(ordered)
+        ContactTag.objects.match(ordered)
+        Change.objects.log(
+            Entry(contact.tenant_id, contact.pk, Change.Kind.CREATED, {}) for contact in ordered
+        )
 
     @transactional
     def merge(
@@ -501,20 +615,21 @@ class ContactQuerySet(models.QuerySet["Contact"]):
                 results.append((first, others, problem))
                 if not problem:
                     kept.append(first)
-                    gone += [other.entry(Change.Kind.MERGED, into=first.pk) for other in others]
+                    gone += [other.end(Change.Kind.MERGED, into=first.pk) for other in others]
         self._delete(gone)
         self.change_many(kept, Contact.MERGED)
         return results
 
     @transactional
-    def erase(self, tenant: Tenant, phone: str) -> bool:
+    def erase(self, tenant: Tenant, phone: str) -> "Erased":
         """Forgets the person with this phone, as data protection asks (GDPR, article 17).
 
         The contact is deleted, also where the admin's log tells of it, which names contacts by
         their phones. A keyed digest of the phone stays, so that no later import brings the
-        person back. Returns whether there was a contact.
+        person back.
         """
-        Tenant.objects.select_for_update().get(pk=tenant.pk)  # imports hold it, batch by batch
+        # Imports hold it, batch by batch; others, which look at its key only, pass.
+        Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
         Erasure.objects.get_or_create(tenant=tenant, digest=Erasure.digest_of(phone))
         told = LogEntry.objects.filter(
             Q(user__tenant=tenant) | Q(user__is_superuser=True),
@@ -523,9 +638,10 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         )
         told.update(object_repr="erased", change_message="")
         stored = list(tenant.contacts.filter(phone=phone).select_for_update())
-        self._delete([contact.entry(Change.Kind.ERASED)._replace(fields={}) for contact in stored])
-        tenant.changes.forget(phone, [contact.pk for contact in stored])
-        return bool(stored)
+        self._delete([contact.end(Change.Kind.ERASED)._replace(fields={}) for contact in stored])
+        into = tenant.changes.forget(phone, [contact.pk for contact in stored])
+        same = tenant.contacts.filter(pk__in=into).order_by("phone")
+        return Erased(bool(stored), list(same.values_list("phone", flat=True)))
 
     def replace_tag(self, old: str, new: str) -> int:
         """Puts `new` in place of the tag name `old`, or takes `old` out where `new` is empty.
@@ -540,7 +656,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         told = {"tags": {"added": [new] * bool(new), "removed": [old]}}
         Change.objects.log(
             Entry(tenant_id, pk, Change.Kind.UPDATED, told)
-            for tenant_id, pk in carriers.values_list("tenant_id", "pk")
+            for tenant_id, pk in carriers.values_list("tenant_id", "pk").iterator()
         )
         return Contact.objects.filter(pk__in=carriers.values("pk")).update(
             tags=unfenced, updated_at=timezone.now()
@@ -591,6 +707,7 @@ class Contact(models.Model):
     outcome: Outcome
     was: str | None
     now: str
+    seen: int | None
 
     objects = ContactQuerySet.as_manager()
 
@@ -640,7 +757,7 @@ class Contact(models.Model):
 
     def told(self, names: Iterable[str]) -> list[Any]:
         """The values of these fields, as JSON has them."""
-        return [sql.json_value(getattr(self, name), datetime.isoformat) for name in names]
+        return [sql.json_value(getattr(self, name), in_utc) for name in names]
 
     def updated_to(self, other: "Contact", names: Iterable[str]) -> Entry:
         """The change of this row to what `other` has in the fields `names`."""
@@ -648,10 +765,19 @@ class Contact(models.Model):
         fields = difference(names, self.told(names), other.told(names))
         return Entry(self.tenant_id, self.pk, Change.Kind.UPDATED, fields)
 
-    def entry(self, kind: Change.Kind, **fields: Any) -> Entry:
-        """The end of this row: all that it held, and `fields`."""
+    def end(self, kind: Change.Kind, into: str = "") -> Entry:
+        """The end of this row: all that it held, and what it was merged `into`."""
         held = difference(TOLD, self.told(TOLD), [*EMPTY.values()])
-        return Entry(self.tenant_id, self.pk, kind, held | fields)
+        return Entry(self.tenant_id, self.pk, kind, held, into)
+
+    @staticmethod
+    def ended(change: Change) -> "Contact":
+        """The contact as it was at its end, unsaved."""
+        held = change.fields
+        values = {name: value_of(name, held.get(name, {}).get("old")) for name in TOLD}
+        values["tags"] = held.get("tags", {}).get("removed", [])
+        values["metadata"] = {key: sides["old"] for key, sides in held.get("metadata", {}).items()}
+        return Contact(pk=change.contact_id, tenant_id=change.tenant_id, **values)
 
     def for_sql(self, vendor: str) -> dict[str, Any]:
         """The columns of a new row, as `sql` takes them in JSON."""
@@ -666,6 +792,19 @@ class Contact(models.Model):
             return {} if given is None else rules.metadata(self.metadata | given)
         except ValueError as error:
             raise rules.RuleBroken("metadata", error) from error
+
+    def decide(self, decision: Decision) -> bool:
+        """Puts the decision in force, unsaved; or returns False, because a later one is. At one
+        moment the one to opt out counts."""
+        in_force = self.opted_out_at or self.opted_in_at
+        is_out = decision.status == Change.Kind.OPTED_OUT
+        if in_force and (decision.at, is_out) <= (in_force, bool(self.opted_out_at)):
+            return False
+        if is_out:
+            self.opted_out_at = decision.at
+        else:
+            self.opted_in_at, self.opted_out_at = decision.at, None
+        return True
 
     MERGED = (
         "name", "email", "locale", "tags", "metadata", "opted_in_at", "opted_out_at",
@@ -710,6 +849,10 @@ class Contact(models.Model):
             setattr(self, name, fields[name])
         if changed:
             self.save(update_fields=changed, before=before)
+
+
+def in_utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()
 
 
 def with_folded(names: Iterable[str]) -> list[str]:

@@ -26,6 +26,8 @@ MAX_TAG = 100  # characters
 MAX_TAGS = 100
 MAX_REF = 255  # characters
 MAX_BATCH = 1000
+MAX_CONSENT_SOURCE = 100  # characters
+MAX_PROOF = 1000  # characters
 MAX_METADATA_BYTES = 65_536  # as compact UTF-8 JSON
 MAX_METADATA_DEPTH = 32
 
@@ -66,6 +68,13 @@ def switch(raw: Any) -> bool:
     if word not in SWITCHES:
         raise ValueError("Send true or false.")
     return SWITCHES[word]
+
+
+def flag(raw: Any) -> bool:
+    """A yes or no of JSON."""
+    if raw not in (None, "") and not isinstance(raw, bool):
+        raise ValueError("Send true or false.")
+    return bool(raw)
 
 
 def folded(text: str) -> str:
@@ -225,6 +234,15 @@ def timestamp(raw: Any) -> datetime | None:
         if moment.tzinfo:
             return moment.astimezone(UTC)
     raise ValueError("Send a timestamp in ISO 8601 with an offset: 2026-05-07T08:14:23+00:00.")
+
+
+def past(raw: Any) -> datetime:
+    """A timestamp that is not in the future; now, where it is empty."""
+    now = datetime.now(UTC)
+    moment = timestamp(raw) or now
+    if moment > now:
+        raise ValueError("The moment lies in the future.")
+    return moment
 
 
 def limited(field: str, raw: Any, most: int) -> str:

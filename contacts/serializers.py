@@ -12,7 +12,7 @@ from tenants.models import validate_region
 from tenants.serializers import OrNull
 
 from . import columns, rules, tabular
-from .changes import Change
+from .changes import MOMENTS, Change, Tombstone
 from .models import Import, Outcome
 
 Schema = dict[str, Any]  # JSON Schema, as OpenAPI 3.1 has it
@@ -60,11 +60,21 @@ METADATA = or_empty({"type": "object", "additionalProperties": True}) | {
     "description": f"At most {rules.MAX_METADATA_BYTES:,} bytes as compact JSON and "
     f"{rules.MAX_METADATA_DEPTH} levels deep."
 }
+MOMENT = or_empty({"type": "string", "format": "date-time"})
+CONSENT_STATUS = [Change.Kind.OPTED_IN.value, Change.Kind.OPTED_OUT.value]
 SWITCH = {"type": "boolean", "default": False}
 CURSOR = {
     "type": ["string", "null"],
     "description": "Where the page begins: from the answer before; to be sent with its filters.",
 }
+
+
+def choice(raw: Any, values: list[str], default: str = "") -> str:
+    """One of `values`; `default` where it is empty and there is one."""
+    chosen = default if raw in ("", None) else raw
+    if chosen not in values:
+        raise ValueError(f"Send one of {', '.join(values)}.")
+    return chosen
 
 
 class RuleField(serializers.Field):
@@ -205,6 +215,32 @@ class TagOfContact(ContactKey):
     )
 
 
+class Consented(serializers.Serializer):
+    """A decision to be recorded."""
+
+    status = RuleField(
+        lambda raw: Change.Kind(choice(raw, CONSENT_STATUS)),
+        {"type": "string", "enum": CONSENT_STATUS},
+        required=True,
+        error_messages={"required": "The status is required."},
+    )
+    at = RuleField(
+        rules.past, MOMENT, help_text="When it was decided; not in the future. Default: now."
+    )
+    source = RuleField(  # type: ignore[assignment]
+        lambda raw: rules.limited("source", raw, rules.MAX_CONSENT_SOURCE),
+        text(rules.MAX_CONSENT_SOURCE),
+        help_text="By which way: a form, a campaign.",
+    )
+    proof = RuleField(
+        lambda raw: rules.limited("proof", raw, rules.MAX_PROOF), text(rules.MAX_PROOF)
+    )
+
+
+class ConsentInput(ContactKey, Consented):
+    """The body of record-consent."""
+
+
 class TagSearch(serializers.Serializer):
     """The body of list-tags."""
 
@@ -226,8 +262,9 @@ class ListInput(serializers.Serializer):
 
     limit = LimitField(most=500, default=100)
     cursor = RuleField(rules.cursor, CURSOR)
-    updated_since = RuleField(rules.timestamp, or_empty({"type": "string", "format": "date-time"}))
+    updated_since = RuleField(rules.timestamp, MOMENT)
     tag = Sought("tag")
+    include_deleted = RuleField(rules.flag, or_empty({"type": "boolean"}) | {"default": False})
 
 
 class ChangesInput(serializers.Serializer):
@@ -303,11 +340,44 @@ class ListedContact(ContactDetail):
     updated_at = Timestamp()
 
 
+class GoneContact(serializers.Serializer):
+    """One contact of list-contacts that is gone."""
+
+    id = serializers.CharField(source="pk")
+    deleted_at = Timestamp(source="updated_at")
+    merged_into = serializers.CharField(allow_null=True)
+
+
+class ListEntry(serializers.BaseSerializer):
+    """What stands in list-contacts: a contact, or one that is gone."""
+
+    def to_representation(self, instance: Any) -> Any:
+        kind = GoneContact if isinstance(instance, Tombstone) else ListedContact
+        return kind().to_representation(instance)
+
+
 class ContactPage(serializers.Serializer):
     """What list-contacts answers."""
 
-    data = ListedContact(many=True)  # type: ignore[assignment]
+    data = ListEntry(many=True)  # type: ignore[assignment]
     next_cursor = serializers.CharField(allow_null=True)
+
+
+class ShownDifferences(serializers.DictField):
+    """Moments are stored with the parts of their seconds."""
+
+    def to_representation(self, value: dict[str, Any]) -> dict[str, Any]:
+        shown = value | {name: shortened(value[name]) for name in MOMENTS if name in value}
+        if consent := value.get("consent"):
+            shown["consent"] = consent | shortened({"at": consent["at"]})
+        return shown
+
+
+def shortened(moments: dict[str, str | None]) -> dict[str, str | None]:
+    return {
+        name: text and datetime.fromisoformat(text).isoformat(timespec="seconds")
+        for name, text in moments.items()
+    }
 
 
 class ShownChange(serializers.Serializer):
@@ -317,7 +387,8 @@ class ShownChange(serializers.Serializer):
     sequence = serializers.IntegerField(source="pk")
     contact_id = serializers.CharField()
     kind = serializers.ChoiceField(Change.Kind.values)
-    changes = serializers.DictField(source="fields")
+    merged_into = OrNull(source="into", help_text="Of one that was `merged`.")
+    changes = ShownDifferences(source="fields")
     actor = OrNull(help_text="`token:…`, `user:…`, `import:…` or `command:…`.")
     request_id = OrNull()
     change_set = OrNull(help_text="The same for all that one request, import or command did.")
@@ -357,6 +428,15 @@ class DeletedContact(serializers.Serializer):
     deleted = serializers.BooleanField()
 
 
+class Consent(serializers.Serializer):
+    """What record-consent answers: what is in force."""
+
+    id = serializers.CharField()
+    phone = serializers.CharField()
+    opted_in_at = Timestamp(allow_null=True)
+    opted_out_at = Timestamp(allow_null=True)
+
+
 class TagSummary(serializers.Serializer):
     """One tag of list-tags."""
 
@@ -389,12 +469,6 @@ class BatchAnswer(serializers.Serializer):
 
 
 # Imports
-
-
-def choice(raw: Any, values: list[str], default: str) -> str:
-    if raw not in ("", None, *values):
-        raise ValueError(f"Send one of {', '.join(values)}.")
-    return raw or default
 
 
 def region(raw: Any) -> str:

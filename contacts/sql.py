@@ -21,8 +21,7 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
 def transactional(verb: Verb) -> Verb:
-    """Runs `verb` in a transaction; tried again where it has `Raced`, or where PostgreSQL ends it
-    to resolve a deadlock.
+    """Runs `verb` in a transaction; tried again where PostgreSQL ends it to resolve a deadlock.
 
     Every writer locks contacts, then tags, each in one order. Somebody who deletes tags that
     others are just creating anew can still close a circle of three. Inside another transaction
@@ -39,9 +38,6 @@ def transactional(verb: Verb) -> Verb:
                 is_deadlock = getattr(error.__cause__, "sqlstate", "") == DEADLOCK
                 if not is_deadlock or attempt == ATTEMPTS or connection.in_atomic_block:
                     raise
-            except Raced:
-                if attempt == ATTEMPTS:
-                    raise
         raise AssertionError  # the last attempt returns or raises
 
     return cast("Verb", run)
@@ -55,17 +51,16 @@ LATER = (
 )
 
 
-# What rows of a file change in a contact. Metadata keys are merged; and nobody who has opted
-# out is opted in again.
+# What rows of a file change in a contact. Metadata keys are merged; nobody who has opted out is
+# opted in again; and of two decisions the later one counts, at one moment the one to opt out.
 MERGED = {
     "opted_in_at": "CASE WHEN contacts_contact.opted_out_at IS NULL"
+    " AND (EXCLUDED.opted_in_at > contacts_contact.opted_in_at) IS NOT FALSE"
     " THEN EXCLUDED.opted_in_at ELSE contacts_contact.opted_in_at END",
-    "opted_out_at": "COALESCE(EXCLUDED.opted_out_at, contacts_contact.opted_out_at)",
+    "opted_out_at": "CASE WHEN EXCLUDED.opted_out_at >= COALESCE(contacts_contact.opted_out_at,"
+    " contacts_contact.opted_in_at, EXCLUDED.opted_out_at)"
+    " THEN EXCLUDED.opted_out_at ELSE contacts_contact.opted_out_at END",
 }
-
-
-class Raced(RuntimeError):
-    """Another writer has just made a row that this one did not know of: try again."""
 
 
 class Upsert(NamedTuple):
@@ -92,21 +87,27 @@ def upsert_sql(
     alike for all rows. `changes`: the columns that an existing row gets; `-metadata` replaces
     them all, `metadata` merges their keys. A row that has these values already is left alone and
     not returned. `returned`: expressions over the rows that were written. Behind them come `was`
-    and `now`, what the changed columns held and hold, as JSON arrays; no `was` for a new row.
+    and `now`, what the changed columns held and hold, as JSON arrays, no `was` for a new row; and
+    `seen`, see `PostgreSQL.upsert`.
     """
     dialect = DIALECTS[vendor]
-    values = [dialect.given(name) if name in given else f"%({name})s" for name in columns]
+    values = {name: dialect.given(name) if name in given else f"%({name})s" for name in columns}
     merged = MERGED | {"metadata": dialect.MERGED_METADATA}
     sets = {name.lstrip("-"): merged.get(name, f"EXCLUDED.{name.lstrip('-')}") for name in changes}
-    was = dialect.array(sets) if sets else "'[]'"
-    insert = f"INSERT INTO contacts_contact ({', '.join(columns)}) SELECT {', '.join(values)}"
-    return dialect.upsert(insert, on_conflict(sets), was, returned)
+    if not sets:
+        shown = ", ".join([*returned, "NULL AS was", "NULL AS now", "NULL AS seen"])
+        insert = f"{inserting(values)} {dialect.ROWS}"
+        return Upsert("", f"{insert} ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING {shown}")
+    return dialect.upsert(values, on_conflict(sets), dialect.array(sets), returned)
+
+
+def inserting(values: dict[str, str]) -> str:
+    """`values`: what each column gets."""
+    return f"INSERT INTO contacts_contact ({', '.join(values)}) SELECT {', '.join(values.values())}"
 
 
 def on_conflict(changes: dict[str, str]) -> str:
     """`changes`: the columns that an existing row gets, each with its new value."""
-    if not changes:
-        return "ON CONFLICT (tenant_id, phone) DO NOTHING"
     values = changes | {"updated_at": LATER}
     assignments = ", ".join(f"{name} = {value}" for name, value in values.items())
     stored = ", ".join(f"contacts_contact.{name}" for name in changes)
@@ -162,6 +163,7 @@ class SQLite:
 
     ID_DIGITS = "id"
     METADATA_BYTES = "length(CAST(metadata AS BLOB))"
+    CONSENT = "json_array(opted_in_at, opted_out_at)"
     MERGED_METADATA = "contacts_merged(contacts_contact.metadata, EXCLUDED.metadata)"
 
     @staticmethod
@@ -177,15 +179,18 @@ class SQLite:
         shown = (f"json({name})" if name == "metadata" else name for name in names)
         return f"json_array({', '.join(shown)})"
 
-    @staticmethod
-    def upsert(insert: str, conflict: str, was: str, returned: tuple[str, ...]) -> Upsert:
+    ROWS = "FROM json_each(%(rows)s) WHERE true"
+
+    @classmethod
+    def upsert(
+        cls, values: dict[str, str], conflict: str, was: str, returned: tuple[str, ...]
+    ) -> Upsert:
         before = (
             f"SELECT phone, {was} FROM contacts_contact WHERE tenant_id = %(tenant)s"  # noqa: S608
             " AND phone IN (SELECT value FROM json_each(%(phones)s))"
         )
-        shown = ", ".join([*returned, "NULL AS was", f"{was} AS now"])
-        rows = "FROM json_each(%(rows)s) WHERE true"
-        return Upsert(before, f"{insert} {rows} {conflict} RETURNING {shown}")
+        shown = ", ".join([*returned, "NULL AS was", f"{was} AS now", "NULL AS seen"])
+        return Upsert(before, f"{inserting(values)} {cls.ROWS} {conflict} RETURNING {shown}")
 
     @staticmethod
     def moment(value: datetime) -> str:
@@ -194,13 +199,14 @@ class SQLite:
     OLDEST_RUNNING = NEXT = ""  # one writer at a time: ids are in the order of commits
     LOG = """
 INSERT INTO contacts_change
-    (xid, tenant_id, contact_id, kind, fields, actor, request_id, change_set, at)
-SELECT 0, %(tenant)s, contact_id, kind, fields, %(actor)s, %(request_id)s, %(change_set)s, %(at)s
+    (xid, tenant_id, contact_id, kind, fields, "into", actor, request_id, change_set, at)
+SELECT 0, %(tenant)s, contact_id, kind, fields, "into",
+    %(actor)s, %(request_id)s, %(change_set)s, %(at)s
 FROM (
-    SELECT value AS contact_id, 'created' AS kind, '{}' AS fields
+    SELECT value AS contact_id, 'created' AS kind, '{}' AS fields, NULL AS "into"
     FROM json_each(%(created)s)
     UNION ALL
-    SELECT value ->> 0, value ->> 1, value -> 2 FROM json_each(%(rows)s)
+    SELECT value ->> 0, value ->> 1, value -> 2, value ->> 3 FROM json_each(%(rows)s)
 )
 """
     MAKE_TAGS = """
@@ -252,6 +258,7 @@ class PostgreSQL:
 
     ID_DIGITS = "replace(id::text, '-', '')"
     METADATA_BYTES = "octet_length(metadata::text)"
+    CONSENT = "json_build_array(opted_in_at, opted_out_at)::text"
     MERGED_METADATA = "contacts_contact.metadata || EXCLUDED.metadata"
 
     @staticmethod
@@ -259,19 +266,29 @@ class PostgreSQL:
         """An array as PostgreSQL writes it: of ids, phones and the like, which need no quotes."""
         return f"{{{','.join(items)}}}"
 
+    ROWS = "FROM json_populate_recordset(NULL::contacts_contact, %(rows)s::json) AS given"
+
     @staticmethod
     def given(name: str) -> str:
-        # What rows were is read, and locked, before the first of them is written: an uncorrelated
-        # subquery is evaluated once, and this one needs all of `old`.
-        after = "CASE WHEN (SELECT count(*) FROM old) >= 0 THEN given.phone END"
-        return after if name == "phone" else f"given.{name}"
+        return f"given.{name}"
 
     @staticmethod
     def array(names: Iterable[str]) -> str:
         return f"json_build_array({', '.join(names)})"
 
-    @staticmethod
-    def upsert(insert: str, conflict: str, was: str, returned: tuple[str, ...]) -> Upsert:
+    @classmethod
+    def upsert(
+        cls, values: dict[str, str], conflict: str, was: str, returned: tuple[str, ...]
+    ) -> Upsert:
+        """What rows were is read, and locked, before the first of them is written.
+
+        A row that another writer has created in between is locked, and neither changed nor
+        returned: its `was` is not known. `seen` is the number of rows that are: where it and the
+        new ones are fewer than those given, the statement has to be run again for the rest,
+        which it then sees. The first row may have nothing but `seen`.
+        """
+        # An uncorrelated subquery is evaluated once, and this one needs all of `old`.
+        after = f"CASE WHEN (SELECT count(*) FROM old) >= 0 THEN {values['phone']} END"  # noqa: S608
         # LATERAL: one look-up a phone, in their order, whatever the planner thinks of the table.
         write = f"""
 WITH old AS MATERIALIZED (
@@ -280,11 +297,13 @@ WITH old AS MATERIALIZED (
         WHERE tenant_id = %(tenant)s AND contacts_contact.phone = wanted.phone FOR UPDATE
     ) AS stored
 ), written AS (
-    {insert} FROM json_populate_recordset(NULL::contacts_contact, %(rows)s::json) AS given
-    {conflict} RETURNING *
+    {inserting(values | {"phone": after})} {cls.ROWS}
+    {conflict} AND EXISTS (SELECT 1 FROM old WHERE old.phone = contacts_contact.phone)
+    RETURNING *
 )
-SELECT {", ".join(returned)}, was, CASE WHEN was IS NOT NULL THEN {was}::text END AS now
-FROM written LEFT JOIN old USING (phone)
+SELECT {", ".join(returned)}, was, CASE WHEN was IS NOT NULL THEN {was}::text END AS now, seen
+FROM (SELECT count(*) AS seen FROM old) AS known
+LEFT JOIN (written LEFT JOIN old USING (phone)) ON true
 """  # noqa: S608 - our own
         return Upsert("", write)
 
@@ -302,13 +321,14 @@ FROM written LEFT JOIN old USING (phone)
     NEXT = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
     LOG = """
 INSERT INTO contacts_change
-    (xid, tenant_id, contact_id, kind, fields, actor, request_id, change_set, at)
-SELECT pg_current_xact_id()::text::bigint, %(tenant)s::uuid, contact_id, kind, fields,
+    (xid, tenant_id, contact_id, kind, fields, "into", actor, request_id, change_set, at)
+SELECT pg_current_xact_id()::text::bigint, %(tenant)s::uuid, contact_id, kind, fields, "into",
     %(actor)s, %(request_id)s, %(change_set)s::uuid, %(at)s::timestamptz
 FROM (
-    SELECT unnest(%(created)s::uuid[]) AS contact_id, 'created' AS kind, '{}'::jsonb AS fields
+    SELECT unnest(%(created)s::uuid[]) AS contact_id, 'created' AS kind, '{}'::jsonb AS fields,
+        NULL::uuid AS "into"
     UNION ALL
-    SELECT (entry ->> 0)::uuid, entry ->> 1, (entry -> 2)::jsonb
+    SELECT (entry ->> 0)::uuid, entry ->> 1, (entry -> 2)::jsonb, (entry ->> 3)::uuid
     FROM json_array_elements(%(rows)s::json) AS entry
 ) AS entries
 """

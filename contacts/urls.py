@@ -13,6 +13,7 @@ actions = [
     path("add-tag", views.AddTag.as_view(), name="add-tag"),
     path("remove-tag", views.RemoveTag.as_view(), name="remove-tag"),
     path("list-tags", views.ListTags.as_view(), name="list-tags"),
+    path("record-consent", views.RecordConsent.as_view(), name="record-consent"),
     path("delete-contact", views.DeleteContact.as_view(), name="delete-contact"),
 ]
 

@@ -1,9 +1,10 @@
 """One small class per action."""
 
 from collections import Counter
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from django.http import FileResponse, HttpResponseBase, QueryDict
 from django.urls import reverse
@@ -16,11 +17,15 @@ from tenants.models import ApiToken
 from tenants.views import TenantAPIView
 
 from . import cursors, serializers, uploads
+from .changes import Place
 from .columns import UnknownColumn
-from .models import Contact, Import, Outcome
+from .models import Contact, Decision, Import, Outcome
 from .parsers import FILE_PARSERS
 from .rules import RuleBroken
 from .tabular import UnreadableFile
+
+MERGED_INTO = "Qyvo-Merged-Into"
+Found = TypeVar("Found")
 
 
 class ActionView(TenantAPIView):
@@ -47,6 +52,20 @@ class ActionView(TenantAPIView):
         body = self.input_class(data=request.data, context=context)
         body.is_valid(raise_exception=True)
         return body.validated_data
+
+    def with_contact(self, key: dict[str, str], verb: Callable[[dict[str, Any]], Found]) -> Found:
+        """`verb` of the contact that `key` names: of the one that is asked for, or else of the one
+        that it has been merged into. Raises `DoesNotExist`."""
+        while True:
+            try:
+                return verb(key)
+            except Contact.DoesNotExist:
+                gone = key.get("contact_id")
+                into = self.tenant.changes.merged_into(gone) if gone else ""
+                if not into:
+                    raise
+                self.headers[MERGED_INTO] = into
+                key = {"contact_id": into}
 
     def handle_exception(self, error: Exception) -> Response:
         if isinstance(error, Contact.DoesNotExist):
@@ -82,7 +101,9 @@ class UpdateContact(ActionView):
 
     def post(self, request: Request) -> Response:
         changes = self.clean(request)
-        return self.answer(self.tenant.contacts.change_one(changes.pop("key"), changes))
+        key, contacts = changes.pop("key"), self.tenant.contacts
+        changed = self.with_contact(key, lambda key: contacts.change_one(key, changes))
+        return self.answer(changed)
 
 
 class GetContact(ActionView):
@@ -92,7 +113,8 @@ class GetContact(ActionView):
     output_class = serializers.ContactDetail
 
     def post(self, request: Request) -> Response:
-        return self.answer(self.tenant.contacts.find(**self.clean(request)["key"]))
+        key, contacts = self.clean(request)["key"], self.tenant.contacts
+        return self.answer(self.with_contact(key, lambda key: contacts.find(**key)))
 
 
 class TagAction(ActionView):
@@ -103,7 +125,7 @@ class TagAction(ActionView):
 
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
-        contact = self.act(fields["key"], fields["tag"])
+        contact = self.with_contact(fields["key"], lambda key: self.act(key, fields["tag"]))
         head = {"id": contact.pk, "phone": contact.phone, "tags": contact.tags}
         return self.answer(head | {self.done: fields["tag"]})
 
@@ -217,7 +239,11 @@ class ListContacts(PagedAction):
 
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
         since = filters["updated_since"]
-        return self.tenant.contacts.page(after, limit, tag=filters["tag"], since=since)
+        found: list[Any] = self.tenant.contacts.page(after, limit, tag=filters["tag"], since=since)
+        if filters["include_deleted"]:
+            gone = self.tenant.changes.tombstones(after, limit, since)
+            found = sorted([*found, *gone], key=lambda entry: (entry.updated_at, entry.pk))[:limit]
+        return found
 
 
 class ListChanges(ActionView):
@@ -232,22 +258,31 @@ class ListChanges(ActionView):
 
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
-        contact_id = self.contact_id(fields)
-        scope = (self.tenant.pk, "changes", contact_id)
-        position = read_cursor(fields["cursor"], *scope) or (-1, 0)
-        changes = self.tenant.changes
-        found = changes.of(contact_id, position[1]) if contact_id else changes.behind(position)
+        contact_ids = self.contact_ids(fields)
+        scope = (self.tenant.pk, "changes", "".join(contact_ids[:1]))
+        place = Place(*read_cursor(fields["cursor"], *scope) or ())
+        if contact_ids:
+            found = self.tenant.changes.of(contact_ids, place.id)
+        else:
+            found, place = self.tenant.changes.behind(place)
         page = list(found[: fields["limit"]])
-        if contact_id and not page and not fields["cursor"] and not self.knows(contact_id):
+        if contact_ids and not page and not fields["cursor"] and not self.knows(contact_ids[-1]):
             raise Contact.DoesNotExist
-        last = (page[-1].xid, page[-1].pk) if page else position
-        return self.answer({"data": page, "next_cursor": cursors.write(last, *scope)})
+        if page:
+            place = place._replace(xid=page[-1].xid, id=page[-1].pk)
+        return self.answer({"data": page, "next_cursor": cursors.write(place, *scope)})
 
-    def contact_id(self, fields: dict[str, Any]) -> str:
-        """Empty for all. A contact that is gone has its history still."""
-        if phone := fields["phone"]:
-            return fields["contact_id"] or self.tenant.contacts.find(phone=phone).pk
-        return fields["contact_id"]
+    def contact_ids(self, fields: dict[str, Any]) -> list[str]:
+        """None for all. A contact that is gone has its history still, and then that of the one it
+        has been merged into."""
+        contact_id = fields["contact_id"]
+        if not contact_id:
+            phone = fields["phone"]
+            return [self.tenant.contacts.find(phone=phone).pk] if phone else []
+        found = self.tenant.changes.lineage(contact_id)
+        if len(found) > 1:
+            self.headers[MERGED_INTO] = found[-1]
+        return found
 
     def knows(self, contact_id: str) -> bool:
         """Also those that are older than the log."""
@@ -265,6 +300,22 @@ class ListTags(ActionView):
         return self.answer(self.tenant.tags.named_like(self.clean(request)["name"]))
 
 
+class RecordConsent(ActionView):
+    """Records that a person has opted in or out; the latest decision by its own time counts.
+
+    One that is older than that is recorded, and changes nothing.
+    """
+
+    input_class = serializers.ConsentInput
+    output_class = serializers.Consent
+
+    def post(self, request: Request) -> Response:
+        fields = self.clean(request)
+        key, contacts = fields.pop("key"), self.tenant.contacts
+        decision = Decision(**fields)
+        return self.answer(self.with_contact(key, lambda key: contacts.decide_one(key, decision)))
+
+
 class DeleteContact(ActionView):
     """Deletes a contact for good; its tags stay."""
 
@@ -272,7 +323,8 @@ class DeleteContact(ActionView):
     output_class = serializers.DeletedContact
 
     def post(self, request: Request) -> Response:
-        contact = self.tenant.contacts.delete_one(self.clean(request)["key"])
+        key = self.clean(request)["key"]
+        contact = self.with_contact(key, self.tenant.contacts.delete_one)
         return self.answer({"id": contact.pk, "phone": contact.phone, "deleted": True})
 
 

@@ -21,6 +21,7 @@ from rest_framework import serializers
 from contacts import serializers as contacts_in
 from contacts.examples import EXAMPLES
 from contacts.parsers import FILE_PARSERS, LengthRequired
+from contacts.views import MERGED_INTO
 from tenants.examples import ME
 
 from .api import PayloadTooLarge, error_body, max_body_bytes, wanted_types
@@ -75,6 +76,9 @@ COUNTED = {
     "X-RateLimit-Limit": "Requests that the token may make in the window.",
     "X-RateLimit-Remaining": "How many of them are left.",
     "X-RateLimit-Reset": "Seconds until the next request counted leaves the window.",
+}
+OF_A_CONTACT = {
+    MERGED_INTO: "The contact that answers, where the one asked for has been merged into it."
 }
 THROTTLED = {"Retry-After": "Seconds to wait."}
 
@@ -178,6 +182,7 @@ class Operation(AutoSchema):
             *headers(COUNTED, counted, OpenApiTypes.INT),
             *headers(THROTTLED, [429], OpenApiTypes.INT),
             *headers(getattr(self.view, "answer_headers", {}), [int(self.success)]),
+            *headers(OF_A_CONTACT if self.has_key else {}, [int(self.success)]),
             *[
                 OpenApiParameter(name, description=meaning)
                 for name, meaning in getattr(self.view, "query_parameters", {}).items()
@@ -250,6 +255,16 @@ class BatchInput(OpenApiSerializerExtension):
         anything = {"description": "Whatever else it is: this row fails, the others do not."}
         schema["properties"]["contacts"]["items"] = {"anyOf": [row, anything]}
         return schema
+
+
+class ListEntry(OpenApiSerializerExtension):
+    """One or the other."""
+
+    target_class = "contacts.serializers.ListEntry"
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        kinds = (contacts_in.ListedContact, contacts_in.GoneContact)
+        return {"oneOf": [auto_schema.resolve_serializer(kind, direction).ref for kind in kinds]}
 
 
 class ContactKey(OpenApiSerializerExtension):

@@ -28,6 +28,7 @@ ON_A_CONTACT: dict[str, dict[str, Any]] = {
     "get-contact": {},
     "add-tag": {"tag": "new"},
     "remove-tag": {"tag": "vip"},
+    "record-consent": {"status": "opted_in"},
     "delete-contact": {},
 }
 ACTION_BODIES = ON_A_CONTACT | {

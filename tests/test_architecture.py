@@ -13,7 +13,7 @@ LAYERS = {
         {"views"},
         {"cursors", "examples", "exports", "serializers", "uploads"},
         {"imports", "parsers"},
-        {"error_files"},
+        {"error_files", "undo"},
         {"checks", "models"},
         {"changes", "spool"},
         {"cleaning"},

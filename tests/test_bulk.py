@@ -31,12 +31,15 @@ from .test_write_path import assert_links_match_tags, statements
 pytestmark = pytest.mark.django_db
 
 
-def run(command: str, *options: str, tenant: str = "acme") -> list[str]:
-    """The lines that it prints."""
+def lines(command: str, *options: str) -> list[str]:
+    """What it prints for programs."""
     out = io.StringIO()
-    whose = ["--tenant", tenant] if tenant else ["--all-tenants"]
-    call_command(command, *whose, *options, stdout=out)
+    call_command(command, *options, stdout=out, stderr=io.StringIO())
     return out.getvalue().splitlines()
+
+
+def run(command: str, *options: str, tenant: str = "acme") -> list[str]:
+    return lines(command, *["--tenant", tenant] if tenant else ["--all-tenants"], *options)
 
 
 def snapshot() -> Any:

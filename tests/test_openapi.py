@@ -150,7 +150,7 @@ def test_every_error_shown_is_one_that_the_server_gives(
         answers = {
             "400": [acme.api.send("x", path)],
             "401": [Api().send("{}", path)],
-            "404": [acme.api.act(name, contact_id=ROMAIN["id"], tag="x")],
+            "404": [acme.api.act(name, contact_id=ROMAIN["id"], tag="x", status="opted_in")],
             "413": [acme.api.send(" " * (limits.get(name, 128 * 1024) + 1), path)],
             "415": [acme.api.send("x", path, content_type="text/plain")],
             "422": [acme.api.create("+1 415"), outsider.api.send("{}", path)],

@@ -4,6 +4,7 @@ Over HTTP against two processes of the production server, and with threads that 
 connection of their own.
 """
 
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -15,6 +16,7 @@ import httpx
 import pytest
 from django.db import connection, transaction
 
+from contacts.changes import Change
 from contacts.models import Contact, Outcome, Tag
 from contacts.sql import transactional
 from tenants.models import ApiToken
@@ -263,3 +265,40 @@ def test_a_caller_cannot_inject_headers_through_the_request_id(server: httpx.Cli
     assert answer.headers["X-Request-Id"] == "caller-1"
     answer = server.get("/api/v1/me", headers={b"X-Request-Id": b"\xc3\xa9"})
     assert len(answer.headers["X-Request-Id"]) == 26
+
+
+def test_batches_that_overlap_lose_nothing(server: httpx.Client, acme: SimpleNamespace) -> None:
+    """Phones that another caller creates while the statement runs, which does not see them."""
+    phones = [f"+1415555{n:04}" for n in range(300)]
+
+    def write(n: int) -> list[int]:
+        if n < 2:
+            mine = phones[n::2][::-1]
+            return [
+                server.post(CREATE, json={"phone": phone, "name": "x"}).status_code
+                for phone in mine
+            ]
+        rows = [{"phone": phone, "name": f"n{n}"} for phone in random.Random(n).sample(phones, 200)]
+        answer = server.post("/api/v1/actions/create-contacts", json={"contacts": rows})
+        return [answer.status_code, *(answer.json()["failed"],) * (answer.status_code == 200)]
+
+    answers = all_at_once(write, 8)
+    assert {code for codes in answers[:2] for code in codes} == {201}
+    assert answers[2:] == [[200, 0]] * 6
+    assert Contact.objects.count() == 300
+    told = Change.objects.filter(kind="created").values_list("contact_id", flat=True)
+    assert sorted(told) == sorted(Contact.objects.values_list("pk", flat=True))
+
+
+def test_creating_and_deleting_one_phone_at_once_never_fails(
+    server: httpx.Client, acme: SimpleNamespace
+) -> None:
+    def act(n: int) -> list[int]:
+        action = ("create-contact", "delete-contact")[n % 2]
+        address = f"/api/v1/actions/{action}"
+        body = {"phone": PHONE, "name": f"n{n}"}
+        return [server.post(address, json=body).status_code for _ in range(15)]
+
+    answers = all_at_once(act, 12)
+    assert {code for codes in answers[::2] for code in codes} == {201}
+    assert {code for codes in answers[1::2] for code in codes} <= {200, 404}

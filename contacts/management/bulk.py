@@ -6,6 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -13,9 +14,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, transaction
 from tqdm import tqdm
 
+from contacts import rules
 from contacts.changes import caused_by
 from contacts.models import Contact, ContactQuerySet
 from contacts.sql import transactional
+from tenants.fields import new_ulid
 from tenants.models import Tenant, validate_region
 
 Item = TypeVar("Item")
@@ -44,6 +47,11 @@ def age(text: str) -> timedelta:
     return timedelta(days=int(match[1]))
 
 
+def tell_how_to_undo(command: BaseCommand, change_set: str) -> None:
+    """To a person, not to a program that reads the output."""
+    command.stderr.write(f"to take it back: undo --change-set {change_set}", lambda text: text)
+
+
 class BulkFix(BaseCommand):
     """Goes through a tenant's rows in batches, each in a transaction of its own.
 
@@ -52,16 +60,21 @@ class BulkFix(BaseCommand):
     """
 
     noun = "changed"
+    can_be_undone = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        whose = parser.add_mutually_exclusive_group(required=True)
-        whose.add_argument("--tenant", metavar="SLUG")
-        whose.add_argument("--all-tenants", action="store_true")
+        self.add_whose(parser)
         parser.add_argument("--dry-run", action="store_true", help="show, and write nothing")
         parser.add_argument("--batch-size", type=int, default=1000, help="rows a transaction")
 
+    def add_whose(self, parser: ArgumentParser) -> None:
+        whose = parser.add_mutually_exclusive_group(required=True)
+        whose.add_argument("--tenant", metavar="SLUG")
+        whose.add_argument("--all-tenants", action="store_true")
+
     def handle(self, *args: Any, **options: Any) -> None:
-        with caused_by(f"command:{type(self).__module__.rpartition('.')[2]}"):
+        self.change_set = new_ulid()
+        with caused_by(f"command:{type(self).__module__.rpartition('.')[2]}", self.change_set):
             self.run_batches(options)
 
     def run_batches(self, options: dict[str, Any]) -> None:
@@ -82,6 +95,8 @@ class BulkFix(BaseCommand):
         self.stdout.write(f"{'dry run: ' if options['dry_run'] else ''}{self.noun}: {total}")
         if refused:
             self.stdout.write(f"not changed, see above: {refused}")
+        if self.can_be_undone and total and not options["dry_run"]:
+            tell_how_to_undo(self, self.change_set)
         self.finish(total)
 
     def run_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:
@@ -136,3 +151,53 @@ class BulkFix(BaseCommand):
     def fix(self, tenant: Tenant, batch: list[Any]) -> Iterable[str]:
         """Changes what is to be changed in `batch`; a line for each change."""
         raise NotImplementedError
+
+
+class ChosenFix(BulkFix):
+    """One for contacts of a choice: by their phones, by a tag."""
+
+    def add_choice(self, parser: ArgumentParser) -> Any:
+        super().add_arguments(parser)
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("--phones", type=Path, metavar="FILE", help="one phone a line")
+        which.add_argument("--tag", help="those that carry it")
+        return which
+
+    def prepare(self, tenants: list[Tenant]) -> None:
+        self.numbers = self.read_phones(tenants) if self.options["phones"] else {}
+
+    def read_phones(self, tenants: list[Tenant]) -> dict[str, set[str]]:
+        """The phones of the file by tenant, in whose region each is read."""
+        try:
+            lines = self.options["phones"].read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"{self.options['phones']}: {error}") from error
+        found: dict[str, set[str]] = {tenant.pk: set() for tenant in tenants}
+        for number, line in enumerate(lines, 1):
+            for tenant in tenants:
+                if line.strip():
+                    try:
+                        found[tenant.pk].add(rules.phone(line, tenant.default_region))
+                    except ValueError as error:
+                        raise CommandError(f"line {number}: {error}") from error
+        return found
+
+    def choices(self, tenant: Tenant) -> Iterator[ContactQuerySet]:
+        """Those chosen; phones some at a time, as many as a statement takes."""
+        contacts = tenant.contacts.all()
+        if self.options["phones"]:
+            for some in self.grouped(sorted(self.numbers[tenant.pk])):
+                yield contacts.filter(phone__in=some)
+        else:
+            yield contacts.with_tag(self.options["tag"])
+
+    def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
+        for chosen in self.choices(tenant):
+            self.chosen = chosen
+            yield from self.by_key(chosen)
+
+    def locked(self, batch: list[Contact]) -> list[Contact]:
+        """Those of the batch that are still chosen, locked."""
+        pks = [contact.pk for contact in batch]
+        found = self.chosen.filter(pk__in=pks).order_by("phone")
+        return list(found.select_for_update(of=("self",)))

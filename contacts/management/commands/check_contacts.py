@@ -13,6 +13,7 @@ from tenants.models import Tenant
 class Command(BulkFix):
     help = "Finds contacts that break a rule of today. Changes nothing; exit status 1 if any do."
     noun = "rules broken"
+    can_be_undone = False
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.broken: Counter[str] = Counter()

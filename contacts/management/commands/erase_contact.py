@@ -24,9 +24,11 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from error
         with caused_by("command:erase_contact"):
-            was_there = tenant.contacts.erase(tenant, phone)
+            was_there, others = tenant.contacts.erase(tenant, phone)
         found = uploads.erase(tenant, phone)
         self.stdout.write("1 contact erased" if was_there else "No contact had this phone.")
+        for other in others:
+            self.stdout.write(f"It was merged into {other}: erase that too, if it is the same.")
         self.stdout.write(
             "Imports will not bring it back. Files that you imported, and error files beside them,"
             " are yours to delete."

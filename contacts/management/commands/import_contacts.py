@@ -12,7 +12,7 @@ from contacts import columns
 from contacts.cleaning import options_for
 from contacts.error_files import ErrorFile
 from contacts.imports import Importer, ImportRuns, fingerprint
-from contacts.management.bulk import region
+from contacts.management.bulk import region, tell_how_to_undo
 from contacts.models import Import
 from contacts.tabular import Source, UnreadableFile
 from tenants.models import Tenant
@@ -127,6 +127,8 @@ class Command(BaseCommand):
         job = importer.job
         counts = ", ".join(f"{name} {count}" for name, count in job.counts().items())
         self.stdout.write(f"{'dry run: ' if importer.is_dry else ''}{counts}")
+        if (job.created or job.updated) and not importer.is_dry:
+            tell_how_to_undo(self, job.pk)
         if not job.failed:
             return
         if importer.is_dry:

@@ -8,6 +8,7 @@ from tenants.models import Tenant
 class Command(BulkFix):
     help = "Deletes the tags that no contact carries."
     noun = "tags deleted"
+    can_be_undone = False  # no contact had them
 
     def batches(self, tenant: Tenant) -> Iterator[list[Tag]]:
         return self.grouped(list(tenant.tags.filter(links=None).order_by("name")))

@@ -1,0 +1,35 @@
+from argparse import ArgumentParser
+from collections.abc import Iterator
+
+from django.core.management.base import CommandError
+from rest_framework.serializers import Serializer
+
+from contacts.management.bulk import ChosenFix
+from contacts.models import Contact, Decision
+from contacts.serializers import CONSENT_STATUS, Consented
+from tenants.models import Tenant
+
+
+class Command(ChosenFix):
+    help = "Records that people have opted in or out; the latest decision by its own time counts."
+    noun = "decisions recorded"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        self.add_choice(parser)
+        parser.add_argument("--status", required=True, choices=CONSENT_STATUS)
+        parser.add_argument("--at", metavar="TIMESTAMP", help="when it was; else now")
+        parser.add_argument("--source", help="by which way, such as a campaign")
+        parser.add_argument("--proof", help="what proves it, such as a letter")
+
+    def prepare(self, tenants: list[Tenant]) -> None:
+        super().prepare(tenants)
+        given: Serializer = Consented(data=self.options)
+        if not given.is_valid():
+            told = (f"--{name}: {line}" for name, lines in given.errors.items() for line in lines)
+            raise CommandError(" ".join(told))
+        self.decision = Decision(**given.validated_data)
+
+    def fix(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
+        for contact in Contact.objects.decide_many(self.locked(batch), self.decision):
+            state = "out" if contact.opted_out_at else "in" if contact.opted_in_at else "unknown"
+            yield f"{contact.phone}: {self.decision.status}, now {state}"

@@ -1,0 +1,213 @@
+"""Takes back what a change set did to contacts: a command, an import, a request.
+
+Only where a field still holds what the change set wrote into it; the rest is reported. What is
+taken back is a change like any other, so it can be taken back too.
+"""
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from typing import Any, NamedTuple
+
+from django.db.models import Max
+
+from tenants.models import Tenant
+
+from . import rules
+from .changes import ENDS, MOMENTS, TOLD, Change, Fields, exchanged, moment, value_of
+from .models import Contact, Erasure
+from .sql import transactional
+
+SINCE = "has changed since"
+
+
+class Undone(NamedTuple):
+    """What became of a contact: the fields `taken_back`, and why others were not."""
+
+    contact: Contact
+    taken_back: list[str]
+    problems: list[str]
+
+
+@transactional
+def undo(tenant: Tenant, change_set: str, contact_ids: Sequence[str]) -> list[Undone]:
+    """Takes back what `change_set` did to these contacts of `tenant`, the last change first.
+
+    The number of statements does not depend on the number of contacts, but for what SQLite takes
+    at once.
+    """
+    return Batch(tenant, change_set, contact_ids).run()
+
+
+def contact_ids(tenant: Tenant, change_set: str, size: int) -> Iterator[list[str]]:
+    """The contacts that `change_set` changed, `size` at a time; the newest first, which may have
+    the phones of others that are to come back."""
+    told = tenant.changes.filter(change_set=change_set).order_by("-contact_id")
+    ids, last = told.values_list("contact_id", flat=True).distinct(), ""
+    while batch := list((ids.filter(contact_id__lt=last) if last else ids)[:size]):
+        yield batch
+        last = batch[-1]
+
+
+class Batch:
+    """Some contacts of a change set."""
+
+    def __init__(self, tenant: Tenant, change_set: str, contact_ids: Sequence[str]) -> None:
+        self.tenant = tenant
+        mine = tenant.contacts.filter(pk__in=contact_ids).order_by("phone")
+        self.stored = {contact.pk: contact for contact in mine.select_for_update()}
+        told = tenant.changes.filter(contact_id__in=contact_ids)
+        self.changes = list(told.filter(change_set=change_set).order_by("-id"))
+        others = told.exclude(change_set=change_set).values("contact_id").annotate(last=Max("id"))
+        self.last_elsewhere = dict(others.values_list("contact_id", "last"))
+        self.holders = self.holders_of(self.phones_wanted())
+        self.erased = self.erased_of(self.phones_wanted())
+
+    def phones_wanted(self) -> set[str]:
+        phones = (change.fields.get("phone", {}).get("old") for change in self.changes)
+        return {*filter(None, phones)}
+
+    def holders_of(self, phones: set[str]) -> dict[str, str]:
+        return dict(self.tenant.contacts.filter(phone__in=phones).values_list("phone", "pk"))
+
+    def erased_of(self, phones: set[str]) -> set[str]:
+        digests = {Erasure.digest_of(phone): phone for phone in phones}
+        found = self.tenant.erasures.filter(digest__in=digests)
+        return {digests[digest] for digest in found.values_list("digest", flat=True)}
+
+    def run(self) -> list[Undone]:
+        undoings: dict[str, Undoing] = {}
+        for change in self.changes:
+            pk = change.contact_id
+            if pk not in undoings:
+                undoings[pk] = Undoing(self, pk, copy(self.stored.get(pk)))
+            undoings[pk].take_back(change)
+        self.save(undoings)
+        results = [undoing.result() for undoing in undoings.values()]
+        return sorted(results, key=lambda result: result.contact.phone)
+
+    def save(self, undoings: "dict[str, Undoing]") -> None:
+        """In this order, in which phones become free before others get them."""
+        there = {pk: undoing.contact for pk, undoing in undoings.items() if undoing.contact}
+        gone = self.stored.keys() & undoings.keys() - there.keys()
+        Contact.objects.filter(pk__in=gone).delete()
+        changed = [pk for pk in there if pk in self.stored and undoings[pk].taken_back]
+        fields = {field for pk in changed for field in undoings[pk].taken_back if field in TOLD}
+        Contact.objects.change_many([there[pk] for pk in changed], fields)
+        Contact.objects.restore([there[pk] for pk in there if pk not in self.stored])
+
+
+class Undoing:
+    """One contact on its way back, unsaved; None while it is not there."""
+
+    def __init__(self, batch: Batch, pk: str, contact: Contact | None) -> None:
+        self.batch = batch
+        self.contact = contact
+        self.last = contact or Contact(pk=pk, tenant=batch.tenant)
+        self.taken_back: list[str] = []
+        self.problems: list[str] = []
+
+    def result(self) -> Undone:
+        return Undone(self.last, unique(self.taken_back), unique(self.problems))
+
+    def take_back(self, change: Change) -> None:
+        if change.kind == Change.Kind.CREATED:
+            self.take_back_creation(change)
+        elif change.kind in ENDS:
+            self.take_back_end(change)
+        elif self.contact is None:
+            self.problems.append("is gone by now")
+        else:
+            for name, sides in sorted(change.fields.items()):
+                if name in TOLD:
+                    self.take_back_field(self.contact, name, sides)
+
+    def take_back_creation(self, change: Change) -> None:
+        if self.contact is None:
+            self.problems.append("is gone by now")
+        elif self.batch.last_elsewhere.get(change.contact_id, 0) > change.pk:
+            self.problems.append(SINCE)
+        else:
+            self.taken_back.append("its creation")
+            self.release_phone()
+            self.contact = None
+
+    def take_back_end(self, change: Change) -> None:
+        phone = change.fields.get("phone", {}).get("old")
+        if self.contact:
+            self.problems.append("is there again")
+        elif not phone or phone in self.batch.erased:
+            self.problems.append("cannot come back: what it held has been forgotten")
+        elif problem := self.problem_with_phone(phone):
+            self.problems.append(problem)
+        else:
+            self.contact = self.last = Contact.ended(change)
+            self.taken_back.append("its end")
+
+    def release_phone(self) -> None:
+        if self.contact and self.batch.holders.get(self.contact.phone) == self.contact.pk:
+            del self.batch.holders[self.contact.phone]
+
+    def problem_with_phone(self, phone: str) -> str:
+        """Why the contact cannot have this phone; it is its own from now on, if it can."""
+        if self.batch.holders.setdefault(phone, self.last.pk) != self.last.pk:
+            return f"another contact has the phone {phone}"
+        return ""
+
+    def take_back_field(self, contact: Contact, name: str, sides: Fields) -> None:
+        held = contact.told([name])
+        try:
+            value = PARTS.get(name, whole)(contact, name, sides, self.problems)
+        except ValueError as error:
+            self.problems.append(str(error))
+            return
+        if name == "phone" and (problem := self.problem_with_phone(value)):
+            self.problems.append(problem)
+            return
+        if name == "phone":
+            self.release_phone()
+        setattr(contact, name, value)
+        if rules.spelled(contact.told([name])) != rules.spelled(held):
+            self.taken_back.append(name)
+
+
+def unique(lines: list[str]) -> list[str]:
+    return list(dict.fromkeys(lines))
+
+
+# What a field was before. Each raises `ValueError` where it cannot be that again, or adds to
+# `problems` what of it cannot.
+
+
+def whole(contact: Contact, name: str, sides: Fields, problems: list[str]) -> Any:
+    [held] = contact.told([name])
+    held = moment(held) if name in MOMENTS and held else held
+    if rules.spelled(held or None) != rules.spelled(sides["new"]):
+        raise ValueError(f"{name} {SINCE}")
+    return value_of(name, sides["old"])
+
+
+def tags(contact: Contact, name: str, sides: Fields, problems: list[str]) -> list[str]:
+    """Without those that were added, and with those removed; in their old order, where nobody has
+    touched them since."""
+    order = sides.get("order")
+    if order and contact.tags == order["new"]:
+        return order["old"]
+    return rules.tags(exchanged(contact.tags, sides["added"], sides["removed"]))
+
+
+def metadata(contact: Contact, name: str, sides: Fields, problems: list[str]) -> dict[str, Any]:
+    """Key by key."""
+    held = dict(contact.metadata)
+    for key, values in sorted(sides.items()):
+        now = {"new": held[key]} if key in held else {}
+        written = {"new": values["new"]} if "new" in values else {}
+        if rules.spelled(now) != rules.spelled(written):
+            problems.append(f"metadata.{key} {SINCE}")
+            continue
+        held.pop(key, None)
+        if "old" in values:
+            held[key] = values["old"]
+    return rules.metadata(held)
+
+
+PARTS = {"tags": tags, "metadata": metadata}
