@@ -35,6 +35,7 @@ TOLD = tuple(EMPTY)
 CONSENT = {"opted_in_at": "opted_in", "opted_out_at": "opted_out"}
 PRUNED = 5000  # rows a transaction
 LOGGED = 5000  # rows a statement
+LAST = 2**63 - 1  # an id behind all others
 
 Fields = dict[str, Any]
 
@@ -255,12 +256,13 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         self.filter(contact_id__in=known).update(fields={}, request_id="")
         return sorted(into)
 
-    def prune(self, before: datetime) -> int:
-        """Deletes what is older, batch by batch; returns how many.
+    def prune(self, before: datetime, keep: models.QuerySet) -> int:
+        """Deletes what is older, batch by batch; returns how many. `keep`: ids of those that are
+        still needed.
 
         Of contacts that are gone the fact stays, for readers that come late: without its values.
         """
-        old = self.filter(at__lt=before)
+        old = self.filter(at__lt=before).exclude(pk__in=keep)
         old.filter(kind__in=ENDS).exclude(fields={}).update(fields={})
         number = 0
         others, last = old.exclude(kind__in=ENDS).order_by("pk"), 0
@@ -316,6 +318,15 @@ class ChangeQuerySet(models.QuerySet["Change"]):
     def restored(self) -> int:
         """The greatest id of those that a dump has brought."""
         return self.filter(xid=0).aggregate(last=models.Max("id"))["last"] or 0
+
+    def end(self) -> "Place":
+        """Of a tenant: the place behind all that is settled, for a reader of what comes."""
+        oldest = DIALECTS[connections[self.db].vendor].OLDEST_RUNNING
+        if not oldest:
+            return Place(0, self.restored())
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(f"SELECT {oldest}")
+            return Place(cursor.fetchone()[0] - 1, LAST, self.restored())
 
     def behind(self, place: "Place") -> "tuple[ChangeQuerySet, Place]":
         """Of a tenant: those behind `place` that no late commit can come before, in their order;

@@ -61,6 +61,17 @@ JOB = {
 QUEUED = {"state": "queued", "rows": None, "updated": 0, "failed": 0, "finished_at": None}
 TOO_SHORT = "Write the phone in international form: + and the country code first."
 
+WEBHOOK = {
+    "id": "01J1Y3V8KDN7P9S2T4V6X8Z1B3",
+    "url": "https://shop.example.com/hooks/contacts",
+    "events": ["contact.created", "contact.updated"],
+    "import_rows": False,
+    "created_at": CREATED_AT,
+    "last_success_at": None,
+    "failing_since": None,
+    "paused_at": None,
+}
+
 # Of what takes or gives a file, the file's text.
 EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
     "create-contact": (
@@ -181,4 +192,11 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         None,
         f"Mobile,Full name,Tags,Town,line,error\r\n12,Bob,,,3,{TOO_SHORT}\r\n",
     ),
+    "create-webhook": (
+        {key: WEBHOOK[key] for key in ("url", "events")},
+        WEBHOOK | {"secret": "whsec_3f1c…"},
+    ),
+    "list-webhooks": (None, [WEBHOOK]),
+    "get-webhook": (None, WEBHOOK),
+    "delete-webhook": (None, None),
 }

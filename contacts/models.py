@@ -24,6 +24,7 @@ from .changes import CONSENT, EMPTY, TOLD, Change, Entry, decisions, difference,
 from .fields import FoldedField, TagNamesField
 from .spool import SpoolLine
 from .sql import DIALECTS, Upsert, key, transactional, upsert_sql
+from .webhooks import IMPORT_FINISHED, Webhook
 
 DELETED = 1000  # rows that are read at a time
 
@@ -1002,10 +1003,13 @@ class Import(models.Model):
         self.problem = problem
         self.end(self.State.REFUSED)
 
+    @transaction.atomic
     def end(self, state: State) -> None:
         self.state = state
         self.finished_at = timezone.now()
         self.save()
+        if not self.dry_run:
+            Webhook.objects.tell(self.tenant_id, IMPORT_FINISHED, job=self)
 
 
 class ImportBatch(models.Model):

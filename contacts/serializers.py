@@ -11,7 +11,7 @@ from rest_framework import serializers
 from tenants.models import validate_region
 from tenants.serializers import OrNull
 
-from . import columns, rules, tabular
+from . import columns, rules, tabular, webhooks
 from .changes import MOMENTS, Change, Tombstone
 from .models import Import, Outcome
 
@@ -62,6 +62,7 @@ METADATA = or_empty({"type": "object", "additionalProperties": True}) | {
 }
 MOMENT = or_empty({"type": "string", "format": "date-time"})
 CONSENT_STATUS = [Change.Kind.OPTED_IN.value, Change.Kind.OPTED_OUT.value]
+FLAG = or_empty({"type": "boolean"}) | {"default": False}
 SWITCH = {"type": "boolean", "default": False}
 CURSOR = {
     "type": ["string", "null"],
@@ -264,7 +265,7 @@ class ListInput(serializers.Serializer):
     cursor = RuleField(rules.cursor, CURSOR)
     updated_since = RuleField(rules.timestamp, MOMENT)
     tag = Sought("tag")
-    include_deleted = RuleField(rules.flag, or_empty({"type": "boolean"}) | {"default": False})
+    include_deleted = RuleField(rules.flag, FLAG)
 
 
 class ChangesInput(serializers.Serializer):
@@ -573,3 +574,47 @@ class ImportJob(serializers.Serializer):
     problem = OrNull(help_text="Why the file was refused, or does not go on.")
     started_at = Timestamp()
     finished_at = Timestamp(allow_null=True)
+
+
+# Webhooks
+
+
+class WebhookInput(serializers.Serializer):
+    """The body that makes a webhook."""
+
+    url = RuleField(
+        webhooks.endpoint,
+        {"type": "string", "format": "uri", "pattern": "^https://", "maxLength": webhooks.MAX_URL},
+        required=True,
+        error_messages={"required": "The url is required."},
+        help_text="HTTPS, at a public address.",
+    )
+    events = RuleField(
+        webhooks.events,
+        or_empty({"type": "array", "items": {"type": "string", "enum": webhooks.EVENTS}}),
+        help_text="Which to send; default: all.",
+    )
+    import_rows = RuleField(
+        rules.flag, FLAG, help_text="Also an event for each contact that an import writes."
+    )
+
+
+class ShownWebhook(serializers.Serializer):
+    """A webhook."""
+
+    id = serializers.CharField()
+    url = serializers.CharField()
+    events = serializers.ListField(child=serializers.ChoiceField(webhooks.EVENTS))
+    import_rows = serializers.BooleanField()
+    created_at = Timestamp()
+    last_success_at = Timestamp(allow_null=True)
+    failing_since = Timestamp(allow_null=True)
+    paused_at = Timestamp(
+        allow_null=True, help_text="After three days of failures; nothing is sent any more."
+    )
+
+
+class NewWebhook(ShownWebhook):
+    """A webhook, and what its deliveries are signed with: shown this once."""
+
+    secret = serializers.CharField()

@@ -23,4 +23,9 @@ imports = [
     path("imports/<str:id>/errors", views.GetImportErrors.as_view(), name="get-import-errors"),
 ]
 
-urlpatterns = [path("actions/", include(actions)), *imports]
+webhooks = [
+    path("webhooks", views.Webhooks.as_view(), name="webhooks"),
+    path("webhooks/<str:id>", views.OneWebhook.as_view(), name="webhook"),
+]
+
+urlpatterns = [path("actions/", include(actions)), *imports, *webhooks]

@@ -23,6 +23,7 @@ from .models import Contact, Decision, Import, Outcome
 from .parsers import FILE_PARSERS
 from .rules import RuleBroken
 from .tabular import UnreadableFile
+from .webhooks import Webhook
 
 MERGED_INTO = "Qyvo-Merged-Into"
 Found = TypeVar("Found")
@@ -485,3 +486,71 @@ def error_file(job: Import) -> HttpResponseBase:
         filename=name,
         as_attachment=True,
     )
+
+
+# Webhooks
+
+
+class CreateWebhook:
+    """Makes a webhook: an address that is told of what happens to contacts, from now on.
+
+    Its secret is in this answer and nowhere else. A delivery `webhook.test` is sent at once.
+    """
+
+    input_class = serializers.WebhookInput
+    output_class = serializers.NewWebhook
+    success = HTTPStatus.CREATED
+
+
+class ListWebhooks:
+    """The tenant's webhooks."""
+
+    output_class = serializers.ShownWebhook
+
+
+class GetWebhook:
+    """A webhook, and whether it answers."""
+
+    output_class = serializers.ShownWebhook
+
+
+class DeleteWebhook:
+    """Deletes a webhook, and what still waits to be sent to it."""
+
+    success = HTTPStatus.NO_CONTENT
+
+
+class Webhooks(TenantAPIView):
+    http_method_names = ["get", "head", "post"]
+    operations = {"GET": ListWebhooks, "POST": CreateWebhook}
+
+    def get(self, request: Request) -> Response:
+        found = self.tenant.webhooks.order_by("pk")
+        return Response(ListWebhooks.output_class(found, many=True).data)
+
+    def post(self, request: Request) -> Response:
+        body = CreateWebhook.input_class(data=request.data)
+        body.is_valid(raise_exception=True)
+        try:
+            made = Webhook.objects.establish(self.tenant, **body.validated_data)
+        except ValueError as error:
+            raise ValidationError({"url": [str(error)]}) from error
+        return Response(CreateWebhook.output_class(made).data, status=CreateWebhook.success)
+
+
+class OneWebhook(TenantAPIView):
+    http_method_names = ["get", "head", "delete"]
+    operations = {"GET": GetWebhook, "DELETE": DeleteWebhook}
+
+    def get(self, request: Request, id: str) -> Response:  # noqa: A002
+        return Response(GetWebhook.output_class(self.find(id)).data)
+
+    def delete(self, request: Request, id: str) -> Response:  # noqa: A002
+        self.find(id).delete()
+        return Response(status=DeleteWebhook.success)
+
+    def find(self, pk: str) -> Webhook:
+        try:
+            return self.tenant.webhooks.get(pk=pk)
+        except (Webhook.DoesNotExist, ValueError):  # no such id, or no id at all
+            raise NotFound("Webhook not found") from None

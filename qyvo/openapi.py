@@ -4,6 +4,7 @@ A view says what it reads and answers (`input_class`, `output_class`); what all 
 errors and headers, is said here.
 """
 
+import inspect
 import re
 from http import HTTPStatus
 from typing import Any
@@ -95,7 +96,12 @@ def only_documented(endpoints: list[Any], **kwargs: Any) -> list[Any]:
 class Operation(AutoSchema):
     """One action, or what else the API answers."""
 
-    view: Any  # an ActionView, an ImportView, or Me
+    view: Any  # an ActionView, an ImportView, or Me; or one with `operations`
+
+    @property
+    def told(self) -> Any:
+        """What says what this operation is: the view, or the class that it has for the method."""
+        return getattr(self.view, "operations", {}).get(self.method, type(self.view))
 
     @property
     def has_body(self) -> bool:
@@ -103,51 +109,55 @@ class Operation(AutoSchema):
 
     @property
     def success(self) -> HTTPStatus:
-        return getattr(self.view, "success", HTTPStatus.OK)
+        return getattr(self.told, "success", HTTPStatus.OK)
 
     def get_operation_id(self) -> str:
-        """The view's name as addresses spell it: CreateContact is create-contact."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "-", type(self.view).__name__).lower()
+        """The class's name as addresses spell it: CreateContact is create-contact."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", self.told.__name__).lower()
 
     def get_tags(self) -> list[str]:
-        if "/imports" in self.path:
-            return ["Imports"]
+        for kind in ("imports", "webhooks"):
+            if f"/{kind}" in self.path:
+                return [kind.title()]
         if not self.has_body:
             return ["Account"]
         return ["Tags" if "tag" in self.get_operation_id() else "Contacts"]
 
     def get_summary(self) -> str:
-        return (self.view.__doc__ or "").partition("\n")[0].rstrip(".")
+        return (self.told.__doc__ or "").partition("\n")[0].rstrip(".")
 
     def get_description(self) -> str:  # type: ignore[override]
-        return super().get_description().partition("\n")[2].strip()
+        return inspect.cleandoc(self.told.__doc__ or "").partition("\n")[2].strip()
 
     def get_request_serializer(self) -> Any:
         types = [parser.media_type for parser in self.view.parser_classes]
         return {
-            name: self.view.input_class if name in FORMS else OpenApiTypes.BINARY for name in types
+            name: self.told.input_class if name in FORMS else OpenApiTypes.BINARY for name in types
         }
 
     def _get_request_body(self, direction: Direction = "request") -> Any:
-        """Required where a key or a file is: the generator looks for required fields only."""
+        """Required where a key, file or address is: the generator asks for required fields."""
         body = super()._get_request_body(direction)
         if body is None:
             return None
-        given = self.view.input_class
-        is_needed = issubclass(given, contacts_in.ContactKey) or "file" in given().fields
+        given = self.told.input_class
+        is_needed = issubclass(given, contacts_in.ContactKey) or {"file", "url"} & {*given().fields}
         return body | {"required": True} if is_needed else body
 
     @property
     def has_key(self) -> bool:
-        return self.has_body and "contact_id" in self.view.input_class().fields
+        return self.has_body and "contact_id" in self.told.input_class().fields
 
     def get_response_serializers(self) -> Any:
         _, example = ALL_EXAMPLES[self.get_operation_id()]
         is_list = isinstance(example, list)
         is_file = isinstance(example, str)
         # Of a list, one item: it is put into a list again.
-        examples = [OpenApiExample("answer", example[0] if is_list else example)]
-        kind = OpenApiTypes.STR if is_file else self.view.output_class(many=is_list)
+        examples = [OpenApiExample("answer", example[0] if is_list else example)] if example else []
+        kind: Any = OpenApiTypes.STR
+        if not is_file:
+            output = getattr(self.told, "output_class", None)
+            kind = output and output(many=is_list)
         answer = OpenApiResponse(kind, self.success.phrase, examples)
         return {(int(self.success), "text/csv" if is_file else "application/json"): answer} | {
             (code, "application/json"): failure(code, self.view) for code in self.failures()

@@ -4,9 +4,11 @@ A `.env` file beside manage.py (or ENV_FILE) is read too; real environment varia
 """
 
 import secrets
+from ipaddress import ip_network
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -27,6 +29,7 @@ env = environ.Env(
     SECRET_KEY=(str, ""),
     TASKS_URL=(str, ""),
     TIME_ZONE=(str, "UTC"),
+    WEBHOOK_ALLOWED_NETWORKS=(list, []),
 )
 env.read_env(BASE_DIR / env("ENV_FILE"))
 
@@ -209,6 +212,13 @@ if TASKS_URL := env("TASKS_URL"):
     INSTALLED_APPS.append("django_rq")
     RQ_QUEUES = {"default": {"URL": TASKS_URL, "DEFAULT_TIMEOUT": 24 * 60 * 60}}
     RQ = {"JOB_CLASS": "django_tasks_rq.Job"}
+
+# Webhooks: networks inside that they may reach, such as one with an n8n of one's own
+
+try:
+    WEBHOOK_ALLOWED_NETWORKS = [*map(ip_network, env("WEBHOOK_ALLOWED_NETWORKS"))]
+except ValueError as error:
+    raise ImproperlyConfigured(f"WEBHOOK_ALLOWED_NETWORKS: {error}") from error
 
 # Logging: to standard error, each line with the id of the request it belongs to.
 

@@ -11,10 +11,12 @@ LAYERS = {
     "contacts": [
         {"apps", "admin", "urls", "management"},
         {"views"},
+        {"deliveries"},
         {"cursors", "examples", "exports", "serializers", "uploads"},
         {"imports", "parsers"},
         {"error_files", "undo"},
         {"checks", "models"},
+        {"webhooks"},
         {"changes", "spool"},
         {"cleaning"},
         {"fields", "files", "rules", "sql"},

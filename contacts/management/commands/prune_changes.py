@@ -5,15 +5,20 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from contacts.changes import Change
+from contacts.deliveries import derive
 from contacts.management.bulk import age
+from contacts.webhooks import Delivery
 
 
 class Command(BaseCommand):
-    help = "Deletes what is old from the change log. The contacts stay."
+    help = "Deletes what is old from the change log, and of what webhooks were told. Contacts stay."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--older-than", type=age, required=True, metavar="400d")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        number = Change.objects.prune(timezone.now() - options["older_than"])
+        before = timezone.now() - options["older_than"]
+        derive()  # what webhooks have not heard of yet
+        Delivery.objects.prune(before)
+        number = Change.objects.prune(before, keep=Delivery.objects.changes())
         self.stdout.write(f"changes deleted: {number}")

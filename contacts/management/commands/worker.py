@@ -1,38 +1,44 @@
-import logging
-import time
+import subprocess
+import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import OperationalError, connection
 
 from contacts import uploads
+from contacts.management.background import keep_on
+from contacts.spool import end_with_parent
 
-logger = logging.getLogger(__name__)
 
-PAUSE = 2  # seconds
+@contextmanager
+def delivering() -> Iterator[None]:
+    """Webhooks are told in a process of its own, which an import does not hold up."""
+    command = [sys.executable, *sys.argv[:1], "deliver_webhooks"]
+    child = subprocess.Popen(command, preexec_fn=end_with_parent)
+    try:
+        yield
+    finally:
+        child.terminate()
+        child.wait()
 
 
 class Command(BaseCommand):
-    help = "Runs what is done in the background: imports from the API and the admin."
+    help = "Runs what is done in the background: imports, and what webhooks are told."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when nothing is left to do")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        while True:
-            try:
-                self.work(once=options["once"])
-            except OperationalError:
-                if options["once"]:
-                    raise
-                logger.exception("The database is gone; trying again")
-                connection.close()
-                time.sleep(PAUSE)
-            else:
-                return
+        if options["once"]:
+            self.work(once=True)
+            call_command("deliver_webhooks", once=True)
+        else:
+            with delivering():
+                keep_on(lambda: self.work(once=False))
 
     def work(self, *, once: bool) -> None:
         uploads.take_up()

@@ -1,0 +1,390 @@
+"""Webhooks: who is told of changes, and which deliveries wait for them.
+
+Deliveries are derived from the change log: a change that was rolled back is never told, one that
+was committed always. `deliveries` sends them.
+"""
+
+import hmac
+import random
+import secrets
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from tenants.fields import ULIDField, new_ulid
+from tenants.models import Tenant
+
+from . import rules
+from .changes import Change, Place
+
+IMPORT_FINISHED = "import.finished"
+TEST = "webhook.test"
+# The event of each kind of change; a person who was erased is a contact deleted.
+EVENT_OF = {str(kind): f"contact.{kind}" for kind in Change.Kind} | {"erased": "contact.deleted"}
+EVENTS = [*dict.fromkeys(EVENT_OF.values()), IMPORT_FINISHED]
+
+MAX_URL = 2000  # characters
+MAX_WEBHOOKS = 20  # of a tenant
+BOTH_VALID = timedelta(hours=24)  # the old secret and the new one
+GIVEN_UP = timedelta(days=3)  # of failures: the endpoint is paused
+DERIVED = 2000  # changes looked at in a transaction
+LEASE = timedelta(seconds=60)  # of a delivery that is being sent; longer than `deliveries.TIMEOUT`
+
+# Seconds from one try to the next: twelve in a day.
+PAUSES = [10, 30, 60, 300, 600, 1800, 3600, 7200, 14_400, 21_600, 36_000]
+JITTER = 0.1  # of a pause, so that receivers are not asked by all at once
+
+
+# Where to
+
+
+class Forbidden(OSError):
+    """An address inside: of this machine, its network, or what a cloud tells its machines."""
+
+
+INSIDE = [
+    # Azure's own (learn.microsoft.com, What is IP address 168.63.129.16?).
+    ip_network("168.63.129.16"),
+    # For protocols, and Oracle's metadata; older Pythons take most of it for public.
+    ip_network("192.0.0.0/24"),
+    ip_network("64:ff9b:1::/48"),  # RFC 8215: translated within a network
+]
+NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
+
+
+def check_address(text: str) -> None:
+    """Raises `Forbidden` for an IP address that is not a public one, written in any way that
+    leads there (OWASP, Server Side Request Forgery Prevention), nor in
+    `settings.WEBHOOK_ALLOWED_NETWORKS`; `ValueError` for what is none."""
+    address = ip_address(text.partition("%")[0])
+    for meant in [address, *embedded(address)]:
+        allowed = any(meant in network for network in settings.WEBHOOK_ALLOWED_NETWORKS)
+        inside = not meant.is_global or meant.is_multicast or any(meant in net for net in INSIDE)
+        if inside and not allowed and not embedded(meant):
+            raise Forbidden(f"{text} is not a public address.")
+
+
+def embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
+    """The IPv4 addresses that an IPv6 one leads to."""
+    if isinstance(address, IPv4Address):
+        return []
+    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in NAT64:
+        found.append(IPv4Address(int(address) & 0xFFFFFFFF))
+    return [ipv4 for ipv4 in found if ipv4]
+
+
+def check_host(host: str) -> None:
+    """`check_address` for a host that may be a name, which is not looked at."""
+    with suppress(ValueError):
+        check_address(host)
+
+
+def endpoint(raw: Any) -> str:
+    """An address to send to: HTTPS, unless DEBUG; raises `ValueError`.
+
+    Names are looked at when something is sent, for they may lead elsewhere by then.
+    """
+    url = rules.limited("url", raw, MAX_URL)
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # which is looked at when it is asked for
+    except ValueError:
+        host = None
+    if not host or not url.isprintable() or not url.isascii() or " " in url:
+        raise ValueError("The url must be an address such as https://shop.example.com/hooks.")
+    if parts.scheme not in ("https", *["http"] * settings.DEBUG):
+        raise ValueError("The url must begin with https://.")
+    if "@" in parts.netloc:
+        raise ValueError("The url cannot hold a user or a password; check the signature instead.")
+    try:
+        check_host(host)
+    except Forbidden as error:
+        raise ValueError(f"The url leads inside: {error}") from error
+    return url
+
+
+def events(raw: Any) -> list[str]:
+    """The events to send, without repetitions; all where none is named."""
+    if raw in (None, "", []):
+        return EVENTS
+    if not isinstance(raw, list) or not all(isinstance(name, str) for name in raw):
+        raise ValueError("The events must be a list of strings.")
+    if unknown := [name for name in raw if name not in EVENTS]:
+        raise ValueError(f"There is no event “{unknown[0][:100]}”; send of {', '.join(EVENTS)}.")
+    return [name for name in EVENTS if name in raw]
+
+
+# Who is told
+
+
+class WebhookQuerySet(models.QuerySet["Webhook"]):
+    @transaction.atomic
+    def establish(self, tenant: Tenant, **fields: Any) -> "Webhook":
+        """Makes a webhook, whose `secret` is known to the caller from now on, and tells it so.
+
+        It hears of all that happens from now on. Raises `ValueError` where there are too many.
+        """
+        Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+        if tenant.webhooks.count() >= MAX_WEBHOOKS:
+            raise ValueError(f"There are {MAX_WEBHOOKS} webhooks already; delete one first.")
+        webhook = Webhook(tenant=tenant, **fields)
+        webhook.place = [*tenant.changes.end()]
+        webhook.save(force_insert=True)
+        webhook.test()
+        return webhook
+
+    def to_work_on(self) -> "WebhookQuerySet":
+        """Those to whom something is due."""
+        now = timezone.now()
+        due = Delivery.objects.filter(
+            tenant=models.OuterRef("tenant"), webhook=models.OuterRef("pk")
+        ).due(now)
+        found = self.filter(models.Exists(due), paused_at=None)
+        return found.select_related("tenant").order_by("pk")
+
+    def tell(self, tenant_id: str, event: str, **fields: Any) -> None:
+        """Tells those of a tenant who want to know."""
+        wanted = [hook for hook in self.filter(tenant=tenant_id) if hook.wants(event)]
+        Delivery.objects.bulk_create(hook.delivery(event, **fields) for hook in wanted)
+
+
+def fresh_salt() -> str:
+    return secrets.token_hex(16)
+
+
+class Webhook(models.Model):
+    """An address that is told of changes.
+
+    Its secret is not stored: it is made of the installation's key and `salt`. `place`: how far
+    the change log has been made into deliveries.
+    """
+
+    id = ULIDField(primary_key=True, default=new_ulid, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="webhooks", db_index=False)
+    url = models.CharField(max_length=MAX_URL)
+    events = models.JSONField(default=list)
+    import_rows = models.BooleanField(
+        default=False, help_text="Also an event for each contact that an import writes."
+    )
+    salt = models.CharField(max_length=32, default=fresh_salt, editable=False)
+    old_salt = models.CharField(max_length=32, blank=True, editable=False)
+    rotated_at = models.DateTimeField(null=True, editable=False)
+    place = models.JSONField(default=list, editable=False)
+    failing_since = models.DateTimeField(null=True, editable=False)
+    last_success_at = models.DateTimeField(null=True, editable=False)
+    paused_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = WebhookQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "id"], name="webhook_by_tenant")]
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def secret(self) -> str:
+        return self.secret_of(self.salt)
+
+    def secret_of(self, salt: str) -> str:
+        digest = salted_hmac("contacts.Webhook", f"{self.pk} {salt}", algorithm="sha256")
+        return f"whsec_{digest.hexdigest()}"
+
+    def rotate(self) -> None:
+        """Gives it a new `secret`; what is sent in the next 24 hours is signed with both."""
+        self.old_salt, self.salt = self.salt, fresh_salt()
+        self.rotated_at = timezone.now()
+        self.save(update_fields=["old_salt", "salt", "rotated_at"])
+
+    def signature(self, body: bytes, at: datetime) -> str:
+        """`X-Qyvo-Signature`: HMAC-SHA256 of the moment and the body, so that neither can be
+        exchanged; with the old secret too, while it is valid."""
+        salts = [self.salt]
+        if self.rotated_at and at - self.rotated_at < BOTH_VALID:
+            salts.append(self.old_salt)
+        moment = int(at.timestamp())
+        signed = b"%d.%b" % (moment, body)
+        digests = (hmac.new(self.secret_of(salt).encode(), signed, sha256) for salt in salts)
+        return ",".join([f"t={moment}", *(f"v1={digest.hexdigest()}" for digest in digests)])
+
+    def wants(self, event: str, actor: str = "") -> bool:
+        return event in self.events and (self.import_rows or not actor.startswith("import:"))
+
+    def delivery(self, event: str, **fields: Any) -> "Delivery":
+        return Delivery(tenant_id=self.tenant_id, webhook=self, event=event, **fields)
+
+    def test(self) -> "Delivery":
+        """Tells it nothing but that it is told."""
+        delivery = self.delivery(TEST)
+        delivery.save(force_insert=True)
+        return delivery
+
+    def derive(self) -> None:
+        """Makes deliveries of what has happened since, some changes a transaction.
+
+        Another worker that is about the same is left to it.
+        """
+        while self.derive_some() == DERIVED:
+            pass
+
+    def derive_some(self) -> int:
+        """How many changes were looked at."""
+        found, _ = self.tenant.changes.behind(Place(*self.place))
+        if not found.exists():
+            return 0
+        with transaction.atomic():
+            mine = Webhook.objects.filter(pk=self.pk).select_for_update(skip_locked=True).first()
+            if mine is None:
+                return 0
+            found, place = self.tenant.changes.behind(Place(*mine.place))
+            changes = list(found[:DERIVED].values_list("xid", "pk", "kind", "actor"))
+            wanted = [(pk, EVENT_OF[kind]) for _, pk, kind, actor in changes
+                      if mine.wants(EVENT_OF[kind], actor)]  # fmt: skip
+            Delivery.objects.bulk_create(mine.delivery(event, change_id=pk) for pk, event in wanted)
+            if changes:
+                place = place._replace(xid=changes[-1][0], id=changes[-1][1])
+            Webhook.objects.filter(pk=self.pk).update(place=[*place])
+        self.place = [*place]
+        return len(changes)
+
+    def resume(self) -> None:
+        """Sends to it again what has waited since it was paused."""
+        self.paused_at = self.failing_since = None
+        self.save(update_fields=["paused_at", "failing_since"])
+
+    def has_answered(self) -> None:
+        Webhook.objects.filter(pk=self.pk).update(
+            last_success_at=timezone.now(), failing_since=None
+        )
+
+    def has_failed(self) -> None:
+        """Pauses it where it has done nothing but that for three days."""
+        now = timezone.now()
+        mine = Webhook.objects.filter(pk=self.pk)
+        mine.filter(failing_since=None).update(failing_since=now)
+        mine.filter(failing_since__lte=now - GIVEN_UP, paused_at=None).update(paused_at=now)
+
+
+# What waits for them
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def due(self, now: datetime) -> "DeliveryQuerySet":
+        return self.filter(state=Delivery.State.PENDING, due_at__lte=now)
+
+    @transaction.atomic
+    def claim(self, number: int) -> "list[Delivery]":
+        """At most `number` of those that are due, for this worker alone: others leave them alone
+        for a minute, in which they are sent or their worker has died."""
+        now = timezone.now()
+        due = self.due(now).order_by("due_at", "id")
+        claimed = list(due.select_for_update(skip_locked=True)[:number])
+        self.filter(pk__in=[delivery.pk for delivery in claimed]).update(due_at=now + LEASE)
+        return claimed
+
+    def delivered(self, statuses: Iterable[int], pks: Sequence[str]) -> None:
+        """Notes that they have arrived, with one status for each."""
+        by_status: dict[int, list[str]] = {}
+        for status, pk in zip(statuses, pks, strict=True):
+            by_status.setdefault(status, []).append(pk)
+        for status, some in by_status.items():
+            self.filter(pk__in=some).update(
+                state=Delivery.State.DELIVERED, attempts=F("attempts") + 1,
+                last_status=status, problem="", finished_at=timezone.now(),
+            )  # fmt: skip
+
+    def replay(self) -> int:
+        """Sends them again, dead and delivered ones too, under the same ids; how many. What the
+        log does not know any more cannot be told."""
+        known = Q(change=None) | Q(change__in=Change.objects.values("pk"))
+        return self.filter(known).update(
+            state=Delivery.State.PENDING, attempts=0, due_at=timezone.now(), finished_at=None
+        )
+
+    def changes(self) -> "DeliveryQuerySet":
+        """The ids of the changes that are still to be told."""
+        waiting = self.filter(state=Delivery.State.PENDING, change__isnull=False)
+        return waiting.values("change")  # type: ignore[return-value]
+
+    def prune(self, before: datetime) -> int:
+        """Deletes those that were finished before then."""
+        over = self.exclude(state=Delivery.State.PENDING)
+        return over.filter(finished_at__lt=before).delete()[0]
+
+
+class Delivery(models.Model):
+    """Something that a webhook is told. Its id stays the same with every try."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        DELIVERED = "delivered"
+        DEAD = "dead"  # given up; it can be replayed
+
+    id = ULIDField(primary_key=True, default=new_ulid, editable=False)
+    tenant = models.ForeignKey(
+        Tenant, models.CASCADE, related_name="deliveries", db_index=False, db_constraint=False
+    )
+    webhook = models.ForeignKey(
+        Webhook, models.CASCADE, related_name="deliveries", db_index=False, db_constraint=False
+    )
+    event = models.CharField(max_length=30)
+    change = models.ForeignKey(
+        Change, models.DO_NOTHING, null=True, related_name="+", db_index=False, db_constraint=False
+    )
+    job = models.ForeignKey(
+        "contacts.Import", models.CASCADE, null=True, related_name="+", db_index=False
+    )
+    state = models.CharField(max_length=20, choices=State, default=State.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(default=timezone.now)
+    last_status = models.PositiveSmallIntegerField(null=True)
+    problem = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "webhook", "change"], name="delivery_once_per_change"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["tenant", "webhook", "due_at", "id"],
+                condition=Q(state="pending"),
+                name="delivery_due",
+            ),
+            models.Index(fields=["tenant", "webhook", "id"], name="delivery_by_webhook"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.pk}"
+
+    def fail(self, status: int | None, problem: str) -> None:
+        """Notes that a try has failed, and when the next one is; after the last it is dead."""
+        self.attempts += 1
+        self.last_status, self.problem = status, problem[:300]
+        now = timezone.now()
+        if self.attempts > len(PAUSES):
+            self.state, self.finished_at = self.State.DEAD, now
+        else:
+            pause = PAUSES[self.attempts - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+            self.due_at = now + timedelta(seconds=pause)
+        self.save(
+            update_fields=["attempts", "last_status", "problem", "state", "finished_at", "due_at"]
+        )

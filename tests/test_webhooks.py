@@ -1,0 +1,719 @@
+"""Webhooks: whatever happens is told, at least once, and nothing that did not happen."""
+
+import hmac
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from hashlib import sha256
+from ipaddress import ip_network
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+from django.utils import timezone
+
+from contacts import deliveries, webhooks
+from contacts.changes import Change
+from contacts.deliveries import deliver, derive
+from contacts.webhooks import EVENTS, PAUSES, Delivery, Forbidden, Webhook, check_address
+from tenants.models import Tenant
+
+from .api import PHONE, assert_error
+from .conftest import ROOT, test_database_url
+from .factories import ContactFactory
+from .receiver import Received, Receiver, receiving
+from .test_bulk import lines
+from .test_changes import settle
+from .test_races import all_at_once
+from .test_write_path import statements
+
+pytestmark = pytest.mark.django_db(transaction=True)  # sending has a connection of its own
+
+State = Delivery.State
+
+
+@pytest.fixture(autouse=True)
+def loopback_allowed(settings: Any) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+def establish(tenant: Tenant, url: str, *events: str, **fields: Any) -> Webhook:
+    """A webhook that has had its test."""
+    made = Webhook.objects.establish(tenant, url=url, events=[*events] or EVENTS, **fields)
+    made.deliveries.all().delete()
+    return made
+
+
+@pytest.fixture
+def webhook(acme: SimpleNamespace, receiver: Receiver) -> Webhook:
+    return establish(acme.tenant, receiver.url)
+
+
+def send(*, due: bool = False) -> None:
+    """`due`: also what should wait a while before it is tried again."""
+    if due:
+        Delivery.objects.filter(state=State.PENDING).update(due_at=timezone.now())
+    settle()
+    deliver(once=True)
+
+
+def verify(received: Received, *secrets: str) -> None:
+    moment, *digests = received.headers["X-Qyvo-Signature"].split(",")
+    signed = moment.removeprefix("t=").encode() + b"." + received.body
+    expected = [hmac.new(s.encode(), signed, sha256).hexdigest() for s in secrets]
+    assert digests == [f"v1={digest}" for digest in expected]
+    assert abs(int(moment.removeprefix("t=")) - time.time()) < 60
+
+
+# What is told
+
+
+def test_a_webhook_is_told_of_a_new_contact(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    acme.api.create(name="Ann", tags="vip", metadata={"ü": [1, None]})
+    send()
+    [received] = receiver.received
+    headers = received.headers
+    assert headers["Content-Type"] == "application/json"
+    assert headers["X-Qyvo-Event"] == "contact.created"
+    assert headers["X-Qyvo-Webhook-Id"] == webhook.pk
+    verify(received, webhook.secret)
+    change, delivery = Change.objects.get(), Delivery.objects.get()
+    assert received.json == {
+        "event": "contact.created", "id": delivery.pk, "sequence": change.pk,
+        "timestamp": change.at.isoformat(timespec="seconds"), "tenant_id": acme.tenant.pk,
+        "changed": [], "contact": acme.api.act("get-contact", phone=PHONE).json(),
+    }  # fmt: skip
+    assert headers["X-Qyvo-Delivery-Id"] == delivery.pk
+    assert (delivery.state, delivery.attempts, delivery.last_status) == (State.DELIVERED, 1, 200)
+    send()
+    assert len(receiver.received) == 1
+
+
+def test_each_kind_of_change_is_an_event(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    api = acme.api
+    pk = api.create(name="Ann").json()["id"]
+    api.act("update-contact", phone=PHONE, name="Bob", metadata={"a": 1})
+    for status in ("opted_in", "opted_out"):
+        api.act("record-consent", phone=PHONE, status=status)
+    other = ContactFactory.create(tenant=acme.tenant)
+    mine = acme.tenant.contacts.get(pk=pk)
+    acme.tenant.contacts.merge([[mine, other]])
+    api.act("delete-contact", contact_id=pk)
+    send()
+    told = [received.json for received in receiver.received]
+    told.sort(key=lambda body: body["sequence"])
+    events = {body["event"]: body for body in told}
+    assert {*events} == {*EVENTS} - {"import.finished"}
+    updated = next(body for body in told if body["event"] == "contact.updated")
+    assert updated["changed"] == ["metadata", "name"]
+    assert events["contact.opted_in"]["changed"] == ["opted_in_at"]
+    merged = events["contact.merged"]["contact"]
+    assert (merged["id"], merged["merged_into"]) == (other.pk, pk)
+    deleted = events["contact.deleted"]["contact"]
+    assert (deleted["id"], deleted["name"], deleted["metadata"]) == (pk, other.name, {"a": 1})
+    assert updated["contact"] == deleted, "it is shown as it was at the end"
+
+
+def test_of_a_person_who_was_erased_nothing_but_the_id_is_told(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    pk = acme.api.create(name="Ann").json()["id"]
+    call_command("erase_contact", PHONE, "--tenant", "acme", stdout=io.StringIO())
+    send()
+    assert {*receiver.events()} == {"contact.created", "contact.deleted"}
+    for received in receiver.received:
+        assert received.json["contact"] == {"id": pk}
+
+
+def test_what_is_rolled_back_is_not_told(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    with transaction.atomic():
+        acme.tenant.contacts.update_or_create(phone=PHONE)
+        transaction.set_rollback(True)
+    send()
+    assert receiver.received == []
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+def test_a_change_that_is_committed_late_is_told(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    with transaction.atomic():
+        acme.tenant.contacts.update_or_create(phone=PHONE)
+        all_at_once(lambda number: acme.api.create("+14155550124"), 1)
+        deliver(once=True)
+        assert receiver.received == []
+    send()
+    phones = [received.json["contact"]["phone"] for received in receiver.received]
+    assert sorted(phones) == [PHONE, "+14155550124"]
+
+
+def test_only_the_events_that_were_asked_for_are_told(
+    acme: SimpleNamespace, receiver: Receiver
+) -> None:
+    establish(acme.tenant, receiver.url, "contact.deleted")
+    acme.api.create()
+    acme.api.act("delete-contact", phone=PHONE)
+    send()
+    assert receiver.events() == ["contact.deleted"]
+
+
+def test_nothing_of_another_tenant_and_nothing_of_before_is_told(
+    acme: SimpleNamespace, globex: SimpleNamespace, receiver: Receiver
+) -> None:
+    acme.api.create("+14155550124")
+    settle()
+    establish(acme.tenant, receiver.url)
+    globex.api.create()
+    send()
+    assert receiver.received == []
+    acme.api.create()
+    send()
+    assert [received.json["contact"]["phone"] for received in receiver.received] == [PHONE]
+
+
+@pytest.mark.parametrize(("import_rows", "number"), [(False, 0), (True, 3)])
+def test_an_import_is_told_once_and_each_row_only_where_asked_for(
+    acme: SimpleNamespace, receiver: Receiver, tmp_path: Path, import_rows: bool, number: int
+) -> None:
+    establish(acme.tenant, receiver.url, import_rows=import_rows)
+    (tmp_path / "f.csv").write_text("phone\n" + "".join(f"+1415555010{n}\n" for n in range(3)))
+    command = ["import_contacts", str(tmp_path / "f.csv"), "--tenant", "acme"]
+    lines(*command, "--dry-run")
+    lines(*command)
+    send()
+    assert Counter(receiver.events()) == Counter(
+        {"import.finished": 1} | ({"contact.created": number} if number else {})
+    )
+    [body] = [r.json for r in receiver.received if r.json["event"] == "import.finished"]
+    job = acme.tenant.imports.get()
+    assert body["import"] == acme.api.get(f"/api/v1/imports/{job.pk}").json()
+    assert body["import"]["created"] == 3
+
+
+def test_a_thousand_deliveries_cost_no_more_statements_each_than_ten(
+    acme: SimpleNamespace, webhook: Webhook
+) -> None:
+    def cost(number: int) -> int:
+        rows = [{"phone": f"+1415{number:03}{n:04}"} for n in range(number)]
+        acme.api.act("create-contacts", contacts=rows)
+        settle()
+        derive()
+        found = len(statements(lambda: deliveries.claim(webhook)))
+        Delivery.objects.all().delete()
+        return found
+
+    assert cost(2) == cost(90)
+
+
+# Receivers as they are
+
+
+def test_a_receiver_that_was_down_gets_everything_later(acme: SimpleNamespace) -> None:
+    with receiving() as receiver:
+        webhook = establish(acme.tenant, receiver.url)
+    for n in range(3):
+        acme.api.create(f"+1415555010{n}")
+    send()
+    assert {*Delivery.objects.values_list("state", "attempts")} == {(State.PENDING, 1)}
+    assert "Cannot connect" in Delivery.objects.latest("pk").problem
+    webhook.refresh_from_db()
+    assert webhook.failing_since
+    with receiving(receiver.port) as again:
+        send()
+        assert again.received == [], "it waits a while"
+        send(due=True)
+        assert again.events() == ["contact.created"] * 3
+    healed = Webhook.objects.get()
+    assert healed.failing_since is None
+    assert healed.last_success_at
+
+
+@pytest.mark.parametrize("status", [300, 301, 400, 404, 410, 500, 503, None])
+def test_whatever_is_no_success_is_tried_again_with_the_same_id_and_body(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook, status: int | None
+) -> None:
+    """None: the receiver hangs up."""
+    receiver.answer = lambda received: status
+    receiver.headers = {"Location": f"http://127.0.0.1:{receiver.port}/elsewhere"}
+    acme.api.create()
+    send()
+    assert len(receiver.received) == 1, "redirects are not followed"
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.last_status) == (State.PENDING, status)
+    assert delivery.problem
+    receiver.answer = lambda received: 204
+    send(due=True)
+    first, second = receiver.received
+    assert first.headers["X-Qyvo-Delivery-Id"] == second.headers["X-Qyvo-Delivery-Id"]
+    assert first.body == second.body
+    assert Delivery.objects.get().state == State.DELIVERED
+
+
+def test_tries_are_spread_over_a_day_and_then_it_is_dead(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    receiver.answer = lambda received: 500
+    acme.api.create()
+    waited = []
+    for _ in range(12):
+        send(due=True)
+        waited.append((Delivery.objects.get().due_at - timezone.now()).total_seconds())
+    for seconds, pause in zip(waited, PAUSES, strict=False):
+        assert 0.9 * pause - 5 < seconds < 1.1 * pause + 5
+    assert 23 * 3600 < sum(PAUSES) < 24 * 3600
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.attempts) == (State.DEAD, 12)
+    send(due=True)
+    assert len(receiver.received) == 12
+
+
+def test_what_is_dead_can_be_replayed(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    acme.api.create()
+    acme.api.create("+14155550124")
+    send()
+    pks = sorted(Delivery.objects.values_list("pk", flat=True))
+    Delivery.objects.filter(pk=pks[0]).update(state=State.DEAD, attempts=12)
+    receiver.received.clear()
+    long_ago = (timezone.now() - timedelta(days=1)).isoformat()
+    replay = ["replay_webhook", webhook.pk]
+    assert lines(*replay, "--since", long_ago) == ["deliveries to be sent again: 1"]
+    send()
+    assert [r.headers["X-Qyvo-Delivery-Id"] for r in receiver.received] == pks[:1]
+    assert lines(*replay, "--since", long_ago, "--delivered")[0].endswith(": 2")
+    assert lines(*replay, "--delivery", pks[1], "--delivered")[0].endswith(": 0"), "it is pending"
+    send()
+    assert lines(*replay, "--delivery", pks[1], "--delivered")[0].endswith(": 1")
+    send()
+    assert len(receiver.received) == 4
+
+
+def test_a_slow_receiver_is_given_up_after_a_while_and_holds_up_nobody(
+    acme: SimpleNamespace, globex: SimpleNamespace, receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(deliveries, "TIMEOUT", 1.5)
+    slow = establish(acme.tenant, receiver.url)
+    receiver.seconds = 3
+    with receiving() as fast:
+        establish(globex.tenant, fast.url)
+        acme.api.create()
+        for n in range(30):
+            globex.api.create(f"+1415555010{n % 10}", name=f"{n}")
+        settle()
+        thread = Thread(target=deliver, kwargs={"once": True})
+        thread.start()
+        deadline = time.monotonic() + 1.4
+        while len(fast.received) < 30 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(fast.received) == 30, "before the slow one was given up"
+        thread.join()
+    delivery = slow.deliveries.get()
+    assert (delivery.state, delivery.attempts) == (State.PENDING, 1)
+    assert "Timeout" in delivery.problem
+
+
+def test_a_receiver_that_drips_its_answer_is_given_up_too(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is for the whole of a try, not for each byte."""
+    monkeypatch.setattr(deliveries, "TIMEOUT", 0.5)
+
+    def drip(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer:
+            for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 100:
+                try:
+                    peer.send(bytes([byte]))
+                except OSError:
+                    return
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        establish(acme.tenant, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread = Thread(target=drip, args=[listener])
+        thread.start()
+        acme.api.create()
+        send()
+        thread.join()
+    assert "Timeout" in Delivery.objects.get().problem
+
+
+# Many workers, and dead ones
+
+
+def test_two_workers_at_once_send_everything_once(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    rows = [{"phone": f"+1415555{n:04}"} for n in range(400)]
+    assert acme.api.act("create-contacts", contacts=rows).json()["created"] == 400
+    settle()
+    threads = [Thread(target=deliver, kwargs={"once": True}) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    send()
+    ids = [received.headers["X-Qyvo-Delivery-Id"] for received in receiver.received]
+    assert len(ids) == len({*ids}) == 400
+    assert {*Delivery.objects.values_list("state", flat=True)} == {State.DELIVERED}
+
+
+def test_what_a_worker_was_sending_when_it_was_killed_is_sent_again(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    receiver.seconds = 5
+    acme.api.create()
+    settle()
+    environment = os.environ | {
+        "DATABASE_URL": test_database_url(), "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+    }  # fmt: skip
+    command = [sys.executable, "manage.py", "deliver_webhooks"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as worker:
+        deadline = time.monotonic() + 20
+        while not receiver.received and time.monotonic() < deadline:
+            time.sleep(0.02)
+        worker.send_signal(signal.SIGKILL)
+    [first] = receiver.received
+    receiver.seconds = 0
+    send()
+    assert len(receiver.received) == 1, "another worker could be at it"
+    Delivery.objects.update(due_at=timezone.now())  # a minute later
+    send()
+    assert [r.headers["X-Qyvo-Delivery-Id"] for r in receiver.received] == [
+        first.headers["X-Qyvo-Delivery-Id"]
+    ] * 2
+    assert Delivery.objects.get().state == State.DELIVERED
+
+
+def test_the_worker_sends_what_comes_and_ends_its_helper_with_itself(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook, server_data_dir: Path
+) -> None:
+    environment = os.environ | {
+        "DATABASE_URL": test_database_url(), "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "DATA_DIR": str(server_data_dir),
+    }  # fmt: skip
+    command = [sys.executable, "manage.py", "worker"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as worker:
+        for phone in (PHONE, "+14155550124"):
+            acme.api.create(phone)
+            deadline = time.monotonic() + 30
+            before = len(receiver.received)
+            while len(receiver.received) == before and time.monotonic() < deadline:
+                time.sleep(0.05)
+        children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+        worker.terminate()
+    assert receiver.events() == ["contact.created"] * 2
+    assert len(children) == 1
+    assert not Path(f"/proc/{children[0]}").exists()
+
+
+def test_changes_are_made_into_deliveries_once(acme: SimpleNamespace, webhook: Webhook) -> None:
+    for n in range(5):
+        acme.api.create(f"+1415555010{n}")
+    settle()
+    derive()
+    derive()
+    webhook.refresh_from_db()
+    Webhook.objects.get(pk=webhook.pk).derive()
+    assert Delivery.objects.count() == 5
+
+
+def test_many_changes_are_looked_at_some_at_a_time(
+    acme: SimpleNamespace, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "DERIVED", 2)
+    for n in range(5):
+        acme.api.create(f"+1415555010{n}")
+    settle()
+    derive()
+    assert Delivery.objects.count() == 5
+
+
+# Where it may go
+
+
+INSIDE = [
+    "127.0.0.1", "127.8.9.1", "0.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
+    "100.100.100.200", "168.63.129.16", "192.0.0.192", "224.0.0.1", "255.255.255.255", "240.0.0.1",
+    "::1", "::", "fe80::1", "fe80::1%eth0", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:a00:1::1",
+    "::ffff:a9fe:a9fe",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_an_address_inside_is_refused(settings: Any, address: str) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = []
+    with pytest.raises(Forbidden):
+        check_address(address)
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f::1", "64:ff9b::5db8:d70e"])
+def test_an_address_outside_is_not(settings: Any, address: str) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = []
+    check_address(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1"])
+def test_a_network_can_be_allowed(settings: Any, address: str) -> None:
+    check_address(address)
+    with pytest.raises(Forbidden):
+        check_address("10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "127.1", "0x7f000001", "2130706433", "[::1]", "[::ffff:7f00:1]"],
+)  # fmt: skip
+def test_nothing_is_sent_inside_however_it_is_written(
+    acme: SimpleNamespace, receiver: Receiver, settings: Any, host: str
+) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = []
+    establish(acme.tenant, f"http://{host}:{receiver.port}/hooks")
+    acme.api.create()
+    send()
+    assert receiver.received == []
+    problem = Delivery.objects.get().problem
+    assert "is not a public address" in problem or "is not a canonical IPv4 address" in problem
+
+
+def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to(
+    acme: SimpleNamespace, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that leads outside when it is looked at, and inside when it is used."""
+    asked: list[str] = []
+    really = socket.getaddrinfo
+
+    def lookup(host: Any, *args: Any, **options: Any) -> Any:
+        if host != "hooks.example":
+            return really(host, *args, **options)
+        asked.append(host)
+        return really("127.0.0.1" if len(asked) == 1 else "127.0.0.9", *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    establish(acme.tenant, f"http://hooks.example:{receiver.port}/hooks")
+    acme.api.create()
+    send()
+    [received] = receiver.received
+    assert received.headers["Host"] == f"hooks.example:{receiver.port}"
+    assert len(asked) == 1
+
+
+def test_a_name_that_leads_inside_and_outside_is_refused(
+    acme: SimpleNamespace, receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = []
+
+    def lookup(host: str, port: int, *args: Any, **options: Any) -> Any:
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in ("93.184.215.14", "127.0.0.1")
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    establish(acme.tenant, f"http://hooks.example:{receiver.port}/hooks")
+    acme.api.create()
+    send()
+    assert receiver.received == []
+    assert "127.0.0.1 is not a public address" in Delivery.objects.get().problem
+
+
+# Failing for days
+
+
+def test_one_that_fails_for_three_days_is_paused_and_goes_on_when_resumed(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    receiver.answer = lambda received: 500
+    acme.api.create()
+    send()
+    Webhook.objects.update(failing_since=timezone.now() - timedelta(days=3))
+    send(due=True)
+    webhook.refresh_from_db()
+    assert webhook.paused_at
+    tried = len(receiver.received)  # so far
+    acme.api.create("+14155550124")
+    send(due=True)
+    assert len(receiver.received) == tried
+    assert Delivery.objects.filter(state=State.PENDING).count() == 2, "what comes waits"
+    receiver.answer = lambda received: 200
+    webhook.resume()
+    send(due=True)
+    assert {*Delivery.objects.values_list("state", flat=True)} == {State.DELIVERED}
+
+
+# Secrets
+
+
+def test_after_a_rotation_both_secrets_are_valid_for_a_day(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    old = webhook.secret
+    [line] = lines("rotate_webhook", webhook.pk)
+    webhook.refresh_from_db()
+    assert line == f"secret: {webhook.secret}"
+    assert webhook.secret != old
+    acme.api.create()
+    send()
+    verify(receiver.received[-1], webhook.secret, old)
+    Webhook.objects.update(rotated_at=timezone.now() - timedelta(hours=24, seconds=1))
+    acme.api.act("delete-contact", phone=PHONE)
+    send()
+    verify(receiver.received[-1], webhook.secret)
+
+
+def test_no_secret_is_stored(webhook: Webhook) -> None:
+    stored = json.dumps([*Webhook.objects.values()], default=str)
+    assert webhook.secret.removeprefix("whsec_") not in stored
+    assert webhook.secret == Webhook.objects.get().secret
+
+
+# The API
+
+
+WEBHOOKS = "/api/v1/webhooks"
+GOOD = {"url": "https://shop.example.com/hooks?x=1", "events": ["contact.updated"]}
+
+
+def make(member: SimpleNamespace, **body: Any) -> Any:
+    return member.api.send(json.dumps(GOOD | body), WEBHOOKS)
+
+
+def test_a_webhook_is_made_shown_and_deleted_over_the_api(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    answer = make(acme)
+    assert answer.status_code == 201, answer.json()
+    body = answer.json()
+    webhook = Webhook.objects.get()
+    secret = body.pop("secret")
+    assert secret == webhook.secret
+    assert body["events"] == ["contact.updated"]
+    assert acme.api.get(WEBHOOKS).json() == [body]
+    one = f"{WEBHOOKS}/{webhook.pk}"
+    assert acme.api.get(one).json() == body
+    assert [delivery.event for delivery in webhook.deliveries.all()] == ["webhook.test"]
+    assert globex.api.get(WEBHOOKS).json() == []
+    assert_error(globex.api.get(one), 404, "not_found")
+    gone = globex.api.client.delete(one, headers=globex.api.headers)
+    assert_error(gone, 404, "not_found")
+    gone = acme.api.client.delete(one, headers=acme.api.headers)
+    assert (gone.status_code, gone.content) == (204, b"")
+    assert not Webhook.objects.exists()
+    assert not Delivery.objects.exists()
+    assert_error(acme.api.get(one), 404, "not_found")
+    assert_error(acme.api.get(f"{WEBHOOKS}/x"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("url", value) for value in (
+        None, "", 1, "shop.example.com", "http://shop.example.com", "ftp://shop.example.com",
+        "https://", "https://user:pass@shop.example.com", "https://shop.example.com:x/",
+        "https://shop.example.com/a b", "https://shop.example.com/\nx", "https://[::1", "https://10.0.0.1/",
+        "https://[::ffff:10.0.0.1]/", "https://169.254.169.254/latest", "https://shöp.example.com/",
+        "https://shop.example.com/" + "x" * 2000, "https://shop.example.com:99999/", ["https://x.example"],
+    )] + [("events", ["contact.eaten"]), ("events", "contact.created"), ("events", [1]),
+          ("events", {}), ("import_rows", "yes")],
+)  # fmt: skip
+def test_a_bad_webhook_is_refused(acme: SimpleNamespace, field: str, value: Any) -> None:
+    assert_error(make(acme, **{field: value}), 422, "validation_failed", field)
+    assert not Webhook.objects.exists()
+
+
+def test_without_events_all_are_told(acme: SimpleNamespace) -> None:
+    assert make(acme, events=[]).json()["events"] == EVENTS
+
+
+def test_plain_http_is_for_development(acme: SimpleNamespace, settings: Any) -> None:
+    settings.DEBUG = True
+    assert make(acme, url="http://127.0.0.1:5678/webhook/x").status_code == 201
+
+
+def test_a_tenant_has_at_most_twenty(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
+    for _ in range(20):
+        assert make(acme).status_code == 201
+    assert_error(make(acme), 422, "validation_failed", "url")
+    assert make(globex).status_code == 201
+
+
+def test_one_without_a_tenant_has_none(outsider: SimpleNamespace) -> None:
+    for answer in (make(outsider), outsider.api.get(WEBHOOKS), outsider.api.get(f"{WEBHOOKS}/x")):
+        assert_error(answer, 422, "no_workspace")
+
+
+def test_a_new_webhook_is_tested_at_once(acme: SimpleNamespace, receiver: Receiver) -> None:
+    lines_before = Webhook.objects.establish(acme.tenant, url=receiver.url, events=EVENTS)
+    send()
+    [received] = receiver.received
+    assert received.headers["X-Qyvo-Event"] == "webhook.test"
+    verify(received, lines_before.secret)
+    assert received.json["event"] == "webhook.test"
+    assert received.json["tenant_id"] == acme.tenant.pk
+
+
+# Commands
+
+
+def test_the_command_makes_a_webhook(acme: SimpleNamespace) -> None:
+    said = lines(
+        "create_webhook", str(GOOD["url"]), "--tenant", "acme", "--event", "contact.deleted"
+    )
+    webhook = Webhook.objects.get()
+    assert said[-1] == f"secret: {webhook.secret}"
+    assert webhook.events == ["contact.deleted"]
+    for words, sentence in [
+        ("http://x.example --tenant acme", "must begin with https"),
+        ("https://x.example --tenant nobody", "no tenant “nobody”"),
+        ("https://x.example --tenant acme --event x", "no event “x”"),
+    ]:
+        with pytest.raises(CommandError, match=sentence):
+            lines("create_webhook", *words.split())
+    with pytest.raises(CommandError, match="There is no webhook"):
+        lines("rotate_webhook", "x")
+    with pytest.raises(CommandError, match="Send a timestamp"):
+        lines("replay_webhook", str(webhook.pk), "--since", "yesterday")
+
+
+def test_pruning_keeps_what_is_still_to_be_told(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    acme.api.create(name="Ann")
+    acme.api.act("delete-contact", phone=PHONE)
+    settle()
+    old = timezone.now() - timedelta(days=500)
+    Change.objects.update(at=old)
+    assert lines("prune_changes", "--older-than", "400d") == ["changes deleted: 0"]
+    send()
+    assert {*receiver.events()} == {"contact.created", "contact.deleted"}
+    assert receiver.received[-1].json["contact"]["name"] == "Ann"
+    Delivery.objects.update(finished_at=old)
+    assert lines("prune_changes", "--older-than", "400d") == ["changes deleted: 1"]
+    assert not Delivery.objects.exists()
+    assert not Change.objects.exclude(fields={}).exists()
