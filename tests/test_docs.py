@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from django.core.management import call_command
 
 from contacts import uploads
 from contacts.models import Contact
+from contacts.webhooks import Webhook
 from qyvo import api
 from qyvo.settings import env
 
@@ -181,11 +183,58 @@ def test_the_curl_example_gets_the_reply_shown(server: httpx.Client) -> None:
 def test_the_client_example_creates_a_contact(
     server: httpx.Client, language: str, command: list[str]
 ) -> None:
-    [code] = blocks(language)
+    code = blocks(language)[-1]
     printed = run_client(server, command[0], command, code.removeprefix("<?php "))
     contact = Contact.objects.get()
     assert printed == contact.pk
     assert (contact.phone, contact.tags) == ("+14155550123", ["vip", "fr-FR"])
+
+
+# Signatures
+
+
+def vector() -> tuple[str, str, str]:
+    """The secret, the body and the signature that the README shows."""
+    table = README[README.index("| secret |") :].partition("\n\n")[0]
+    secret, body, signature = (row.rpartition(" | `")[2].removesuffix("` |")
+                               for row in table.splitlines() if "---" not in row)  # fmt: skip
+    return secret, body, signature
+
+
+def test_the_vector_shown_is_how_deliveries_are_signed(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret, body, signature = vector()
+    monkeypatch.setattr(Webhook, "secret_of", lambda self, salt: secret)
+    at = datetime.fromtimestamp(int(signature.partition(",")[0].removeprefix("t=")), UTC)
+    assert Webhook().signature(body.encode(), at) == signature
+
+
+CALLS = {
+    "python": ("print(*[is_genuine('SECRET', s, b'BODY') for s in [SIGNED]])", sys.executable, "-c"),
+    "js": (
+        "console.log(...[SIGNED].map((s) => isGenuine('SECRET', s, 'BODY')))",
+        "node", "--input-type=module", "-e",
+    ),
+    "php": (
+        "foreach ([SIGNED] as $s) echo isGenuine('SECRET', $s, 'BODY') ? 'true ' : 'false ';",
+        "php", "-r",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", CALLS)
+def test_the_vector_shown_is_verified_by_the_code_shown(language: str) -> None:
+    secret, body, signature = vector()
+    call, *command = CALLS[language]
+    need(command[0])
+    moment, _, digest = signature.partition(",")
+    tried = [signature, f"{moment},v1={'0' * 64},{digest}", f"{moment},v1={'0' * 64}", moment,
+             f"t=1,{digest}", digest, "", "v1=x,t=1"]  # fmt: skip
+    call = call.replace("SECRET", secret).replace("BODY", body)
+    call = call.replace("SIGNED", ", ".join(f"'{text}'" for text in tried))
+    code = blocks(language)[0].removeprefix("<?php\n")
+    run = subprocess.run([*command, f"{code}\n{call}"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.lower().split() == ["true"] * 2 + ["false"] * 6
 
 
 # Tables
