@@ -531,8 +531,9 @@ class Webhooks(TenantAPIView):
     def post(self, request: Request) -> Response:
         body = CreateWebhook.input_class(data=request.data)
         body.is_valid(raise_exception=True)
+        made = Webhook(tenant=self.tenant, **body.validated_data)
         try:
-            made = Webhook.objects.establish(self.tenant, **body.validated_data)
+            made.establish()
         except ValueError as error:
             raise ValidationError({"url": [str(error)]}) from error
         return Response(CreateWebhook.output_class(made).data, status=CreateWebhook.success)

@@ -129,21 +129,6 @@ def events(raw: Any) -> list[str]:
 
 
 class WebhookQuerySet(models.QuerySet["Webhook"]):
-    @transaction.atomic
-    def establish(self, tenant: Tenant, **fields: Any) -> "Webhook":
-        """Makes a webhook, whose `secret` is known to the caller from now on, and tells it so.
-
-        It hears of all that happens from now on. Raises `ValueError` where there are too many.
-        """
-        Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
-        if tenant.webhooks.count() >= MAX_WEBHOOKS:
-            raise ValueError(f"There are {MAX_WEBHOOKS} webhooks already; delete one first.")
-        webhook = Webhook(tenant=tenant, **fields)
-        webhook.place = [*tenant.changes.end()]
-        webhook.save(force_insert=True)
-        webhook.test()
-        return webhook
-
     def to_work_on(self) -> "WebhookQuerySet":
         """Those to whom something is due."""
         now = timezone.now()
@@ -193,6 +178,19 @@ class Webhook(models.Model):
 
     def __str__(self) -> str:
         return self.url
+
+    @transaction.atomic
+    def establish(self) -> None:
+        """Saves a new one, and tells it so. It hears of all that happens from now on.
+
+        Raises `ValueError` where its tenant has too many.
+        """
+        Tenant.objects.select_for_update(no_key=True).get(pk=self.tenant_id)
+        if self.tenant.webhooks.count() >= MAX_WEBHOOKS:
+            raise ValueError(f"There are {MAX_WEBHOOKS} webhooks already; delete one first.")
+        self.place = [*self.tenant.changes.end()]
+        self.save(force_insert=True)
+        self.test()
 
     @property
     def secret(self) -> str:

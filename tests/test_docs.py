@@ -209,7 +209,10 @@ def test_the_vector_shown_is_how_deliveries_are_signed(monkeypatch: pytest.Monke
 
 
 CALLS = {
-    "python": ("print(*[is_genuine('SECRET', s, b'BODY') for s in [SIGNED]])", sys.executable, "-c"),
+    "python": (
+        "print(*[is_genuine('SECRET', s, b'BODY') for s in [SIGNED]])",
+        sys.executable, "-c",
+    ),
     "js": (
         "console.log(...[SIGNED].map((s) => isGenuine('SECRET', s, 'BODY')))",
         "node", "--input-type=module", "-e",

@@ -57,7 +57,8 @@ def receiver() -> Iterator[Receiver]:
 
 def establish(tenant: Tenant, url: str, *events: str, **fields: Any) -> Webhook:
     """A webhook that has had its test."""
-    made = Webhook.objects.establish(tenant, url=url, events=[*events] or EVENTS, **fields)
+    made = Webhook(tenant=tenant, url=url, events=[*events] or EVENTS, **fields)
+    made.establish()
     made.deliveries.all().delete()
     return made
 
@@ -669,11 +670,12 @@ def test_one_without_a_tenant_has_none(outsider: SimpleNamespace) -> None:
 
 
 def test_a_new_webhook_is_tested_at_once(acme: SimpleNamespace, receiver: Receiver) -> None:
-    lines_before = Webhook.objects.establish(acme.tenant, url=receiver.url, events=EVENTS)
+    webhook = Webhook(tenant=acme.tenant, url=receiver.url, events=EVENTS)
+    webhook.establish()
     send()
     [received] = receiver.received
     assert received.headers["X-Qyvo-Event"] == "webhook.test"
-    verify(received, lines_before.secret)
+    verify(received, webhook.secret)
     assert received.json["event"] == "webhook.test"
     assert received.json["tenant_id"] == acme.tenant.pk
 

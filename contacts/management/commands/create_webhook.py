@@ -23,9 +23,10 @@ class Command(BaseCommand):
         try:
             tenant = Tenant.objects.get(slug=options["tenant"])
             url, events = webhooks.endpoint(options["url"]), webhooks.events(options["event"])
-            made = Webhook.objects.establish(
-                tenant, url=url, events=events, import_rows=options["import_rows"]
+            made = Webhook(
+                tenant=tenant, url=url, events=events, import_rows=options["import_rows"]
             )
+            made.establish()
         except Tenant.DoesNotExist:
             raise CommandError(f"There is no tenant “{options['tenant']}”.") from None
         except ValueError as error:
