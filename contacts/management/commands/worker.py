@@ -16,7 +16,7 @@ PAUSE = 2  # seconds
 
 
 class Command(BaseCommand):
-    help = "Runs what is done in the background: imports from the API and the admin."
+    help = "Runs what is done in the background: imports from the API and the admin, and undo."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when nothing is left to do")
