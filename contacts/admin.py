@@ -22,6 +22,8 @@ from tenants.models import Tenant
 from . import rules, strict_json, uploads, webhooks
 from .columns import UnknownColumn
 from .exports import export
+from .history import consent_of
+from .history_admin import HistoryAdmin
 from .models import Contact, ContactQuerySet, Import, Tag, TagQuerySet
 from .serializers import ImportForm as ImportRules
 from .tabular import UnreadableFile
@@ -125,7 +127,7 @@ class RacingFormAdmin(TenantOwnedAdmin):
 
 
 @admin.register(Contact)
-class ContactAdmin(RacingFormAdmin):
+class ContactAdmin(HistoryAdmin, RacingFormAdmin):
     form = ContactForm
     list_display = ["phone", "name", "email", "tag_list", "source", "created_at"]
     list_filter = [TagFilter, "source"]
@@ -133,10 +135,16 @@ class ContactAdmin(RacingFormAdmin):
     ordering = ["-pk"]  # ULIDs order by time
     search_fields = ["name", "email", "phone"]  # shows the box; `matching` does the search
     search_help_text = "Parts of the name or e-mail, or a phone in any spelling"
-    fields = ["tenant", "phone", "name", "email", "tags", "locale", "metadata", "id", "source",
-              "opted_in_at", "opted_out_at", "last_message_at", "total_messages", "created_at",
-              "updated_at"]  # fmt: skip
-    readonly_fields = [field.name for field in Contact._meta.concrete_fields if not field.editable]
+    fields = ["tenant", "phone", "name", "email", "tags", "locale", "metadata", "consent", "id",
+              "source", "opted_in_at", "opted_out_at", "last_message_at", "total_messages",
+              "created_at", "updated_at"]  # fmt: skip
+    readonly_fields = [
+        "consent", *(field.name for field in Contact._meta.concrete_fields if not field.editable),
+    ]  # fmt: skip
+
+    @admin.display
+    def consent(self, contact: Contact) -> str:
+        return self.get_empty_value_display() if contact._state.adding else consent_of(contact)
 
     @admin.display(description="tags")
     def tag_list(self, contact: Contact) -> str:
@@ -311,6 +319,13 @@ class ImportAdmin(TenantOwnedAdmin):
     def save_model(self, request: HttpRequest, obj: Import, form: Any, change: bool) -> None:
         obj.actor = f"user:{user_of(request).pk}"
         uploads.queue(obj)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        may_undo = self.admin_site.get_model_admin(Contact).may_undo(request)  # type: ignore[attr-defined]
+        context = {"may_undo": may_undo} | (extra_context or {})
+        return super().change_view(request, object_id, form_url, context)
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.errors_view)

@@ -978,6 +978,12 @@ class Import(models.Model):
     def is_over(self) -> bool:
         return self.state in (self.State.DONE, self.State.REFUSED)
 
+    @property
+    def has_written(self) -> bool:
+        """Whether there is something to take back, and nothing more to come."""
+        is_real = self.state == self.State.DONE and not self.dry_run
+        return is_real and bool(self.created or self.updated)
+
     def counts(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in self.COUNTS}
 

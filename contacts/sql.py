@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache, wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
-from django.db import OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 from ulid import ULID
 
@@ -18,6 +18,7 @@ ATTEMPTS = 3
 DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 
 def transactional(verb: Verb) -> Verb:
@@ -41,6 +42,15 @@ def transactional(verb: Verb) -> Verb:
         raise AssertionError  # the last attempt returns or raises
 
     return cast("Verb", run)
+
+
+def tried_twice(transact: Callable[[], Result]) -> Result:
+    """What `transact` returns; tried once more where another writer has just taken a phone or a
+    tag."""
+    try:
+        return transact()
+    except IntegrityError:
+        return transact()
 
 
 # Never back in time: readers that follow changes are behind that already. EXCLUDED.updated_at,

@@ -6,18 +6,34 @@ taken back is a change like any other, so it can be taken back too.
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db.models import Max
+from django.db import transaction
+from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet
+from django_tasks import task
 
+from tenants.fields import parse_ulid
 from tenants.models import Tenant
 
 from . import rules
-from .changes import ENDS, MOMENTS, TOLD, Change, Fields, exchanged, moment, value_of
+from .changes import (
+    ENDS,
+    MOMENTS,
+    TOLD,
+    Change,
+    ChangeQuerySet,
+    Fields,
+    caused_by,
+    exchanged,
+    moment,
+    value_of,
+)
 from .models import Contact, Erasure
-from .sql import transactional
+from .sql import transactional, tried_twice
 
 SINCE = "has changed since"
+AT_ONCE = 1000  # contacts a transaction
 
 
 class Undone(NamedTuple):
@@ -27,15 +43,32 @@ class Undone(NamedTuple):
     taken_back: list[str]
     problems: list[str]
 
+    def lines(self) -> list[str]:
+        """What was taken back, for people."""
+        return [f"{self.name}: {', '.join(self.taken_back)}"] if self.taken_back else []
+
+    def refusals(self) -> list[str]:
+        """What was not, and why."""
+        return [f"{self.name}: {problem}" for problem in self.problems]
+
+    @property
+    def name(self) -> str:
+        return self.contact.phone or self.contact.pk
+
 
 @transactional
-def undo(tenant: Tenant, change_set: str, contact_ids: Sequence[str]) -> list[Undone]:
+def undo(
+    tenant: Tenant, change_set: str, contact_ids: Sequence[str], *, dry_run: bool = False
+) -> list[Undone]:
     """Takes back what `change_set` did to these contacts of `tenant`, the last change first.
 
     The number of statements does not depend on the number of contacts, but for what SQLite takes
-    at once.
+    at once. A dry run differs in its end only.
     """
-    return Batch(tenant, change_set, contact_ids).run()
+    undone = Batch(tenant, change_set, contact_ids).run()
+    if dry_run:
+        transaction.set_rollback(True)
+    return undone
 
 
 def contact_ids(tenant: Tenant, change_set: str, size: int) -> Iterator[list[str]]:
@@ -46,6 +79,87 @@ def contact_ids(tenant: Tenant, change_set: str, size: int) -> Iterator[list[str
     while batch := list((ids.filter(contact_id__lt=last) if last else ids)[:size]):
         yield batch
         last = batch[-1]
+
+
+class Summary(NamedTuple):
+    """`kinds`: how many changes of each."""
+
+    actor: str
+    began_at: datetime
+    contacts: int
+    kinds: list[tuple[str, int]]
+
+
+class ChangeSet:
+    """What one request, import or command did to contacts; of the tenants in `among` only. Of one
+    that changed nothing there, and of what is no id, `tenants` is empty."""
+
+    def __init__(self, spelling: str, among: QuerySet[Tenant]) -> None:
+        self.id, self.tenants = "", list[Tenant]()
+        try:
+            self.id = parse_ulid(spelling)
+        except ValueError:
+            return
+        changes = Change.objects.filter(tenant=OuterRef("pk"), change_set=self.id)
+        self.tenants = list(among.filter(Exists(changes)).order_by("slug"))
+
+    def changes(self) -> ChangeQuerySet:
+        return Change.objects.filter(tenant__in=self.tenants, change_set=self.id)
+
+    def summary(self) -> Summary:
+        told = self.changes().aggregate(
+            actor=Max("actor"), began_at=Min("at"), contacts=Count("contact_id", distinct=True)
+        )
+        kinds = self.changes().values_list("kind").annotate(Count("pk")).order_by("kind")
+        return Summary(**told, kinds=[(Change.Kind(kind).label, n) for kind, n in kinds])
+
+    def batches(self, size: int) -> Iterator[tuple[Tenant, list[str]]]:
+        for tenant in self.tenants:
+            for batch in contact_ids(tenant, self.id, size):
+                yield tenant, batch
+
+    def first(self, number: int) -> Iterator[tuple[Tenant, list[str]]]:
+        """The batches of no more than `number` contacts."""
+        for tenant, batch in self.batches(number):
+            yield tenant, batch[:number]
+            number -= len(batch)
+            if number <= 0:
+                return
+
+    def rehearse(self, number: int) -> list[tuple[Tenant, Undone]]:
+        """What `take_back` would do to the first contacts."""
+        return [
+            (tenant, undone)
+            for tenant, batch in self.first(number)
+            for undone in self.tried(tenant, batch, dry_run=True)
+        ]
+
+    def take_back(self) -> list[tuple[Tenant, Undone]]:
+        return [
+            (tenant, undone)
+            for tenant, batch in self.batches(AT_ONCE)
+            for undone in self.tried(tenant, batch)
+        ]
+
+    def take_back_under(self, undoing: str) -> None:
+        """`take_back`, of what the change set `undoing` has not touched yet: so that one that was
+        cut short goes on, and never turns back what happened since to those it had done."""
+        for tenant, batch in self.batches(AT_ONCE):
+            touched = tenant.changes.filter(change_set=undoing, contact_id__in=batch)
+            done = {*touched.values_list("contact_id", flat=True)}
+            self.tried(tenant, [pk for pk in batch if pk not in done])
+
+    def tried(self, tenant: Tenant, batch: list[str], *, dry_run: bool = False) -> list[Undone]:
+        return tried_twice(lambda: undo(tenant, self.id, batch, dry_run=dry_run))
+
+
+@task()
+def run_undo(change_set: str, tenant_ids: list[str], actor: str, undoing: str) -> None:
+    """Takes back, of these tenants, what is too much for a request; put down to `actor`, under
+    the change set `undoing`. Twice is once."""
+    tenants = Tenant.objects.filter(pk__in=tenant_ids)
+    with caused_by(actor, undoing):
+        ChangeSet(change_set, tenants).take_back_under(undoing)
 
 
 class Batch:

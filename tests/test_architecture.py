@@ -9,8 +9,8 @@ ROOT = Path(__file__).resolve().parent.parent
 APPS = ["qyvo", "contacts", "tenants"]  # each may import those behind it
 LAYERS = {
     "contacts": [
-        {"apps", "admin", "urls", "management"},
-        {"views"},
+        {"apps", "admin", "history_admin", "urls", "management"},
+        {"history", "views"},
         {"deliveries"},
         {"cursors", "examples", "exports", "serializers", "uploads"},
         {"imports", "parsers"},

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from tqdm import tqdm
 
 from contacts import rules
 from contacts.changes import caused_by
 from contacts.models import Contact, ContactQuerySet
-from contacts.sql import transactional
+from contacts.sql import transactional, tried_twice
 from tenants.fields import new_ulid
 from tenants.models import Tenant, validate_region
 
@@ -100,11 +100,7 @@ class BulkFix(BaseCommand):
         self.finish(total)
 
     def run_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:
-        """Tried once more where another writer has just taken a phone or a tag."""
-        try:
-            return self.try_batch(tenant, batch)
-        except IntegrityError:
-            return self.try_batch(tenant, batch)
+        return tried_twice(lambda: self.try_batch(tenant, batch))
 
     @transactional
     def try_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:

@@ -4,9 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from contacts import rules
 from contacts.management.bulk import BulkFix, Refused
-from contacts.undo import contact_ids, undo
+from contacts.undo import ChangeSet, contact_ids, undo
 from tenants.models import Tenant
 
 
@@ -21,23 +20,16 @@ class Command(BulkFix):
 
     def tenants(self) -> list[Tenant]:
         """Those that it changed: a command may go through all."""
-        try:
-            self.undone = rules.contact_id(self.options["change_set"])
-        except ValueError:
-            self.undone = ""
-        every = Tenant.objects.order_by("slug") if self.undone else ()
-        found = [t for t in every if t.changes.filter(change_set=self.undone).exists()]
-        if not found:
+        found = ChangeSet(self.options["change_set"], Tenant.objects.all())
+        if not found.tenants:
             raise CommandError(f"Nothing was changed under “{self.options['change_set']}”.")
-        return found
+        self.undone = found.id
+        return found.tenants
 
     def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
         return contact_ids(tenant, self.undone, self.size)
 
     def fix(self, tenant: Tenant, batch: list[str]) -> Iterator[str]:
-        for contact, taken_back, problems in undo(tenant, self.undone, batch):
-            name = contact.phone or contact.pk
-            if taken_back:
-                yield f"{name}: {', '.join(taken_back)}"
-            for problem in problems:
-                yield Refused(f"{name}: {problem}")
+        for undone in undo(tenant, self.undone, batch):
+            yield from undone.lines()
+            yield from map(Refused, undone.refusals())

@@ -27,7 +27,7 @@ def delivering() -> Iterator[None]:
 
 
 class Command(BaseCommand):
-    help = "Runs what is done in the background: imports, and what webhooks are told."
+    help = "Runs what is done in the background: imports, undo, and what webhooks are told."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when nothing is left to do")

@@ -1,0 +1,825 @@
+"""What the staff see of a contact's past, and what of it they can take back."""
+
+import io
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import IntegrityError
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
+
+from contacts import history, undo
+from contacts.changes import Change, caused_by
+from contacts.history import consent_of
+from contacts.models import Contact, Decision, Import
+from tenants.fields import new_ulid
+from tenants.models import Tenant, User
+
+from .api import PHONE
+from .factories import ContactFactory, UserFactory
+from .test_admin import logged_in, url
+from .test_bulk import lines
+from .test_undo import OTHER, bring, held, last_set
+from .test_write_path import assert_links_match_tags, statements
+
+pytestmark = pytest.mark.django_db
+
+ATTACK = "<img src=x onerror=alert(1)>"
+MAY, JUNE = (datetime(2026, month, 1, 8, tzinfo=UTC) for month in (5, 6))
+OPTED_IN, OPTED_OUT = Change.Kind.OPTED_IN, Change.Kind.OPTED_OUT
+
+
+def staff_of(tenant: Tenant | None, *codenames: str) -> User:
+    """With these permissions; without any named with all of them."""
+    user = UserFactory.create(tenant=tenant, is_staff=True)
+    found = Permission.objects.filter(codename__in=codenames) if codenames else None
+    user.user_permissions.set(Permission.objects.all() if found is None else found)
+    return user
+
+
+@pytest.fixture
+def colleague(acme: SimpleNamespace) -> User:
+    return staff_of(acme.tenant)
+
+
+@pytest.fixture
+def staff(colleague: User) -> Client:
+    return logged_in(colleague)
+
+
+@pytest.fixture
+def superuser(db: None) -> Client:
+    return logged_in(UserFactory.create(tenant=None, is_staff=True, is_superuser=True))
+
+
+@pytest.fixture
+def contact(acme: SimpleNamespace) -> Contact:
+    return ContactFactory.create(tenant=acme.tenant, phone=PHONE, name="Ann")
+
+
+def undo_page(change_set: str) -> str:
+    return reverse("admin:contacts_contact_undo", args=[change_set])
+
+
+def consent_page(contact: Contact) -> str:
+    return url(Contact, "consent", contact.pk)
+
+
+def text(response: Any) -> str:
+    """What a person reads on the page, on one line."""
+    assert response.status_code == 200, response
+    page = re.sub(r"<[^>]+>", " ", response.content.decode())
+    return " ".join(unescape(page).split())
+
+
+def told(client: Client, contact: Contact, **query: Any) -> list[str]:
+    """The rows of the history, as people read them."""
+    page = client.get(url(Contact, "history", contact.pk), query).content.decode()
+    rows = re.findall(r"<tr>(.*?)</tr>", page.partition("<tbody>")[2], re.DOTALL)
+    return [" ".join(unescape(re.sub(r"<[^>]+>", " ", row)).split()) for row in rows]
+
+
+def change(contact: Contact, actor: str = "command:test", **defaults: Any) -> str:
+    with caused_by(actor, change_set := new_ulid()):
+        contact.tenant.contacts.update_or_create(phone=contact.phone, defaults=defaults)
+    return change_set
+
+
+# History
+
+
+def test_the_history_tells_what_happened_newest_first(
+    staff: Client, acme: SimpleNamespace, contact: Contact
+) -> None:
+    change(contact, name="Bob", tags=["a", "b"], metadata={"city": "Rome", "n": None})
+    change(contact, name="", tags=["b", "c", "d"], metadata={"n": ""})
+    rows = told(staff, contact)
+    assert len(rows) == 3
+    assert "name: Bob → -" in rows[0]
+    assert "tags removed: a" in rows[0]
+    assert "tags added: c, d" in rows[0]
+    assert 'metadata.city: "Rome" → -' in rows[0]
+    assert 'metadata.n: null → ""' in rows[0]
+    assert 'Updated name: Ann → Bob tags added: a, b metadata.city: - → "Rome"' in rows[1]
+    assert "metadata.n: - → null" in rows[1]
+    assert "Created" in rows[2]
+
+
+def test_the_history_tells_the_order_of_tags_where_only_that_has_changed(
+    staff: Client, contact: Contact
+) -> None:
+    change(contact, tags=["a", "b"])
+    change(contact, tags=["b", "a"])
+    assert "order of tags: a, b → b, a" in told(staff, contact)[0]
+
+
+def test_the_history_tells_consent_with_its_source_and_proof(
+    staff: Client, acme: SimpleNamespace, contact: Contact
+) -> None:
+    decision = Decision(OPTED_IN, MAY, "checkout", "box ticked")
+    acme.tenant.contacts.decide_one({"phone": PHONE}, decision)
+    row = told(staff, contact)[0]
+    assert "Opted In" in row
+    assert "opted_in_at: - → 2026-05-01 08:00:00 UTC" in row
+    assert "decided: 2026-05-01 08:00:00 UTC source: checkout proof: box ticked" in row
+
+
+def test_moments_are_told_in_the_time_zone_of_the_admin(
+    staff: Client, acme: SimpleNamespace, contact: Contact, settings: Any
+) -> None:
+    settings.TIME_ZONE = "Europe/Paris"
+    timezone.deactivate()
+    acme.tenant.contacts.decide_one({"phone": PHONE}, Decision(OPTED_IN, MAY))
+    assert "decided: 2026-05-01 10:00:00 CEST" in told(staff, contact)[0]
+
+
+def test_the_history_tells_who_did_it(
+    staff: Client, colleague: User, acme: SimpleNamespace, contact: Contact, tmp_path: Path
+) -> None:
+    acme.api.act("update-contact", phone=PHONE, name="by token")
+    job = bring(tmp_path / "shop.csv", f"phone,name\n{PHONE},by import\n")
+    lines("retag", "--merge", "x,y=z", "--tenant", "acme")
+    change(contact, "command:retag", name="by command")
+    change(contact, f"user:{colleague.pk}", name="by user")
+    change(contact, "", name="by nobody")
+    rows = told(staff, contact)
+    for row, who in zip(
+        rows,
+        [" - ", colleague.email, "command:retag", "import of shop.csv",
+         f"{acme.token.actor} (tests)"],
+        strict=False,
+    ):  # fmt: skip
+        assert who in row
+    page = staff.get(url(Contact, "history", contact.pk)).content.decode()
+    assert f'<a href="{url(Import, "change", job)}">import of shop.csv</a>' in page
+    assert staff.get(url(Import, "change", job)).status_code == 200
+
+
+def test_the_history_tells_the_request(acme: SimpleNamespace, staff: Client) -> None:
+    answer = acme.api.create(PHONE)
+    assert answer.headers["X-Request-Id"] in told(staff, Contact.objects.get())[0]
+
+
+def test_who_belongs_to_another_tenant_is_not_named(
+    staff: Client, contact: Contact, globex: SimpleNamespace, superuser: Client
+) -> None:
+    theirs = Import.objects.create(tenant=globex.tenant, file_name="theirs.csv")
+    for actor in (f"user:{globex.user.pk}", globex.token.actor, f"import:{theirs.pk}"):
+        change(contact, actor, name=actor)
+        [row, *_] = told(staff, contact)
+        assert row.count(actor) == 2, "as its name, and as it is"
+        assert "(tests)" not in row
+    boss = User.objects.get(is_superuser=True)
+    change(contact, f"user:{boss.pk}", name="")
+    assert boss.email in told(staff, contact)[0]
+
+
+@pytest.mark.parametrize(
+    "actor", ["user:x", "user:" + "9" * 90, "user:", "import:x", "import:", ":", "x", "token:"]
+)
+def test_an_actor_that_nobody_knows_is_shown_as_it_is(
+    staff: Client, contact: Contact, actor: str
+) -> None:
+    change(contact, actor, name="x")
+    assert actor in told(staff, contact)[0]
+
+
+def test_the_history_goes_back_page_by_page(staff: Client, contact: Contact) -> None:
+    for number in range(history.PAGE + 9):
+        change(contact, name=f"n{number}")
+    seen, older = [], [""]
+    while older:
+        page = staff.get(f"{url(Contact, 'history', contact.pk)}{older[0]}").content.decode()
+        seen += re.findall(r"name: \S+ → (\w+)", unescape(page))
+        older = re.findall(r'href="(\?before=\d+)"', page)
+    assert seen == [f"n{number}" for number in reversed(range(history.PAGE + 9))]
+
+
+@pytest.mark.parametrize("before", ["x", "-1", "9" * 40, "%00", "1.5", ""])
+def test_a_made_up_page_of_the_history_is_the_first(
+    staff: Client, contact: Contact, before: str
+) -> None:
+    assert len(told(staff, contact, before=before)) == 1
+    assert told(staff, contact, before="0") == []
+
+
+def test_the_history_costs_a_constant_number_of_statements(
+    staff: Client, colleague: User, acme: SimpleNamespace, contact: Contact
+) -> None:
+    def cost() -> int:
+        sql = statements(lambda: staff.get(url(Contact, "history", contact.pk)))
+        assert not [line for line in sql if "OFFSET" in line or "COUNT(" in line]
+        return len(sql)
+
+    def changes(number: int) -> None:
+        job = Import.objects.create(tenant=acme.tenant, file_name=f"f{number}")
+        for actor in (f"user:{colleague.pk}", acme.token.actor, f"import:{job.pk}", "command:x"):
+            change(contact, actor, name=f"{actor}{number}", tags=[f"{number}"])
+        acme.tenant.contacts.decide_one({"phone": PHONE}, Decision(OPTED_IN, MAY, proof=f"{job}"))
+
+    changes(0)
+    first = cost()
+    for number in range(1, 12):
+        colleague = staff_of(acme.tenant)
+        changes(number)
+    assert cost() == first <= 10
+
+
+def test_long_values_and_thousands_of_keys_are_cut(staff: Client, contact: Contact) -> None:
+    change(contact, metadata={"k": "x" * 60_000})
+    change(contact, metadata={f"{number}": number for number in range(3000)})
+    rows = told(staff, contact)
+    assert "and 2901 more" in rows[0]
+    assert "… (60,002 characters)" in rows[1]
+    assert len(rows[0] + rows[1]) < 10_000
+
+
+def test_a_merge_and_an_end_are_told(staff: Client, acme: SimpleNamespace) -> None:
+    for phone in ("+551187654321", "+5511987654321"):
+        ContactFactory.create(tenant=acme.tenant, phone=phone, name=phone)
+    lines("merge_duplicates", "--by", "phone-variant", "--tenant", "acme")
+    kept = Contact.objects.get()
+    lines("undo", "--change-set", last_set())
+    other = Contact.objects.exclude(pk=kept.pk).get()
+    rows = told(staff, other)
+    assert "Merged" in rows[1]
+    assert f"merged into: {kept.pk}" in rows[1]
+    assert "phone: +5511987654321 → -" in rows[1]
+
+
+# Who may see it
+
+
+def pages_of(contact: Contact) -> list[str]:
+    return [url(Contact, "history", contact.pk), consent_page(contact)]
+
+
+def test_another_tenants_contact_is_answered_as_one_that_is_not_there(
+    staff: Client, superuser: Client, globex: SimpleNamespace, contact: Contact
+) -> None:
+    change_set = change(ContactFactory.create(tenant=globex.tenant, name="secret"), name="x")
+    theirs = globex.tenant.contacts.get()
+
+    def answer(address: str, known: str) -> Any:
+        """Of GET and POST, with the message, without what was asked for."""
+        found = []
+        for ask in (staff.get, staff.post):
+            response = ask(address, {"status": "opted_out"})
+            assert response.status_code == 302
+            page = text(staff.get(response.headers["Location"]))
+            assert known in page
+            found.append((response.headers["Location"], page.replace(known, "ID")))
+        return found
+
+    nobody = Contact(pk=new_ulid())
+    for there, unknown in zip(pages_of(theirs), pages_of(nobody), strict=True):
+        assert answer(there, theirs.pk) == answer(unknown, nobody.pk)
+        assert superuser.get(there).status_code == 200
+    unknown = new_ulid()
+    assert answer(undo_page(change_set), change_set) == answer(undo_page(unknown), unknown)
+    assert superuser.get(undo_page(change_set)).status_code == 200
+    theirs.refresh_from_db()
+    assert (theirs.name, theirs.opted_out_at) == ("x", None)
+
+
+def test_staff_without_a_tenant_and_outsiders_see_nothing(
+    contact: Contact, outsider: SimpleNamespace
+) -> None:
+    change_set = change(contact, name="x")
+    for address in [*pages_of(contact), undo_page(change_set)]:
+        for user in (staff_of(None), outsider.user):
+            assert "Ann" not in logged_in(user).get(address, follow=True).content.decode()
+        assert reverse("admin:login") in Client().get(address).headers["Location"]
+        assert reverse("admin:login") in logged_in(outsider.user).get(address)["Location"]
+
+
+@pytest.mark.parametrize(
+    ("codenames", "may"),
+    [
+        (["view_tag"], ""),
+        (["view_contact"], "history"),
+        (["view_contact", "change_contact"], "history consent"),
+        (["view_contact", "change_contact", "delete_contact"], "history consent"),
+        (["view_contact", "change_contact", "add_contact"], "history consent"),
+        (["view_contact", "add_contact", "delete_contact"], "history"),
+        (["change_contact", "delete_contact", "add_contact"], "history consent undo"),
+    ],
+)
+def test_each_page_needs_its_permissions(
+    acme: SimpleNamespace, contact: Contact, codenames: list[str], may: str
+) -> None:
+    change_set = change(contact, name="Bob")
+    client = logged_in(staff_of(acme.tenant, *codenames))
+    pages = [*pages_of(contact), undo_page(change_set)]
+    for name, address in zip(["history", "consent", "undo"], pages, strict=True):
+        assert client.get(address).status_code == (200 if name in may else 403)
+        if name not in may:
+            assert client.post(address, {"status": "opted_out"}).status_code == 403
+    contact.refresh_from_db()
+    assert (contact.name, contact.opted_out_at) == ("Bob", None)
+    if may:
+        links = client.get(url(Contact, "change", contact.pk)).content.decode()
+        assert (consent_page(contact) in links) == ("consent" in may)
+        rows = client.get(url(Contact, "history", contact.pk)).content.decode()
+        assert (undo_page(change_set) in rows) == ("undo" in may)
+
+
+def test_what_comes_from_outside_is_escaped_on_every_page(
+    staff: Client, acme: SimpleNamespace, contact: Contact
+) -> None:
+    acme.token.name = ATTACK
+    acme.token.save()
+    job = Import.objects.create(
+        tenant=acme.tenant, file_name=ATTACK, state=Import.State.DONE, updated=1,
+        options={"mode": "upsert"},
+    )  # fmt: skip
+    sets = [
+        change(contact, actor, name=ATTACK + actor, tags=[ATTACK, actor], metadata={ATTACK: ATTACK})
+        for actor in (ATTACK, f"import:{job.pk}", acme.token.actor)
+    ]
+    for decision in (Decision(OPTED_IN, MAY, ATTACK, ATTACK), Decision(OPTED_OUT, JUNE, ATTACK)):
+        acme.tenant.contacts.decide_one({"phone": PHONE}, decision)
+    Change.objects.update(request_id=ATTACK)
+    form = {"status": "opted_out", "source": ATTACK, "proof": ATTACK, "at_0": ATTACK, "at_1": "x"}
+    answers = [
+        *(staff.get(address) for address in [*pages_of(contact), *map(undo_page, sets)]),
+        staff.get(url(Contact, "change", contact.pk)),
+        staff.get(url(Import, "change", job.pk)),
+        staff.post(consent_page(contact), form),
+        staff.post(consent_page(contact), form | {"at_0": "", "at_1": ""}, follow=True),
+        staff.get(undo_page(ATTACK), follow=True),
+        staff.get(reverse("admin:contacts_contact_history", args=[ATTACK]), follow=True),
+        *(staff.post(undo_page(change_set)) for change_set in sets),
+    ]
+    for answer in answers:
+        assert ATTACK not in answer.content.decode(), answer.request
+    assert sum(ATTACK in text(answer) for answer in answers) >= 8
+
+
+# Consent
+
+
+def consent_on_page(client: Client, contact: Contact) -> str:
+    page = text(client.get(url(Contact, "change", contact.pk)))
+    return page.partition("Consent: ")[2].partition(" Id: ")[0]
+
+
+def test_the_page_of_a_contact_says_whether_it_may_be_written_to_and_why(
+    staff: Client, acme: SimpleNamespace, contact: Contact
+) -> None:
+    assert consent_on_page(staff, contact) == "Nobody has recorded a decision."
+    key, contacts = {"phone": PHONE}, acme.tenant.contacts
+    contacts.decide_one(key, Decision(OPTED_IN, MAY, "checkout", "box ticked"))
+    assert consent_on_page(staff, contact) == (
+        "This person may be written to: opted in on 2026-05-01 08:00:00 UTC, "
+        "source “checkout”, proof “box ticked”."
+    )
+    with caused_by("command:test", undone := new_ulid()):
+        contacts.decide_one(key, Decision(OPTED_OUT, JUNE, "letter"))
+    contacts.decide_one(key, Decision(OPTED_IN, MAY + timedelta(days=1), "late"))
+    assert consent_on_page(staff, contact) == (
+        "This person must not be written to: opted out on 2026-06-01 08:00:00 UTC, source “letter”."
+    )
+    lines("undo", "--change-set", undone)
+    assert "may be written to: opted in on 2026-05-01" in consent_on_page(staff, contact)
+    assert "“box ticked”" in consent_on_page(staff, contact)
+
+
+def test_consent_that_a_merge_has_brought_names_the_merge(acme: SimpleNamespace) -> None:
+    for phone in ("+551187654321", "+5511987654321"):
+        ContactFactory.create(tenant=acme.tenant, phone=phone)
+    decision = Decision(OPTED_OUT, MAY, "letter")
+    acme.tenant.contacts.decide_one({"phone": "+5511987654321"}, decision)
+    lines("merge_duplicates", "--by", "phone-variant", "--tenant", "acme")
+    sentence = consent_of(Contact.objects.get())
+    assert "must not be written to: opted out on 2026-05-01 08:00:00 UTC, as a change" in sentence
+    assert "command:merge_duplicates" in sentence
+
+
+def test_consent_whose_history_was_pruned_says_so(acme: SimpleNamespace, contact: Contact) -> None:
+    acme.tenant.contacts.decide_one({"phone": PHONE}, Decision(OPTED_IN, MAY))
+    acme.tenant.changes.prune(timezone.now())
+    assert consent_of(Contact.objects.get()) == (
+        "This person may be written to: opted in on 2026-05-01 08:00:00 UTC, "
+        "of which the history tells no more."
+    )
+
+
+def test_the_sentence_on_consent_costs_one_statement(
+    acme: SimpleNamespace, contact: Contact
+) -> None:
+    for day in range(5):
+        decision = Decision([OPTED_IN, OPTED_OUT][day % 2], MAY + timedelta(days=day))
+        acme.tenant.contacts.decide_one({"phone": PHONE}, decision)
+    found = Contact.objects.get()
+    assert len(statements(lambda: consent_of(found))) == 1
+
+
+def test_the_form_for_a_new_contact_says_nothing_of_consent(staff: Client) -> None:
+    assert "Nobody has recorded" not in text(staff.get(url(Contact, "add")))
+
+
+def test_staff_record_consent(staff: Client, colleague: User, contact: Contact) -> None:
+    page = staff.get(consent_page(contact)).content.decode()
+    assert all(f'name="{name}"' in page for name in ("status", "at_0", "at_1", "source", "proof"))
+    form = {"status": "opted_in", "at_0": "2026-05-01", "at_1": "08:00:00", "source": " phone ",
+            "proof": "call 7"}  # fmt: skip
+    answer = staff.post(consent_page(contact), form)
+    assert answer.headers["Location"] == url(Contact, "change", contact.pk)
+    assert "Recorded: opted in. This person may be written to" in text(
+        staff.get(answer.headers["Location"])
+    )
+    contact.refresh_from_db()
+    assert (contact.opted_in_at, contact.opted_out_at) == (MAY, None)
+    entry = Change.objects.latest("pk")
+    assert (entry.kind, entry.actor) == (OPTED_IN, f"user:{colleague.pk}")
+    assert entry.fields["consent"] == {
+        "at": MAY.isoformat(), "source": "phone", "proof": "call 7"
+    }  # fmt: skip
+
+
+def test_a_decision_without_a_time_is_of_now(staff: Client, contact: Contact) -> None:
+    before = timezone.now()
+    staff.post(consent_page(contact), {"status": "opted_out"})
+    contact.refresh_from_db()
+    assert contact.opted_out_at
+    assert before <= contact.opted_out_at <= timezone.now()
+
+
+def test_an_older_decision_is_recorded_and_the_message_says_what_counts(
+    staff: Client, acme: SimpleNamespace, contact: Contact
+) -> None:
+    acme.tenant.contacts.decide_one({"phone": PHONE}, Decision(OPTED_OUT, JUNE))
+    form = {"status": "opted_in", "at_0": "2026-05-01", "at_1": "08:00"}
+    page = text(staff.post(consent_page(contact), form, follow=True))
+    assert "Recorded: opted in. This person must not be" in page
+    assert Change.objects.latest("pk").kind == OPTED_IN
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "reason"),
+    [
+        ({"status": ""}, "status", "required"),
+        ({"status": "maybe"}, "status", "valid choice"),
+        ({"at_0": "2999-01-01", "at_1": "00:00"}, "at", "lies in the future"),
+        ({"at_0": "yesterday", "at_1": "00:00"}, "at", "valid date"),
+        ({"at_0": "2026-05-01"}, "at", "valid time"),
+        ({"source": "x" * 101}, "source", "100 characters"),
+        ({"proof": "x" * 1001}, "proof", "1000 characters"),
+        ({"proof": "\0"}, "proof", "Null characters"),
+        ({"source": "\ud800"}, "source", "U+D800"),
+    ],
+)
+def test_a_bad_field_of_consent_is_a_form_error(
+    acme: SimpleNamespace, contact: Contact, fields: dict[str, str], field: str, reason: str
+) -> None:
+    from contacts.history_admin import ConsentForm
+
+    form = ConsentForm({"status": "opted_in"} | fields)
+    assert list(form.errors) == [field]
+    assert reason in form.errors[field][0]
+    if "\ud800" not in "".join(fields.values()):  # no browser sends it
+        page = text(logged_in(staff_of(acme.tenant)).post(consent_page(contact), form.data))
+        assert reason in page
+    assert Change.objects.latest("pk").kind == Change.Kind.CREATED
+
+
+def test_a_contact_deleted_meanwhile_is_no_fault_of_ours(
+    staff: Client, contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from contacts.history_admin import HistoryAdmin
+
+    record = HistoryAdmin.record
+
+    def raced(self: Any, *args: Any) -> Any:
+        Contact.objects.all().delete()
+        return record(self, *args)
+
+    monkeypatch.setattr(HistoryAdmin, "record", raced)
+    page = text(staff.post(consent_page(contact), {"status": "opted_in"}, follow=True))
+    assert "There is no contact" in page
+
+
+# Undo
+
+
+@pytest.fixture
+def people(acme: SimpleNamespace) -> list[Contact]:
+    return [
+        ContactFactory.create(tenant=acme.tenant, phone=f"+141555500{n:02}", tags=["vip"])
+        for n in range(25)
+    ]
+
+
+def test_the_page_says_what_a_change_set_was_and_rehearses_its_undo(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    lines("retag", "--rename", "vip=gold", "--tenant", "acme")
+    undone, before = last_set(), held(acme.tenant)
+    changes = Change.objects.count()
+    page = text(staff.get(undo_page(undone.lower())))
+    assert "what command:retag did at" in page
+    assert "to 25 contacts: updated 25." in page
+    shown = [f"acme {contact.phone}: tags" for contact in people]
+    assert [line in page for line in shown] == [False] * 5 + [True] * 20, "the newest 20"
+    assert "And 5 more contacts." in page
+    assert held(acme.tenant) == before, "nothing is done yet"
+    assert Change.objects.count() == changes
+
+
+def test_a_post_takes_it_back_put_down_to_the_user(
+    staff: Client, colleague: User, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    before = held(acme.tenant)
+    lines("retag", "--rename", "vip=gold", "--tenant", "acme")
+    undone = last_set()
+    acme.api.act("update-contact", phone=people[3].phone, tags="own")
+    answer = staff.post(undo_page(undone))
+    page = text(answer)
+    assert "Taken back" in page
+    assert all(f"acme {contact.phone}: tags" in page for contact in people)
+    after = held(acme.tenant)
+    assert {pk for pk in before if before[pk] != after[pk]} == {people[3].pk}
+    assert_links_match_tags()
+    assert last_set() != undone
+    assert Change.objects.latest("pk").actor == f"user:{colleague.pk}"
+    assert undo_page(last_set()) in answer.content.decode()
+    staff.post(undo_page(last_set()))
+    tags = {tuple(contact.tags) for contact in Contact.objects.exclude(pk=people[3].pk)}
+    assert tags == {("gold",)}, "the undo is undone"
+
+
+def test_what_was_changed_since_is_told_before_and_after(staff: Client, contact: Contact) -> None:
+    undone = change(contact, name="Bob", email="b@x.example")
+    change(contact, name="Cleo")
+    for page, heading in (
+        (text(staff.get(undo_page(undone))), "What would not"),
+        (text(staff.post(undo_page(undone))), "Not changed"),
+    ):
+        assert f"acme {PHONE}: email" in page
+        assert f"acme {PHONE}: name has changed since" in page.partition(heading)[2]
+    contact.refresh_from_db()
+    assert (contact.name, contact.email) == ("Cleo", "")
+
+
+def test_the_page_and_the_command_say_it_in_the_same_words(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    lines("delete_contacts", "--tag", "vip", "--tenant", "acme", "--yes")
+    acme.tenant.contacts.update_or_create(phone=people[-1].phone)
+    undone = last_deletion()
+    said = lines("undo", "--change-set", undone, "--dry-run")
+    page = text(staff.get(undo_page(undone)))
+    newest = [line for line in said if any(contact.phone in line for contact in people[5:])]
+    assert len(newest) == 20
+    assert all(line in page for line in newest)
+    assert "another contact has the phone" in newest[0]
+    assert newest[1] == f"acme {people[5].phone}: its end"
+
+
+def last_deletion() -> str:
+    found = Change.objects.filter(kind=Change.Kind.DELETED).latest("pk").change_set
+    assert found is not None
+    return found
+
+
+def spread(acme: SimpleNamespace, globex: SimpleNamespace) -> str:
+    """A change set of both tenants."""
+    for member in (acme, globex):
+        member.api.create(PHONE, tags="vip")
+    lines("retag", "--rename", "vip=gold", "--all-tenants")
+    return last_set()
+
+
+def tags_of(*members: SimpleNamespace) -> list[list[str]]:
+    return [member.tenant.contacts.get().tags for member in members]
+
+
+def test_staff_see_and_take_back_only_what_happened_to_their_own_contacts(
+    staff: Client, superuser: Client, acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    undone = spread(acme, globex)
+    page = text(staff.get(undo_page(undone)))
+    assert "to 1 contact: updated 1." in page
+    assert "globex" not in page
+    assert "globex" not in text(staff.post(undo_page(undone)))
+    assert tags_of(acme, globex) == [["vip"], ["gold"]]
+    page = text(superuser.get(undo_page(undone)))
+    assert "to 2 contacts: updated 2." in page
+    assert f"globex {PHONE}: tags" in page
+    superuser.post(undo_page(undone))
+    assert tags_of(acme, globex) == [["vip"], ["vip"]]
+
+
+@pytest.mark.parametrize("change_set", ["x", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "%00", "é"])
+def test_a_change_set_that_is_not_there_is_said_so(staff: Client, change_set: str) -> None:
+    answer = staff.get(undo_page(change_set), follow=True)
+    assert "Nothing was changed under" in text(answer)
+
+
+def test_a_phone_taken_in_between_is_tried_once_more(
+    staff: Client, contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undone, attempts = change(contact, name="Bob"), []
+    run = undo.Batch.run
+
+    def raced(self: Any) -> Any:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise IntegrityError
+        return run(self)
+
+    monkeypatch.setattr(undo.Batch, "run", raced)
+    assert staff.post(undo_page(undone)).status_code == 200
+    assert Contact.objects.get().name == "Ann"
+
+
+def test_the_statements_of_the_page_do_not_grow_with_the_contacts(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    def cost(number: int) -> int:
+        for n in range(number):
+            ContactFactory.create(tenant=acme.tenant, phone=f"+1415{number:03}{n:04}", tags=["vip"])
+        lines("retag", "--rename", "vip=gold", "--tenant", "acme")
+        found = len(statements(lambda: staff.get(undo_page(last_set()))))
+        Contact.objects.all().delete()
+        return found
+
+    assert cost(20) == cost(60)
+
+
+# Too many for a request
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(undo, "AT_ONCE", 10)
+
+
+def queued() -> list[list[Any]]:
+    found = DBTaskResult.objects.order_by("enqueued_at")
+    assert {task.task_path for task in found} <= {"contacts.undo.run_undo"}
+    return [task.args_kwargs["args"] for task in found]
+
+
+def test_up_to_a_thousand_contacts_are_taken_back_at_once() -> None:
+    assert undo.AT_ONCE == 1000
+
+
+def test_what_is_too_much_for_a_request_a_worker_takes_back(
+    staff: Client, colleague: User, acme: SimpleNamespace, people: list[Contact], many: None
+) -> None:
+    before = held(acme.tenant)
+    lines("retag", "--rename", "vip=gold", "--tenant", "acme")
+    undone = last_set()
+    assert "a worker does it in the background" in text(staff.get(undo_page(undone)))
+    assert "25 contacts are taken back in the background" in text(
+        staff.post(undo_page(undone), follow=True)
+    )
+    assert held(acme.tenant) != before
+    [args] = queued()
+    undo.run_undo.call(*args)
+    assert held(acme.tenant) == before
+    assert_links_match_tags()
+    entry = Change.objects.latest("pk")
+    assert (entry.actor, entry.change_set) == (f"user:{colleague.pk}", args[-1])
+    assert colleague.email in told(staff, people[0])[0]
+
+
+def test_a_worker_that_begins_again_leaves_alone_what_it_has_done(
+    staff: Client, acme: SimpleNamespace, people: list[Contact], many: None
+) -> None:
+    lines("retag", "--rename", "vip=gold", "--tenant", "acme")
+    staff.post(undo_page(last_set()))
+    [args] = queued()
+    undo.run_undo.call(*args)
+    lines("retag", "--rename", "vip=gold", "--tenant", "acme")
+    before = held(acme.tenant)
+    changes = Change.objects.count()
+    undo.run_undo.call(*args)
+    assert (held(acme.tenant), Change.objects.count()) == (before, changes)
+
+
+def test_one_that_was_cut_short_goes_on(
+    staff: Client, acme: SimpleNamespace, people: list[Contact], many: None, monkeypatch: Any
+) -> None:
+    before = held(acme.tenant)
+    lines("retag", "--rename", "vip=gold", "--tenant", "acme")
+    staff.post(undo_page(last_set()))
+    [args] = queued()
+    stopped_after(monkeypatch, 1)
+    with pytest.raises(KeyboardInterrupt):
+        undo.run_undo.call(*args)
+    monkeypatch.undo()
+    changed = sum(before[pk] != now for pk, now in held(acme.tenant).items())
+    assert 0 < changed < 25
+    undo.run_undo.call(*args)
+    assert held(acme.tenant) == before
+
+
+def stopped_after(monkeypatch: Any, number: int) -> None:
+    batches: list[Any] = []
+    run: Callable[..., Any] = undo.Batch.run
+
+    def stopping(self: Any) -> Any:
+        if len(batches) == number:
+            raise KeyboardInterrupt
+        batches.append(self)
+        return run(self)
+
+    monkeypatch.setattr(undo.Batch, "run", stopping)
+
+
+def test_the_worker_of_staff_leaves_other_tenants_alone(
+    staff: Client, superuser: Client, acme: SimpleNamespace, globex: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(undo, "AT_ONCE", 0)
+    undone = spread(acme, globex)
+    staff.post(undo_page(undone))
+    superuser.post(undo_page(undone))
+    monkeypatch.undo()
+    mine, everyones = queued()
+    undo.run_undo.call(*mine)
+    assert tags_of(acme, globex) == [["vip"], ["gold"]]
+    undo.run_undo.call(*everyones)
+    assert tags_of(acme, globex) == [["vip"], ["vip"]]
+
+
+def test_a_queue_that_is_down_is_said_so(
+    staff: Client, acme: SimpleNamespace, people: list[Contact], many: None, monkeypatch: Any,
+    log: io.StringIO,
+) -> None:  # fmt: skip
+    lines("retag", "--rename", "vip=gold", "--tenant", "acme")
+    before = held(acme.tenant)
+
+    def down(*args: Any) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(type(undo.run_undo), "enqueue", down)
+    assert "The queue is down" in text(staff.post(undo_page(last_set()), follow=True))
+    assert held(acme.tenant) == before
+    assert "could not be put into the queue" in log.getvalue()
+
+
+def test_a_worker_takes_it_back_through_the_queue(
+    staff: Client, acme: SimpleNamespace, people: list[Contact], many: None
+) -> None:
+    """The task as the queue holds it, which is JSON."""
+    lines("retag", "--rename", "vip=gold", "--tenant", "acme")
+    staff.post(undo_page(last_set()))
+    task = DBTaskResult.objects.get()
+    task.task.call(*task.args_kwargs["args"], **task.args_kwargs["kwargs"])
+    assert {tuple(contact.tags) for contact in Contact.objects.all()} == {("vip",)}
+
+
+# Imports
+
+
+def test_an_import_is_taken_back_from_its_page(
+    staff: Client, acme: SimpleNamespace, tmp_path: Path
+) -> None:
+    acme.api.create(PHONE, name="Ann")
+    before = held(acme.tenant)
+    job = bring(tmp_path / "f.csv", f"phone,name\n{PHONE},Bob\n{OTHER},Zoe\n")
+    assert undo_page(job) in staff.get(url(Import, "change", job)).content.decode()
+    page = text(staff.get(undo_page(job)))
+    assert "what import of f.csv did" in page
+    assert "created 1, updated 1" in page
+    assert f"acme {OTHER}: its creation" in page
+    staff.post(undo_page(job))
+    assert held(acme.tenant) == before
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": Import.State.WRITING, "created": 1},
+        {"state": Import.State.REFUSED},
+        {"state": Import.State.DONE, "created": 1, "dry_run": True},
+        {"state": Import.State.DONE, "unchanged": 1, "failed": 1},
+    ],
+)
+def test_an_import_that_has_written_nothing_or_goes_on_offers_no_undo(
+    staff: Client, acme: SimpleNamespace, fields: dict[str, Any]
+) -> None:
+    options = {"mode": "upsert"}
+    job = Import.objects.create(tenant=acme.tenant, file_name="f", options=options, **fields)
+    assert undo_page(job.pk) not in staff.get(url(Import, "change", job.pk)).content.decode()
+
+
+def test_staff_who_may_not_undo_are_not_offered_it_on_an_import(
+    acme: SimpleNamespace, tmp_path: Path
+) -> None:
+    job = bring(tmp_path / "f.csv", f"phone,name\n{PHONE},Bob\n")
+    viewer = logged_in(staff_of(acme.tenant, "view_import", "change_contact"))
+    assert undo_page(job) not in viewer.get(url(Import, "change", job)).content.decode()
