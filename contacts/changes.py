@@ -256,13 +256,12 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         self.filter(contact_id__in=known).update(fields={}, request_id="")
         return sorted(into)
 
-    def prune(self, before: datetime, keep: models.QuerySet) -> int:
-        """Deletes what is older, batch by batch; returns how many. `keep`: ids of those that are
-        still needed.
+    def prune(self, before: datetime, keep: models.Q) -> int:
+        """Deletes what is older, batch by batch; returns how many. `keep`: which are still needed.
 
         Of contacts that are gone the fact stays, for readers that come late: without its values.
         """
-        old = self.filter(at__lt=before).exclude(pk__in=keep)
+        old = self.filter(at__lt=before).exclude(keep)
         old.filter(kind__in=ENDS).exclude(fields={}).update(fields={})
         number = 0
         others, last = old.exclude(kind__in=ENDS).order_by("pk"), 0

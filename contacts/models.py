@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, transaction
-from django.db.models import F, Func, Q, Sum, TextField, Value
+from django.db.models import Exists, F, Func, OuterRef, Q, Sum, TextField, Value
 from django.db.models.functions import Coalesce, Concat, Replace, StrIndex
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -662,6 +662,13 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         return Contact.objects.filter(pk__in=carriers.values("pk")).update(
             tags=unfenced, updated_at=timezone.now()
         )
+
+
+def decisions_of_contacts() -> Q:
+    """The changes that prove why people who are still there may be written to, or may not (GDPR,
+    article 7: whoever relies on consent has to be able to show it)."""
+    there = Contact.objects.filter(tenant=OuterRef("tenant"), pk=OuterRef("contact_id"))
+    return Q(Exists(there), kind__in=[*CONSENT.values()])
 
 
 class Outcome(models.TextChoices):

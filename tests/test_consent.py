@@ -209,6 +209,20 @@ def test_one_query_tells_why_a_person_may_be_written_to(
     assert not acme.tenant.changes.decisions(theirs.pk).exists()
 
 
+def test_the_proof_is_kept_as_long_as_the_contact_is(acme: SimpleNamespace) -> None:
+    for phone in (PHONE, "+14155550124"):
+        acme.api.create(phone)
+        acme.api.act("record-consent", phone=phone, status="opted_in", at=MAY, proof="form")
+    gone = Contact.objects.get(phone="+14155550124")
+    gone.delete()
+    Change.objects.update(at=timezone.now() - timedelta(days=500))
+    lines("prune_changes", "--older-than", "400d")
+    [kept] = Change.objects.exclude(contact_id=gone.pk)
+    assert kept.fields["consent"]["proof"] == "form"
+    [end] = Change.objects.filter(contact_id=gone.pk)
+    assert (end.kind, end.fields) == ("deleted", {})
+
+
 # The command
 
 

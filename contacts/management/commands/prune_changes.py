@@ -2,11 +2,13 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.db.models import Q
 from django.utils import timezone
 
 from contacts.changes import Change
 from contacts.deliveries import derive
 from contacts.management.bulk import age
+from contacts.models import decisions_of_contacts
 from contacts.webhooks import Delivery
 
 
@@ -20,5 +22,6 @@ class Command(BaseCommand):
         before = timezone.now() - options["older_than"]
         derive()  # what webhooks have not heard of yet
         Delivery.objects.prune(before)
-        number = Change.objects.prune(before, keep=Delivery.objects.changes())
+        needed = Q(pk__in=Delivery.objects.changes()) | decisions_of_contacts()
+        number = Change.objects.prune(before, keep=needed)
         self.stdout.write(f"changes deleted: {number}")
