@@ -10,6 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
+from contacts.changes import Change
 from contacts.models import Contact, Tag
 
 from .api import ACTIONS, PHONE, Api, assert_error
@@ -83,6 +84,8 @@ def test_every_door_stores_the_same_rows(api: Api, tmp_path: Path, door: Any) ->
          "metadata": {}, "source": "api", "locale": ""},
     ]  # fmt: skip
     assert_links_match_tags()
+    told = Change.objects.filter(kind="created").values_list("contact_id", "fields")
+    assert sorted(told) == [(pk, {}) for pk in sorted(Contact.objects.values_list("pk", flat=True))]
 
 
 def test_the_answer_tells_each_row_in_order(api: Api) -> None:
