@@ -429,7 +429,7 @@ class WebhookAdmin(RacingFormAdmin):
         """Counted no further than a person would."""
         address = f"{reverse('admin:contacts_delivery_changelist')}?q={webhook.pk}"
         counts = ", ".join(
-            f"{webhook.deliveries.filter(state=state)[:1001].count()} {state}"
+            f"{webhook.mine().filter(state=state)[:1001].count()} {state}"
             for state in (Delivery.State.PENDING, Delivery.State.DEAD)
         )
         return format_html('<a href="{}">{}</a>', address, counts.replace("1001", "over 1,000"))

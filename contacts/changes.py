@@ -35,7 +35,8 @@ TOLD = tuple(EMPTY)
 CONSENT = {"opted_in_at": "opted_in", "opted_out_at": "opted_out"}
 PRUNED = 5000  # rows a transaction
 LOGGED = 5000  # rows a statement
-LAST = 2**63 - 1  # an id behind all others
+NOTHING_RESTORED = -(2**62)
+FORGOTTEN: dict[str, Any] = {"fields": {}, "request_id": ""}
 
 Fields = dict[str, Any]
 
@@ -244,17 +245,25 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         had = self.filter(fields__phone__old=phone, fields__has_key="phone")
         known = {*contact_ids, *had.values_list("contact_id", flat=True)}
         merges = self.filter(kind=Change.Kind.MERGED)
-        into: set[str] = set()
-        while (
-            found := {*merges.filter(into__in=known).values_list("contact_id", flat=True)} - known
-        ):
+        found = known
+        while found:
+            merged = merges.filter(into__in=found).values_list("contact_id", flat=True)
+            found = {*merged} - known
             known |= found
-        for merge in merges.filter(contact_id__in=known).exclude(into__in=known):
-            taken_over = self.filter(contact_id=merge.into, change_set=merge.change_set)
-            taken_over.update(fields={}, request_id="")
-            into.add(merge.into or "")
-        self.filter(contact_id__in=known).update(fields={}, request_id="")
-        return sorted(into)
+        self.filter(contact_id__in=known).update(**FORGOTTEN)
+        return self._forget_taken_over(merges, known)
+
+    def _forget_taken_over(self, merges: "ChangeQuerySet", gone: set[str]) -> list[str]:
+        """Empties what tells what others took over when those in `gone` were merged into them,
+        and when they were merged themselves. Returns those others."""
+        others: set[str] = set()
+        while left := list(merges.filter(contact_id__in=gone).exclude(into__in=others | gone)):
+            for merge in left:
+                self.filter(contact_id=merge.into, change_set=merge.change_set).update(**FORGOTTEN)
+            gone = {merge.into for merge in left if merge.into}
+            others |= gone
+            merges.filter(contact_id__in=gone).update(**FORGOTTEN)
+        return sorted(others)
 
     def prune(self, before: datetime, keep: models.Q) -> int:
         """Deletes what is older, batch by batch; returns how many. `keep`: which are still needed.
@@ -280,13 +289,6 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         lives = self.filter(contact_id=contact_id, kind__in=[Change.Kind.CREATED, *ENDS])
         return lives.order_by("-id").values_list("into", flat=True).first() or ""
 
-    def lineage(self, contact_id: str) -> list[str]:
-        """This contact, the one that it was merged into, the one that this was merged into, …"""
-        found = [contact_id]
-        while into := self.merged_into(found[-1]):
-            found.append(into)
-        return found
-
     def tombstones(
         self, after: tuple[datetime, str] | None, limit: int, since: datetime | None
     ) -> "list[Tombstone]":
@@ -308,31 +310,31 @@ class ChangeQuerySet(models.QuerySet["Change"]):
 
     def settle_restored(self) -> int:
         """Of a tenant: moves what a dump from another server has brought, whose transactions are
-        not this server's, before all that is written from now on; how many."""
+        not this server's, before all that is written from now on; how many.
+
+        It gets numbers below 0, in its old order and behind what earlier dumps have brought.
+        """
         newest = DIALECTS[connections[self.db].vendor].NEXT
         if not newest or not self.filter(xid__gte=RawSQL(newest, [])).exists():  # noqa: S611
             return 0
-        return self.exclude(xid=0).update(xid=0)
+        brought = self.filter(xid__gte=0)
+        first = brought.order_by("xid").values_list("xid", flat=True)[0]
+        return brought.update(xid=models.F("xid") + (self.restored() + 1 - first))
 
     def restored(self) -> int:
-        """The greatest id of those that a dump has brought."""
-        return self.filter(xid=0).aggregate(last=models.Max("id"))["last"] or 0
+        """The greatest number of what dumps have brought: another one after each."""
+        brought = self.filter(xid__lt=0).order_by("-xid")
+        return brought.values_list("xid", flat=True).first() or NOTHING_RESTORED
 
     def end(self) -> "Place":
         """Of a tenant: the place behind all that is settled, for a reader of what comes."""
-        oldest = DIALECTS[connections[self.db].vendor].OLDEST_RUNNING
-        if not oldest:
-            return Place(0, self.restored())
-        with connections[self.db].cursor() as cursor:
-            cursor.execute(f"SELECT {oldest}")
-            return Place(cursor.fetchone()[0] - 1, LAST, self.restored())
+        settled, place = self.behind(Place())
+        last = settled.reverse().values_list("xid", "id").first()
+        return Place(*last, place.restored) if last else place
 
     def behind(self, place: "Place") -> "tuple[ChangeQuerySet, Place]":
         """Of a tenant: those behind `place` that no late commit can come before, in their order;
-        and the place, which is another one where a dump was restored since.
-
-        What a dump has brought is in the order of its ids, and before all that has happened since.
-        """
+        and the place, which is called otherwise where a dump was restored since."""
         dialect = DIALECTS[connections[self.db].vendor]
         if not dialect.OLDEST_RUNNING:
             return self.filter(xid=0, id__gt=place.id).order_by("xid", "id"), place
@@ -341,19 +343,29 @@ class ChangeQuerySet(models.QuerySet["Change"]):
             [oldest] = cursor.fetchone()
         restored = self.restored()
         if restored > place.restored:
-            place = Place(0, min(place.id, restored), restored)
+            place = self._after_restore(place, restored)
         # One range of the index; two conditions joined by OR would read what lies before it.
         later = RawSQL("(xid, id) > (%s, %s)", [*place[:2]], models.BooleanField())
         return self.filter(later, xid__lt=oldest).order_by("xid", "id"), place
 
+    def _after_restore(self, place: "Place", restored: int) -> "Place":
+        """The same place, found by its change. Without that, one that repeats some changes, for
+        none may be missed; and behind all that was restored, where its change came later."""
+        there = self.filter(pk=place.id).values_list("xid", "id").first()
+        if there is None:
+            later = self.filter(xid__lt=0, id__gt=place.id).order_by("xid", "id")
+            xid = later.values_list("xid", flat=True).first()
+            there = (restored + 1, 0) if xid is None else (xid, 0)
+        return Place(there[0], there[1], restored)
+
 
 class Place(NamedTuple):
-    """A place in the feed: behind the change with this `xid` and `id`, as it was when dumps had
-    brought the changes up to the id `restored`."""
+    """A place in the feed: behind the change with this `xid` and `id`. `restored`: see there, as
+    it was when the place was noted."""
 
-    xid: int = 0
+    xid: int = -(2**63)
     id: int = 0
-    restored: int = 0
+    restored: int = NOTHING_RESTORED
 
 
 class Change(models.Model):

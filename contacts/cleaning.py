@@ -17,8 +17,8 @@ SCALARS: dict[str, Callable[[Any], Any]] = {
     "email": rules.email,
     "tags": rules.tags,
     "locale": rules.locale,
-    "opted_in_at": rules.timestamp,
-    "opted_out_at": rules.timestamp,
+    "opted_in_at": rules.decided,
+    "opted_out_at": rules.decided,
 }
 
 

@@ -563,21 +563,26 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         of a later time, in the log only. Returns all but those of whom it is recorded already."""
         if not contacts:
             return []
-        tenant_id, pks = contacts[0].tenant_id, [contact.pk for contact in contacts]
-        told = Change.objects.filter(tenant_id=tenant_id, contact_id__in=pks, kind=decision.status)
+        changed, late = list[Contact](), list[Contact]()
+        for contact in contacts:
+            (changed if contact.decide(decision) else late).append(contact)
+        self.change_many(changed, [*CONSENT], decision.entry)
+        told = Change.objects.filter(
+            tenant_id=contacts[0].tenant_id,
+            contact_id__in=[contact.pk for contact in late],
+            kind=decision.status,
+        )
         known = {
             pk
             for pk, fields in told.values_list("contact_id", "fields")
             if fields.get("consent") == decision.told
         }
-        fresh = [contact for contact in contacts if contact.pk not in known]
-        changed, late = list[Contact](), list[Contact]()
-        for contact in fresh:
-            (changed if contact.decide(decision) else late).append(contact)
-        self.change_many(changed, [*CONSENT], decision.entry)
-        entries = (Entry(tenant_id, contact.pk, decision.status, {}) for contact in late)
-        Change.objects.log(map(decision.entry, entries))
-        return fresh
+        fresh = [contact for contact in late if contact.pk not in known]
+        Change.objects.log(
+            decision.entry(Entry(contact.tenant_id, contact.pk, decision.status, {}))
+            for contact in fresh
+        )
+        return [*changed, *fresh]
 
     @transactional
     def restore(self, contacts: Sequence["Contact"]) -> None:
@@ -664,11 +669,16 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         )
 
 
+def contact_is_there() -> Exists:
+    """Of a change: whether its contact still is, or is again."""
+    same = Contact.objects.filter(tenant=OuterRef("tenant"), pk=OuterRef("contact_id"))
+    return Exists(same)
+
+
 def decisions_of_contacts() -> Q:
     """The changes that prove why people who are still there may be written to, or may not (GDPR,
     article 7: whoever relies on consent has to be able to show it)."""
-    there = Contact.objects.filter(tenant=OuterRef("tenant"), pk=OuterRef("contact_id"))
-    return Q(Exists(there), kind__in=[*CONSENT.values()])
+    return Q(contact_is_there(), kind__in=[*CONSENT.values()])
 
 
 class Outcome(models.TextChoices):

@@ -236,12 +236,13 @@ def timestamp(raw: Any) -> datetime | None:
     raise ValueError("Send a timestamp in ISO 8601 with an offset: 2026-05-07T08:14:23+00:00.")
 
 
-def past(raw: Any) -> datetime:
-    """A timestamp that is not in the future; now, where it is empty."""
-    now = datetime.now(UTC)
-    moment = timestamp(raw) or now
-    if moment > now:
+def decided(raw: Any) -> datetime | None:
+    """When somebody has decided something: a timestamp from 1970 till now."""
+    moment = timestamp(raw)
+    if moment and moment > datetime.now(UTC):
         raise ValueError("The moment lies in the future.")
+    if moment and moment.year < 1970:
+        raise ValueError("The moment lies before 1970.")
     return moment
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
+from django.utils import timezone
 from rest_framework import serializers
 
 from tenants.models import validate_region
@@ -226,7 +227,9 @@ class Consented(serializers.Serializer):
         error_messages={"required": "The status is required."},
     )
     at = RuleField(
-        rules.past, MOMENT, help_text="When it was decided; not in the future. Default: now."
+        lambda raw: rules.decided(raw) or timezone.now(),
+        MOMENT,
+        help_text="When it was decided; not in the future. Default: now.",
     )
     source = RuleField(  # type: ignore[assignment]
         lambda raw: rules.limited("source", raw, rules.MAX_CONSENT_SOURCE),

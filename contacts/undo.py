@@ -29,7 +29,7 @@ from .changes import (
     moment,
     value_of,
 )
-from .models import Contact, Erasure
+from .models import Contact, Decision, Erasure
 from .sql import transactional, tried_twice
 
 SINCE = "has changed since"
@@ -175,6 +175,10 @@ class Batch:
         self.last_elsewhere = dict(others.values_list("contact_id", "last"))
         self.holders = self.holders_of(self.phones_wanted())
         self.erased = self.erased_of(self.phones_wanted())
+        survivors = [change.into for change in self.changes if change.into]
+        self.opt_outs = list(
+            tenant.changes.filter(contact_id__in=survivors, kind=Change.Kind.OPTED_OUT)
+        )
 
     def phones_wanted(self) -> set[str]:
         phones = (change.fields.get("phone", {}).get("old") for change in self.changes)
@@ -187,6 +191,12 @@ class Batch:
         digests = {Erasure.digest_of(phone): phone for phone in phones}
         found = self.tenant.erasures.filter(digest__in=digests)
         return {digests[digest] for digest in found.values_list("digest", flat=True)}
+
+    def opt_outs_since(self, merge: Change) -> list[datetime]:
+        """What a person who was merged has decided since, under the other's name."""
+        later = (out for out in self.opt_outs if out.contact_id == merge.into and out.pk > merge.pk)
+        told = (out.fields.get("consent") for out in later)
+        return [datetime.fromisoformat(consent["at"]) for consent in told if consent]
 
     def run(self) -> list[Undone]:
         undoings: dict[str, Undoing] = {}
@@ -255,6 +265,8 @@ class Undoing:
             self.problems.append(problem)
         else:
             self.contact = self.last = Contact.ended(change)
+            for at in self.batch.opt_outs_since(change):
+                self.contact.decide(Decision(Change.Kind.OPTED_OUT, at))
             self.taken_back.append("its end")
 
     def release_phone(self) -> None:

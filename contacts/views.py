@@ -19,7 +19,7 @@ from tenants.views import TenantAPIView
 from . import cursors, serializers, uploads
 from .changes import Place
 from .columns import UnknownColumn
-from .models import Contact, Decision, Import, Outcome
+from .models import Contact, Decision, Import, Outcome, contact_is_there
 from .parsers import FILE_PARSERS
 from .rules import RuleBroken
 from .tabular import UnreadableFile
@@ -242,7 +242,8 @@ class ListContacts(PagedAction):
         since = filters["updated_since"]
         found: list[Any] = self.tenant.contacts.page(after, limit, tag=filters["tag"], since=since)
         if filters["include_deleted"]:
-            gone = self.tenant.changes.tombstones(after, limit, since)
+            changes = self.tenant.changes.exclude(contact_is_there())
+            gone = changes.tombstones(after, limit, since)
             found = sorted([*found, *gone], key=lambda entry: (entry.updated_at, entry.pk))[:limit]
         return found
 
@@ -280,9 +281,13 @@ class ListChanges(ActionView):
         if not contact_id:
             phone = fields["phone"]
             return [self.tenant.contacts.find(phone=phone).pk] if phone else []
-        found = self.tenant.changes.lineage(contact_id)
-        if len(found) > 1:
-            self.headers[MERGED_INTO] = found[-1]
+        found = [contact_id]
+        while not self.knows(found[-1]):
+            into = self.tenant.changes.merged_into(found[-1])
+            if not into:
+                break
+            self.headers[MERGED_INTO] = into
+            found.append(into)
         return found
 
     def knows(self, contact_id: str) -> bool:

@@ -6,9 +6,9 @@ was committed always. `deliveries` sends them.
 
 import hmac
 import random
+import re
 import secrets
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -25,7 +25,7 @@ from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from . import rules
-from .changes import Change, Place
+from .changes import PRUNED, Change, Place
 
 IMPORT_FINISHED = "import.finished"
 TEST = "webhook.test"
@@ -38,7 +38,7 @@ MAX_WEBHOOKS = 20  # of a tenant
 BOTH_VALID = timedelta(hours=24)  # the old secret and the new one
 GIVEN_UP = timedelta(days=3)  # of failures: the endpoint is paused
 DERIVED = 2000  # changes looked at in a transaction
-LEASE = timedelta(seconds=60)  # of a delivery that is being sent; longer than `deliveries.TIMEOUT`
+LEASE = timedelta(seconds=120)  # of a delivery that is being sent: longer than a batch takes
 
 # Seconds from one try to the next: twelve in a day.
 PAUSES = [10, 30, 60, 300, 600, 1800, 3600, 7200, 14_400, 21_600, 36_000]
@@ -57,9 +57,11 @@ INSIDE = [
     ip_network("168.63.129.16"),
     # For protocols, and Oracle's metadata; older Pythons take most of it for public.
     ip_network("192.0.0.0/24"),
-    ip_network("64:ff9b:1::/48"),  # RFC 8215: translated within a network
 ]
+OUTSIDE = ip_network("2000::/3")  # all that is given out of IPv6 (IANA, IPv6 Address Space)
 NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
+# What looks like a number to one of those who look names up (WHATWG, URL, "ends in a number").
+NUMBER = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
 
 def check_address(text: str) -> None:
@@ -69,9 +71,14 @@ def check_address(text: str) -> None:
     address = ip_address(text.partition("%")[0])
     for meant in [address, *embedded(address)]:
         allowed = any(meant in network for network in settings.WEBHOOK_ALLOWED_NETWORKS)
-        inside = not meant.is_global or meant.is_multicast or any(meant in net for net in INSIDE)
-        if inside and not allowed and not embedded(meant):
+        if is_inside(meant) and not allowed and not embedded(meant):
             raise Forbidden(f"{text} is not a public address.")
+
+
+def is_inside(address: IPv4Address | IPv6Address) -> bool:
+    special = any(address in network for network in INSIDE)
+    given_out = address.version == 4 or address in OUTSIDE
+    return not address.is_global or address.is_multicast or special or not given_out
 
 
 def embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
@@ -86,8 +93,11 @@ def embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
 
 def check_host(host: str) -> None:
     """`check_address` for a host that may be a name, which is not looked at."""
-    with suppress(ValueError):
+    try:
         check_address(host)
+    except ValueError:
+        if NUMBER.fullmatch(host):
+            raise Forbidden(f"{host} is not a public address.") from None
 
 
 def endpoint(raw: Any) -> str:
@@ -129,14 +139,24 @@ def events(raw: Any) -> list[str]:
 
 
 class WebhookQuerySet(models.QuerySet["Webhook"]):
-    def to_work_on(self) -> "WebhookQuerySet":
-        """Those to whom something is due."""
-        now = timezone.now()
-        due = Delivery.objects.filter(
-            tenant=models.OuterRef("tenant"), webhook=models.OuterRef("pk")
-        ).due(now)
-        found = self.filter(models.Exists(due), paused_at=None)
-        return found.select_related("tenant").order_by("pk")
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Deletes them, and then what was to be sent to them: nothing is derived any more."""
+        gone = list(self.values_list("tenant_id", "pk"))
+        with transaction.atomic():
+            mine = Webhook.objects.filter(pk__in=[pk for _, pk in gone]).order_by("pk")
+            list(mine.select_for_update())
+            deleted = super(WebhookQuerySet, mine).delete()
+        for tenant_id, pk in gone:
+            Delivery.objects.filter(tenant=tenant_id, webhook=pk).clear()
+        return deleted
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def with_something_due(self) -> "WebhookQuerySet":
+        mine = {"tenant": models.OuterRef("tenant"), "webhook": models.OuterRef("pk")}
+        due = Delivery.objects.filter(**mine).due(timezone.now())
+        return self.filter(models.Exists(due), paused_at=None).order_by("pk")
 
     def tell(self, tenant_id: str, event: str, **fields: Any) -> None:
         """Tells those of a tenant who want to know."""
@@ -229,33 +249,40 @@ class Webhook(models.Model):
         delivery.save(force_insert=True)
         return delivery
 
-    def derive(self) -> None:
-        """Makes deliveries of what has happened since, some changes a transaction.
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        return Webhook.objects.filter(pk=self.pk).delete()
 
-        Another worker that is about the same is left to it.
+    def mine(self) -> "DeliveryQuerySet":
+        """Its deliveries, by the index that begins with the tenant."""
+        return Delivery.objects.filter(tenant=self.tenant_id, webhook=self)
+
+    def derive(self, *, wait: bool = False) -> bool:
+        """Makes deliveries of some of what has happened since; False, where there is no more.
+
+        What another worker is about is left to it, unless this is to `wait` for it.
         """
-        while self.derive_some() == DERIVED:
-            pass
-
-    def derive_some(self) -> int:
-        """How many changes were looked at."""
         found, _ = self.tenant.changes.behind(Place(*self.place))
         if not found.exists():
-            return 0
+            return False
         with transaction.atomic():
-            mine = Webhook.objects.filter(pk=self.pk).select_for_update(skip_locked=True).first()
-            if mine is None:
-                return 0
+            rows = Webhook.objects.filter(pk=self.pk).select_for_update(skip_locked=not wait)
+            if (mine := rows.first()) is None:
+                return False
             found, place = self.tenant.changes.behind(Place(*mine.place))
             changes = list(found[:DERIVED].values_list("xid", "pk", "kind", "actor"))
-            wanted = [(pk, EVENT_OF[kind]) for _, pk, kind, actor in changes
-                      if mine.wants(EVENT_OF[kind], actor)]  # fmt: skip
-            Delivery.objects.bulk_create(mine.delivery(event, change_id=pk) for pk, event in wanted)
+            Delivery.objects.bulk_create(
+                (
+                    mine.delivery(EVENT_OF[kind], change_id=pk)
+                    for _, pk, kind, actor in changes
+                    if mine.wants(EVENT_OF[kind], actor)
+                ),
+                ignore_conflicts=True,  # a dump may have brought it
+            )
             if changes:
                 place = place._replace(xid=changes[-1][0], id=changes[-1][1])
             Webhook.objects.filter(pk=self.pk).update(place=[*place])
         self.place = [*place]
-        return len(changes)
+        return len(changes) == DERIVED
 
     def resume(self) -> None:
         """Sends to it again what has waited since it was paused."""
@@ -285,10 +312,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     @transaction.atomic
     def claim(self, number: int) -> "list[Delivery]":
         """At most `number` of those that are due, for this worker alone: others leave them alone
-        for a minute, in which they are sent or their worker has died."""
+        for two minutes, in which they are sent or their worker has died."""
         now = timezone.now()
         due = self.due(now).order_by("due_at", "id")
         claimed = list(due.select_for_update(skip_locked=True)[:number])
+        for delivery in claimed:
+            delivery.due_at = now + LEASE
         self.filter(pk__in=[delivery.pk for delivery in claimed]).update(due_at=now + LEASE)
         return claimed
 
@@ -316,10 +345,21 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         waiting = self.filter(state=Delivery.State.PENDING, change__isnull=False)
         return waiting.values("change")  # type: ignore[return-value]
 
-    def prune(self, before: datetime) -> int:
-        """Deletes those that were finished before then."""
-        over = self.exclude(state=Delivery.State.PENDING)
-        return over.filter(finished_at__lt=before).delete()[0]
+    def prune(self, before: datetime) -> None:
+        """Deletes those that were finished before then, and what a webhook that is gone left."""
+        self.exclude(state=Delivery.State.PENDING).filter(finished_at__lt=before).clear()
+        self.exclude(webhook__in=Webhook.objects.values("pk")).clear()
+
+    def clear(self) -> None:
+        """Deletes them, some at a time."""
+        last = ""
+        while pks := list(
+            (self.filter(pk__gt=last) if last else self)
+            .order_by("pk")
+            .values_list("pk", flat=True)[:PRUNED]
+        ):
+            last = pks[-1]
+            Delivery.objects.filter(pk__in=pks).delete()
 
 
 class Delivery(models.Model):
@@ -335,7 +375,7 @@ class Delivery(models.Model):
         Tenant, models.CASCADE, related_name="deliveries", db_index=False, db_constraint=False
     )
     webhook = models.ForeignKey(
-        Webhook, models.CASCADE, related_name="deliveries", db_index=False, db_constraint=False
+        Webhook, models.DO_NOTHING, related_name="deliveries", db_index=False, db_constraint=False
     )
     event = models.CharField(max_length=30)
     change = models.ForeignKey(
@@ -368,21 +408,25 @@ class Delivery(models.Model):
                 name="delivery_due",
             ),
             models.Index(fields=["tenant", "webhook", "id"], name="delivery_by_webhook"),
+            # For imports that are deleted.
+            models.Index(fields=["job"], condition=Q(job__isnull=False), name="delivery_of_import"),
         ]
 
     def __str__(self) -> str:
         return f"{self.event} {self.pk}"
 
     def fail(self, status: int | None, problem: str) -> None:
-        """Notes that a try has failed, and when the next one is; after the last it is dead."""
+        """Notes that a try has failed, and when the next one is; after the last it is dead.
+
+        Unless another worker has got it meanwhile, because this one took so long.
+        """
+        mine = Delivery.objects.filter(pk=self.pk, state=self.State.PENDING, due_at=self.due_at)
         self.attempts += 1
-        self.last_status, self.problem = status, problem[:300]
+        noted: dict[str, Any] = {"attempts": self.attempts, "last_status": status}
         now = timezone.now()
         if self.attempts > len(PAUSES):
-            self.state, self.finished_at = self.State.DEAD, now
+            noted |= {"state": self.State.DEAD, "finished_at": now}
         else:
             pause = PAUSES[self.attempts - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
-            self.due_at = now + timedelta(seconds=pause)
-        self.save(
-            update_fields=["attempts", "last_status", "problem", "state", "finished_at", "due_at"]
-        )
+            noted |= {"due_at": now + timedelta(seconds=pause)}
+        mine.update(problem=problem[:300], **noted)

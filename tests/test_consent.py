@@ -90,6 +90,15 @@ def test_the_same_decision_twice_is_recorded_once(api: Api, contact: Contact) ->
     assert len(logged()) == 3
 
 
+def test_the_same_decision_counts_again_where_it_was_taken_back(
+    api: Api, acme: SimpleNamespace, contact: Contact
+) -> None:
+    record(api, "opted_out", MAY, source="letter")
+    lines("undo", "--change-set", str(Change.objects.latest("pk").change_set))
+    assert Contact.objects.get().opted_out_at is None
+    assert record(api, "opted_out", MAY, source="letter") == [None, MAY]
+
+
 DECISIONS = st.lists(
     st.tuples(st.sampled_from(["opted_in", "opted_out"]), st.integers(0, 4)), max_size=5
 )
@@ -112,7 +121,8 @@ def test_whatever_arrives_last_the_latest_decision_counts(decided: list[tuple[st
 @pytest.mark.parametrize(
     ("field", "value"),
     [("status", "maybe"), ("status", None), ("status", ["opted_in"]), ("at", "yesterday"),
-     ("at", "2026-05-01T08:00:00"), ("at", 1), ("source", "x" * 101), ("proof", "x" * 1001),
+     ("at", "2026-05-01T08:00:00"), ("at", "0001-01-01T00:00:00Z"), ("at", "1969-12-31T23:59:59Z"),
+     ("at", 1), ("source", "x" * 101), ("proof", "x" * 1001),
      ("source", "\0"), ("proof", {})],
 )  # fmt: skip
 def test_a_bad_field_is_named(api: Api, contact: Contact, field: str, value: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from contacts.changes import Change
+from contacts.changes import Change, caused_by
 from contacts.models import Contact
 
 from .api import PHONE, Api, assert_error
@@ -25,7 +25,8 @@ MERGED_INTO = "Qyvo-Merged-Into"
 
 def merge(tenant: Any, *phones: str) -> Contact:
     group = [Contact.objects.get(tenant=tenant, phone=phone) for phone in phones]
-    [(kept, _, problem)] = tenant.contacts.merge([group])
+    with caused_by("command:test"):
+        [(kept, _, problem)] = tenant.contacts.merge([group])
     assert not problem
     return kept
 
@@ -121,6 +122,19 @@ def test_pruning_the_log_keeps_ids_and_tombstones(
         assert answer.headers[MERGED_INTO] == merged.first.pk
 
 
+def test_a_contact_that_has_come_back_answers_for_itself_again(
+    api: Api, merged: SimpleNamespace
+) -> None:
+    change_set = Change.objects.get(contact_id=merged.third.pk, kind="merged").change_set
+    call_command("undo", "--change-set", change_set, stdout=io.StringIO(), stderr=io.StringIO())
+    Change.objects.update(at=timezone.now() - timedelta(days=500))
+    call_command("prune_changes", "--older-than", "400d", stdout=io.StringIO())
+    for action in ("get-contact", "list-changes"):
+        answer = api.act(action, contact_id=merged.third.pk)
+        assert answer.status_code == 200
+        assert MERGED_INTO not in answer.headers
+
+
 # Tombstones
 
 
@@ -192,6 +206,17 @@ def test_a_person_who_was_erased_leaves_a_tombstone_and_nothing_else(
     call_command("erase_contact", PHONE, "--tenant", "acme", stdout=io.StringIO())
     [stone] = everything(api)
     assert (stone["id"], stone["merged_into"]) == (pk, None)
+
+
+def test_one_that_has_come_back_has_no_tombstone(
+    api: Api, acme: SimpleNamespace, merged: SimpleNamespace
+) -> None:
+    change_set = Change.objects.get(contact_id=merged.third.pk, kind="merged").change_set
+    call_command("undo", "--change-set", change_set, stdout=io.StringIO(), stderr=io.StringIO())
+    found = {entry["id"]: entry for entry in everything(api)}
+    assert len(found) == len(everything(api)) == 3
+    assert "phone" in found[merged.third.pk]
+    assert "merged_into" in found[merged.second.pk]
 
 
 def test_tombstones_of_another_tenant_are_not_listed(

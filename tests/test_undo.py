@@ -147,6 +147,21 @@ def test_a_merge_is_taken_back_on_both_sides(acme: SimpleNamespace) -> None:
         assert acme.api.act("get-contact", contact_id=pk).json()["id"] == pk
 
 
+def test_a_merge_that_is_taken_back_opts_nobody_in_again(acme: SimpleNamespace) -> None:
+    """Who opted out since, under the other's name."""
+    for phone in ("+551187654321", "+5511987654321"):
+        acme.api.create(phone)
+        acme.api.act("record-consent", phone=phone, status="opted_in", at="2026-05-01T08:00:00Z")
+    merged = acme.tenant.contacts.get(phone="+5511987654321")
+    lines("merge_duplicates", "--by", "phone-variant", "--tenant", "acme")
+    undone = last_set()
+    answer = acme.api.act("record-consent", contact_id=merged.pk, status="opted_out")
+    assert answer.status_code == 200
+    lines("undo", "--change-set", undone)
+    for contact in Contact.objects.all():
+        assert contact.opted_out_at, contact
+
+
 def test_one_whose_phone_another_contact_has_by_now_stays_away(acme: SimpleNamespace) -> None:
     acme.api.create(PHONE)
     acme.api.create(OTHER)

@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
                 ('change', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='contacts.change')),
                 ('job', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='contacts.import')),
                 ('tenant', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='tenants.tenant')),
-                ('webhook', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='contacts.webhook')),
+                ('webhook', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='deliveries', to='contacts.webhook')),
             ],
             options={
                 'verbose_name_plural': 'deliveries',
@@ -63,6 +63,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='delivery',
             index=models.Index(fields=['tenant', 'webhook', 'id'], name='delivery_by_webhook'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(condition=models.Q(('job__isnull', False)), fields=['job'], name='delivery_of_import'),
         ),
         migrations.AddConstraint(
             model_name='delivery',

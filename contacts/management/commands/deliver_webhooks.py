@@ -1,12 +1,11 @@
-import signal
-import sys
-from argparse import ArgumentParser
+from argparse import SUPPRESS, ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from contacts.deliveries import deliver
 from contacts.management.background import keep_on
+from contacts.spool import end_with_parent
 
 
 class Command(BaseCommand):
@@ -14,10 +13,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when nothing is due")
+        parser.add_argument("--of-worker", action="store_true", help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["of_worker"]:
+            end_with_parent()
         if options["once"]:
             deliver(once=True)
         else:
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit())
             keep_on(lambda: deliver(once=False))

@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         before = timezone.now() - options["older_than"]
-        derive()  # what webhooks have not heard of yet
+        derive(wait=True)  # what webhooks have not heard of yet
         Delivery.objects.prune(before)
         needed = Q(pk__in=Delivery.objects.changes()) | decisions_of_contacts()
         number = Change.objects.prune(before, keep=needed)

@@ -24,9 +24,9 @@ class Command(BaseCommand):
         found = webhook(options["webhook"])
         try:
             if options["delivery"]:
-                chosen = found.deliveries.filter(pk=rules.contact_id(options["delivery"]))
+                chosen = found.mine().filter(pk=rules.contact_id(options["delivery"]))
             else:
-                chosen = found.deliveries.filter(created_at__gte=rules.timestamp(options["since"]))
+                chosen = found.mine().filter(created_at__gte=rules.timestamp(options["since"]))
         except ValueError as error:
             raise CommandError(str(error)) from error
         over = chosen.exclude(state=Delivery.State.PENDING)

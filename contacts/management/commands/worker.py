@@ -1,8 +1,8 @@
+import logging
 import subprocess
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any
 
 from django.conf import settings
@@ -11,19 +11,43 @@ from django.core.management.base import BaseCommand
 
 from contacts import uploads
 from contacts.management.background import keep_on
-from contacts.spool import end_with_parent
+
+logger = logging.getLogger(__name__)
+
+PAUSE = 2  # seconds
+PATIENCE = 20  # seconds for what is being sent to arrive
 
 
-@contextmanager
-def delivering() -> Iterator[None]:
-    """Webhooks are told in a process of its own, which an import does not hold up."""
-    command = [sys.executable, *sys.argv[:1], "deliver_webhooks"]
-    child = subprocess.Popen(command, preexec_fn=end_with_parent)
-    try:
-        yield
-    finally:
-        child.terminate()
-        child.wait()
+class Deliverer:
+    """Tells webhooks, in a process of its own, which an import does not hold up. One that has died
+    is replaced."""
+
+    def __init__(self) -> None:
+        self.is_over = Event()
+        self.thread = Thread(target=self.watch)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def watch(self) -> None:
+        """In this thread from start to end: the process ends with the thread that started it."""
+        process = self.start()
+        while not self.is_over.wait(PAUSE):
+            if (status := process.poll()) is not None:
+                logger.error("What tells webhooks has ended with %s; it is started again", status)
+                process = self.start()
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, sys.argv[0], "deliver_webhooks", "--of-worker"])
+
+    def __exit__(self, *args: object) -> None:
+        self.is_over.set()
+        self.thread.join()
 
 
 class Command(BaseCommand):
@@ -37,7 +61,7 @@ class Command(BaseCommand):
             self.work(once=True)
             call_command("deliver_webhooks", once=True)
         else:
-            with delivering():
+            with Deliverer():
                 keep_on(lambda: self.work(once=False))
 
     def work(self, *, once: bool) -> None:
