@@ -408,7 +408,8 @@ class WebhookAdmin(RacingFormAdmin):
 
     def show_secret(self, request: HttpRequest, webhook: Webhook) -> HttpResponse:
         context = self.admin_site.each_context(request) | {
-            "title": "Secret of the webhook", "webhook": webhook, "opts": self.opts,
+            "title": "Secret of the webhook", "webhook": webhook, "secret": webhook.secret,
+            "opts": self.opts,
         }  # fmt: skip
         return TemplateResponse(request, "admin/contacts/webhook/secret.html", context)
 

@@ -106,9 +106,16 @@ def difference(names: Sequence[str], was: Sequence[Any], now: Sequence[Any]) -> 
     one. Columns are as JSON has them: tags comma-separated."""
     fields: Fields = {}
     for name, old, new in zip(names, was, now, strict=True):
-        if name in TOLD and rules.spelled(old) != rules.spelled(new):
+        if name in TOLD and differ(old, new):
             fields[name] = DIFFERENCES.get(name, of_values)(old, new)
     return fields
+
+
+def differ(old: Any, new: Any) -> bool:
+    """To Python itself, true equals 1."""
+    if isinstance(old, str) and isinstance(new, str):
+        return old != new
+    return rules.spelled(old) != rules.spelled(new)
 
 
 def of_values(old: Any, new: Any) -> Fields:
@@ -158,9 +165,7 @@ def of_metadata(old: dict[str, Any], new: dict[str, Any]) -> Fields:
             side: values[name] for side, values in (("old", old), ("new", new)) if name in values
         }
         for name in sorted({*old, *new})
-        if name not in old
-        or name not in new
-        or rules.spelled(old[name]) != rules.spelled(new[name])
+        if name not in old or name not in new or differ(old[name], new[name])
     }
 
 
@@ -407,7 +412,7 @@ class Change(models.Model):
         indexes = [
             models.Index(fields=["tenant", "contact_id", "id"], name="change_by_contact"),
             models.Index(fields=["tenant", "xid", "id"], name="change_by_commit"),
-            models.Index(fields=["tenant", "change_set", "contact_id"], name="change_by_set"),
+            models.Index(fields=["tenant", "change_set"], name="change_by_set"),
             models.Index(
                 fields=["tenant", "at", "contact_id"],
                 condition=models.Q(kind__in=["deleted", "erased", "merged"]),

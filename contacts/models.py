@@ -23,7 +23,7 @@ from . import phones, rules, sql
 from .changes import CONSENT, EMPTY, TOLD, Change, Entry, decisions, difference, value_of
 from .fields import FoldedField, TagNamesField
 from .spool import SpoolLine
-from .sql import DIALECTS, Upsert, key, transactional, upsert_sql
+from .sql import DIALECTS, Upsert, key, sql_kind, transactional, upsert_sql
 from .webhooks import IMPORT_FINISHED, Webhook
 
 DELETED = 1000  # rows that are read at a time
@@ -174,6 +174,7 @@ class Merged(NamedTuple):
     consent: str | None
     was: str | None
     now: str
+    seen: int | None
 
 
 Written = TypeVar("Written", "Contact", Merged)
@@ -236,7 +237,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         vendor = connections[self.db].vendor
         columns = tuple(str(field.column) for field in Contact._meta.concrete_fields)
         replaced = tuple("-metadata" if name == "metadata" else name for name in changes)
-        sql = upsert_sql(vendor, columns, columns, replaced, columns)
+        told = told_of(changes)
+        sql = upsert_sql(sql_kind(self.db), columns, columns, replaced, told, columns)
         rows = {phone: rules.spelled(row.for_sql(vendor)) for phone, row in given.items()}
         values = {"tenant": key(next(iter(given.values())).tenant_id)}
 
@@ -287,9 +289,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         told: Iterable[tuple[str, str | None, str, str | None]],
         source: str,
     ) -> None:
-        """Logs an upsert. `told`: of each row written its id, what the columns of `changes` held
-        and hold, and the consent that a new one may have; as JSON. `source`: of that consent."""
-        names = [name.lstrip("-") for name in changes]
+        """Logs an upsert. `told`: of each row written its id, what the told columns of `changes`
+        held and hold, and the consent that a new one may have; as JSON. `source`: of that."""
+        names = told_of(changes)
 
         def entries(pk: str, was: str | None, now: str, consent: str | None) -> Iterable[Entry]:
             if was is not None:
@@ -353,18 +355,19 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         consent = dialect.CONSENT if {*given} & {*CONSENT} else "NULL"
         returned = ("phone", dialect.ID_DIGITS, "tags", dialect.METADATA_BYTES, consent)
         columns = ("id", "phone", *given)
-        sql = upsert_sql(connection.vendor, tuple(values), columns, tuple(changes), returned)
+        told = told_of(changes)
+        kind = sql_kind(self.db)
+        sql = upsert_sql(kind, tuple(values), columns, tuple(changes), told, returned)
         values |= {"tenant": key(tenant.pk)}
 
         def write(values: dict[str, Any], before: dict[str, str]) -> tuple[list[Merged], Any]:
             with connection.cursor() as cursor:
                 cursor.execute(sql.write, values)
                 found = cursor.fetchall()
-            seen = found[0][-1] if found else None
-            written = (Merged(*row[:-1]) for row in found if row[0])
+            written = [row for row in map(Merged._make, found) if row.phone]
             if before:
-                return [row._replace(was=before.get(row.phone)) for row in written], seen
-            return list(written), seen
+                written = [row._replace(was=before.get(row.phone)) for row in written]
+            return written, found[0][-1] if found else None
 
         written = self._run(sql, values, {row.phone: row.values for row in rows}, write)
         large = [row.phone for row in written if row.metadata_bytes > rules.MAX_METADATA_BYTES]
@@ -867,6 +870,11 @@ class Contact(models.Model):
             setattr(self, name, fields[name])
         if changed:
             self.save(update_fields=changed, before=before)
+
+
+def told_of(changes: Iterable[str]) -> tuple[str, ...]:
+    """Those of the columns `changes` that the log tells of."""
+    return tuple(name for name in (change.lstrip("-") for change in changes) if name in EMPTY)
 
 
 def in_utc(at: datetime) -> str:

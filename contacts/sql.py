@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache, wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 from ulid import ULID
 
@@ -76,19 +76,27 @@ MERGED = {
 class Upsert(NamedTuple):
     """The statements of an upsert: how rows that exist were before, and the upsert itself.
 
-    PostgreSQL says both in one. SQLite, which has one writer at a time, needs two.
+    PostgreSQL says both in one; SQLite, which has one writer at a time, needs two.
     """
 
     before: str
     write: str
 
 
+def sql_kind(using: str) -> str:
+    """Which of `DIALECTS` a database understands."""
+    connection: Any = connections[using]
+    has_old = connection.vendor == "postgresql" and connection.pg_version >= PostgreSQL18.VERSION
+    return "postgresql18" if has_old else connection.vendor
+
+
 @lru_cache(maxsize=256)
 def upsert_sql(
-    vendor: str,
+    kind: str,
     columns: tuple[str, ...],
     given: tuple[str, ...],
     changes: tuple[str, ...],
+    told: tuple[str, ...],
     returned: tuple[str, ...],
 ) -> Upsert:
     """INSERT … ON CONFLICT of the contacts in the JSON array `%(rows)s`.
@@ -97,10 +105,10 @@ def upsert_sql(
     alike for all rows. `changes`: the columns that an existing row gets; `-metadata` replaces
     them all, `metadata` merges their keys. A row that has these values already is left alone and
     not returned. `returned`: expressions over the rows that were written. Behind them come `was`
-    and `now`, what the changed columns held and hold, as JSON arrays, no `was` for a new row; and
+    and `now`, what the columns `told` held and hold, as JSON arrays, no `was` for a new row; and
     `seen`, see `PostgreSQL.upsert`.
     """
-    dialect = DIALECTS[vendor]
+    dialect = DIALECTS[kind]
     values = {name: dialect.given(name) if name in given else f"%({name})s" for name in columns}
     merged = MERGED | {"metadata": dialect.MERGED_METADATA}
     sets = {name.lstrip("-"): merged.get(name, f"EXCLUDED.{name.lstrip('-')}") for name in changes}
@@ -108,7 +116,7 @@ def upsert_sql(
         shown = ", ".join([*returned, "NULL AS was", "NULL AS now", "NULL AS seen"])
         insert = f"{inserting(values)} {dialect.ROWS}"
         return Upsert("", f"{insert} ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING {shown}")
-    return dialect.upsert(values, on_conflict(sets), dialect.array(sets), returned)
+    return dialect.upsert(values, on_conflict(sets), told, returned)
 
 
 def inserting(values: dict[str, str]) -> str:
@@ -193,8 +201,9 @@ class SQLite:
 
     @classmethod
     def upsert(
-        cls, values: dict[str, str], conflict: str, was: str, returned: tuple[str, ...]
+        cls, values: dict[str, str], conflict: str, told: tuple[str, ...], returned: tuple[str, ...]
     ) -> Upsert:
+        was = cls.array(told)
         before = (
             f"SELECT phone, {was} FROM contacts_contact WHERE tenant_id = %(tenant)s"  # noqa: S608
             " AND phone IN (SELECT value FROM json_each(%(phones)s))"
@@ -288,7 +297,7 @@ class PostgreSQL:
 
     @classmethod
     def upsert(
-        cls, values: dict[str, str], conflict: str, was: str, returned: tuple[str, ...]
+        cls, values: dict[str, str], conflict: str, told: tuple[str, ...], returned: tuple[str, ...]
     ) -> Upsert:
         """What rows were is read, and locked, before the first of them is written.
 
@@ -297,6 +306,7 @@ class PostgreSQL:
         new ones are fewer than those given, the statement has to be run again for the rest,
         which it then sees. The first row may have nothing but `seen`.
         """
+        was = cls.array(told)
         # An uncorrelated subquery is evaluated once, and this one needs all of `old`.
         after = f"CASE WHEN (SELECT count(*) FROM old) >= 0 THEN {values['phone']} END"  # noqa: S608
         # LATERAL: one look-up a phone, in their order, whatever the planner thinks of the table.
@@ -308,7 +318,7 @@ WITH old AS MATERIALIZED (
     ) AS stored
 ), written AS (
     {inserting(values | {"phone": after})} {cls.ROWS}
-    {conflict} AND EXISTS (SELECT 1 FROM old WHERE old.phone = contacts_contact.phone)
+    {conflict} AND contacts_contact.phone IN (SELECT phone FROM old)
     RETURNING *
 )
 SELECT {", ".join(returned)}, was, CASE WHEN was IS NOT NULL THEN {was}::text END AS now, seen
@@ -407,7 +417,28 @@ AND (contact_id, tag_id) NOT IN (
             [linked] = cursor.fetchone()
 
 
+class PostgreSQL18(PostgreSQL):
+    """Which tells by itself what a row was before an upsert."""
+
+    VERSION = 18_00_00
+
+    @classmethod
+    def upsert(
+        cls, values: dict[str, str], conflict: str, told: tuple[str, ...], returned: tuple[str, ...]
+    ) -> Upsert:
+        was = cls.array(f"old.{name}" for name in told)
+        now = cls.array(f"new.{name}" for name in told)
+        shown = [
+            *returned,
+            f"CASE WHEN old.id IS NOT NULL THEN {was}::text END AS was",
+            f"CASE WHEN old.id IS NOT NULL THEN {now}::text END AS now",
+            "NULL AS seen",
+        ]
+        return Upsert("", f"{inserting(values)} {cls.ROWS} {conflict} RETURNING {', '.join(shown)}")
+
+
 DIALECTS: dict[str, type[SQLite] | type[PostgreSQL]] = {
     "sqlite": SQLite,
     "postgresql": PostgreSQL,
+    "postgresql18": PostgreSQL18,
 }

@@ -72,13 +72,18 @@ def undo(
 
 
 def contact_ids(tenant: Tenant, change_set: str, size: int) -> Iterator[list[str]]:
-    """The contacts that `change_set` changed, `size` at a time; the newest first, which may have
-    the phones of others that are to come back."""
-    told = tenant.changes.filter(change_set=change_set).order_by("-contact_id")
-    ids, last = told.values_list("contact_id", flat=True).distinct(), ""
-    while batch := list((ids.filter(contact_id__lt=last) if last else ids)[:size]):
-        yield batch
-        last = batch[-1]
+    """The contacts that `change_set` changed, some at a time, of `size` changes: those it changed
+    last come first. They may have the phones of others that are to come back."""
+    told, end = tenant.changes.filter(change_set=change_set), None
+    while changes := list(
+        (told.filter(pk__lt=end) if end else told)
+        .order_by("-pk")
+        .values_list("pk", "contact_id")[:size]
+    ):
+        found = told.filter(contact_id__in={contact_id for _, contact_id in changes})
+        last = found.values("contact_id").annotate(last=Max("pk")).values_list("contact_id", "last")
+        yield [pk for pk, change in last if end is None or change < end]
+        end = changes[-1][0]
 
 
 class Summary(NamedTuple):

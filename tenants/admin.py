@@ -243,7 +243,7 @@ class ApiTokenAdmin(TenantScopedAdmin):
         self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None
     ) -> HttpResponse:
         context = self.admin_site.each_context(request) | {
-            "title": "Token issued", "token": obj, "opts": self.opts,
+            "title": "Token issued", "token": obj, "secret": obj.plaintext, "opts": self.opts,
         }  # fmt: skip
         return TemplateResponse(request, "admin/tenants/apitoken/issued.html", context)
 

@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='change',
-            index=models.Index(fields=['tenant', 'change_set', 'contact_id'], name='change_by_set'),
+            index=models.Index(fields=['tenant', 'change_set'], name='change_by_set'),
         ),
         migrations.AddIndex(
             model_name='change',
