@@ -42,12 +42,31 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 @pytest.fixture(scope="session")
 def django_db_setup(
     django_db_setup: None, django_db_blocker: Any, pytestconfig: pytest.Config
-) -> None:
+) -> Iterator[None]:
     version = "sqlite_version()" if connection.vendor == "sqlite" else "version()"
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(f"SELECT {version}")
         text = cursor.fetchone()[0].partition(" on ")[0].removeprefix("PostgreSQL ")
     pytestconfig.stash[DATABASE] = f"{connection.display_name} {text}"
+    yield
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            wait_until_alone(cursor)
+
+
+def wait_until_alone(cursor: Any) -> None:
+    """Servers that have just ended may still be saying goodbye, and the database is not deleted
+    while somebody is connected to it."""
+    others: list[Any] = []
+    for _ in range(200):
+        cursor.execute(
+            "SELECT pid, state, query FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        if not (others := cursor.fetchall()):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"Connections that nobody has closed: {others}")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -591,6 +591,14 @@ def test_what_a_dump_has_brought_is_told_and_nothing_twice(
     assert not late.mine().exists()
 
 
+def test_what_tells_webhooks_does_not_outlive_a_worker_that_was_killed_at_once(db: None) -> None:
+    command = [sys.executable, "manage.py", "deliver_webhooks", "--of-worker", "1"]
+    environment = os.environ | {"DATABASE_URL": test_database_url()}
+    assert (
+        subprocess.run(command, cwd=ROOT, env=environment, timeout=30, check=False).returncode == 0
+    )
+
+
 def test_changes_are_made_into_deliveries_once(acme: SimpleNamespace, webhook: Webhook) -> None:
     for n in range(5):
         acme.api.create(f"+1415555010{n}")

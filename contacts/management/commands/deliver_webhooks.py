@@ -1,3 +1,4 @@
+import os
 from argparse import SUPPRESS, ArgumentParser
 from typing import Any
 
@@ -13,11 +14,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when nothing is due")
-        parser.add_argument("--of-worker", action="store_true", help=SUPPRESS)
+        parser.add_argument("--of-worker", type=int, metavar="PID", help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["of_worker"]:
+        if worker := options["of_worker"]:
             end_with_parent()
+            if os.getppid() != worker:
+                return  # it was gone before
         if options["once"]:
             deliver(once=True)
         else:

@@ -1,4 +1,5 @@
 import logging
+import os
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -43,7 +44,8 @@ class Deliverer:
             process.kill()
 
     def start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, sys.argv[0], "deliver_webhooks", "--of-worker"])
+        command = [sys.executable, sys.argv[0], "deliver_webhooks", "--of-worker", str(os.getpid())]
+        return subprocess.Popen(command)
 
     def __exit__(self, *args: object) -> None:
         self.is_over.set()
