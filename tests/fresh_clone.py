@@ -83,5 +83,5 @@ def test_make_run_serves_a_fresh_clone_and_keeps_what_it_made(clone: Path) -> No
 
 
 def test_make_run_serves_on_postgresql(clone: Path) -> None:
-    with throw_away_cluster() as url, make_run(clone, DATABASE_URL=url) as printed:
+    with throw_away_cluster(is_durable=True) as url, make_run(clone, DATABASE_URL=url) as printed:
         assert paste(printed, token_in(printed)).endswith("201")

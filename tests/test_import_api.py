@@ -384,7 +384,7 @@ def test_a_body_of_unknown_length_is_read_to_its_end(
 
     def rows() -> Iterator[bytes]:
         yield b"phone,name\n"
-        for n in range(200):
+        for n in range(60):
             yield b"".join(b"+1415555%04d,%s\n" % (n, b"x" * 200) for _ in range(400))
 
     def form() -> Iterator[bytes]:
@@ -403,7 +403,7 @@ def test_a_body_of_unknown_length_is_read_to_its_end(
         with worker(server_data_dir, tmp_path / "log", "--once") as process:
             process.wait(timeout=60)
         job.refresh_from_db()
-        assert (job.rows, job.superseded) == (80_000, 79_800)
+        assert (job.rows, job.superseded) == (24_000, 23_940)
     answer = server.post(IMPORTS, content=rows(), headers={"Content-Type": "text/csv"})
     assert_error(answer, 411, "length_required")
 
@@ -440,7 +440,7 @@ def wait_for(condition: Any, process: subprocess.Popen, log: Path) -> None:
 def test_a_worker_killed_at_any_point_goes_on_when_it_is_started_again(
     acme: SimpleNamespace, data_dir: Path, tmp_path: Path
 ) -> None:
-    rows = [f"+1415555{n % 9000:04},Ann {n},t{n % 9}" if n % 97 else "bad" for n in range(60_000)]
+    rows = [f"+1415555{n % 9000:04},Ann {n},t{n % 9}" if n % 97 else "bad" for n in range(40_000)]
     content = "\n".join(["phone,name,tags", *rows])
     log = tmp_path / "log"
     undisturbed = outcome(acme.api, post(acme.api, content))
@@ -451,7 +451,6 @@ def test_a_worker_killed_at_any_point_goes_on_when_it_is_started_again(
     job = post(acme.api, content).json()
     steps = [
         lambda: Import.objects.get().state == "reading",
-        lambda: Import.objects.get().state == "writing",
         ImportBatch.objects.exists,
         lambda: ImportBatch.objects.count() > 3,
     ]

@@ -27,10 +27,10 @@ from django.utils import timezone
 from contacts import deliveries, webhooks
 from contacts.changes import Change
 from contacts.deliveries import deliver, derive
-from contacts.webhooks import EVENTS, PAUSES, Delivery, Forbidden, Webhook, check_address
+from contacts.webhooks import EVENTS, PAUSES, Delivery, Webhook
 from tenants.models import Tenant
 
-from .api import PHONE, assert_error
+from .api import PHONE
 from .conftest import ROOT, test_database_url
 from .factories import ContactFactory
 from .receiver import Received, Receiver, receiving
@@ -624,36 +624,6 @@ def test_many_changes_are_looked_at_some_at_a_time(
 # Where it may go
 
 
-INSIDE = [
-    "127.0.0.1", "127.8.9.1", "0.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
-    "100.100.100.200", "168.63.129.16", "192.0.0.192", "224.0.0.1", "255.255.255.255", "240.0.0.1",
-    "::1", "::", "fe80::1", "fe80::1%eth0", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1",
-    "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:a00:1::1",
-    "::ffff:a9fe:a9fe", "fec0::2", "::127.0.0.1", "::ffff:0:127.0.0.1", "5f00::1", "64:ff9b:1::1",
-    "2001:db8::1",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("address", INSIDE)
-def test_an_address_inside_is_refused(settings: Any, address: str) -> None:
-    settings.WEBHOOK_ALLOWED_NETWORKS = []
-    with pytest.raises(Forbidden):
-        check_address(address)
-
-
-@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f::1", "64:ff9b::5db8:d70e"])
-def test_an_address_outside_is_not(settings: Any, address: str) -> None:
-    settings.WEBHOOK_ALLOWED_NETWORKS = []
-    check_address(address)
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1"])
-def test_a_network_can_be_allowed(settings: Any, address: str) -> None:
-    check_address(address)
-    with pytest.raises(Forbidden):
-        check_address("10.0.0.1")
-
-
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "localhost", "127.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.0.0.1.",
@@ -775,78 +745,7 @@ def test_no_secret_is_stored(webhook: Webhook) -> None:
     assert webhook.secret == Webhook.objects.get().secret
 
 
-# The API
-
-
-WEBHOOKS = "/api/v1/webhooks"
-GOOD = {"url": "https://shop.example.com/hooks?x=1", "events": ["contact.updated"]}
-
-
-def make(member: SimpleNamespace, **body: Any) -> Any:
-    return member.api.send(json.dumps(GOOD | body), WEBHOOKS)
-
-
-def test_a_webhook_is_made_shown_and_deleted_over_the_api(
-    acme: SimpleNamespace, globex: SimpleNamespace
-) -> None:
-    answer = make(acme)
-    assert answer.status_code == 201, answer.json()
-    body = answer.json()
-    webhook = Webhook.objects.get()
-    secret = body.pop("secret")
-    assert secret == webhook.secret
-    assert body["events"] == ["contact.updated"]
-    assert acme.api.get(WEBHOOKS).json() == [body]
-    one = f"{WEBHOOKS}/{webhook.pk}"
-    assert acme.api.get(one).json() == body
-    assert [delivery.event for delivery in webhook.deliveries.all()] == ["webhook.test"]
-    assert globex.api.get(WEBHOOKS).json() == []
-    assert_error(globex.api.get(one), 404, "not_found")
-    gone = globex.api.client.delete(one, headers=globex.api.headers)
-    assert_error(gone, 404, "not_found")
-    gone = acme.api.client.delete(one, headers=acme.api.headers)
-    assert (gone.status_code, gone.content) == (204, b"")
-    assert not Webhook.objects.exists()
-    assert not Delivery.objects.exists()
-    assert_error(acme.api.get(one), 404, "not_found")
-    assert_error(acme.api.get(f"{WEBHOOKS}/x"), 404, "not_found")
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("url", value) for value in (
-        None, "", 1, "shop.example.com", "http://shop.example.com", "ftp://shop.example.com",
-        "https://", "https://user:pass@shop.example.com", "https://shop.example.com:x/",
-        "https://shop.example.com/a b", "https://shop.example.com/\nx", "https://[::1", "https://10.0.0.1/",
-        "https://[::ffff:10.0.0.1]/", "https://169.254.169.254/latest", "https://shöp.example.com/",
-        "https://shop.example.com/" + "x" * 2000, "https://shop.example.com:99999/", ["https://x.example"],
-    )] + [("events", ["contact.eaten"]), ("events", "contact.created"), ("events", [1]),
-          ("events", {}), ("import_rows", "yes")],
-)  # fmt: skip
-def test_a_bad_webhook_is_refused(acme: SimpleNamespace, field: str, value: Any) -> None:
-    assert_error(make(acme, **{field: value}), 422, "validation_failed", field)
-    assert not Webhook.objects.exists()
-
-
-def test_without_events_all_are_told(acme: SimpleNamespace) -> None:
-    assert make(acme, events=[]).json()["events"] == EVENTS
-
-
-def test_plain_http_is_for_development(acme: SimpleNamespace, settings: Any) -> None:
-    settings.DEBUG = True
-    assert make(acme, url="http://127.0.0.1:5678/webhook/x").status_code == 201
-
-
-def test_a_tenant_has_at_most_twenty(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
-    for _ in range(20):
-        assert make(acme).status_code == 201
-    assert_error(make(acme), 422, "validation_failed", "url")
-    assert make(globex).status_code == 201
-
-
-def test_one_without_a_tenant_has_none(outsider: SimpleNamespace) -> None:
-    for answer in (make(outsider), outsider.api.get(WEBHOOKS), outsider.api.get(f"{WEBHOOKS}/x")):
-        assert_error(answer, 422, "no_workspace")
+# Beginnings and ends
 
 
 def test_a_new_webhook_is_tested_at_once(acme: SimpleNamespace, receiver: Receiver) -> None:
@@ -864,9 +763,8 @@ def test_a_new_webhook_is_tested_at_once(acme: SimpleNamespace, receiver: Receiv
 
 
 def test_the_command_makes_a_webhook(acme: SimpleNamespace) -> None:
-    said = lines(
-        "create_webhook", str(GOOD["url"]), "--tenant", "acme", "--event", "contact.deleted"
-    )
+    address = "https://shop.example.com/hooks"
+    said = lines("create_webhook", address, "--tenant", "acme", "--event", "contact.deleted")
     webhook = Webhook.objects.get()
     assert said[-1] == f"secret: {webhook.secret}"
     assert webhook.events == ["contact.deleted"]
