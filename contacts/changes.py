@@ -106,6 +106,8 @@ def difference(names: Sequence[str], was: Sequence[Any], now: Sequence[Any]) -> 
     one. Columns are as JSON has them: tags comma-separated."""
     fields: Fields = {}
     for name, old, new in zip(names, was, now, strict=True):
+        if old == new and isinstance(old, str):
+            continue  # as most are
         if name in TOLD and differ(old, new):
             fields[name] = DIFFERENCES.get(name, of_values)(old, new)
     return fields

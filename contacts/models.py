@@ -223,7 +223,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             row.outcome = Outcome.CREATED if row.was is None else Outcome.UPDATED
         self._link_tags(written, changes)
         told = ((row.pk, row.was, row.now, None) for row in written)
-        self._log(contacts[0].tenant_id, changes, told, source="")
+        self._log(contacts[0].tenant_id, changes, changes, told, source="")
         if same := given.keys() - stored.keys():
             tenant_id = contacts[0].tenant_id
             for row in Contact.objects.filter(tenant_id=tenant_id, phone__in=same):
@@ -285,22 +285,27 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def _log(
         self,
         tenant_id: str,
+        given: Iterable[str],
         changes: Sequence[str],
         told: Iterable[tuple[str, str | None, str, str | None]],
         source: str,
     ) -> None:
-        """Logs an upsert. `told`: of each row written its id, what the told columns of `changes`
-        held and hold, and the consent that a new one may have; as JSON. `source`: of that."""
+        """Logs an upsert. `given`: the columns that rows may have got. `told`: of each row written
+        its id, what the told columns of `changes` held and hold, and the consent that a new one
+        may have; as JSON. `source`: of consent."""
         names = told_of(changes)
 
-        def entries(pk: str, was: str | None, now: str, consent: str | None) -> Iterable[Entry]:
+        def entry(pk: str, was: str | None, now: str, consent: str | None) -> Entry:
             if was is not None:
                 fields = difference(names, json.loads(was), json.loads(now))
-                return decisions(Entry(tenant_id, pk, Change.Kind.UPDATED, fields), source)
-            given = difference([*CONSENT], [None, None], json.loads(consent)) if consent else {}
-            return decisions(Entry(tenant_id, pk, Change.Kind.CREATED, given), source)
+                return Entry(tenant_id, pk, Change.Kind.UPDATED, fields)
+            decided = difference([*CONSENT], [None, None], json.loads(consent)) if consent else {}
+            return Entry(tenant_id, pk, Change.Kind.CREATED, decided)
 
-        Change.objects.log(chain.from_iterable(starmap(entries, told)))
+        entries: Iterable[Entry] = starmap(entry, told)
+        if {*CONSENT} & {*given}:
+            entries = chain.from_iterable(decisions(entry, source) for entry in entries)
+        Change.objects.log(entries)
 
     def _link_tags(self, written: list["Contact"], changes: tuple[str, ...]) -> None:
         new = [row for row in written if row.outcome is Outcome.CREATED]
@@ -372,7 +377,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         written = self._run(sql, values, {row.phone: row.values for row in rows}, write)
         large = [row.phone for row in written if row.metadata_bytes > rules.MAX_METADATA_BYTES]
         self.filter(tenant=tenant, phone__in=large).refuse_large_metadata()
-        self._log(tenant.pk, changes, ((m.pk, m.was, m.now, m.consent) for m in written), source)
+        entries = ((row.pk, row.was, row.now, row.consent) for row in written)
+        self._log(tenant.pk, given, changes, entries, source)
         return written
 
     def refuse_large_metadata(self) -> None:

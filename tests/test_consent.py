@@ -149,10 +149,10 @@ def test_no_upsert_and_no_update_touches_consent(api: Api, contact: Contact) -> 
 # Import
 
 
-def bring(path: Path, opted_in: str, opted_out: str, phone: str = PHONE) -> None:
-    path.write_text(f"phone,in,out\n{phone},{opted_in},{opted_out}\n")
+def bring(path: Path, opted_in: str, opted_out: str, *options: str) -> None:
+    path.write_text(f"phone,in,out\n{PHONE},{opted_in},{opted_out}\n")
     mapped = ["--map", "in=opted_in_at", "--map", "out=opted_out_at"]
-    command = ["import_contacts", str(path), "--tenant", "acme", *mapped]
+    command = ["import_contacts", str(path), "--tenant", "acme", *mapped, *options]
     call_command(*command, stdout=io.StringIO(), stderr=io.StringIO())
 
 
@@ -186,10 +186,11 @@ def test_an_import_follows_the_same_rule_and_opts_nobody_in_again(
     assert [kind for kind, _ in logged()] == [f"opted_{name}" for name in changed]
 
 
+@pytest.mark.parametrize("mode", ["upsert", "create-only"])
 def test_consent_that_an_import_brings_is_logged_as_a_decision(
-    acme: SimpleNamespace, tmp_path: Path
+    acme: SimpleNamespace, tmp_path: Path, mode: str
 ) -> None:
-    bring(tmp_path / "file.csv", MAY, JUNE)
+    bring(tmp_path / "file.csv", MAY, JUNE, "--mode", mode)
     told = list(Change.objects.order_by("pk").values_list("kind", "fields"))
     assert told == [
         ("created", {}),
