@@ -28,7 +28,7 @@ from .models import Contact, ContactQuerySet, Import, Tag, TagQuerySet
 from .serializers import ImportForm as ImportRules
 from .tabular import UnreadableFile
 from .views import error_file
-from .webhooks import MAX_WEBHOOKS, Delivery, DeliveryQuerySet, Webhook
+from .webhooks import Delivery, DeliveryQuerySet, Webhook
 
 
 class RuleFormField(forms.Field):
@@ -375,8 +375,11 @@ class WebhookForm(TenantForm):
     def clean(self) -> None:
         super().clean()
         tenant = self.row_tenant()
-        if self.instance._state.adding and tenant and tenant.webhooks.count() >= MAX_WEBHOOKS:
-            self.add_error(None, f"There are {MAX_WEBHOOKS} webhooks already; delete one first.")
+        try:
+            if self.instance._state.adding and tenant:
+                webhooks.refuse_too_many(tenant)
+        except ValueError as error:
+            self.add_error(None, str(error))
 
 
 @admin.register(Webhook)

@@ -106,8 +106,6 @@ def difference(names: Sequence[str], was: Sequence[Any], now: Sequence[Any]) -> 
     one. Columns are as JSON has them: tags comma-separated."""
     fields: Fields = {}
     for name, old, new in zip(names, was, now, strict=True):
-        if old == new and isinstance(old, str):
-            continue  # as most are
         if name in TOLD and differ(old, new):
             fields[name] = DIFFERENCES.get(name, of_values)(old, new)
     return fields
@@ -171,7 +169,7 @@ def of_metadata(old: dict[str, Any], new: dict[str, Any]) -> Fields:
     }
 
 
-MOMENTS = ("opted_in_at", "opted_out_at", "last_message_at", "created_at")
+MOMENTS = (*CONSENT, "last_message_at", "created_at")
 DIFFERENCES: dict[str, Callable[[Any, Any], Fields]] = dict.fromkeys(MOMENTS, of_moments)
 DIFFERENCES |= {"tags": of_tags, "metadata": of_metadata}
 
@@ -180,9 +178,6 @@ def decisions(entry: Entry, source: str) -> Iterator[Entry]:
     """`entry` without the consent that was given or withdrawn in it, then those, each as one of
     its own. `source`: where they come from."""
     taken = [name for name in CONSENT if entry.fields.get(name, {}).get("new")]
-    if not taken:
-        yield entry
-        return
     rest = {name: value for name, value in entry.fields.items() if name not in taken}
     yield entry._replace(fields=rest)
     for name in taken:
@@ -379,9 +374,9 @@ class Change(models.Model):
     """A change of a contact. Its id is the sequence: of one contact's changes, later is more.
 
     `fields`: see `difference`. A creation has none, the row itself shows them. `into`: the contact
-    that a merged one is now. `xid`: of the
-    transaction (PostgreSQL). Ids are given out before commits, so a reader that follows them
-    would miss a late commit; transactions below the oldest that still runs are settled.
+    that a merged one is now. `xid`: of the transaction (PostgreSQL). Ids are given out before
+    commits, so a reader that follows them would miss a late commit; transactions below the oldest
+    that still runs are settled.
     """
 
     class Kind(models.TextChoices):

@@ -135,6 +135,12 @@ def events(raw: Any) -> list[str]:
     return [name for name in EVENTS if name in raw]
 
 
+def refuse_too_many(tenant: Tenant) -> None:
+    """Raises `ValueError` where the tenant cannot have another webhook."""
+    if tenant.webhooks.count() >= MAX_WEBHOOKS:
+        raise ValueError(f"There are {MAX_WEBHOOKS} webhooks already; delete one first.")
+
+
 # Who is told
 
 
@@ -206,8 +212,7 @@ class Webhook(models.Model):
         Raises `ValueError` where its tenant has too many.
         """
         Tenant.objects.select_for_update(no_key=True).get(pk=self.tenant_id)
-        if self.tenant.webhooks.count() >= MAX_WEBHOOKS:
-            raise ValueError(f"There are {MAX_WEBHOOKS} webhooks already; delete one first.")
+        refuse_too_many(self.tenant)
         self.place = [*self.tenant.changes.end()]
         self.save(force_insert=True)
         self.test()
@@ -285,9 +290,12 @@ class Webhook(models.Model):
         return len(changes) == DERIVED
 
     def resume(self) -> None:
-        """Sends to it again what has waited since it was paused."""
+        """Where it is paused: sends to it again, and at once all that has waited meanwhile."""
+        if self.paused_at is None:
+            return
         self.paused_at = self.failing_since = None
         self.save(update_fields=["paused_at", "failing_since"])
+        self.mine().filter(state=Delivery.State.PENDING).update(due_at=timezone.now())
 
     def has_answered(self) -> None:
         Webhook.objects.filter(pk=self.pk).update(

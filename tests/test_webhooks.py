@@ -701,7 +701,7 @@ def test_one_that_fails_for_three_days_is_paused_and_goes_on_when_resumed(
     assert Delivery.objects.filter(state=State.PENDING).count() == 2, "what comes waits"
     receiver.answer = lambda received: 200
     webhook.resume()
-    send(due=True)
+    send()
     assert {*Delivery.objects.values_list("state", flat=True)} == {State.DELIVERED}
 
 

@@ -1,4 +1,4 @@
-"""What the commands that never end share."""
+"""What commands share that are no bulk fixes: those that never end, those of webhooks."""
 
 import logging
 import time
