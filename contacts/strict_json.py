@@ -15,11 +15,20 @@ MAX_DEPTH = 64
 # What JSON can spell and PostgreSQL cannot store: U+0000, and half a surrogate pair.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
-TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+STRING = r'"(?:[^"\\]++|\\.)*+"?'
+TOKENS = re.compile(rf"{STRING}|[\[{{]|[\]}}]", re.DOTALL)
 
 
 class MalformedJSON(ValueError):
     """The message says what is wrong and, where it can, at which line and column."""
+
+
+class BadValue(ValueError):
+    """A value that Python's reader takes, with its `spelling`."""
+
+    def __init__(self, spelling: str, problem: str) -> None:
+        super().__init__(problem)
+        self.spelling = spelling
 
 
 def loads(text: str | bytes) -> Any:
@@ -40,8 +49,23 @@ def loads(text: str | bytes) -> Any:
     try:
         return DECODER.decode(text)
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise MalformedJSON(f"Not JSON: {error.msg} at {where}.") from error
+        raise MalformedJSON(f"Not JSON: {error.msg} at {place(text, error.pos)}.") from error
+    except BadValue as error:
+        raise MalformedJSON(
+            f"{error} It is at {place(text, found(text, error.spelling))}."
+        ) from error
+
+
+def place(text: str, index: int) -> str:
+    """Where people find a character."""
+    line = text.count("\n", 0, index) + 1
+    return f"line {line}, column {index - text.rfind(chr(10), 0, index)}"
+
+
+def found(text: str, spelling: str) -> int:
+    """Where a value is, and not a string that holds the same."""
+    tokens = re.finditer(rf"{STRING}|(?<![\w.+-]){re.escape(spelling)}", text, re.DOTALL)
+    return next((token.start() for token in tokens if token[0] == spelling), 0)
 
 
 def refuse_deep_nesting(text: str) -> None:
@@ -55,7 +79,7 @@ def refuse_deep_nesting(text: str) -> None:
     for token in TOKENS.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
         if depth > MAX_DEPTH:
-            where = f"character {token.start()}"
+            where = place(text, token.start())
             raise MalformedJSON(f"Nested deeper than {MAX_DEPTH} levels at {where}.")
 
 
@@ -79,13 +103,13 @@ def parse_int(digits: str) -> int:
     return int(digits)
 
 
-def out_of_range(digits: str) -> MalformedJSON:
+def out_of_range(digits: str) -> BadValue:
     shown = digits if len(digits) <= 20 else f"{digits[:20]}…"
-    return MalformedJSON(f"The number {shown} is out of range; send it as a string.")
+    return BadValue(digits, f"The number {shown} is out of range; send it as a string.")
 
 
 def refuse_constant(name: str) -> None:
-    raise MalformedJSON(f"{name} is not JSON; send null or a string.")
+    raise BadValue(name, f"{name} is not JSON; send null or a string.")
 
 
 DECODER = json.JSONDecoder(
