@@ -23,7 +23,7 @@ from . import phones, rules, sql
 from .changes import CONSENT, EMPTY, TOLD, Change, Entry, decisions, difference, value_of
 from .fields import FoldedField, TagNamesField
 from .spool import SpoolLine
-from .sql import DIALECTS, Upsert, key, sql_kind, transactional, upsert_sql
+from .sql import DIALECTS, Upsert, key, sql_kind, transactional, update_sql, upsert_sql
 from .webhooks import IMPORT_FINISHED, Webhook
 
 DELETED = 1000  # rows that are read at a time
@@ -537,27 +537,44 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     ) -> None:
         """Saves `fields` of contacts of one tenant, and the links of their tags with them.
 
-        `Contact.save` for many: the statements do not grow with their number, but for what
-        SQLite takes at once. `tell`: what the log says instead of an entry.
+        `Contact.save` for many: the statements do not grow with their number. `tell`: what the
+        log says instead of an entry.
         """
         if not contacts:
             return
         fields = [*with_folded(fields), "updated_at"]
+        told = told_of(fields)
         now = timezone.now()
         for contact in contacts:
             contact.updated_at = now
-            for field in Contact._meta.concrete_fields:
-                if isinstance(field, FoldedField):
-                    field.pre_save(contact, False)
-        pks = [contact.pk for contact in contacts]
-        before = Contact.objects.order_by("phone").select_for_update().in_bulk(pks)
-        there = (contact for contact in contacts if contact.pk in before)
-        ordered = sorted(there, key=lambda contact: contact.phone)
-        self.model._default_manager.bulk_update(ordered, fields)
+        stored = Contact.objects.filter(pk__in=[contact.pk for contact in contacts])
+        locked = stored.order_by("phone").select_for_update().only("tenant_id", *told)
+        before = {contact.pk: contact.told(told) for contact in locked}
+        there = [contact for contact in contacts if contact.pk in before]
+        self._update(there, fields)
         if "tags" in fields:
-            ContactTag.objects.match(ordered)
-        entries = (before[contact.pk].updated_to(contact, fields) for contact in ordered)
+            ContactTag.objects.match(there)
+        entries = (
+            Entry(
+                contact.tenant_id,
+                contact.pk,
+                Change.Kind.UPDATED,
+                difference(told, before[contact.pk], contact.told(told)),
+            )
+            for contact in there
+        )
         Change.objects.log(map(tell, entries))
+
+    def _update(self, contacts: "Sequence[Contact]", fields: Sequence[str]) -> None:
+        """Writes `fields` of contacts of one tenant, which are locked."""
+        if not contacts:
+            return
+        vendor = connections[self.db].vendor
+        rows = [rules.spelled(contact.for_sql(vendor, ["id", *fields])) for contact in contacts]
+        columns = tuple(str(f.column) for f in Contact._meta.concrete_fields if f.name in fields)
+        values = {"tenant": key(contacts[0].tenant_id), "rows": f"[{','.join(rows)}]"}
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(update_sql(vendor, columns), values)
 
     @transactional
     def decide_one(self, key: dict[str, str], decision: "Decision") -> "Contact":
@@ -634,6 +651,17 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         self._delete(gone)
         self.change_many(kept, Contact.MERGED)
         return results
+
+    @transactional
+    def merge_as(self, contacts: Sequence["Contact"], chosen: dict[str, Any]) -> "Contact":
+        """`merge` for contacts of one person, with the values of fields that somebody has `chosen`
+        instead. Raises `ValueError` where they cannot be merged, or are gone."""
+        for kept, _, problem in self.merge([contacts]):
+            if problem:
+                raise ValueError(problem)
+            kept.change(**chosen)
+            return kept
+        raise ValueError("Of these contacts not two are left.")
 
     @transactional
     def erase(self, tenant: Tenant, phone: str) -> "Erased":
@@ -747,6 +775,7 @@ class Contact(models.Model):
         ]
         indexes = [
             models.Index(fields=["tenant", "email_folded"], name="contact_email"),
+            models.Index(fields=["tenant", "id"], name="contact_by_age"),
             models.Index(fields=["tenant", "updated_at", "id"], name="contact_keyset"),
             models.Index(fields=["tenant", "last_message_at", "id"], name="contact_recency"),
         ]
@@ -806,13 +835,16 @@ class Contact(models.Model):
         values["metadata"] = {key: sides["old"] for key, sides in held.get("metadata", {}).items()}
         return Contact(pk=change.contact_id, tenant_id=change.tenant_id, **values)
 
-    def for_sql(self, vendor: str) -> dict[str, Any]:
-        """The columns of a new row, as `sql` takes them in JSON."""
+    def for_sql(self, vendor: str, names: Collection[str] = ()) -> dict[str, Any]:
+        """The columns of the row, or those of its fields `names`, as `sql` takes them in JSON."""
         row = {}
         for field in Contact._meta.concrete_fields:
+            if names and field.name not in names:
+                continue
             value = field.pre_save(self, True)
+            value = key(value) if isinstance(field, IDS) else value
             row[str(field.column)] = sql.json_value(value, DIALECTS[vendor].moment)
-        return row | {"id": key(self.pk), "tenant_id": key(self.tenant_id)}
+        return row
 
     def merged_metadata(self, given: dict[str, Any] | None) -> dict[str, Any]:
         try:
@@ -876,6 +908,9 @@ class Contact(models.Model):
             setattr(self, name, fields[name])
         if changed:
             self.save(update_fields=changed, before=before)
+
+
+IDS = (ULIDField, models.ForeignKey)
 
 
 def told_of(changes: Iterable[str]) -> tuple[str, ...]:
@@ -1080,6 +1115,69 @@ class ImportFailure(models.Model):
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.error}"
+
+
+class BulkAction(models.Model):
+    """What the staff have done to many contacts: those that they chose, as they were counted.
+
+    Its id is the change set of what it changes.
+    """
+
+    class Kind(models.TextChoices):
+        ADD_TAG = "add_tag", "Add a tag"
+        REMOVE_TAG = "remove_tag", "Remove a tag"
+        SET_LOCALE = "set_locale", "Set the locale"
+        OPT_OUT = "opt_out", "Opt out"
+        DELETE = "delete", "Delete"
+        MERGE_TAGS = "merge_tags", "Merge tags"
+        DELETE_TAGS = "delete_tags", "Delete tags"
+        UNDO = "undo", "Undo"
+
+    id = ULIDField(primary_key=True, default=new_ulid, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="bulk_actions", db_index=False)
+    actor = models.CharField(max_length=100, help_text="Who asked for it, such as user:7.")
+    kind = models.CharField(max_length=20, choices=Kind)
+    value = models.TextField(blank=True, help_text="The tag, or tags; the locale; the change set.")
+    total = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    changed = models.PositiveIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0)
+    refusals = models.JSONField(default=list, help_text="Of the first of them: phone and reason.")
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "id"], name="bulk_action_by_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.value}" if self.value else self.get_kind_display()
+
+    @property
+    def is_over(self) -> bool:
+        return self.finished_at is not None
+
+    @property
+    def percent(self) -> int:
+        return 100 * self.done // self.total if self.total else 100
+
+    @property
+    def unchanged(self) -> int:
+        """Those that were so already, or are gone."""
+        return max(0, self.done - self.changed - self.refused)
+
+
+class BulkBatch(models.Model):
+    """Some of the contacts that a bulk action still has to do: so a batch that is done is done
+    once, and what is written for it does not grow with the others."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "action_id", "number")
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
+    action = models.ForeignKey(BulkAction, models.CASCADE, related_name="left", db_index=False)
+    number = models.PositiveIntegerField()
+    contacts = models.BinaryField(help_text="Their ids, 16 bytes each.")
+
+    def __str__(self) -> str:
+        return f"{self.action_id} {self.number}"
 
 
 class Erasure(models.Model):

@@ -113,6 +113,12 @@ def national(e164: str) -> str:
     return str(phonenumbers.parse(e164).national_number)
 
 
+def readable(e164: str) -> str:
+    """As people of other countries write it, such as +33 6 12 34 56 78 (ITU-T E.123)."""
+    parsed = phonenumbers.parse(e164)
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
 def variant_key(e164: str) -> str:
     """The same for numbers that reach the same phone, as messaging apps know them.
 

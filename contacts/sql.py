@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache, wraps
 from typing import Any, NamedTuple, TypeVar, cast
+from uuid import UUID
 
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.utils import timezone
-from ulid import ULID
 
-from tenants.fields import new_ulid
+from tenants.fields import bits_of, new_ulid
 
 from .rules import spelled
 
@@ -119,6 +119,18 @@ def upsert_sql(
     return dialect.upsert(values, on_conflict(sets), told, returned)
 
 
+@lru_cache(maxsize=256)
+def update_sql(vendor: str, columns: tuple[str, ...]) -> str:
+    """UPDATE of the contacts of one tenant in the JSON array `%(rows)s`, found by id."""
+    dialect = DIALECTS[vendor]
+    values = ", ".join(f"{name} = {dialect.given(name)}" for name in columns)
+    return (
+        f"UPDATE contacts_contact SET {values} {dialect.ROWS_TO_UPDATE}"  # noqa: S608 - our own
+        f" AND contacts_contact.id = {dialect.given('id')}"
+        " AND contacts_contact.tenant_id = %(tenant)s"
+    )
+
+
 def inserting(values: dict[str, str]) -> str:
     """`values`: what each column gets."""
     return f"INSERT INTO contacts_contact ({', '.join(values)}) SELECT {', '.join(values.values())}"
@@ -166,7 +178,7 @@ def analyze() -> None:
 
 def key(ulid: str) -> str:
     """An id as both databases read it: 32 hexadecimal digits."""
-    return ULID.from_str(ulid).hex
+    return f"{bits_of(ulid):032x}"
 
 
 def json_value(value: Any, moment: Callable[[datetime], str]) -> Any:
@@ -198,6 +210,7 @@ class SQLite:
         return f"json_array({', '.join(shown)})"
 
     ROWS = "FROM json_each(%(rows)s) WHERE true"
+    ROWS_TO_UPDATE = ROWS
 
     @classmethod
     def upsert(
@@ -286,6 +299,7 @@ class PostgreSQL:
         return f"{{{','.join(items)}}}"
 
     ROWS = "FROM json_populate_recordset(NULL::contacts_contact, %(rows)s::json) AS given"
+    ROWS_TO_UPDATE = f"{ROWS} WHERE true"
 
     @staticmethod
     def given(name: str) -> str:
@@ -395,7 +409,7 @@ AND (contact_id, tag_id) NOT IN (
         PostgreSQL writes them; tags parted by two commas, because none is empty or has one.
         """
         return {
-            "tenant": ULID.from_str(tenant_id).to_uuid(),
+            "tenant": UUID(int=bits_of(tenant_id)),
             "now": timezone.now(),
             "ids": [key(new_ulid()) for _ in names],
             "names": names,

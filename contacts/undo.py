@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet
-from django_tasks import task
 
 from tenants.fields import parse_ulid
 from tenants.models import Tenant
@@ -24,7 +23,6 @@ from .changes import (
     Change,
     ChangeQuerySet,
     Fields,
-    caused_by,
     exchanged,
     moment,
     value_of,
@@ -33,7 +31,8 @@ from .models import Contact, Decision, Erasure
 from .sql import transactional, tried_twice
 
 SINCE = "has changed since"
-AT_ONCE = 1000  # contacts a transaction
+AT_ONCE = 1000  # contacts that a request takes back; more are left to a worker
+BATCH = 1000  # contacts a transaction
 
 
 class Undone(NamedTuple):
@@ -142,29 +141,16 @@ class ChangeSet:
     def take_back(self) -> list[tuple[Tenant, Undone]]:
         return [
             (tenant, undone)
-            for tenant, batch in self.batches(AT_ONCE)
+            for tenant, batch in self.batches(BATCH)
             for undone in self.tried(tenant, batch)
         ]
 
-    def take_back_under(self, undoing: str) -> None:
-        """`take_back`, of what the change set `undoing` has not touched yet: so that one that was
-        cut short goes on, and never turns back what happened since to those it had done."""
-        for tenant, batch in self.batches(AT_ONCE):
-            touched = tenant.changes.filter(change_set=undoing, contact_id__in=batch)
-            done = {*touched.values_list("contact_id", flat=True)}
-            self.tried(tenant, [pk for pk in batch if pk not in done])
+    def ids(self, tenant: Tenant) -> list[str]:
+        """The contacts of one of the tenants, in the order in which they are taken back."""
+        return [pk for batch in contact_ids(tenant, self.id, BATCH) for pk in batch]
 
     def tried(self, tenant: Tenant, batch: list[str], *, dry_run: bool = False) -> list[Undone]:
         return tried_twice(lambda: undo(tenant, self.id, batch, dry_run=dry_run))
-
-
-@task()
-def run_undo(change_set: str, tenant_ids: list[str], actor: str, undoing: str) -> None:
-    """Takes back, of these tenants, what is too much for a request; put down to `actor`, under
-    the change set `undoing`. Twice is once."""
-    tenants = Tenant.objects.filter(pk__in=tenant_ids)
-    with caused_by(actor, undoing):
-        ChangeSet(change_set, tenants).take_back_under(undoing)
 
 
 class Batch:

@@ -1,5 +1,6 @@
 """The key of every public record: a ULID, as the API writes it."""
 
+import re
 import uuid
 from typing import Any
 
@@ -7,6 +8,14 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from ulid import ULID
+
+# Crockford's digits, and Python's own of base 32. The library goes through them one by one: 8 µs
+# an id, of which a page of contacts has hundreds and a bulk action a million.
+DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+TO_PYTHON = str.maketrans(DIGITS, "0123456789ABCDEFGHIJKLMNOPQRSTUV")
+PAIRS = [first + second for first in DIGITS for second in DIGITS]
+SHIFTS = range(120, -1, -10)
+SHAPE = re.compile(rf"[0-7][{DIGITS}]{{25}}")
 
 
 def new_ulid() -> str:
@@ -21,12 +30,24 @@ def parse_ulid(value: Any) -> str:
     without dashes). Raises `ValueError` for anything else.
     """
     if isinstance(value, uuid.UUID):
-        return str(ULID.from_uuid(value))
+        return ulid_of(value.int)
     if not isinstance(value, str):
         raise ValueError("Not a ULID.")  # noqa: TRY004 - one error for all that is not an id
-    if len(value) == 26:
-        return str(ULID.from_str(value))
-    return str(ULID.from_uuid(uuid.UUID(value)))
+    if len(value) != 26:
+        return ulid_of(uuid.UUID(value).int)
+    if not SHAPE.fullmatch(ulid := value.upper()):
+        raise ValueError("Not a ULID.")
+    return ulid
+
+
+def ulid_of(bits: int) -> str:
+    """The ULID that these 128 bits are."""
+    return "".join([PAIRS[bits >> shift & 1023] for shift in SHIFTS])
+
+
+def bits_of(ulid: str) -> int:
+    """The 128 bits of a ULID as `parse_ulid` returns it."""
+    return int(ulid.translate(TO_PYTHON), 32)
 
 
 class ULIDField(models.UUIDField):
@@ -63,5 +84,5 @@ class ULIDField(models.UUIDField):
         self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
     ) -> Any:
         ulid = value if prepared else self.get_prep_value(value)
-        bits = None if ulid is None else ULID.from_str(ulid).to_uuid()
+        bits = None if ulid is None else uuid.UUID(int=bits_of(ulid))
         return super().get_db_prep_value(bits, connection, prepared=True)

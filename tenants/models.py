@@ -4,12 +4,13 @@ import hashlib
 import re
 import secrets
 import string
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.contrib.auth.models import AbstractUser, BaseUserManager, Group
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Lower
 from django.utils import timezone
 from phonenumbers import SUPPORTED_REGIONS
@@ -42,6 +43,15 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @transaction.atomic
+    def establish(self, first_user: "User | None" = None, groups: Sequence[Group] = ()) -> None:
+        """Saves the new tenant with its first user, if it has one, in these groups."""
+        self.save()
+        if first_user:
+            first_user.tenant = self
+            first_user.save()
+            first_user.groups.set(groups)
 
 
 class UserManager(BaseUserManager["User"]):
@@ -151,6 +161,9 @@ class ApiToken(models.Model):
         help_text="Requests a minute. Empty: the installation's default; 0: no limit.",
     )
     revoked_at = models.DateTimeField(null=True, editable=False)
+    replaces = models.OneToOneField(
+        "self", models.SET_NULL, null=True, editable=False, related_name="replaced_by"
+    )
 
     plaintext: str  # set by `make_secret`, never stored
 
@@ -183,6 +196,31 @@ class ApiToken(models.Model):
         now = timezone.now()
         if self.last_used_at is None or self.last_used_at <= now - self.LAST_USED_PRECISION:
             ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)
+
+    @property
+    def is_usable(self) -> bool:
+        is_expired = self.expires_at is not None and self.expires_at <= timezone.now()
+        return self.revoked_at is None and not is_expired
+
+    @transaction.atomic
+    def rotate(self, overlap: timedelta) -> "ApiToken":
+        """A new token in the place of this one, which goes on working for `overlap` and then
+        expires by itself. Returns the new one, with its `plaintext`; it lives as long as this one
+        was to. Raises `ValueError` where this one has ended, or was replaced already."""
+        old = ApiToken.objects.select_for_update().get(pk=self.pk)
+        if not old.is_usable:
+            raise ValueError("This token has ended: issue a new one.")
+        if ApiToken.objects.filter(replaces=old).exists():
+            raise ValueError("This token was replaced already: rotate the new one.")
+        now = timezone.now()
+        lifetime = old.expires_at and old.expires_at - old.created_at
+        fields = {"rate_limit": old.rate_limit, "expires_at": lifetime and now + lifetime}
+        new = ApiToken.objects.issue(old.user, old.name, replaces=old, **fields)
+        end = min(filter(None, [old.expires_at, now + overlap]))
+        ApiToken.objects.filter(pk=old.pk).update(expires_at=end)
+        if not overlap:
+            old.revoke()
+        return new
 
     def revoke(self) -> None:
         """Ends the token at once, on every process. Doing it twice keeps the first time."""

@@ -160,7 +160,7 @@ def test_a_phone_cannot_be_changed_to_another_contacts(
 def test_a_phone_taken_between_check_and_save_is_a_form_error_too(
     staff: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from contacts.admin import ContactAdmin
+    from contacts.admin.contacts import ContactAdmin
 
     save = ContactAdmin.save_model
 
@@ -314,7 +314,7 @@ def test_contacts_are_filtered_by_tag(staff: Client, acme: SimpleNamespace) -> N
     ContactFactory.create(tenant=acme.tenant, name="B", tags=["x"])
     vip = acme.tenant.tags.get(name="vip")
     assert listed(staff, Contact, tag=vip.pk) == {"A"}
-    assert listed(staff, Contact, tag="nonsense") == {"A", "B"}
+    assert staff.get(url(Contact, "changelist"), {"tag": "nonsense"}).status_code == 302
 
 
 def test_tags_are_listed_with_their_contacts_counted_in_one_statement(
@@ -351,8 +351,9 @@ def test_staff_rename_and_delete_tags_with_their_contacts(
     contact.refresh_from_db()
     assert contact.tags == ["A+", "b"]
     address = url(Tag, "delete", acme.tenant.tags.get(name="b").pk)
-    assert "Contacts that lose a tag: 1" in staff.get(address).content.decode()
-    assert staff.post(address, {"post": "yes"}).status_code == 302
+    assert "<strong>1</strong> contact" in staff.get(address).content.decode()
+    assert staff.post(address, {"count": "1"}).status_code == 302
+    assert not acme.tenant.tags.filter(name="b").exists()
     contact.refresh_from_db()
     assert contact.tags == ["A+"]
     assert_links_match_tags()
@@ -591,7 +592,7 @@ def test_staff_see_no_row_of_another_tenant_in_any_list(
     assert listed(staff, ApiToken) == {str(acme.token)}
     assert not {user for user in listed(staff, User) if "globex" in user}
     assert listed(staff, Contact, q=PHONE) == set()
-    assert listed(staff, Contact, tag=foreign.tag.pk) == {"ours"}, "no such tag for them"
+    assert listed(staff, Contact, tag=foreign.tag.pk) == set(), "no such tag for them"
     assert "secret" not in staff.get(url(Contact, "changelist")).content.decode()
 
 
@@ -653,7 +654,7 @@ def test_staff_put_no_contact_into_another_tenant(
     assert acme.tenant.contacts.get().phone == "+14155550188"
 
 
-def test_staff_cannot_raise_their_rights(staff: Client, acme: SimpleNamespace) -> None:
+def test_staff_make_nobody_a_superuser(staff: Client, acme: SimpleNamespace) -> None:
     address = url(User, "change", acme.user.pk)
     data = {
         "email": acme.user.email,
@@ -661,12 +662,14 @@ def test_staff_cannot_raise_their_rights(staff: Client, acme: SimpleNamespace) -
         "is_active": "on",
         "is_staff": "on",
         "is_superuser": "on",
+        "user_permissions": [Permission.objects.all()[0].pk],
         "tenant": "",
     }
     assert staff.post(address, data).status_code == 302
     acme.user.refresh_from_db()
     assert (acme.user.name, acme.user.tenant) == ("renamed", acme.tenant)
-    assert (acme.user.is_staff, acme.user.is_superuser) == (False, False)
+    assert not acme.user.is_superuser
+    assert not acme.user.user_permissions.exists()
 
 
 def test_staff_do_not_reach_a_superuser_of_their_tenant(
@@ -684,20 +687,23 @@ def password_page(user: User) -> str:
     return reverse("admin:auth_user_password_change", args=[user.pk])
 
 
-def test_staff_set_no_password_of_other_staff(
+def test_staff_set_no_password_of_those_who_may_do_as_much(
     staff: Client, acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
-    """It would give them the other's rights."""
+    """It would give them the other's rights; those of people who may do less they have."""
     colleague = UserFactory.create(tenant=acme.tenant, is_staff=True)
+    colleague.user_permissions.set(Permission.objects.all())
+    helper = UserFactory.create(tenant=acme.tenant, is_staff=True)
     new = {"password1": "correct horse battery", "password2": "correct horse battery"}
-    assert staff.post(password_page(colleague), new).status_code == 403
+    for is_active in (True, False):
+        User.objects.filter(pk=colleague.pk).update(is_active=is_active)
+        assert staff.post(password_page(colleague), new).status_code == 403
+        assert staff.post(url(User, "delete", colleague.pk), {"post": "yes"}).status_code == 403
     assert staff.post(password_page(globex.user), new).status_code == 404
-    assert staff.post(url(User, "delete", colleague.pk), {"post": "yes"}).status_code == 403
-    assert staff.post(password_page(acme.user), new).status_code == 302
-    acme.user.refresh_from_db()
-    colleague.refresh_from_db()
-    assert acme.user.check_password("correct horse battery")
-    assert not colleague.check_password("correct horse battery")
+    for user in (helper, acme.user):
+        assert staff.post(password_page(user), new).status_code == 302
+        user.refresh_from_db()
+        assert user.check_password("correct horse battery")
 
 
 def test_groups_are_for_superusers(staff: Client, superuser: Client) -> None:

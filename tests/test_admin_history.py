@@ -1,6 +1,5 @@
 """What the staff see of a contact's past, and what of it they can take back."""
 
-import io
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,10 +17,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from contacts import history, undo
+from contacts import bulk_actions, history, undo
 from contacts.changes import Change, caused_by
 from contacts.history import consent_of
-from contacts.models import Contact, Decision, Import
+from contacts.models import BulkAction, Contact, Decision, Import
 from tenants.fields import new_ulid
 from tenants.models import Tenant, User
 
@@ -370,8 +369,8 @@ def test_what_comes_from_outside_is_escaped_on_every_page(
 
 
 def consent_on_page(client: Client, contact: Contact) -> str:
-    page = text(client.get(url(Contact, "change", contact.pk)))
-    return page.partition("Consent: ")[2].partition(" Id: ")[0]
+    page = client.get(url(Contact, "change", contact.pk)).content.decode()
+    return unescape(page.partition('<span class="consent">')[2].partition("</span>")[0])
 
 
 def test_the_page_of_a_contact_says_whether_it_may_be_written_to_and_why(
@@ -483,7 +482,7 @@ def test_an_older_decision_is_recorded_and_the_message_says_what_counts(
 def test_a_bad_field_of_consent_is_a_form_error(
     acme: SimpleNamespace, contact: Contact, fields: dict[str, str], field: str, reason: str
 ) -> None:
-    from contacts.history_admin import ConsentForm
+    from contacts.admin.history import ConsentForm
 
     form = ConsentForm({"status": "opted_in"} | fields)
     assert list(form.errors) == [field]
@@ -497,7 +496,7 @@ def test_a_bad_field_of_consent_is_a_form_error(
 def test_a_contact_deleted_meanwhile_is_no_fault_of_ours(
     staff: Client, contact: Contact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from contacts.history_admin import HistoryAdmin
+    from contacts.admin.history import HistoryAdmin
 
     record = HistoryAdmin.record
 
@@ -663,51 +662,50 @@ def test_the_statements_of_the_page_do_not_grow_with_the_contacts(
 
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(undo, "AT_ONCE", 10)
-
-
-def queued() -> list[list[Any]]:
-    found = DBTaskResult.objects.order_by("enqueued_at")
-    assert {task.task_path for task in found} <= {"contacts.undo.run_undo"}
-    return [task.args_kwargs["args"] for task in found]
+    for module in (undo, bulk_actions):
+        monkeypatch.setattr(module, "AT_ONCE", 10)
+        monkeypatch.setattr(module, "BATCH", 10)
 
 
 def test_up_to_a_thousand_contacts_are_taken_back_at_once() -> None:
-    assert undo.AT_ONCE == 1000
+    assert undo.AT_ONCE == bulk_actions.AT_ONCE == 1000
 
 
 def test_what_is_too_much_for_a_request_a_worker_takes_back(
-    staff: Client, colleague: User, acme: SimpleNamespace, people: list[Contact], many: None
-) -> None:
+    staff: Client, colleague: User, acme: SimpleNamespace, people: list[Contact], many: None,
+    django_capture_on_commit_callbacks: Any,
+) -> None:  # fmt: skip
     before = held(acme.tenant)
     lines("retag", "--rename", "vip=gold", "--tenant", "acme")
     undone = last_set()
     assert "a worker does it in the background" in text(staff.get(undo_page(undone)))
-    assert "25 contacts are taken back in the background" in text(
-        staff.post(undo_page(undone), follow=True)
-    )
+    with django_capture_on_commit_callbacks(execute=True):
+        assert "0 of 25 contacts" in text(staff.post(undo_page(undone), follow=True))
     assert held(acme.tenant) != before
-    [args] = queued()
-    undo.run_undo.call(*args)
+    task = DBTaskResult.objects.get()
+    task.task.call(*task.args_kwargs["args"], **task.args_kwargs["kwargs"])
     assert held(acme.tenant) == before
     assert_links_match_tags()
-    entry = Change.objects.latest("pk")
-    assert (entry.actor, entry.change_set) == (f"user:{colleague.pk}", args[-1])
+    action, entry = BulkAction.objects.get(), Change.objects.latest("pk")
+    assert (entry.actor, entry.change_set) == (f"user:{colleague.pk}", action.pk)
     assert colleague.email in told(staff, people[0])[0]
+    done = text(staff.get(url(BulkAction, "change", action.pk)))
+    assert "25 of 25 contacts: done" in done
+    assert "Changed: 25" in done
 
 
-def test_a_worker_that_begins_again_leaves_alone_what_it_has_done(
+def test_what_a_worker_could_not_take_back_is_told(
     staff: Client, acme: SimpleNamespace, people: list[Contact], many: None
 ) -> None:
     lines("retag", "--rename", "vip=gold", "--tenant", "acme")
-    staff.post(undo_page(last_set()))
-    [args] = queued()
-    undo.run_undo.call(*args)
-    lines("retag", "--rename", "vip=gold", "--tenant", "acme")
-    before = held(acme.tenant)
-    changes = Change.objects.count()
-    undo.run_undo.call(*args)
-    assert (held(acme.tenant), Change.objects.count()) == (before, changes)
+    undone = last_set()
+    acme.tenant.contacts.filter(pk=people[3].pk).delete()
+    staff.post(undo_page(undone))
+    action = BulkAction.objects.get()
+    bulk_actions.run(action.pk)
+    done = text(staff.get(url(BulkAction, "change", action.pk)))
+    assert "Changed: 24" in done
+    assert f"{people[3].pk}: is gone by now" in done
 
 
 def test_one_that_was_cut_short_goes_on(
@@ -716,14 +714,14 @@ def test_one_that_was_cut_short_goes_on(
     before = held(acme.tenant)
     lines("retag", "--rename", "vip=gold", "--tenant", "acme")
     staff.post(undo_page(last_set()))
-    [args] = queued()
-    stopped_after(monkeypatch, 1)
-    with pytest.raises(KeyboardInterrupt):
-        undo.run_undo.call(*args)
-    monkeypatch.undo()
+    action = BulkAction.objects.get()
+    with monkeypatch.context() as patched:
+        stopped_after(patched, 1)
+        with pytest.raises(KeyboardInterrupt):
+            bulk_actions.run(action.pk)
     changed = sum(before[pk] != now for pk, now in held(acme.tenant).items())
     assert 0 < changed < 25
-    undo.run_undo.call(*args)
+    bulk_actions.run(action.pk)
     assert held(acme.tenant) == before
 
 
@@ -744,43 +742,19 @@ def test_the_worker_of_staff_leaves_other_tenants_alone(
     staff: Client, superuser: Client, acme: SimpleNamespace, globex: SimpleNamespace,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(undo, "AT_ONCE", 0)
+    for module in (undo, bulk_actions):
+        monkeypatch.setattr(module, "AT_ONCE", 0)
     undone = spread(acme, globex)
     staff.post(undo_page(undone))
+    [mine] = BulkAction.objects.all()
     superuser.post(undo_page(undone))
-    monkeypatch.undo()
-    mine, everyones = queued()
-    undo.run_undo.call(*mine)
+    everyones = BulkAction.objects.exclude(pk=mine.pk)
+    assert {action.tenant for action in everyones} == {acme.tenant, globex.tenant}
+    bulk_actions.run(mine.pk)
     assert tags_of(acme, globex) == [["vip"], ["gold"]]
-    undo.run_undo.call(*everyones)
+    for action in everyones:
+        bulk_actions.run(action.pk)
     assert tags_of(acme, globex) == [["vip"], ["vip"]]
-
-
-def test_a_queue_that_is_down_is_said_so(
-    staff: Client, acme: SimpleNamespace, people: list[Contact], many: None, monkeypatch: Any,
-    log: io.StringIO,
-) -> None:  # fmt: skip
-    lines("retag", "--rename", "vip=gold", "--tenant", "acme")
-    before = held(acme.tenant)
-
-    def down(*args: Any) -> None:
-        raise ConnectionError
-
-    monkeypatch.setattr(type(undo.run_undo), "enqueue", down)
-    assert "The queue is down" in text(staff.post(undo_page(last_set()), follow=True))
-    assert held(acme.tenant) == before
-    assert "could not be put into the queue" in log.getvalue()
-
-
-def test_a_worker_takes_it_back_through_the_queue(
-    staff: Client, acme: SimpleNamespace, people: list[Contact], many: None
-) -> None:
-    """The task as the queue holds it, which is JSON."""
-    lines("retag", "--rename", "vip=gold", "--tenant", "acme")
-    staff.post(undo_page(last_set()))
-    task = DBTaskResult.objects.get()
-    task.task.call(*task.args_kwargs["args"], **task.args_kwargs["kwargs"])
-    assert {tuple(contact.tags) for contact in Contact.objects.all()} == {("vip",)}
 
 
 # Imports

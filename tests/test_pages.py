@@ -1,44 +1,19 @@
 """The pages that people open first: landing, documentation, health."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
 import pytest
 from django.test import Client
-from playwright.sync_api import Page, Request, sync_playwright
 
 from contacts.models import Contact
 
 from .api import PHONE, assert_error
-from .conftest import need, serving
+from .browser import page_of
+from .conftest import serving
 from .test_races import all_at_once
-
-
-@contextmanager
-def page_of(server: httpx.Client) -> Iterator[Page]:
-    """A page of a real browser that reaches `server` and nothing else.
-
-    Any attempt to reach something else, and any error of a script, fails the test.
-    """
-    chromium = need("chromium")
-    complaints: list[str] = []
-
-    def note_strangers(request: Request) -> None:
-        if not request.url.startswith((str(server.base_url), "data:", "blob:")):
-            complaints.append(request.url)
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(base_url=str(server.base_url))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", note_strangers)
-        yield page
-        browser.close()
-    assert not complaints
 
 
 def test_the_landing_page_leads_everywhere(client: Client) -> None:
@@ -51,7 +26,7 @@ def test_the_landing_page_leads_everywhere(client: Client) -> None:
 
 @pytest.mark.django_db
 def test_every_link_of_the_landing_page_works(client: Client) -> None:
-    for link in set(re.findall(r'href="([^"]+)"', client.get("/").content.decode())):
+    for link in set(re.findall(r'<a href="([^"]+)"', client.get("/").content.decode())):
         assert client.get(link, follow=True).status_code == 200, link
 
 

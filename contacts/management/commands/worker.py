@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from contacts import uploads
+from contacts import bulk_actions, uploads
 from contacts.management.background import keep_on
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Deliverer:
 
 
 class Command(BaseCommand):
-    help = "Runs what is done in the background: imports, undo, and what webhooks are told."
+    help = "Runs what is done in the background: imports, bulk actions, undo, webhooks."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when nothing is left to do")
@@ -68,6 +68,7 @@ class Command(BaseCommand):
 
     def work(self, *, once: bool) -> None:
         uploads.take_up()
+        bulk_actions.take_up()
         if settings.TASKS_URL:
             call_command("rqworker", burst=once)
         else:

@@ -3,7 +3,6 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
 from django.utils.text import slugify
 
 from tenants.models import Tenant, User
@@ -25,10 +24,9 @@ class Command(BaseCommand):
             default_region=options["region"].upper(),
         )
         try:
-            with transaction.atomic():
-                tenant.full_clean()
-                tenant.save()
-                user = self.first_user(tenant, options["email"])
+            tenant.full_clean()
+            user = self.first_user(options["email"])
+            tenant.establish(user)
         except ValidationError as error:
             reasons = [f"{field}: {' '.join(said)}" for field, said in error.message_dict.items()]
             raise CommandError(" ".join(reasons)) from error
@@ -37,11 +35,10 @@ class Command(BaseCommand):
         if user:
             self.stdout.write(f"user    {user.email}")
 
-    def first_user(self, tenant: Tenant, email: str | None) -> User | None:
+    def first_user(self, email: str | None) -> User | None:
         if not email:
             return None
-        user = User(email=email, tenant=tenant)
+        user = User(email=email)
         user.set_unusable_password()
         user.full_clean()
-        user.save()
         return user

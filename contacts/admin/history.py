@@ -1,32 +1,29 @@
 """What happened to a contact, for the staff: its history, its consent, and undo."""
 
-import logging
 from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin.helpers import AdminForm
 from django.contrib.admin.utils import unquote
-from django.contrib.admin.widgets import (
-    AdminRadioSelect,
-    AdminSplitDateTime,
-    AdminTextareaWidget,
-    AdminTextInputWidget,
-)
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from rest_framework.serializers import Serializer
+from unfold.forms import AdminForm
+from unfold.widgets import (
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from tenants.admin import TenantOwnedAdmin
 from tenants.models import Tenant
 
-from . import changes, history, undo
-from .models import Change, Contact, Decision
-from .serializers import CONSENT_STATUS, Consented
-
-logger = logging.getLogger(__name__)
+from .. import bulk_actions, changes, history, undo
+from ..models import BulkAction, Change, Contact, Decision
+from ..serializers import CONSENT_STATUS, Consented
 
 SHOWN = 20  # contacts of a dry run
 
@@ -36,19 +33,21 @@ class ConsentForm(forms.Form):
 
     status = forms.ChoiceField(
         choices=[(status, Change.Kind(status).label) for status in CONSENT_STATUS],
-        widget=AdminRadioSelect,
+        widget=UnfoldAdminRadioSelectWidget,
     )
     at = forms.SplitDateTimeField(
-        required=False, widget=AdminSplitDateTime, help_text="When it was decided. Empty: now."
+        required=False,
+        widget=UnfoldAdminSplitDateTimeWidget,
+        help_text="When it was decided. Empty: now.",
     )
     source = forms.CharField(
         required=False,
-        widget=AdminTextInputWidget,
+        widget=UnfoldAdminTextInputWidget,
         help_text="By which way: a form, a campaign, a phone call.",
     )
     proof = forms.CharField(
         required=False,
-        widget=AdminTextareaWidget(attrs={"rows": 4}),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
         help_text="What proves it: a letter, the number of an order.",
     )
 
@@ -131,7 +130,7 @@ class HistoryAdmin(TenantOwnedAdmin):
         context = {
             "original": contact,
             "consent": history.consent_of(contact),
-            "adminform": AdminForm(form, fieldsets, {}, model_admin=self),  # type: ignore[arg-type]
+            "adminform": AdminForm(form, fieldsets, {}, model_admin=self),
             "errors": form.errors,
             "media": self.media + form.media,
         }
@@ -167,7 +166,7 @@ class HistoryAdmin(TenantOwnedAdmin):
         if request.method != "POST":
             return self.undo_page(request, found, summary, found.rehearse(SHOWN))
         if summary.contacts > undo.AT_ONCE:
-            return self.undo_later(request, found, summary)
+            return self.undo_later(request, found)
         return self.undo_page(request, found, summary, found.take_back(), is_done=True)
 
     def undo_page(
@@ -194,20 +193,13 @@ class HistoryAdmin(TenantOwnedAdmin):
         }
         return self.page(request, "undo", "Undone" if is_done else "Undo", context)
 
-    def undo_later(
-        self, request: HttpRequest, found: undo.ChangeSet, summary: undo.Summary
-    ) -> HttpResponse:
-        cause = changes.current.get()
-        tenants = [tenant.pk for tenant in found.tenants]
-        try:
-            undo.run_undo.enqueue(found.id, tenants, cause.actor(), cause.change_set())
-        except Exception:
-            logger.exception("The undo of %s could not be put into the queue", found.id)
-            self.message_user(request, "The queue is down: nothing was undone.", messages.ERROR)
-        else:
-            told = f"{summary.contacts:,} contacts are taken back in the background, by a worker."
-            self.message_user(request, told, messages.SUCCESS)
-        return HttpResponseRedirect(request.path)
+    def undo_later(self, request: HttpRequest, found: undo.ChangeSet) -> HttpResponse:
+        actor = changes.current.get().actor()
+        for tenant in found.tenants:
+            action = bulk_actions.start(
+                tenant, actor, BulkAction.Kind.UNDO, found.id, found.ids(tenant)
+            )
+        return HttpResponseRedirect(reverse("admin:contacts_bulkaction_change", args=[action.pk]))
 
 
 def position(text: str) -> int | None:

@@ -1,0 +1,175 @@
+"""What the staff do to many contacts at once: each says how many before it begins."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from tenants.admin import TenantOwnedAdmin
+
+from .. import rules
+from ..exports import export
+from ..models import BulkAction, Contact, ContactQuerySet
+from .asking import AskingAdmin, Question, SureForm
+from .forms import RuleFormField
+
+Kind = BulkAction.Kind
+PATIENCE = timedelta(seconds=15)  # for a worker to begin
+CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+
+
+class TagForm(SureForm):
+    value = RuleFormField(
+        rules.tag, label="Tag", widget=UnfoldAdminTextInputWidget({"list": "known-tags"})
+    )
+
+    def clean_value(self) -> str:
+        if not (tag := self.cleaned_data["value"]):
+            raise forms.ValidationError("Name the tag.")
+        return tag
+
+
+class LocaleForm(SureForm):
+    value = RuleFormField(
+        rules.locale, label="Locale", help_text="Such as fr-FR; empty takes it away."
+    )
+
+
+QUESTIONS = {
+    Kind.ADD_TAG: Question("Add a tag", "Add the tag", TagForm),
+    Kind.REMOVE_TAG: Question("Remove a tag", "Remove the tag", TagForm),
+    Kind.SET_LOCALE: Question("Set the locale", "Set the locale", LocaleForm),
+    Kind.OPT_OUT: Question(
+        "Opt out",
+        "Opt them out",
+        warning="They must not be written to any more. Those who have said no already stay so.",
+        is_grave=True,
+    ),
+    Kind.DELETE: Question(
+        "Delete",
+        "Delete them",
+        warning="It can be taken back, as long as the history is kept.",
+        is_grave=True,
+    ),
+}
+EXPORTS = {
+    "csv": Question("Export as CSV", "Download"),
+    "ndjson": Question("Export as NDJSON", "Download"),
+}
+
+
+class BulkAdmin(AskingAdmin):
+    actions = [
+        "add_tag", "remove_tag", "set_locale", "opt_out", "export_csv", "export_ndjson",
+        "delete_selected",
+    ]  # fmt: skip
+
+    @admin.action(description="Add a tag…", permissions=["change"])
+    def add_tag(self, request: HttpRequest, contacts: ContactQuerySet) -> HttpResponseBase | None:
+        return self.ask_to_change(request, contacts, Kind.ADD_TAG)
+
+    @admin.action(description="Remove a tag…", permissions=["change"])
+    def remove_tag(
+        self, request: HttpRequest, contacts: ContactQuerySet
+    ) -> HttpResponseBase | None:
+        return self.ask_to_change(request, contacts, Kind.REMOVE_TAG)
+
+    @admin.action(description="Set the locale…", permissions=["change"])
+    def set_locale(
+        self, request: HttpRequest, contacts: ContactQuerySet
+    ) -> HttpResponseBase | None:
+        return self.ask_to_change(request, contacts, Kind.SET_LOCALE)
+
+    @admin.action(description="Opt out…", permissions=["change"])
+    def opt_out(self, request: HttpRequest, contacts: ContactQuerySet) -> HttpResponseBase | None:
+        return self.ask_to_change(request, contacts, Kind.OPT_OUT)
+
+    @admin.action(description="Delete…", permissions=["delete"])
+    def delete_selected(
+        self, request: HttpRequest, contacts: ContactQuerySet
+    ) -> HttpResponseBase | None:
+        return self.ask_to_change(request, contacts, Kind.DELETE)
+
+    @admin.action(description="Export as CSV…", permissions=["view"])
+    def export_csv(
+        self, request: HttpRequest, contacts: ContactQuerySet
+    ) -> HttpResponseBase | None:
+        return self.ask_to_export(request, contacts, "csv")
+
+    @admin.action(description="Export as NDJSON…", permissions=["view"])
+    def export_ndjson(
+        self, request: HttpRequest, contacts: ContactQuerySet
+    ) -> HttpResponseBase | None:
+        return self.ask_to_export(request, contacts, "ndjson")
+
+    def ask_to_change(
+        self, request: HttpRequest, contacts: ContactQuerySet, kind: Kind
+    ) -> HttpResponseBase | None:
+        if (tenant := self.tenant_of(request, contacts)) is None:
+            return None
+        return self.ask_to_start(request, contacts, QUESTIONS[kind], tenant, kind)
+
+    def ask_to_export(
+        self, request: HttpRequest, contacts: ContactQuerySet, form: str
+    ) -> HttpResponseBase:
+        return self.ask(
+            request, contacts, EXPORTS[form], lambda _: download(contacts.order_by(), form)
+        )
+
+
+def download(contacts: ContactQuerySet, form: str) -> StreamingHttpResponse:
+    name = f"contacts-{timezone.now():%Y-%m-%d}.{form}"
+    return StreamingHttpResponse(
+        export(contacts, form),
+        content_type=CONTENT_TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+# What became of them
+
+
+@admin.register(BulkAction)
+class BulkActionAdmin(TenantOwnedAdmin):
+    list_display = ["what", "total", "changed", "refused", "progress", "actor", "started_at"]
+    list_filter = ["kind"]
+    ordering = ["-pk"]
+    show_full_result_count = False
+    change_form_template = "admin/contacts/bulkaction/progress.html"
+    fields = ["tenant"]
+
+    @admin.display(description="action")
+    def what(self, action: BulkAction) -> str:
+        return str(action)
+
+    @admin.display
+    def progress(self, action: BulkAction) -> str:
+        return "done" if action.is_over else f"{action.percent} %"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        contact_admin: Any = self.admin_site.get_model_admin(Contact)
+        context = {
+            "may_undo": contact_admin.may_undo(request),
+            "patience": timezone.now() - PATIENCE,
+        }
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Also for those who may begin one."""
+        may_begin = request.user.has_perm("contacts.change_contact")
+        return may_begin or super().has_view_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -1,0 +1,105 @@
+"""The page of a contact: who it is, what may be written to them, and what has happened lately."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.urls import path
+
+from tenants.admin import user_of
+from tenants.models import Tenant
+
+from .. import countries, history, phones
+from ..models import Contact
+from .history import HistoryAdmin
+
+LATELY = 5  # changes that the page shows
+SUGGESTED = 20  # tags
+TECHNICAL = ("id", "source", "total_messages", "last_message_at", "created_at", "updated_at")
+
+
+class ContactPageAdmin(HistoryAdmin):
+    fieldsets = (
+        (None, {"fields": ["tenant", ("phone", "name"), ("email", "locale")]}),
+        ("Tags and metadata", {"fields": ["tags", "metadata"]}),
+        ("Technical", {"fields": [f"{name}_shown" for name in TECHNICAL], "classes": ["collapse"]}),
+    )
+    readonly_fields = [f"{name}_shown" for name in TECHNICAL]
+    change_form_outer_before_template = "admin/contacts/contact/summary.html"
+    change_form_outer_after_template = "admin/contacts/contact/lately.html"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A new contact has nothing technical yet; and only superusers choose a tenant."""
+        fieldsets = [*super().get_fieldsets(request, obj)]
+        (title, first), *others = fieldsets if obj else fieldsets[:-1]
+        if not request.user.is_superuser:
+            first = first | {"fields": first["fields"][1:]}
+        return [(title, first), *others]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        contact = self.get_object(request, object_id)
+        context = self.summary(request, contact) if contact else {}
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def summary(self, request: HttpRequest, contact: Contact) -> dict[str, Any]:
+        return {
+            "readable": phones.readable(contact.phone),
+            "country": countries.of(contact.phone),
+            "whatsapp": contact.phone.removeprefix("+"),
+            "consent": history.consent_of(contact),
+            "lately": history.page(contact, None)[:LATELY],
+            "may_undo": self.may_undo(request),
+        }
+
+    # What is technical, ready to be taken elsewhere
+
+    @admin.display(description="id")
+    def id_shown(self, contact: Contact) -> str:
+        return copyable("id", contact.pk)
+
+    @admin.display(description="source")
+    def source_shown(self, contact: Contact) -> str:
+        return copyable("source", contact.source)
+
+    @admin.display(description="messages")
+    def total_messages_shown(self, contact: Contact) -> str:
+        return copyable("number of messages", str(contact.total_messages))
+
+    @admin.display(description="last message")
+    def last_message_at_shown(self, contact: Contact) -> str:
+        at = contact.last_message_at
+        return copyable("time of the last message", history.when(at)) if at else "never"
+
+    @admin.display(description="created")
+    def created_at_shown(self, contact: Contact) -> str:
+        return copyable("time of creation", history.when(contact.created_at))
+
+    @admin.display(description="updated")
+    def updated_at_shown(self, contact: Contact) -> str:
+        return copyable("time of the last change", history.when(contact.updated_at))
+
+    # Tags
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.tag_names_view)
+        return [path("tag-names/", view, name="contacts_contact_tag_names"), *super().get_urls()]
+
+    def tag_names_view(self, request: HttpRequest) -> JsonResponse:
+        """What select2 suggests: tags of the user's tenant; for superusers, of the one named."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        tenant = user_of(request).tenant
+        if request.user.is_superuser:
+            tenant = Tenant.objects.filter(slug=request.GET.get("tenant", "")).first() or tenant
+        tags = tenant.tags.named_like(request.GET.get("term", "")) if tenant else []
+        return JsonResponse(
+            {"results": [{"id": tag.name, "text": tag.name} for tag in tags[:SUGGESTED]]}
+        )
+
+
+def copyable(label: str, value: str) -> str:
+    return render_to_string("admin/copyable.html", {"label": label, "value": value})

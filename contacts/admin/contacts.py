@@ -1,0 +1,57 @@
+"""Contacts for the staff, by the same rules as the API."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from tenants.admin import RacingFormAdmin, TenantForm
+
+from .. import rules
+from ..models import Contact
+from .contact_list import ContactListAdmin
+from .contact_page import ContactPageAdmin
+from .forms import MetadataFormField, RuleFormField, TagNamesFormField, metadata_from_text
+from .merging import MergeAdmin
+
+
+class ContactForm(TenantForm):
+    phone = forms.CharField(
+        widget=UnfoldAdminTextInputWidget,
+        show_hidden_initial=True,
+        help_text="With + and the country code, in any spelling.",
+    )
+    name = RuleFormField(rules.name)
+    email = RuleFormField(rules.email)
+    tags = TagNamesFormField(
+        rules.tags, help_text="Type to find one, or to make a new one: Enter or a comma ends it."
+    )
+    locale = RuleFormField(rules.locale)
+    metadata = MetadataFormField(metadata_from_text, help_text="A JSON object.")
+
+    class Meta:
+        model = Contact
+        fields = ["tenant", "phone", "name", "email", "tags", "locale", "metadata"]
+
+    def clean_phone(self) -> str:
+        tenant = self.row_tenant()
+        region = tenant.default_region if tenant else ""
+        try:
+            phone = rules.phone(self.cleaned_data["phone"], region)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+        return self.refuse_duplicate("phone", phone, f"There is a contact with {phone} already.")
+
+
+@admin.register(Contact)
+class ContactAdmin(ContactPageAdmin, ContactListAdmin, MergeAdmin, RacingFormAdmin):
+    form = ContactForm
+
+    def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
+        if not change:
+            obj.source = Contact.Source.MANUAL
+            obj.save()
+        elif form.changed_data:
+            obj.save(update_fields=form.changed_data)

@@ -1,0 +1,89 @@
+"""Form fields that the rules clean."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.urls import reverse
+from unfold.widgets import (
+    UnfoldAdminMultipleAutocompleteWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from .. import rules, strict_json
+
+
+class RuleFormField(forms.Field):
+    """A form field that one of `rules` cleans.
+
+    Its page carries the value it showed, so that saving writes only what the user changed,
+    not what a program has changed meanwhile.
+    """
+
+    widget: type[forms.Widget] | forms.Widget = UnfoldAdminTextInputWidget
+
+    def __init__(self, rule: Callable[[Any], Any], **options: Any) -> None:
+        self.rule = rule
+        super().__init__(required=False, show_hidden_initial=True, **options)
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return self.rule(value)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+
+class TagNamesWidget(UnfoldAdminMultipleAutocompleteWidget):
+    """Chips with suggestions, by select2, which Django's admin brings; unknown names are created.
+
+    What it sends is the names, in their order; a text with commas is taken too.
+    """
+
+    def __init__(self, attrs: Any = None) -> None:
+        declared = {"data-tags": "true", "data-token-separators": '[","]'}
+        super().__init__(declared | (attrs or {}))
+
+    def build_attrs(self, base_attrs: Any, extra_attrs: Any = None) -> dict[str, Any]:
+        # Also while nothing is chosen, `admin:…` is looked up only when a page is made.
+        url = reverse("admin:contacts_contact_tag_names")
+        return super().build_attrs({"data-ajax--url": url} | base_attrs, extra_attrs)
+
+    def format_value(self, value: Any) -> list[str]:
+        names = value if isinstance(value, list) else (value or "").split(",")
+        return [name.strip() for name in names if name.strip()]
+
+    def optgroups(self, name: str, value: list[str], attrs: Any = None) -> Any:
+        self.choices = [(tag, tag) for tag in value]
+        return super().optgroups(name, value, attrs)
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> str:
+        return ",".join(data.getlist(name))
+
+
+class TagNamesFormField(RuleFormField):
+    widget = TagNamesWidget
+    hidden_widget = forms.HiddenInput
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+
+class MetadataFormField(RuleFormField):
+    widget = UnfoldAdminTextareaWidget({"class": "mono", "spellcheck": "false", "rows": 10})
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compares spellings: to Python, true and 1 are equal."""
+        try:
+            given = self.to_python(data)
+        except forms.ValidationError:
+            return True
+        return rules.spelled(given) != rules.spelled(initial)
+
+    def prepare_value(self, value: Any) -> Any:
+        return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict) else value
+
+
+def metadata_from_text(text: str | None) -> dict[str, Any]:
+    return rules.metadata(strict_json.loads(text) if text and text.strip() else None)

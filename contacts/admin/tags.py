@@ -1,0 +1,175 @@
+"""Tags for the staff."""
+
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import path, reverse
+from django.utils.html import format_html
+from unfold.contrib.filters.forms import DropdownForm
+from unfold.views import ChangeList
+
+from tenants.admin import RacingFormAdmin, TenantForm
+from tenants.models import Tenant
+
+from .. import rules
+from ..models import BulkAction, Contact, ContactTag, Tag, TagQuerySet
+from .asking import AskingAdmin, Question, SureForm
+from .forms import RuleFormField
+
+TOGETHER = 100  # tags that are merged or deleted at once
+
+
+class TagForm(TenantForm):
+    name = RuleFormField(rules.tag)
+
+    class Meta:
+        model = Tag
+        fields = ["tenant", "name"]
+
+    def clean_name(self) -> str:
+        name = self.cleaned_data["name"]
+        if not name:
+            raise forms.ValidationError("The name is required.")
+        return self.refuse_duplicate("name", name, self.taken(name))
+
+    def taken(self, name: str) -> str:
+        told = f"There is a tag “{name}” already."
+        if self.instance._state.adding:
+            return told
+        page = reverse("admin:contacts_tag_merge", args=[self.instance.pk])
+        return format_html('{} <a href="{}">Merge this one into it</a>', told, page)
+
+
+class MergeForm(SureForm):
+    """Which tag takes the place of `tags`."""
+
+    into = forms.ModelChoiceField(
+        Tag.objects.none(), label="Into", help_text="It takes their place, and they are deleted."
+    )
+
+    Media = DropdownForm.Media
+
+    def __init__(self, site: Any, tenant: Tenant, tags: list[Tag], data: Any) -> None:
+        super().__init__(data)
+        self.tags = tags
+        field: Any = self.fields["into"]
+        field.queryset = tenant.tags.all()
+        field.widget = AutocompleteSelect(
+            ContactTag._meta.get_field("tag"), site, {"class": "unfold-filter-autocomplete"}
+        )
+        field.widget.choices = field.choices
+
+    def clean_into(self) -> Tag:
+        into = self.cleaned_data["into"]
+        if [into] == self.tags:
+            raise forms.ValidationError("Choose another tag.")
+        return into
+
+    def answer(self) -> str:
+        into = self.cleaned_data["into"]
+        return ",".join([*(tag.name for tag in self.tags if tag != into), into.name])
+
+
+class TagList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        """With the numbers of contacts, counted for those that are shown."""
+        super().get_results(request)
+        links = ContactTag.objects.filter(tag__in=[tag.pk for tag in self.result_list])
+        counted = links.order_by().values_list("tag").annotate(Count("contact"))
+        counts = dict(counted)
+        for tag in self.result_list:
+            tag.contacts_count = counts.get(tag.pk, 0)
+
+
+@admin.register(Tag)
+class TagAdmin(AskingAdmin, RacingFormAdmin):
+    form = TagForm
+    list_display = ["name", "contacts_count", "created_at"]
+    search_fields = ["name"]
+    fields = ["tenant", "name", "id", "created_at", "contacts_count"]
+    readonly_fields = ["id", "created_at", "contacts_count"]
+    actions = ["merge", "delete_selected"]
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[TagList]:
+        return TagList
+
+    @admin.display(description="contacts")
+    def contacts_count(self, tag: Tag) -> str:
+        """With the way to them."""
+        if tag._state.adding:
+            return self.get_empty_value_display()
+        counted = getattr(tag, "contacts_count", None)
+        count = tag.links.count() if counted is None else counted
+        page = reverse("admin:contacts_contact_changelist")
+        return format_html('<a class="plain" href="{}?tag={}">{:}</a>', page, tag.pk, f"{count:,}")
+
+    # Merging and deleting
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.merge_view)
+        return [path("<str:pk>/merge/", view, name="contacts_tag_merge"), *super().get_urls()]
+
+    def has_merge_permission(self, request: HttpRequest) -> bool:
+        return self.has_change_permission(request) and self.has_delete_permission(request)
+
+    def merge_view(self, request: HttpRequest, pk: str) -> HttpResponseBase:
+        if not self.has_merge_permission(request):
+            raise PermissionDenied
+        tag = self.get_object(request, pk)
+        if tag is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, pk)
+        return self.ask_to_merge(request, [tag], tag.tenant)
+
+    @admin.action(description="Merge…", permissions=["merge"])
+    def merge(self, request: HttpRequest, tags: TagQuerySet) -> HttpResponseBase | None:
+        tenant = self.tenant_of(request, tags)
+        return self.ask_to_merge(request, [*tags[:TOGETHER]], tenant) if tenant else None
+
+    def ask_to_merge(
+        self, request: HttpRequest, tags: list[Tag], tenant: Tenant
+    ) -> HttpResponseBase:
+        names = ", ".join(f"“{tag.name}”" for tag in tags)
+        form = partial(MergeForm, self.admin_site, tenant, tags)
+        question = Question(f"Merge {names}", "Merge", form)
+        kind = BulkAction.Kind.MERGE_TAGS
+        return self.ask_to_start(request, carriers(tags), question, tenant, kind)
+
+    @admin.action(description="Delete…", permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, tags: TagQuerySet) -> HttpResponseBase | None:
+        tenant = self.tenant_of(request, tags)
+        return self.ask_to_delete(request, [*tags[:TOGETHER]], tenant) if tenant else None
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        tag = self.get_object(request, object_id)
+        if not self.has_delete_permission(request, tag):
+            raise PermissionDenied
+        if tag is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        return self.ask_to_delete(request, [tag], tag.tenant)
+
+    def ask_to_delete(
+        self, request: HttpRequest, tags: list[Tag], tenant: Tenant
+    ) -> HttpResponseBase:
+        names = ", ".join(f"“{tag.name}”" for tag in tags)
+        question = Question(
+            f"Delete {names}",
+            "Delete",
+            warning="The contacts stay, and lose it. It can be taken back.",
+            is_grave=True,
+        )
+        kind, value = BulkAction.Kind.DELETE_TAGS, ",".join(tag.name for tag in tags)
+        return self.ask_to_start(
+            request, carriers(tags), question, tenant, kind, lambda form: value
+        )
+
+
+def carriers(tags: list[Tag]) -> Any:
+    """The contacts that carry one of `tags`."""
+    links = ContactTag.objects.filter(tag__in=[tag.pk for tag in tags])
+    return Contact.objects.filter(pk__in=links.values("contact")).order_by("-pk")

@@ -1,0 +1,16 @@
+"""What the workers do, for superusers."""
+
+from django.contrib import admin
+from django_tasks_db.admin import DBTaskResultAdmin
+from django_tasks_db.models import DBTaskResult
+from unfold.admin import ModelAdmin
+
+from tenants.admin import superusers_only
+
+admin.site.unregister(DBTaskResult)
+
+
+@admin.register(DBTaskResult)
+class TaskAdmin(DBTaskResultAdmin, ModelAdmin):
+    has_module_permission = superusers_only
+    has_view_permission = superusers_only

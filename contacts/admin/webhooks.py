@@ -1,0 +1,168 @@
+"""Webhooks and their deliveries for the staff."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import formats, timezone
+from django.utils.html import format_html
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+
+from tenants.admin import RacingFormAdmin, TenantForm, TenantOwnedAdmin
+
+from .. import rules, webhooks
+from ..webhooks import Delivery, DeliveryQuerySet, Webhook
+from .forms import RuleFormField
+
+
+class WebhookForm(TenantForm):
+    """The rules are those of the API."""
+
+    url = RuleFormField(webhooks.endpoint, help_text="HTTPS, at a public address.")
+    events = forms.MultipleChoiceField(
+        choices=[(name, name) for name in webhooks.EVENTS],
+        initial=webhooks.EVENTS,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+    )
+
+    class Meta:
+        model = Webhook
+        fields = ["tenant", "url", "events", "import_rows"]
+
+    def clean(self) -> None:
+        super().clean()
+        tenant = self.row_tenant()
+        try:
+            if self.instance._state.adding and tenant:
+                webhooks.refuse_too_many(tenant)
+        except ValueError as error:
+            self.add_error(None, str(error))
+
+
+@admin.register(Webhook)
+class WebhookAdmin(RacingFormAdmin):
+    """Its secret is shown in the answer that makes or changes it, and nowhere else."""
+
+    form = WebhookForm
+    list_display = ["url", "events_told", "state", "last_success_at", "created_at"]
+    ordering = ["-pk"]
+    fields = ["tenant", "url", "events", "import_rows"]
+    shown = ["id", "state", "waiting", "last_success_at", "rotated_at", "created_at"]
+    readonly_fields = shown
+    actions = ["rotate", "test", "resume", "replay"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        fields = super().get_fields(request, obj)
+        return [*fields, *self.shown] if obj else fields
+
+    def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:
+        if change:
+            obj.save(update_fields=form.changed_data or ["url"])
+        else:
+            obj.establish()
+
+    def response_add(
+        self, request: HttpRequest, obj: Webhook, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        return self.show_secret(request, obj)
+
+    def show_secret(self, request: HttpRequest, webhook: Webhook) -> HttpResponse:
+        context = self.admin_site.each_context(request) | {
+            "title": "Secret of the webhook", "webhook": webhook, "secret": webhook.secret,
+            "opts": self.opts,
+        }  # fmt: skip
+        return TemplateResponse(request, "admin/contacts/webhook/secret.html", context)
+
+    @admin.display(description="events")
+    def events_told(self, webhook: Webhook) -> str:
+        return "all" if webhook.events == webhooks.EVENTS else ", ".join(webhook.events)
+
+    @admin.display
+    def state(self, webhook: Webhook) -> str:
+        if webhook.paused_at:
+            return f"paused since {formats.localize(timezone.localtime(webhook.paused_at))}"
+        if webhook.failing_since:
+            return f"failing since {formats.localize(timezone.localtime(webhook.failing_since))}"
+        return "active"
+
+    @admin.display(description="deliveries")
+    def waiting(self, webhook: Webhook) -> str:
+        """Counted no further than a person would."""
+        address = f"{reverse('admin:contacts_delivery_changelist')}?q={webhook.pk}"
+        counts = ", ".join(
+            f"{webhook.mine().filter(state=state)[:1001].count()} {state}"
+            for state in (Delivery.State.PENDING, Delivery.State.DEAD)
+        )
+        return format_html('<a href="{}">{}</a>', address, counts.replace("1001", "over 1,000"))
+
+    @admin.action(description="Give the selected webhook a new secret", permissions=["change"])
+    def rotate(self, request: HttpRequest, found: models.QuerySet) -> HttpResponse | None:
+        if len(found) != 1:
+            self.message_user(request, "Select one webhook.", messages.ERROR)
+            return None
+        found[0].rotate()
+        self.log_change(request, found[0], "New secret.")
+        return self.show_secret(request, found[0])
+
+    @admin.action(description="Send a test", permissions=["change"])
+    def test(self, request: HttpRequest, found: models.QuerySet) -> None:
+        for webhook in found:
+            webhook.test()
+        self.message_user(request, "They are told within a few seconds.")
+
+    @admin.action(description="Go on with paused webhooks", permissions=["change"])
+    def resume(self, request: HttpRequest, found: models.QuerySet) -> None:
+        for webhook in found:
+            webhook.resume()
+        self.message_user(request, "What has waited is sent now.")
+
+    @admin.action(description="Send again what is dead", permissions=["change"])
+    def replay(self, request: HttpRequest, found: models.QuerySet) -> None:
+        dead = Delivery.objects.filter(webhook__in=found, state=Delivery.State.DEAD)
+        self.message_user(request, f"Deliveries to be sent again: {dead.replay()}.")
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(TenantOwnedAdmin):
+    """What webhooks were told, and what waits."""
+
+    list_display = ["id", "event", "webhook", "state", "attempts", "last_status", "problem",
+                    "due_at", "finished_at"]  # fmt: skip
+    list_filter = ["state", "event"]
+    ordering = ["-pk"]
+    search_fields = ["webhook"]  # shows the box
+    search_help_text = "The id of a webhook, or of a delivery"
+    actions = ["replay"]
+    shown = ["webhook", "event", "change_id", "state", "attempts", "last_status", "problem",
+             "created_at", "due_at", "finished_at"]  # fmt: skip
+    fields = ["tenant", *shown]
+    readonly_fields = shown
+
+    def get_list_select_related(self, request: HttpRequest) -> list[str]:
+        return ["tenant", "webhook"]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet, search_term: str
+    ) -> tuple[models.QuerySet, bool]:
+        if not (text := search_term.strip()):
+            return queryset, False
+        try:
+            pk = rules.contact_id(text)
+        except ValueError:
+            return queryset.none(), False
+        return queryset.filter(models.Q(webhook=pk) | models.Q(pk=pk)), False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.action(description="Send the selected deliveries again", permissions=["change"])
+    def replay(self, request: HttpRequest, found: DeliveryQuerySet) -> None:
+        over = found.exclude(state=Delivery.State.PENDING)
+        self.message_user(request, f"Deliveries to be sent again: {over.replay()}.")

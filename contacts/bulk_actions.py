@@ -1,0 +1,207 @@
+"""What the staff have done to many contacts at once, in the background where they are many."""
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.utils import timezone
+from django_tasks import task
+
+from tenants.fields import bits_of, ulid_of
+from tenants.models import Tenant
+
+from . import rules
+from .changes import Change, caused_by
+from .models import BulkAction, BulkBatch, Contact, ContactQuerySet, Decision
+from .sql import transactional, tried_twice
+from .undo import undo
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 1000  # contacts: more are left to a worker
+BATCH = 2000  # contacts a transaction
+REFUSALS = 100  # that are kept
+WIDTH = 16  # bytes of an id
+ADMIN = "admin"  # where the staff's decisions come from
+
+
+# What there is to do
+
+
+class Done(NamedTuple):
+    """`refused`: the phones of those who stay as they were, and why."""
+
+    changed: int
+    refused: list[tuple[str, str]]
+
+
+Verb = Callable[[Tenant, list[str], str], Done]
+
+
+def locked(tenant: Tenant, pks: list[str]) -> ContactQuerySet:
+    return tenant.contacts.filter(pk__in=pks).order_by("phone").select_for_update()
+
+
+def changing(field: str, value_of: Callable[[Contact, str], Any]) -> Verb:
+    """An action that gives `field` of each contact a value."""
+
+    def run(tenant: Tenant, pks: list[str], value: str) -> Done:
+        changed, refused = [], []
+        for contact in locked(tenant, pks).only("tenant_id", "phone", field):
+            try:
+                now = value_of(contact, value)
+            except ValueError as error:
+                refused.append((contact.phone, str(error)))
+                continue
+            if now != getattr(contact, field):
+                setattr(contact, field, now)
+                changed.append(contact)
+        Contact.objects.change_many(changed, [field])
+        return Done(len(changed), refused)
+
+    return run
+
+
+def with_tag(contact: Contact, name: str) -> list[str]:
+    return contact.tags if name in contact.tags else rules.tags([*contact.tags, name])
+
+
+def without_tag(contact: Contact, name: str) -> list[str]:
+    return [tag for tag in contact.tags if tag != name]
+
+
+def with_tags_merged(contact: Contact, names: str) -> list[str]:
+    """The last of the tag names in the place of the others."""
+    *old, new = names.split(",")
+    return list(dict.fromkeys(new if tag in old else tag for tag in contact.tags))
+
+
+def without_tags(contact: Contact, names: str) -> list[str]:
+    return [tag for tag in contact.tags if tag not in names.split(",")]
+
+
+def opt_out(tenant: Tenant, pks: list[str], value: str) -> Done:
+    """Of those who have said no already, the first time stays."""
+    out = Decision(Change.Kind.OPTED_OUT, timezone.now(), ADMIN)
+    willing = list(locked(tenant, pks).filter(opted_out_at=None))
+    return Done(len(Contact.objects.decide_many(willing, out)), [])
+
+
+def delete(tenant: Tenant, pks: list[str], value: str) -> Done:
+    _, counts = tenant.contacts.filter(pk__in=pks).delete()
+    return Done(counts.get(Contact._meta.label, 0), [])
+
+
+def take_back(tenant: Tenant, pks: list[str], change_set: str) -> Done:
+    """Of contacts that are partly taken back, what was not is told too."""
+    undone = undo(tenant, change_set, pks)
+    refused = [(one.name, problem) for one in undone for problem in one.problems]
+    return Done(sum(bool(one.taken_back) for one in undone), refused)
+
+
+VERBS: dict[str, Verb] = {
+    BulkAction.Kind.ADD_TAG: changing("tags", with_tag),
+    BulkAction.Kind.REMOVE_TAG: changing("tags", without_tag),
+    BulkAction.Kind.SET_LOCALE: changing("locale", lambda contact, locale: locale),
+    BulkAction.Kind.OPT_OUT: opt_out,
+    BulkAction.Kind.DELETE: delete,
+    BulkAction.Kind.MERGE_TAGS: changing("tags", with_tags_merged),
+    BulkAction.Kind.DELETE_TAGS: changing("tags", without_tags),
+    BulkAction.Kind.UNDO: take_back,
+}
+
+
+def gone(action: BulkAction) -> list[str]:
+    """The names of the tags that an action leaves no contact."""
+    names = action.value.split(",")
+    kinds = {BulkAction.Kind.MERGE_TAGS: names[:-1], BulkAction.Kind.DELETE_TAGS: names}
+    return kinds.get(BulkAction.Kind(action.kind), [])
+
+
+# Doing it
+
+
+def start(tenant: Tenant, actor: str, kind: str, value: str, pks: Iterable[str]) -> BulkAction:
+    """Does `kind` to the contacts of `tenant` with these ids, at once where they are few; or
+    leaves it to a worker."""
+    action = plan(tenant, actor, kind, value, list(pks))
+    if action.total <= AT_ONCE:
+        run(action.pk)
+        action.refresh_from_db()
+    else:
+        transaction.on_commit(partial(enqueue, action.pk))
+    return action
+
+
+@transactional
+def plan(tenant: Tenant, actor: str, kind: str, value: str, pks: list[str]) -> BulkAction:
+    action = BulkAction.objects.create(
+        tenant=tenant, actor=actor, kind=kind, value=value, total=len(pks)
+    )
+    BulkBatch.objects.bulk_create(
+        BulkBatch(tenant=tenant, action=action, number=first, contacts=pack(pks[first:][:BATCH]))
+        for first in range(0, len(pks), BATCH)
+    )
+    return action
+
+
+def enqueue(pk: str) -> None:
+    """Where the queue is down, the action waits for the next start of a worker."""
+    try:
+        run_bulk_action.enqueue(pk)
+    except Exception:
+        logger.exception("Bulk action %s could not be put into the queue", pk)
+
+
+@task()
+def run_bulk_action(pk: str) -> None:
+    run(pk)
+
+
+def run(pk: str) -> None:
+    """Does what is still to be done. Twice is once, also at the same time: a batch and what is
+    left are written in one transaction."""
+    while tried_twice(lambda: run_batch(pk)):
+        pass
+
+
+@transactional
+def run_batch(pk: str) -> bool:
+    """Whether there was something to do."""
+    action = BulkAction.objects.select_for_update().filter(pk=pk, finished_at=None).first()
+    if action is None:
+        return False
+    if batch := action.left.order_by("number").first():
+        pks = unpack(bytes(batch.contacts))
+        with caused_by(action.actor, action.pk):
+            note(action, len(pks), VERBS[action.kind](action.tenant, pks, action.value))
+        batch.delete()
+    else:
+        action.tenant.tags.filter(name__in=gone(action)).delete_unused()
+        action.finished_at = timezone.now()
+    action.save()
+    return batch is not None
+
+
+def note(action: BulkAction, number: int, done: Done) -> None:
+    action.done += number
+    action.changed += done.changed
+    action.refused += len({phone for phone, _ in done.refused})
+    action.refusals = [*action.refusals, *done.refused][:REFUSALS]
+
+
+def take_up() -> None:
+    """Puts into the queue what a worker has left, killed or stopped."""
+    for pk in BulkAction.objects.filter(finished_at=None).values_list("pk", flat=True):
+        enqueue(pk)
+
+
+def pack(pks: Iterable[str]) -> bytes:
+    return b"".join(bits_of(pk).to_bytes(WIDTH, "big") for pk in pks)
+
+
+def unpack(ids: bytes) -> list[str]:
+    starts = range(0, len(ids), WIDTH)
+    return [ulid_of(int.from_bytes(ids[start : start + WIDTH], "big")) for start in starts]

@@ -1,0 +1,138 @@
+"""A page of a long list, found by where the last one ended: page 10,000 costs what page 1 costs,
+and a row that stands still keeps its place however many are written meanwhile.
+
+No count, and no OFFSET but a short one within an index.
+"""
+
+from collections.abc import Iterator
+from itertools import dropwhile
+from typing import Any, NamedTuple
+
+from django.db.models import Model, Q, QuerySet
+from django.db.models.functions import Greatest
+
+# Rows that are looked through in the order of the list before all the others are.
+NEAR = 20_000
+
+Position = tuple[Any, ...]  # of a row: the values of its order's columns
+
+
+class Order(NamedTuple):
+    """By `column`, where equal by primary key: as an index has it behind the tenant. Rows that
+    have nothing there are less than all others."""
+
+    column: str  # or "pk"
+    is_descending: bool = False
+    is_nullable: bool = False
+
+    def reversed(self) -> "Order":
+        return self._replace(is_descending=not self.is_descending)
+
+    def position(self, row: Model) -> Position:
+        return tuple(getattr(row, name) for name in columns(self.column))
+
+    def segments(self) -> "Iterator[Segment]":
+        """The parts that indexes have one behind the other: NULLS LAST would ask for another
+        index on each database."""
+        if not self.is_nullable:
+            yield Segment(Q(), self.column, self.is_descending)
+            return
+        filled = Segment(Q(**{f"{self.column}__isnull": False}), self.column, self.is_descending)
+        empty = Segment(Q(**{self.column: None}), "pk", self.is_descending)
+        yield from (filled, empty) if self.is_descending else (empty, filled)
+
+    def segments_from(self, after: Position | None) -> "Iterator[Segment]":
+        """Without those that end before the position `after`."""
+        return dropwhile(lambda s: after is not None and not s.holds(self, after), self.segments())
+
+
+class Segment(NamedTuple):
+    """The rows `within`, by a column that all of them have, and by primary key."""
+
+    within: Q
+    column: str
+    is_descending: bool
+
+    def holds(self, order: Order, position: Position) -> bool:
+        return (position[0] is None) == (self.column != order.column)
+
+    def sorted(self, rows: QuerySet) -> QuerySet:
+        sign = "-" if self.is_descending else ""
+        names = (f"{sign}{name}" for name in columns(self.column))
+        return rows.filter(self.within).order_by(*names)
+
+    def sorted_without_index(self, rows: QuerySet) -> QuerySet:
+        """Like `sorted`; but no planner knows an index for what is greater, a value or itself."""
+        keys = [Greatest(name, name) for name in columns(self.column)]
+        ordered = (key.desc() if self.is_descending else key.asc() for key in keys)
+        return rows.filter(self.within).order_by(*ordered)
+
+    def behind(self, rows: QuerySet, position: Position) -> QuerySet:
+        return self.compared(rows, "lt" if self.is_descending else "gt", position)
+
+    def up_to(self, rows: QuerySet, position: Position) -> QuerySet:
+        return self.compared(rows, "gte" if self.is_descending else "lte", position)
+
+    def compared(self, rows: QuerySet, than: str, position: Position) -> QuerySet:
+        pk = Q(**{f"pk__{than}": position[-1]})
+        if self.column == "pk":
+            return rows.filter(pk)
+        [value, _], strictly = position, than[:2]
+        either = Q(**{f"{self.column}__{strictly}": value}) | Q(pk, **{self.column: value})
+        # The second filter is what an index can begin at.
+        return rows.filter(either).filter(**{f"{self.column}__{strictly}e": value})
+
+
+def columns(column: str) -> list[str]:
+    return ["pk"] if column == "pk" else [column, "pk"]
+
+
+def page(
+    rows: QuerySet,
+    order: Order,
+    after: Position | None,
+    limit: int,
+    among: QuerySet | None = None,
+) -> list[Any]:
+    """The next `limit` of `rows`, behind the position `after`.
+
+    `among`: the rows that a filter has picked them from; see `picked`.
+    """
+    found: list[Any] = []
+    for segment in order.segments_from(after):
+        wanted = limit - len(found)
+        if wanted and among is None:
+            found += some(segment.sorted(rows), segment, after)[:wanted]
+        elif wanted and among is not None:
+            found += picked(rows, among, segment, after, wanted)
+        after = None
+    return found
+
+
+def some(rows: QuerySet, segment: Segment, after: Position | None) -> QuerySet:
+    return segment.behind(rows, after) if after else rows
+
+
+def picked(
+    rows: QuerySet, among: QuerySet, segment: Segment, after: Position | None, limit: int
+) -> list[Any]:
+    """A page of `rows` that a filter has picked from `among`.
+
+    A database goes through the list in its order until it has enough; or finds all that the
+    filter picks, and sorts them. Where it guesses wrong which is better, as for things that all
+    came in one file long ago, a page takes seconds. So it goes through the next `NEAR` in their
+    order, and where those have not enough, it has to find all the others.
+    """
+    rows = some(rows, segment, after)
+    last_near = some(segment.sorted(among), segment, after).values_list(*columns(segment.column))
+    edge = last_near[NEAR - 1 : NEAR].first()
+    if edge is None:
+        return list(segment.sorted(rows)[:limit])
+    near = list(segment.sorted(segment.up_to(rows, edge))[:limit])
+    if len(near) == limit:
+        return near
+    others = segment.sorted_without_index(segment.behind(rows, edge)).select_related(None)
+    # Only keys are sorted: whole rows of all that is picked would go to disk.
+    pks = list(others.values_list("pk", flat=True)[: limit - len(near)])
+    there = rows.in_bulk(pks)
+    return [*near, *(there[pk] for pk in pks if pk in there)]

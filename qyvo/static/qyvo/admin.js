@@ -1,0 +1,38 @@
+// A button with data-copy puts its value on the clipboard. Over plain HTTP browsers offer no
+// clipboard but the old command, which copies what is selected.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-copy]");
+  if (!button) return;
+  const said = button.querySelector(".said");
+  said.textContent = (await copy(button.dataset.copy)) ? "Copied" : "Press Ctrl+C";
+  setTimeout(() => (said.textContent = "Copy"), 2000);
+});
+
+async function copy(text) {
+  if (navigator.clipboard) {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      // no permission
+    }
+  }
+  const field = document.createElement("textarea");
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  return done;
+}
+
+// Countries by their names in the reader's language, which browsers know.
+document.addEventListener("DOMContentLoaded", () => {
+  const names = new Intl.DisplayNames([navigator.language, "en"], { type: "region" });
+  for (const code of document.querySelectorAll("abbr[data-country]")) {
+    if (code.textContent) code.title = names.of(code.textContent);
+  }
+  for (const option of document.querySelectorAll("select[name=country] option[value]")) {
+    if (option.value) option.textContent = `${names.of(option.value)} (${option.value})`;
+  }
+});

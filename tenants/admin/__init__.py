@@ -1,0 +1,23 @@
+"""Tenants, users and tokens for the staff; and what keeps staff inside their tenant."""
+
+from . import tenants, tokens, users
+from .scoped import (
+    RacingFormAdmin,
+    TenantForm,
+    TenantOwnedAdmin,
+    TenantScopedAdmin,
+    superusers_only,
+    user_of,
+)
+
+__all__ = [
+    "RacingFormAdmin",
+    "TenantForm",
+    "TenantOwnedAdmin",
+    "TenantScopedAdmin",
+    "superusers_only",
+    "tenants",
+    "tokens",
+    "user_of",
+    "users",
+]

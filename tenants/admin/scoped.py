@@ -1,0 +1,133 @@
+"""What keeps staff inside their tenant."""
+
+import logging
+from typing import Any, cast
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from unfold.admin import ModelAdmin
+
+from ..models import Tenant, User
+
+logger = logging.getLogger(__name__)
+
+
+def user_of(request: HttpRequest) -> User:
+    """The user of a request to the admin, where nobody is anonymous."""
+    return cast("User", request.user)
+
+
+def superusers_only(self: admin.ModelAdmin, request: HttpRequest, obj: Any = None) -> bool:
+    """A permission of a `ModelAdmin` whose rows belong to no tenant."""
+    return bool(request.user.is_superuser)
+
+
+class TenantScopedAdmin(ModelAdmin):
+    """Superusers see every tenant's rows; other staff their own tenant's, by any URL.
+
+    Django's admin takes lists, single objects, choices, actions and histories from
+    `get_queryset`, so the one filter there covers them all.
+    """
+
+    tenant_lookup = "tenant"
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet:
+        return self.visible(request, super().get_queryset(request))
+
+    def visible(self, request: HttpRequest, rows: models.QuerySet) -> models.QuerySet:
+        """Those of `rows` that the user may see."""
+        user = user_of(request)
+        if user.is_superuser:
+            return rows
+        if user.tenant is None:
+            return rows.none()
+        return rows.filter(**{self.tenant_lookup: user.tenant.pk})
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """A look-up that the database refuses is answered as Django answers other wrong ones."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except (ValueError, ValidationError, DatabaseError):
+            logger.warning("The list cannot be what was asked for", exc_info=True)
+            if ERROR_FLAG in request.GET:
+                raise  # the plain list fails too
+            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        user = user_of(request)
+        placed = user.is_superuser or user.tenant is not None
+        return placed and super().has_add_permission(request)
+
+    def formfield_for_foreignkey(
+        self, db_field: models.ForeignKey, request: HttpRequest, **options: Any
+    ) -> Any:
+        """Offers, and accepts, only what the user may see of the related rows."""
+        related = self.admin_site.get_model_admin(db_field.related_model)
+        options.setdefault("queryset", related.get_queryset(request))
+        return super().formfield_for_foreignkey(db_field, request, **options)
+
+
+class TenantOwnedAdmin(TenantScopedAdmin):
+    """For rows with a `tenant`: chosen by superusers, once; given by the user's own for others."""
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        columns = list(super().get_list_display(request))
+        return [*columns, "tenant"] if request.user.is_superuser else columns
+
+    def get_list_select_related(self, request: HttpRequest) -> list[str]:
+        return ["tenant"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        fields = super().get_fields(request, obj)
+        return [name for name in fields if name != "tenant" or request.user.is_superuser]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        fields = list(super().get_readonly_fields(request, obj))
+        return [*fields, "tenant"] if obj and request.user.is_superuser else fields
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any
+    ) -> Any:
+        """The form class; its instances know the tenant before they check anything."""
+        form: Any = super().get_form(request, obj, change, **options)
+        form.tenant = obj.tenant if obj else user_of(request).tenant
+        return form
+
+
+class RacingFormAdmin(TenantOwnedAdmin):
+    """Where a program writes or deletes the row between a form's check and its save, the form is
+    checked again."""
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except DatabaseError:
+            return super().changeform_view(request, *args, **kwargs)
+
+
+class TenantForm(forms.ModelForm):
+    """A form for a row of a tenant. `row_tenant` is the chosen one, or the form's own."""
+
+    tenant: Tenant | None = None  # set on the class that `TenantOwnedAdmin` makes of it
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance._state.adding and self.tenant:
+            self.instance.tenant = self.tenant
+            self.initial.setdefault("tenant", self.tenant)
+
+    def row_tenant(self) -> Tenant | None:
+        return self.cleaned_data.get("tenant", self.tenant)
+
+    def refuse_duplicate(self, field: str, value: str, sentence: str) -> str:
+        """`value`, unless another row of the tenant has it in `field`."""
+        others = self._meta.model._default_manager.exclude(pk=self.instance.pk)
+        if others.filter(tenant=self.row_tenant(), **{field: value}).exists():
+            raise forms.ValidationError(sentence)
+        return value

@@ -1,0 +1,105 @@
+"""Tenants, for superusers; the others see their own."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth import password_validation
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from unfold.widgets import (
+    UnfoldAdminEmailInputWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from ..models import Tenant, User
+from ..roles import MANAGER, ROLES
+from .scoped import TenantScopedAdmin, superusers_only
+
+
+class NewTenantForm(forms.ModelForm):
+    """A tenant and its first user: both, or neither."""
+
+    email = forms.EmailField(
+        required=False,
+        label="E-mail of the first user",
+        widget=UnfoldAdminEmailInputWidget,
+        help_text="Empty: a tenant without users.",
+    )
+    user_name = forms.CharField(
+        required=False, label="Name", widget=UnfoldAdminTextInputWidget, max_length=255
+    )
+    password = forms.CharField(
+        required=False,
+        strip=False,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        help_text="Empty: a user who can have API tokens, and cannot log in.",
+    )
+    role = forms.ModelChoiceField(
+        Group.objects.filter(name__in=ROLES),
+        required=False,
+        to_field_name="name",
+        initial=MANAGER,
+        widget=UnfoldAdminSelectWidget,
+        help_text="What the user may do in this admin. Empty: nothing.",
+    )
+
+    class Meta:
+        model = Tenant
+        fields = ["name", "slug", "default_region"]
+
+    def clean(self) -> None:
+        super().clean()
+        given, self.user = self.cleaned_data, None
+        if not given.get("email"):
+            if given.get("password") or given.get("user_name"):
+                self.add_error("email", "Name the e-mail address of the user.")
+            return
+        user = User(email=User.objects.normalize_email(given["email"]), name=given["user_name"])
+        user.set_password(given.get("password") or None)
+        user.is_staff = bool(given.get("role"))
+        try:
+            user.full_clean(exclude=["password", "tenant"])
+        except ValidationError as error:
+            for name, problems in error.error_dict.items():
+                self.add_error("user_name" if name == "name" else "email", problems)
+        if given.get("password"):
+            self.check_password(given["password"], user)
+        self.user = user
+
+    def check_password(self, password: str, user: User) -> None:
+        try:
+            password_validation.validate_password(password, user)
+        except ValidationError as error:
+            self.add_error("password", error)
+
+
+@admin.register(Tenant)
+class TenantAdmin(TenantScopedAdmin):
+    tenant_lookup = "pk"
+    list_display = ["name", "slug", "default_region", "created_at"]
+    search_fields = ["name", "slug"]
+    readonly_fields = ["id", "created_at"]
+    prepopulated_fields = {"slug": ["name"]}
+    add_fieldsets = (
+        (None, {"fields": ["name", "slug", "default_region"]}),
+        ("First user", {"fields": ["email", "user_name", "password", "role"]}),
+    )
+    has_add_permission = superusers_only
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any
+    ) -> Any:
+        if obj is None:
+            options["form"] = NewTenantForm
+        return super().get_form(request, obj, change, **options)
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        if change:
+            obj.save()
+        else:
+            role = form.cleaned_data.get("role")
+            obj.establish(form.user, [role] if role else [])

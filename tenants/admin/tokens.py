@@ -1,0 +1,188 @@
+"""API tokens, for the staff."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
+
+from ..models import ApiToken
+from .scoped import TenantScopedAdmin
+
+SOON = timedelta(days=14)
+OVERLAPS = {"0": "At once", "1": "In an hour", "24": "In 24 hours", "168": "In 7 days"}  # hours
+LIFETIMES = {"30": "In 30 days", "90": "In 90 days", "365": "In a year"}  # days
+
+
+class TokenForm(forms.ModelForm):
+    """`expires_in`: instead of a date."""
+
+    expires_in = forms.ChoiceField(
+        required=False,
+        label="Expires",
+        choices=[("", "Never, or at the time below"), *LIFETIMES.items()],
+        widget=UnfoldAdminSelectWidget,
+    )
+
+    class Meta:
+        model = ApiToken
+        fields = ["name", "user", "expires_at", "rate_limit"]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        if days := given.get("expires_in"):
+            given["expires_at"] = timezone.now() + timedelta(days=int(days))
+        at = given.get("expires_at")
+        if at and at <= timezone.now() and "expires_at" in self.changed_data:
+            self.add_error("expires_at", "This is in the past: to end a token now, revoke it.")
+        return given
+
+
+class RotateForm(forms.Form):
+    overlap = forms.ChoiceField(
+        label="The old one ends",
+        choices=list(OVERLAPS.items()),
+        initial="24",
+        widget=UnfoldAdminRadioSelectWidget,
+    )
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state, state.capitalize()) for state in STATES]
+
+    def queryset(self, request: HttpRequest, tokens: models.QuerySet) -> models.QuerySet:
+        if self.value() not in STATES:
+            return tokens
+        return tokens.filter(STATES[str(self.value())]())
+
+
+def ends_before(moment: Any) -> Q:
+    return Q(revoked_at=None, expires_at__gt=timezone.now(), expires_at__lte=moment)
+
+
+STATES = {
+    "active": lambda: Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=timezone.now())),
+    "expiring": lambda: ends_before(timezone.now() + SOON),
+    "expired": lambda: Q(revoked_at=None, expires_at__lte=timezone.now()),
+    "revoked": lambda: Q(revoked_at__isnull=False),
+}
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(TenantScopedAdmin):
+    """A token is issued here and shown in the answer itself: it is stored nowhere, no session
+    or message holds it, no browser caches it (the admin's pages say no-store), and no later
+    page can show it."""
+
+    tenant_lookup = "user__tenant"
+    form = TokenForm
+    list_display = ["name", "prefix", "user", "state", "last_used", "rate_limit", "created_at"]
+    list_filter = [StateFilter]
+    list_select_related = ["user", "replaced_by"]
+    search_fields = ["name", "prefix", "user__email"]
+    given = ["name", "user", "expires_in", "expires_at", "rate_limit"]
+    shown = ["state", "prefix", "created_at", "last_used_at", "revoked_at", "replaces"]
+    actions = ["revoke", "rotate_selected"]
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet:
+        tokens = super().get_queryset(request)
+        return tokens if request.user.is_superuser else tokens.filter(user__is_superuser=False)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return [*self.given, *self.shown] if obj else self.given
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["user", *self.shown] if obj else []
+
+    def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
+        if not change:
+            obj.make_secret()
+        super().save_model(request, obj, form, change)
+
+    def response_add(
+        self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        return self.show_secret(request, obj)
+
+    def show_secret(self, request: HttpRequest, token: ApiToken) -> HttpResponse:
+        context = self.admin_site.each_context(request) | {
+            "title": "Token issued", "token": token, "secret": token.plaintext, "opts": self.opts,
+        }  # fmt: skip
+        return TemplateResponse(request, "admin/tenants/apitoken/issued.html", context)
+
+    @admin.display
+    def state(self, token: ApiToken) -> str:
+        kind, text = state_of(token)
+        return format_html('<span class="chip {}">{}</span>', kind, text)
+
+    @admin.display(description="last used", ordering="last_used_at")
+    def last_used(self, token: ApiToken) -> str:
+        return f"{timesince(token.last_used_at)} ago" if token.last_used_at else "never"
+
+    # Rotation
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.rotate_view)
+        return [path("<str:pk>/rotate/", view, name="tenants_apitoken_rotate"), *super().get_urls()]
+
+    def rotate_view(self, request: HttpRequest, pk: str) -> HttpResponse:
+        token = self.get_object(request, pk)
+        if not self.has_change_permission(request, token):
+            raise PermissionDenied
+        if token is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, pk)
+        form = RotateForm(request.POST if "overlap" in request.POST else None)
+        if not form.is_valid():
+            context = self.admin_site.each_context(request) | {
+                "title": f"Rotate {token}", "token": token, "form": form, "opts": self.opts,
+            }  # fmt: skip
+            return TemplateResponse(request, "admin/tenants/apitoken/rotate.html", context)
+        try:
+            new = token.rotate(timedelta(hours=int(form.cleaned_data["overlap"])))
+        except ValueError as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return HttpResponseRedirect(reverse("admin:tenants_apitoken_changelist"))
+        self.log_change(request, token, f"Rotated: {new.prefix} takes its place.")
+        return self.show_secret(request, new)
+
+    @admin.action(description="Rotate the selected token…", permissions=["change"])
+    def rotate_selected(self, request: HttpRequest, tokens: models.QuerySet) -> HttpResponse | None:
+        if len(tokens) != 1:
+            self.message_user(request, "Select one token.", messages.ERROR)
+            return None
+        page = reverse("admin:tenants_apitoken_rotate", args=[tokens[0].pk])
+        return HttpResponseRedirect(page)
+
+    @admin.action(description="Revoke selected tokens", permissions=["change"])
+    def revoke(self, request: HttpRequest, tokens: models.QuerySet) -> None:
+        for token in tokens.filter(revoked_at=None):
+            token.revoke()
+            self.log_change(request, token, "Revoked.")
+        self.message_user(request, "The selected tokens are revoked.")
+
+
+def state_of(token: ApiToken) -> tuple[str, str]:
+    """The look of a label, and its text."""
+    now, at = timezone.now(), token.expires_at
+    if token.revoked_at:
+        return "bad", "Revoked"
+    if at and at <= now:
+        return "bad", "Expired"
+    if at and at <= now + SOON:
+        by = f", replaced by {token.replaced_by.prefix}" if hasattr(token, "replaced_by") else ""
+        return "", f"Expires in {timesince(now, at)}{by}"
+    return "good", "Active"

@@ -1,0 +1,306 @@
+"""The list of contacts in the admin: what it shows and finds, and its pages."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contacts import choice, countries, keyset
+from contacts.admin.contact_list import ContactListAdmin
+from contacts.keyset import Order
+from contacts.models import Contact
+from tenants.models import User
+
+from .factories import ContactFactory
+
+LIST = reverse("admin:contacts_contact_changelist")
+DAY = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def staff(client: Client, acme: SimpleNamespace) -> Client:
+    acme.user.is_staff = True
+    acme.user.save()
+    permissions = Permission.objects.filter(content_type__app_label="contacts")
+    acme.user.user_permissions.set(permissions)
+    client.force_login(acme.user)
+    return client
+
+
+def names(client: Client, **asked: str) -> list[str]:
+    answer = client.get(LIST, asked)
+    assert answer.status_code == 200
+    return [contact.name for contact in answer.context["cl"].result_list]
+
+
+def pages(client: Client, monkeypatch: pytest.MonkeyPatch, size: int, **asked: str) -> list[Any]:
+    """All pages, as one who follows the links sees them."""
+    monkeypatch.setattr(ContactListAdmin, "list_per_page", size)
+    answer = client.get(LIST, asked)
+    found = [answer.context["cl"]]
+    while found[-1].has_next:
+        found.append(client.get(LIST + found[-1].next_url).context["cl"])
+    return found
+
+
+# What it finds
+
+
+@pytest.fixture
+def people(acme: SimpleNamespace) -> dict[str, Contact]:
+    def person(name: str, phone: str, **fields: Any) -> Contact:
+        fields = {"created_at": DAY, "updated_at": DAY, "email": ""} | fields
+        return ContactFactory.create(tenant=acme.tenant, name=name, phone=phone, **fields)
+
+    return {
+        contact.name: contact
+        for contact in (
+            person("Ada", "+33612345678", tags=["vip"], email="ada@x.example", source="shopify"),
+            person("Bea", "+14165550123", tags=["vip", "new"], opted_in_at=DAY),
+            person("Cid", "+14155550123", opted_in_at=DAY, opted_out_at=DAY),
+            person("Dan", "+77011234567", metadata={"city": "Almaty", "n": 5, "ok": True}),
+            person("Eve", "+79161234567", metadata={"city": None, "n": 50}),
+            person("Fay", "+390669812345", created_at=DAY + timedelta(days=1)),
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"country": "FR"}, "Ada"),
+        ({"country": "CA"}, "Bea"),
+        ({"country": "US"}, "Cid"),
+        ({"country": "KZ"}, "Dan"),
+        ({"country": "RU"}, "Eve"),
+        ({"country": "VA"}, "Fay"),
+        ({"country": "IT"}, ""),
+        ({"source": "shopify"}, "Ada"),
+        ({"consent": "in"}, "Bea"),
+        ({"consent": "out"}, "Cid"),
+        ({"consent": "none"}, "Ada Dan Eve Fay"),
+        ({"has_email": "yes"}, "Ada"),
+        ({"has_email": "no", "consent": "none"}, "Dan Eve Fay"),
+        ({"created_from": "2026-05-02"}, "Fay"),
+        ({"created_to": "2026-05-01", "country": "KZ"}, "Dan"),
+        ({"updated_to": "2026-04-30"}, ""),
+        ({"metadata_key": "city"}, "Dan Eve"),
+        ({"metadata_key": "city", "metadata_value": "Almaty"}, "Dan"),
+        ({"metadata_key": "n", "metadata_value": "5"}, "Dan"),
+        ({"metadata_key": "ok", "metadata_value": "true"}, "Dan"),
+        ({"metadata_key": "n__gt", "metadata_value": "1"}, ""),
+        ({"q": "vip"}, ""),
+        ({"q": "+33 6 12 34"}, "Ada"),
+        ({"q": "ADA", "country": "FR"}, "Ada"),
+    ],
+)
+def test_contacts_are_found_by_each_filter(
+    staff: Client, people: Any, asked: dict[str, str], found: str
+) -> None:
+    assert sorted(names(staff, **asked)) == found.split()
+
+
+def test_contacts_are_found_with_and_without_a_tag(
+    staff: Client, people: Any, acme: SimpleNamespace
+) -> None:
+    vip, new = (acme.tenant.tags.get(name=name).pk for name in ("vip", "new"))
+    assert sorted(names(staff, tag=vip)) == ["Ada", "Bea"]
+    assert sorted(names(staff, tag=vip, without=new)) == ["Ada"]
+    assert sorted(names(staff, without=vip)) == ["Cid", "Dan", "Eve", "Fay"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"created_from": "yesterday"}, "Created from: Enter a valid date."),
+        ({"country": "XX"}, "Country: Select a valid choice. XX is not one of the"),
+        ({"metadata_value": "5"}, "Metadata value: Name the metadata key that holds it."),
+    ],
+)
+def test_what_a_filter_does_not_understand_finds_nobody_and_says_so(
+    staff: Client, people: Any, asked: dict[str, str], sentence: str
+) -> None:
+    assert names(staff, **asked) == []
+    assert sentence in staff.get(LIST, asked).content.decode()
+
+
+def test_each_filter_in_force_is_shown_with_a_link_that_takes_it_away(
+    staff: Client, people: Any
+) -> None:
+    shown = list(staff.get(LIST, {"country": "FR", "consent": "none"}).context["cl"].in_force())
+    assert shown == [
+        {"text": "Country: FR", "url": "?consent=none"},
+        {"text": "Consent: No decision", "url": "?country=FR"},
+    ]
+
+
+def test_another_tenants_contacts_are_found_by_no_filter(
+    staff: Client, people: Any, globex: SimpleNamespace
+) -> None:
+    theirs = ContactFactory.create(
+        tenant=globex.tenant, name="Theirs", tags=["secret"], source="api"
+    )
+    tag = globex.tenant.tags.get(name="secret")
+    asked: list[dict[str, str]] = [
+        {"tag": tag.pk}, {"without": tag.pk}, {"tenant": globex.tenant.pk}, {"source": "api"},
+        {"q": "Theirs"}, {"q": theirs.phone}, {"after": theirs.pk}, {"before": theirs.pk},
+    ]  # fmt: skip
+    for one in asked:
+        assert "Theirs" not in names(staff, **one)
+        assert "secret" not in staff.get(LIST, one).content.decode()
+
+
+def test_staff_without_a_tenant_find_nobody(
+    client: Client, people: Any, outsider: SimpleNamespace
+) -> None:
+    outsider.user.is_staff = True
+    outsider.user.save()
+    outsider.user.user_permissions.set(Permission.objects.all())
+    client.force_login(outsider.user)
+    assert names(client) == []
+    assert names(client, country="FR") == []
+
+
+def test_superusers_choose_a_tenant(client: Client, people: Any, globex: SimpleNamespace) -> None:
+    ContactFactory.create(tenant=globex.tenant, name="Gus")
+    client.force_login(User.objects.create_superuser("root@example.com"))
+    assert sorted(names(client)) == sorted([*people, "Gus"])
+    assert names(client, tenant=globex.tenant.pk) == ["Gus"]
+
+
+# What it shows
+
+
+def test_a_contact_is_shown_as_people_read_it(staff: Client, people: Any) -> None:
+    page = staff.get(LIST, {"q": "Bea"}).content.decode()
+    assert "+1 416-555-0123" in page
+    assert '<abbr data-country="CA">CA</abbr>' in page
+    assert '<span class="chip">vip</span> <span class="chip">new</span>' in page
+    assert "Opted in" in page
+
+
+def test_a_list_costs_the_same_statements_however_many_contacts_it_shows(
+    staff: Client, acme: SimpleNamespace, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(20):
+        ContactFactory.create(tenant=acme.tenant, tags=[f"t{number}"])
+    tag = acme.tenant.tags.get(name="t3").pk
+    everything = {"without": tag, "country": "US", "source": "api", "q": "1", "o": "-6"}
+    for asked in ({}, {"tag": tag}, everything):
+        with django_assert_max_num_queries(12):
+            staff.get(LIST, asked)
+
+
+# Its pages
+
+
+@pytest.mark.parametrize("order", ["", "7", "-7", "2", "-2", "6", "-6"])
+@pytest.mark.parametrize("asked", [{}, {"source": "api"}])
+def test_pages_hold_each_contact_once_in_order_forward_and_back(
+    staff: Client,
+    acme: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    order: str,
+    asked: dict[str, str],
+) -> None:
+    monkeypatch.setattr(keyset, "NEAR", 2)
+    for number in range(9):
+        at = DAY + timedelta(days=number // 2) if number % 3 else None
+        ContactFactory.create(tenant=acme.tenant, name=f"{number}", last_message_at=at)
+    columns = {"2": "phone", "6": "last_message_at", "7": "pk", "": "pk"}
+    column, is_descending = columns[order[-1:]], order[:1] in ("", "-")
+    found = pages(staff, monkeypatch, 2, **asked, **({"o": order} if order else {}))
+    shown = [contact for page in found for contact in page.result_list]
+    assert [len(page.result_list) for page in found] == [2, 2, 2, 2, 1]
+    never = datetime.min.replace(tzinfo=UTC)
+    wanted = sorted(
+        Contact.objects.all(),
+        key=lambda contact: (getattr(contact, column) or never, contact.pk),
+        reverse=is_descending,
+    )
+    assert [contact.pk for contact in shown] == [contact.pk for contact in wanted]
+    last = found[-1]
+    for page in reversed(found[:-1]):
+        last = staff.get(LIST + last.previous_url).context["cl"]
+        assert last.result_list == page.result_list
+    assert not last.has_previous
+
+
+@pytest.mark.parametrize("place", ["nonsense", "~", "x~01M8648WV59PDQJAG60764PTZG", "\0", "~~~"])
+@pytest.mark.parametrize("order", ["7", "6"])
+def test_a_made_up_place_is_the_first_page(
+    staff: Client, people: Any, place: str, order: str
+) -> None:
+    assert len(names(staff, after=place, o=order)) == len(people)
+
+
+def test_a_page_neither_counts_nor_skips_rows(
+    staff: Client, people: Any, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
+) -> None:
+    monkeypatch.setattr(ContactListAdmin, "list_per_page", 2)
+    with django_assert_max_num_queries(8) as told:
+        staff.get(LIST, {"after": people["Cid"].pk})
+    asked = " ".join(query["sql"] for query in told.captured_queries).upper()
+    assert "COUNT(" not in asked
+    assert "OFFSET" not in asked
+
+
+@pytest.mark.parametrize("is_descending", [True, False])
+@pytest.mark.parametrize("column", ["pk", "phone", "last_message_at"])
+def test_what_a_filter_picks_is_the_same_however_far_is_looked_first(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, column: str, is_descending: bool
+) -> None:
+    for number in range(12):
+        at = DAY + timedelta(days=number % 4) if number % 2 else None
+        source = "shopify" if number % 5 == 0 else "api"
+        ContactFactory.create(tenant=acme.tenant, last_message_at=at, source=source)
+    everybody = acme.tenant.contacts.all()
+    chosen = choice.choose(everybody, {"source": "shopify"})
+    order = Order(column, is_descending, is_nullable=column == "last_message_at")
+    wanted = keyset.page(chosen, order, None, 100)
+    assert len(wanted) == 3
+    for near in (1, 3, 11, 12, 100):
+        monkeypatch.setattr(keyset, "NEAR", near)
+        for limit in (1, 2, 3, 4):
+            assert keyset.page(chosen, order, None, limit, everybody) == wanted[:limit]
+
+
+# Countries
+
+
+@pytest.mark.parametrize(
+    ("phone", "country"),
+    [
+        ("+33612345678", "FR"), ("+14155550123", "US"), ("+18005550123", "US"),
+        ("+14165550123", "CA"), ("+18095550123", "DO"), ("+77011234567", "KZ"),
+        ("+79161234567", "RU"), ("+390669812345", "VA"), ("+390612345678", "IT"),
+        ("+441624700000", "IM"), ("+447911123456", "GB"), ("+4779123456", "SJ"),
+        ("+881612345678", ""), ("+5521998765432", "BR"), ("+1", "US"),
+    ],
+)  # fmt: skip
+def test_a_phone_tells_its_country(phone: str, country: str) -> None:
+    assert countries.of(phone) == country
+
+
+@given(st.text("0123456789", max_size=14))
+def test_any_phone_is_of_one_country_or_none(digits: str) -> None:
+    assert countries.of(f"+{digits}") in {"", *countries.numbering()}
+
+
+def test_each_country_finds_just_the_phones_that_are_shown_as_its_own(
+    acme: SimpleNamespace,
+) -> None:
+    phones = ["+14155550123", "+14165550123", "+18095550123", "+77011234567", "+79161234567",
+              "+441624700000", "+447911123456", "+390669812345", "+390612345678"]  # fmt: skip
+    for phone in phones:
+        ContactFactory.create(tenant=acme.tenant, phone=phone)
+    for country in countries.numbering():
+        found = choice.of_country(acme.tenant.contacts.all(), country)
+        shown = {phone for phone in phones if countries.of(phone) == country}
+        assert {*found.values_list("phone", flat=True)} == shown, country

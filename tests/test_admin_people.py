@@ -1,0 +1,239 @@
+"""Tokens that are rotated, and tenants with their first user, in the admin."""
+
+import io
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from tenants import roles
+from tenants.models import ApiToken, Tenant, User
+
+from .api import Api
+from .factories import UserFactory
+from .test_admin import errors, listed, logged_in, url
+
+pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def staff(acme: SimpleNamespace) -> Client:
+    user = UserFactory.create(tenant=acme.tenant, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tenants"))
+    return logged_in(user)
+
+
+@pytest.fixture
+def superuser(db: None) -> Client:
+    return logged_in(UserFactory.create(tenant=None, is_staff=True, is_superuser=True))
+
+
+def rotate_page(pk: Any) -> str:
+    return reverse("admin:tenants_apitoken_rotate", args=[pk])
+
+
+def works(plaintext: str) -> bool:
+    return Api(plaintext).get("/api/v1/me").status_code == 200
+
+
+# Rotation
+
+
+def test_a_rotated_token_works_beside_the_new_one_until_it_ends(
+    staff: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ApiToken.objects.filter(pk=acme.token.pk).update(rate_limit=7)
+    assert "In 24 hours" in staff.get(rotate_page(acme.token.pk)).content.decode()
+    answer = staff.post(rotate_page(acme.token.pk), {"overlap": "24"})
+    secret = answer.context["secret"]
+    assert works(secret)
+    assert works(acme.plaintext)
+    new = ApiToken.objects.get(replaces=acme.token)
+    assert (new.name, new.user, new.rate_limit) == (acme.token.name, acme.user, 7)
+    acme.token.refresh_from_db()
+    assert abs(acme.token.expires_at - timezone.now() - 24 * HOUR) < HOUR
+    ApiToken.objects.filter(pk=acme.token.pk).update(expires_at=timezone.now())
+    assert not works(acme.plaintext)
+    assert works(secret)
+
+
+def test_without_an_overlap_the_old_one_ends_at_once(staff: Client, acme: SimpleNamespace) -> None:
+    secret = staff.post(rotate_page(acme.token.pk), {"overlap": "0"}).context["secret"]
+    assert (works(secret), works(acme.plaintext)) == (True, False)
+
+
+def test_the_new_one_lives_as_long_as_the_old_one_was_to(acme: SimpleNamespace) -> None:
+    old = ApiToken.objects.issue(acme.user, "x", expires_at=timezone.now() + 30 * 24 * HOUR)
+    new = old.rotate(365 * 24 * HOUR)
+    old_end = ApiToken.objects.get(pk=old.pk).expires_at
+    assert new.expires_at
+    assert old_end
+    assert old.expires_at
+    assert abs(new.expires_at - old.expires_at) < HOUR
+    assert abs(old_end - old.expires_at) < HOUR, "no overlap makes it live longer"
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"revoked_at": timezone.now()}, "has ended"),
+        ({"expires_at": timezone.now()}, "has ended"),
+    ],
+)
+def test_a_token_that_has_ended_is_not_rotated(
+    staff: Client, acme: SimpleNamespace, fields: dict[str, Any], sentence: str
+) -> None:
+    ApiToken.objects.filter(pk=acme.token.pk).update(**fields)
+    answer = staff.post(rotate_page(acme.token.pk), {"overlap": "24"}, follow=True)
+    assert sentence in answer.content.decode()
+    assert acme.user.tokens.count() == 1
+
+
+def test_a_token_is_replaced_once(staff: Client, acme: SimpleNamespace) -> None:
+    staff.post(rotate_page(acme.token.pk), {"overlap": "24"})
+    answer = staff.post(rotate_page(acme.token.pk), {"overlap": "24"}, follow=True)
+    assert "rotate the new one" in answer.content.decode()
+    assert acme.user.tokens.count() == 2
+
+
+def test_the_list_tells_how_tokens_are(staff: Client, acme: SimpleNamespace) -> None:
+    staff.post(rotate_page(acme.token.pk), {"overlap": "24"})
+    new = ApiToken.objects.get(replaces=acme.token)
+    ApiToken.objects.issue(acme.user, "gone").revoke()
+    ApiToken.objects.issue(acme.user, "old", expires_at=timezone.now() - HOUR)
+    page = staff.get(url(ApiToken, "changelist")).content.decode()
+    assert f"replaced by {new.prefix}" in page
+    for state in ("Active", "Revoked", "Expired", "Expires in"):
+        assert state in page
+    assert listed(staff, ApiToken, state="expiring") == {str(acme.token)}
+    assert listed(staff, ApiToken, state="revoked") == {str(ApiToken.objects.get(name="gone"))}
+    assert len(listed(staff, ApiToken, state="nonsense")) == 4
+
+
+def test_the_log_tells_of_a_rotation_without_a_secret(staff: Client, acme: SimpleNamespace) -> None:
+    secret = staff.post(rotate_page(acme.token.pk), {"overlap": "1"}).context["secret"]
+    told = LogEntry.objects.get().change_message
+    assert secret[:11] in told
+    assert secret[11:] not in told
+
+
+def test_nobody_rotates_another_tenants_token(
+    staff: Client, acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    assert staff.post(rotate_page(globex.token.pk), {"overlap": "0"}).status_code == 302
+    assert works(globex.plaintext)
+    viewer = UserFactory.create(tenant=acme.tenant, is_staff=True)
+    viewer.user_permissions.set(Permission.objects.filter(codename="view_apitoken"))
+    assert logged_in(viewer).post(rotate_page(acme.token.pk), {"overlap": "0"}).status_code == 403
+    assert works(acme.plaintext)
+
+
+@pytest.mark.parametrize("pk", ["x", "0", "99999999999999999999", "%00"])
+def test_a_token_that_is_not_there_is_said_so(staff: Client, pk: str) -> None:
+    assert staff.get(f"/admin/tenants/apitoken/{pk}/rotate/").status_code == 302
+
+
+def test_a_command_rotates_a_token(acme: SimpleNamespace) -> None:
+    out = io.StringIO()
+    call_command("rotate_token", acme.token.prefix, overlap_hours=1, stdout=out)
+    secret = out.getvalue().rpartition("QYVO_TOKEN=")[2].strip()
+    assert works(secret)
+    assert works(acme.plaintext)
+    for arguments in ([acme.token.prefix], ["qyvo_nobody"]):
+        with pytest.raises(CommandError):
+            call_command("rotate_token", *arguments, stdout=out)
+    with pytest.raises(CommandError, match="from 0 to 8760"):
+        call_command("rotate_token", acme.token.prefix, overlap_hours=-1)
+
+
+# Expiry
+
+
+def token_form(acme: SimpleNamespace, **given: str) -> dict[str, Any]:
+    blank = {"name": "n8n", "user": acme.user.pk, "expires_at_0": "", "expires_at_1": ""}
+    return blank | given
+
+
+def test_a_token_expires_after_the_time_chosen(staff: Client, acme: SimpleNamespace) -> None:
+    answer = staff.post(url(ApiToken, "add"), token_form(acme, expires_in="90"))
+    assert works(answer.context["secret"])
+    end = ApiToken.objects.get(name="n8n").expires_at
+    assert end
+    assert abs(end - timezone.now() - timedelta(days=90)) < HOUR
+
+
+def test_an_end_in_the_past_is_a_form_error(staff: Client, acme: SimpleNamespace) -> None:
+    data = token_form(acme, expires_at_0="2020-01-01", expires_at_1="00:00:00")
+    [sentence] = errors(staff.post(url(ApiToken, "add"), data))["expires_at"]
+    assert "revoke it" in sentence
+    assert not ApiToken.objects.filter(name="n8n").exists()
+
+
+# Tenants
+
+
+def tenant_form(**given: Any) -> dict[str, Any]:
+    blank = {"name": "Initech", "slug": "initech", "default_region": "US", "email": "",
+             "user_name": "", "password": "", "role": ""}  # fmt: skip
+    return blank | given
+
+
+def test_a_tenant_is_made_with_its_first_user_in_one_form(superuser: Client) -> None:
+    roles.grant(apps, roles.RIGHTS)
+    data = tenant_form(
+        email="Bill@Initech.example", user_name="Bill", password="red stapler 1999", role="manager"
+    )
+    assert superuser.post(url(Tenant, "add"), data).status_code == 302
+    user = User.objects.get(email="bill@initech.example")
+    assert (user.tenant, user.name, user.is_staff) == (Tenant.objects.get(), "Bill", True)
+    assert [group.name for group in user.groups.all()] == ["manager"]
+    client = Client()
+    assert client.login(username="bill@initech.example", password="red stapler 1999")
+    assert client.get(url(User, "changelist")).status_code == 200
+
+
+def test_a_first_user_without_password_has_tokens_only(superuser: Client) -> None:
+    superuser.post(url(Tenant, "add"), tenant_form(email="robot@initech.example"))
+    user = User.objects.get(email="robot@initech.example")
+    assert not user.has_usable_password()
+    assert not user.is_staff
+
+
+def test_a_tenant_needs_no_user(superuser: Client) -> None:
+    superuser.post(url(Tenant, "add"), tenant_form())
+    assert not Tenant.objects.get().users.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"slug": "acme"}, "slug"),
+        ({"default_region": "XX"}, "default_region"),
+        ({"email": "ann@acme.example"}, "email"),
+        ({"email": "ANN@acme.example"}, "email"),
+        ({"email": "no address"}, "email"),
+        ({"user_name": "Bill"}, "email"),
+        ({"email": "b@x.example", "password": "123"}, "password"),
+        ({"email": "b@x.example", "role": "superuser"}, "role"),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field_and_nothing_is_made(
+    superuser: Client, acme: SimpleNamespace, given: dict[str, Any], field: str
+) -> None:
+    before = (Tenant.objects.count(), User.objects.count(), Group.objects.count())
+    assert field in errors(superuser.post(url(Tenant, "add"), tenant_form(**given)))
+    assert (Tenant.objects.count(), User.objects.count(), Group.objects.count()) == before
+
+
+def test_tenants_are_made_by_superusers_alone(staff: Client) -> None:
+    assert staff.get(url(Tenant, "add")).status_code == 403
+    assert staff.post(url(Tenant, "add"), tenant_form()).status_code == 403

@@ -1,0 +1,158 @@
+"""Tags in the admin: how many carry them, and how they are merged, renamed and deleted."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from contacts.models import BulkAction, Contact, Tag
+
+from .factories import ContactFactory, TagFactory, UserFactory
+from .test_admin import contact_form, errors, logged_in, url
+from .test_write_path import assert_links_match_tags
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def staff(acme: SimpleNamespace) -> Client:
+    user = UserFactory.create(tenant=acme.tenant, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="contacts"))
+    return logged_in(user)
+
+
+@pytest.fixture
+def people(acme: SimpleNamespace) -> list[Contact]:
+    carried = [["a"], ["b", "x"], ["x", "b", "y", "a", "z"], ["x"]]
+    return [ContactFactory.create(tenant=acme.tenant, tags=tags) for tags in carried]
+
+
+def tag(acme: SimpleNamespace, name: str) -> Tag:
+    return acme.tenant.tags.get(name=name)
+
+
+def tags(people: list[Contact]) -> list[str]:
+    found = Contact.objects.in_bulk([contact.pk for contact in people])
+    return [" ".join(found[contact.pk].tags) for contact in people]
+
+
+def merge_page(pk: str) -> str:
+    return reverse("admin:contacts_tag_merge", args=[pk])
+
+
+def test_a_tag_leads_to_its_contacts(staff: Client, acme: SimpleNamespace, people: Any) -> None:
+    page = staff.get(url(Tag, "changelist")).content.decode()
+    address = f"{url(Contact, 'changelist')}?tag={tag(acme, 'x').pk}"
+    assert f'href="{address}">3</a>' in page
+    assert address in staff.get(url(Tag, "change", tag(acme, "x").pk)).content.decode()
+    assert len(staff.get(address).context["cl"].result_list) == 3
+
+
+def test_a_tag_is_merged_into_another_at_the_place_of_the_first(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    page = merge_page(tag(acme, "b").pk)
+    assert "<strong>2</strong> contacts" in staff.get(page).content.decode()
+    assert staff.post(page, {"count": 2, "into": tag(acme, "a").pk}).status_code == 302
+    assert tags(people) == ["a", "a x", "x a y z", "x"]
+    assert not acme.tenant.tags.filter(name="b").exists()
+    assert_links_match_tags()
+    action = BulkAction.objects.get()
+    assert (action.changed, str(action)) == (2, "Merge tags: b,a")
+    staff.post(reverse("admin:contacts_contact_undo", args=[action.pk]))
+    assert tags(people) == ["a", "b x", "x b y a z", "x"]
+    assert_links_match_tags()
+
+
+def test_several_tags_are_merged_from_the_list(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    chosen = {"action": "merge", "_selected_action": [tag(acme, n).pk for n in "abx"]}
+    assert "<strong>4</strong>" in staff.post(url(Tag, "changelist"), chosen).content.decode()
+    data = chosen | {"count": 4, "into": tag(acme, "x").pk}
+    assert staff.post(url(Tag, "changelist"), data).status_code == 302
+    assert tags(people) == ["x", "x", "x y z", "x"]
+    assert {*acme.tenant.tags.values_list("name", flat=True)} == {"x", "y", "z"}
+    assert_links_match_tags()
+
+
+def test_a_tag_is_not_merged_into_itself(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    answer = staff.post(merge_page(tag(acme, "a").pk), {"count": 2, "into": tag(acme, "a").pk})
+    assert "Choose another tag." in answer.content.decode()
+    assert not BulkAction.objects.exists()
+
+
+def test_renaming_a_tag_to_another_ones_name_offers_to_merge_them(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    address = url(Tag, "change", tag(acme, "a").pk)
+    answer = staff.post(address, contact_form(staff, address, name="b"))
+    [sentence] = errors(answer)["name"]
+    assert merge_page(tag(acme, "a").pk) in sentence
+    assert merge_page(tag(acme, "a").pk) in answer.content.decode()
+
+
+def test_tags_are_deleted_after_their_contacts_were_counted(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    chosen = {"action": "delete_selected", "_selected_action": [tag(acme, n).pk for n in "ab"]}
+    page = staff.post(url(Tag, "changelist"), chosen).content.decode()
+    assert "<strong>3</strong> contacts" in page
+    assert "“a”, “b”" in page
+    staff.post(url(Tag, "changelist"), chosen | {"count": 3})
+    assert tags(people) == ["", "x", "x y z", "x"]
+    assert_links_match_tags()
+    staff.post(reverse("admin:contacts_contact_undo", args=[BulkAction.objects.get().pk]))
+    assert tags(people)[0] == "a"
+
+
+def test_a_tag_of_nobody_is_deleted(staff: Client, acme: SimpleNamespace) -> None:
+    unused = TagFactory.create(tenant=acme.tenant)
+    assert staff.post(url(Tag, "delete", unused.pk), {"count": 0}).status_code == 302
+    assert not Tag.objects.exists()
+
+
+def test_a_tag_that_somebody_got_meanwhile_stays(
+    staff: Client, acme: SimpleNamespace, people: list[Contact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from contacts import bulk_actions
+
+    action = bulk_actions.plan(acme.tenant, "user:1", "delete_tags", "a", [people[0].pk])
+    bulk_actions.run(action.pk)
+    assert acme.tenant.tags.filter(name="a").exists()
+    assert tags(people)[2] == "x b y a z"
+
+
+def test_another_tenants_tags_are_neither_merged_nor_deleted(
+    staff: Client, globex: SimpleNamespace, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    ContactFactory.create(tenant=globex.tenant, tags=["secret"])
+    theirs = globex.tenant.tags.get()
+    for page in (merge_page(theirs.pk), url(Tag, "delete", theirs.pk)):
+        answer = staff.get(page, follow=True)
+        assert "secret" not in answer.content.decode()
+    answer = staff.post(merge_page(tag(acme, "a").pk), {"count": 2, "into": theirs.pk})
+    assert "Select a valid choice" in answer.content.decode()
+    chosen = {"action": "delete_selected", "_selected_action": [theirs.pk], "count": 0}
+    staff.post(url(Tag, "changelist"), chosen)
+    assert globex.tenant.tags.exists()
+
+
+def test_who_may_not_delete_tags_may_not_merge_them(
+    acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    user = UserFactory.create(tenant=acme.tenant, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_tag", "change_tag"]))
+    client = logged_in(user)
+    assert client.get(merge_page(tag(acme, "a").pk)).status_code == 403
+    assert client.get(url(Tag, "delete", tag(acme, "a").pk)).status_code == 403
+
+
+@pytest.mark.parametrize("pk", ["nonsense", "01M8648WV59PDQJAG60764PTZG", "%00"])
+def test_a_tag_that_is_not_there_is_said_so(staff: Client, pk: str) -> None:
+    assert staff.get(f"/admin/contacts/tag/{pk}/merge/").status_code == 302

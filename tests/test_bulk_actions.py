@@ -1,0 +1,483 @@
+"""What the staff do to many contacts at once, in the admin."""
+
+import io
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.core.management import call_command
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+from django_tasks_db.models import DBTaskResult
+
+from contacts import bulk_actions, rules
+from contacts.changes import Change
+from contacts.models import BulkAction, Contact
+from tenants.fields import new_ulid
+from tenants.models import User
+
+from .factories import ContactFactory, UserFactory
+from .test_admin import url
+from .test_write_path import assert_links_match_tags, statements
+
+LIST = reverse("admin:contacts_contact_changelist")
+AT = datetime(2026, 5, 1, tzinfo=UTC)
+CHANGES = ["add_tag", "remove_tag", "set_locale", "opt_out", "delete_selected"]
+EVERY_ACTION = [*CHANGES, "export_csv", "export_ndjson"]
+
+
+@pytest.fixture
+def staff(client: Client, acme: SimpleNamespace) -> Client:
+    acme.user.is_staff = True
+    acme.user.save()
+    permissions = Permission.objects.filter(content_type__app_label="contacts")
+    acme.user.user_permissions.set(permissions)
+    client.force_login(acme.user)
+    return client
+
+
+@pytest.fixture
+def people(acme: SimpleNamespace) -> list[Contact]:
+    return [ContactFactory.create(tenant=acme.tenant, name=name, tags=["vip"]) for name in "ABCDE"]
+
+
+def ask(
+    client: Client, action: str, chosen: list[Contact], asked: str = "", **given: Any
+) -> HttpResponse:
+    """Posts an action, its page's answer with `count`; `asked`: the query of the list."""
+    pks = [contact.pk for contact in chosen]
+    data = {"action": action, "_selected_action": pks} | given
+    return client.post(LIST + asked, data)  # type: ignore[return-value]
+
+
+def do(client: Client, action: str, chosen: list[Contact], **given: Any) -> BulkAction:
+    count = given.pop("count", len(chosen))
+    answer = ask(client, action, chosen, count=count, **given)
+    assert answer.status_code == 302, answer.content.decode()
+    return BulkAction.objects.latest("pk")
+
+
+def tags(people: list[Contact]) -> list[str]:
+    found = Contact.objects.in_bulk([contact.pk for contact in people])
+    return [",".join(found[contact.pk].tags) for contact in people]
+
+
+# What they do
+
+
+def test_a_tag_is_added_to_those_selected_and_only_those(
+    staff: Client, people: list[Contact]
+) -> None:
+    action = do(staff, "add_tag", people[:2], value="gold")
+    assert tags(people) == ["vip,gold", "vip,gold", "vip", "vip", "vip"]
+    assert_links_match_tags()
+    assert (action.changed, action.unchanged, action.refused) == (2, 0, 0)
+
+
+def test_a_tag_is_removed(staff: Client, people: list[Contact]) -> None:
+    people[1].tags = ["x", "vip", "y"]
+    people[1].save()
+    people[2].tags = ["x"]
+    people[2].save()
+    action = do(staff, "remove_tag", people[:3], value="vip")
+    assert tags(people[:3]) == ["", "x,y", "x"]
+    assert_links_match_tags()
+    assert (action.changed, action.unchanged) == (2, 1)
+
+
+def test_a_contact_that_has_all_the_tags_it_may_stays_and_is_named(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    people[1].tags = [f"t{number}" for number in range(rules.MAX_TAGS)]
+    people[1].save()
+    action = do(staff, "add_tag", people[:2], value="gold")
+    assert (action.changed, action.refused) == (1, 1)
+    page = staff.get(url(BulkAction, "change", action.pk)).content.decode()
+    assert people[1].phone in page
+    assert "Not possible: 1" in page
+
+
+def test_a_locale_is_set_and_taken_away(staff: Client, people: list[Contact]) -> None:
+    do(staff, "set_locale", people[:2], value="fr-FR")
+    assert {*Contact.objects.values_list("name", "locale")} >= {("A", "fr-FR"), ("C", "")}
+    do(staff, "set_locale", people[:1], value="")
+    assert {*Contact.objects.values_list("name", "locale")} >= {("A", ""), ("B", "fr-FR")}
+
+
+def test_people_are_opted_out_with_a_proof_that_stays(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    Contact.objects.filter(pk=people[0].pk).update(opted_in_at=AT)
+    Contact.objects.filter(pk=people[1].pk).update(opted_out_at=AT)
+    action = do(staff, "opt_out", people[:3])
+    out = dict(Contact.objects.values_list("name", "opted_out_at"))
+    assert out["A"]
+    assert out["B"] == AT, "the first time stays"
+    assert out["C"]
+    assert out["D"] is None
+    assert action.changed == 2
+    told = Change.objects.filter(kind=Change.Kind.OPTED_OUT, change_set=action.pk)
+    assert {change.actor for change in told} == {f"user:{acme.user.pk}"}
+    assert len(told) == 2
+
+
+def test_contacts_are_deleted(staff: Client, people: list[Contact]) -> None:
+    action = do(staff, "delete_selected", people[:3])
+    assert {*Contact.objects.values_list("name", flat=True)} == {"D", "E"}
+    assert action.changed == 3
+
+
+@pytest.mark.parametrize("action", CHANGES)
+def test_what_an_action_did_is_taken_back_from_its_page(
+    staff: Client, people: list[Contact], action: str
+) -> None:
+    def held() -> list[Any]:
+        columns = ("pk", "name", "tags", "locale", "opted_out_at")
+        return sorted(Contact.objects.values_list(*columns), key=str)
+
+    before = held()
+    done = do(staff, action, people, value="vip" if action == "remove_tag" else "fr")
+    assert held() != before
+    undo = reverse("admin:contacts_contact_undo", args=[done.pk])
+    assert undo in staff.get(url(BulkAction, "change", done.pk)).content.decode()
+    staff.post(undo)
+    if action != "opt_out":  # nobody is opted in again by an undo, nor is a refusal forgotten
+        assert held() == before
+    assert_links_match_tags()
+
+
+# Before they act
+
+
+@pytest.mark.parametrize("action", EVERY_ACTION)
+def test_each_action_says_how_many_there_are_and_does_nothing_yet(
+    staff: Client, people: list[Contact], action: str
+) -> None:
+    page = ask(staff, action, people[:3]).content.decode()
+    assert "<strong>3</strong> contacts" in page
+    assert not BulkAction.objects.exists()
+    assert tags(people) == ["vip"] * 5
+
+
+def test_everything_that_matches_the_filter_is_chosen_with_one_click(
+    staff: Client, people: list[Contact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ContactFactory.create(tenant=people[0].tenant, name="Else", source="shopify")
+    page = ask(staff, "add_tag", people[:1], "?source=api", select_across="1").content.decode()
+    assert "<strong>5</strong> contacts" in page
+    ask(staff, "add_tag", people[:1], "?source=api", select_across="1", count=5, value="gold")
+    assert tags(people) == ["vip,gold"] * 5
+    assert "gold" not in Contact.objects.get(name="Else").tags
+
+
+def test_where_others_match_by_now_it_asks_again(staff: Client, people: list[Contact]) -> None:
+    page = ask(staff, "add_tag", people, select_across="1", count=4, value="gold")
+    assert "By now they are 5, not 4. Go on?" in page.content.decode()
+    assert tags(people) == ["vip"] * 5
+
+
+@pytest.mark.parametrize(
+    ("action", "value", "sentence"),
+    [
+        ("add_tag", "", "Name the tag."),
+        ("add_tag", "a,b", "comma"),
+        ("add_tag", "x" * 500, "characters"),
+        ("remove_tag", " ", "Name the tag."),
+        ("set_locale", "x" * 500, "characters"),
+        ("set_locale", "\0", ""),
+    ],
+)
+def test_a_bad_value_is_a_form_error(
+    staff: Client, people: list[Contact], action: str, value: str, sentence: str
+) -> None:
+    answer = ask(staff, action, people, count=5, value=value)
+    assert answer.status_code == 200
+    assert sentence in answer.content.decode()
+    assert not BulkAction.objects.exists()
+
+
+@pytest.mark.parametrize("count", ["", "x", "-1", "1e9", "99999999999999999999"])
+def test_a_made_up_count_asks_again(staff: Client, people: list[Contact], count: str) -> None:
+    assert ask(staff, "opt_out", people, count=count).status_code == 200
+    assert not Contact.objects.exclude(opted_out_at=None).exists()
+
+
+# In the background
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_actions, "AT_ONCE", 2)
+    monkeypatch.setattr(bulk_actions, "BATCH", 2)
+
+
+def test_many_are_done_by_a_worker_with_progress(
+    staff: Client, people: list[Contact], many: None, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        action = do(staff, "add_tag", people, value="gold")
+    page = staff.get(url(BulkAction, "change", action.pk)).content.decode()
+    assert "<strong>0</strong> of 5 contacts" in page
+    assert "every 2s" in page
+    bulk_actions.run_batch(action.pk)
+    page = staff.get(url(BulkAction, "change", action.pk)).content.decode()
+    assert "<strong>2</strong> of 5 contacts" in page
+    assert 'value="40"' in page
+    [task] = DBTaskResult.objects.all()
+    task.task.call(*task.args_kwargs["args"])
+    page = staff.get(url(BulkAction, "change", action.pk)).content.decode()
+    assert "<strong>5</strong> of 5 contacts: done" in page
+    assert "every 2s" not in page
+    assert tags(people) == ["vip,gold"] * 5
+    assert Change.objects.filter(change_set=action.pk).count() == 5
+
+
+def test_run_twice_it_is_done_once(staff: Client, people: list[Contact], many: None) -> None:
+    action = do(staff, "add_tag", people, value="gold")
+    bulk_actions.run(action.pk)
+    call_command("retag", delete="gold", tenant="acme", stdout=io.StringIO(), stderr=io.StringIO())
+    bulk_actions.run(action.pk)
+    assert tags(people) == ["vip"] * 5
+    action.refresh_from_db()
+    assert action.done == 5
+
+
+def test_one_that_a_worker_has_left_is_taken_up(
+    staff: Client, people: list[Contact], many: None
+) -> None:
+    action = do(staff, "add_tag", people, value="gold")
+    DBTaskResult.objects.all().delete()
+    bulk_actions.run_batch(action.pk)
+    bulk_actions.take_up()
+    [task] = DBTaskResult.objects.all()
+    task.task.call(*task.args_kwargs["args"])
+    assert tags(people) == ["vip,gold"] * 5
+
+
+def test_where_the_queue_is_down_it_waits_for_a_worker(
+    staff: Client, people: list[Contact], many: None, monkeypatch: Any, log: io.StringIO,
+    django_capture_on_commit_callbacks: Any,
+) -> None:  # fmt: skip
+    def down(*args: Any) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(bulk_actions.run_bulk_action), "enqueue", down)
+        with django_capture_on_commit_callbacks(execute=True):
+            action = do(staff, "add_tag", people, value="gold")
+    assert "could not be put into the queue" in log.getvalue()
+    assert not action.is_over
+
+
+def test_those_who_are_gone_meanwhile_are_left_out(
+    staff: Client, people: list[Contact], many: None
+) -> None:
+    action = do(staff, "add_tag", people, value="gold")
+    Contact.objects.filter(pk=people[0].pk).delete()
+    bulk_actions.run(action.pk)
+    action.refresh_from_db()
+    assert (action.done, action.changed, action.unchanged) == (5, 4, 1)
+
+
+def test_the_statements_of_a_batch_do_not_grow_with_the_contacts(acme: SimpleNamespace) -> None:
+    def cost(number: int) -> int:
+        pks = [ContactFactory.create(tenant=acme.tenant).pk for _ in range(number)]
+        action = bulk_actions.plan(acme.tenant, "user:1", "add_tag", f"t{number}", pks)
+        return len(statements(lambda: bulk_actions.run_batch(action.pk)))
+
+    assert cost(3) == cost(30)
+
+
+def test_ids_are_kept_as_they_are() -> None:
+    pks = [new_ulid() for _ in range(5)]
+    assert bulk_actions.unpack(bulk_actions.pack(pks)) == pks
+
+
+# Who may
+
+
+@pytest.mark.parametrize("action", EVERY_ACTION)
+def test_nobody_reaches_another_tenants_contacts_by_an_action(
+    staff: Client, people: list[Contact], globex: SimpleNamespace, action: str
+) -> None:
+    theirs = ContactFactory.create(tenant=globex.tenant, name="Theirs", tags=["secret"])
+    for across in ("0", "1"):
+        chosen = [theirs, Contact.objects.get(name="A" if across == "0" else "B")]
+        count = 1 if across == "0" else len(people[0].tenant.contacts.all())
+        page = ask(staff, action, chosen, "?q=", select_across=across).content.decode()
+        assert "Theirs" not in page
+        assert f"<strong>{count}</strong>" in page
+        ask(staff, action, chosen, select_across=across, count=count, value="vip")
+    stored = Contact.objects.get(pk=theirs.pk)
+    assert (stored.tags, stored.locale, stored.opted_out_at) == (["secret"], "", None)
+
+
+def test_a_viewer_only_exports(client: Client, acme: SimpleNamespace, people: Any) -> None:
+    viewer = UserFactory.create(tenant=acme.tenant, is_staff=True)
+    viewer.user_permissions.set(Permission.objects.filter(codename="view_contact"))
+    client.force_login(viewer)
+    page = client.get(LIST).content.decode()
+    assert "export_csv" in page
+    for action in CHANGES:
+        assert f'value="{action}"' not in page
+        ask(client, action, people, count=5, value="gold")
+    assert tags(people) == ["vip"] * 5
+
+
+def test_an_action_is_seen_by_its_tenants_staff_alone(
+    staff: Client, client: Client, globex: SimpleNamespace, outsider: SimpleNamespace, people: Any
+) -> None:
+    action = do(staff, "add_tag", people[:1], value="gold")
+    page, listed = url(BulkAction, "change", action.pk), url(BulkAction, "changelist")
+    assert staff.get(page).status_code == 200
+    assert "Add a tag: gold" in staff.get(listed).content.decode()
+    for other in (globex, outsider):
+        other.user.is_staff = True
+        other.user.save()
+        other.user.user_permissions.set(Permission.objects.all())
+        client.force_login(other.user)
+        assert client.get(page).status_code == 302
+        assert "gold" not in client.get(listed).content.decode()
+
+
+def test_a_superuser_acts_on_contacts_of_one_tenant(
+    client: Client, globex: SimpleNamespace, people: list[Contact]
+) -> None:
+    theirs = ContactFactory.create(tenant=globex.tenant)
+    client.force_login(User.objects.create_superuser("root@example.com"))
+    answer = client.post(
+        LIST, {"action": "add_tag", "_selected_action": [theirs.pk, people[0].pk]}, follow=True
+    )
+    assert "of several tenants" in answer.content.decode()
+    assert do(client, "add_tag", [theirs], value="gold").tenant == globex.tenant
+
+
+def test_the_admins_log_tells_who_did_what_to_how_many(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    action = do(staff, "add_tag", people[:2], value="gold")
+    entry = LogEntry.objects.get(object_id=action.pk)
+    assert (entry.user, entry.change_message) == (acme.user, "Add a tag: gold: 2 contacts.")
+
+
+# Merging
+
+
+@pytest.fixture
+def doubles(acme: SimpleNamespace) -> list[Contact]:
+    return [
+        ContactFactory.create(
+            tenant=acme.tenant, name="Ann", phone="+14155550101", tags=["vip"],
+            metadata={"city": "Paris"}, opted_in_at=AT,
+        ),
+        ContactFactory.create(
+            tenant=acme.tenant, name="Ann Lee", phone="+14155550102", email="ann@x.example",
+            tags=["new"], metadata={"n": 1},
+        ),
+    ]  # fmt: skip
+
+
+def seen_on(page: Any) -> str:
+    return page.context["seen"]
+
+
+def test_a_merge_is_shown_field_by_field_before_it_is_done(
+    staff: Client, doubles: list[Contact]
+) -> None:
+    page: Any = ask(staff, "merge", doubles)
+    rows = {row.label: (*row.values, row.result) for row in page.context["rows"]}
+    assert rows["Name"] == ("Ann", "Ann Lee", "Ann Lee")
+    assert rows["Email"] == ("", "ann@x.example", "ann@x.example")
+    assert rows["Tags"] == ("vip", "new", "vip, new")
+    assert rows["Metadata"] == ('{"city":"Paris"}', '{"n":1}', '{"city":"Paris","n":1}')
+    assert rows["Opted in at"][2] == "", "in, only where all of them are"
+    assert [*page.context["form"].fields] == ["seen", "phone", "name"]
+    assert Contact.objects.count() == 2
+
+
+def test_contacts_are_merged_as_somebody_has_chosen(
+    staff: Client, acme: SimpleNamespace, doubles: list[Contact]
+) -> None:
+    seen = seen_on(ask(staff, "merge", doubles))
+    chosen = {"phone": "+14155550102", "name": "Ann"}
+    answer: Any = ask(staff, "merge", doubles, seen=seen, **chosen)
+    kept = Contact.objects.get()
+    assert answer["Location"] == url(Contact, "change", kept.pk)
+    assert (kept.pk, kept.phone, kept.name) == (doubles[0].pk, "+14155550102", "Ann")
+    assert (kept.email, kept.tags) == ("ann@x.example", ["vip", "new"])
+    assert acme.tenant.changes.merged_into(doubles[1].pk) == kept.pk
+    assert_links_match_tags()
+    assert LogEntry.objects.get().change_message == "Merged with 1 more."
+    change_set = Change.objects.filter(kind="merged").get().change_set
+    staff.post(reverse("admin:contacts_contact_undo", args=[change_set]))
+    assert {*Contact.objects.values_list("phone", "name")} == {
+        ("+14155550101", "Ann"), ("+14155550102", "Ann Lee"),
+    }  # fmt: skip
+
+
+def test_contacts_that_changed_meanwhile_are_shown_again(
+    staff: Client, doubles: list[Contact]
+) -> None:
+    seen = seen_on(ask(staff, "merge", doubles))
+    doubles[1].email = "new@x.example"
+    doubles[1].save()
+    chosen = {"phone": "+14155550102", "name": "Ann"}
+    page: Any = ask(staff, "merge", doubles, seen=seen, **chosen)
+    assert "Somebody has changed them meanwhile" in page.content.decode()
+    assert Contact.objects.count() == 2
+
+
+@pytest.mark.parametrize("chosen", [{}, {"phone": "+14155550199", "name": "Ann"}])
+def test_a_value_that_none_of_them_has_is_refused(
+    staff: Client, doubles: list[Contact], chosen: dict[str, str]
+) -> None:
+    seen = seen_on(ask(staff, "merge", doubles))
+    assert ask(staff, "merge", doubles, seen=seen, **chosen).status_code == 200
+    assert Contact.objects.count() == 2
+
+
+@pytest.mark.parametrize("number", [1, 11])
+def test_two_to_ten_are_merged(staff: Client, acme: SimpleNamespace, number: int) -> None:
+    chosen = [ContactFactory.create(tenant=acme.tenant) for _ in range(number)]
+    answer = client_follow(staff, chosen)
+    assert "Select 2 to 10 contacts" in answer
+    assert Contact.objects.count() == number
+
+
+def client_follow(client: Client, chosen: list[Contact]) -> str:
+    data = {"action": "merge", "_selected_action": [contact.pk for contact in chosen]}
+    return client.post(LIST, data, follow=True).content.decode()
+
+
+def test_contacts_that_would_have_too_many_tags_are_not_merged(
+    staff: Client, doubles: list[Contact]
+) -> None:
+    doubles[0].tags = [f"t{number}" for number in range(rules.MAX_TAGS)]
+    doubles[0].save()
+    assert "They cannot be merged: A contact has at most" in client_follow(staff, doubles)
+
+
+def test_another_tenants_contact_is_merged_with_nobody(
+    staff: Client, client: Client, globex: SimpleNamespace, doubles: list[Contact]
+) -> None:
+    theirs = ContactFactory.create(tenant=globex.tenant, name="Theirs")
+    page: Any = ask(staff, "merge", [*doubles, theirs])
+    assert [contact.pk for contact in page.context["contacts"]] == [one.pk for one in doubles]
+    client.force_login(User.objects.create_superuser("root@example.com"))
+    assert "of several tenants" in client_follow(client, [*doubles, theirs])
+
+
+def test_who_may_not_delete_may_not_merge(
+    client: Client, acme: SimpleNamespace, doubles: list[Contact]
+) -> None:
+    editor = UserFactory.create(tenant=acme.tenant, is_staff=True)
+    editor.user_permissions.set(
+        Permission.objects.filter(codename__in=["view_contact", "change_contact"])
+    )
+    client.force_login(editor)
+    assert 'value="merge"' not in client.get(LIST).content.decode()
+    assert "No action selected" in client_follow(client, doubles)

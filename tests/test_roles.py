@@ -1,0 +1,160 @@
+"""What viewers, editors and managers may do, and who makes them that."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
+from django.test import Client
+
+from contacts.models import BulkAction, Contact, Import, Tag
+from contacts.webhooks import Delivery, Webhook
+from tenants import roles
+from tenants.models import ApiToken, Tenant, User
+from tenants.roles import EDITOR, MANAGER, RIGHTS, ROLES, VIEWER
+
+from .factories import ContactFactory, UserFactory
+from .test_admin import logged_in, password_page, url
+
+pytestmark = pytest.mark.django_db
+
+MODELS = [Contact, Tag, Import, BulkAction, Webhook, Delivery, ApiToken, User, Tenant]
+
+
+@pytest.fixture(autouse=True)
+def groups(db: None) -> None:
+    """As the migration has left them; tests that empty the database take them away."""
+    roles.grant(apps, RIGHTS)
+
+
+def member(acme: SimpleNamespace, *names: str) -> User:
+    user = UserFactory.create(tenant=acme.tenant, is_staff=True)
+    user.groups.set(Group.objects.filter(name__in=names))
+    return user
+
+
+def edited(client: Client, user: User, **changes: Any) -> Any:
+    """The answer to the form of `user`, with `changes`."""
+    form = client.get(url(User, "change", user.pk)).context["adminform"].form
+    data = {name: form[name].value() for name in form.fields if name != "password"}
+    given = {name: value for name, value in data.items() if value not in (None, False)}
+    changed = {name: value for name, value in (given | changes).items() if value is not None}
+    return client.post(url(User, "change", user.pk), changed)
+
+
+def group_of(name: str) -> int:
+    return Group.objects.get(name=name).pk
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_may_do_what_the_table_says_and_nothing_else(
+    acme: SimpleNamespace, role: str
+) -> None:
+    client = logged_in(member(acme, role))
+    for model in MODELS:
+        rights = roles.rights_of(role, model._meta.label_lower)
+        listed = client.get(url(model, "changelist")).status_code
+        assert listed == (200 if "view" in rights else 403), model
+        if model not in (BulkAction, Delivery):
+            added = client.get(url(model, "add")).status_code
+            assert added == (200 if "add" in rights else 403), model
+    contact = ContactFactory.create(tenant=acme.tenant)
+    answer = client.post(url(Contact, "delete", contact.pk), {"post": "yes"})
+    assert answer.status_code == (403 if role == VIEWER else 302)
+
+
+def test_a_later_role_may_do_as_much_as_those_before_it() -> None:
+    held = [roles.spelled(Group.objects.get(name=name).permissions) for name in ROLES]
+    assert held[0] < held[1] < held[2]
+
+
+def test_every_model_that_the_admin_shows_to_staff_is_in_the_table() -> None:
+    assert {model._meta.label_lower for model in MODELS} == {*RIGHTS}
+    for label in RIGHTS:
+        assert ContentType.objects.filter(
+            app_label=label.split(".")[0], model=label.split(".")[1]
+        ).exists()
+
+
+def test_granting_again_adds_nothing_and_takes_nothing_away() -> None:
+    before = {*Permission.objects.values_list("pk", "name")}
+    editors = Group.objects.get(name=EDITOR)
+    extra = Permission.objects.get(codename="view_group")
+    editors.permissions.add(extra)
+    editors.permissions.remove(Permission.objects.get(codename="delete_contact"))
+    roles.grant(apps, ["contacts.tag"])
+    assert {*Permission.objects.values_list("pk", "name")} == before
+    held = roles.spelled(editors.permissions)
+    assert "auth.view_group" in held
+    assert "contacts.delete_contact" not in held, "what an operator has taken away stays so"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_manager_makes_somebody_of_the_tenant_staff_with_a_role(
+    acme: SimpleNamespace, role: str
+) -> None:
+    client = logged_in(member(acme, MANAGER))
+    assert edited(client, acme.user, is_staff="on", groups=[group_of(role)]).status_code == 302
+    acme.user.refresh_from_db()
+    assert acme.user.is_staff
+    assert [group.name for group in acme.user.groups.all()] == [role]
+
+
+def test_a_manager_takes_a_role_away(acme: SimpleNamespace) -> None:
+    client, editor = logged_in(member(acme, MANAGER)), member(acme, EDITOR)
+    assert edited(client, editor, groups=None).status_code == 302
+    assert not editor.groups.exists()
+
+
+def test_a_manager_gives_no_other_group_nor_takes_one_away(acme: SimpleNamespace) -> None:
+    client, viewer = logged_in(member(acme, MANAGER)), member(acme, VIEWER)
+    special = Group.objects.create(name="special")
+    viewer.groups.add(special)
+    form = client.get(url(User, "change", viewer.pk)).context["adminform"].form
+    assert {group.name for group in form.fields["groups"].queryset} == {*ROLES}
+    answer = edited(client, viewer, groups=[special.pk])
+    assert answer.status_code == 200
+    assert edited(client, viewer, groups=[group_of(EDITOR)]).status_code == 302
+    assert {group.name for group in viewer.groups.all()} == {"special", EDITOR}
+
+
+def test_a_manager_gives_no_role_that_may_do_more_than_a_manager(acme: SimpleNamespace) -> None:
+    client = logged_in(member(acme, MANAGER))
+    Group.objects.get(name=EDITOR).permissions.add(Permission.objects.get(codename="delete_user"))
+    form = client.get(url(User, "change", acme.user.pk)).context["adminform"].form
+    assert {group.name for group in form.fields["groups"].queryset} == {VIEWER, MANAGER}
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+def test_a_manager_does_not_touch_managers_or_those_who_may_do_more(
+    acme: SimpleNamespace, is_active: bool
+) -> None:
+    client, other = logged_in(member(acme, MANAGER)), member(acme, MANAGER)
+    stranger = member(acme, VIEWER)
+    stranger.user_permissions.add(Permission.objects.get(codename="delete_user"))
+    for user in (other, stranger):
+        User.objects.filter(pk=user.pk).update(is_active=is_active)
+        assert client.post(url(User, "change", user.pk), {"email": user.email}).status_code == 403
+        assert client.post(password_page(user), {}).status_code == 403
+
+
+def test_a_manager_does_not_change_the_own_rights(acme: SimpleNamespace) -> None:
+    user = member(acme, MANAGER)
+    client = logged_in(user)
+    assert edited(client, user, name="Boss", groups=[], is_superuser="on").status_code == 302
+    user.refresh_from_db()
+    assert (user.name, user.is_staff, user.is_superuser) == ("Boss", True, False)
+    assert [group.name for group in user.groups.all()] == [MANAGER]
+
+
+def test_a_manager_adds_people_to_the_own_tenant_only(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    client = logged_in(member(acme, MANAGER))
+    data = {"email": "new@acme.example", "usable_password": "false", "tenant": globex.tenant.pk}
+    assert client.post(url(User, "add"), data).status_code == 302
+    assert User.objects.get(email="new@acme.example").tenant == acme.tenant
+    assert client.get(url(User, "change", globex.user.pk)).status_code == 302
+    assert client.post(password_page(globex.user), {}).status_code == 404
