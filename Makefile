@@ -20,8 +20,8 @@ run: .venv/runtime
 # Whatever the shell or a .env file say: the defaults, on SQLite, then on PostgreSQL.
 test: export ENV_FILE := /dev/null
 test: .venv/development
-	DATABASE_URL= $(BIN)/python -m pytest
-	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest
+	DATABASE_URL= $(BIN)/python -m pytest -n auto
+	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest -n auto
 
 lint: .venv/development
 	$(BIN)/ruff check

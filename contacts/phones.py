@@ -88,6 +88,11 @@ def parts(raw: str, region: str | None = None) -> set[str]:
     return found - {"", "+"}
 
 
+def may_hold(part: str) -> bool:
+    """Whether some phone in E.164 has `part` in it: no database need look for letters there."""
+    return bool(re.fullmatch(r"\+?[0-9]*", part))
+
+
 def dialled(raw: str) -> str:
     """The ASCII digits of `raw`, after a plus sign where it has one or begins with `00`."""
     if PLAIN.fullmatch(raw):

@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -43,6 +44,11 @@ def parse_ulid(value: Any) -> str:
 def ulid_of(bits: int) -> str:
     """The ULID that these 128 bits are."""
     return "".join([PAIRS[bits >> shift & 1023] for shift in SHIFTS])
+
+
+def first_ulid(moment: datetime) -> str:
+    """The least of the ids that are made at this moment, or later."""
+    return ulid_of(int(moment.timestamp() * 1000) << 80)
 
 
 def bits_of(ulid: str) -> int:

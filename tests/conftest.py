@@ -32,8 +32,11 @@ DATABASE = pytest.StashKey[str]()
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """SQLite in a file, as in production: an in-memory database has no WAL and other locks."""
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """One for each process of the run. SQLite in a file, as in production: an in-memory database
+    has no WAL and other locks."""
     if connection.vendor == "sqlite":
         name = tmp_path_factory.mktemp("database") / "test.sqlite3"
         connection.settings_dict["TEST"]["NAME"] = str(name)
@@ -67,6 +70,18 @@ def wait_until_alone(cursor: Any) -> None:
             return
         time.sleep(0.05)
     pytest.fail(f"Connections that nobody has closed: {others}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes tells the one that began them."""
+    if told := getattr(session.config, "workeroutput", None):
+        told["database"] = session.config.stash.get(DATABASE, None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: Any) -> None:
+    if database := getattr(node, "workeroutput", {}).get("database"):
+        node.config.stash[DATABASE] = database
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

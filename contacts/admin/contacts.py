@@ -15,6 +15,7 @@ from .contact_list import ContactListAdmin
 from .contact_page import ContactPageAdmin
 from .forms import MetadataFormField, RuleFormField, TagNamesFormField, metadata_from_text
 from .merging import MergeAdmin
+from .overview import OverviewAdmin
 
 
 class ContactForm(TenantForm):
@@ -46,7 +47,7 @@ class ContactForm(TenantForm):
 
 
 @admin.register(Contact)
-class ContactAdmin(ContactPageAdmin, ContactListAdmin, MergeAdmin, RacingFormAdmin):
+class ContactAdmin(ContactPageAdmin, ContactListAdmin, MergeAdmin, OverviewAdmin, RacingFormAdmin):
     form = ContactForm
 
     def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:

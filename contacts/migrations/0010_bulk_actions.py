@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddIndex('contact', models.Index(fields=['tenant', 'id'], name='contact_by_age')),
+        migrations.AddIndex('contact', models.Index(fields=['tenant', 'id', 'created_at', 'source'], name='contact_by_age')),
         migrations.CreateModel(
             name='BulkAction',
             fields=[

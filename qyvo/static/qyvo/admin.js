@@ -36,3 +36,8 @@ document.addEventListener("DOMContentLoaded", () => {
     if (option.value) option.textContent = `${names.of(option.value)} (${option.value})`;
   }
 });
+
+// The theme draws charts when a page is there; those of the overview come later.
+document.addEventListener("htmx:afterSettle", () => {
+  if (document.querySelector("canvas.chart")) renderCharts();
+});

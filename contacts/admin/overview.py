@@ -1,0 +1,121 @@
+"""The first page: how many contacts there are, which, and what wants to be looked at.
+
+The page comes at once; what has to be counted comes after it.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django.db.models import Count, QuerySet
+from django.db.models.functions import TruncDate
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+
+from tenants.admin import TenantOwnedAdmin
+from tenants.admin.tokens import STATES
+from tenants.fields import first_ulid
+from tenants.models import ApiToken
+
+from .. import choice
+from ..models import Contact, ContactTag, Import, Tag
+from .contact_list import CONSENTS
+
+DAYS = 30
+TOP = 8  # tags
+LAST = 5  # imports, tokens
+# The id of a contact tells when it came; of one in a file, when that was read.
+READ_BEFORE = timedelta(days=1)
+
+
+class Bar(NamedTuple):
+    """A number of contacts, its share of the largest beside it, and what finds them in the list."""
+
+    label: str
+    number: int
+    percent: int
+    query: str
+
+
+class OverviewAdmin(TenantOwnedAdmin):
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.overview_view)
+        return [path("overview/", view, name="contacts_contact_overview"), *super().get_urls()]
+
+    def overview_view(self, request: HttpRequest) -> HttpResponse:
+        """The tiles of what the user may see."""
+        context: dict[str, Any] = {"contact_list": reverse("admin:contacts_contact_changelist")}
+        for model, tiles in TILES.items():
+            admin: Any = self.admin_site.get_model_admin(model)
+            if admin.has_view_permission(request):
+                rows = admin.get_queryset(request).order_by()
+                context |= {name: tile(rows) for name, tile in tiles.items()}
+        return TemplateResponse(request, "admin/overview.html", context)
+
+
+def new(contacts: QuerySet) -> dict[str, Any]:
+    """Those of the last `DAYS` days, today included, in the current time zone."""
+    today = timezone.localdate()
+    days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
+    since = choice.midnight(days[0])
+    lately = contacts.filter(pk__gte=first_ulid(since - READ_BEFORE), created_at__gte=since)
+    counts = dict(
+        lately.annotate(day=TruncDate("created_at")).values_list("day").annotate(Count("pk"))
+    )
+    numbers = [counts.get(day, 0) for day in days]
+    return {"since": days[0], "total": sum(numbers), "days": [*zip(days, numbers, strict=True)],
+            "chart": chart([f"{day:%d %b}" for day in days], numbers)}  # fmt: skip
+
+
+def chart(labels: list[str], numbers: list[int]) -> str:
+    """As Chart.js takes it, with what the theme adds."""
+    bars = {"data": numbers, "backgroundColor": "var(--color-primary-600)", "displayYAxis": True,
+            "maxTicksXLimit": 8, "maxBarThickness": 12}  # fmt: skip
+    return json.dumps({"labels": labels, "datasets": [bars]})
+
+
+def kinds(contacts: QuerySet) -> dict[str, Any]:
+    """All of them by source and by consent, counted in one pass."""
+    each = {name: Count("pk", filter=meaning) for name, meaning in choice.CONSENTS.items()}
+    found = [*contacts.values("source").annotate(number=Count("pk"), **each)]
+    sources = ((Contact.Source(row["source"]), row["number"]) for row in found)
+    return {
+        "total": sum(row["number"] for row in found),
+        "sources": bars((kind.label, number, f"source={kind}") for kind, number in sources),
+        "consents": bars(
+            (label, sum(row[name] for row in found), f"consent={name}") for name, label in CONSENTS
+        ),
+    }
+
+
+def top(tags: QuerySet) -> list[Bar]:
+    links = ContactTag.objects.filter(tag__in=tags.values("pk")).order_by()
+    counts = dict(links.values_list("tag").annotate(n=Count("contact")).order_by("-n", "tag")[:TOP])
+    names = dict(tags.filter(pk__in=counts).values_list("pk", "name"))
+    return bars((names[pk], number, f"tag={pk}") for pk, number in counts.items() if pk in names)
+
+
+def bars(counted: Iterable[tuple[str, int, str]]) -> list[Bar]:
+    """The largest first."""
+    ordered = sorted(counted, key=lambda bar: -bar[1])
+    most = max((number for _, number, _ in ordered), default=0) or 1
+    return [Bar(label, n, 100 * n // most, query) for label, n, query in ordered]
+
+
+def last(imports: QuerySet) -> QuerySet:
+    return imports.order_by("-pk")[:LAST]
+
+
+def ending(tokens: QuerySet) -> QuerySet:
+    return tokens.filter(STATES["expiring"]()).select_related("user").order_by("expires_at")[:LAST]
+
+
+TILES: dict[Any, dict[str, Callable[[QuerySet], Any]]] = {
+    Contact: {"new": new, "kinds": kinds},
+    Tag: {"tags": top},
+    Import: {"imports": last},
+    ApiToken: {"tokens": ending},
+}
