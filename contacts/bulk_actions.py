@@ -16,15 +16,16 @@ from . import rules
 from .changes import Change, caused_by
 from .models import BulkAction, BulkBatch, Contact, ContactQuerySet, Decision
 from .sql import transactional, tried_twice
-from .undo import undo
+from .undo import AT_ONCE, undo
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 1000  # contacts: more are left to a worker
 BATCH = 2000  # contacts a transaction
 REFUSALS = 100  # that are kept
 WIDTH = 16  # bytes of an id
 ADMIN = "admin"  # where the staff's decisions come from
+LATER = "has decided something at a later time"
+STOPPED = "It has stopped on our side, and will go on when a worker is started again."
 
 
 # What there is to do
@@ -86,7 +87,9 @@ def opt_out(tenant: Tenant, pks: list[str], value: str) -> Done:
     """Of those who have said no already, the first time stays."""
     out = Decision(Change.Kind.OPTED_OUT, timezone.now(), ADMIN)
     willing = list(locked(tenant, pks).filter(opted_out_at=None))
-    return Done(len(Contact.objects.decide_many(willing, out)), [])
+    Contact.objects.decide_many(willing, out)
+    refused = [(one.phone, LATER) for one in willing if one.opted_out_at != out.at]
+    return Done(len(willing) - len(refused), refused)
 
 
 def delete(tenant: Tenant, pks: list[str], value: str) -> Done:
@@ -123,25 +126,28 @@ def gone(action: BulkAction) -> list[str]:
 # Doing it
 
 
-def start(tenant: Tenant, actor: str, kind: str, value: str, pks: Iterable[str]) -> BulkAction:
-    """Does `kind` to the contacts of `tenant` with these ids, at once where they are few; or
-    leaves it to a worker."""
-    action = plan(tenant, actor, kind, value, list(pks))
+def start(action: BulkAction) -> None:
+    """Does it at once, where the contacts are few; else, and where that fails, a worker does."""
     if action.total <= AT_ONCE:
-        run(action.pk)
-        action.refresh_from_db()
-    else:
-        transaction.on_commit(partial(enqueue, action.pk))
-    return action
+        try:
+            run(action.pk)
+        except Exception:
+            logger.exception("Bulk action %s is left to a worker", action.pk)
+        else:
+            return
+    transaction.on_commit(partial(enqueue, action.pk))
 
 
 @transactional
 def plan(tenant: Tenant, actor: str, kind: str, value: str, pks: list[str]) -> BulkAction:
+    """What is to be done to the contacts of `tenant` with these ids."""
     action = BulkAction.objects.create(
         tenant=tenant, actor=actor, kind=kind, value=value, total=len(pks)
     )
     BulkBatch.objects.bulk_create(
-        BulkBatch(tenant=tenant, action=action, number=first, contacts=pack(pks[first:][:BATCH]))
+        BulkBatch(
+            tenant=tenant, action=action, number=first, contacts=pack(pks[first : first + BATCH])
+        )
         for first in range(0, len(pks), BATCH)
     )
     return action
@@ -163,8 +169,12 @@ def run_bulk_action(pk: str) -> None:
 def run(pk: str) -> None:
     """Does what is still to be done. Twice is once, also at the same time: a batch and what is
     left are written in one transaction."""
-    while tried_twice(lambda: run_batch(pk)):
-        pass
+    try:
+        while tried_twice(lambda: run_batch(pk)):
+            pass
+    except Exception:
+        BulkAction.objects.filter(pk=pk).update(problem=STOPPED)
+        raise
 
 
 @transactional
@@ -173,6 +183,7 @@ def run_batch(pk: str) -> bool:
     action = BulkAction.objects.select_for_update().filter(pk=pk, finished_at=None).first()
     if action is None:
         return False
+    action.problem = ""
     if batch := action.left.order_by("number").first():
         pks = unpack(bytes(batch.contacts))
         with caused_by(action.actor, action.pk):

@@ -1,19 +1,21 @@
 """Which contacts the staff choose: what each filter of their list means."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, TextField
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, Substr
+from django.db.models import Exists, OuterRef, Q, Value
+from django.db.models.functions import Substr
 from django.db.models.lookups import In
 from django.utils.timezone import make_aware
 
 from tenants.models import Tenant
 
-from . import countries
+from . import countries, strict_json
 from .models import ContactQuerySet, ContactTag, Tag
+from .rules import spelled
+from .sql import Holds
 
 # Whether people may be written to: they have said so, they have said no, or neither.
 CONSENTS = {
@@ -95,13 +97,19 @@ def midnight(day: date) -> datetime:
 
 
 def with_metadata(contacts: ContactQuerySet, wanted: tuple[str, str]) -> ContactQuerySet:
-    """Those that have the top-level key, with this value where one is given: as it is spelled in
-    JSON, a text without its quotes."""
-    key, value = wanted
-    if not value:
-        return contacts.filter(metadata__has_key=key)
-    held = Cast(KeyTextTransform(key, "metadata"), TextField())
-    return contacts.alias(held=held).filter(held=value)
+    """Those that have the top-level key, with this value where one is given: a text, or what it
+    spells in JSON."""
+    key, text = wanted
+    values = [spelled(value) for value in read_as(text)]
+    return contacts.filter(Holds("metadata", Value(key), Value(f"[{','.join(values)}]")))
+
+
+def read_as(text: str) -> Iterator[Any]:
+    """What somebody may mean who types this: `5` the number, or the text."""
+    if text:
+        yield text
+        with suppress(strict_json.MalformedJSON):
+            yield strict_json.loads(text)
 
 
 FILTERS: dict[str, Callable[[ContactQuerySet, Any], ContactQuerySet]] = {

@@ -19,14 +19,18 @@ from django.utils.crypto import salted_hmac
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
-from . import phones, rules, sql
+from . import keyset, phones, rules, sql
 from .changes import CONSENT, EMPTY, TOLD, Change, Entry, decisions, difference, value_of
 from .fields import FoldedField, TagNamesField
+from .keyset import Order
 from .spool import SpoolLine
 from .sql import DIALECTS, Upsert, key, sql_kind, transactional, update_sql, upsert_sql
 from .webhooks import IMPORT_FINISHED, Webhook
 
 DELETED = 1000  # rows that are read at a time
+
+BY_CHANGE = Order("updated_at")
+BY_MESSAGE = Order("last_message_at", is_descending=True, is_nullable=True)
 
 
 class TagQuerySet(models.QuerySet["Tag"]):
@@ -74,15 +78,12 @@ class TagQuerySet(models.QuerySet["Tag"]):
         return [tag.name for tag in unused]
 
     def named_like(self, part: str) -> list["Tag"]:
-        """Tags whose name holds `part` in any case, counted, in the order of their characters.
+        """Tags whose name holds `part` in any case, in the order of their characters.
 
         Compared and sorted here: databases differ in how, and no tenant has that many.
         """
-        found = [
-            tag
-            for tag in self.with_contact_counts().order_by()
-            if rules.folded(part) in rules.folded(tag.name)
-        ]
+        text = rules.folded(part)
+        found = [tag for tag in self.order_by() if text in rules.folded(tag.name)]
         return sorted(found, key=lambda tag: tag.name)
 
     def with_contact_counts(self) -> "TagQuerySet":
@@ -426,17 +427,12 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     ) -> list["Contact"]:
         """The next `limit` contacts by (updated_at, id), behind the position `after`.
 
-        A keyset: page 10,000 costs what page 1 costs, and a contact that stands still keeps its
-        place however many are written meanwhile. `tag`, `since` (inclusive): empty for all.
+        `tag`, `since` (inclusive): empty for all.
         """
-        found = (self.with_tag(tag) if tag else self).order_by("updated_at", "pk")
-        if after:
-            moment, pk = after
-            found = found.filter(Q(updated_at__gt=moment) | Q(updated_at=moment, pk__gt=pk))
-            found = found.filter(updated_at__gte=moment)  # what the index can begin at
+        found = self.with_tag(tag) if tag else self
         if since:
             found = found.filter(updated_at__gte=since)
-        return list(found[:limit])
+        return keyset.page(found, BY_CHANGE, after, limit)
 
     def with_tag(self, name: str) -> "ContactQuerySet":
         return self.filter(links__tag__name=name)
@@ -452,21 +448,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def recent(self, after: tuple[datetime | None, str] | None, limit: int) -> list["Contact"]:
         """The next `limit` contacts behind the position (last_message_at, id) `after`.
 
-        The latest message first, then those without any; where equal, the newest contact. Two
-        statements at most, each in the order of one index; NULLS LAST would ask for another
-        index on each database.
+        The latest message first, then those without any; where equal, the newest contact.
         """
-        ordered = self.order_by("-last_message_at", "-pk")
-        messaged = ordered.filter(last_message_at__isnull=False)
-        silent = ordered.filter(last_message_at=None)
-        if after:
-            moment, pk = after
-            if moment is None:
-                return list(silent.filter(pk__lt=pk)[:limit])
-            behind = Q(last_message_at__lt=moment) | Q(last_message_at=moment, pk__lt=pk)
-            messaged = messaged.filter(behind, last_message_at__lte=moment)
-        found = list(messaged[:limit])
-        return [*found, *silent[: limit - len(found)]]
+        return keyset.page(self, BY_MESSAGE, after, limit)
 
     @transactional
     def change_one(self, key: dict[str, str], changes: dict[str, Any]) -> "Contact":
@@ -686,6 +670,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             object_repr=phone,
         )
         told.update(object_repr="erased", change_message="")
+        for action in tenant.bulk_actions.filter(refused__gt=0):
+            action.refusals = [told for told in action.refusals if phone not in " ".join(told)]
+            action.save(update_fields=["refusals"])
         stored = list(tenant.contacts.filter(phone=phone).select_for_update())
         self._delete([contact.end(Change.Kind.ERASED)._replace(fields={}) for contact in stored])
         into = tenant.changes.forget(phone, [contact.pk for contact in stored])
@@ -1150,6 +1137,7 @@ class BulkAction(models.Model):
     changed = models.PositiveIntegerField(default=0)
     refused = models.PositiveIntegerField(default=0)
     refusals = models.JSONField(default=list, help_text="Of the first of them: phone and reason.")
+    problem = models.TextField(blank=True, help_text="Why it does not go on.")
     started_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
 

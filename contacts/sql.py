@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
+from django.db.models import BooleanField, Func
 from django.utils import timezone
 
 from tenants.fields import bits_of, new_ulid
@@ -150,13 +151,36 @@ def on_conflict(changes: dict[str, str]) -> str:
 def add_functions(connection: Any, **kwargs: Any) -> None:
     """Gives a new connection to SQLite what PostgreSQL has as an operator."""
     if connection.vendor == "sqlite":
-        connection.connection.create_function(
-            "contacts_merged", 2, merged_metadata, deterministic=True
-        )
+        add = partial(connection.connection.create_function, deterministic=True)
+        add("contacts_merged", 2, merged_metadata)
+        add("contacts_holds", 3, holds)
 
 
 def merged_metadata(stored: str, given: str) -> str:
     return spelled(json.loads(stored) | json.loads(given))
+
+
+def holds(stored: str, key: str, values: str) -> bool:
+    wanted, held = json.loads(values), json.loads(stored)
+    return key in held and (not wanted or spelled(held[key]) in map(spelled, wanted))
+
+
+class Holds(Func):
+    """Whether metadata has a key at its top level, with one of the values in a JSON array; with
+    an empty array, whatever the key holds."""
+
+    function = "contacts_holds"
+    output_field = BooleanField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        metadata, key, values = (compiler.compile(part) for part in self.source_expressions)
+        held = f"{metadata[0]} -> {key[0]}::text"
+        sql = (
+            f"(jsonb_exists({metadata[0]}, {key[0]}::text) AND ({values[0]}::jsonb = '[]'"
+            f" OR {held} IN (SELECT jsonb_array_elements({values[0]}::jsonb))))"
+        )
+        parameters = [*metadata[1], *key[1], *values[1], *metadata[1], *key[1], *values[1]]
+        return sql, parameters
 
 
 def hold_tenant(tenant_id: str) -> None:

@@ -31,7 +31,7 @@ from .models import Contact, Decision, Erasure
 from .sql import transactional, tried_twice
 
 SINCE = "has changed since"
-AT_ONCE = 1000  # contacts that a request takes back; more are left to a worker
+AT_ONCE = 1000  # contacts that a request changes; more are left to a worker
 BATCH = 1000  # contacts a transaction
 
 

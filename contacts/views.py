@@ -303,7 +303,9 @@ class ListTags(ActionView):
     is_list = True
 
     def post(self, request: Request) -> Response:
-        return self.answer(self.tenant.tags.named_like(self.clean(request)["name"]))
+        return self.answer(
+            self.tenant.tags.with_contact_counts().named_like(self.clean(request)["name"])
+        )
 
 
 class RecordConsent(ActionView):

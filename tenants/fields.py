@@ -41,6 +41,13 @@ def parse_ulid(value: Any) -> str:
     return ulid
 
 
+def is_ulid(value: Any) -> bool:
+    try:
+        return bool(parse_ulid(value))
+    except ValueError:
+        return False
+
+
 def ulid_of(bits: int) -> str:
     """The ULID that these 128 bits are."""
     return "".join([PAIRS[bits >> shift & 1023] for shift in SHIFTS])

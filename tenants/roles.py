@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from .models import User
 
@@ -85,6 +85,14 @@ def is_above(user: User, other: User) -> bool:
     if user.is_superuser:
         return True
     return not other.is_superuser and permissions_of(other) < permissions_of(user)
+
+
+def no_higher_than(user: User) -> QuerySet[User]:
+    """Those of the tenant of `user`, and the user, who may do nothing that `user` may not."""
+    own = Permission.objects.filter(Q(user=user) | Q(group__user=user))
+    more = Permission.objects.exclude(pk__in=own.values("pk"))
+    people = User.objects.filter(tenant=user.tenant_id, is_superuser=False)
+    return people.exclude(user_permissions__in=more).exclude(groups__permissions__in=more)
 
 
 def grantable(user: User) -> list[Group]:

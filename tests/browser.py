@@ -11,9 +11,8 @@ import httpx
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, Request, sync_playwright
 
-from .conftest import ROOT, need
+from .conftest import PASSWORD, ROOT, need
 
-PASSWORD = "correct horse battery staple"
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 # Screenshots, for people to look at after a run; git ignores them.
 ARTIFACTS = ROOT / os.environ.get("ARTIFACTS_DIR", ".artifacts")

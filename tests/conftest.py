@@ -16,16 +16,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import hypothesis
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import connection
 
+from contacts.models import Contact
 from tenants.models import ApiToken, Tenant
 
 from .api import Api
-from .factories import TenantFactory, UserFactory
+from .factories import ContactFactory, TenantFactory, UserFactory
+
+# How long an example takes depends on the machine, and on what else it does.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE = pytest.StashKey[str]()
+PASSWORD = "correct horse battery staple"
 
 
 # Which database
@@ -221,6 +229,49 @@ def server(
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     with httpx.Client(base_url=server_url, headers=headers, limits=limits, timeout=60) as client:
         yield client
+
+
+# The admin in a real browser
+
+
+@pytest.fixture
+def admin_server(
+    transactional_db: None, acme: SimpleNamespace, server_data_dir: Path
+) -> Iterator[httpx.Client]:
+    """One of its own for each test: a server knows the ids of content types by heart, and between
+    tests they change."""
+    with (
+        serving(server_data_dir / "admin-log", workers=1) as url,
+        httpx.Client(base_url=url) as web,
+    ):
+        yield web
+
+
+@pytest.fixture
+def admin_staff(admin_server: httpx.Client, acme: SimpleNamespace) -> SimpleNamespace:
+    """Somebody of Acme who may do everything there."""
+    acme.tenant.default_region = "US"
+    acme.tenant.save()
+    acme.user.is_staff = True
+    acme.user.set_password(PASSWORD)
+    acme.user.save()
+    acme.user.user_permissions.set(
+        Permission.objects.filter(content_type__app_label__in=["contacts", "tenants"])
+    )
+    return acme
+
+
+@pytest.fixture
+def people(admin_staff: SimpleNamespace) -> list[Contact]:
+    names = ["Ada Lovelace", "Grace Hopper", "Mary Kenneth Keller", "Radia Perlman"]
+    return [
+        ContactFactory.create(
+            tenant=admin_staff.tenant, name=name, phone=f"+1415555010{number}",
+            email=f"{name.split()[0].lower()}@example.com", tags=["vip", "early"],
+            metadata={"city": "Paris"},
+        )
+        for number, name in enumerate(names)
+    ]  # fmt: skip
 
 
 # A real Redis

@@ -1,65 +1,19 @@
-"""The admin in a real browser: what staff do in a day, and how it looks to whom."""
+"""The admin in a real browser: what staff do in a day."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urljoin
 
 import httpx
-import pytest
-from django.contrib.auth.models import Permission
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from contacts.models import BulkAction, Contact
+from tenants.models import ApiToken
 
-from .browser import (
-    PASSWORD,
-    log_in,
-    page_of,
-)
-from .conftest import serving
-from .factories import ContactFactory
+from .browser import assert_accessible, log_in, page_of
+from .test_write_path import assert_links_match_tags
 
 CONTACTS = reverse("admin:contacts_contact_changelist")
-
-
-@pytest.fixture
-def server(
-    transactional_db: None, acme: SimpleNamespace, server_data_dir: Path
-) -> Iterator[httpx.Client]:
-    """One of its own for each test: a server knows the ids of content types by heart, and between
-    tests they change."""
-    with (
-        serving(server_data_dir / "admin-log", workers=1) as url,
-        httpx.Client(base_url=url) as web,
-    ):
-        yield web
-
-
-@pytest.fixture
-def staff(server: httpx.Client, acme: SimpleNamespace) -> SimpleNamespace:
-    """Somebody of Acme who may do everything there."""
-    acme.tenant.default_region = "US"
-    acme.tenant.save()
-    acme.user.is_staff = True
-    acme.user.set_password(PASSWORD)
-    acme.user.save()
-    acme.user.user_permissions.set(
-        Permission.objects.filter(content_type__app_label__in=["contacts", "tenants"])
-    )
-    return acme
-
-
-@pytest.fixture
-def people(staff: SimpleNamespace) -> list[Contact]:
-    names = ["Ada Lovelace", "Grace Hopper", "Mary Kenneth Keller", "Radia Perlman"]
-    return [
-        ContactFactory.create(
-            tenant=staff.tenant, name=name, phone=f"+1415555010{number}", tags=["vip", "early"],
-            email=f"{name.split()[0].lower()}@example.com", metadata={"city": "Paris"},
-        )
-        for number, name in enumerate(names)
-    ]  # fmt: skip
 
 
 def run_action(page: Page, action: str) -> None:
@@ -68,24 +22,61 @@ def run_action(page: Page, action: str) -> None:
     page.wait_for_load_state()
 
 
-def test_a_person_is_found_by_a_pasted_phone_and_mended(
-    server: httpx.Client, staff: SimpleNamespace, people: list[Contact]
+def type_tag(page: Page, text: str) -> None:
+    """Types into the box of the tags, and ends with Enter."""
+    box = page.locator(".field-tags .select2-search__field")
+    box.click()
+    box.press_sequentially(text)
+    expect(page.locator(".select2-results__option--highlighted")).to_have_text(text)
+    box.press("Enter")
+
+
+def save(page: Page) -> None:
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_load_state()
+
+
+def test_a_person_is_found_by_a_pasted_phone_and_gets_other_tags(
+    admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
-    with page_of(server) as page:
-        log_in(page, staff)
-        page.goto(CONTACTS)
-        page.locator("#searchbar").fill("(415) 555-0102")
+    with page_of(admin_server) as page:
+        log_in(page, admin_staff)
+        page.get_by_label("Find a contact").fill("(415) 555-0102")
         page.keyboard.press("Enter")
         page.get_by_role("link", name="Mary Kenneth Keller").click()
-        page.wait_for_load_state()
-    assert people
+        expect(page.locator(".summary")).to_contain_text("+1 415-555-0102")
+        page.locator("li[title=vip] .select2-selection__choice__remove").click()
+        page.keyboard.press("Escape")
+        type_tag(page, "spring")
+        save(page)
+        assert "was changed successfully" in page.locator("body").inner_text()
+    assert Contact.objects.get(pk=people[2].pk).tags == ["early", "spring"]
+    assert_links_match_tags()
+
+
+def test_metadata_is_broken_told_where_and_mended(
+    admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
+) -> None:
+    with page_of(admin_server) as page:
+        log_in(page, admin_staff)
+        page.goto(reverse("admin:contacts_contact_change", args=[people[0].pk]))
+        box = page.get_by_label("Metadata")
+        assert box.input_value() == '{\n  "city": "Paris"\n}'
+        box.fill('{\n  "city": "Lyon",\n  "orders": 3,\n}')
+        save(page)
+        expect(page.locator(".field-metadata")).to_contain_text("line 4, column 1")
+        assert "orders" in box.input_value(), "what was typed is still there"
+        box.fill('{\n  "city": "Lyon",\n  "orders": 3\n}')
+        save(page)
+        assert "was changed successfully" in page.locator("body").inner_text()
+    assert Contact.objects.get(pk=people[0].pk).metadata == {"city": "Lyon", "orders": 3}
 
 
 def test_many_are_tagged_after_their_number_was_shown(
-    server: httpx.Client, staff: SimpleNamespace, people: list[Contact]
+    admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
-    with page_of(server) as page:
-        log_in(page, staff)
+    with page_of(admin_server) as page:
+        log_in(page, admin_staff)
         page.goto(CONTACTS)
         page.locator("#action-toggle").check()
         run_action(page, "add_tag")
@@ -95,14 +86,14 @@ def test_many_are_tagged_after_their_number_was_shown(
         expect(page.locator("#progress")).to_contain_text("4 of 4 contacts: done")
         page.get_by_role("link", name="Contacts", exact=True).last.click()
         expect(page.locator(".chip", has_text="spring-sale")).to_have_count(4)
-    assert BulkAction.objects.get().changed == 4
+    assert BulkAction.objects.get().changed == len(people)
 
 
 def test_two_contacts_are_merged(
-    server: httpx.Client, staff: SimpleNamespace, people: list[Contact]
+    admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
-    with page_of(server) as page:
-        log_in(page, staff)
+    with page_of(admin_server) as page:
+        log_in(page, admin_staff)
         page.goto(CONTACTS)
         for name in ("Ada", "Grace"):
             page.locator("tbody", has_text=name).locator("input.action-select").check()
@@ -111,4 +102,32 @@ def test_two_contacts_are_merged(
         page.get_by_role("button", name="Merge 2 contacts").click()
         expect(page.locator("body")).to_contain_text("2 contacts are one now.")
     assert {contact.name for contact in Contact.objects.all()} >= {"Grace Hopper"}
-    assert Contact.objects.count() == 3
+    assert Contact.objects.count() == len(people) - 1
+
+
+def test_a_token_is_issued_copied_and_used(
+    admin_server: httpx.Client, admin_staff: SimpleNamespace
+) -> None:
+    with page_of(admin_server, permissions=["clipboard-read", "clipboard-write"]) as page:
+        log_in(page, admin_staff)
+        page.goto(reverse("admin:tenants_apitoken_add"))
+        page.get_by_label("Name").fill("n8n")
+        page.get_by_label("User").select_option(label=admin_staff.user.email)
+        page.get_by_label("Expires", exact=True).select_option(label="In 90 days")
+        save(page)
+        assert_accessible(page)
+        page.get_by_role("button", name="Copy").click()
+        expect(page.locator("button.copy .said")).to_have_text("Copied")
+        secret = page.evaluate("navigator.clipboard.readText()")
+        page.get_by_role("link", name="I have copied it").click()
+        page.get_by_role("link", name="n8n").click()
+        page.wait_for_load_state()
+        assert secret not in page.content(), "it is shown once"
+    assert ApiToken.objects.get(name="n8n").expires_at
+    answer = httpx.post(
+        urljoin(str(admin_server.base_url), "/api/v1/actions/create-contact"),
+        headers={"Authorization": f"Bearer {secret}"},
+        json={"phone": "+14155550123", "name": "Romain"},
+    )
+    assert answer.status_code == 201
+    assert admin_staff.tenant.contacts.get().name == "Romain"

@@ -142,6 +142,49 @@ def test_a_token_that_is_not_there_is_said_so(staff: Client, pk: str) -> None:
     assert staff.get(f"/admin/tenants/apitoken/{pk}/rotate/").status_code == 302
 
 
+def test_nobody_takes_the_name_of_those_who_may_do_more(
+    acme: SimpleNamespace,
+) -> None:
+    roles.grant(apps, roles.RIGHTS)
+    manager, equal, boss = (UserFactory.create(tenant=acme.tenant, is_staff=True) for _ in "abc")
+    for user in (manager, equal, boss):
+        user.groups.set(Group.objects.filter(name="manager"))
+    boss.user_permissions.set(Permission.objects.filter(codename="delete_user"))
+    client = logged_in(manager)
+    for user, may in ((acme.user, True), (manager, True), (equal, True), (boss, False)):
+        answer = client.post(url(ApiToken, "add"), token_form(acme, user=user.pk))
+        assert ("secret" in (answer.context_data or {})) == may
+        token = ApiToken.objects.issue(user, "x")
+        answer = client.post(rotate_page(token.pk), {"overlap": "0"})
+        assert answer.status_code == (200 if may else 403)
+    revoke = {"action": "revoke", "_selected_action": [boss.tokens.get().pk]}
+    client.post(url(ApiToken, "changelist"), revoke)
+    assert boss.tokens.get().revoked_at, "a leaked token is ended by whoever sees it first"
+
+
+def test_only_superusers_set_limits(
+    staff: Client, superuser: Client, acme: SimpleNamespace
+) -> None:
+    for client, limit in ((staff, None), (superuser, 0)):
+        client.post(url(ApiToken, "add"), token_form(acme, rate_limit="0", name=f"{limit}"))
+        assert ApiToken.objects.get(name=f"{limit}").rate_limit == limit
+
+
+def test_a_token_that_was_replaced_ends_when_it_was_to(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    staff.post(rotate_page(acme.token.pk), {"overlap": "24"})
+    staff.post(url(ApiToken, "change", acme.token.pk), token_form(acme, name="renamed"))
+    acme.token.refresh_from_db()
+    assert acme.token.name == "renamed"
+    assert acme.token.expires_at
+
+
+def test_an_address_fills_in_no_more_than_the_name(staff: Client) -> None:
+    page = staff.get(url(ApiToken, "add"), {"name": "n8n", "expires_at": "zz"})
+    assert 'value="n8n"' in page.content.decode()
+
+
 def test_a_command_rotates_a_token(acme: SimpleNamespace) -> None:
     out = io.StringIO()
     call_command("rotate_token", acme.token.prefix, overlap_hours=1, stdout=out)
@@ -158,7 +201,7 @@ def test_a_command_rotates_a_token(acme: SimpleNamespace) -> None:
 # Expiry
 
 
-def token_form(acme: SimpleNamespace, **given: str) -> dict[str, Any]:
+def token_form(acme: SimpleNamespace, **given: Any) -> dict[str, Any]:
     blank = {"name": "n8n", "user": acme.user.pk, "expires_at_0": "", "expires_at_1": ""}
     return blank | given
 
@@ -222,6 +265,7 @@ def test_a_tenant_needs_no_user(superuser: Client) -> None:
         ({"email": "ANN@acme.example"}, "email"),
         ({"email": "no address"}, "email"),
         ({"user_name": "Bill"}, "email"),
+        ({"email": "b@x.example", "user_name": "B" * 256}, "user_name"),
         ({"email": "b@x.example", "password": "123"}, "password"),
         ({"email": "b@x.example", "role": "superuser"}, "role"),
     ],

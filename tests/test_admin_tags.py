@@ -113,6 +113,8 @@ def test_tags_are_deleted_after_their_contacts_were_counted(
 
 def test_a_tag_of_nobody_is_deleted(staff: Client, acme: SimpleNamespace) -> None:
     unused = TagFactory.create(tenant=acme.tenant)
+    for page in (url(Tag, "delete", unused.pk), merge_page(unused.pk)):
+        assert 'type="submit"' in staff.get(page).content.decode().partition("main")[2]
     assert staff.post(url(Tag, "delete", unused.pk), {"count": 0}).status_code == 302
     assert not Tag.objects.exists()
 
@@ -136,11 +138,31 @@ def test_another_tenants_tags_are_neither_merged_nor_deleted(
     for page in (merge_page(theirs.pk), url(Tag, "delete", theirs.pk)):
         answer = staff.get(page, follow=True)
         assert "secret" not in answer.content.decode()
-    answer = staff.post(merge_page(tag(acme, "a").pk), {"count": 2, "into": theirs.pk})
-    assert "Select a valid choice" in answer.content.decode()
+    for into in (theirs.pk, "nonsense", "\0"):
+        answer = staff.post(merge_page(tag(acme, "a").pk), {"count": 2, "into": into})
+        assert answer.context["form"].errors["into"]
     chosen = {"action": "delete_selected", "_selected_action": [theirs.pk], "count": 0}
     staff.post(url(Tag, "changelist"), chosen)
     assert globex.tenant.tags.exists()
+
+
+def test_no_more_tags_than_a_hundred_are_deleted_at_once(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    made = [TagFactory.create(tenant=acme.tenant) for _ in range(101)]
+    for action in ("delete_selected", "merge"):
+        chosen = {"action": action, "_selected_action": [tag.pk for tag in made], "count": 0}
+        answer = staff.post(url(Tag, "changelist"), chosen, follow=True)
+        assert "Select at most 100 tags." in answer.content.decode()
+    assert acme.tenant.tags.count() == 101
+
+
+def test_who_may_not_see_contacts_reads_no_names(acme: SimpleNamespace, people: list[Any]) -> None:
+    user = UserFactory.create(tenant=acme.tenant, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__model="tag"))
+    page = logged_in(user).get(url(Tag, "delete", tag(acme, "a").pk)).content.decode()
+    assert "contacts" in page
+    assert not [contact for contact in people if contact.phone in page]
 
 
 def test_who_may_not_delete_tags_may_not_merge_them(

@@ -1,7 +1,7 @@
 """What the staff do to many contacts at once, in the admin."""
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,16 +9,19 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
+from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from contacts import bulk_actions, rules
+from contacts.admin.asking import SureForm
 from contacts.changes import Change
 from contacts.models import BulkAction, Contact
 from tenants.fields import new_ulid
-from tenants.models import User
+from tenants.models import Tenant, User
 
 from .factories import ContactFactory, UserFactory
 from .test_admin import url
@@ -344,16 +347,23 @@ def test_an_action_is_seen_by_its_tenants_staff_alone(
         assert "gold" not in client.get(listed).content.decode()
 
 
+@pytest.mark.parametrize("has_tenant", [True, False])
 def test_a_superuser_acts_on_contacts_of_one_tenant(
-    client: Client, globex: SimpleNamespace, people: list[Contact]
+    client: Client,
+    acme: SimpleNamespace,
+    globex: SimpleNamespace,
+    people: list[Contact],
+    has_tenant: bool,
 ) -> None:
     theirs = ContactFactory.create(tenant=globex.tenant)
-    client.force_login(User.objects.create_superuser("root@example.com"))
+    own = acme.tenant if has_tenant else None
+    client.force_login(User.objects.create_superuser("root@example.com", tenant=own))
     answer = client.post(
         LIST, {"action": "add_tag", "_selected_action": [theirs.pk, people[0].pk]}, follow=True
     )
     assert "of several tenants" in answer.content.decode()
-    assert do(client, "add_tag", [theirs], value="gold").tenant == globex.tenant
+    action = do(client, "add_tag", [theirs], value="gold")
+    assert (action.tenant, action.changed) == (globex.tenant, 1)
 
 
 def test_the_admins_log_tells_who_did_what_to_how_many(
@@ -362,6 +372,101 @@ def test_the_admins_log_tells_who_did_what_to_how_many(
     action = do(staff, "add_tag", people[:2], value="gold")
     entry = LogEntry.objects.get(object_id=action.pk)
     assert (entry.user, entry.change_message) == (acme.user, "Add a tag: gold: 2 contacts.")
+
+
+@pytest.mark.parametrize("action", ["export_csv", "export_ndjson"])
+def test_the_admins_log_tells_who_took_how_many_away(
+    staff: Client, acme: SimpleNamespace, people: list[Contact], action: str
+) -> None:
+    ask(staff, action, people[:2])
+    assert not LogEntry.objects.exists()
+    ask(staff, action, people[:2], count=2)
+    entry = LogEntry.objects.get()
+    assert entry.user == acme.user
+    assert entry.object_repr.endswith(": 2 contacts")
+
+
+def test_on_others_than_were_counted_nothing_is_done(
+    staff: Client, acme: SimpleNamespace, people: list[Contact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more comes just when somebody has agreed to five."""
+    make = SureForm.is_valid
+
+    def is_valid(form: SureForm) -> bool:
+        if acme.tenant.contacts.count() == len(people):
+            ContactFactory.create(tenant=acme.tenant)
+        return make(form)
+
+    monkeypatch.setattr(SureForm, "is_valid", is_valid)
+    page = ask(staff, "delete_selected", people[:1], select_across="1", count=5)
+    assert "By now they are 6, not 5." in page.content.decode()
+    assert acme.tenant.contacts.count() == 6
+
+
+def test_what_fails_at_once_is_left_to_a_worker_and_said_so(
+    staff: Client,
+    people: list[Contact],
+    monkeypatch: pytest.MonkeyPatch,
+    log: io.StringIO,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    def fail(*args: Any) -> None:
+        raise OperationalError("database is locked")
+
+    with monkeypatch.context() as patched, django_capture_on_commit_callbacks(execute=True):
+        patched.setitem(bulk_actions.VERBS, BulkAction.Kind.ADD_TAG, fail)
+        action = do(staff, "add_tag", people, value="gold")
+    assert "is left to a worker" in log.getvalue()
+    assert LogEntry.objects.get().object_id == action.pk
+    assert (
+        "It has stopped on our side"
+        in staff.get(url(BulkAction, "change", action.pk)).content.decode()
+    )
+    [task] = DBTaskResult.objects.all()
+    task.task.call(*task.args_kwargs["args"])
+    assert tags(people) == ["vip,gold"] * 5
+    action.refresh_from_db()
+    assert (action.is_over, action.problem) == (True, "")
+
+
+def test_a_later_decision_stays_and_is_told(staff: Client, people: list[Contact]) -> None:
+    ahead = timezone.now() + timedelta(minutes=5)  # of a machine whose clock is fast
+    Contact.objects.filter(pk=people[0].pk).update(opted_in_at=ahead)
+    action = do(staff, "opt_out", people[:2])
+    assert (action.changed, action.refused) == (1, 1)
+    assert action.refusals == [[people[0].phone, "has decided something at a later time"]]
+
+
+def test_a_tenant_with_bulk_actions_can_be_deleted(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    do(staff, "add_tag", people, value="gold")
+    ContactFactory.create(tenant=acme.tenant)
+    root = Client()
+    root.force_login(User.objects.create_superuser("root@example.com"))
+    User.objects.filter(tenant=acme.tenant).delete()
+    assert root.post(url(Tenant, "delete", acme.tenant.pk), {"post": "yes"}).status_code == 302
+    assert not Tenant.objects.filter(pk=acme.tenant.pk).exists()
+    assert not BulkAction.objects.exists()
+
+
+def test_who_is_erased_is_forgotten_by_bulk_actions_too(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    for contact in people[:2]:
+        contact.tags = [f"t{number}" for number in range(rules.MAX_TAGS)]
+        contact.save()
+    action = do(staff, "add_tag", people, value="gold")
+    acme.tenant.contacts.erase(acme.tenant, people[0].phone)
+    action.refresh_from_db()
+    assert [phone for phone, _ in action.refusals] == [people[1].phone]
+
+
+def test_old_bulk_actions_are_pruned_with_the_changes(staff: Client, people: list[Contact]) -> None:
+    old, new = (do(staff, "add_tag", people, value=value) for value in ("a", "b"))
+    BulkAction.objects.filter(pk=old.pk).update(finished_at=AT)
+    call_command("prune_changes", "--older-than", "30d", stdout=io.StringIO())
+    assert BulkAction.objects.get() == new
 
 
 # Merging

@@ -1,6 +1,6 @@
 """A page that says how many contacts there are, before something is done to them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from operator import methodcaller
 from typing import Any, NamedTuple
 
@@ -33,16 +33,31 @@ class SureForm(forms.Form):
 
 
 class Question(NamedTuple):
-    """`done`: of the button. `warning`: what people should know before."""
+    """`done`: of the button. `warning`: what people should know before. `is_of_tags`: it can be
+    done where no contact carries them."""
 
     title: str
     done: str
     form: Callable[[Any], SureForm] = SureForm
     warning: str = ""
     is_grave: bool = False
+    is_of_tags: bool = False
 
 
-Act = Callable[[SureForm], HttpResponseBase]
+# Acts on as many contacts as somebody has agreed to; where there are others by now, on none.
+Act = Callable[[SureForm, int], HttpResponseBase | None]
+
+
+def start(
+    request: HttpRequest, tenant: Tenant, kind: BulkAction.Kind, value: str, chosen: list[str]
+) -> HttpResponseBase:
+    """Starts a bulk action, and leads to the page that shows how far it is."""
+    user = user_of(request)
+    action = bulk_actions.plan(tenant, f"user:{user.pk}", kind, value, chosen)
+    told = f"{action}: {action.total:,} contacts."
+    LogEntry.objects.log_actions(user.pk, [action], ADDITION, told, single_object=True)
+    bulk_actions.start(action)
+    return HttpResponseRedirect(reverse("admin:contacts_bulkaction_change", args=[action.pk]))
 
 
 class AskingAdmin(TenantOwnedAdmin):
@@ -55,16 +70,18 @@ class AskingAdmin(TenantOwnedAdmin):
         **context: Any,
     ) -> HttpResponseBase:
         """Says how many contacts there are, and acts once somebody has agreed to that number."""
-        count = contacts.order_by().count()
         form = question.form(request.POST if "count" in request.POST else None)
-        if form.is_valid() and form.cleaned_data["count"] == count:
-            return act(form)
-        if form.is_valid():
-            sentence = f"By now they are {count:,}, not {form.cleaned_data['count']:,}. Go on?"
+        agreed = form.cleaned_data["count"] if form.is_valid() else None
+        if agreed is not None and (answer := act(form, agreed)):
+            return answer
+        count = contacts.order_by().count()
+        if agreed is not None:
+            sentence = f"By now they are {count:,}, not {agreed:,}. Go on?"
             self.message_user(request, sentence, messages.WARNING)
+        named = [*contacts[:NAMED]] if request.user.has_perm("contacts.view_contact") else []
         shared = self.admin_site.each_context(request) | {
             "opts": self.opts, "title": question.title, "question": question, "form": form,
-            "count": count, "named": contacts[:NAMED], "more": max(0, count - NAMED),
+            "count": count, "named": named, "more": count - len(named),
             "hidden": self.choice(request),
         }  # fmt: skip
         return TemplateResponse(request, "admin/contacts/contact/bulk.html", shared | context)
@@ -80,16 +97,11 @@ class AskingAdmin(TenantOwnedAdmin):
     ) -> HttpResponseBase:
         """Asks, then starts the bulk action `kind` and shows how far it is."""
 
-        def act(form: SureForm) -> HttpResponseBase:
-            chosen: Iterable[str] = contacts.order_by().values_list("pk", flat=True)
-            actor = f"user:{user_of(request).pk}"
-            action = bulk_actions.start(tenant, actor, kind, value(form), chosen)
-            told = f"{action}: {action.total:,} contacts."
-            LogEntry.objects.log_actions(
-                user_of(request).pk, [action], ADDITION, told, single_object=True
+        def act(form: SureForm, agreed: int) -> HttpResponseBase | None:
+            chosen = list(contacts.order_by().values_list("pk", flat=True))
+            return (
+                start(request, tenant, kind, value(form), chosen) if len(chosen) == agreed else None
             )
-            page = reverse("admin:contacts_bulkaction_change", args=[action.pk])
-            return HttpResponseRedirect(page)
 
         tags = tenant.tags.order_by("name").values_list("name", flat=True)[:SUGGESTED]
         return self.ask(request, contacts, question, act, tags=tags)
@@ -102,8 +114,8 @@ class AskingAdmin(TenantOwnedAdmin):
 
     def tenant_of(self, request: HttpRequest, rows: Any) -> Tenant | None:
         """Theirs; none, and said so, where a superuser has chosen rows of several."""
-        if tenant := user_of(request).tenant:
-            return tenant
+        if not request.user.is_superuser:
+            return user_of(request).tenant
         found = rows.order_by().values_list("tenant", flat=True).distinct()[:2]
         tenants = Tenant.objects.filter(pk__in=[*found])
         if len(tenants) == 1:

@@ -5,11 +5,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from tenants.admin import TenantOwnedAdmin
+from tenants.admin import TenantOwnedAdmin, user_of
 
 from .. import rules
 from ..exports import export
@@ -116,9 +118,18 @@ class BulkAdmin(AskingAdmin):
     def ask_to_export(
         self, request: HttpRequest, contacts: ContactQuerySet, form: str
     ) -> HttpResponseBase:
-        return self.ask(
-            request, contacts, EXPORTS[form], lambda _: download(contacts.order_by(), form)
-        )
+        def act(_: SureForm, agreed: int) -> HttpResponseBase | None:
+            chosen = contacts.order_by()
+            if chosen.count() != agreed:
+                return None
+            told = f"{EXPORTS[form].title}: {agreed:,} contacts"
+            LogEntry.objects.create(
+                user=user_of(request), action_flag=CHANGE, object_repr=told,
+                content_type=ContentType.objects.get_for_model(Contact),
+            )  # fmt: skip
+            return download(chosen, form)
+
+        return self.ask(request, contacts, EXPORTS[form], act)
 
 
 def download(contacts: ContactQuerySet, form: str) -> StreamingHttpResponse:
@@ -162,7 +173,8 @@ class BulkActionAdmin(TenantOwnedAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Also for those who may begin one."""
-        may_begin = request.user.has_perm("contacts.change_contact")
+        user = user_of(request)
+        may_begin = user.has_perm("contacts.change_contact") or user.has_perm("contacts.change_tag")
         return may_begin or super().has_view_permission(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -172,4 +184,6 @@ class BulkActionAdmin(TenantOwnedAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+        """Also where a tenant is deleted, with all that it has."""
+        is_over = not isinstance(obj, BulkAction) or obj.is_over
+        return is_over and super().has_delete_permission(request, obj)

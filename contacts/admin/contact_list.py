@@ -1,15 +1,15 @@
 """The list of contacts: what it can be asked for, and its pages."""
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from functools import reduce
 from operator import and_
 from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.paginator import Paginator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.forms.utils import flatatt
 from django.http import HttpRequest
@@ -24,9 +24,10 @@ from tenants.admin import TenantOwnedAdmin, user_of
 from tenants.fields import parse_ulid
 from tenants.models import Tenant
 
-from .. import choice, countries, keyset, phones
+from .. import choice, countries, keyset, phones, rules
 from ..keyset import Order, Position
-from ..models import Contact, ContactQuerySet, ContactTag, Tag, matches
+from ..models import Contact, ContactQuerySet, Tag, matches
+from .forms import TagSelect
 
 AFTER, BEFORE = "after", "before"  # the parameters that tell where a page begins, or ends
 ORDERS = {
@@ -35,6 +36,8 @@ ORDERS = {
     "last_message_at": Order("last_message_at", is_nullable=True),
 }
 TAGS = ("tag", "without")
+WORDS = 10  # of a search, that are looked for one by one
+LONGEST = 256  # characters of a search; no name or e-mail has as many
 CONSENTS = [("in", "Opted in"), ("out", "Opted out"), ("none", "No decision")]
 
 
@@ -49,7 +52,11 @@ def select(*choices: tuple[str, str], label: str | None = None) -> forms.ChoiceF
 
 def day(label: str) -> forms.DateField:
     attrs = {"type": "date", "class": " ".join(INPUT_CLASSES)}
-    return forms.DateField(label=label, widget=forms.DateInput(attrs, format="%Y-%m-%d"))
+    return forms.DateField(
+        label=label,
+        widget=forms.DateInput(attrs, format="%Y-%m-%d"),
+        validators=[MinValueValidator(date(1900, 1, 1)), MaxValueValidator(date(2999, 12, 31))],
+    )
 
 
 class CountrySelect(UnfoldAdminSelectWidget):
@@ -100,9 +107,7 @@ class FilterForm(forms.Form):
                 model: Any = field.queryset.model  # type: ignore[union-attr]
                 field.queryset = site.get_model_admin(model).visible(request, model.objects.all())
         for name in TAGS:
-            fields[name].widget = AutocompleteSelect(
-                ContactTag._meta.get_field("tag"), site, {"class": "unfold-filter-autocomplete"}
-            )
+            fields[name].widget = TagSelect(site)
             fields[name].widget.choices = fields[name].choices
         codes = sorted(countries.numbering())
         fields["country"].choices = [("", "All"), *((code, code) for code in codes)]
@@ -124,7 +129,11 @@ class FilterForm(forms.Form):
             if value and name in self.fields:
                 field = self.fields[name]
                 choices = dict(getattr(field, "choices", ())) if name in self.WORDED else {}
-                yield str(self[name].label), str(choices.get(value, value)), [name]
+                yield str(self[name].label), str(choices.get(value, value)), self.parameters(name)
+
+    def parameters(self, name: str) -> list[str]:
+        """Those that say a filter: without its key, a value of metadata means nothing."""
+        return ["metadata_key", "metadata_value"] if name == "metadata_key" else [name]
 
     WORDED = ("source", "consent", "has_email")
 
@@ -143,9 +152,6 @@ class ContactFilter(admin.ListFilter):
         for name in FilterForm.base_fields:
             if values := params.pop(name, None):
                 self.used_parameters[name] = values[-1]
-        for name in TAGS:
-            if text := self.used_parameters.get(name):
-                parse_ulid(text)  # the widget does not expect anything else
         self.form = FilterForm(self.used_parameters, request, model_admin.admin_site)
 
     def expected_parameters(self) -> list[str | None]:
@@ -219,8 +225,12 @@ class ContactList(ChangeList):
         self.paginator = PageLinks([], self.list_per_page)
 
     def page(self, order: Order) -> list[Contact]:
-        """Sets what the links to the pages around it need."""
+        """Sets what the links to the pages around it need. Where all behind have gone meanwhile,
+        it is the first page again."""
         start = read(order, self.before or self.after)
+        return self.page_at(order, start) or self.page_at(order, None)
+
+    def page_at(self, order: Order, start: Position | None) -> list[Contact]:
         is_back = bool(self.before and start)
         found = keyset.page(
             self.queryset.order_by(),
@@ -288,7 +298,7 @@ def read(order: Order, text: str) -> Position | None:
 PLACES: dict[str, Callable[[str], Any]] = {
     "pk": str,
     "phone": str,
-    "last_message_at": lambda text: datetime.fromisoformat(text) if text else None,
+    "last_message_at": rules.timestamp,
 }
 
 
@@ -321,8 +331,8 @@ class ContactListAdmin(TenantOwnedAdmin):
             return queryset, False
         tenant = user_of(request).tenant
         region = tenant.default_region if tenant else ""
-        found = matches(search_term.strip(), region)
-        if len(words) > 1:
+        found = matches(search_term.strip()[:LONGEST], region)
+        if 1 < len(words) <= WORDS:
             found |= reduce(and_, (matches(word, region) for word in words))
         return queryset.filter(found), False
 

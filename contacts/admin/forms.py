@@ -1,10 +1,11 @@
 """Form fields that the rules clean."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.urls import reverse
 from unfold.widgets import (
     UnfoldAdminMultipleAutocompleteWidget,
@@ -12,7 +13,10 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from tenants.fields import is_ulid
+
 from .. import rules, strict_json
+from ..models import ContactTag
 
 
 class RuleFormField(forms.Field):
@@ -35,11 +39,26 @@ class RuleFormField(forms.Field):
             raise forms.ValidationError(str(error)) from error
 
 
+class TagSelect(AutocompleteSelect):
+    """One of the tags that the user may see."""
+
+    def __init__(self, site: Any) -> None:
+        field = ContactTag._meta.get_field("tag")
+        super().__init__(field, site, {"class": "unfold-filter-autocomplete"})
+
+    def optgroups(self, name: str, value: Sequence[str], attrs: Any = None) -> Any:
+        """Without what is no id: Django's own looks for it in the database."""
+        return super().optgroups(name, [*filter(is_ulid, value)], attrs)
+
+
 class TagNamesWidget(UnfoldAdminMultipleAutocompleteWidget):
     """Chips with suggestions, by select2, which Django's admin brings; unknown names are created.
 
     What it sends is the names, in their order; a text with commas is taken too.
     """
+
+    # The theme's own writes an attribute's value in the place of the option's.
+    option_template_name = "django/forms/widgets/select_option.html"
 
     def __init__(self, attrs: Any = None) -> None:
         declared = {"data-tags": "true", "data-token-separators": '[","]'}

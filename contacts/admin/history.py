@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from rest_framework.serializers import Serializer
@@ -21,9 +21,10 @@ from unfold.widgets import (
 from tenants.admin import TenantOwnedAdmin
 from tenants.models import Tenant
 
-from .. import bulk_actions, changes, history, undo
+from .. import changes, history, undo
 from ..models import BulkAction, Change, Contact, Decision
 from ..serializers import CONSENT_STATUS, Consented
+from .asking import start
 
 SHOWN = 20  # contacts of a dry run
 
@@ -155,7 +156,7 @@ class HistoryAdmin(TenantOwnedAdmin):
             and self.has_add_permission(request)
         )
 
-    def undo_view(self, request: HttpRequest, change_set: str) -> HttpResponse:
+    def undo_view(self, request: HttpRequest, change_set: str) -> HttpResponseBase:
         if not self.may_undo(request):
             raise PermissionDenied
         tenants = self.admin_site.get_model_admin(Tenant).get_queryset(request)
@@ -193,13 +194,10 @@ class HistoryAdmin(TenantOwnedAdmin):
         }
         return self.page(request, "undo", "Undone" if is_done else "Undo", context)
 
-    def undo_later(self, request: HttpRequest, found: undo.ChangeSet) -> HttpResponse:
-        actor = changes.current.get().actor()
+    def undo_later(self, request: HttpRequest, found: undo.ChangeSet) -> HttpResponseBase:
         for tenant in found.tenants:
-            action = bulk_actions.start(
-                tenant, actor, BulkAction.Kind.UNDO, found.id, found.ids(tenant)
-            )
-        return HttpResponseRedirect(reverse("admin:contacts_bulkaction_change", args=[action.pk]))
+            begun = start(request, tenant, BulkAction.Kind.UNDO, found.id, found.ids(tenant))
+        return begun
 
 
 def position(text: str) -> int | None:

@@ -4,8 +4,7 @@ from functools import partial
 from typing import Any
 
 from django import forms
-from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponseBase
@@ -20,7 +19,7 @@ from tenants.models import Tenant
 from .. import rules
 from ..models import BulkAction, Contact, ContactTag, Tag, TagQuerySet
 from .asking import AskingAdmin, Question, SureForm
-from .forms import RuleFormField
+from .forms import RuleFormField, TagSelect
 
 TOGETHER = 100  # tags that are merged or deleted at once
 
@@ -60,9 +59,7 @@ class MergeForm(SureForm):
         self.tags = tags
         field: Any = self.fields["into"]
         field.queryset = tenant.tags.all()
-        field.widget = AutocompleteSelect(
-            ContactTag._meta.get_field("tag"), site, {"class": "unfold-filter-autocomplete"}
-        )
+        field.widget = TagSelect(site)
         field.widget.choices = field.choices
 
     def clean_into(self) -> Tag:
@@ -128,22 +125,28 @@ class TagAdmin(AskingAdmin, RacingFormAdmin):
 
     @admin.action(description="Merge…", permissions=["merge"])
     def merge(self, request: HttpRequest, tags: TagQuerySet) -> HttpResponseBase | None:
-        tenant = self.tenant_of(request, tags)
-        return self.ask_to_merge(request, [*tags[:TOGETHER]], tenant) if tenant else None
+        tenant = self.tenant_of_few(request, tags)
+        return self.ask_to_merge(request, [*tags], tenant) if tenant else None
 
     def ask_to_merge(
         self, request: HttpRequest, tags: list[Tag], tenant: Tenant
     ) -> HttpResponseBase:
         names = ", ".join(f"“{tag.name}”" for tag in tags)
         form = partial(MergeForm, self.admin_site, tenant, tags)
-        question = Question(f"Merge {names}", "Merge", form)
+        question = Question(f"Merge {names}", "Merge", form, is_of_tags=True)
         kind = BulkAction.Kind.MERGE_TAGS
         return self.ask_to_start(request, carriers(tags), question, tenant, kind)
 
     @admin.action(description="Delete…", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, tags: TagQuerySet) -> HttpResponseBase | None:
-        tenant = self.tenant_of(request, tags)
-        return self.ask_to_delete(request, [*tags[:TOGETHER]], tenant) if tenant else None
+        tenant = self.tenant_of_few(request, tags)
+        return self.ask_to_delete(request, [*tags], tenant) if tenant else None
+
+    def tenant_of_few(self, request: HttpRequest, tags: TagQuerySet) -> Tenant | None:
+        if len(tags[: TOGETHER + 1]) > TOGETHER:
+            self.message_user(request, f"Select at most {TOGETHER} tags.", messages.ERROR)
+            return None
+        return self.tenant_of(request, tags)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         tag = self.get_object(request, object_id)
@@ -162,6 +165,7 @@ class TagAdmin(AskingAdmin, RacingFormAdmin):
             "Delete",
             warning="The contacts stay, and lose it. It can be taken back.",
             is_grave=True,
+            is_of_tags=True,
         )
         kind, value = BulkAction.Kind.DELETE_TAGS, ",".join(tag.name for tag in tags)
         return self.ask_to_start(

@@ -12,7 +12,7 @@ from django.utils import formats, timezone
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from tenants.admin import RacingFormAdmin, TenantForm, TenantOwnedAdmin
+from tenants.admin import RacingFormAdmin, TenantForm, TenantOwnedAdmin, superusers_only
 
 from .. import rules, webhooks
 from ..webhooks import Delivery, DeliveryQuerySet, Webhook
@@ -159,8 +159,8 @@ class DeliveryAdmin(TenantOwnedAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    # Where a superuser deletes a tenant, with all that it has.
+    has_delete_permission = superusers_only
 
     @admin.action(description="Send the selected deliveries again", permissions=["change"])
     def replay(self, request: HttpRequest, found: DeliveryQuerySet) -> None:

@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
                 ('changed', models.PositiveIntegerField(default=0)),
                 ('refused', models.PositiveIntegerField(default=0)),
                 ('refusals', models.JSONField(default=list, help_text='Of the first of them: phone and reason.')),
+                ('problem', models.TextField(blank=True, help_text='Why it does not go on.')),
                 ('started_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('finished_at', models.DateTimeField(null=True)),
             ],

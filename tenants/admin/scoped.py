@@ -53,9 +53,9 @@ class TenantScopedAdmin(ModelAdmin):
         """A look-up that the database refuses is answered as Django answers other wrong ones."""
         try:
             return super().changelist_view(request, extra_context)
-        except (ValueError, ValidationError, DatabaseError):
+        except (ValueError, OverflowError, ValidationError, DatabaseError):
             logger.warning("The list cannot be what was asked for", exc_info=True)
-            if ERROR_FLAG in request.GET:
+            if request.method == "GET" and [*request.GET] == [ERROR_FLAG]:
                 raise  # the plain list fails too
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
 

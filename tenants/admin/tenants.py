@@ -58,7 +58,9 @@ class NewTenantForm(forms.ModelForm):
             if given.get("password") or given.get("user_name"):
                 self.add_error("email", "Name the e-mail address of the user.")
             return
-        user = User(email=User.objects.normalize_email(given["email"]), name=given["user_name"])
+        user = User(
+            email=User.objects.normalize_email(given["email"]), name=given.get("user_name", "")
+        )
         user.set_password(given.get("password") or None)
         user.is_staff = bool(given.get("role"))
         try:

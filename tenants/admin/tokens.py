@@ -16,8 +16,9 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
-from ..models import ApiToken
-from .scoped import TenantScopedAdmin
+from .. import roles
+from ..models import ApiToken, User
+from .scoped import TenantScopedAdmin, user_of
 
 SOON = timedelta(days=14)
 OVERLAPS = {"0": "At once", "1": "In an hour", "24": "In 24 hours", "168": "In 7 days"}  # hours
@@ -106,7 +107,23 @@ class ApiTokenAdmin(TenantScopedAdmin):
         return [*self.given, *self.shown] if obj else self.given
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["user", *self.shown] if obj else []
+        """A limit is the installation's, so superusers set others; and one that was replaced ends
+        when it was to."""
+        limit = [] if request.user.is_superuser else ["rate_limit"]
+        ends = ["expires_at"] if obj and hasattr(obj, "replaced_by") else []
+        return ["user", *self.shown, *limit, *ends] if obj else limit
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Of an address; without times, which its widget does not take as text."""
+        return {"name": request.GET.get("name", "")}
+
+    def formfield_for_foreignkey(
+        self, db_field: models.ForeignKey, request: HttpRequest, **options: Any
+    ) -> Any:
+        """Nobody takes the name of those who may do more."""
+        if db_field.name == "user" and not request.user.is_superuser:
+            options["queryset"] = roles.no_higher_than(user_of(request))
+        return super().formfield_for_foreignkey(db_field, request, **options)
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
         if not change:
@@ -145,6 +162,8 @@ class ApiTokenAdmin(TenantScopedAdmin):
             raise PermissionDenied
         if token is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, pk)
+        if not self.may_speak_for(request, token.user):
+            raise PermissionDenied
         form = RotateForm(request.POST if "overlap" in request.POST else None)
         if not form.is_valid():
             context = self.admin_site.each_context(request) | {
@@ -158,6 +177,10 @@ class ApiTokenAdmin(TenantScopedAdmin):
             return HttpResponseRedirect(reverse("admin:tenants_apitoken_changelist"))
         self.log_change(request, token, f"Rotated: {new.prefix} takes its place.")
         return self.show_secret(request, new)
+
+    def may_speak_for(self, request: HttpRequest, user: User) -> bool:
+        me = user_of(request)
+        return me.is_superuser or roles.no_higher_than(me).filter(pk=user.pk).exists()
 
     @admin.action(description="Rotate the selected token…", permissions=["change"])
     def rotate_selected(self, request: HttpRequest, tokens: models.QuerySet) -> HttpResponse | None:

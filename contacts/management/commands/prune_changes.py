@@ -8,12 +8,14 @@ from django.utils import timezone
 from contacts.changes import Change
 from contacts.deliveries import derive
 from contacts.management.bulk import age
-from contacts.models import decisions_of_contacts
+from contacts.models import BulkAction, decisions_of_contacts
 from contacts.webhooks import Delivery
 
 
 class Command(BaseCommand):
-    help = "Deletes what is old from the change log, and of what webhooks were told. Contacts stay."
+    help = (
+        "Deletes what is old of changes, bulk actions and what webhooks were told. Contacts stay."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--older-than", type=age, required=True, metavar="400d")
@@ -24,4 +26,5 @@ class Command(BaseCommand):
         Delivery.objects.prune(before)
         needed = Q(pk__in=Delivery.objects.changes()) | decisions_of_contacts()
         number = Change.objects.prune(before, keep=needed)
+        BulkAction.objects.filter(finished_at__lt=before).delete()  # nothing can take them back
         self.stdout.write(f"changes deleted: {number}")

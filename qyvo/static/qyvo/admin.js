@@ -32,9 +32,12 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const code of document.querySelectorAll("abbr[data-country]")) {
     if (code.textContent) code.title = names.of(code.textContent);
   }
-  for (const option of document.querySelectorAll("select[name=country] option[value]")) {
-    if (option.value) option.textContent = `${names.of(option.value)} (${option.value})`;
-  }
+  const countries = document.querySelector("select[name=country]");
+  if (!countries) return;
+  const [all, ...options] = countries.options;
+  for (const option of options) option.textContent = `${names.of(option.value)} (${option.value})`;
+  options.sort((one, other) => one.text.localeCompare(other.text));
+  countries.replaceChildren(all, ...options);
 });
 
 // The theme draws charts when a page is there; those of the overview come later.
