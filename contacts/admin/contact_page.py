@@ -22,7 +22,7 @@ TECHNICAL = ("id", "source", "total_messages", "last_message_at", "created_at", 
 
 class ContactPageAdmin(HistoryAdmin):
     fieldsets = (
-        (None, {"fields": ["tenant", ("phone", "name"), ("email", "locale")]}),
+        (None, {"fields": ["tenant", "phone", "name", ("email", "locale")]}),
         ("Tags and metadata", {"fields": ["tags", "metadata"]}),
         ("Technical", {"fields": [f"{name}_shown" for name in TECHNICAL], "classes": ["collapse"]}),
     )

@@ -61,8 +61,10 @@ class TagNamesWidget(UnfoldAdminMultipleAutocompleteWidget):
     option_template_name = "django/forms/widgets/select_option.html"
 
     def __init__(self, attrs: Any = None) -> None:
-        declared = {"data-tags": "true", "data-token-separators": '[","]'}
+        declared = {"data-tags": "true", "data-token-separators": '[","]', "data-width": "100%"}
         super().__init__(declared | (attrs or {}))
+        # A button among list items, which nobody misses who can take each chip away.
+        self.attrs["data-allow-clear"] = "false"
 
     def build_attrs(self, base_attrs: Any, extra_attrs: Any = None) -> dict[str, Any]:
         # Also while nothing is chosen, `admin:…` is looked up only when a page is made.

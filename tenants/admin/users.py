@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.forms import UserCreationForm as UnfoldUserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from .. import roles
 from ..models import User
@@ -33,7 +34,7 @@ class UserAdmin(TenantScopedAdmin, DjangoUserAdmin):
     list_filter = ["is_active", "is_staff"]
     list_select_related = ["tenant"]
     search_fields = ["email", "name"]
-    filter_horizontal = ["groups", "user_permissions"]
+    filter_horizontal = ["user_permissions"]
     readonly_fields = ["last_login", "date_joined"]
     fieldsets = [
         (None, {"fields": ["email", "password", "name", "tenant"]}),
@@ -80,9 +81,11 @@ class UserAdmin(TenantScopedAdmin, DjangoUserAdmin):
     def formfield_for_manytomany(
         self, db_field: models.ManyToManyField, request: HttpRequest, **options: Any
     ) -> Any:
-        if db_field.name == "groups" and not request.user.is_superuser:
-            offered = [group.pk for group in roles.grantable(user_of(request))]
-            options["queryset"] = Group.objects.filter(pk__in=offered)
+        if db_field.name == "groups":
+            options["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
+            if not request.user.is_superuser:
+                offered = [group.pk for group in roles.grantable(user_of(request))]
+                options["queryset"] = Group.objects.filter(pk__in=offered)
         return super().formfield_for_manytomany(db_field, request, **options)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
