@@ -10,15 +10,21 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
-from contacts.models import BulkAction, Contact
+from contacts.models import BulkAction, Contact, Import
 
 from .browser import (
+    NARROW,
     PASSWORD,
+    WIDE,
+    assert_accessible,
+    assert_fits,
+    keep_screenshot,
     log_in,
     page_of,
 )
 from .conftest import serving
 from .factories import ContactFactory
+from .test_import_api import worker
 
 CONTACTS = reverse("admin:contacts_contact_changelist")
 
@@ -112,3 +118,68 @@ def test_two_contacts_are_merged(
         expect(page.locator("body")).to_contain_text("2 contacts are one now.")
     assert {contact.name for contact in Contact.objects.all()} >= {"Grace Hopper"}
     assert Contact.objects.count() == 3
+
+
+def check_looks(page: Page, name: str) -> None:
+    """Light and dark, wide and narrow."""
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        page.reload()
+        for width, size in (("wide", WIDE), ("narrow", NARROW)):
+            page.set_viewport_size(size)  # type: ignore[arg-type]
+            assert_fits(page)
+            assert_accessible(page)
+            keep_screenshot(page, f"import-{name}-{scheme}-{width}")
+    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+
+
+SHOP = "Mobile;Full name;Town\n+33 6 12 34 56 78;Zoé;Lyon\n12;Bob;\n1.4E+10;Al;Bath\n"
+
+
+def test_a_file_with_two_bad_rows_is_looked_at_tried_and_brought_in(
+    server: httpx.Client, staff: SimpleNamespace, server_data_dir: Path, tmp_path: Path
+) -> None:
+    shop = tmp_path / "shop.csv"
+    shop.write_text(SHOP)
+    with page_of(server) as page:
+        log_in(page, staff)
+        page.goto(reverse("admin:contacts_import_add"))
+        check_looks(page, "upload")
+        page.locator("input[type=file]").set_input_files(shop)
+        page.get_by_role("button", name="Upload and preview").click()
+        expect(page.locator(".count")).to_have_text("The first 3 records: 2 with errors")
+        expect(page.locator(".why").first).to_contain_text("too short")
+        expect(page.locator(".why").last).to_contain_text("its digits are lost")
+        expect(page.get_by_label("Mobile", exact=True)).to_have_value("phone")
+        check_looks(page, "preview")
+        page.get_by_label("Town", exact=True).select_option(label="metadata: another key…")
+        page.get_by_label("Metadata key of Town").fill("city")
+        page.locator("summary", has_text="Options").click()
+        assert_accessible(page)
+        keep_screenshot(page, "import-choosing")
+        page.get_by_role("button", name="Update the preview").click()
+        expect(page.get_by_label("Town", exact=True)).to_have_value("metadata.city")
+        page.get_by_role("button", name="Try (dry run)").click()
+        expect(page.locator("#progress")).to_contain_text("queued")
+        check_looks(page, "queued")
+        work(server_data_dir, tmp_path / "log")
+        expect(page.locator("#progress")).to_contain_text("Dry run: done")
+        check_looks(page, "tried")
+        page.get_by_role("button", name="Import", exact=True).click()
+        expect(page.locator("#progress")).to_contain_text("Queued")
+        work(server_data_dir, tmp_path / "log")
+        expect(page.locator("#progress")).to_contain_text("3 of 3 records")
+        check_looks(page, "done")
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download the error file").click()
+        rows = Path(download.value.path()).read_text().splitlines()
+    assert [row.rsplit(";", 1)[0] for row in rows] == [
+        "Mobile;Full name;Town;line", "12;Bob;;3", "1.4E+10;Al;Bath;4",
+    ]  # fmt: skip
+    assert Contact.objects.get().metadata == {"city": "Lyon"}
+    assert Import.objects.get().state == "done"
+
+
+def work(data_dir: Path, log: Path) -> None:
+    with worker(data_dir, log, "--once") as process:
+        assert process.wait(timeout=60) == 0, log.read_text()
