@@ -32,15 +32,19 @@ class Options(NamedTuple):
     is_csv: bool = True
 
 
+class NoPhone(columns.UnknownColumn):
+    """No column is mapped to the phone, nor known to be it."""
+
+
 def options_for(source: Source, given: dict[str, Any], region: str) -> Options:
     """How `source` is read. `given`: `map` (field by column), `rest_to_metadata`, `region`
     (else the tenant's, `region`) and `clear_marker`, as a caller says them.
 
-    Raises `UnknownColumn`, also where no column is the phone.
+    Raises `UnknownColumn`; `NoPhone` where no column is the phone.
     """
     fields = columns.match(source.header, given["map"], rest_to_metadata=given["rest_to_metadata"])
     if "phone" not in fields.values():
-        raise columns.UnknownColumn(
+        raise NoPhone(
             "No column is known to be the phone; map one, as COLUMN=phone.", source.header
         )
     region = given["region"] or region

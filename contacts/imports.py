@@ -24,6 +24,8 @@ from typing import IO, Any
 
 from django.db import connection, transaction
 
+from tenants.models import Tenant
+
 from . import rules, sql
 from .changes import caused_by
 from .cleaning import Options
@@ -147,12 +149,12 @@ class Importer:
             self.bring(folder)
         except UnreadableFile as error:
             self.job.refuse(str(error))
-            shutil.rmtree(folder)
+            clear(self.job, folder)
             raise
         if self.errors:  # what may still fail, and be tried again
             self.errors.write()
         self.finish()
-        shutil.rmtree(folder)
+        clear(self.job, folder)
 
     @sql.transactional
     def finish(self) -> None:
@@ -292,7 +294,7 @@ class Importer:
         mode = self.job.options["mode"]
         reasons = self.without_contact(lines) if mode == Import.Mode.UPDATE_ONLY else {}
         if not self.job.options.get("allow_erased"):
-            reasons |= self.erased(lines)
+            reasons |= erased(self.job.tenant, (line.phone for line in lines))
         changes = [] if mode == Import.Mode.CREATE_ONLY else with_folded(given)
         outcomes: dict[str, Outcome] = {}
         while len(reasons) < len(lines):
@@ -312,18 +314,6 @@ class Importer:
             setattr(written, outcome, getattr(written, outcome) + number)
         return [line._replace(error=reasons[line.phone]) for line in lines if line.phone in reasons]
 
-    def erased(self, lines: list[SpoolLine]) -> dict[str, str]:
-        """Why the phones of people who asked to be forgotten are not brought back."""
-        erasures = self.job.tenant.erasures
-        if not erasures.exists():
-            return {}
-        digests = {Erasure.digest_of(line.phone): line.phone for line in lines}
-        found = erasures.filter(digest__in=digests).values_list("digest", "erased_at")
-        return {
-            digests[digest]: f"{ERASED} on {erased_at:%Y-%m-%d}; --allow-erased brings it back."
-            for digest, erased_at in found
-        }
-
     def without_contact(self, lines: list[SpoolLine]) -> dict[str, str]:
         """The phones that no contact has."""
         phones = {line.phone for line in lines}
@@ -335,6 +325,18 @@ class Importer:
         """Locks the contacts with these phones, in the order of all writers. Returns theirs."""
         contacts = self.job.tenant.contacts.filter(phone__in=phones).order_by("phone")
         return {*contacts.select_for_update().values_list("phone", flat=True)}
+
+
+def erased(tenant: Tenant, phones: Iterable[str]) -> dict[str, str]:
+    """Why the phones of people who asked to be forgotten are not brought back."""
+    if not tenant.erasures.exists():
+        return {}
+    digests = {Erasure.digest_of(phone): phone for phone in phones}
+    found = tenant.erasures.filter(digest__in=digests).values_list("digest", "erased_at")
+    return {
+        digests[digest]: f"{ERASED} on {erased_at:%Y-%m-%d}; --allow-erased brings it back."
+        for digest, erased_at in found
+    }
 
 
 def last_lines(spool: Path) -> dict[str, int]:
@@ -363,6 +365,15 @@ def last_lines(spool: Path) -> dict[str, int]:
 
 def spool_folder(job: Import) -> Path:
     return data_folder("imports") / str(job.pk)
+
+
+def clear(job: Import, folder: Path) -> None:
+    """Removes what an import leaves of itself; a draft keeps its upload, to be run again."""
+    if not job.is_draft:
+        shutil.rmtree(folder)
+        return
+    for name in ("reading", "rows"):
+        (folder / name).unlink(missing_ok=True)
 
 
 class ImportRuns(RuntimeError):

@@ -975,7 +975,11 @@ class ContactTag(models.Model):
 
 class ImportQuerySet(models.QuerySet["Import"]):
     def unfinished(self) -> "ImportQuerySet":
-        return self.exclude(state__in=[Import.State.DONE, Import.State.REFUSED])
+        return self.filter(state__in=Import.RUNNING)
+
+    def begun(self) -> "ImportQuerySet":
+        """Without drafts, which only the admin knows."""
+        return self.filter(is_draft=False)
 
     def with_counts(self) -> "ImportQuerySet":
         """Adds `created_so_far` and so on: what became of the rows, also while it runs."""
@@ -991,11 +995,12 @@ class Import(models.Model):
     """A file brought in: how it is read, how far it is, and what became of its rows."""
 
     class Mode(models.TextChoices):
-        UPSERT = "upsert"
-        CREATE_ONLY = "create-only"
-        UPDATE_ONLY = "update-only"
+        UPSERT = "upsert", "Create and update"
+        CREATE_ONLY = "create-only", "Create new ones only"
+        UPDATE_ONLY = "update-only", "Update existing ones only"
 
     class State(models.TextChoices):
+        DRAFT = "draft"  # the file is there, and nobody has begun to bring it in
         QUEUED = "queued"
         READING = "reading"
         WRITING = "writing"
@@ -1013,6 +1018,9 @@ class Import(models.Model):
     )
     options = models.JSONField(default=dict)
     dry_run = models.BooleanField(default=False, help_text="Count only, and write nothing.")
+    is_draft = models.BooleanField(
+        default=False, help_text="It is still being chosen how; dry runs keep its file."
+    )
     state = models.CharField(max_length=20, choices=State, default=State.READING)
     problem = models.TextField(blank=True, help_text="Why it was refused.")
     rows = models.PositiveIntegerField(null=True, help_text="Records of the file, once read.")
@@ -1027,6 +1035,7 @@ class Import(models.Model):
     objects = ImportQuerySet.as_manager()
 
     COUNTS = ("created", "updated", "unchanged", "superseded", "failed")
+    RUNNING = (State.QUEUED, State.READING, State.WRITING)
 
     class Meta:
         indexes = [models.Index(fields=["tenant", "id"], name="import_by_tenant")]
@@ -1037,6 +1046,15 @@ class Import(models.Model):
     @property
     def is_over(self) -> bool:
         return self.state in (self.State.DONE, self.State.REFUSED)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is a worker's to go on."""
+        return self.state in self.RUNNING
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.state == self.State.QUEUED
 
     @property
     def has_written(self) -> bool:
@@ -1052,6 +1070,17 @@ class Import(models.Model):
         self.failures.all().delete()
         for name in self.COUNTS:
             setattr(self, name, 0)
+
+    @transaction.atomic
+    def change_draft(self, **values: Any) -> bool:
+        """Sets `values`, and returns whether it was a draft that nobody runs: somebody else may
+        have begun it. What a dry run has told holds no longer."""
+        fresh = dict.fromkeys(self.COUNTS, 0) | {"rows": None, "problem": "", "finished_at": None}
+        drafts = Import.objects.filter(tenant=self.tenant_id, pk=self.pk, state=self.State.DRAFT)
+        changed = bool(drafts.update(**fresh | values))
+        if changed:
+            self.failures.all().delete()
+        return changed
 
     def count(self, batches: "Iterable[ImportBatch]") -> None:
         """Adds up what became of the rows of `batches`."""
@@ -1071,7 +1100,8 @@ class Import(models.Model):
 
     @transaction.atomic
     def end(self, state: State) -> None:
-        self.state = state
+        """A dry run of a draft leaves it a draft."""
+        self.state = self.State.DRAFT if self.is_draft else state
         self.finished_at = timezone.now()
         self.save()
         if not self.dry_run:
@@ -1150,6 +1180,14 @@ class BulkAction(models.Model):
     @property
     def is_over(self) -> bool:
         return self.finished_at is not None
+
+    @property
+    def is_running(self) -> bool:
+        return not self.is_over
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.is_running and not self.done
 
     @property
     def percent(self) -> int:

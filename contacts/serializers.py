@@ -556,7 +556,9 @@ class ImportJob(serializers.Serializer):
     """An import, while it runs and after."""
 
     id = serializers.CharField()
-    state = serializers.ChoiceField(Import.State.values)
+    state = serializers.ChoiceField(
+        [state.value for state in Import.State if state != Import.State.DRAFT]
+    )
     file_name = serializers.CharField()
     mode = serializers.CharField(source="options.mode")
     dry_run = serializers.BooleanField()

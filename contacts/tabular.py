@@ -10,6 +10,7 @@ import gzip
 import zlib
 from collections.abc import Iterator, Sized
 from functools import cached_property
+from itertools import islice
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ MAX_COLUMNS = 1000
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 MAX_HEADER_LINES = 100  # a quoted column may go over several
 BLOCK = 64 * 1024  # bytes
+LOOK = 8 * 1024 * 1024  # bytes that are looked at to show what a file is like
+KEYED = 1000  # records of NDJSON whose keys are looked at for that
 
 # What a spreadsheet takes for a formula at the beginning of a cell (OWASP, CSV injection).
 FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
@@ -47,6 +50,9 @@ class Source:
     `encoding`, `delimiter`: where the guess would be wrong. `at_most`: bytes that a gzip file may
     unpack to. Raises `UnreadableFile`, here and wherever it is read.
     """
+
+    keyed: int | None = None  # records of NDJSON whose keys are the columns; else of all
+    goes_on = False  # behind what is read of it
 
     def __init__(
         self, path: Path, encoding: str = "", delimiter: str = "", at_most: float = inf
@@ -86,7 +92,7 @@ class Source:
         try:
             for block in self.blocks():
                 decoder.decode(block)
-            decoder.decode(b"", final=True)
+            decoder.decode(b"", final=not self.goes_on)
         except UnicodeDecodeError:
             return "cp1252"
         return "utf-8"
@@ -96,7 +102,7 @@ class Source:
         try:
             for block in self.blocks():
                 yield decoder.decode(block)
-            yield decoder.decode(b"", final=True)
+            yield decoder.decode(b"", final=not self.goes_on)
         except UnicodeError as error:
             raise UnreadableFile(
                 f"The file is not {self.encoding} as a whole; name its encoding."
@@ -111,7 +117,7 @@ class Source:
                 yield line + "\n"
             if len(rest) > MAX_LINE:
                 raise UnreadableFile(f"A line is longer than {MAX_LINE:,} characters.")
-        if rest:
+        if rest and not self.goes_on:
             yield rest
 
     def first_character(self) -> str:
@@ -138,7 +144,7 @@ class Source:
         """The columns: of a CSV, its first line; of NDJSON, the keys of all its records."""
         if self.is_json:
             keys: dict[str, None] = {}
-            for record in self.records():
+            for record in islice(self.records(), self.keyed):
                 keys |= dict.fromkeys(key for key in record.cells if is_column(key))
                 refuse_too_many(keys)
             return list(keys)
@@ -205,6 +211,23 @@ class Source:
                 except strict_json.MalformedJSON:
                     cells = None
                 yield Record(number, cells if isinstance(cells, dict) else {None: line.rstrip()})  # type: ignore[dict-item]
+
+
+class Start(Source):
+    """What a file begins with: looking at it takes no longer and no more memory, however large the
+    file is. One that is not larger than `LOOK` is read as `Source` reads it, but for the columns of
+    more NDJSON than `KEYED` records."""
+
+    keyed = KEYED
+
+    def blocks(self) -> Iterator[bytes]:
+        size = 0
+        for block in super().blocks():
+            if size >= LOOK:
+                self.goes_on = True
+                return
+            yield block
+            size += len(block)
 
 
 def is_gzip(path: Path) -> bool:

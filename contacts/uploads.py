@@ -10,10 +10,11 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 from django_tasks import task
 from django_tasks_db.models import DBTaskResult
 
@@ -28,12 +29,13 @@ from .imports import (
     Importer,
     ImportRuns,
     alone_in,
+    clear,
     erase_from_spool,
     spool_folder,
 )
 from .models import Import
 from .parsers import Incoming
-from .tabular import Source, UnreadableFile, is_gzip
+from .tabular import Source, Start, UnreadableFile, is_gzip
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +53,11 @@ def errors_of(job: Import) -> Path:
     return spool_folder(job).with_suffix(".errors.csv")
 
 
-def source_of(job: Import) -> Source:
-    return Source(
+AnySource = TypeVar("AnySource", bound=Source)
+
+
+def source_of(job: Import, kind: type[AnySource]) -> AnySource:
+    return kind(
         upload_of(job),
         job.options["encoding"],
         job.options["delimiter"],
@@ -78,21 +83,67 @@ def store(job: Import, file: Incoming) -> None:
     Raises `UnreadableFile` and `UnknownColumn` where a short look at a CSV tells; then nothing is
     kept. What only a long look can tell, the worker does.
     """
+    with kept(job, file) as upload:
+        is_short = upload.stat().st_size <= SHORT and not is_gzip(upload)
+        if is_short and not (source := source_of(job, Source)).is_json:
+            matched(job, source)
+
+
+def store_draft(job: Import, file: Incoming) -> None:
+    """`store`, for somebody to look at before it is begun: columns need not be known yet."""
+    job.state, job.is_draft = Import.State.DRAFT, True
+    with kept(job, file):
+        _ = source_of(job, Start).header
+
+
+@contextmanager
+def kept(job: Import, file: Incoming) -> Iterator[Path]:
     upload = upload_of(job)
     upload.parent.mkdir(mode=0o700)
     with removed_on_failure(upload.parent):
         shutil.move(file.path, upload)
-        is_short = upload.stat().st_size <= SHORT and not is_gzip(upload)
-        if is_short and not (source := source_of(job)).is_json:
-            matched(job, source)
+        yield upload
+
+
+def save(job: Import) -> None:
+    """Saves `job`, whose file is stored."""
+    with removed_on_failure(spool_folder(job)):
+        job.save()
 
 
 def queue(job: Import) -> None:
     """Saves `job`, whose file is stored, for a worker to run."""
     job.state = Import.State.QUEUED
-    with removed_on_failure(spool_folder(job)):
-        job.save()
+    save(job)
     transaction.on_commit(partial(enqueue, job))
+
+
+def revise(job: Import, **values: Any) -> bool:
+    """`Import.change_draft`, with the error file of the last dry run."""
+    changed = job.change_draft(**values)
+    if changed:
+        errors_of(job).unlink(missing_ok=True)
+    return changed
+
+
+def begin(job: Import, actor: str, *, dry_run: bool, **values: Any) -> bool:
+    """Has a worker run the draft `job`, and returns whether it still was one.
+
+    A dry run leaves it a draft and keeps its file: it is the same row, so that what was tried and
+    what is brought in cannot come apart, and no file is kept twice.
+    """
+    begun = revise(
+        job,
+        state=Import.State.QUEUED,
+        is_draft=dry_run,
+        dry_run=dry_run,
+        actor=actor,
+        started_at=timezone.now(),
+        **values,
+    )
+    if begun:
+        transaction.on_commit(partial(enqueue, job))
+    return begun
 
 
 @contextmanager
@@ -117,7 +168,7 @@ def enqueue(job: Import) -> None:
 
 @task()
 def run_import(pk: str) -> None:
-    """Brings an upload in, or goes on with it. Twice is once."""
+    """Brings an upload in, or goes on with it. Twice is once; a draft is nobody's yet."""
     job = Import.objects.filter(pk=pk).first()
     if job is None:
         return  # its tenant was deleted
@@ -126,8 +177,10 @@ def run_import(pk: str) -> None:
             job.refresh_from_db()
             if job.is_over:
                 shutil.rmtree(folder)
-            else:
+            elif job.is_running:
                 bring(job, folder)
+        if job.is_draft:
+            queue_again(job)
     except ImportRuns:
         logger.info("Import %s is running already", pk)
     except Exception:
@@ -135,14 +188,20 @@ def run_import(pk: str) -> None:
         raise
 
 
+def queue_again(job: Import) -> None:
+    """For a draft that was begun while its dry run still had the folder: that task was let go."""
+    if Import.objects.filter(pk=job.pk, state=Import.State.QUEUED).exists():
+        enqueue(job)
+
+
 def bring(job: Import, folder: Path) -> None:
     job.problem = ""
     try:
-        source = source_of(job)
+        source = source_of(job, Source)
         options = matched(job, source)
     except (UnreadableFile, UnknownColumn) as error:
         job.refuse(getattr(error, "sentence", str(error)))
-        shutil.rmtree(folder)
+        clear(job, folder)
         return
     job.save(update_fields=["options", "problem"])
     importer = Importer(job, source, options)
@@ -150,8 +209,8 @@ def bring(job: Import, folder: Path) -> None:
     try:
         importer.run_in(folder)
     except UnreadableFile:
-        if not job.is_over:
-            raise
+        if job.is_running:
+            raise  # it was not refused
 
 
 def take_up() -> int:
@@ -166,7 +225,7 @@ def take_up() -> int:
         if job and job.is_over:
             with suppress(ImportRuns), alone_in(folder):
                 shutil.rmtree(folder)
-        elif job and upload_of(job).exists():
+        elif job and job.is_running and upload_of(job).exists():
             enqueue(job)
             number += 1
     return number
@@ -184,7 +243,8 @@ def delete(job: Import) -> None:
 
 
 def sweep(before: datetime) -> int:
-    """Deletes the imports begun before then, those abandoned too, and files that no import knows.
+    """Deletes the imports begun before then, abandoned ones and drafts too, and files that no
+    import knows.
 
     Returns how many imports.
     """
@@ -208,7 +268,8 @@ def remove_older(path: Path, before: datetime) -> None:
 
 
 class Erased(NamedTuple):
-    """`waiting`: imports whose upload has not been brought in, and is removed when it is.
+    """`waiting`: imports whose upload has not been brought in, and is removed when it is; or when
+    it is deleted, where it is a draft.
     `failed`: error files that could not be read."""
 
     waiting: list[Import]

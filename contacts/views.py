@@ -398,7 +398,7 @@ class ImportView(TenantAPIView):
 
     def find(self, pk: str) -> Import:
         try:
-            return self.tenant.imports.with_counts().get(pk=pk)
+            return self.tenant.imports.begun().with_counts().get(pk=pk)
         except (Import.DoesNotExist, ValueError):  # no such id, or no id at all
             raise NotFound("Import not found") from None
 
@@ -484,7 +484,7 @@ class GetImportErrors(ImportView):
 
 def error_file(job: Import) -> HttpResponseBase:
     """Raises `FileNotFoundError`."""
-    if not job.is_over:
+    if job.is_running:
         raise FileNotFoundError
     name = f"{Path(job.file_name).stem}.errors.csv"
     return FileResponse(

@@ -236,6 +236,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 IMPORT_MAX_BYTES = env("IMPORT_MAX_MB") * 1024 * 1024
 FILE_UPLOAD_HANDLERS = ["contacts.parsers.OnDisk"]
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_100  # a file may have 1,000 columns, and each has two in a form
 
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 

@@ -5,6 +5,7 @@ part of `make test`, which would look at two databases; .ci/run runs it: `pytest
 """
 
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -106,8 +107,10 @@ def look_at(page: Page, name: str, problems: list[str]) -> None:
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_each_page_can_be_read_by_everybody(
-    admin_server: httpx.Client, rows: SimpleNamespace, look: str
+    admin_server: httpx.Client, rows: SimpleNamespace, tmp_path: Path, look: str
 ) -> None:
+    file = tmp_path / "customers.csv"
+    file.write_text("Mobile;Name;City\n+33612345678;Zoé;Lyon\n12;Bob;\n")
     problems: list[str] = []
     with page_of(admin_server, **LOOKS[look]) as page:
         page.goto("/admin/")
@@ -118,6 +121,11 @@ def test_each_page_can_be_read_by_everybody(
             assert answer
             assert answer.status == 200, address
             look_at(page, f"{name}-{look}", problems)
+        page.goto(addresses(rows)["import-new"])
+        page.locator("select[name=tenant]").select_option(label="Acme Co.")
+        page.locator("input[type=file]").set_input_files(file)
+        page.get_by_role("button", name="Upload and preview").click()
+        look_at(page, f"import-preview-{look}", problems)
         page.goto(addresses(rows)["contacts"])
         page.get_by_text("Filters").first.click()
         look_at(page, f"filters-{look}", problems)

@@ -2,20 +2,17 @@
 
 import json
 import re
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.contrib.admin.sites import site
 from django.contrib.auth.models import Group, Permission
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from contacts import uploads
-from contacts.models import Contact, Import, Tag
+from contacts.models import Contact, Tag
 from tenants.admin import TenantScopedAdmin
 from tenants.models import ApiToken, Tenant, User
 
@@ -456,124 +453,6 @@ def test_staff_log_in_with_their_email_in_any_case(acme: SimpleNamespace) -> Non
     response = Client().post(reverse("admin:login"), login)
     assert response.status_code == 302
     assert Client().post(reverse("admin:login"), login | {"password": "x"}).status_code == 200
-
-
-# Imports
-
-
-@pytest.fixture
-def data_dir(settings: Any, tmp_path: Path) -> Path:
-    settings.DATA_DIR = tmp_path / "data"
-    return settings.DATA_DIR
-
-
-CSV = "Cell phone nr,Name,Town\n+33612345678,Zoé,Lyon\n12,Bob,\n"
-
-
-def import_form(**fields: Any) -> dict[str, Any]:
-    file = SimpleUploadedFile("shop.csv", CSV.encode())
-    given = {"file": file, "mode": "upsert", "map": "Cell phone nr=phone\r\n\r\nTown=metadata.city"}
-    return given | {"clear_marker": "--"} | fields
-
-
-def test_staff_bring_a_file_in_and_see_what_became_of_it(
-    staff: Client, acme: SimpleNamespace, data_dir: Path
-) -> None:
-    assert "enctype" in staff.get(url(Import, "add")).content.decode()
-    answer = staff.post(url(Import, "add"), import_form())
-    assert answer.status_code == 302, errors(answer)
-    job = Import.objects.get()
-    assert (job.tenant, job.state, job.file_name) == (acme.tenant, "queued", "shop.csv")
-    assert job.actor.startswith("user:")
-    uploads.run_import.call(job.pk)
-    assert acme.tenant.contacts.get().metadata == {"city": "Lyon"}
-    page = staff.get(url(Import, "change", job.pk)).content.decode()
-    assert "Cell phone nr → phone" in page
-    [link] = re.findall(r'href="([^"]+/errors/)"', page)
-    file = b"".join(staff.get(link).streaming_content).decode()  # type: ignore[attr-defined]
-    assert file.splitlines()[1].startswith("12,Bob,,3,")
-    assert listed(staff, Import) == {"shop.csv"}
-
-
-@pytest.mark.parametrize(
-    ("fields", "field", "reason"),
-    [
-        ({"file": ""}, "file", "required"),
-        ({"map": ""}, "map", "map one, as COLUMN=phone"),
-        ({"map": "x"}, "map", "COLUMN=FIELD"),
-        ({"region": "XX"}, "region", "two-letter"),
-        ({"mode": "x"}, "mode", "valid choice"),
-        ({"encoding": "hex"}, "encoding", "no encoding"),
-        ({"file": SimpleUploadedFile("x", b"PK\x03\x04")}, "file", "save it as CSV"),
-    ],
-)
-def test_a_file_that_cannot_be_brought_in_is_a_form_error(
-    staff: Client, data_dir: Path, fields: dict[str, Any], field: str, reason: str
-) -> None:
-    found = errors(staff.post(url(Import, "add"), import_form(**fields)))
-    assert list(found) == [field]
-    assert reason in found[field][0]
-    assert not Import.objects.exists()
-    assert not list(data_dir.glob("imports/*"))
-
-
-def test_a_form_larger_than_a_file_may_be_is_refused(
-    staff: Client, data_dir: Path, settings: Any
-) -> None:
-    settings.IMPORT_MAX_BYTES = 100
-    assert staff.post(url(Import, "add"), import_form()).status_code == 400
-    assert not Import.objects.exists()
-
-
-def test_an_import_is_deleted_with_its_files_once_it_is_over(
-    staff: Client, superuser: Client, acme: SimpleNamespace, data_dir: Path
-) -> None:
-    for _ in range(2):
-        staff.post(url(Import, "add"), import_form())
-    done, waiting = Import.objects.order_by("pk")
-    uploads.run_import.call(done.pk)
-    selected = {"action": "delete_selected", "post": "yes"}
-    assert staff.post(url(Import, "delete", waiting.pk), {"post": "yes"}).status_code == 403
-    both = selected | {"_selected_action": [done.pk, waiting.pk]}
-    staff.post(url(Import, "changelist"), both)
-    assert Import.objects.count() == 2
-    staff.post(url(Import, "changelist"), selected | {"_selected_action": [done.pk]})
-    assert Import.objects.get() == waiting
-    assert [path.name for path in data_dir.glob("imports/*")] == [waiting.pk]
-    uploads.run_import.call(waiting.pk)
-    staff.post(url(Import, "delete", waiting.pk), {"post": "yes"})
-    assert not list(data_dir.glob("imports/*"))
-
-
-def test_a_tenant_with_imports_can_be_deleted(
-    superuser: Client, acme: SimpleNamespace, data_dir: Path
-) -> None:
-    superuser.post(url(Import, "add"), import_form(tenant=acme.tenant.pk))
-    uploads.run_import.call(Import.objects.get().pk)
-    acme.user.delete()
-    superuser.post(url(Tenant, "delete", acme.tenant.pk), {"post": "yes"})
-    assert not Tenant.objects.exists()
-
-
-def test_an_import_is_for_its_tenants_staff_alone(
-    staff: Client, superuser: Client, globex: SimpleNamespace, data_dir: Path
-) -> None:
-    form = import_form(tenant=globex.tenant.pk)
-    assert superuser.post(url(Import, "add"), form).status_code == 302
-    job = Import.objects.get()
-    assert job.tenant == globex.tenant
-    uploads.run_import.call(job.pk)
-    failed = reverse("admin:contacts_import_errors", args=[job.pk])
-    assert b"".join(superuser.get(failed).streaming_content)  # type: ignore[attr-defined]
-    assert staff.get(failed).status_code == 404
-    assert Client().get(failed).status_code == 302
-    assert staff.get(url(Import, "change", job.pk)).status_code == 302
-    assert listed(staff, Import) == set()
-    nobody = UserFactory.create(tenant=globex.tenant, is_staff=True)
-    assert logged_in(nobody).get(failed).status_code == 404
-    theirs = staff.post(url(Import, "add"), import_form(tenant=globex.tenant.pk))
-    assert theirs.status_code == 302
-    assert Import.objects.filter(tenant=globex.tenant).count() == 1
 
 
 # Isolation

@@ -1,5 +1,6 @@
 """The admin in a real browser: what staff do in a day."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urljoin
 
@@ -7,10 +8,11 @@ import httpx
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
-from contacts.models import BulkAction, Contact
+from contacts.models import BulkAction, Contact, Import
 from tenants.models import ApiToken
 
-from .browser import assert_accessible, log_in, page_of
+from .browser import NARROW, WIDE, assert_accessible, assert_fits, log_in, page_of
+from .test_import_api import worker
 from .test_write_path import assert_links_match_tags
 
 CONTACTS = reverse("admin:contacts_contact_changelist")
@@ -131,3 +133,62 @@ def test_a_token_is_issued_copied_and_used(
     )
     assert answer.status_code == 201
     assert admin_staff.tenant.contacts.get().name == "Romain"
+
+
+def look_at(page: Page) -> None:
+    """As people do, also those who listen to it, or have a phone in their hands."""
+    assert_accessible(page)
+    page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+    assert_fits(page)
+    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+
+
+SHOP = "Mobile;Full name;Town\n+33 6 12 34 56 78;Zoé;Lyon\n12;Bob;\n1.4E+10;Al;Bath\n"
+
+
+def test_a_file_with_two_bad_rows_is_looked_at_tried_and_brought_in(
+    admin_server: httpx.Client, admin_staff: SimpleNamespace, server_data_dir: Path, tmp_path: Path
+) -> None:
+    shop = tmp_path / "shop.csv"
+    shop.write_text(SHOP)
+    with page_of(admin_server) as page:
+        log_in(page, admin_staff)
+        page.goto(reverse("admin:contacts_import_add"))
+        look_at(page)
+        page.locator("input[type=file]").set_input_files(shop)
+        page.get_by_role("button", name="Upload and preview").click()
+        expect(page.locator(".count")).to_have_text("The first 3 records: 2 with errors")
+        expect(page.locator(".why").first).to_contain_text("too short")
+        expect(page.locator(".why").last).to_contain_text("its digits are lost")
+        expect(page.get_by_label("Mobile", exact=True)).to_have_value("phone")
+        look_at(page)
+        page.get_by_label("Town", exact=True).select_option(label="metadata: another key…")
+        page.get_by_label("Metadata key of Town").fill("city")
+        page.locator("summary", has_text="Options").click()
+        assert_accessible(page)
+        page.get_by_role("button", name="Update the preview").click()
+        expect(page.get_by_label("Town", exact=True)).to_have_value("metadata.city")
+        page.get_by_role("button", name="Try (dry run)").click()
+        expect(page.locator("#progress")).to_contain_text("queued")
+        look_at(page)
+        work(server_data_dir, tmp_path / "log")
+        expect(page.locator("#progress")).to_contain_text("Dry run: done")
+        look_at(page)
+        page.get_by_role("button", name="Import", exact=True).click()
+        expect(page.locator("#progress")).to_contain_text("Queued")
+        work(server_data_dir, tmp_path / "log")
+        expect(page.locator("#progress")).to_contain_text("3 of 3 records")
+        look_at(page)
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download the error file").click()
+        rows = Path(download.value.path()).read_text().splitlines()
+    assert [row.rsplit(";", 1)[0] for row in rows] == [
+        "Mobile;Full name;Town;line", "12;Bob;;3", "1.4E+10;Al;Bath;4",
+    ]  # fmt: skip
+    assert Contact.objects.get().metadata == {"city": "Lyon"}
+    assert Import.objects.get().state == "done"
+
+
+def work(data_dir: Path, log: Path) -> None:
+    with worker(data_dir, log, "--once") as process:
+        assert process.wait(timeout=60) == 0, log.read_text()

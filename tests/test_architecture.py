@@ -12,6 +12,7 @@ LAYERS = {
         {"apps", "admin", "urls", "management"},
         {"history", "views"},
         {"deliveries"},
+        {"previews"},
         {"bulk_actions", "choice", "cursors", "examples", "exports", "serializers", "uploads"},
         {"imports", "parsers"},
         {"error_files", "undo"},

@@ -1,26 +1,25 @@
 """What the staff do to many contacts at once: each says how many before it begins."""
 
-from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from tenants.admin import TenantOwnedAdmin, user_of
+from tenants.admin import user_of
 
 from .. import rules
 from ..exports import export
 from ..models import BulkAction, Contact, ContactQuerySet
 from .asking import AskingAdmin, Question, SureForm
 from .forms import RuleFormField
+from .progress import ProgressAdmin
 
 Kind = BulkAction.Kind
-PATIENCE = timedelta(seconds=15)  # for a worker to begin
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 
 
@@ -145,7 +144,7 @@ def download(contacts: ContactQuerySet, form: str) -> StreamingHttpResponse:
 
 
 @admin.register(BulkAction)
-class BulkActionAdmin(TenantOwnedAdmin):
+class BulkActionAdmin(ProgressAdmin):
     list_display = ["what", "total", "changed", "refused", "progress", "actor", "started_at"]
     list_filter = ["kind"]
     ordering = ["-pk"]
@@ -161,16 +160,6 @@ class BulkActionAdmin(TenantOwnedAdmin):
     def progress(self, action: BulkAction) -> str:
         return "done" if action.is_over else f"{action.percent} %"
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        contact_admin: Any = self.admin_site.get_model_admin(Contact)
-        context = {
-            "may_undo": contact_admin.may_undo(request),
-            "patience": timezone.now() - PATIENCE,
-        }
-        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
-
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Also for those who may begin one."""
         user = user_of(request)
@@ -178,9 +167,6 @@ class BulkActionAdmin(TenantOwnedAdmin):
         return may_begin or super().has_view_permission(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -1,131 +1,75 @@
-"""Imports for the staff."""
+"""Imports for the staff: a file is looked at, tried, and brought in."""
 
+from collections.abc import Callable
 from typing import Any
 
-from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils.html import format_html
-from unfold.widgets import (
-    UnfoldAdminFileFieldWidget,
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-    UnfoldBooleanWidget,
-)
+from django.views.decorators.http import require_POST
 
-from tenants.admin import TenantForm, TenantOwnedAdmin, user_of
-from tenants.models import Tenant
+from tenants.admin import user_of
 
 from .. import uploads
-from ..columns import UnknownColumn
-from ..models import Contact, Import
-from ..serializers import ImportForm as ImportRules
+from ..models import Import
+from ..previews import Preview, preview
 from ..tabular import UnreadableFile
 from ..views import error_file
+from .import_forms import MappingForm, UploadForm
+from .progress import ProgressAdmin
 
-
-class ImportForm(TenantForm):
-    """What an import is asked for; the rules are those of the API."""
-
-    file = forms.FileField(
-        widget=UnfoldAdminFileFieldWidget, help_text="CSV or NDJSON, or one of them gzipped."
-    )
-    mode = forms.ChoiceField(choices=Import.Mode.choices, widget=UnfoldAdminSelectWidget)
-    map = forms.CharField(
-        required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
-        help_text="For columns not known by their names, each on a line: Cell=phone or "
-        "Town=metadata.city.",
-    )
-    rest_to_metadata = forms.BooleanField(
-        widget=UnfoldBooleanWidget,
-        required=False,
-        label="Other columns to metadata",
-        help_text="Else they are left out.",
-    )
-    region = forms.CharField(
-        widget=UnfoldAdminTextInputWidget,
-        required=False,
-        help_text="The country of phones without +, such as FR; else the tenant's.",
-    )
-    clear_marker = forms.CharField(
-        widget=UnfoldAdminTextInputWidget,
-        required=False,
-        initial="--",
-        help_text="A cell that empties its field; blank ones do not.",
-    )
-    encoding = forms.CharField(
-        widget=UnfoldAdminTextInputWidget,
-        required=False,
-        help_text="Where it is not found out rightly.",
-    )
-    delimiter = forms.CharField(
-        widget=UnfoldAdminTextInputWidget, required=False, help_text="Likewise."
-    )
-
-    class Meta:
-        model = Import
-        fields = ["tenant", "dry_run"]
-
-    def clean(self) -> None:
-        super().clean()
-        tenant, given = self.row_tenant(), dict(self.cleaned_data)
-        if self.errors or tenant is None:
-            return
-        given["map"] = [line for line in given["map"].splitlines() if line.strip()]
-        options = ImportRules(data=given)
-        if not options.is_valid():
-            for field, sentences in options.errors.items():
-                self.add_error(field, [str(sentence) for sentence in sentences])
-            return
-        self.keep(tenant, options.validated_data)
-
-    def keep(self, tenant: Tenant, options: dict[str, Any]) -> None:
-        file = options.pop("file")
-        job = self.instance
-        job.tenant, job.file_name = tenant, options.pop("file_name") or file.name
-        job.dry_run, job.options = options.pop("dry_run"), options
-        try:
-            uploads.store(job, file)
-        except UnknownColumn as error:
-            self.add_error("map", str(error))
-        except UnreadableFile as error:
-            self.add_error("file", str(error))
+State = Import.State
+FAILURES = 10  # that the page of an import shows
+BEGUN_ALREADY = "It was begun already."
+OTHER_COLUMNS = "The file is read in another way now: look at its columns again, then go on."
+GONE = "Its file is not there any more; upload it again."
 
 
 @admin.register(Import)
-class ImportAdmin(TenantOwnedAdmin):
-    """A file goes in, and what became of it is shown; nothing of that can be changed."""
+class ImportAdmin(ProgressAdmin):
+    """A file goes in, is looked at, and what became of it is shown."""
 
-    form = ImportForm
+    form = UploadForm
+    add_form_template = "admin/contacts/import/add.html"
+    change_form_template = "admin/contacts/import/progress.html"
     list_display = ["file_name", "state", "dry_run", "rows", *Import.COUNTS, "started_at"]
     list_filter = ["state", "dry_run"]
     ordering = ["-pk"]
-    given = ["tenant", "file", "mode", "map", "rest_to_metadata", "region", "clear_marker",
-             "encoding", "delimiter", "dry_run"]  # fmt: skip
-    shown = ["tenant", "file_name", "state", "problem", "dry_run", "mode", "columns", "rows",
-             *Import.COUNTS, "errors", "actor", "started_at", "finished_at"]  # fmt: skip
+    options = ["mode", "region", "clear_marker", "encoding", "delimiter"]
+
+    def get_urls(self) -> list[Any]:
+        wrap = self.admin_site.admin_view
+        run = wrap(require_POST(self.run_view))
+        return [
+            path("<str:pk>/preview/", wrap(self.preview_view), name="contacts_import_preview"),
+            path("<str:pk>/run/", run, name="contacts_import_run"),
+            path("<str:pk>/errors/", wrap(self.errors_view), name="contacts_import_errors"),
+            *super().get_urls(),
+        ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj:
+            return super().get_fieldsets(request, obj)
+        given = ["tenant", "file"] if request.user.is_superuser else ["file"]
+        options = {"classes": ["collapse"], "fields": self.options}
+        return [(None, {"fields": given}), ("Options", options)]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        fields = self.shown if obj else self.given
-        return [name for name in fields if name != "tenant" or request.user.is_superuser]
+        return []  # the page of one is its progress
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return self.shown if obj else []
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    # Deleting
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        is_over = obj is None or not isinstance(obj, Import) or obj.is_over
-        return is_over and super().has_delete_permission(request, obj)
+        is_running = isinstance(obj, Import) and obj.is_running
+        return not is_running and super().has_delete_permission(request, obj)
 
     def get_deleted_objects(self, jobs: Any, request: HttpRequest) -> Any:
         """What the confirmation page says: not a line for each of maybe a million failures."""
-        running = [str(job) for job in jobs if not job.is_over]
+        running = [str(job) for job in jobs if job.is_running]
         failures = sum(job.failures.count() for job in jobs)
         lacking = {"import"} if running else set()
         return [str(job) for job in jobs], {"imports": len(jobs), "failures": failures}, lacking, []
@@ -137,43 +81,149 @@ class ImportAdmin(TenantOwnedAdmin):
         for job in queryset:
             uploads.delete(job)
 
+    # Uploading
+
     def save_model(self, request: HttpRequest, obj: Import, form: Any, change: bool) -> None:
         obj.actor = f"user:{user_of(request).pk}"
-        uploads.queue(obj)
+        uploads.save(obj)
+
+    def response_add(
+        self, request: HttpRequest, obj: Import, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        return to("preview", obj.pk)
+
+    # Looking
+
+    def preview_view(self, request: HttpRequest, pk: str) -> HttpResponse:
+        return self.with_draft(request, pk, self.look)
+
+    def look(self, request: HttpRequest, job: Import) -> HttpResponse:
+        shown = preview(job)
+        form = MappingForm(job, shown, request.POST if request.method == "POST" else None)
+        if form.is_bound and form.is_of_other_columns():
+            self.message_user(request, OTHER_COLUMNS, messages.WARNING)
+            return to("preview", job.pk)
+        if form.is_valid() and (answer := self.take(request, job, form)):
+            return answer
+        return self.look_page(request, job, shown, form)
+
+    def take(self, request: HttpRequest, job: Import, form: MappingForm) -> HttpResponse | None:
+        """Does with what the form says what its button says; nothing where that is refused."""
+        asked = Import(pk=job.pk, tenant=job.tenant, options=form.options)
+        try:
+            read = preview(asked)
+        except UnreadableFile as error:
+            form.add_error(None, str(error))
+            return None
+        options = form.options | {"map": read.given}
+        if "update" in request.POST or form.changes_columns():
+            return self.update(request, job, options)
+        if read.problem:
+            form.add_error(None, read.problem)
+            return None
+        return self.begin(request, job, dry_run="try" in request.POST, options=options)
+
+    def update(self, request: HttpRequest, job: Import, options: dict[str, Any]) -> HttpResponse:
+        if "update" not in request.POST:
+            self.message_user(request, OTHER_COLUMNS, messages.WARNING)
+        if any(job.options[name] != value for name, value in options.items()):
+            uploads.revise(job, options=options)
+        return to("preview", job.pk)
+
+    def look_page(
+        self, request: HttpRequest, job: Import, shown: Preview, form: MappingForm
+    ) -> HttpResponse:
+        numbers = [form.columns.get(column) for column in shown.source.header]
+        columns = [
+            (form[f"field_{n}"], form[f"key_{n}"]) if n is not None else None for n in numbers
+        ]
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts, "title": f"Import {job}", "original": job, "preview": shown,
+            "form": form, "columns": columns, "options": [form[name] for name in self.options],
+            "may_delete": self.has_delete_permission(request, job),
+        }  # fmt: skip
+        return TemplateResponse(request, "admin/contacts/import/preview.html", context)
+
+    # Running
+
+    def run_view(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """Brings in what a dry run has tried."""
+        return self.with_draft(request, pk, lambda *given: self.begin(*given, dry_run=False))
+
+    def begin(
+        self, request: HttpRequest, job: Import, *, dry_run: bool, **values: Any
+    ) -> HttpResponse:
+        if uploads.begin(job, f"user:{user_of(request).pk}", dry_run=dry_run, **values):
+            self.log_change(request, job, "Dry run." if dry_run else "Begun.")
+        else:
+            self.message_user(request, BEGUN_ALREADY, messages.WARNING)
+        return to("change", job.pk)
+
+    def with_draft(
+        self, request: HttpRequest, pk: str, act: Callable[[HttpRequest, Import], HttpResponse]
+    ) -> HttpResponse:
+        """`act` with a draft of the user's tenant; one that was begun shows how far it is."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        job = self.get_object(request, unquote(pk))
+        if job is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, pk)
+        if job.state != State.DRAFT:
+            return to("change", job.pk)
+        try:
+            return act(request, job)
+        except (UnreadableFile, FileNotFoundError):
+            self.message_user(request, GONE, messages.ERROR)
+            return to("changelist")
+
+    # What became of it
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        may_undo = self.admin_site.get_model_admin(Contact).may_undo(request)
-        context = {"may_undo": may_undo} | (extra_context or {})
-        return super().change_view(request, object_id, form_url, context)
+        job = self.get_object(request, unquote(object_id))
+        if job is None:
+            return super().change_view(request, object_id, form_url, extra_context)
+        may_run = job.state == State.DRAFT and self.has_add_permission(request)
+        if may_run and not job.finished_at:
+            return to("preview", job.pk)
+        context = self.told(job) | {
+            "may_run": may_run,
+            "may_delete": self.has_delete_permission(request, job),
+        }
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
-    def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.errors_view)
-        name = "contacts_import_errors"
-        return [path("<str:pk>/errors/", view, name=name), *super().get_urls()]
+    def told(self, job: Import) -> dict[str, Any]:
+        """How far it is, also while it runs."""
+        now = Import.objects.with_counts().get(pk=job.pk)
+        counts = {name: getattr(now, f"{name}_so_far") for name in Import.COUNTS}
+        failures = job.failures.filter(tenant=job.tenant_id).order_by("line")
+        return {
+            "title": f"Import {job}",
+            "counts": counts,
+            "done": sum(counts.values()),
+            "is_counted": job.rows is not None and is_past_reading(job),
+            "failures": failures[:FAILURES],
+            "has_errors": not job.is_running and uploads.errors_of(job).exists(),
+        }
 
     def errors_view(self, request: HttpRequest, pk: str) -> HttpResponseBase:
-        job = self.get_object(request, pk)
-        if job is None or not self.has_view_permission(request, job):
-            raise Http404
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        job = self.get_object(request, unquote(pk))
+        if job is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, pk)
         try:
             return error_file(job)
         except FileNotFoundError:
             raise Http404 from None
 
-    @admin.display
-    def mode(self, job: Import) -> str:
-        return job.options["mode"]
 
-    @admin.display
-    def columns(self, job: Import) -> str:
-        return ", ".join(f"{a} → {b}" for a, b in job.options.get("fields", {}).items())
+def to(page: str, *args: str) -> HttpResponseRedirect:
+    return HttpResponseRedirect(reverse(f"admin:contacts_import_{page}", args=args))
 
-    @admin.display(description="failed records")
-    def errors(self, job: Import) -> str:
-        if not job.is_over or not uploads.errors_of(job).exists():
-            return "-"
-        return format_html(
-            '<a href="{}">Download</a>', reverse("admin:contacts_import_errors", args=[job.pk])
-        )
+
+def is_past_reading(job: Import) -> bool:
+    """Whether the counts say something; of a file that was refused they do not."""
+    tried = job.state == State.DRAFT and not job.problem
+    return tried or job.state in (State.WRITING, State.DONE)

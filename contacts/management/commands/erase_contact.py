@@ -34,7 +34,8 @@ class Command(BaseCommand):
             " are yours to delete."
         )
         for job in found.waiting:
-            self.stdout.write(f"An upload waits, and goes when a worker has run it: {job.pk}.")
+            end = "it is imported or deleted" if job.is_draft else "a worker has run it"
+            self.stdout.write(f"An upload waits, and goes when {end}: {job.pk}.")
         if found.failed:
             raise CommandError(
                 f"Not looked through, delete them: {', '.join(map(str, found.failed))}."
