@@ -100,8 +100,8 @@ def with_metadata(contacts: ContactQuerySet, wanted: tuple[str, str]) -> Contact
     """Those that have the top-level key, with this value where one is given: a text, or what it
     spells in JSON."""
     key, text = wanted
-    values = [spelled(value) for value in read_as(text)]
-    return contacts.filter(Holds("metadata", Value(key), Value(f"[{','.join(values)}]")))
+    values = (Value(spelled(value)) for value in read_as(text))
+    return contacts.filter(Holds("metadata", Value(key), *values))
 
 
 def read_as(text: str) -> Iterator[Any]:

@@ -153,34 +153,31 @@ def add_functions(connection: Any, **kwargs: Any) -> None:
     if connection.vendor == "sqlite":
         add = partial(connection.connection.create_function, deterministic=True)
         add("contacts_merged", 2, merged_metadata)
-        add("contacts_holds", 3, holds)
+        add("contacts_holds", -1, holds)
 
 
 def merged_metadata(stored: str, given: str) -> str:
     return spelled(json.loads(stored) | json.loads(given))
 
 
-def holds(stored: str, key: str, values: str) -> bool:
-    wanted, held = json.loads(values), json.loads(stored)
-    return key in held and (not wanted or spelled(held[key]) in map(spelled, wanted))
+def holds(stored: str, key: str, *values: str) -> bool:
+    held = json.loads(stored)
+    return key in held and (not values or spelled(held[key]) in values)
 
 
 class Holds(Func):
-    """Whether metadata has a key at its top level, with one of the values in a JSON array; with
-    an empty array, whatever the key holds."""
+    """Whether metadata has a key at its top level, with one of the values that follow, each as
+    `spelled`; without values, whatever the key holds."""
 
     function = "contacts_holds"
     output_field = BooleanField()
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        metadata, key, values = (compiler.compile(part) for part in self.source_expressions)
-        held = f"{metadata[0]} -> {key[0]}::text"
-        sql = (
-            f"(jsonb_exists({metadata[0]}, {key[0]}::text) AND ({values[0]}::jsonb = '[]'"
-            f" OR {held} IN (SELECT jsonb_array_elements({values[0]}::jsonb))))"
-        )
-        parameters = [*metadata[1], *key[1], *values[1], *metadata[1], *key[1], *values[1]]
-        return sql, parameters
+        metadata, key, *values = (compiler.compile(part) for part in self.source_expressions)
+        wanted = ", ".join(f"{sql}::jsonb" for sql, _ in values)
+        held = f"{metadata[0]} -> {key[0]}::text IN ({wanted})"
+        sql = held if values else f"jsonb_exists({metadata[0]}, {key[0]}::text)"
+        return sql, [*metadata[1], *key[1], *(value for _, told in values for value in told)]
 
 
 def hold_tenant(tenant_id: str) -> None:

@@ -228,7 +228,7 @@ def test_a_list_costs_the_same_statements_however_many_contacts_it_shows(
 
 
 @pytest.mark.parametrize("order", ["", "7", "-7", "2", "-2", "6", "-6"])
-@pytest.mark.parametrize("asked", [{}, {"source": "api"}])
+@pytest.mark.parametrize("asked", [{}, {"source": "api"}, {"tag": "vip"}])
 def test_pages_hold_each_contact_once_in_order_forward_and_back(
     staff: Client,
     acme: SimpleNamespace,
@@ -239,7 +239,10 @@ def test_pages_hold_each_contact_once_in_order_forward_and_back(
     monkeypatch.setattr(keyset, "NEAR", 2)
     for number in range(9):
         at = DAY + timedelta(days=number // 2) if number % 3 else None
-        ContactFactory.create(tenant=acme.tenant, name=f"{number}", last_message_at=at)
+        person = {"name": f"{number}", "last_message_at": at, "tags": ["vip"]}
+        ContactFactory.create(tenant=acme.tenant, **person)
+    if "tag" in asked:
+        asked = {"tag": acme.tenant.tags.get().pk}
     columns = {"2": "phone", "6": "last_message_at", "7": "pk", "": "pk"}
     column, is_descending = columns[order[-1:]], order[:1] in ("", "-")
     found = pages(staff, monkeypatch, 2, **asked, **({"o": order} if order else {}))

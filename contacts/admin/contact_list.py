@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
-from functools import reduce
+from functools import cached_property, reduce
 from operator import and_
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ from tenants.models import Tenant
 
 from .. import choice, countries, keyset, phones, rules
 from ..keyset import Order, Position
-from ..models import Contact, ContactQuerySet, Tag, matches
+from ..models import Contact, ContactQuerySet, ContactTag, Tag, matches
 from .forms import TagSelect
 
 AFTER, BEFORE = "after", "before"  # the parameters that tell where a page begins, or ends
@@ -204,13 +204,18 @@ class ContactList(ChangeList):
         """Whatever a link changes, it leads to a first page, unless it says where to begin."""
         return super().get_query_string(new_params, [*(remove or ()), AFTER, BEFORE])
 
+    @cached_property
+    def ordering_columns(self) -> dict[int, str]:
+        return dict(list(super().get_ordering_field_columns().items())[:1])
+
     def get_ordering(self, request: HttpRequest, queryset: Any) -> list[str]:
         """By one column: the theme's links keep those sorted by before."""
         first, *_ = super().get_ordering(request, queryset)
         return [first if first.lstrip("-") in ORDERS else "-pk"]
 
     def get_ordering_field_columns(self) -> dict[int, str]:
-        return dict(list(super().get_ordering_field_columns().items())[:1])
+        """The theme asks for them once a row."""
+        return self.ordering_columns
 
     def get_results(self, request: HttpRequest) -> None:
         [name] = self.get_ordering(request, self.root_queryset)
@@ -232,13 +237,7 @@ class ContactList(ChangeList):
 
     def page_at(self, order: Order, start: Position | None) -> list[Contact]:
         is_back = bool(self.before and start)
-        found = keyset.page(
-            self.queryset.order_by(),
-            order.reversed() if is_back else order,
-            start,
-            self.list_per_page + 1,
-            self.among(),
-        )
+        found = self.rows(order.reversed() if is_back else order, start, self.list_per_page + 1)
         is_full = len(found) > self.list_per_page
         found = found[: self.list_per_page]
         self.has_previous = is_full if is_back else bool(start)
@@ -248,12 +247,26 @@ class ContactList(ChangeList):
             self.first, self.last = (write(order, row) for row in (shown[0], shown[-1]))
         return shown
 
-    def among(self) -> ContactQuerySet | None:
-        """What an index has in the order of the list, where a filter has picked from it."""
-        if not self.query and not self.has_active_filters:
-            return None
-        tenant = self.form.cleaned_data.get("tenant") if self.form.is_valid() else None
-        return choice.choose(cast("ContactQuerySet", self.root_queryset), {"tenant": tenant})
+    def rows(self, order: Order, start: Position | None, limit: int) -> list[Contact]:
+        given = self.form.cleaned_data if self.form.is_valid() else {}
+        asked = {name for name, value in given.items() if value}
+        if asked == {"tag"} and not self.query and order.column == "pk":
+            return self.carriers(given["tag"], order, start, limit)
+        among = None  # what an index has in the order of the list, where a filter picks from it
+        if self.query or self.has_active_filters:
+            seen = cast("ContactQuerySet", self.root_queryset)
+            among = choice.choose(seen, {"tenant": given.get("tenant")})
+        return keyset.page(self.queryset.order_by(), order, start, limit, among)
+
+    def carriers(self, tag: Tag, order: Order, start: Position | None, limit: int) -> list[Contact]:
+        """A tag's links are in this order already; planners go through contacts instead."""
+        links = ContactTag.objects.filter(tenant=tag.tenant_id, tag=tag)
+        if start:
+            links = links.filter(**{f"contact__{'lt' if order.is_descending else 'gt'}": start[-1]})
+        ordered = links.order_by("-contact_id" if order.is_descending else "contact_id")
+        pks = list(ordered.values_list("contact_id", flat=True)[:limit])
+        found = self.queryset.in_bulk(pks)
+        return [found[pk] for pk in pks if pk in found]
 
     def in_force(self) -> Iterator[dict[str, str]]:
         """The filters, each with the link that takes it away."""
