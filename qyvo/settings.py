@@ -133,7 +133,8 @@ POSTGRESQL = {
     "CONN_HEALTH_CHECKS": True,
     # Transaction-mode poolers give every transaction another connection.
     "DISABLE_SERVER_SIDE_CURSORS": True,
-    "OPTIONS": {},
+    # What writes contacts is planned once a connection (`contacts.sql.prepared`).
+    "OPTIONS": {"prepare_threshold": 5},
 }
 
 EMBEDDED = {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "qyvo.sqlite3"}
