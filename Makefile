@@ -6,16 +6,24 @@ BIN := .venv/bin
 # Nobody can ask 0.0.0.0, which means every address.
 SHOWN_HOST := $(patsubst 0.0.0.0,127.0.0.1,$(HOST))
 
-.PHONY: run test lint lock
+# Measured: a process a processor, of four threads each, answers most.
+export GRANIAN_WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
+SERVE := $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --blocking-threads 4 --backpressure 64 --no-ws qyvo.wsgi:application
+
+.PHONY: run serve test lint bench lock
 .DELETE_ON_ERROR:
 
 run: .venv/runtime
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py create_demo --url http://$(SHOWN_HOST):$(PORT)
 	@$(BIN)/python manage.py worker & worker=$$!; \
-	$(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --blocking-threads 4 --backpressure 64 --no-ws qyvo.wsgi:application & server=$$!; \
+	$(SERVE) & server=$$!; \
 	trap 'kill $$worker $$server 2>/dev/null' INT TERM; \
 	wait $$server; status=$$?; kill $$worker 2>/dev/null; wait; exit $$status
+
+# The server alone, for a database that is migrated.
+serve: .venv/runtime
+	@exec $(SERVE)
 
 # Whatever the shell or a .env file say: the defaults, on SQLite, then on PostgreSQL.
 test: export ENV_FILE := /dev/null
@@ -28,6 +36,11 @@ lint: .venv/development
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+# Beside other ways to build the same; on two processors ten minutes.
+bench: export ENV_FILE := /dev/null
+bench: .venv/development
+	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.create_contact
 
 lock: .venv/development
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml -o requirements.txt

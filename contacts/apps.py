@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.core.signals import request_started
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate
 
@@ -11,4 +12,6 @@ class ContactsConfig(AppConfig):
         from .changes import settle_restored
 
         connection_created.connect(sql.add_functions, dispatch_uid="contacts.sql")
+        # Behind Django's own receiver, which has each connection asked again.
+        request_started.connect(sql.trust_busy_connections, dispatch_uid="contacts.sql")
         post_migrate.connect(settle_restored, sender=self, dispatch_uid="contacts.changes")

@@ -23,7 +23,7 @@ from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from . import rules
-from .sql import DIALECTS, key
+from .sql import DIALECTS, key, prepared
 
 # The columns of a contact whose changes are told, and what each holds where it is empty.
 EMPTY: dict[str, Any] = {
@@ -99,6 +99,18 @@ class Entry(NamedTuple):
     kind: str
     fields: Fields
     into: str = ""
+
+
+def cause_values(dialect: Any) -> dict[str, Any]:
+    """The current cause, as the statements that log take it."""
+    cause = current.get()
+    change_set = cause.change_set()
+    return {
+        "actor": cause.actor(),
+        "request_id": cause.request_id,
+        "change_set": key(change_set) if change_set else None,
+        "at": dialect.moment(timezone.now()),
+    }
 
 
 def difference(names: Sequence[str], was: Sequence[Any], now: Sequence[Any]) -> Fields:
@@ -222,19 +234,13 @@ class ChangeQuerySet(models.QuerySet["Change"]):
                 rows.append(f'["{digits(contact_id)}","{kind}",{told},{merged}]')
         if not created and not rows:
             return
-        cause = current.get()
-        change_set = cause.change_set()
         dialect = DIALECTS[connections[self.db].vendor]
-        values = {
+        values = cause_values(dialect) | {
             "tenant": key(tenant_id),
-            "actor": cause.actor(),
-            "request_id": cause.request_id,
-            "change_set": key(change_set) if change_set else None,
-            "at": dialect.moment(timezone.now()),
             "created": dialect.words(created),
             "rows": f"[{','.join(rows)}]",
         }
-        with connections[self.db].cursor() as cursor:
+        with prepared(self.db) as cursor:
             cursor.execute(dialect.LOG, values)
 
     def forget(self, phone: str, contact_ids: Iterable[str]) -> list[str]:

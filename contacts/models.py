@@ -20,11 +20,21 @@ from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from . import keyset, phones, rules, sql
-from .changes import CONSENT, EMPTY, TOLD, Change, Entry, decisions, difference, value_of
+from .changes import (
+    CONSENT,
+    EMPTY,
+    TOLD,
+    Change,
+    Entry,
+    cause_values,
+    decisions,
+    difference,
+    value_of,
+)
 from .fields import FoldedField, TagNamesField
 from .keyset import Order
 from .spool import SpoolLine
-from .sql import DIALECTS, Upsert, key, sql_kind, transactional, update_sql, upsert_sql
+from .sql import DIALECTS, Upsert, key, prepared, sql_kind, transactional, update_sql, upsert_sql
 from .webhooks import IMPORT_FINISHED, Webhook
 
 DELETED = 1000  # rows that are read at a time
@@ -234,10 +244,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         given = {contact.phone: contact for contact in contacts}
         written = self._write(given, changes)
         stored = {row.phone: row for row in written}
-        for row in written:
-            row.outcome = Outcome.CREATED if row.was is None else Outcome.UPDATED
-        self._link_tags(written, changes)
-        told = ((row.pk, row.was, row.now, None) for row in written)
+        self._link_tags(written, told_of(changes))
+        told = ((row.pk, row.was, row.now, None) for row in written if not row.logged)
         self._log(contacts[0].tenant_id, changes, changes, told, source="")
         if same := given.keys() - stored.keys():
             tenant_id = contacts[0].tenant_id
@@ -247,25 +255,50 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         return [stored[contact.phone] for contact in contacts]
 
     def _write(self, given: dict[str, "Contact"], changes: tuple[str, ...]) -> list["Contact"]:
-        """The rows as they now are, inserted or updated, each with what it `was`; those that were
-        so already are left out."""
-        vendor = connections[self.db].vendor
+        """The rows as they now are, inserted or updated, each with its `outcome` and what else the
+        statement tells; those that were so already are left out."""
+        dialect = DIALECTS[connections[self.db].vendor]
         columns = tuple(str(field.column) for field in Contact._meta.concrete_fields)
         replaced = tuple("-metadata" if name == "metadata" else name for name in changes)
         told = told_of(changes)
-        sql = upsert_sql(sql_kind(self.db), columns, columns, replaced, told, columns)
-        rows = {phone: rules.spelled(row.for_sql(vendor)) for phone, row in given.items()}
-        values = {"tenant": key(next(iter(given.values())).tenant_id)}
+        sql = upsert_sql(
+            sql_kind(self.db), columns, columns, replaced, told, columns, complete=True
+        )
+        rows = {phone: rules.spelled(row.for_sql(dialect)) for phone, row in given.items()}
+        names = sorted({name for contact in given.values() for name in contact.tags})
+        tenant_id = next(iter(given.values())).tenant_id
+        values = dialect.of_tags(tenant_id, names) | cause_values(dialect)
+        phone = columns.index("phone")
 
         def write(values: dict[str, Any], before: dict[str, str]) -> tuple[list[Contact], Any]:
-            found = list(Contact.objects.using(self.db).raw(sql.write, values))
-            seen = found[0].seen if found else None
-            written = [row for row in found if row.phone]
-            for row in written:
-                row.was = before.get(row.phone, row.was)
-            return written, seen
+            with prepared(self.db) as cursor:
+                cursor.execute(sql.write, values)
+                found = cursor.fetchall()
+            seen = found[0][-3] if found else None
+            rows = {row[phone]: row for row in found if row[phone]}
+            was = {number: before.get(number, row[-5]) for number, row in rows.items()}
+            old = [row[:-5] for number, row in rows.items() if was[number] is not None]
+            stored = {number: given[number] for number in rows}  # as a new row is
+            stored |= {contact.phone: contact for contact in self._loaded(old)}
+            for number, contact in stored.items():
+                _, contact.now, _, contact.logged, contact.linked = rows[number][-5:]
+                contact.was = was[number]
+                contact.outcome = Outcome.CREATED if contact.was is None else Outcome.UPDATED
+                contact._state.adding, contact._state.db = False, self.db
+            return [*stored.values()], seen
 
         return self._run(sql, values, rows, write)
+
+    def _loaded(self, rows: Sequence[Sequence[Any]]) -> list["Contact"]:
+        """The contacts in `rows` of all their columns, as the database has them."""
+        if not rows:
+            return []
+        fields = Contact._meta.concrete_fields
+        compiler = self.using(self.db).query.get_compiler(self.db)
+        columns = [field.get_col(Contact._meta.db_table) for field in fields]
+        values = compiler.apply_converters(rows, compiler.get_converters(columns))
+        names = [field.attname for field in fields]
+        return [Contact.from_db(self.db, names, row) for row in values]
 
     def _run(
         self,
@@ -322,9 +355,11 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             entries = chain.from_iterable(decisions(entry, source) for entry in entries)
         Change.objects.log(entries)
 
-    def _link_tags(self, written: list["Contact"], changes: tuple[str, ...]) -> None:
-        new = [row for row in written if row.outcome is Outcome.CREATED]
-        changed = [row for row in written if row.outcome is Outcome.UPDATED and "tags" in changes]
+    def _link_tags(self, written: list["Contact"], told: tuple[str, ...]) -> None:
+        """Links the tags of new rows, and of those whose tags have changed. `told`: the columns
+        of which rows tell the old and new values."""
+        new = [row for row in written if row.was is None and not row.linked]
+        changed = [row for row in written if row.was is not None and row.has_changed("tags", told)]
         ContactTag.objects.match([*new, *changed], new={row.pk for row in new})
 
     @transactional
@@ -560,7 +595,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         if not contacts:
             return
         vendor = connections[self.db].vendor
-        rows = [rules.spelled(contact.for_sql(vendor, ["id", *fields])) for contact in contacts]
+        dialect, names = DIALECTS[vendor], ["id", *fields]
+        rows = [rules.spelled(contact.for_sql(dialect, names)) for contact in contacts]
         columns = tuple(str(f.column) for f in Contact._meta.concrete_fields if f.name in fields)
         values = {"tenant": key(contacts[0].tenant_id), "rows": f"[{','.join(rows)}]"}
         with connections[self.db].cursor() as cursor:
@@ -755,7 +791,9 @@ class Contact(models.Model):
     outcome: Outcome
     was: str | None
     now: str
-    seen: int | None
+    # And whether the statement that created it has also logged it, and linked its tags.
+    logged: bool
+    linked: bool
 
     objects = ContactQuerySet.as_manager()
 
@@ -805,6 +843,13 @@ class Contact(models.Model):
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         return Contact.objects.filter(pk=self.pk).delete()
 
+    def has_changed(self, name: str, told: Sequence[str]) -> bool:
+        """Whether the last `update_or_create`, which `told` of these columns, has changed this."""
+        if name not in told or self.was is None:
+            return False
+        was, now = (json.loads(values)[told.index(name)] for values in (self.was, self.now))
+        return was != now
+
     def told(self, names: Iterable[str]) -> list[Any]:
         """The values of these fields, as JSON has them."""
         return [sql.json_value(getattr(self, name), in_utc) for name in names]
@@ -829,7 +874,7 @@ class Contact(models.Model):
         values["metadata"] = {key: sides["old"] for key, sides in held.get("metadata", {}).items()}
         return Contact(pk=change.contact_id, tenant_id=change.tenant_id, **values)
 
-    def for_sql(self, vendor: str, names: Collection[str] = ()) -> dict[str, Any]:
+    def for_sql(self, dialect: Any, names: Collection[str] = ()) -> dict[str, Any]:
         """The columns of the row, or those of its fields `names`, as `sql` takes them in JSON."""
         row = {}
         for field in Contact._meta.concrete_fields:
@@ -837,7 +882,7 @@ class Contact(models.Model):
                 continue
             value = field.pre_save(self, True)
             value = key(value) if isinstance(field, IDS) else value
-            row[str(field.column)] = sql.json_value(value, DIALECTS[vendor].moment)
+            row[str(field.column)] = sql.json_value(value, dialect.moment)
         return row
 
     def merged_metadata(self, given: dict[str, Any] | None) -> dict[str, Any]:
@@ -944,7 +989,7 @@ class ContactTagQuerySet(models.QuerySet["ContactTag"]):
         # Sorted: one order for all callers, or they would deadlock.
         names = sorted({name for names in {*tags.values()} for name in names.split(",")})
         dialect = DIALECTS[connections[self.db].vendor]
-        values = dialect.values(tenant_id, names, tags, had_links)
+        values = dialect.of_tags(tenant_id, names) | dialect.of_links(tags, had_links)
         with connections[self.db].cursor() as cursor:
             if tags:
                 dialect.link(cursor, values, len(names))

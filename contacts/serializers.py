@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -32,6 +33,13 @@ def trimmed(most: int, of: str = r"[\s\S]") -> Schema:
 def text(most: int) -> Schema:
     description = f"At most {most} characters after trimming."
     return trimmed(most) | {"type": ["string", "null"], "description": description}
+
+
+@cache
+def shared(kind: type[serializers.Serializer], region: str = "") -> serializers.Serializer:
+    """The one serializer of this kind for all callers with this default `region`: it keeps nothing
+    of what it reads or shows, and to make one costs as much as to read a body."""
+    return kind(context={"region": region})
 
 
 ULID_OR_UUID = (
@@ -357,7 +365,7 @@ class ListEntry(serializers.BaseSerializer):
 
     def to_representation(self, instance: Any) -> Any:
         kind = GoneContact if isinstance(instance, Tombstone) else ListedContact
-        return kind().to_representation(instance)
+        return shared(kind).to_representation(instance)
 
 
 class ContactPage(serializers.Serializer):

@@ -1,12 +1,13 @@
 """The statements that the ORM cannot say, and the one place where the two databases differ."""
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache, partial, wraps
 from typing import Any, NamedTuple, TypeVar, cast
-from uuid import UUID
 
+import psycopg
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.db.models import BooleanField, Func
 from django.utils import timezone
@@ -84,6 +85,25 @@ class Upsert(NamedTuple):
     write: str
 
 
+class PreparingCursor(psycopg.Cursor[Any]):
+    def _convert_query(self, *args: Any, **kwargs: Any) -> Any:
+        """Kept for Django's log of statements; psycopg itself forgets a prepared one."""
+        self._query = super()._convert_query(*args, **kwargs)
+        return self._query
+
+
+def prepared(using: str) -> Any:
+    """A cursor for what is run again and again: PostgreSQL plans it once a connection, not each
+    time, unless `prepare_threshold` forbids it, as poolers may need. Inside a transaction.
+
+    What is only read goes without: there the best plan depends on the values.
+    """
+    connection: Any = connections[using]
+    if connection.vendor != "postgresql":
+        return connection.cursor()
+    return connection._prepare_cursor(PreparingCursor(connection.connection))
+
+
 def sql_kind(using: str) -> str:
     """Which of `DIALECTS` a database understands."""
     connection: Any = connections[using]
@@ -99,6 +119,8 @@ def upsert_sql(
     changes: tuple[str, ...],
     told: tuple[str, ...],
     returned: tuple[str, ...],
+    *,
+    complete: bool = False,
 ) -> Upsert:
     """INSERT … ON CONFLICT of the contacts in the JSON array `%(rows)s`.
 
@@ -107,17 +129,20 @@ def upsert_sql(
     them all, `metadata` merges their keys. A row that has these values already is left alone and
     not returned. `returned`: expressions over the rows that were written. Behind them come `was`
     and `now`, what the columns `told` held and hold, as JSON arrays, no `was` for a new row; and
-    `seen`, see `PostgreSQL.upsert`.
+    `seen`, see `PostgreSQL.upsert`. `complete`: PostgreSQL also links the tags of new rows and logs
+    them. Then `logged` and `linked` come last, on SQLite too: whether that is done for a row.
     """
     dialect = DIALECTS[kind]
     values = {name: dialect.given(name) if name in given else f"%({name})s" for name in columns}
     merged = MERGED | {"metadata": dialect.MERGED_METADATA}
     sets = {name.lstrip("-"): merged.get(name, f"EXCLUDED.{name.lstrip('-')}") for name in changes}
-    if not sets:
+    if sets:
+        before, write = dialect.upsert(values, on_conflict(sets), told, returned)
+    else:
         shown = ", ".join([*returned, "NULL AS was", "NULL AS now", "NULL AS seen"])
-        insert = f"{inserting(values)} {dialect.ROWS}"
-        return Upsert("", f"{insert} ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING {shown}")
-    return dialect.upsert(values, on_conflict(sets), told, returned)
+        conflict = f"ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING {shown}"
+        before, write = "", dialect.written(f"{inserting(values)} {dialect.ROWS} {conflict}")
+    return Upsert(before, dialect.completed(write) if complete else dialect.alone(write))
 
 
 @lru_cache(maxsize=256)
@@ -154,6 +179,17 @@ def add_functions(connection: Any, **kwargs: Any) -> None:
         add = partial(connection.connection.create_function, deterministic=True)
         add("contacts_merged", 2, merged_metadata)
         add("contacts_holds", -1, holds)
+
+
+def trust_busy_connections(**kwargs: Any) -> None:
+    """Has a request ask its connection whether it still lives once a second, not each time; one
+    that has been idle for longer is always asked."""
+    now = time.monotonic()
+    for each in cast("list[Any]", connections.all(initialized_only=True)):
+        if now - getattr(each, "asked_at", -1) < 1:
+            each.health_check_done = True
+        else:
+            each.asked_at = now
 
 
 def merged_metadata(stored: str, given: str) -> str:
@@ -236,14 +272,25 @@ class SQLite:
     @classmethod
     def upsert(
         cls, values: dict[str, str], conflict: str, told: tuple[str, ...], returned: tuple[str, ...]
-    ) -> Upsert:
+    ) -> tuple[str, str]:
         was = cls.array(told)
         before = (
             f"SELECT phone, {was} FROM contacts_contact WHERE tenant_id = %(tenant)s"  # noqa: S608
             " AND phone IN (SELECT value FROM json_each(%(phones)s))"
         )
         shown = ", ".join([*returned, "NULL AS was", f"{was} AS now", "NULL AS seen"])
-        return Upsert(before, f"{inserting(values)} {cls.ROWS} {conflict} RETURNING {shown}")
+        return before, f"{inserting(values)} {cls.ROWS} {conflict} RETURNING {shown}"
+
+    @staticmethod
+    def written(write: str) -> str:
+        return write
+
+    alone = written
+
+    @staticmethod
+    def completed(write: str) -> str:
+        """Cannot be done in one statement."""
+        return f"{write}, false AS logged, false AS linked"
 
     @staticmethod
     def moment(value: datetime) -> str:
@@ -286,19 +333,20 @@ AND (contact_id, tag_id) NOT IN (
 """
 
     @classmethod
-    def values(
-        cls, tenant_id: str, names: list[str], tags: dict[str, str], had_links: list[str]
-    ) -> dict[str, Any]:
-        """The parameters of the statements above: the `names` of all tags, the `tags` of each
-        contact, and which contacts `had_links`. Ids are hexadecimal digits."""
-        pairs = [(carrier, name) for carrier, names in tags.items() for name in names.split(",")]
+    def of_tags(cls, tenant_id: str, names: Iterable[str]) -> dict[str, Any]:
+        """The parameters that make the tags of these `names`, where they are unknown."""
         return {
             "tenant": key(tenant_id),
             "now": cls.moment(timezone.now()),
             "tags": json.dumps([(key(new_ulid()), name) for name in names]),
-            "pairs": json.dumps(pairs),
-            "had_links": cls.words(had_links),
         }
+
+    @classmethod
+    def of_links(cls, tags: dict[str, str], had_links: list[str]) -> dict[str, Any]:
+        """The parameters that link them: the `tags` of each contact, and which contacts
+        `had_links`. Ids are hexadecimal digits."""
+        pairs = [(carrier, name) for carrier, names in tags.items() for name in names.split(",")]
+        return {"pairs": json.dumps(pairs), "had_links": cls.words(had_links)}
 
     @classmethod
     def link(cls, cursor: Any, values: dict[str, Any], tags: int) -> None:
@@ -330,10 +378,22 @@ class PostgreSQL:
     def array(names: Iterable[str]) -> str:
         return f"json_build_array({', '.join(names)})"
 
+    @staticmethod
+    def written(write: str) -> str:
+        return f"written AS ({write})"
+
+    @staticmethod
+    def alone(ctes: str) -> str:
+        return f"WITH {ctes} SELECT * FROM written"  # noqa: S608 - our own
+
+    @classmethod
+    def completed(cls, ctes: str) -> str:
+        return f"WITH {ctes}, {cls.COMPLETED}"
+
     @classmethod
     def upsert(
         cls, values: dict[str, str], conflict: str, told: tuple[str, ...], returned: tuple[str, ...]
-    ) -> Upsert:
+    ) -> tuple[str, str]:
         """What rows were is read, and locked, before the first of them is written.
 
         A row that another writer has created in between is locked, and neither changed nor
@@ -346,94 +406,111 @@ class PostgreSQL:
         after = f"CASE WHEN (SELECT count(*) FROM old) >= 0 THEN {values['phone']} END"  # noqa: S608
         # LATERAL: one look-up a phone, in their order, whatever the planner thinks of the table.
         write = f"""
-WITH old AS MATERIALIZED (
+old AS MATERIALIZED (
     SELECT stored.* FROM unnest(%(phones)s::text[]) AS wanted (phone), LATERAL (
         SELECT phone, {was}::text AS was FROM contacts_contact
-        WHERE tenant_id = %(tenant)s AND contacts_contact.phone = wanted.phone FOR UPDATE
+        WHERE tenant_id = %(tenant)s::uuid AND contacts_contact.phone = wanted.phone FOR UPDATE
     ) AS stored
-), written AS (
+), stored AS (
     {inserting(values | {"phone": after})} {cls.ROWS}
     {conflict} AND contacts_contact.phone IN (SELECT phone FROM old)
     RETURNING *
-)
-SELECT {", ".join(returned)}, was, CASE WHEN was IS NOT NULL THEN {was}::text END AS now, seen
-FROM (SELECT count(*) AS seen FROM old) AS known
-LEFT JOIN (written LEFT JOIN old USING (phone)) ON true
-"""  # noqa: S608 - our own
-        return Upsert("", write)
+), written AS (
+    SELECT {", ".join(returned)}, was, CASE WHEN was IS NOT NULL THEN {was}::text END AS now, seen
+    FROM (SELECT count(*) AS seen FROM old) AS counted
+    LEFT JOIN (stored LEFT JOIN old USING (phone)) ON true
+)"""  # noqa: S608 - our own
+        return "", write
 
     @staticmethod
     def moment(value: datetime) -> str:
         return value.isoformat()
 
-    PAIRS = (
-        "unnest(%(carriers)s::uuid[], string_to_array(%(carried)s, ',,')) AS carrier (id, names)"
-        " CROSS JOIN LATERAL (SELECT carrier.id AS contact_id, name"
-        " FROM unnest(string_to_array(carrier.names, ',')) AS name) AS pair"
-    )
-
     OLDEST_RUNNING = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
     NEXT = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-    LOG = """
-INSERT INTO contacts_change
+    LOG_OF = """INSERT INTO contacts_change
     (xid, tenant_id, contact_id, kind, fields, "into", actor, request_id, change_set, at)
 SELECT pg_current_xact_id()::text::bigint, %(tenant)s::uuid, contact_id, kind, fields, "into",
     %(actor)s, %(request_id)s, %(change_set)s::uuid, %(at)s::timestamptz
-FROM (
-    SELECT unnest(%(created)s::uuid[]) AS contact_id, 'created' AS kind, '{}'::jsonb AS fields,
-        NULL::uuid AS "into"
+FROM"""
+    CREATED = "'created' AS kind, '{}'::jsonb AS fields, NULL::uuid AS \"into\""
+    LOG = f"""{LOG_OF} (
+    SELECT unnest(%(created)s::uuid[]) AS contact_id, {CREATED}
     UNION ALL
     SELECT (entry ->> 0)::uuid, entry ->> 1, (entry -> 2)::jsonb, (entry ->> 3)::uuid
     FROM json_array_elements(%(rows)s::json) AS entry
 ) AS entries
-"""
+"""  # noqa: S608 - our own
 
-    # FOR KEY SHARE, a foreign key's lock: nobody renames or deletes the tags meanwhile.
-    LINK = f"""
-WITH known AS (
+    # Of a `pair` of a contact and a tag's name each. FOR KEY SHARE, a foreign key's lock: nobody
+    # renames or deletes the tags meanwhile. Sorted, so that the contacts of the same statement are
+    # written before.
+    LINKING = """known AS (
     SELECT id, name FROM contacts_tag
-    WHERE tenant_id = %(tenant)s AND name = ANY(%(names)s::text[])
-    ORDER BY name FOR KEY SHARE
+    WHERE tenant_id = %(tenant)s::uuid AND name = ANY(%(names)s::text[])
+        AND name IN (SELECT name FROM pair)
+    ORDER BY name FOR KEY SHARE OF contacts_tag
 ), made AS (
     INSERT INTO contacts_tag (id, tenant_id, name, created_at)
-    SELECT id, %(tenant)s, name, %(now)s
+    SELECT id, %(tenant)s::uuid, name, %(now)s::timestamptz
     FROM unnest(%(ids)s::uuid[], %(names)s::text[]) AS given (id, name)
+    WHERE name IN (SELECT name FROM pair) ORDER BY name
     ON CONFLICT DO NOTHING RETURNING id, name
 ), tags AS (
     SELECT id, name FROM known UNION ALL SELECT id, name FROM made
 ), linked AS (
     INSERT INTO contacts_contacttag (tenant_id, contact_id, tag_id)
-    SELECT %(tenant)s, pair.contact_id, tags.id
-    FROM {PAIRS} JOIN tags USING (name)
+    SELECT %(tenant)s::uuid, contact_id, tags.id FROM pair JOIN tags USING (name)
     ON CONFLICT DO NOTHING
+)"""
+    COMPLETED = f"""
+pair AS (
+    SELECT id AS contact_id, tag AS name FROM written, unnest(string_to_array(tags, ',')) AS tag
+    WHERE was IS NULL
+), {LINKING}, logged AS (
+    {LOG_OF} (SELECT id AS contact_id, {CREATED} FROM written WHERE was IS NULL AND id IS NOT NULL)
 )
-SELECT count(*) FROM tags
+SELECT *, was IS NULL AS logged,
+    was IS NULL AND (SELECT count(DISTINCT name) FROM pair) = (SELECT count(*) FROM tags) AS linked
+FROM written
 """  # noqa: S608 - our own
+
+    PAIRS = """
+SELECT contact_id, name
+FROM unnest(%(carriers)s::uuid[], string_to_array(%(carried)s, ',,')) AS given (contact_id, names),
+    unnest(string_to_array(names, ',')) AS name
+"""
+    LINK = f"WITH pair AS ({PAIRS}), {LINKING} SELECT count(*) FROM tags"  # noqa: S608 - our own
     UNLINK = f"""
 DELETE FROM contacts_contacttag
 WHERE contact_id = ANY(%(had_links)s::uuid[])
 AND (contact_id, tag_id) NOT IN (
-    SELECT pair.contact_id, tag.id
-    FROM {PAIRS}
-    JOIN contacts_tag AS tag ON tag.tenant_id = %(tenant)s AND tag.name = pair.name
+    SELECT contact_id, tag.id
+    FROM ({PAIRS}) AS pair
+    JOIN contacts_tag AS tag ON tag.tenant_id = %(tenant)s::uuid AND tag.name = pair.name
 )
 """  # noqa: S608 - our own
 
+    @staticmethod
+    def of_tags(tenant_id: str, names: Iterable[str]) -> dict[str, Any]:
+        """The parameters that make the tags of these `names`, where they are unknown."""
+        names = [*names]
+        return {
+            "tenant": key(tenant_id),
+            "now": timezone.now(),
+            "ids": [key(new_ulid()) for _ in names],
+            "names": names,
+        }
+
     @classmethod
-    def values(
-        cls, tenant_id: str, names: list[str], tags: dict[str, str], had_links: list[str]
-    ) -> dict[str, Any]:
-        """The parameters of the statements above: the `names` of all tags, the `tags` of each
-        contact, and which contacts `had_links`. Ids are hexadecimal digits.
+    def of_links(cls, tags: dict[str, str], had_links: list[str]) -> dict[str, Any]:
+        """The parameters that link them: the `tags` of each contact, and which contacts
+        `had_links`. Ids are hexadecimal digits.
 
         Long lists are one text each, which psycopg need not go through: arrays of ids as
         PostgreSQL writes them; tags parted by two commas, because none is empty or has one.
         """
         return {
-            "tenant": UUID(int=bits_of(tenant_id)),
-            "now": timezone.now(),
-            "ids": [key(new_ulid()) for _ in names],
-            "names": names,
             "carriers": cls.words(tags),
             "carried": ",,".join(tags.values()),
             "had_links": cls.words(had_links),
@@ -460,7 +537,7 @@ class PostgreSQL18(PostgreSQL):
     @classmethod
     def upsert(
         cls, values: dict[str, str], conflict: str, told: tuple[str, ...], returned: tuple[str, ...]
-    ) -> Upsert:
+    ) -> tuple[str, str]:
         was = cls.array(f"old.{name}" for name in told)
         now = cls.array(f"new.{name}" for name in told)
         shown = [
@@ -469,7 +546,8 @@ class PostgreSQL18(PostgreSQL):
             f"CASE WHEN old.id IS NOT NULL THEN {now}::text END AS now",
             "NULL AS seen",
         ]
-        return Upsert("", f"{inserting(values)} {cls.ROWS} {conflict} RETURNING {', '.join(shown)}")
+        insert = f"{inserting(values)} {cls.ROWS} {conflict} RETURNING {', '.join(shown)}"
+        return "", cls.written(insert)
 
 
 DIALECTS: dict[str, type[SQLite] | type[PostgreSQL]] = {

@@ -44,15 +44,14 @@ class ActionView(TenantAPIView):
     answer_headers: dict[str, str] = {}
 
     def answer(self, result: Any, **headers: str) -> Response:
-        data = self.output_class(result, many=self.is_list).data
+        show = serializers.shared(self.output_class).to_representation
+        data = [*map(show, result)] if self.is_list else show(result)
         return Response(data, status=self.success, headers=headers)
 
     def clean(self, request: Request) -> dict[str, Any]:
         """The body's fields; raises `ValidationError`."""
-        context = {"region": self.tenant.default_region}
-        body = self.input_class(data=request.data, context=context)
-        body.is_valid(raise_exception=True)
-        return body.validated_data
+        reader = serializers.shared(self.input_class, self.tenant.default_region)
+        return reader.run_validation(request.data)
 
     def with_contact(self, key: dict[str, str], verb: Callable[[dict[str, Any]], Found]) -> Found:
         """`verb` of the contact that `key` names: of the one that is asked for, or else of the one
@@ -359,7 +358,7 @@ class CreateContacts(ActionView):
 
     def read_rows(self, raw_rows: list[Any]) -> list[dict[str, Any]]:
         """A result for each row: with its clean `fields`, or failed and with its `errors`."""
-        reader = serializers.BatchRow(context={"region": self.tenant.default_region})
+        reader = serializers.shared(serializers.BatchRow, self.tenant.default_region)
         return [self.read_row(reader, index, raw) for index, raw in enumerate(raw_rows)]
 
     def read_row(self, reader: Serializer, index: int, raw: Any) -> dict[str, Any]:
@@ -378,7 +377,7 @@ class CreateContacts(ActionView):
         """The stored contacts by phone."""
         source = Contact.Source.API
         contacts = [Contact(tenant=self.tenant, source=source, **fields) for fields in rows]
-        changes = serializers.ContactInput().fields.keys() - {"phone"}
+        changes = serializers.shared(serializers.ContactInput).fields.keys() - {"phone"}
         return {row.phone: row for row in self.tenant.contacts.upsert(contacts, sorted(changes))}
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 
 from django.http import HttpRequest, HttpResponse
-from ulid import ULID
+
+from tenants.fields import new_ulid
 
 HEADER = "X-Request-Id"
 ACCEPTABLE = re.compile(r"[!-~]{1,128}")  # visible ASCII without spaces
@@ -25,7 +26,7 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get(HEADER, "")
-        request_id = given if ACCEPTABLE.fullmatch(given) else str(ULID())
+        request_id = given if ACCEPTABLE.fullmatch(given) else new_ulid()
         # Left set: Django logs failed answers after the last middleware has returned. The next
         # request on this thread sets its own.
         current.set(request_id)

@@ -133,7 +133,9 @@ POSTGRESQL = {
     "CONN_HEALTH_CHECKS": True,
     # Transaction-mode poolers give every transaction another connection.
     "DISABLE_SERVER_SIDE_CURSORS": True,
-    "OPTIONS": {},
+    # What writes contacts is planned once a connection (`contacts.sql.prepared`); `off` for
+    # transaction-mode poolers that do not know prepared statements (PgBouncer before 1.21).
+    "OPTIONS": {"prepare_threshold": 5},
 }
 
 EMBEDDED = {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "qyvo.sqlite3"}
@@ -141,6 +143,8 @@ EMBEDDED = {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "qyvo.sql
 database = env.db_url_config(url) if (url := env("DATABASE_URL")) else EMBEDDED
 defaults = SQLITE if "sqlite" in database["ENGINE"] else POSTGRESQL
 options = defaults["OPTIONS"] | database.get("OPTIONS", {})
+if options.get("prepare_threshold") == "off":
+    options["prepare_threshold"] = None
 DATABASES = {"default": defaults | database | {"OPTIONS": options}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

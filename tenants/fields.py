@@ -1,17 +1,19 @@
 """The key of every public record: a ULID, as the API writes it."""
 
+import os
 import re
+import time
 import uuid
 from datetime import datetime
+from threading import Lock
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from ulid import ULID
 
-# Crockford's digits, and Python's own of base 32. The library goes through them one by one: 8 µs
-# an id, of which a page of contacts has hundreds and a bulk action a million.
+# Crockford's digits, and Python's own of base 32. Written here, because libraries go through them
+# one by one: 8 µs an id, of which a request makes five and a page of contacts shows hundreds.
 DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 TO_PYTHON = str.maketrans(DIGITS, "0123456789ABCDEFGHIJKLMNOPQRSTUV")
 PAIRS = [first + second for first in DIGITS for second in DIGITS]
@@ -19,9 +21,27 @@ SHIFTS = range(120, -1, -10)
 SHAPE = re.compile(rf"[0-7][{DIGITS}]{{25}}")
 
 
+class Bits:
+    """The 128 bits of new ids: the milliseconds and 80 random ones, or else those that follow the
+    last ones, so that each id is greater than all that this process made before
+    (github.com/ulid/spec)."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.lock = Lock()
+
+    def __next__(self) -> int:
+        fresh = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
+        with self.lock:
+            self.last = fresh if fresh >> 80 > self.last >> 80 else self.last + 1
+            return self.last
+
+
+bits = Bits()
+
+
 def new_ulid() -> str:
-    """A new id, greater than all that this process made before (github.com/ulid/spec)."""
-    return str(ULID())
+    return ulid_of(next(bits))
 
 
 def parse_ulid(value: Any) -> str:

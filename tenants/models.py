@@ -127,10 +127,9 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         unexpired = models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now())
         return self.filter(unexpired, revoked_at=None, user__is_active=True)
 
-    def for_plaintext(self, plaintext: str) -> "ApiToken":
+    def for_digest(self, digest: str) -> "ApiToken":
         """The usable token with its user and tenant, in one statement. Raises `DoesNotExist`."""
-        tokens = self.usable().select_related("user__tenant")
-        return tokens.get(digest=ApiToken.digest_of(plaintext))
+        return self.usable().select_related("user__tenant").get(digest=digest)
 
 
 class ApiToken(models.Model):

@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from threading import Lock
@@ -36,20 +37,45 @@ class Quota(NamedTuple):
 
 
 class Counter:
-    """Counts requests in the store at `url`: `memory://` (of this process), `redis://…`.
+    """Counts requests in this process."""
+
+    def __init__(self) -> None:
+        self.passed: dict[str, deque[float]] = {}  # when those in the window of each key were
+        self.lock = Lock()
+
+    def count(self, item: RateLimitItem, key: str) -> tuple[bool, Quota]:
+        """Counts one request against `item`. Whether it may pass, and what is left then."""
+        now, seconds = time.monotonic(), item.get_expiry()
+        with self.lock:
+            if key not in self.passed:
+                self.forget(now - seconds)
+            passed = self.passed.setdefault(key, deque())
+            while passed and passed[0] <= now - seconds:
+                passed.popleft()
+            if allowed := len(passed) < item.amount:
+                passed.append(now)
+            reset = max(1, math.ceil(passed[0] + seconds - now))
+            return allowed, Quota(item.amount, max(0, item.amount - len(passed)), reset)
+
+    def forget(self, moment: float) -> None:
+        """Those that have not come back since."""
+        for key in [key for key, passed in self.passed.items() if passed[-1] <= moment]:
+            del self.passed[key]
+
+
+class SharedCounter:
+    """Counts requests for several processes, in the store at `url`, such as `redis://…`.
 
     While the store is down nothing is refused: to lose an order costs more than a busy minute.
     """
 
     def __init__(self, url: str) -> None:
         waits = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
-        options = {} if url.startswith("memory") else waits
-        store = storage_from_string(url, wrap_exceptions=True, **options)
+        store = storage_from_string(url, wrap_exceptions=True, **waits)
         self.limiter = MovingWindowRateLimiter(store)
         self.down_until = 0.0
 
     def count(self, item: RateLimitItem, key: str) -> tuple[bool, Quota]:
-        """Counts one request against `item`. Whether it may pass, and what is left then."""
         if time.monotonic() < self.down_until:
             return True, Quota(item.amount, item.amount, 0)
         try:
@@ -63,11 +89,15 @@ class Counter:
         return allowed, Quota(item.amount, remaining, reset)
 
 
-counter_made = lru_cache(Counter)
+@lru_cache
+def counter_made(url: str) -> Counter | SharedCounter:
+    return Counter() if url == "memory://" else SharedCounter(url)
+
+
 one_at_a_time = Lock()
 
 
-def counter(url: str) -> Counter:
+def counter(url: str) -> Counter | SharedCounter:
     """The one counter of this process for `url`; two would each admit the whole limit."""
     with one_at_a_time:
         return counter_made(url)

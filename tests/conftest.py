@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,6 +144,12 @@ def log() -> Iterator[io.StringIO]:
 def rate_limit_off(settings: Any) -> None:
     """Tests are busier than callers may be; those of the limit set one."""
     settings.RATELIMIT_DEFAULT = ""
+
+
+@pytest.fixture(autouse=True)
+def seconds_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two requests of a test, so that what the first one knows of a token is forgotten."""
+    monkeypatch.setattr("tenants.authentication.this_second", count().__next__)
 
 
 # A real server

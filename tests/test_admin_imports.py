@@ -437,8 +437,12 @@ def test_what_a_dry_run_has_told_goes_when_the_mapping_changes(staff: Client) ->
     assert staff.get(url(Import, "change", job.pk)).headers["Location"] == page_of("preview", job)
 
 
-def test_a_dry_run_that_is_refused_can_be_mended_without_another_upload(staff: Client) -> None:
-    content = b"phone,name\n" + f"{PHONE},Zoe\n".encode() * 800_000 + b"12,\x80\n"
+def test_a_dry_run_that_is_refused_can_be_mended_without_another_upload(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, limit in ((tabular, "LOOK"), (uploads, "SHORT")):
+        monkeypatch.setattr(module, limit, 64 * 1024)
+    content = b"phone,name\n" + f"{PHONE},Zoe\n".encode() * 8_000 + b"12,\x80\n"
     job = drafted(staff, content, encoding="utf-8")
     press(staff, job, "try")
     assert work(job).state == "draft"

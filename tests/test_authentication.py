@@ -11,8 +11,11 @@ from contacts.models import Contact
 from tenants.models import ApiToken
 
 from .api import Api, assert_error
+from .test_write_path import statements
 
 pytestmark = pytest.mark.django_db
+
+ME = "/api/v1/me"
 
 
 def assert_refused(api: Api) -> None:
@@ -63,6 +66,37 @@ def test_a_revoked_token_is_refused_and_others_are_not(acme: SimpleNamespace) ->
     acme.token.revoke()
     assert_refused(acme.api)
     assert Api(other.plaintext).get("/api/v1/me").status_code == 200
+
+
+def test_a_busy_token_is_looked_up_once_a_second_and_ends_in_the_next(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenants.authentication.this_second", lambda: -1)
+    assert acme.api.get(ME).status_code == 200
+    assert statements(lambda: acme.api.get(ME)) == []
+    acme.token.revoke()
+    monkeypatch.setattr("tenants.authentication.this_second", lambda: -2)
+    assert acme.api.get(ME).status_code == 401
+
+
+def test_a_token_that_expires_ends_at_once(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenants.authentication.this_second", lambda: -1)
+    end = timezone.now() + timedelta(seconds=2)
+    ApiToken.objects.filter(pk=acme.token.pk).update(expires_at=end)
+    assert acme.api.get(ME).status_code == 200
+    monkeypatch.setattr("tenants.models.timezone.now", lambda: end)
+    assert acme.api.get(ME).status_code == 401
+
+
+def test_a_token_made_now_works_now(acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though somebody has tried it before."""
+    monkeypatch.setattr("tenants.authentication.this_second", lambda: -1)
+    ApiToken.objects.filter(pk=acme.token.pk).update(revoked_at=timezone.now())
+    assert acme.api.get(ME).status_code == 401
+    ApiToken.objects.filter(pk=acme.token.pk).update(revoked_at=None)
+    assert acme.api.get(ME).status_code == 200
 
 
 def test_revoking_twice_keeps_the_first_time(acme: SimpleNamespace) -> None:

@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from tenants.models import ApiToken
-from tenants.throttling import counter, default_limit
+from tenants.throttling import SharedCounter, counter, default_limit
 
 from .api import ACTIONS, CREATE, PHONE, Api, assert_error
 from .conftest import free_port, redis_at, serving
@@ -221,13 +221,19 @@ def test_a_server_just_started_admits_no_more_than_the_limit(
 # A shared store
 
 
+def shared_counter(port: int) -> SharedCounter:
+    made = counter(f"redis://127.0.0.1:{port}/0")
+    assert isinstance(made, SharedCounter)
+    return made
+
+
 @pytest.fixture
 def store(settings: Any) -> Iterator[int]:
     """The port that the rate limit looks for a Redis at; nothing listens there yet."""
     port = free_port()
     settings.RATELIMIT_STORAGE_URL = f"redis://127.0.0.1:{port}/0"
     yield port
-    counter(settings.RATELIMIT_STORAGE_URL).limiter.storage.storage.close()  # type: ignore[attr-defined]
+    shared_counter(port).limiter.storage.storage.close()  # type: ignore[attr-defined]
 
 
 def test_two_servers_share_one_count(
@@ -272,7 +278,7 @@ def test_a_redis_that_goes_and_comes_back_is_used_again(acme: SimpleNamespace, s
         assert [acme.api.get(ME).status_code for _ in range(4)] == [200, 200, 200, 429]
     assert acme.api.get(ME).status_code == 200
     with redis_at(store):
-        counter(f"redis://127.0.0.1:{store}/0").down_until = 0
+        shared_counter(store).down_until = 0
         assert [acme.api.get(ME).status_code for _ in range(4)] == [200, 200, 200, 429]
 
 

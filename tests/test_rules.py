@@ -42,7 +42,10 @@ def test_a_rule_cleans_or_raises_value_error_and_cleaning_twice_is_once(
     assert rule(once) == once
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0,"))))
+TAGS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0,"), max_size=100)
+
+
+@given(st.lists(TAGS, max_size=100))
 def test_tags_read_the_same_from_a_string_and_a_list(names: list[str]) -> None:
     tags = rules.tags(names)
     assert rules.tags(",".join(names)) == tags

@@ -88,6 +88,15 @@ def test_database_options_come_from_the_url(tmp_path: Path) -> None:
         assert part in database
 
 
+@pytest.mark.parametrize(("query", "threshold"), [("", 5), ("?prepare_threshold=off", None)])
+def test_preparing_statements_can_be_turned_off(
+    tmp_path: Path, query: str, threshold: int | None
+) -> None:
+    url = f"postgres://u:p@db.example/contacts{query}"
+    options = setting(tmp_path, "settings.DATABASES['default']['OPTIONS']", DATABASE_URL=url)
+    assert options == str({"prepare_threshold": threshold})
+
+
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="is about SQLite only")
 @pytest.mark.parametrize(

@@ -1,0 +1,52 @@
+-- The bodies of create-contact for wrk, and what became of them as one line of JSON.
+-- wrk … -s create_contact.lua URL -- TOKEN RUN (0 to 99: each run has phones of its own)
+
+local headers, run, sent = {}, 0, 0
+wrong_answers = 0 -- global: `done` asks each thread for it
+local threads = {}
+local tags = {}
+for i = 0, 49 do tags[i] = "tag-" .. i end
+
+function setup(thread)
+  table.insert(threads, thread)
+end
+
+function init(args)
+  headers["Authorization"] = "Bearer " .. args[1]
+  headers["Content-Type"] = "application/json"
+  run = tonumber(args[2])
+  math.randomseed(run)
+end
+
+function request()
+  local n
+  if sent > 0 and math.random(5) == 1 then
+    n = math.random(sent) -- one that was sent before: a repeat, with another name
+  else
+    sent = sent + 1
+    n = sent
+  end
+  local phone = string.format("+33 6 %02d %02d %02d %02d", run, n / 10000, n / 100 % 100, n % 100)
+  local body = string.format(
+    '{"phone": "%s", "name": "Ann Smith %d", "email": "ann%d@example.com", '
+      .. '"tags": ["%s", "%s"], "metadata": {"shopify_id": "%d", "lifetime_value": %d.5}}',
+    phone, math.random(1000000), n, tags[n % 50], tags[(n * 7 + 1) % 50], n, n % 1000
+  )
+  return wrk.format("POST", nil, headers, body)
+end
+
+function response(status)
+  if status ~= 201 then wrong_answers = wrong_answers + 1 end
+end
+
+function done(summary, latency)
+  local bad = 0
+  for _, thread in ipairs(threads) do bad = bad + thread:get("wrong_answers") end
+  local errors = summary.errors
+  io.write(string.format(
+    '{"requests": %d, "seconds": %f, "p50": %f, "p99": %f, "wrong": %d}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3,
+    latency:percentile(99) / 1e3,
+    bad + errors.connect + errors.read + errors.write + errors.timeout
+  ))
+end

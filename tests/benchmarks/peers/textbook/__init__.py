@@ -1,0 +1,1 @@
+"""Django REST framework as its tutorials have it."""
