@@ -188,6 +188,16 @@ class Merged(NamedTuple):
     seen: int | None
 
 
+class Told(NamedTuple):
+    """What an upsert tells of a row that it has written, see `sql.upsert_sql`."""
+
+    was: str | None
+    now: str
+    seen: int | None
+    logged: bool
+    linked: bool
+
+
 Written = TypeVar("Written", "Contact", Merged)
 
 
@@ -260,31 +270,29 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         dialect = DIALECTS[connections[self.db].vendor]
         columns = tuple(str(field.column) for field in Contact._meta.concrete_fields)
         replaced = tuple("-metadata" if name == "metadata" else name for name in changes)
-        told = told_of(changes)
-        sql = upsert_sql(
-            sql_kind(self.db), columns, columns, replaced, told, columns, complete=True
-        )
+        kind, names = sql_kind(self.db), told_of(changes)
+        sql = upsert_sql(kind, columns, columns, replaced, names, columns, complete=True)
         rows = {phone: rules.spelled(row.for_sql(dialect)) for phone, row in given.items()}
-        names = sorted({name for contact in given.values() for name in contact.tags})
+        tags = sorted({tag for contact in given.values() for tag in contact.tags})
         tenant_id = next(iter(given.values())).tenant_id
-        values = dialect.of_tags(tenant_id, names) | cause_values(dialect)
+        values = dialect.of_tags(tenant_id, tags) | cause_values(dialect)
         phone = columns.index("phone")
 
         def write(values: dict[str, Any], before: dict[str, str]) -> tuple[list[Contact], Any]:
             with prepared(self.db) as cursor:
                 cursor.execute(sql.write, values)
-                found = cursor.fetchall()
-            seen = found[0][-3] if found else None
-            rows = {row[phone]: row for row in found if row[phone]}
-            was = {number: before.get(number, row[-5]) for number, row in rows.items()}
-            old = [row[:-5] for number, row in rows.items() if was[number] is not None]
+                found = [(row[: len(columns)], Told(*row[len(columns) :])) for row in cursor]
+            seen = found[0][1].seen if found else None
+            rows = {
+                row[phone]: (row, told._replace(was=before.get(row[phone], told.was)))
+                for row, told in found
+                if row[phone]
+            }
+            old = self._loaded([row for row, told in rows.values() if told.was is not None])
             stored = {number: given[number] for number in rows}  # as a new row is
-            stored |= {contact.phone: contact for contact in self._loaded(old)}
+            stored |= {contact.phone: contact for contact in old}
             for number, contact in stored.items():
-                _, contact.now, _, contact.logged, contact.linked = rows[number][-5:]
-                contact.was = was[number]
-                contact.outcome = Outcome.CREATED if contact.was is None else Outcome.UPDATED
-                contact._state.adding, contact._state.db = False, self.db
+                contact.was_written(self.db, rows[number][1])
             return [*stored.values()], seen
 
         return self._run(sql, values, rows, write)
@@ -842,6 +850,12 @@ class Contact(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         return Contact.objects.filter(pk=self.pk).delete()
+
+    def was_written(self, using: str, told: Told) -> None:
+        """Notes what an upsert has told."""
+        self.was, self.now, _, self.logged, self.linked = told
+        self.outcome = Outcome.CREATED if told.was is None else Outcome.UPDATED
+        self._state.adding, self._state.db = False, using
 
     def has_changed(self, name: str, told: Sequence[str]) -> bool:
         """Whether the last `update_or_create`, which `told` of these columns, has changed this."""
