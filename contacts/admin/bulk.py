@@ -1,5 +1,6 @@
 """What the staff do to many contacts at once: each says how many before it begins."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -63,49 +64,40 @@ EXPORTS = {
 }
 
 
+def change(kind: Kind, permission: str = "change") -> Callable[..., HttpResponseBase | None]:
+    """An action that asks, and then starts a bulk action."""
+
+    @admin.action(description=f"{QUESTIONS[kind].title}…", permissions=[permission])
+    def act(
+        self: "BulkAdmin", request: HttpRequest, contacts: ContactQuerySet
+    ) -> HttpResponseBase | None:
+        return self.ask_to_change(request, contacts, kind)
+
+    return act
+
+
+def export_as(form: str) -> Callable[..., HttpResponseBase]:
+    """An action that asks, and then lets a file be downloaded."""
+
+    @admin.action(description=f"{EXPORTS[form].title}…", permissions=["view"])
+    def act(self: "BulkAdmin", request: HttpRequest, contacts: ContactQuerySet) -> HttpResponseBase:
+        return self.ask_to_export(request, contacts, form)
+
+    return act
+
+
 class BulkAdmin(AskingAdmin):
     actions = [
         "add_tag", "remove_tag", "set_locale", "opt_out", "export_csv", "export_ndjson",
         "delete_selected",
     ]  # fmt: skip
-
-    @admin.action(description="Add a tag…", permissions=["change"])
-    def add_tag(self, request: HttpRequest, contacts: ContactQuerySet) -> HttpResponseBase | None:
-        return self.ask_to_change(request, contacts, Kind.ADD_TAG)
-
-    @admin.action(description="Remove a tag…", permissions=["change"])
-    def remove_tag(
-        self, request: HttpRequest, contacts: ContactQuerySet
-    ) -> HttpResponseBase | None:
-        return self.ask_to_change(request, contacts, Kind.REMOVE_TAG)
-
-    @admin.action(description="Set the locale…", permissions=["change"])
-    def set_locale(
-        self, request: HttpRequest, contacts: ContactQuerySet
-    ) -> HttpResponseBase | None:
-        return self.ask_to_change(request, contacts, Kind.SET_LOCALE)
-
-    @admin.action(description="Opt out…", permissions=["change"])
-    def opt_out(self, request: HttpRequest, contacts: ContactQuerySet) -> HttpResponseBase | None:
-        return self.ask_to_change(request, contacts, Kind.OPT_OUT)
-
-    @admin.action(description="Delete…", permissions=["delete"])
-    def delete_selected(
-        self, request: HttpRequest, contacts: ContactQuerySet
-    ) -> HttpResponseBase | None:
-        return self.ask_to_change(request, contacts, Kind.DELETE)
-
-    @admin.action(description="Export as CSV…", permissions=["view"])
-    def export_csv(
-        self, request: HttpRequest, contacts: ContactQuerySet
-    ) -> HttpResponseBase | None:
-        return self.ask_to_export(request, contacts, "csv")
-
-    @admin.action(description="Export as NDJSON…", permissions=["view"])
-    def export_ndjson(
-        self, request: HttpRequest, contacts: ContactQuerySet
-    ) -> HttpResponseBase | None:
-        return self.ask_to_export(request, contacts, "ndjson")
+    add_tag = change(Kind.ADD_TAG)
+    remove_tag = change(Kind.REMOVE_TAG)
+    set_locale = change(Kind.SET_LOCALE)
+    opt_out = change(Kind.OPT_OUT)
+    export_csv = export_as("csv")
+    export_ndjson = export_as("ndjson")
+    delete_selected = change(Kind.DELETE, "delete")
 
     def ask_to_change(
         self, request: HttpRequest, contacts: ContactQuerySet, kind: Kind
