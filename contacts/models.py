@@ -581,8 +581,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         for contact in contacts:
             contact.updated_at = now
         stored = Contact.objects.filter(pk__in=[contact.pk for contact in contacts])
-        locked = stored.order_by("phone").select_for_update().only("tenant_id", *told)
-        before = {contact.pk: contact.told(told) for contact in locked}
+        locked = stored.order_by("phone").select_for_update().values_list("pk", *told)
+        before = {pk: in_json(values) for pk, *values in locked}
         there = [contact for contact in contacts if contact.pk in before]
         self._update(there, fields)
         if "tags" in fields:
@@ -866,7 +866,7 @@ class Contact(models.Model):
 
     def told(self, names: Iterable[str]) -> list[Any]:
         """The values of these fields, as JSON has them."""
-        return [sql.json_value(getattr(self, name), in_utc) for name in names]
+        return in_json(getattr(self, name) for name in names)
 
     def updated_to(self, other: "Contact", names: Iterable[str]) -> Entry:
         """The change of this row to what `other` has in the fields `names`."""
@@ -964,6 +964,10 @@ class Contact(models.Model):
 
 
 IDS = (ULIDField, models.ForeignKey)
+
+
+def in_json(values: Iterable[Any]) -> list[Any]:
+    return [sql.json_value(value, in_utc) for value in values]
 
 
 def told_of(changes: Iterable[str]) -> tuple[str, ...]:
