@@ -468,7 +468,9 @@ pair AS (
     SELECT id AS contact_id, tag AS name FROM written, unnest(string_to_array(tags, ',')) AS tag
     WHERE was IS NULL
 ), {LINKING}, logged AS (
-    {LOG_OF} (SELECT id AS contact_id, {CREATED} FROM written WHERE was IS NULL AND id IS NOT NULL)
+    {LOG_OF} (
+        SELECT id AS contact_id, {CREATED} FROM written WHERE was IS NULL AND id IS NOT NULL
+    ) AS created
 )
 SELECT *, was IS NULL AS logged,
     was IS NULL AND (SELECT count(DISTINCT name) FROM pair) = (SELECT count(*) FROM tags) AS linked
