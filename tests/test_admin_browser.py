@@ -74,6 +74,30 @@ def test_metadata_is_broken_told_where_and_mended(
     assert Contact.objects.get(pk=people[0].pk).metadata == {"city": "Lyon", "orders": 3}
 
 
+def test_the_filters_find_whom_they_say_and_everybody_untouched(
+    admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
+) -> None:
+    people[0].change(tags=["early"], phone="+33612345678")
+    rows, filters = "#result_list tr.data-row", "Filters"
+    with page_of(admin_server) as page:
+        log_in(page, admin_staff)
+        page.goto(CONTACTS)
+        page.get_by_text(filters).first.click()
+        page.get_by_role("button", name="Apply Filters").click()
+        expect(page.locator(rows)).to_have_count(len(people))
+        page.get_by_text(filters).first.click()
+        page.locator("select[name=country]").select_option(label="France (FR)", force=True)
+        page.get_by_role("button", name="Apply Filters").click()
+        expect(page.locator(rows)).to_have_count(1)
+        page.get_by_role("link", name="Without the filter Country: FR").click()
+        page.get_by_text(filters).first.click()
+        page.get_by_role("combobox", name="With tag").click()
+        page.get_by_role("searchbox").fill("vip")
+        page.get_by_role("option", name="vip").click()
+        page.get_by_role("button", name="Apply Filters").click()
+        expect(page.locator(rows)).to_have_count(len(people) - 1)
+
+
 def test_many_are_tagged_after_their_number_was_shown(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:

@@ -34,10 +34,12 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   const countries = document.querySelector("select[name=country]");
   if (!countries) return;
+  const { value } = countries; // which is lost when its option is moved
   const [all, ...options] = countries.options;
   for (const option of options) option.textContent = `${names.of(option.value)} (${option.value})`;
   options.sort((one, other) => one.text.localeCompare(other.text));
   countries.replaceChildren(all, ...options);
+  countries.value = value;
 });
 
 // The theme draws charts when a page is there; those of the overview come later.
