@@ -69,10 +69,6 @@ def with_tag(contact: Contact, name: str) -> list[str]:
     return contact.tags if name in contact.tags else rules.tags([*contact.tags, name])
 
 
-def without_tag(contact: Contact, name: str) -> list[str]:
-    return [tag for tag in contact.tags if tag != name]
-
-
 def with_tags_merged(contact: Contact, names: str) -> list[str]:
     """The last of the tag names in the place of the others."""
     *old, new = names.split(",")
@@ -106,7 +102,7 @@ def take_back(tenant: Tenant, pks: list[str], change_set: str) -> Done:
 
 VERBS: dict[str, Verb] = {
     BulkAction.Kind.ADD_TAG: changing("tags", with_tag),
-    BulkAction.Kind.REMOVE_TAG: changing("tags", without_tag),
+    BulkAction.Kind.REMOVE_TAG: changing("tags", without_tags),
     BulkAction.Kind.SET_LOCALE: changing("locale", lambda contact, locale: locale),
     BulkAction.Kind.OPT_OUT: opt_out,
     BulkAction.Kind.DELETE: delete,

@@ -40,7 +40,9 @@ class Counter:
     """Counts requests in this process."""
 
     def __init__(self) -> None:
-        self.passed: dict[str, deque[float]] = {}  # when those in the window of each key were
+        # When those in the window of each key were, and when the last of them leaves it.
+        self.passed: dict[str, deque[float]] = {}
+        self.ends: dict[str, float] = {}
         self.lock = Lock()
 
     def count(self, item: RateLimitItem, key: str) -> tuple[bool, Quota]:
@@ -48,19 +50,20 @@ class Counter:
         now, seconds = time.monotonic(), item.get_expiry()
         with self.lock:
             if key not in self.passed:
-                self.forget(now - seconds)
+                self.forget(now)
             passed = self.passed.setdefault(key, deque())
             while passed and passed[0] <= now - seconds:
                 passed.popleft()
             if allowed := len(passed) < item.amount:
                 passed.append(now)
+                self.ends[key] = now + seconds
             reset = max(1, math.ceil(passed[0] + seconds - now))
             return allowed, Quota(item.amount, max(0, item.amount - len(passed)), reset)
 
-    def forget(self, moment: float) -> None:
-        """Those that have not come back since."""
-        for key in [key for key, passed in self.passed.items() if passed[-1] <= moment]:
-            del self.passed[key]
+    def forget(self, now: float) -> None:
+        """Those that have not come back: each after its own window."""
+        for key in [key for key, end in self.ends.items() if end <= now]:
+            del self.passed[key], self.ends[key]
 
 
 class SharedCounter:

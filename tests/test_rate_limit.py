@@ -13,9 +13,10 @@ import httpx
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from limits import parse
 
 from tenants.models import ApiToken
-from tenants.throttling import SharedCounter, counter, default_limit
+from tenants.throttling import Counter, Quota, SharedCounter, counter, default_limit
 
 from .api import ACTIONS, CREATE, PHONE, Api, assert_error
 from .conftest import free_port, redis_at, serving
@@ -125,6 +126,24 @@ def test_the_wait_told_is_enough(acme: SimpleNamespace, settings: Any) -> None:
     answer = next(a for a in iter(lambda: acme.api.get(ME), None) if a.status_code == 429)
     time.sleep(int(answer.headers["Retry-After"]))
     assert acme.api.get(ME).status_code == 200
+
+
+def test_a_count_is_kept_for_its_own_window_whoever_comes_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("tenants.throttling.time.monotonic", lambda: now)
+    counts, hourly, minutely = Counter(), parse("2/hour"), parse("2/minute")
+    for _ in range(2):
+        assert counts.count(hourly, "a")[0]
+        assert counts.count(minutely, "b")[0]
+    now += 120
+    assert counts.count(minutely, "c")[0], "one that is new"
+    assert counts.count(hourly, "a") == (False, Quota(2, 0, 3480))
+    assert counts.count(minutely, "b") == (True, Quota(2, 1, 60))
+    now += 3600
+    assert counts.count(minutely, "d")[0]
+    assert {*counts.passed} == {"d"}, "what has left its window takes no memory"
 
 
 def test_each_token_has_a_count_of_its_own(acme: SimpleNamespace, globex: SimpleNamespace) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.urls import reverse
+from rest_framework.serializers import Serializer
 from unfold.widgets import (
     UnfoldAdminMultipleAutocompleteWidget,
     UnfoldAdminTextareaWidget,
@@ -37,6 +38,16 @@ class RuleFormField(forms.Field):
             return self.rule(value)
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
+
+
+def checked(form: forms.Form, of_api: type[Serializer], given: dict[str, Any]) -> dict[str, Any]:
+    """What the API makes of `given`; nothing where it refuses that: then `form` says why."""
+    body: Serializer = of_api(data=given)
+    if body.is_valid():
+        return body.validated_data
+    for field, sentences in body.errors.items():
+        form.add_error(field, [str(sentence) for sentence in sentences])
+    return {}
 
 
 class TagSelect(AutocompleteSelect):

@@ -9,7 +9,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from rest_framework.serializers import Serializer
 from unfold.forms import AdminForm
 from unfold.widgets import (
     UnfoldAdminRadioSelectWidget,
@@ -25,6 +24,7 @@ from .. import changes, history, undo
 from ..models import BulkAction, Change, Contact, Decision
 from ..serializers import CONSENT_STATUS, Consented
 from .asking import start
+from .forms import checked
 
 SHOWN = 20  # contacts of a dry run
 
@@ -57,13 +57,9 @@ class ConsentForm(forms.Form):
         if self.errors:
             return
         at = self.cleaned_data["at"]
-        given: Serializer = Consented(
-            data=self.cleaned_data | {"at": at.isoformat() if at else None}
-        )
-        if given.is_valid():
-            self.decision = Decision(**given.validated_data)
-        for field, sentences in given.errors.items():
-            self.add_error(field, [str(sentence) for sentence in sentences])
+        given = self.cleaned_data | {"at": at.isoformat() if at else None}
+        if decision := checked(self, Consented, given):
+            self.decision = Decision(**decision)
 
 
 class HistoryAdmin(TenantOwnedAdmin):

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.utils.text import Truncator
-from rest_framework.serializers import Serializer
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
@@ -23,6 +22,7 @@ from ..models import Import
 from ..previews import Preview
 from ..serializers import ImportForm, ImportOptions
 from ..tabular import UnreadableFile
+from .forms import checked
 
 KINDS = ".csv,.tsv,.txt,.ndjson,.jsonl,.json,.gz"
 ANOTHER = "metadata."  # a key that the field beside it names
@@ -53,15 +53,6 @@ class OptionsForm(forms.Form):
         required=False, widget=UnfoldAdminTextInputWidget, help_text="Likewise, such as ; or \\t."
     )
 
-    def checked(self, of_api: type[Serializer]) -> dict[str, Any]:
-        """What the form says, as the API takes it; nothing, where it does not."""
-        given: Serializer = of_api(data=self.cleaned_data)
-        if given.is_valid():
-            return given.validated_data
-        for field, sentences in given.errors.items():
-            self.add_error(field, [str(sentence) for sentence in sentences])
-        return {}
-
 
 class UploadForm(TenantForm, OptionsForm):
     """A file, to be looked at before it is brought in."""
@@ -81,7 +72,7 @@ class UploadForm(TenantForm, OptionsForm):
         tenant = self.row_tenant()
         if self.errors or tenant is None:
             return
-        if options := self.checked(ImportForm):
+        if options := checked(self, ImportForm, self.cleaned_data):
             self.keep(tenant, options)
 
     def keep(self, tenant: Tenant, options: dict[str, Any]) -> None:
@@ -139,7 +130,7 @@ class MappingForm(OptionsForm):
         super().clean()
         chosen = {column: self.chosen(n) for column, n in self.columns.items()}
         self.refuse_twice(chosen)
-        if options := self.checked(ImportOptions):
+        if options := checked(self, ImportOptions, self.cleaned_data):
             how = {name: options[name] for name in options.keys() - {"dry_run", "file_name"}}
             self.options = how | {"map": self.said(chosen, how["rest_to_metadata"])}
 
