@@ -9,18 +9,21 @@ SHOWN_HOST := $(patsubst 0.0.0.0,127.0.0.1,$(HOST))
 # Measured: a process a processor, of four threads each, answers most; on SQLite, which has one
 # writer at a time, one.
 export GRANIAN_WORKERS ?= $(if $(filter postgres%,$(DATABASE_URL)),$(shell getconf _NPROCESSORS_ONLN),1)
-SERVE := $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --blocking-threads 4 --backpressure 64 --no-ws qyvo.wsgi:application
+SERVE := $(BIN)/granian --interface wsgi --host $(HOST) --port $(PORT) --blocking-threads 4 --backpressure 64 --workers-kill-timeout 30 --no-ws qyvo.wsgi:application
 
 .PHONY: run serve test lint bench lock
 .DELETE_ON_ERROR:
 
+# Each in a process group of its own (set -m), so that one signal reaches it once: granian takes a
+# lock in its handlers, and a second signal that arrives meanwhile, as after Ctrl-C, may hang it.
+run: SHELL := bash
 run: .venv/runtime
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py create_demo --url http://$(SHOWN_HOST):$(PORT)
-	@$(BIN)/python manage.py worker & worker=$$!; \
+	@set -m; $(BIN)/python manage.py worker & worker=$$!; \
 	$(SERVE) & server=$$!; \
-	trap 'kill $$worker $$server 2>/dev/null' INT TERM; \
-	wait $$server; status=$$?; kill $$worker 2>/dev/null; wait; exit $$status
+	trap 'trap "" INT TERM; kill $$worker $$server 2>/dev/null; wait' EXIT; trap exit INT TERM; \
+	wait $$server
 
 # The server alone, for a database that is migrated.
 serve: .venv/runtime

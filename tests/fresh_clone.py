@@ -47,6 +47,8 @@ def make_run(clone: Path, **variables: str) -> Iterator[str]:
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
+        left = subprocess.run(["pgrep", "--session", str(process.pid)], capture_output=True)
+        assert not left.stdout, "processes of it are left"
 
 
 def is_of_this_run(variable: str) -> bool:
