@@ -85,7 +85,8 @@ class CauseMiddleware:
 def actor_of(request: Any) -> str:
     if token := getattr(request, "auth", None):
         return token.actor
-    return f"user:{request.user.pk}" if request.user.is_authenticated else ""
+    user = getattr(request, "user", None)  # the API sets it when it knows the token
+    return f"user:{user.pk}" if user and user.is_authenticated else ""
 
 
 # What

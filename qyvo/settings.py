@@ -87,13 +87,13 @@ MIDDLEWARE = [
     "qyvo.request_id.RequestIdMiddleware",
     "tenants.throttling.RateLimitHeaders",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "qyvo.pages.StaticFiles",
+    "qyvo.pages.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "qyvo.pages.Authentication",
     "contacts.changes.CauseMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "qyvo.pages.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -10,7 +11,7 @@ from django.test import Client
 
 from contacts.models import Contact
 
-from .api import PHONE, assert_error
+from .api import CREATE, PHONE, assert_error
 from .browser import page_of
 from .conftest import serving
 from .test_races import all_at_once
@@ -28,6 +29,18 @@ def test_the_landing_page_leads_everywhere(client: Client) -> None:
 def test_every_link_of_the_landing_page_works(client: Client) -> None:
     for link in set(re.findall(r'<a href="([^"]+)"', client.get("/").content.decode())):
         assert client.get(link, follow=True).status_code == 200, link
+
+
+@pytest.mark.django_db
+def test_the_session_of_a_page_is_not_looked_at_by_the_api(
+    client: Client, acme: SimpleNamespace, django_assert_num_queries: Any
+) -> None:
+    client.force_login(acme.user)
+    with django_assert_num_queries(0):
+        answer = client.post(CREATE, {"phone": PHONE}, "application/json")
+    assert_error(answer, 401, "unauthenticated")
+    assert "Cookie" not in answer.get("Vary", "")
+    assert client.get("/admin/", follow=True).wsgi_request.user == acme.user
 
 
 @pytest.mark.django_db
