@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import chain, islice, starmap
 from typing import Any, NamedTuple, TypeVar
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.db import connections, models, transaction
+from django.db import DatabaseError, connections, models, transaction
 from django.db.models import Exists, F, Func, OuterRef, Q, Sum, TextField, Value
 from django.db.models.functions import Coalesce, Concat, Replace, StrIndex
 from django.utils import timezone
@@ -34,7 +35,20 @@ from .changes import (
 from .fields import FoldedField, TagNamesField
 from .keyset import Order
 from .spool import SpoolLine
-from .sql import DIALECTS, Upsert, key, prepared, sql_kind, transactional, update_sql, upsert_sql
+from .sql import (
+    DEADLOCK,
+    DIALECTS,
+    UNLINKED,
+    Upsert,
+    insert_sql,
+    key,
+    prepared,
+    sql_kind,
+    sqlstate,
+    transactional,
+    update_sql,
+    upsert_sql,
+)
 from .webhooks import IMPORT_FINISHED, Webhook
 
 DELETED = 1000  # rows that are read at a time
@@ -198,6 +212,8 @@ class Told(NamedTuple):
     linked: bool
 
 
+NEW = Told(was=None, now="", seen=None, logged=True, linked=True)
+
 Written = TypeVar("Written", "Contact", Merged)
 
 
@@ -238,7 +254,6 @@ class ContactQuerySet(models.QuerySet["Contact"]):
 
     update_or_create.alters_data = True  # type: ignore[attr-defined]
 
-    @transactional
     def upsert(self, contacts: Sequence["Contact"], changes: Iterable[str]) -> list["Contact"]:
         """`update_or_create` for many unsaved contacts of one tenant, no phone twice.
 
@@ -250,7 +265,41 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """
         if not contacts:
             return []
-        changes = tuple(with_folded(changes))
+        if len(contacts) == 1 and self._insert(contacts[0]):
+            return [*contacts]
+        return self._upsert(contacts, tuple(with_folded(changes)))
+
+    def _insert(self, contact: "Contact") -> bool:
+        """Stores a contact whose phone is new, with all that belongs to it, in one statement;
+        returns False, and has done nothing, where that takes more."""
+        if not sql.inserts_alone(self.db):
+            return False
+        values = self._parameters([contact]) | {"rows": f"[{self._row(contact)}]"}
+        try:
+            with prepared(self.db) as cursor:
+                cursor.execute(insert_sql(all_columns()), values)
+                is_new = cursor.fetchone() is not None
+        except DatabaseError as error:
+            if sqlstate(error) not in (DEADLOCK, UNLINKED):
+                raise
+            return False
+        if is_new:
+            contact.was_written(self.db, NEW)
+        return is_new
+
+    def _row(self, contact: "Contact") -> str:
+        """All its columns as JSON."""
+        return rules.spelled(contact.for_sql(DIALECTS[connections[self.db].vendor]))
+
+    def _parameters(self, contacts: Collection["Contact"]) -> dict[str, Any]:
+        """What the statement that writes these contacts of a tenant needs beside their rows."""
+        dialect = DIALECTS[connections[self.db].vendor]
+        tenant_id = next(iter(contacts)).tenant_id
+        tags = sorted({tag for contact in contacts for tag in contact.tags})
+        return dialect.of_tags(tenant_id, tags) | cause_values(dialect)
+
+    @transactional
+    def _upsert(self, contacts: Sequence["Contact"], changes: tuple[str, ...]) -> list["Contact"]:
         given = {contact.phone: contact for contact in contacts}
         written = self._write(given, changes)
         stored = {row.phone: row for row in written}
@@ -267,21 +316,17 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def _write(self, given: dict[str, "Contact"], changes: tuple[str, ...]) -> list["Contact"]:
         """The rows as they now are, inserted or updated, each with its `outcome` and what else the
         statement tells; those that were so already are left out."""
-        dialect = DIALECTS[connections[self.db].vendor]
-        columns = tuple(str(field.column) for field in Contact._meta.concrete_fields)
+        names = all_columns()
         replaced = tuple("-metadata" if name == "metadata" else name for name in changes)
-        kind, names = sql_kind(self.db), told_of(changes)
-        sql = upsert_sql(kind, columns, columns, replaced, names, columns, complete=True)
-        rows = {phone: rules.spelled(row.for_sql(dialect)) for phone, row in given.items()}
-        tags = sorted({tag for contact in given.values() for tag in contact.tags})
-        tenant_id = next(iter(given.values())).tenant_id
-        values = dialect.of_tags(tenant_id, tags) | cause_values(dialect)
-        phone = columns.index("phone")
+        kind, told = sql_kind(self.db), told_of(changes)
+        sql = upsert_sql(kind, names, names, replaced, told, names, complete=True)
+        rows = {phone: self._row(contact) for phone, contact in given.items()}
+        phone = names.index("phone")
 
         def write(values: dict[str, Any], before: dict[str, str]) -> tuple[list[Contact], Any]:
             with prepared(self.db) as cursor:
                 cursor.execute(sql.write, values)
-                found = [(row[: len(columns)], Told(*row[len(columns) :])) for row in cursor]
+                found = [(row[: len(names)], Told(*row[len(names) :])) for row in cursor]
             seen = found[0][1].seen if found else None
             rows = {
                 row[phone]: (row, told._replace(was=before.get(row[phone], told.was)))
@@ -295,7 +340,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
                 contact.was_written(self.db, rows[number][1])
             return [*stored.values()], seen
 
-        return self._run(sql, values, rows, write)
+        return self._run(sql, self._parameters(given.values()), rows, write)
 
     def _loaded(self, rows: Sequence[Sequence[Any]]) -> list["Contact"]:
         """The contacts in `rows` of all their columns, as the database has them."""
@@ -964,6 +1009,12 @@ class Contact(models.Model):
 
 
 IDS = (ULIDField, models.ForeignKey)
+
+
+@lru_cache
+def all_columns() -> tuple[str, ...]:
+    """Those of a contact."""
+    return tuple(str(field.column) for field in Contact._meta.concrete_fields)
 
 
 def in_json(values: Iterable[Any]) -> list[Any]:

@@ -8,7 +8,14 @@ from functools import lru_cache, partial, wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
 import psycopg
-from django.db import IntegrityError, OperationalError, connection, connections, transaction
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 from django.db.models import BooleanField, Func
 from django.utils import timezone
 
@@ -17,7 +24,9 @@ from tenants.fields import bits_of, new_ulid
 from .rules import spelled
 
 ATTEMPTS = 3
-DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE
+# PostgreSQL's SQLSTATEs
+DEADLOCK = "40P01"
+UNLINKED = "22012"  # division by zero, see `insert_sql`
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 Result = TypeVar("Result")
@@ -38,12 +47,17 @@ def transactional(verb: Verb) -> Verb:
                 with transaction.atomic():
                     return verb(*args, **kwargs)
             except OperationalError as error:
-                is_deadlock = getattr(error.__cause__, "sqlstate", "") == DEADLOCK
+                is_deadlock = sqlstate(error) == DEADLOCK
                 if not is_deadlock or attempt == ATTEMPTS or connection.in_atomic_block:
                     raise
         raise AssertionError  # the last attempt returns or raises
 
     return cast("Verb", run)
+
+
+def sqlstate(error: DatabaseError) -> str:
+    """What kind of an error PostgreSQL tells."""
+    return getattr(error.__cause__, "sqlstate", None) or ""
 
 
 def tried_twice(transact: Callable[[], Result]) -> Result:
@@ -94,13 +108,15 @@ class PreparingCursor(psycopg.Cursor[Any]):
 
 def prepared(using: str) -> Any:
     """A cursor for what is run again and again: PostgreSQL plans it once a connection, not each
-    time, unless `prepare_threshold` forbids it, as poolers may need. Inside a transaction.
+    time, unless `prepare_threshold` forbids it, as poolers may need.
 
     What is only read goes without: there the best plan depends on the values.
     """
     connection: Any = connections[using]
     if connection.vendor != "postgresql":
         return connection.cursor()
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
     return connection._prepare_cursor(PreparingCursor(connection.connection))
 
 
@@ -143,6 +159,27 @@ def upsert_sql(
         conflict = f"ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING {shown}"
         before, write = "", dialect.written(f"{inserting(values)} {dialect.ROWS} {conflict}")
     return Upsert(before, dialect.completed(write) if complete else dialect.alone(write))
+
+
+def inserts_alone(using: str) -> bool:
+    """Whether `insert_sql` may be used now: on PostgreSQL, outside any transaction."""
+    connection: Any = connections[using]
+    return connection.vendor == "postgresql" and not connection.in_atomic_block
+
+
+@lru_cache
+def insert_sql(columns: tuple[str, ...]) -> str:
+    """INSERT of the contact in the JSON array `%(rows)s`, with its tags, links and log entry; one
+    row tells that it is done, none that its phone is there already.
+
+    By itself a transaction, and one trip instead of three. So it may not do half of it: where
+    somebody else has just made or renamed one of its tags, it fails with `UNLINKED`, as a whole.
+    """
+    insert = inserting({name: PostgreSQL.given(name) for name in columns})
+    return PostgreSQL.whole(
+        f"{insert} {PostgreSQL.ROWS} ON CONFLICT (tenant_id, phone) DO NOTHING"
+        " RETURNING id, tags, NULL AS was"
+    )
 
 
 @lru_cache(maxsize=256)
@@ -388,7 +425,14 @@ class PostgreSQL:
 
     @classmethod
     def completed(cls, ctes: str) -> str:
-        return f"WITH {ctes}, {cls.COMPLETED}"
+        done = f"was IS NULL AS logged, was IS NULL AND {cls.ARE_LINKED} AS linked"
+        return f"WITH {ctes}, {cls.COMPLETING} SELECT *, {done} FROM written"  # noqa: S608
+
+    @classmethod
+    def whole(cls, insert: str) -> str:
+        """With all that belongs to a new contact, or an error."""
+        done = f"SELECT 1 / ({cls.ARE_LINKED})::int FROM written"  # noqa: S608 - our own
+        return f"WITH written AS ({insert}), {cls.COMPLETING} {done}"
 
     @classmethod
     def upsert(
@@ -463,7 +507,7 @@ FROM"""
     SELECT %(tenant)s::uuid, contact_id, tags.id FROM pair JOIN tags USING (name)
     ON CONFLICT DO NOTHING
 )"""
-    COMPLETED = f"""
+    COMPLETING = f"""
 pair AS (
     SELECT id AS contact_id, tag AS name FROM written, unnest(string_to_array(tags, ',')) AS tag
     WHERE was IS NULL
@@ -472,10 +516,8 @@ pair AS (
         SELECT id AS contact_id, {CREATED} FROM written WHERE was IS NULL AND id IS NOT NULL
     ) AS created
 )
-SELECT *, was IS NULL AS logged,
-    was IS NULL AND (SELECT count(DISTINCT name) FROM pair) = (SELECT count(*) FROM tags) AS linked
-FROM written
 """  # noqa: S608 - our own
+    ARE_LINKED = "(SELECT count(DISTINCT name) FROM pair) = (SELECT count(*) FROM tags)"
 
     PAIRS = """
 SELECT contact_id, name

@@ -11,6 +11,7 @@ from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from contacts.changes import Change
 from contacts.models import Contact, ContactTag, Outcome, Tag
 
 from .api import PHONE
@@ -76,6 +77,30 @@ def test_update_or_create_tells_its_outcome(acme: SimpleNamespace) -> None:
     contact = Contact.objects.get()
     assert (contact.name, contact.tags) == ("B", ["x"]), "only what is given is set"
     assert_links_match_tags()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_outside_a_transaction_a_new_contact_is_one_trip_to_postgresql(
+    acme: SimpleNamespace,
+) -> None:
+    """With its tags, links and log; on SQLite, which has no trips, a transaction."""
+
+    def write(name: str) -> tuple[Outcome, list[str]]:
+        defaults = {"name": name, "tags": ["b", "a"], "metadata": {"n": 1.5}}
+        with CaptureQueriesContext(connection) as captured:
+            contact, _ = acme.tenant.contacts.update_or_create(phone=PHONE, defaults=defaults)
+        stored = Contact.objects.get()
+        for field in Contact._meta.concrete_fields:
+            assert getattr(contact, field.attname) == getattr(stored, field.attname), field.name
+        assert_links_match_tags()
+        return contact.outcome, [query["sql"] for query in captured]
+
+    outcome, sql = write("A")
+    assert outcome is Outcome.CREATED
+    assert len(sql) == 1 or connection.vendor == "sqlite", "\n".join(sql)
+    assert [write(name)[0] for name in "AB"] == [Outcome.UNCHANGED, Outcome.UPDATED]
+    kinds = acme.tenant.changes.order_by("pk").values_list("kind", flat=True)
+    assert [*kinds] == [Change.Kind.CREATED, Change.Kind.UPDATED]
 
 
 def test_a_change_is_never_dated_before_the_last_one(acme: SimpleNamespace) -> None:
