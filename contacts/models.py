@@ -39,6 +39,7 @@ from .sql import (
     DEADLOCK,
     DIALECTS,
     UNLINKED,
+    PostgreSQL,
     Upsert,
     insert_sql,
     key,
@@ -272,11 +273,11 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def _insert(self, contact: "Contact") -> bool:
         """Stores a contact whose phone is new, with all that belongs to it, in one statement;
         returns False, and has done nothing, where that takes more."""
-        if not sql.inserts_alone(self.db):
+        if not sql.inserts_alone(using := self.db):
             return False
-        values = self._parameters([contact]) | {"rows": f"[{self._row(contact)}]"}
+        values = parameters(PostgreSQL, [contact]) | {"rows": f"[{contact.row(PostgreSQL)}]"}
         try:
-            with prepared(self.db) as cursor:
+            with prepared(using) as cursor:
                 cursor.execute(insert_sql(all_columns()), values)
                 is_new = cursor.fetchone() is not None
         except DatabaseError as error:
@@ -284,19 +285,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
                 raise
             return False
         if is_new:
-            contact.was_written(self.db, NEW)
+            contact.was_written(using, NEW)
         return is_new
-
-    def _row(self, contact: "Contact") -> str:
-        """All its columns as JSON."""
-        return rules.spelled(contact.for_sql(DIALECTS[connections[self.db].vendor]))
-
-    def _parameters(self, contacts: Collection["Contact"]) -> dict[str, Any]:
-        """What the statement that writes these contacts of a tenant needs beside their rows."""
-        dialect = DIALECTS[connections[self.db].vendor]
-        tenant_id = next(iter(contacts)).tenant_id
-        tags = sorted({tag for contact in contacts for tag in contact.tags})
-        return dialect.of_tags(tenant_id, tags) | cause_values(dialect)
 
     @transactional
     def _upsert(self, contacts: Sequence["Contact"], changes: tuple[str, ...]) -> list["Contact"]:
@@ -320,7 +310,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         replaced = tuple("-metadata" if name == "metadata" else name for name in changes)
         kind, told = sql_kind(self.db), told_of(changes)
         sql = upsert_sql(kind, names, names, replaced, told, names, complete=True)
-        rows = {phone: self._row(contact) for phone, contact in given.items()}
+        dialect = DIALECTS[kind]
+        rows = {phone: contact.row(dialect) for phone, contact in given.items()}
         phone = names.index("phone")
 
         def write(values: dict[str, Any], before: dict[str, str]) -> tuple[list[Contact], Any]:
@@ -340,7 +331,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
                 contact.was_written(self.db, rows[number][1])
             return [*stored.values()], seen
 
-        return self._run(sql, self._parameters(given.values()), rows, write)
+        return self._run(sql, parameters(dialect, given.values()), rows, write)
 
     def _loaded(self, rows: Sequence[Sequence[Any]]) -> list["Contact"]:
         """The contacts in `rows` of all their columns, as the database has them."""
@@ -944,6 +935,10 @@ class Contact(models.Model):
             row[str(field.column)] = sql.json_value(value, dialect.moment)
         return row
 
+    def row(self, dialect: Any) -> str:
+        """All its columns as JSON."""
+        return rules.spelled(self.for_sql(dialect))
+
     def merged_metadata(self, given: dict[str, Any] | None) -> dict[str, Any]:
         try:
             return {} if given is None else rules.metadata(self.metadata | given)
@@ -1009,6 +1004,12 @@ class Contact(models.Model):
 
 
 IDS = (ULIDField, models.ForeignKey)
+
+
+def parameters(dialect: Any, contacts: Collection[Contact]) -> dict[str, Any]:
+    """What the statement that writes these contacts of a tenant needs beside their rows."""
+    tags = sorted({tag for contact in contacts for tag in contact.tags})
+    return dialect.of_tags(next(iter(contacts)).tenant_id, tags) | cause_values(dialect)
 
 
 @lru_cache

@@ -491,13 +491,13 @@ FROM"""
     # written before.
     LINKING = """known AS (
     SELECT id, name FROM contacts_tag
-    WHERE tenant_id = %(tenant)s::uuid AND name = ANY(%(names)s::text[])
+    WHERE tenant_id = %(tenant)s::uuid AND name = ANY(string_to_array(%(names)s, ','))
         AND name IN (SELECT name FROM pair)
     ORDER BY name FOR KEY SHARE OF contacts_tag
 ), made AS (
     INSERT INTO contacts_tag (id, tenant_id, name, created_at)
     SELECT id, %(tenant)s::uuid, name, %(now)s::timestamptz
-    FROM unnest(%(ids)s::uuid[], %(names)s::text[]) AS given (id, name)
+    FROM unnest(%(ids)s::uuid[], string_to_array(%(names)s, ',')) AS given (id, name)
     WHERE name IN (SELECT name FROM pair) ORDER BY name
     ON CONFLICT DO NOTHING RETURNING id, name
 ), tags AS (
@@ -535,15 +535,15 @@ AND (contact_id, tag_id) NOT IN (
 )
 """  # noqa: S608 - our own
 
-    @staticmethod
-    def of_tags(tenant_id: str, names: Iterable[str]) -> dict[str, Any]:
+    @classmethod
+    def of_tags(cls, tenant_id: str, names: Iterable[str]) -> dict[str, Any]:
         """The parameters that make the tags of these `names`, where they are unknown."""
         names = [*names]
         return {
             "tenant": key(tenant_id),
             "now": timezone.now(),
-            "ids": [key(new_ulid()) for _ in names],
-            "names": names,
+            "ids": cls.words(key(new_ulid()) for _ in names),
+            "names": ",".join(names),
         }
 
     @classmethod

@@ -1,20 +1,20 @@
-from django.urls import include, path
+from django.urls import path
 
 from . import views
 
 actions = [
-    path("create-contact", views.CreateContact.as_view(), name="create-contact"),
-    path("create-contacts", views.CreateContacts.as_view(), name="create-contacts"),
-    path("update-contact", views.UpdateContact.as_view(), name="update-contact"),
-    path("get-contact", views.GetContact.as_view(), name="get-contact"),
-    path("search-contacts", views.SearchContacts.as_view(), name="search-contacts"),
-    path("list-contacts", views.ListContacts.as_view(), name="list-contacts"),
-    path("list-changes", views.ListChanges.as_view(), name="list-changes"),
-    path("add-tag", views.AddTag.as_view(), name="add-tag"),
-    path("remove-tag", views.RemoveTag.as_view(), name="remove-tag"),
-    path("list-tags", views.ListTags.as_view(), name="list-tags"),
-    path("record-consent", views.RecordConsent.as_view(), name="record-consent"),
-    path("delete-contact", views.DeleteContact.as_view(), name="delete-contact"),
+    path("actions/create-contact", views.CreateContact.as_view(), name="create-contact"),
+    path("actions/create-contacts", views.CreateContacts.as_view(), name="create-contacts"),
+    path("actions/update-contact", views.UpdateContact.as_view(), name="update-contact"),
+    path("actions/get-contact", views.GetContact.as_view(), name="get-contact"),
+    path("actions/search-contacts", views.SearchContacts.as_view(), name="search-contacts"),
+    path("actions/list-contacts", views.ListContacts.as_view(), name="list-contacts"),
+    path("actions/list-changes", views.ListChanges.as_view(), name="list-changes"),
+    path("actions/add-tag", views.AddTag.as_view(), name="add-tag"),
+    path("actions/remove-tag", views.RemoveTag.as_view(), name="remove-tag"),
+    path("actions/list-tags", views.ListTags.as_view(), name="list-tags"),
+    path("actions/record-consent", views.RecordConsent.as_view(), name="record-consent"),
+    path("actions/delete-contact", views.DeleteContact.as_view(), name="delete-contact"),
 ]
 
 imports = [
@@ -28,4 +28,4 @@ webhooks = [
     path("webhooks/<str:id>", views.OneWebhook.as_view(), name="webhook"),
 ]
 
-urlpatterns = [path("actions/", include(actions)), *imports, *webhooks]
+urlpatterns = [*actions, *imports, *webhooks]

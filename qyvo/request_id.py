@@ -25,7 +25,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get(HEADER, "")
+        given = request.META.get("HTTP_X_REQUEST_ID", "")  # `headers` would read all of them
         request_id = given if ACCEPTABLE.fullmatch(given) else new_ulid()
         # Left set: Django logs failed answers after the last middleware has returned. The next
         # request on this thread sets its own.

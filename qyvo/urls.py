@@ -2,12 +2,13 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import TemplateView
 
+import contacts.urls
+import tenants.urls
+
 from . import views
 
-api = [
-    path("", include("tenants.urls")),
-    path("", include("contacts.urls")),
-]
+# One flat list: Django looks through each level of addresses anew with every request.
+api = [*contacts.urls.urlpatterns, *tenants.urls.urlpatterns]
 
 urlpatterns = [
     path("api/v1/", include(api)),

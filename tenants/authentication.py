@@ -31,7 +31,7 @@ class BearerToken(BaseAuthentication):
     """Sets `request.user` and `request.auth`. Every failure is the same 401."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
-        header = request.headers.get("Authorization")
+        header = request.META.get("HTTP_AUTHORIZATION")  # `headers` would read all of them
         if header is None:
             return None
         scheme, _, plaintext = header.strip().partition(" ")
