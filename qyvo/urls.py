@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import TemplateView
 
-from . import views
+from . import health, views
 
 api = [
     path("", include("tenants.urls")),
@@ -17,8 +17,8 @@ urlpatterns = [
     path("api/v1/openapi.yaml", views.SchemaYAML.as_view(), name="openapi.yaml"),
     path("api/v1/openapi.json", views.SchemaJSON.as_view(), name="openapi.json"),
     path("docs", TemplateView.as_view(template_name="docs.html"), name="docs"),
-    path("healthz", views.healthz, name="healthz"),
-    path("readyz", views.readyz, name="readyz"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
     path("", TemplateView.as_view(template_name="landing.html"), name="landing"),
 ]
 

@@ -4,9 +4,7 @@ from functools import lru_cache
 from threading import Lock
 from typing import Any
 
-from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.http import require_safe
+from django.http import HttpResponse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer2, OpenApiYamlRenderer2
 from rest_framework.request import Request
@@ -45,20 +43,3 @@ class SchemaJSON(APIView):
 
 class SchemaYAML(SchemaJSON):
     renderer = OpenApiYamlRenderer2
-
-
-@require_safe
-def healthz(request: HttpRequest) -> JsonResponse:
-    """Whether the process lives: for whoever would start it anew."""
-    return JsonResponse({"status": "ok"})
-
-
-@require_safe
-def readyz(request: HttpRequest) -> JsonResponse:
-    """Whether it can serve: for whoever sends it requests."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
-        return JsonResponse({"status": "unavailable", "database": "down"}, status=503)
-    return JsonResponse({"status": "ok", "database": "up"})

@@ -30,13 +30,6 @@ def test_every_link_of_the_landing_page_works(client: Client) -> None:
         assert client.get(link, follow=True).status_code == 200, link
 
 
-@pytest.mark.django_db
-def test_health_is_told_without_a_token(client: Client) -> None:
-    assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/readyz").json() == {"status": "ok", "database": "up"}
-    assert client.post("/healthz").status_code == 405
-
-
 def test_a_server_just_started_describes_itself_to_all_who_ask_at_once(
     django_db_setup: None, tmp_path: Path
 ) -> None:
