@@ -24,6 +24,7 @@ env = environ.Env(
     DEBUG=(bool, False),
     ENV_FILE=(str, ".env"),
     IMPORT_MAX_MB=(int, 1024),
+    LOG_FORMAT=(str, "line"),
     LOG_LEVEL=(str, "INFO"),
     RATELIMIT_DEFAULT=(str, "120/minute"),
     RATELIMIT_STORAGE_URL=(str, "memory://"),
@@ -85,6 +86,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First, so that every answer carries the id, those of the other middleware included.
     "qyvo.request_id.RequestIdMiddleware",
+    "qyvo.observe.Observe",
     "tenants.throttling.RateLimitHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -259,21 +261,30 @@ except ValueError as error:
 
 # Logging: to standard error, each line with the id of the request it belongs to.
 
+LOG_FORMAT = env("LOG_FORMAT")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "qyvo.request_id.RequestIdFilter"}},
+    "filters": {
+        "request_id": {"()": "qyvo.request_id.RequestIdFilter"},
+        "not_of_api": {"()": "qyvo.logs.NotOfAPI"},
+    },
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
+        "json": {"()": "qyvo.logs.JSONFormatter"},
     },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "filters": ["request_id"],
-            "formatter": "line",
+            "formatter": LOG_FORMAT,
         },
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # Django's own handlers would send e-mail to nobody and, under DEBUG, write lines twice.
-    "loggers": {"django": {"handlers": [], "level": LOG_LEVEL, "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        "django.request": {"filters": ["not_of_api"]},
+    },
 }

@@ -44,6 +44,15 @@ def test_health_is_told_without_a_token(client: Client) -> None:
     assert client.post("/healthz").status_code == 405
 
 
+@pytest.mark.django_db
+def test_probes_are_answered_whatever_host_they_name_and_without_tls(
+    client: Client, settings: Any
+) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    for path in ["/healthz", "/readyz"]:
+        assert client.get(path, headers={"Host": "10.0.0.7:8000"}).json()["status"] == "ok"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_it_is_not_ready_until_every_migration_is_applied(
     client: Client, asked_anew: None, log: io.StringIO
