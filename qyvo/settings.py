@@ -26,6 +26,7 @@ env = environ.Env(
     IMPORT_MAX_MB=(int, 1024),
     LOG_FORMAT=(str, "line"),
     LOG_LEVEL=(str, "INFO"),
+    METRICS_TOKEN=(str, ""),
     RATELIMIT_DEFAULT=(str, "120/minute"),
     RATELIMIT_STORAGE_URL=(str, "memory://"),
     SECRET_KEY=(str, ""),
@@ -258,6 +259,10 @@ try:
     WEBHOOK_ALLOWED_NETWORKS = [*map(ip_network, env("WEBHOOK_ALLOWED_NETWORKS"))]
 except ValueError as error:
     raise ImproperlyConfigured(f"WEBHOOK_ALLOWED_NETWORKS: {error}") from error
+
+# Watching
+
+METRICS_TOKEN = env("METRICS_TOKEN")
 
 # Logging: to standard error, each line with the id of the request it belongs to.
 

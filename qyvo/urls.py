@@ -19,6 +19,7 @@ urlpatterns = [
     path("docs", TemplateView.as_view(template_name="docs.html"), name="docs"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", views.metrics, name="metrics"),
     path("", TemplateView.as_view(template_name="landing.html"), name="landing"),
 ]
 

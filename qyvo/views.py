@@ -4,11 +4,16 @@ from functools import lru_cache
 from threading import Lock
 from typing import Any
 
-from django.http import HttpResponse
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.crypto import constant_time_compare
+from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer2, OpenApiYamlRenderer2
 from rest_framework.request import Request
 from rest_framework.views import APIView
+
+from .api import error_body
 
 made_once = Lock()
 
@@ -43,3 +48,16 @@ class SchemaJSON(APIView):
 
 class SchemaYAML(SchemaJSON):
     renderer = OpenApiYamlRenderer2
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The numbers of the service, for Prometheus; with the token of the settings only."""
+    if not settings.METRICS_TOKEN:
+        raise Http404
+    given = request.headers.get("Authorization", "")
+    if not constant_time_compare(given, f"Bearer {settings.METRICS_TOKEN}"):
+        return JsonResponse(error_body(401), status=401, headers={"WWW-Authenticate": "Bearer"})
+    from .metrics import CONTENT_TYPE, exposition
+
+    return HttpResponse(exposition(), content_type=CONTENT_TYPE)
