@@ -1,6 +1,7 @@
 """The settings, as processes of their own read them from the environment."""
 
 import os
+import secrets
 import stat
 import subprocess
 import sys
@@ -45,8 +46,9 @@ def test_nothing_unsafe_is_on_by_default(tmp_path: Path) -> None:
 
 def test_a_production_configuration_passes_every_deployment_check(tmp_path: Path) -> None:
     result = manage(
-        tmp_path, "check", "--deploy", "--fail-level", "WARNING",
+        tmp_path, "check", "--deploy", "--database", "default", "--fail-level", "WARNING",
         ALLOWED_HOSTS="contacts.example.com", BEHIND_HTTPS_PROXY="true",
+        SECRET_KEY=secrets.token_urlsafe(50),
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
 
