@@ -7,13 +7,13 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
-    from django.db import OperationalError
+    from django.db import DatabaseError
 
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(f"Wrong settings: {error}")
-    except OperationalError:
+    except DatabaseError:
         if (problem := unreachable()) is None:
             raise
         sys.exit(f"Check DATABASE_URL, its database cannot be reached: {problem}")
@@ -21,12 +21,12 @@ def main() -> None:
 
 def unreachable() -> str | None:
     """Why no connection to the database can be had, in one line; None where it can."""
-    from django.db import OperationalError, connection
+    from django.db import DatabaseError, connection
 
     connection.close()
     try:
         connection.ensure_connection()
-    except OperationalError as error:
+    except DatabaseError as error:
         return " ".join(str(error).split())
     return None
 

@@ -23,6 +23,7 @@ from contacts.urls import actions
 
 from .api import ACTIONS
 from .conftest import free_port, need, serving
+from .test_container import COMPOSE
 from .test_import_api import worker
 from .test_races import all_at_once
 
@@ -30,28 +31,32 @@ pytestmark = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="is about PostgreSQL only"
 )
 
+OPTIONS = COMPOSE["services"]["app"]["environment"]["DATABASE_URL"].rpartition("?")[2]
 CALLERS = 8
 CONNECTIONS = 2  # for all of them
 
 
 @pytest.fixture
 def pooler(django_db_setup: None, tmp_path: Path) -> Iterator[str]:
-    """The URL of the test database behind PgBouncer."""
+    """The URL of the test database behind the PgBouncer of compose.yaml, with fewer connections."""
     params = connection.get_connection_params()
     with reachable(params.get("host", "")) as host:
         port, user = free_port(), params["user"]
-        config = tmp_path / "pgbouncer.ini"
+        config, users = tmp_path / "pgbouncer.ini", tmp_path / "userlist.txt"
+        users.write_text('"qyvo" "hunter2"')
         upstream = f"host={host} port={params.get('port') or 5432} user={user}"
         if password := params.get("password"):
             upstream += f" password={password}"
         config.write_text(
-            f"[databases]\n* = {upstream}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
-            f"listen_port = {port}\nunix_socket_dir =\nauth_type = any\nadmin_users = {user}\n"
-            f"pool_mode = transaction\ndefault_pool_size = {CONNECTIONS}\n"
+            COMPOSE["configs"]["pgbouncer.ini"]["content"]
+            .replace("qyvo = host=postgres port=5432", f"* = {upstream}")
+            .replace("/etc/pgbouncer/userlist.txt", str(users))
+            .replace("listen_port = 6432", f"listen_port = {port}\nadmin_users = qyvo")
+            .replace("default_pool_size = 20", f"default_pool_size = {CONNECTIONS}")
         )
         command = [need("pgbouncer"), *as_nobody(), str(config)]
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        url = f"postgres://{user}@127.0.0.1:{port}/{params['dbname']}?prepare_threshold=off"
+        url = f"postgres://qyvo:hunter2@127.0.0.1:{port}/{params['dbname']}?{OPTIONS}"
         try:
             wait_until_pooling(url, process)
             yield url

@@ -120,6 +120,7 @@ WRONG = {
         "mysql://u:hunter2@db/x", "hunter2", "postgres://u:hunter2@db:port/x",
         "postgres://u:hunter2@127.0.0.1:1/x", "postgres://u:hunter2@nowhere.invalid/x",
         "sqlite:////nowhere/hunter2.sqlite3",
+        "postgres://u:hunter2@db/x?nonsense=1",
     ],
     "TASKS_URL": ["amqp://u:hunter2@mq/0"],
     "RATELIMIT_STORAGE_URL": ["redis://u:hunter2@redis:port/0", "memcache+hunter2://x"],
