@@ -1105,6 +1105,14 @@ class ImportQuerySet(models.QuerySet["Import"]):
             }
         )
 
+    def results(self) -> dict[str, int]:
+        """What became of the rows of all of them, dry runs left out."""
+        done = self.begun().filter(dry_run=False)
+        running = ImportBatch.objects.filter(job__in=done)
+        sums = {f"all_{name}": Coalesce(Sum(name), 0) for name in Import.COUNTS}
+        over, so_far = done.aggregate(**sums), running.aggregate(**sums)
+        return {n: over[f"all_{n}"] + so_far[f"all_{n}"] for n in Import.COUNTS}
+
 
 class Import(models.Model):
     """A file brought in: how it is read, how far it is, and what became of its rows."""

@@ -314,8 +314,11 @@ class Webhook(models.Model):
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def pending(self) -> "DeliveryQuerySet":
+        return self.filter(state=Delivery.State.PENDING)
+
     def due(self, now: datetime) -> "DeliveryQuerySet":
-        return self.filter(state=Delivery.State.PENDING, due_at__lte=now)
+        return self.pending().filter(due_at__lte=now)
 
     @transaction.atomic
     def claim(self, number: int) -> "list[Delivery]":

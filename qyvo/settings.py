@@ -3,9 +3,14 @@
 A `.env` file beside manage.py (or ENV_FILE) is read too; real environment variables win over it.
 """
 
+import logging
 import secrets
+from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -13,9 +18,27 @@ from django.templatetags.static import static
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+
+class Env(environ.Env):
+    """Variables by the scheme; one that cannot be read raises `ImproperlyConfigured`, which names
+    it. Its value is not shown: it may be a secret in the wrong place."""
+
+    FALSE = ("false", "off", "no", "n", "0", "")
+
+    def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
+        kind, default = self.scheme[var]
+        words = (*self.BOOLEAN_TRUE_STRINGS, *self.FALSE)
+        if kind is bool and self.ENVIRON.get(var, "").lower() not in words:
+            raise ImproperlyConfigured(f"{var} must be true or false.")
+        try:
+            return super().get_value(var, *args, **kwargs)
+        except ValueError:
+            raise ImproperlyConfigured(f"{var} must be a number, such as {default}.") from None
+
+
 # The scheme is the whole list of variables: name -> (type, default). A test holds the
 # README's table and .env.example to it.
-env = environ.Env(
+env = Env(
     ALLOWED_HOSTS=(list, ["localhost", "127.0.0.1", "[::1]"]),
     BEHIND_HTTPS_PROXY=(bool, False),
     CSRF_TRUSTED_ORIGINS=(list, []),
@@ -24,7 +47,9 @@ env = environ.Env(
     DEBUG=(bool, False),
     ENV_FILE=(str, ".env"),
     IMPORT_MAX_MB=(int, 1024),
+    LOG_FORMAT=(str, "line"),
     LOG_LEVEL=(str, "INFO"),
+    METRICS_TOKEN=(str, ""),
     RATELIMIT_DEFAULT=(str, "120/minute"),
     RATELIMIT_STORAGE_URL=(str, "memory://"),
     SECRET_KEY=(str, ""),
@@ -32,10 +57,15 @@ env = environ.Env(
     TIME_ZONE=(str, "UTC"),
     WEBHOOK_ALLOWED_NETWORKS=(list, []),
 )
-env.read_env(BASE_DIR / env("ENV_FILE"))
+ENV_FILE = BASE_DIR / env("ENV_FILE")
+if "ENV_FILE" in env.ENVIRON and not ENV_FILE.exists():
+    raise ImproperlyConfigured("ENV_FILE names a file that is not there.")
+env.read_env(ENV_FILE)
 
 DATA_DIR = BASE_DIR / env("DATA_DIR")
 LOG_LEVEL = env("LOG_LEVEL").upper()
+if LOG_LEVEL not in (levels := logging.getLevelNamesMapping()):
+    raise ImproperlyConfigured(f"LOG_LEVEL must be one of {', '.join(levels)}.")
 
 
 def kept_secret(path: Path) -> str:
@@ -58,7 +88,10 @@ def kept_secret(path: Path) -> str:
 
 
 DEBUG = env("DEBUG")
-SECRET_KEY = env("SECRET_KEY") or kept_secret(DATA_DIR / "secret_key")
+try:
+    SECRET_KEY = env("SECRET_KEY") or kept_secret(DATA_DIR / "secret_key")
+except OSError as error:
+    raise ImproperlyConfigured(f"DATA_DIR must be a folder to write to: {error}") from error
 ALLOWED_HOSTS = env("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env("CSRF_TRUSTED_ORIGINS")
 CSRF_FAILURE_VIEW = "qyvo.api.csrf_failure"
@@ -85,6 +118,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First, so that every answer carries the id, those of the other middleware included.
     "qyvo.request_id.RequestIdMiddleware",
+    "qyvo.observe.Observe",
     "tenants.throttling.RateLimitHeaders",
     "django.middleware.security.SecurityMiddleware",
     "qyvo.pages.StaticFiles",
@@ -140,7 +174,23 @@ POSTGRESQL = {
 
 EMBEDDED = {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "qyvo.sqlite3"}
 
-database = env.db_url_config(url) if (url := env("DATABASE_URL")) else EMBEDDED
+
+def database_at(url: str) -> dict[str, Any]:
+    """What Django wants to know of it. Raises `ImproperlyConfigured`."""
+    if not url.startswith(("postgres://", "postgresql://", "sqlite:///")):
+        raise ImproperlyConfigured(
+            "DATABASE_URL must begin with postgres:// or sqlite:///; leave it empty for SQLite."
+        )
+    try:
+        return env.db_url_config(url)
+    except ValueError:
+        raise ImproperlyConfigured(
+            "DATABASE_URL cannot be read. Write postgres://user:password@host:port/name,"
+            " with %23 for # in the password, and so on."
+        ) from None
+
+
+database = database_at(url) if (url := env("DATABASE_URL")) else EMBEDDED
 defaults = SQLITE if "sqlite" in database["ENGINE"] else POSTGRESQL
 options = defaults["OPTIONS"] | database.get("OPTIONS", {})
 if options.get("prepare_threshold") == "off":
@@ -163,6 +213,10 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 TIME_ZONE = env("TIME_ZONE")
+try:
+    ZoneInfo(TIME_ZONE)
+except (LookupError, ValueError, OSError):
+    raise ImproperlyConfigured("TIME_ZONE must be a name such as Europe/Paris.") from None
 
 # Static files come straight from the packages: no collectstatic step to forget.
 STATIC_URL = "static/"
@@ -245,6 +299,10 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_100  # a file may have 1,000 columns, and each
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 
 if TASKS_URL := env("TASKS_URL"):
+    if urlsplit(TASKS_URL).scheme not in ("redis", "rediss", "unix"):
+        raise ImproperlyConfigured("TASKS_URL must begin with redis://; leave it empty for none.")
+    if not find_spec("django_tasks_rq"):
+        raise ImproperlyConfigured("TASKS_URL needs a package: pip install django-tasks-rq")
     TASKS["default"]["BACKEND"] = "django_tasks_rq.RQBackend"
     INSTALLED_APPS.append("django_rq")
     RQ_QUEUES = {"default": {"URL": TASKS_URL, "DEFAULT_TIMEOUT": 24 * 60 * 60}}
@@ -257,23 +315,38 @@ try:
 except ValueError as error:
     raise ImproperlyConfigured(f"WEBHOOK_ALLOWED_NETWORKS: {error}") from error
 
+# Watching
+
+METRICS_TOKEN = env("METRICS_TOKEN")
+
 # Logging: to standard error, each line with the id of the request it belongs to.
+
+LOG_FORMAT = env("LOG_FORMAT")
+if LOG_FORMAT not in ("line", "json"):
+    raise ImproperlyConfigured("LOG_FORMAT must be line or json.")
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "qyvo.request_id.RequestIdFilter"}},
+    "filters": {
+        "request_id": {"()": "qyvo.request_id.RequestIdFilter"},
+        "not_of_api": {"()": "qyvo.logs.NotOfAPI"},
+    },
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
+        "json": {"()": "qyvo.logs.JSONFormatter"},
     },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "filters": ["request_id"],
-            "formatter": "line",
+            "formatter": LOG_FORMAT,
         },
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # Django's own handlers would send e-mail to nobody and, under DEBUG, write lines twice.
-    "loggers": {"django": {"handlers": [], "level": LOG_LEVEL, "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        "django.request": {"filters": ["not_of_api"]},
+    },
 }

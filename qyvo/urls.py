@@ -5,7 +5,7 @@ from django.views.generic import TemplateView
 import contacts.urls
 import tenants.urls
 
-from . import views
+from . import health, views
 
 # One flat list: Django looks through each level of addresses anew with every request.
 api = [*contacts.urls.urlpatterns, *tenants.urls.urlpatterns]
@@ -18,8 +18,9 @@ urlpatterns = [
     path("api/v1/openapi.yaml", views.SchemaYAML.as_view(), name="openapi.yaml"),
     path("api/v1/openapi.json", views.SchemaJSON.as_view(), name="openapi.json"),
     path("docs", TemplateView.as_view(template_name="docs.html"), name="docs"),
-    path("healthz", views.healthz, name="healthz"),
-    path("readyz", views.readyz, name="readyz"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", views.metrics, name="metrics"),
     path("", TemplateView.as_view(template_name="landing.html"), name="landing"),
 ]
 

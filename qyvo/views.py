@@ -4,13 +4,16 @@ from functools import lru_cache
 from threading import Lock
 from typing import Any
 
-from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer2, OpenApiYamlRenderer2
 from rest_framework.request import Request
 from rest_framework.views import APIView
+
+from .api import error_body
 
 made_once = Lock()
 
@@ -48,17 +51,13 @@ class SchemaYAML(SchemaJSON):
 
 
 @require_safe
-def healthz(request: HttpRequest) -> JsonResponse:
-    """Whether the process lives: for whoever would start it anew."""
-    return JsonResponse({"status": "ok"})
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The numbers of the service, for Prometheus; with the token of the settings only."""
+    if not settings.METRICS_TOKEN:
+        raise Http404
+    given = request.headers.get("Authorization", "")
+    if not constant_time_compare(given, f"Bearer {settings.METRICS_TOKEN}"):
+        return JsonResponse(error_body(401), status=401, headers={"WWW-Authenticate": "Bearer"})
+    from .metrics import CONTENT_TYPE, exposition
 
-
-@require_safe
-def readyz(request: HttpRequest) -> JsonResponse:
-    """Whether it can serve: for whoever sends it requests."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
-        return JsonResponse({"status": "unavailable", "database": "down"}, status=503)
-    return JsonResponse({"status": "ok", "database": "up"})
+    return HttpResponse(exposition(), content_type=CONTENT_TYPE)

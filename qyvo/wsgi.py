@@ -4,15 +4,23 @@ import gc
 import io
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
 
-django_application = get_wsgi_application()
+try:
+    django_application = get_wsgi_application()
+except ImproperlyConfigured as error:
+    sys.exit(f"Wrong settings: {error}")
+for mistake in run_checks(tags=["variables"]):
+    sys.exit(f"Wrong settings: {mistake.msg} {mistake.hint}")
 
 from contacts.views import CreateContacts  # noqa: E402 - needs the settings
 

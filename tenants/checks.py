@@ -9,7 +9,7 @@ from limits.errors import ConfigurationError
 from .throttling import counter, default_limit
 
 
-@register()
+@register("variables")
 def check_rate_limit(**kwargs: Any) -> list[Error]:
     errors = []
     try:
@@ -24,10 +24,10 @@ def check_rate_limit(**kwargs: Any) -> list[Error]:
         )
     try:
         counter(settings.RATELIMIT_STORAGE_URL)
-    except (ConfigurationError, ValueError) as error:
+    except (ConfigurationError, ValueError):  # which may quote a part of the password
         errors.append(
             Error(
-                f"RATELIMIT_STORAGE_URL cannot be used: {error}",
+                "RATELIMIT_STORAGE_URL cannot be used.",
                 hint="Use memory:// or redis://host:6379/0.",
                 id="tenants.E002",
             )

@@ -60,6 +60,9 @@ class Counter:
             reset = max(1, math.ceil(passed[0] + seconds - now))
             return allowed, Quota(item.amount, max(0, item.amount - len(passed)), reset)
 
+    def reach(self) -> None:
+        """It is here."""
+
     def forget(self, now: float) -> None:
         """Those that have not come back: each after its own window."""
         for key in [key for key, end in self.ends.items() if end <= now]:
@@ -90,6 +93,11 @@ class SharedCounter:
             return True, Quota(item.amount, item.amount, 0)
         reset = max(1, math.ceil(reset_at - time.time()))
         return allowed, Quota(item.amount, remaining, reset)
+
+    def reach(self) -> None:
+        """Raises `ConnectionError` while the store is down."""
+        if not self.limiter.storage.check():
+            raise ConnectionError("the store of the rate limit does not answer")
 
 
 @lru_cache

@@ -43,13 +43,6 @@ def test_the_session_of_a_page_is_not_looked_at_by_the_api(
     assert client.get("/admin/", follow=True).wsgi_request.user == acme.user
 
 
-@pytest.mark.django_db
-def test_health_is_told_without_a_token(client: Client) -> None:
-    assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/readyz").json() == {"status": "ok", "database": "up"}
-    assert client.post("/healthz").status_code == 405
-
-
 def test_a_server_just_started_describes_itself_to_all_who_ask_at_once(
     django_db_setup: None, tmp_path: Path
 ) -> None:

@@ -41,7 +41,7 @@ def test_every_page_carries_one(client: Any, path: str) -> None:
 
 def test_the_log_line_of_a_refusal_carries_it(api: Api, log: io.StringIO) -> None:
     api.send("{", **{"X-Request-Id": "find-me"})
-    assert "[find-me] Bad Request" in log.getvalue()
+    assert "[find-me] create-contact 400" in log.getvalue()
 
 
 def test_outside_a_request_a_log_line_has_none() -> None:

@@ -1,13 +1,17 @@
 """The settings, as processes of their own read them from the environment."""
 
 import os
+import secrets
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection
+
+from .conftest import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,8 +49,9 @@ def test_nothing_unsafe_is_on_by_default(tmp_path: Path) -> None:
 
 def test_a_production_configuration_passes_every_deployment_check(tmp_path: Path) -> None:
     result = manage(
-        tmp_path, "check", "--deploy", "--fail-level", "WARNING",
+        tmp_path, "check", "--deploy", "--database", "default", "--fail-level", "WARNING",
         ALLOWED_HOSTS="contacts.example.com", BEHIND_HTTPS_PROXY="true",
+        SECRET_KEY=secrets.token_urlsafe(50),
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
 
@@ -108,3 +113,73 @@ def test_sqlite_is_durable_and_patient(pragma: str, value: object) -> None:
         cursor.execute(f"PRAGMA {pragma}")
         assert cursor.fetchone() == (value,)
     assert connection.transaction_mode == "IMMEDIATE"  # type: ignore[attr-defined]
+
+
+WRONG = {
+    "DATABASE_URL": [
+        "mysql://u:hunter2@db/x", "hunter2", "postgres://u:hunter2@db:port/x",
+        "postgres://u:hunter2@127.0.0.1:1/x", "postgres://u:hunter2@nowhere.invalid/x",
+        "sqlite:////nowhere/hunter2.sqlite3",
+        "postgres://u:hunter2@db/x?nonsense=1",
+    ],
+    "TASKS_URL": ["amqp://u:hunter2@mq/0"],
+    "RATELIMIT_STORAGE_URL": ["redis://u:hunter2@redis:port/0", "memcache+hunter2://x"],
+    "IMPORT_MAX_MB": ["hunter2", ""],
+    "DEBUG": ["hunter2"],
+    "BEHIND_HTTPS_PROXY": ["enabled"],
+    "LOG_LEVEL": ["hunter2"],
+    "LOG_FORMAT": ["hunter2"],
+    "TIME_ZONE": ["hunter2", "../hunter2"],
+    "WEBHOOK_ALLOWED_NETWORKS": ["10.1.0.0/33"],
+    "DATA_DIR": ["/dev/null/x"],
+    "ENV_FILE": ["/nowhere/env"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
+)
+def test_a_wrong_variable_is_named_in_one_line(tmp_path: Path, name: str, value: str) -> None:
+    result = manage(tmp_path, "migrate", "-v0", **{name: value})
+    assert result.returncode != 0
+    assert name in result.stderr
+    for word in ["Traceback", "hunter2", "  File "]:
+        assert word not in result.stderr
+    # Django's own way of telling what its checks have found takes a few more.
+    assert result.stderr.count("\n") == (5 if name == "RATELIMIT_STORAGE_URL" else 1)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL only")
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_not_there_is_told_without_a_traceback(tmp_path: Path) -> None:
+    url = urlsplit(os.environ["DATABASE_URL"])._replace(path="/nowhere").geturl()
+    result = manage(tmp_path, "migrate", "-v0", DATABASE_URL=url)
+    assert result.returncode == 1
+    assert result.stderr.startswith("Check DATABASE_URL, its database cannot be reached: ")
+    assert 'database "nowhere" does not exist' in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_what_goes_wrong_in_a_database_that_is_reached_keeps_its_traceback(tmp_path: Path) -> None:
+    result = manage(tmp_path, "create_tenant", "Acme Co.")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "no such table" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DATABASE_URL", "hunter2"), ("RATELIMIT_STORAGE_URL", "redis://u:hunter2@redis:port/0")],
+)
+def test_the_server_ends_with_the_same_line(tmp_path: Path, name: str, value: str) -> None:
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(free_port())]
+    environment = {"ENV_FILE": "/dev/null", "DATA_DIR": str(tmp_path), name: value}
+    result = subprocess.run(
+        [*command, "--blocking-threads", "2", "--no-ws", "qyvo.wsgi:application"],
+        cwd=ROOT, env={"PATH": os.environ["PATH"]} | environment,
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert result.returncode != 0
+    assert result.stderr.startswith(f"Wrong settings: {name} ")
+    assert result.stderr.count("\n") == 1
+    assert "hunter2" not in result.stderr + result.stdout

@@ -1,0 +1,29 @@
+# The service and its worker; `python manage.py …` does the rest. compose.yaml shows it in use.
+FROM python:3.11-slim-trixie AS packages
+WORKDIR /app
+COPY requirements.txt .
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
+
+# A pooler for compose.yaml, which brings its settings.
+FROM debian:trixie-slim AS pooler
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends pgbouncer && rm -rf /var/lib/apt/lists/*
+USER 65534
+CMD ["pgbouncer", "/etc/pgbouncer/pgbouncer.ini"]
+
+FROM python:3.11-slim-trixie AS service
+RUN useradd --system --uid 10001 qyvo && install -d -o qyvo -m 700 /data
+COPY --from=packages /venv /venv
+WORKDIR /app
+COPY manage.py .
+COPY qyvo qyvo
+COPY contacts contacts
+COPY tenants tenants
+COPY templates templates
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DATA_DIR=/data
+USER 10001
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
+  CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--blocking-threads", "4", "--backpressure", "64", "--workers-kill-timeout", "30", "--no-ws", "qyvo.wsgi:application"]

@@ -1,0 +1,162 @@
+"""Dockerfile and compose.yaml, without an engine: what they name is there, and what they start
+runs."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from django.core.management import get_commands
+
+from qyvo.settings import env
+
+from .conftest import free_port, wait_for
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICE = DOCKERFILE.rpartition("\nFROM ")[2]
+
+
+def instructions(word: str, stage: str = SERVICE) -> list[str]:
+    return [line.strip() for line in re.findall(rf"^ *{word} (.*)$", stage, re.MULTILINE)]
+
+
+def copied() -> list[str]:
+    """What is taken from the folder of the project."""
+    lines = instructions("COPY", DOCKERFILE)
+    return [source for line in lines if "--from" not in line for source in line.split()[:-1]]
+
+
+def command_of(word: str) -> list[str]:
+    return json.loads(instructions(word)[-1])
+
+
+def test_every_file_copied_is_one_of_the_project() -> None:
+    names = ["git", "ls-files", "--", *copied()]
+    tracked = subprocess.run(names, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for source in copied():
+        assert re.search(rf"^{re.escape(source)}(/|$)", tracked, re.MULTILINE), source
+    ignored = (ROOT / ".dockerignore").read_text()
+    assert {f"!{source}" for source in copied()} == set(re.findall("^!.*$", ignored, re.MULTILINE))
+
+
+def test_the_image_is_of_the_lock_and_of_nobody_special() -> None:
+    assert "--require-hashes -r requirements.txt" in DOCKERFILE
+    [user] = instructions("USER")
+    assert int(user) > 0
+    assert f"--uid {user} " in SERVICE
+    assert SERVICE.index("\nUSER") < SERVICE.index("\nCMD")
+    for image in instructions("FROM", DOCKERFILE):
+        assert re.match(r"[a-z]+:[\w.-]+ AS ", image), image
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> SimpleNamespace:
+    """What the image holds, in folders of the test."""
+    app, data = tmp_path / "app", tmp_path / "data"
+    app.mkdir()
+    for source in map(ROOT.joinpath, copied()):
+        copy: Any = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, app / source.name)
+    variables = dict(item.split("=", 1) for item in shlex.split(" ".join(instructions("ENV"))))
+    assert variables["DATA_DIR"] == "/data"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return SimpleNamespace(
+        app=app, environment=variables | {"PATH": path, "DATA_DIR": str(data), "LOG_FORMAT": "json"}
+    )
+
+
+def start(image: SimpleNamespace, command: list[str], log: Path) -> subprocess.Popen:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command, cwd=image.app, env=image.environment, stdout=output, stderr=output
+        )
+
+
+def test_what_the_containers_start_runs(image: SimpleNamespace, tmp_path: Path) -> None:
+    """Migrations, then the server until its health check is content, and the worker."""
+    log, port = tmp_path / "log", str(free_port())
+    commands = {name: COMPOSE["services"][name].get("command") for name in ("migrate", "worker")}
+    assert start(image, commands["migrate"], log).wait(timeout=60) == 0, log.read_text()
+    serve = [port if word == "8000" else word for word in command_of("CMD")]
+    health = [word.replace(":8000/", f":{port}/") for word in health_check()]
+    assert start(image, health, tmp_path / "early").wait(timeout=30) != 0, "nothing serves yet"
+    server = start(image, serve, log)
+    worker = start(image, [*commands["worker"], "--once"], log)
+    try:
+        wait_for(f"http://127.0.0.1:{port}", server, log)
+        assert start(image, health, log).wait(timeout=30) == 0, log.read_text()
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+        assert worker.wait(timeout=60) == 0, log.read_text()
+    finally:
+        for process in (server, worker):
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def health_check() -> list[str]:
+    [line] = instructions("HEALTHCHECK")
+    return json.loads(line.partition("CMD ")[2])
+
+
+# compose.yaml
+
+
+def services() -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from COMPOSE["services"].items()
+
+
+def test_compose_has_the_parts_of_an_installation() -> None:
+    assert {*COMPOSE["services"]} == {"app", "worker", "migrate", "pgbouncer", "postgres", "redis"}
+    stages = set(re.findall(r" AS (\w+)", DOCKERFILE))
+    for name, service in services():
+        if "build" in service:
+            assert service["build"]["target"] in stages, name
+        else:
+            assert re.fullmatch(r"[a-z]+:[\w.]+", service["image"]), name
+        assert {*service.get("depends_on", {})} <= {*COMPOSE["services"]}, name
+        for volume in service.get("volumes", []):
+            assert volume.partition(":")[0] in COMPOSE["volumes"], name
+        for config in service.get("configs", []):
+            assert config["source"] in COMPOSE["configs"], name
+
+
+def test_servers_begin_behind_the_migrations_and_see_the_workers_files() -> None:
+    for name in ("app", "worker"):
+        service = COMPOSE["services"][name]
+        assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+        assert service["volumes"] == ["data:/data"]
+    assert COMPOSE["services"]["migrate"]["restart"] == "no"
+
+
+def test_compose_sets_variables_that_there_are_and_no_secret() -> None:
+    for name in ("app", "worker", "migrate"):
+        service = COMPOSE["services"][name]
+        assert {*service["environment"]} <= {*env.scheme, "GRANIAN_WORKERS"}
+        for variable in ("SECRET_KEY", "ALLOWED_HOSTS"):
+            assert service["environment"][variable] == f"${{{variable}:?}}"
+        assert ":${POSTGRES_PASSWORD:?}@" in service["environment"]["DATABASE_URL"]
+        if command := service.get("command"):
+            assert command[:2] == ["python", "manage.py"]
+            assert command[2] in get_commands()
+
+
+def test_the_service_goes_through_the_pooler_and_migrations_do_not() -> None:
+    urls = {
+        name: COMPOSE["services"][name]["environment"]["DATABASE_URL"].partition("@")[2]
+        for name in ("app", "worker", "migrate")
+    }
+    assert urls["app"] == urls["worker"] == "pgbouncer:6432/qyvo?prepare_threshold=off"
+    assert urls["migrate"] == "postgres:5432/qyvo"
+    assert "SUPERUSER" not in COMPOSE["configs"]["role.sql"]["content"]

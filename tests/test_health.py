@@ -1,0 +1,110 @@
+"""Whether the service lives and whether it can serve, as load balancers and supervisors ask it."""
+
+import io
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.test import Client
+
+from qyvo import health
+
+from .conftest import free_port, redis_at, serving
+from .test_races import all_at_once
+
+READY = dict.fromkeys(["database", "migrations", "queue", "rate_limit"], "up")
+
+
+@pytest.fixture
+def asked_anew() -> Iterator[None]:
+    health.migrations_are_applied.cache_clear()
+    yield
+    health.migrations_are_applied.cache_clear()
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Where connections are taken and nothing is ever said: a host that hangs."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.django_db
+def test_health_is_told_without_a_token(client: Client) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"} | READY)
+    assert client.head("/readyz").status_code == 200
+    assert client.post("/healthz").status_code == 405
+
+
+@pytest.mark.django_db
+def test_probes_are_answered_whatever_host_they_name_and_without_tls(
+    client: Client, settings: Any
+) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    for path in ["/healthz", "/readyz"]:
+        assert client.get(path, headers={"Host": "10.0.0.7:8000"}).json()["status"] == "ok"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_is_not_ready_until_every_migration_is_applied(
+    client: Client, asked_anew: None, log: io.StringIO
+) -> None:
+    recorder = MigrationRecorder(connection)
+    recorder.record_unapplied("contacts", "0011_import_drafts")
+    try:
+        answer = client.get("/readyz")
+    finally:
+        recorder.record_applied("contacts", "0011_import_drafts")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "unavailable"} | READY | {"migrations": "down"}
+    assert "manage.py migrate" in log.getvalue()
+    assert client.get("/readyz").json() == {"status": "ok"} | READY
+
+
+@pytest.mark.django_db
+def test_migrations_are_looked_at_until_they_are_applied_and_no_longer(
+    asked_anew: None, django_assert_num_queries: Any
+) -> None:
+    health.migrations_are_applied()
+    with django_assert_num_queries(0):
+        health.migrations_are_applied()
+
+
+@pytest.mark.django_db
+def test_a_store_of_the_rate_limit_that_is_gone_is_told(client: Client, settings: Any) -> None:
+    port = free_port()
+    settings.RATELIMIT_STORAGE_URL = f"redis://:hunter2@127.0.0.1:{port}/0"
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["rate_limit"]) == (503, "down")
+    settings.RATELIMIT_STORAGE_URL = f"redis://127.0.0.1:{port}/0"
+    with redis_at(port):
+        assert client.get("/readyz").json() == {"status": "ok"} | READY
+
+
+def test_hosts_that_hang_hold_no_answer_up_and_no_secret_gets_out(
+    silent_port: int, tmp_path: Path
+) -> None:
+    where = f"127.0.0.1:{silent_port}"
+    urls = {
+        "DATABASE_URL": f"postgres://u:hunter2@{where}/db",
+        "TASKS_URL": f"redis://:hunter2@{where}/1",
+        "RATELIMIT_STORAGE_URL": f"redis://:hunter2@{where}/0",
+    }
+    with serving(tmp_path / "log", workers=1, **urls) as url:
+        start = time.monotonic()
+        answers = all_at_once(lambda _: httpx.get(f"{url}/readyz", timeout=30), 3)
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert time.monotonic() - start < 5
+    for answer in answers:
+        assert answer.status_code == 503
+        assert answer.json() == {"status": "unavailable"} | dict.fromkeys(READY, "down")
+        assert "hunter2" not in answer.text
+    assert "hunter2" not in (tmp_path / "log").read_text()
