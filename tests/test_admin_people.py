@@ -203,7 +203,7 @@ def test_a_command_rotates_a_token(acme: SimpleNamespace) -> None:
 
 def token_form(acme: SimpleNamespace, **given: Any) -> dict[str, Any]:
     blank = {"name": "n8n", "user": acme.user.pk, "expires_at_0": "", "expires_at_1": ""}
-    return blank | given
+    return blank | {"scopes": [*ApiToken.Scope]} | given
 
 
 def test_a_token_expires_after_the_time_chosen(staff: Client, acme: SimpleNamespace) -> None:
