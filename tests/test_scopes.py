@@ -128,7 +128,9 @@ def test_the_table_in_the_readme_is_what_is_needed() -> None:
     said = {name: re.findall(r"`([a-z-]+)`", what) for _, name, what, _ in rows}
     assert [name.strip(" `") for name in said] == [*ApiToken.Scope]
     for scope, names in said.items():
-        needs = {pattern.name for pattern in actions if scope.strip(" `") in NEEDS[pattern.name]}
+        needs = {
+            pattern.name for pattern in actions if scope.strip(" `") in NEEDS[str(pattern.name)]
+        }
         assert {*names} == needs
 
 
