@@ -88,6 +88,7 @@ MIDDLEWARE = [
     # First, so that every answer carries the id, those of the other middleware included.
     "qyvo.request_id.RequestIdMiddleware",
     "tenants.throttling.RateLimitHeaders",
+    "qyvo.headers.BrowserHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -192,6 +193,7 @@ TIME_ZONE = env("TIME_ZONE")
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "qyvo" / "static"]
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # The look of the admin: django-unfold
 
