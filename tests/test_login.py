@@ -171,6 +171,21 @@ def test_the_api_goes_on_for_those_who_have_to_wait(acme: SimpleNamespace, ann: 
     assert acme.api.get("/api/v1/me").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "password", ["eleven char", "password1234", "908172635445", "ann@acme.example"]
+)
+def test_a_weak_password_is_refused(ann: User, password: str) -> None:
+    client = Client()
+    enter(client, ann)
+    data = {"old_password": PASSWORD, "new_password1": password, "new_password2": password}
+    answer = client.post("/admin/password_change/", data)
+    assert "new_password2" in answer.context["form"].errors
+    ann.refresh_from_db()
+    assert ann.check_password(PASSWORD)
+    good = dict.fromkeys(["new_password1", "new_password2"], "12 good: é🐎" + "x" * 60)
+    assert client.post("/admin/password_change/", data | good).status_code == 302
+
+
 # Sessions
 
 

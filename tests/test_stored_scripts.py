@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import httpx
 from django.urls import reverse
 from django.utils import timezone
+from playwright.sync_api import Dialog
 
 from contacts.models import BulkAction, Change, Contact, Decision, Import, Tag
 from contacts.webhooks import Delivery, Webhook
@@ -58,9 +59,15 @@ def test_nothing_stored_runs_in_the_admin(
         row = {"tag": rows.tag, "import": rows.job, "webhook": Webhook.objects.get()}[kind]
         pages[f"{kind}-history"] = reverse(f"admin:contacts_{kind}_history", args=[row.pk])
     pages["token-history"] = reverse("admin:tenants_apitoken_history", args=[rows.token.pk])
-    seen, dialogs = 0, []
+    seen = 0
+    dialogs: list[str] = []
+
+    def note(dialog: Dialog) -> None:
+        dialogs.append(page.url)
+        dialog.dismiss()
+
     with page_of(admin_server) as page:
-        page.on("dialog", lambda dialog: (dialogs.append(page.url), dialog.dismiss()))
+        page.on("dialog", note)
         log_in(page, rows)
         for name, address in pages.items():
             answer = page.goto(address)
