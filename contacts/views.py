@@ -26,6 +26,7 @@ from .tabular import UnreadableFile
 from .webhooks import Webhook
 
 MERGED_INTO = "Qyvo-Merged-Into"
+Scope = ApiToken.Scope
 Found = TypeVar("Found")
 
 
@@ -78,6 +79,7 @@ class ActionView(TenantAPIView):
 class CreateContact(ActionView):
     """Upserts a contact by phone: 201 either way, and a header that tells which it was."""
 
+    scopes = (Scope.WRITE,)
     input_class = serializers.ContactInput
     output_class = serializers.ContactSummary
     success = HTTPStatus.CREATED
@@ -98,6 +100,7 @@ class CreateContact(ActionView):
 class UpdateContact(ActionView):
     """Changes only what the body names; metadata is merged."""
 
+    scopes = (Scope.WRITE,)
     input_class = serializers.ContactChanges
     output_class = serializers.UpdatedContact
 
@@ -111,6 +114,7 @@ class UpdateContact(ActionView):
 class GetContact(ActionView):
     """All there is of one contact."""
 
+    scopes = (Scope.READ,)
     input_class = serializers.ContactLookup
     output_class = serializers.ContactDetail
 
@@ -122,6 +126,7 @@ class GetContact(ActionView):
 class TagAction(ActionView):
     """What adding and removing a tag have in common; `done` is the answer's word for it."""
 
+    scopes = (Scope.WRITE,)
     input_class = serializers.TagOfContact
     done: str
 
@@ -195,6 +200,7 @@ class SearchContacts(PagedAction):
     to as it is, with the same body.
     """
 
+    scopes = (Scope.READ,)
     input_class = serializers.SearchInput
     output_class = serializers.FoundContact
     is_list = True
@@ -231,6 +237,7 @@ class SearchContacts(PagedAction):
 class ListContacts(PagedAction):
     """Everything, page by page, for a sync."""
 
+    scopes = (Scope.READ,)
     input_class = serializers.ListInput
     output_class = serializers.ContactPage
     order = "updated_at"
@@ -256,6 +263,7 @@ class ListChanges(ActionView):
     no change is missed. A change shows when every transaction that began before it has ended.
     """
 
+    scopes = (Scope.READ,)
     input_class = serializers.ChangesInput
     output_class = serializers.ChangePage
 
@@ -299,6 +307,7 @@ class ListChanges(ActionView):
 class ListTags(ActionView):
     """The tenant's tags by name, each with the number of its contacts."""
 
+    scopes = (Scope.READ,)
     input_class = serializers.TagSearch
     output_class = serializers.TagSummary
     is_list = True
@@ -315,6 +324,7 @@ class RecordConsent(ActionView):
     One that is older than that is recorded, and changes nothing.
     """
 
+    scopes = (Scope.WRITE,)
     input_class = serializers.ConsentInput
     output_class = serializers.Consent
 
@@ -328,6 +338,7 @@ class RecordConsent(ActionView):
 class DeleteContact(ActionView):
     """Deletes a contact for good; its tags stay."""
 
+    scopes = (Scope.DELETE,)
     input_class = serializers.ContactKey
     output_class = serializers.DeletedContact
 
@@ -340,6 +351,7 @@ class DeleteContact(ActionView):
 class CreateContacts(ActionView):
     """Upserts up to 1,000 contacts; a bad row fails alone, of a phone's rows the last wins."""
 
+    scopes = (Scope.WRITE,)
     input_class = serializers.BatchInput
     output_class = serializers.BatchAnswer
     max_body_bytes = 8 * 1024 * 1024
@@ -394,6 +406,7 @@ class NotFinished(APIException):
 class ImportView(TenantAPIView):
     """What the addresses of imports have in common."""
 
+    scopes = (Scope.IMPORTS,)
     output_class = serializers.ImportJob
     answer_headers: dict[str, str] = {}
 
@@ -502,9 +515,11 @@ def error_file(job: Import) -> HttpResponseBase:
 class CreateWebhook:
     """Makes a webhook: an address that is told of what happens to contacts, from now on.
 
-    Its secret is in this answer and nowhere else. A delivery `webhook.test` is sent at once.
+    Its secret is in this answer and nowhere else. A delivery `webhook.test` is sent at once. As
+    it is told of contacts, it takes a token that may read them, too.
     """
 
+    scopes = (Scope.READ, Scope.WRITE)
     input_class = serializers.WebhookInput
     output_class = serializers.NewWebhook
     success = HTTPStatus.CREATED
@@ -513,18 +528,21 @@ class CreateWebhook:
 class ListWebhooks:
     """The tenant's webhooks."""
 
+    scopes = (Scope.READ,)
     output_class = serializers.ShownWebhook
 
 
 class GetWebhook:
     """A webhook, and whether it answers."""
 
+    scopes = (Scope.READ,)
     output_class = serializers.ShownWebhook
 
 
 class DeleteWebhook:
     """Deletes a webhook, and what still waits to be sent to it."""
 
+    scopes = (Scope.WRITE,)
     success = HTTPStatus.NO_CONTENT
 
 

@@ -72,6 +72,8 @@ class StrictJSONParser(BaseParser):
         body = stream.read(limit + 1)
         if len(body) > limit:
             raise PayloadTooLarge(limit)
+        if not body:  # of unknown length, and there was none
+            return {}
         try:
             data = strict_json.loads(body)
         except strict_json.MalformedJSON as error:

@@ -24,6 +24,7 @@ from contacts.examples import EXAMPLES
 from contacts.parsers import FILE_PARSERS, LengthRequired
 from contacts.views import MERGED_INTO
 from tenants.examples import ME
+from tenants.views import InsufficientScope
 
 from .api import PayloadTooLarge, error_body, max_body_bytes, wanted_types
 
@@ -48,6 +49,7 @@ FAILURES: dict[int, tuple[str, list[dict[str, Any]]]] = {
         [error_body(400, "Not JSON: Expecting value at line 1, column 1.")],
     ),
     401: ("No token, a wrong, expired or revoked one, or its user is disabled.", [error_body(401)]),
+    403: ("The token lacks a scope.", []),
     404: ("No such record in your tenant.", [error_body(404, "Contact not found")]),
     409: (
         "It is not finished.",
@@ -160,7 +162,8 @@ class Operation(AutoSchema):
             kind = output and output(many=is_list)
         answer = OpenApiResponse(kind, self.success.phrase, examples)
         return {(int(self.success), "text/csv" if is_file else "application/json"): answer} | {
-            (code, "application/json"): failure(code, self.view) for code in self.failures()
+            (code, "application/json"): failure(code, self.view, self.told)
+            for code in self.failures()
         }
 
     def failures(self) -> list[int]:
@@ -201,8 +204,10 @@ class Operation(AutoSchema):
         ]
 
 
-def failure(code: int, view: Any) -> OpenApiResponse:
+def failure(code: int, view: Any, told: Any) -> OpenApiResponse:
     meaning, bodies = FAILURES[code]
+    if code == 403:
+        bodies = [error_body(403, str(InsufficientScope(told.scopes).detail))]
     if code == 413:
         bodies = [error_body(413, str(PayloadTooLarge(max_body_bytes(view)).detail))]
     if code == 415:
@@ -227,6 +232,9 @@ def headers(
 class Token(OpenApiAuthenticationExtension):
     target_class = "tenants.authentication.BearerToken"
     name = "token"
+
+    def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
+        return {self.name: [*map(str, getattr(auto_schema.told, "scopes", ()))]}
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
         return {"type": "http", "scheme": "bearer", "bearerFormat": "qyvo_…"}

@@ -39,19 +39,22 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 
     A body sent with `Transfer-Encoding: chunked` has no Content-Length, which Django takes for
     no body at all: its caller would be told that every field is missing. Servers that end the
-    stream themselves say so in `wsgi.input_terminated`; then it can be read and measured, up to
-    a byte more than any action takes. The file of an import is not read before its sender is
-    known: its view ends with the stream, or a byte behind the largest size.
+    stream themselves say so in `wsgi.input_terminated`; then it may be read up to a byte more
+    than is taken. Nothing is read before its sender is known, for a thread waits as long as that
+    takes: the views end with the stream, or where it is too long. Only the admin's forms are
+    measured first, as Django wants it; and where nothing was sent there is nothing to wait for.
 
     A charset in the Content-Type makes Django decode the query string with it, base64 and
     punycode included, before any handler of errors is in place. All is UTF-8 here.
     """
     is_chunked = environ.get("wsgi.input_terminated") and not environ.get("CONTENT_LENGTH")
-    if is_chunked and environ["PATH_INFO"].endswith("/imports"):
-        length = str(settings.IMPORT_MAX_BYTES + 1)
-        environ |= {"CONTENT_LENGTH": length, "qyvo.unknown_length": True}
-    elif is_chunked:
+    is_form = environ["PATH_INFO"].startswith("/admin/")
+    if is_chunked and (is_form or "HTTP_TRANSFER_ENCODING" not in environ):
         body = environ["wsgi.input"].read(CreateContacts.max_body_bytes + 1)
         environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+    elif is_chunked:
+        is_file = environ["PATH_INFO"].endswith("/imports")
+        most = settings.IMPORT_MAX_BYTES if is_file else CreateContacts.max_body_bytes
+        environ |= {"CONTENT_LENGTH": str(most + 1), "qyvo.unknown_length": True}
     environ["CONTENT_TYPE"] = CHARSET.sub("", environ.get("CONTENT_TYPE", ""))
     return django_application(environ, start_response)

@@ -4,7 +4,7 @@ import hashlib
 import re
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -111,11 +111,16 @@ class User(AbstractUser):
         return self.get_full_name()
 
 
+def all_scopes() -> list[str]:
+    return list(ApiToken.Scope.values)
+
+
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def issue(self, user: User, name: str, **fields: Any) -> "ApiToken":
         """A saved token. Its `plaintext` is there on this object only, and nowhere afterwards.
 
-        `fields`: `expires_at` (never) and `rate_limit` (the installation's), where given.
+        `fields`: `expires_at` (never), `rate_limit` (the installation's) and `scopes` (all), where
+        given.
         """
         token = ApiToken(user=user, name=name, **fields)
         token.make_secret()
@@ -147,6 +152,14 @@ class ApiToken(models.Model):
     SHAPE = re.compile(rf"{PREFIX}[A-Za-z0-9]{{43}}")
     LAST_USED_PRECISION = timedelta(minutes=1)
 
+    class Scope(models.TextChoices):
+        """What a token may do, as the API's answers spell it (RFC 6749, 3.3)."""
+
+        READ = "contacts:read", "Read contacts, tags and changes"
+        WRITE = "contacts:write", "Create and change contacts"
+        DELETE = "contacts:delete", "Delete contacts"
+        IMPORTS = "imports", "Import files"
+
     user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
     name = models.CharField(max_length=100, help_text="What uses it: “n8n”, “shop”, …")
     prefix = models.CharField(max_length=VISIBLE, editable=False)
@@ -159,6 +172,7 @@ class ApiToken(models.Model):
         blank=True,
         help_text="Requests a minute. Empty: the installation's default; 0: no limit.",
     )
+    scopes = models.JSONField(default=all_scopes)
     revoked_at = models.DateTimeField(null=True, editable=False)
     replaces = models.OneToOneField(
         "self", models.SET_NULL, null=True, editable=False, related_name="replaced_by"
@@ -179,6 +193,10 @@ class ApiToken(models.Model):
     def actor(self) -> str:
         """Who does what this token does, as logs say it."""
         return f"token:{self.prefix}"
+
+    def lacking(self, scopes: Iterable[str]) -> list[str]:
+        """Those of `scopes` that this token has not."""
+        return [scope for scope in scopes if scope not in self.scopes]
 
     @staticmethod
     def digest_of(plaintext: str) -> str:
@@ -213,7 +231,11 @@ class ApiToken(models.Model):
             raise ValueError("This token was replaced already: rotate the new one.")
         now = timezone.now()
         lifetime = old.expires_at and old.expires_at - old.created_at
-        fields = {"rate_limit": old.rate_limit, "expires_at": lifetime and now + lifetime}
+        fields = {
+            "rate_limit": old.rate_limit,
+            "scopes": old.scopes,
+            "expires_at": lifetime and now + lifetime,
+        }
         new = ApiToken.objects.issue(old.user, old.name, replaces=old, **fields)
         end = min(filter(None, [old.expires_at, now + overlap]))
         ApiToken.objects.filter(pk=old.pk).update(expires_at=end)

@@ -1,12 +1,12 @@
 from http import HTTPStatus
 from typing import Any, cast
 
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from .models import Tenant, User
+from .models import ApiToken, Tenant, User
 from .serializers import MeSerializer
 
 
@@ -14,6 +14,14 @@ class NoWorkspace(APIException):
     status_code = HTTPStatus.UNPROCESSABLE_ENTITY
     default_detail = "No workspace configured for this account."
     contract_code = "no_workspace"
+
+
+class InsufficientScope(PermissionDenied):
+    """The token may not do this (RFC 6750, 3.1); `missing` are the scopes that it lacks."""
+
+    def __init__(self, missing: list[str]) -> None:
+        super().__init__(f"This token lacks the scope {', '.join(missing)}.")
+        self.auth_header = f'Bearer error="insufficient_scope", scope="{" ".join(missing)}"'
 
 
 def tenant_of(request: Request) -> Tenant:
@@ -26,15 +34,22 @@ def tenant_of(request: Request) -> Tenant:
 class TenantAPIView(APIView):
     """A view inside the caller's tenant: `self.tenant` is set before any handler runs.
 
-    Raises `NoWorkspace` for users without one, after authentication and before the body is
-    looked at.
+    Raises `NoWorkspace` for users without one and `InsufficientScope` for tokens that lack one of
+    `scopes`, after authentication and before the body is looked at. Where a view has `operations`,
+    the scopes are those of the method's. A view that says none is for tokens that have all.
     """
 
     tenant: Tenant
+    scopes: tuple[str, ...] = tuple(ApiToken.Scope)
+    operations: dict[str, Any] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.tenant = tenant_of(request)
+        method = "GET" if request.method == "HEAD" else request.method
+        needed = self.operations.get(cast("str", method), self).scopes
+        if missing := cast("ApiToken", request.auth).lacking(needed):
+            raise InsufficientScope(missing)
 
 
 class Me(APIView):
@@ -42,6 +57,8 @@ class Me(APIView):
 
     http_method_names = ["get", "head"]
     output_class = MeSerializer
+    answer_headers = {"Qyvo-Scopes": "What the token may do, separated by blanks."}
 
     def get(self, request: Request) -> Response:
-        return Response(MeSerializer(request.user).data)
+        scopes = " ".join(cast("ApiToken", request.auth).scopes)
+        return Response(MeSerializer(request.user).data, headers={"Qyvo-Scopes": scopes})

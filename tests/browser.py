@@ -46,7 +46,7 @@ def page_of(server: httpx.Client, **options: Any) -> Iterator[Page]:
         page.on("request", note_strangers)
         yield page
         browser.close()
-    assert not complaints
+    assert not complaints, "\n".join(complaints)
 
 
 def log_in(page: Page, member: SimpleNamespace) -> None:

@@ -184,8 +184,9 @@ test_database_url.__test__ = False  # type: ignore[attr-defined]
 def serving(log: Path, workers: int, **variables: str) -> Iterator[str]:
     """The address of the production server on the test database; it logs into `log`."""
     port = free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port)]
-    command += ["--workers", str(workers), "--blocking-threads", "4", "--no-ws"]
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1"]
+    command += ["--port", str(port), "--workers", str(workers)]
+    command += ["--blocking-threads", "4", "--no-ws"]
     data = {"DATABASE_URL": test_database_url(), "DATA_DIR": str(log.parent)}
     environment = os.environ | data | variables
     with log.open("wb") as output:

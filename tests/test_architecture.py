@@ -25,7 +25,7 @@ LAYERS = {
     ],
     "tenants": [
         {"apps", "admin", "urls", "management"},
-        {"authentication", "checks", "views"},
+        {"authentication", "checks", "logins", "views"},
         {"examples", "serializers", "throttling"},
         {"roles"},
         {"models"},

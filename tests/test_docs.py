@@ -294,6 +294,15 @@ def test_the_table_of_fields_is_what_create_contact_reads() -> None:
     assert first_column("| field |") == set(ContactInput().fields)
 
 
+def test_every_test_that_proves_a_requirement_exists() -> None:
+    table = README[README.index("| requirement |") :].partition("\n\n")[0]
+    proofs = re.findall(r"`(test_\w+)`", table)
+    defined = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    assert len(proofs) >= len(table.splitlines()[2:])
+    for name in proofs:
+        assert f"def {name}(" in defined, name
+
+
 def test_no_tracked_file_names_a_machine_or_an_index() -> None:
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -20,6 +20,7 @@ from tenants.throttling import Counter, Quota, SharedCounter, counter, default_l
 
 from .api import ACTIONS, CREATE, PHONE, Api, assert_error
 from .conftest import free_port, redis_at, serving
+from .test_admin import token_form
 from .test_races import all_at_once
 from .test_settings import manage
 from .test_write_path import statements
@@ -197,7 +198,7 @@ def test_the_limit_of_a_token_is_set_by_command_and_in_the_admin(
     [_, token] = capsys.readouterr().out.rsplit("=", 1)
     assert Api(token.strip()).get(ME).headers["X-RateLimit-Limit"] == "7"
     page = f"/admin/tenants/apitoken/{acme.token.pk}/change/"
-    form = {"name": "x", "expires_at_0": "", "expires_at_1": "", "rate_limit": "9"}
+    form = token_form(name="x", rate_limit="9")
     assert admin_client.post(page, form).status_code == 302
     assert acme.api.get(ME).headers["X-RateLimit-Limit"] == "9"
 

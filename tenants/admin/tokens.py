@@ -14,10 +14,14 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.timesince import timesince
-from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+)
 
 from .. import roles
-from ..models import ApiToken, User
+from ..models import ApiToken, User, all_scopes
 from .scoped import TenantScopedAdmin, user_of
 
 SOON = timedelta(days=14)
@@ -34,10 +38,16 @@ class TokenForm(forms.ModelForm):
         choices=[("", "Never, or at the time below"), *LIFETIMES.items()],
         widget=UnfoldAdminSelectWidget,
     )
+    scopes = forms.MultipleChoiceField(
+        label="It may",
+        choices=ApiToken.Scope.choices,
+        initial=all_scopes,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+    )
 
     class Meta:
         model = ApiToken
-        fields = ["name", "user", "expires_at", "rate_limit"]
+        fields = ["name", "user", "scopes", "expires_at", "rate_limit"]
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
@@ -91,11 +101,20 @@ class ApiTokenAdmin(TenantScopedAdmin):
 
     tenant_lookup = "user__tenant"
     form = TokenForm
-    list_display = ["name", "prefix", "user", "state", "last_used", "rate_limit", "created_at"]
+    list_display = [
+        "name",
+        "prefix",
+        "user",
+        "may",
+        "state",
+        "last_used",
+        "rate_limit",
+        "created_at",
+    ]
     list_filter = [StateFilter]
     list_select_related = ["user", "replaced_by"]
     search_fields = ["name", "prefix", "user__email"]
-    given = ["name", "user", "expires_in", "expires_at", "rate_limit"]
+    given = ["name", "user", "scopes", "expires_in", "expires_at", "rate_limit"]
     shown = ["state", "prefix", "created_at", "last_used_at", "revoked_at", "replaces"]
     actions = ["revoke", "rotate_selected"]
 
@@ -140,6 +159,10 @@ class ApiTokenAdmin(TenantScopedAdmin):
             "title": "Token issued", "token": token, "secret": token.plaintext, "opts": self.opts,
         }  # fmt: skip
         return TemplateResponse(request, "admin/tenants/apitoken/issued.html", context)
+
+    @admin.display(description="scopes")
+    def may(self, token: ApiToken) -> str:
+        return ", ".join(token.scopes) if token.lacking(ApiToken.Scope) else "all"
 
     @admin.display
     def state(self, token: ApiToken) -> str:

@@ -19,6 +19,11 @@ class Command(BaseCommand):
             "--rate-limit", type=int, help="requests a minute, 0 for no limit; default: as set up"
         )
 
+        parser.add_argument(
+            "--scope", action="append", choices=ApiToken.Scope.values, dest="scopes",
+            help="what the token may do; may be repeated; default: everything",
+        )  # fmt: skip
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             user = User.objects.get_by_natural_key(options["email"])
@@ -33,11 +38,13 @@ class Command(BaseCommand):
         if rate_limit is not None and not 0 <= rate_limit <= 1_000_000:
             raise CommandError("--rate-limit takes a number from 0 to 1000000.")
         expires_at = None if days is None else timezone.now() + timedelta(days=days)
+        scopes = [*dict.fromkeys(options["scopes"] or ApiToken.Scope.values)]
         token = ApiToken.objects.issue(
-            user, options["name"][:100], expires_at=expires_at, rate_limit=rate_limit
+            user, options["name"][:100], expires_at=expires_at, rate_limit=rate_limit, scopes=scopes
         )
         self.stdout.write(f"# {token.name}, for {user.email} of {user.tenant or 'no tenant'}")
         self.stdout.write(
             f"# expires: {expires_at.isoformat('T', 'seconds') if expires_at else 'never'}"
         )
+        self.stdout.write(f"# scopes:  {' '.join(token.scopes)}")
         self.stdout.write(f"export QYVO_TOKEN={token.plaintext}")

@@ -1,0 +1,8 @@
+SwaggerUIBundle({
+  url: document.querySelector("#docs").dataset.url,
+  dom_id: "#docs",
+  deepLinking: true,
+  tryItOutEnabled: true,
+  displayRequestDuration: true,
+  defaultModelsExpandDepth: 0,
+});

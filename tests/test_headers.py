@@ -1,0 +1,79 @@
+"""What answers let a browser do."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from django.test import Client
+
+from .browser import log_in, page_of
+
+pytestmark = pytest.mark.django_db
+
+PATHS = [
+    "/", "/docs", "/healthz", "/nowhere", "/admin/login/", "/admin/nowhere/", "/api/v1/me",
+    "/api/v1/openapi.json", "/static/qyvo/logo.svg",
+]  # fmt: skip
+
+
+def headers_of(client: Client, path: str) -> Any:
+    answer = client.get(path)
+    answer.close()
+    return answer.headers
+
+
+def directives(policy: str) -> dict[str, set[str]]:
+    return {name: {*sources} for name, *sources in map(str.split, policy.split(";"))}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_script_runs_but_our_files(client: Client, path: str) -> None:
+    policy = directives(headers_of(client, path)["Content-Security-Policy"])
+    assert policy["default-src"] == {"'none'"}
+    assert policy["script-src"] - {"'unsafe-eval'"} == {"'self'"}
+    assert ("'unsafe-eval'" in policy["script-src"]) is path.startswith("/admin/")
+    for name in ("base-uri", "frame-ancestors"):
+        assert policy[name] == {"'none'"}
+    for name in ("connect-src", "font-src", "form-action"):
+        assert policy[name] == {"'self'"}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_answer_is_careful(client: Client, path: str) -> None:
+    headers = headers_of(client, path)
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert "camera=()" in headers["Permissions-Policy"]
+    assert "Server" not in headers
+    assert "Access-Control-Allow-Origin" not in headers, "no other site reads it"
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/admin/login/"])
+def test_no_page_of_ours_holds_a_script(client: Client, path: str) -> None:
+    text = client.get(path).content.decode()
+    assert all(" src=" in tag for tag in re.findall(r"<script[^>]*>", text))
+    assert not re.search(r"""\son[a-z]+=["']|javascript:""", text)
+
+
+def test_a_script_inside_a_page_does_not_run(
+    admin_server: httpx.Client, admin_staff: SimpleNamespace
+) -> None:
+    """Whatever got it there."""
+    tried = """() => {
+        window.ran = [];
+        document.body.insertAdjacentHTML("beforeend", '<img src="x:" onerror="ran.push(1)">');
+        const script = document.createElement("script");
+        script.textContent = "ran.push(2)";
+        document.body.append(script);
+        return new Promise(done => setTimeout(() => done(ran), 300));
+    }"""
+    ran = []
+    with pytest.raises(AssertionError), page_of(admin_server) as page:  # noqa: PT012
+        log_in(page, admin_staff)
+        for path in ("/admin/", "/"):
+            page.goto(path)
+            ran.append(page.evaluate(tried))
+    assert ran == [[], []], "and the console complains"
