@@ -1,6 +1,7 @@
 """The statements that the ORM cannot say, and the one place where the two databases differ."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -18,6 +19,14 @@ from .rules import spelled
 
 ATTEMPTS = 3
 DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE
+
+# How the databases say that they cannot serve for now. PostgreSQL's SQLSTATEs begin with: gone; out
+# of disk, memory or connections; stopping or starting; its disk fails; takes no writes.
+UNAVAILABLE = ("08", "53", "57P0", "58030", "25006")
+SQLITE_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}  # fmt: skip
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 Result = TypeVar("Result")
@@ -53,6 +62,23 @@ def tried_twice(transact: Callable[[], Result]) -> Result:
         return transact()
     except IntegrityError:
         return transact()
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether `error` says that the database cannot serve for now: what has failed may well succeed
+    later. A mistake of ours, which would fail again, is none of these.
+    """
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return cause.sqlite_errorcode & 0xFF in SQLITE_UNAVAILABLE
+    if not isinstance(
+        cause, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError
+    ):
+        return False
+    if cause.sqlstate:
+        return cause.sqlstate.startswith(UNAVAILABLE)
+    lost: Any = connection.connection
+    return lost is None or lost.closed
 
 
 # Never back in time: readers that follow changes are behind that already. EXCLUDED.updated_at,
