@@ -22,6 +22,7 @@ from threading import Condition, Thread
 from typing import Any, NamedTuple
 
 import httpx
+import psutil
 import psycopg
 
 from .api import CREATE
@@ -64,8 +65,6 @@ class Postgres:
 
     @property
     def processes(self) -> list[int]:
-        import psutil
-
         return [self.postmaster, *(c.pid for c in psutil.Process(self.postmaster).children())]
 
     def configure(self, *settings: str) -> None:
@@ -76,8 +75,6 @@ class Postgres:
 
     def restart(self, how: signal.Signals) -> None:
         """SIGINT: ends all transactions; SIGQUIT: at once, recovering when it starts."""
-        import psutil
-
         process = psutil.Process(self.postmaster)
         process.send_signal(how)
         process.wait(PATIENCE)
@@ -140,7 +137,8 @@ class Postgres:
         """With its contacts on that `disk`."""
         folder = disk / "tablespace"
         folder.mkdir()
-        shutil.chown(folder, self.server.system_user)
+        if user := self.server.system_user:
+            shutil.chown(folder, user)
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"CREATE TABLESPACE small LOCATION '{folder}'")
             connection.execute("ALTER TABLE contacts_contact SET TABLESPACE small")
@@ -272,8 +270,6 @@ class Server(NamedTuple):
 
     @property
     def workers(self) -> list[int]:
-        import psutil
-
         children = psutil.Process(self.process.pid).children()
         return [child.pid for child in children if "resource_tracker" not in str(child.cmdline())]
 
@@ -371,7 +367,7 @@ def mounted(folder: Path, megabytes: int) -> Iterator[Path]:
     """A disk of its own in `folder`, of that size. Raises `CalledProcessError` where one may not
     mount."""
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     subprocess.run(mount, check=True, capture_output=True)
     folder.chmod(0o755)
     try:

@@ -224,15 +224,15 @@ def test_a_full_disk_refuses_what_does_not_fit_until_there_is_space(
     ):
         assert create(client, new_phone()).status_code == 201
         moved.forget_log()
-        csv = {"content": "phone\n" + f"{new_phone()}\n" * 20_000}
+        csv = "phone\n" + f"{new_phone()}\n" * 20_000
         as_csv = {"Content-Type": "text/csv"}
         with full(disk):
             assert_outage(create(client, new_phone(), metadata=METADATA))
-            assert_outage(client.post("/api/v1/imports", headers=as_csv, **csv))
+            assert_outage(client.post("/api/v1/imports", content=csv, headers=as_csv))
             assert len(moved.lines("")) == len(moved.lines("Answered 503: ")) == 2
             assert "No space left on device" in moved.lines("")[1]
         assert create(client, new_phone(), metadata=METADATA).status_code == 201
-        assert client.post("/api/v1/imports", headers=as_csv, **csv).status_code == 202
+        assert client.post("/api/v1/imports", content=csv, headers=as_csv).status_code == 202
 
 
 # The server
