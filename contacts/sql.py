@@ -71,14 +71,10 @@ def is_unavailable(error: BaseException) -> bool:
     cause = error.__cause__
     if isinstance(cause, sqlite3.Error):
         return cause.sqlite_errorcode & 0xFF in SQLITE_UNAVAILABLE
-    if not isinstance(
-        cause, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError
-    ):
-        return False
-    if cause.sqlstate:
+    if isinstance(cause, psycopg.Error) and cause.sqlstate:
         return cause.sqlstate.startswith(UNAVAILABLE)
-    lost: Any = connection.connection
-    return lost is None or lost.closed
+    # Not from the server: it could not be reached, was lost, or has not answered.
+    return isinstance(cause, psycopg.OperationalError)
 
 
 # Never back in time: readers that follow changes are behind that already. EXCLUDED.updated_at,

@@ -111,11 +111,13 @@ class Postgres:
     @contextmanager
     def read_only(self) -> Iterator[None]:
         self.configure("default_transaction_read_only = on")
-        yield
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute("SET default_transaction_read_only = off")
-            connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
-            connection.execute("SELECT pg_reload_conf()")
+        try:
+            yield
+        finally:
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                connection.execute("SET default_transaction_read_only = off")
+                connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
+                connection.execute("SELECT pg_reload_conf()")
 
     @contextmanager
     def crowded(self) -> Iterator[None]:
@@ -128,9 +130,11 @@ class Postgres:
         with suppress(psycopg.OperationalError):
             while True:
                 taken.append(psycopg.connect(self.url))
-        yield
-        for connection in taken:
-            connection.close()
+        try:
+            yield
+        finally:
+            for connection in taken:
+                connection.close()
 
     @contextmanager
     def on(self, disk: Path) -> Iterator["Postgres"]:
@@ -142,9 +146,11 @@ class Postgres:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"CREATE TABLESPACE small LOCATION '{folder}'")
             connection.execute("ALTER TABLE contacts_contact SET TABLESPACE small")
-            yield self
-            connection.execute("ALTER TABLE contacts_contact SET TABLESPACE pg_default")
-            connection.execute("DROP TABLESPACE small")
+            try:
+                yield self
+            finally:
+                connection.execute("ALTER TABLE contacts_contact SET TABLESPACE pg_default")
+                connection.execute("DROP TABLESPACE small")
 
     def rows(self, sql: str) -> list[Any]:
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -161,8 +167,10 @@ class SQLite:
         """Somebody else is writing, this contact or another: that is the same here."""
         connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.close()
+        try:
+            yield
+        finally:
+            connection.close()
 
     @contextmanager
     def on(self, disk: Path) -> Iterator["SQLite"]:
@@ -385,8 +393,10 @@ def full(disk: Path) -> Iterator[None]:
             with suppress(OSError):
                 while True:
                     file.write(b"x" * size)
-    yield
-    filler.unlink()
+    try:
+        yield
+    finally:
+        filler.unlink()
 
 
 @contextmanager

@@ -23,9 +23,7 @@ def wait(connection: psycopg.Connection[Any], gen: Any, interval: float = 0.1) -
     """
     try:
         return psycopg.Connection.wait(connection, gen, interval, timeout=PATIENCE)
-    except psycopg.OperationalError as error:
-        if connection.closed:
-            raise
+    except psycopg.errors._WaitTimeout as error:
         try:
             connection.cancel_safe(timeout=LAST_PATIENCE)
         except psycopg.OperationalError:
