@@ -1,6 +1,7 @@
 """The statements that the ORM cannot say, and the one place where the two databases differ."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -27,6 +28,14 @@ ATTEMPTS = 3
 # PostgreSQL's SQLSTATEs
 DEADLOCK = "40P01"
 UNLINKED = "22012"  # division by zero, see `insert_sql`
+
+# How the databases say that they cannot serve for now. PostgreSQL's SQLSTATEs begin with: gone; out
+# of disk, memory or connections; stopping or starting; its disk fails; takes no writes.
+UNAVAILABLE = ("08", "53", "57P0", "58030", "25006")
+SQLITE_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}  # fmt: skip
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 Result = TypeVar("Result")
@@ -67,6 +76,19 @@ def tried_twice(transact: Callable[[], Result]) -> Result:
         return transact()
     except IntegrityError:
         return transact()
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether `error` says that the database cannot serve for now: what has failed may well succeed
+    later. A mistake of ours, which would fail again, is none of these.
+    """
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return cause.sqlite_errorcode & 0xFF in SQLITE_UNAVAILABLE
+    if isinstance(cause, psycopg.Error) and cause.sqlstate:
+        return cause.sqlstate.startswith(UNAVAILABLE)
+    # Not from the server: it could not be reached, was lost, or has not answered.
+    return isinstance(cause, psycopg.OperationalError)
 
 
 # Never back in time: readers that follow changes are behind that already. EXCLUDED.updated_at,

@@ -4,23 +4,31 @@ Every error is JSON with `error` and `message` (the same sentence), `code` (a st
 programs) and, for validation errors, `errors` (field -> list of sentences).
 """
 
+import errno
+import logging
+import sys
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.template.loader import render_to_string
 from django.views import csrf, defaults
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts import strict_json
 from contacts.parsers import PayloadTooLarge
+from contacts.sql import is_unavailable
+
+logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 128 * 1024
+RETRY_AFTER = 1  # second
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 # Status -> (code, sentence). A sentence of None means: the exception's own.
 ERRORS: dict[int, tuple[str, str | None]] = {
@@ -36,6 +44,10 @@ ERRORS: dict[int, tuple[str, str | None]] = {
     422: ("validation_failed", "The given data was invalid."),
     429: ("rate_limited", "Too many requests; wait as many seconds as Retry-After says."),
     500: ("server_error", "Something went wrong on our side. The request id finds the log line."),
+    503: (
+        "unavailable",
+        "Out of service for now; try again after as many seconds as Retry-After says.",
+    ),
 }
 
 
@@ -99,10 +111,10 @@ def wanted_types(view: Any) -> str:
     return f"Send the body as Content-Type: {wanted}."
 
 
-def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponseBase | None:
     """Gives DRF's answer to `error` the shape of this API; DRF keeps the headers.
 
-    Anything that DRF does not know goes on to Django: logged with its traceback, and
+    What DRF does not know is an outage, or goes on to Django: logged with its traceback, and
     answered by `server_error`.
     """
     # Here, not above: rest_framework.views itself imports this module, by its settings.
@@ -110,7 +122,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
     response = standard_answer(error, context)
     if response is None:
-        return None
+        return unavailable(context["request"], error) if is_outage(error) else None
     if isinstance(error, exceptions.UnsupportedMediaType):
         response.data = error_body(415, wanted_types(context["view"]))
     elif isinstance(error, exceptions.ValidationError):
@@ -152,8 +164,34 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     return JsonResponse(error_body(404, "Not found."), status=404)
 
 
+def is_outage(error: BaseException | None) -> bool:
+    """Whether the database or the disk does not work for now, which is no fault of the code."""
+    if isinstance(error, OSError):
+        return error.errno in NO_SPACE
+    return error is not None and is_unavailable(error)
+
+
+def unavailable(request: Any, error: BaseException) -> HttpResponse:
+    """The answer to what an outage has stopped; one line in the log says why."""
+    logger.error("Answered 503: %s", " ".join(str(error).split()))
+    response = (
+        HttpResponse(render_to_string("503.html"), status=503)
+        if is_page(request)
+        else JsonResponse(error_body(503), status=503)
+    )
+    response["Retry-After"] = str(RETRY_AFTER)
+    response._has_been_logged = True  # type: ignore[attr-defined] # or Django adds its own line
+    return response
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's `handler500`: no detail leaks, the request id finds the log line."""
+    """Django's `handler500`: no detail leaks, the request id finds the log line.
+
+    What fails before a view or in the admin is answered here, outages too.
+    """
+    error = sys.exception()
+    if error and is_outage(error):
+        return unavailable(request, error)
     if is_page(request):
         return defaults.server_error(request)
     return JsonResponse(error_body(500), status=500)

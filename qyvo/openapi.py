@@ -70,6 +70,7 @@ FAILURES: dict[int, tuple[str, list[dict[str, Any]]]] = {
     ),
     429: ("Too many requests with this token.", [error_body(429)]),
     500: ("Our fault; the log line has the request id.", [error_body(500)]),
+    503: ("The database or the disk does not work for now; nothing else.", [error_body(503)]),
 }
 
 EVERYWHERE = {
@@ -83,7 +84,8 @@ COUNTED = {
 OF_A_CONTACT = {
     MERGED_INTO: "The contact that answers, where the one asked for has been merged into it."
 }
-THROTTLED = {"Retry-After": "Seconds to wait."}
+POSTPONED = {"Retry-After": "Seconds to wait."}
+UNCOUNTED = {401, 503}  # no token, or perhaps not looked up yet
 
 
 # What a body is that has fields; any other is a file.
@@ -168,7 +170,7 @@ class Operation(AutoSchema):
 
     def failures(self) -> list[int]:
         if self.path == "/api/v1/me":
-            return [401, 429, 500]
+            return [401, 429, 500, 503]
         return [code for code in FAILURES if self.can_fail(code)]
 
     def can_fail(self, code: int) -> bool:
@@ -188,12 +190,12 @@ class Operation(AutoSchema):
         return [OpenApiExample("body", body, request_only=True, media_type=kind)]
 
     def get_override_parameters(self) -> list[Any]:
-        counted = [int(self.success), *(code for code in self.failures() if code != 401)]
+        counted = [int(self.success), *(code for code in self.failures() if code not in UNCOUNTED)]
         query = getattr(self.view, "query_class", None)
         return [
             *headers(EVERYWHERE, True),
             *headers(COUNTED, counted, OpenApiTypes.INT),
-            *headers(THROTTLED, [429], OpenApiTypes.INT),
+            *headers(POSTPONED, [429, 503], OpenApiTypes.INT),
             *headers(getattr(self.view, "answer_headers", {}), [int(self.success)]),
             *headers(OF_A_CONTACT if self.has_key else {}, [int(self.success)]),
             *[

@@ -173,7 +173,15 @@ POSTGRESQL = {
     "DISABLE_SERVER_SIDE_CURSORS": True,
     # What writes contacts is planned once a connection (`contacts.sql.prepared`); `off` for
     # transaction-mode poolers that do not know prepared statements (PgBouncer before 1.21).
-    "OPTIONS": {"prepare_threshold": 5},
+    "OPTIONS": {
+        "prepare_threshold": 5,
+        # A server, or the way to it, that is gone without a word: seconds, and milliseconds.
+        "connect_timeout": 3,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 25_000,
+    },
 }
 
 EMBEDDED = {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "qyvo.sqlite3"}

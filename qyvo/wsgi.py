@@ -22,9 +22,19 @@ except ImproperlyConfigured as error:
 for mistake in run_checks(tags=["variables"]):
     sys.exit(f"Wrong settings: {mistake.msg} {mistake.hint}")
 
-from contacts.views import CreateContacts  # noqa: E402 - needs the settings
+from django.db import connections  # noqa: E402 - needs the settings
+
+from contacts.views import CreateContacts  # noqa: E402 - likewise
 
 from . import urls  # noqa: E402, F401 - with all that they name
+from .postgresql.base import PATIENCE  # noqa: E402
+
+# Requests give up on a database that does not answer; commands and workers may wait for it.
+database = connections.settings["default"]
+if database["ENGINE"] == "django.db.backends.postgresql":
+    database["ENGINE"] = "qyvo.postgresql"
+else:
+    database["OPTIONS"]["timeout"] = min(PATIENCE, float(database["OPTIONS"]["timeout"]))
 
 # What is loaded by now stays. Else every full collection of garbage would go through it again,
 # which is a tenth of the time of requests.

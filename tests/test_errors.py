@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -228,6 +229,20 @@ def test_a_fault_of_ours_leaks_nothing_and_is_logged_with_the_request_id(
     assert response.headers["X-Request-Id"] == "find-me"
     assert "ERROR django.request [find-me]" in log.getvalue()
     assert "RuntimeError: secret detail" in log.getvalue()
+
+
+def test_a_statement_that_is_wrong_is_a_fault_of_ours_and_no_outage(
+    api: Api, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+) -> None:
+    """SQLite calls it an OperationalError, as it does a full disk."""
+
+    def fail(*args: object, **kwargs: object) -> None:
+        connection.cursor().execute("SELECT nothing FROM nowhere")
+
+    monkeypatch.setattr(type(ContactTag.objects), "match", fail)
+    api.client.raise_request_exception = False
+    assert_error(api.send(json.dumps(with_tag())), 500, "server_error")
+    assert "Traceback" in log.getvalue()
 
 
 json_values = st.recursive(

@@ -97,7 +97,7 @@ def test_every_operation_needs_a_token_and_tells_every_error(schema: Any) -> Non
         assert [*operation["security"][0]] == ["token"]
         assert operation["summary"]
         success = {SUCCESS.get(name, "200")}
-        failures = {"400", "401", "403", "413", "415", "422", "429", "500"}
+        failures = {"400", "401", "403", "413", "415", "422", "429", "500", "503"}
         if name == "me":
             failures -= {"400", "403", "413", "415", "422"}
         elif name in ON_A_CONTACT or name == "list-changes":
@@ -188,6 +188,7 @@ def test_headers_of_its_own_are_described(schema: Any) -> None:
     assert described("create-contact", "201") == {"X-Request-Id", "Qyvo-Result"} | limits
     assert described("create-contact", "401") == {"X-Request-Id"}
     assert described("create-contact", "429") == {"X-Request-Id", "Retry-After"} | limits
+    assert described("create-contact", "503") == {"X-Request-Id", "Retry-After"}
     assert {"Link", "Qyvo-Next-Cursor"} <= described("search-contacts", "200")
 
 

@@ -98,8 +98,8 @@ def test_preparing_statements_can_be_turned_off(
     tmp_path: Path, query: str, threshold: int | None
 ) -> None:
     url = f"postgres://u:p@db.example/contacts{query}"
-    options = setting(tmp_path, "settings.DATABASES['default']['OPTIONS']", DATABASE_URL=url)
-    assert options == str({"prepare_threshold": threshold})
+    name = "settings.DATABASES['default']['OPTIONS']['prepare_threshold']"
+    assert setting(tmp_path, name, DATABASE_URL=url) == str(threshold)
 
 
 @pytest.mark.django_db
