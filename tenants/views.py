@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from .isolation import see
 from .models import Tenant, User
 from .serializers import MeSerializer
 
@@ -35,6 +36,7 @@ class TenantAPIView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.tenant = tenant_of(request)
+        see(self.tenant.pk)
 
 
 class Me(APIView):

@@ -23,6 +23,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 
 from contacts.models import Contact
+from tenants.isolation import see_everybody_outside_requests
 from tenants.models import ApiToken, Tenant
 
 from .api import Api
@@ -31,6 +32,9 @@ from .factories import ContactFactory, TenantFactory, UserFactory
 # How long an example takes depends on the machine, and on what else it does.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+# Tests are the operator, whose commands see every tenant; requests see what theirs may.
+see_everybody_outside_requests()
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE = pytest.StashKey[str]()
@@ -60,10 +64,33 @@ def django_db_setup(
         cursor.execute(f"SELECT {version}")
         text = cursor.fetchone()[0].partition(" on ")[0].removeprefix("PostgreSQL ")
     pytestconfig.stash[DATABASE] = f"{connection.display_name} {text}"
-    yield
+    with connected_as(os.environ.get("TEST_ROLE"), django_db_blocker):
+        yield
     if connection.vendor == "postgresql":
         with django_db_blocker.unblock(), connection.cursor() as cursor:
             wait_until_alone(cursor)
+
+
+@contextmanager
+def connected_as(role: str | None, django_db_blocker: Any) -> Iterator[None]:
+    """As `name:password`, who does not own the tables; or as whoever made them."""
+    if role is None:
+        yield
+        return
+    name, _, password = role.partition(":")
+    settings = connection.settings_dict
+    owner = {key: settings[key] for key in ("USER", "PASSWORD")}
+    with django_db_blocker.unblock():
+        with connection.cursor() as cursor:
+            # TRUNCATE is for the tests, which empty the tables.
+            grant = f"GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO {name}"
+            cursor.execute(grant)
+        connection.close()
+    settings |= {"USER": name, "PASSWORD": password}
+    yield
+    with django_db_blocker.unblock():
+        connection.close()
+    settings |= owner
 
 
 def wait_until_alone(cursor: Any) -> None:
@@ -174,7 +201,10 @@ def test_database_url() -> str:
     name = connection.settings_dict["NAME"]
     if connection.vendor == "sqlite":
         return f"sqlite:///{name}"
-    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+    url = urlsplit(os.environ["DATABASE_URL"])
+    if role := os.environ.get("TEST_ROLE"):
+        url = url._replace(netloc=f"{role}@{url.netloc.rpartition('@')[2]}")
+    return url._replace(path=f"/{name}").geturl()
 
 
 test_database_url.__test__ = False  # type: ignore[attr-defined]
