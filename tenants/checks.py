@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import Error, Warning, register
+from django.core import checks
+from django.core.checks import Error, register
 from django.db import DatabaseError, connection
 from limits.errors import ConfigurationError
 
@@ -38,14 +39,14 @@ def check_rate_limit(**kwargs: Any) -> list[Error]:
 
 
 @register(deploy=True)
-def check_row_level_security(**kwargs: Any) -> list[Warning]:
+def check_row_level_security(**kwargs: Any) -> list[checks.Warning]:
     """Nothing of a database that cannot be reached, nor of SQLite, which has none."""
     try:
         problems = isolation.problems() if connection.vendor == "postgresql" else []
     except DatabaseError:
         return []
     return [
-        Warning(
+        checks.Warning(
             problem,
             hint="Only the service itself keeps the tenants apart: see Isolation in README.md.",
             id="tenants.W001",

@@ -23,7 +23,7 @@ SETTING = "qyvo.tenant"
 NOBODY, EVERYBODY = "", "all"
 POLICY = "tenant_isolation"
 
-# Nobody's row: of no tenant, whatever the setting, a row is NULL to CASE.
+# Where nothing was told the setting is NULL, or empty after a transaction that was: no rows.
 RULE = f"""
 CASE current_setting('{SETTING}', true)
     WHEN '{EVERYBODY}' THEN true
@@ -52,7 +52,7 @@ def see_everybody_outside_requests() -> None:
 
 def see(tenant_id: str | None) -> None:
     """Has the rest of the request see the rows of this tenant only; of nobody, where it is None."""
-    _seen.set(digits(tenant_id) if tenant_id else NOBODY)
+    _seen.set(digits(tenant_id))
 
 
 def see_as(user: Any) -> None:
@@ -66,15 +66,15 @@ def see_as(user: Any) -> None:
 @contextmanager
 def seeing(tenant_id: str | None) -> Iterator[None]:
     """`see`, for the block."""
-    token = _seen.set(digits(tenant_id) if tenant_id else NOBODY)
+    token = _seen.set(digits(tenant_id))
     try:
         yield
     finally:
         _seen.reset(token)
 
 
-def digits(tenant_id: str) -> str:
-    return f"{bits_of(tenant_id):032x}"
+def digits(tenant_id: str | None) -> str:
+    return f"{bits_of(tenant_id):032x}" if tenant_id else NOBODY
 
 
 def begin_request(**kwargs: Any) -> None:
@@ -113,7 +113,7 @@ def telling(
     raw = connection.connection
     if raw.pgconn.transaction_status == TransactionStatus.IDLE:
         begin(connection, seen)
-    elif is_of_rows and connection.shows != seen:
+    elif is_of_rows and getattr(connection, "shows", None) != seen:
         tell(connection, seen)
     if isinstance(sql, str) and sql.startswith("ROLLBACK TO"):
         connection.shows = None  # what was told since the savepoint is forgotten
@@ -129,7 +129,8 @@ def begin(connection: Any, seen: str) -> None:
     connection.shows = NOBODY
     raw = connection.connection
     if raw.isolation_level is not None:  # which psycopg's own BEGIN has to name
-        return tell(connection, seen)
+        tell(connection, seen)
+        return
     with connection.wrap_database_errors:
         result = raw.pgconn.exec_(f"BEGIN; {told(seen)}".encode())
         if result.status != ExecStatus.COMMAND_OK:

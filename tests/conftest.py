@@ -83,8 +83,8 @@ def connected_as(role: str | None, django_db_blocker: Any) -> Iterator[None]:
     with django_db_blocker.unblock():
         with connection.cursor() as cursor:
             # TRUNCATE is for the tests, which empty the tables.
-            grant = f"GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO {name}"
-            cursor.execute(grant)
+            rights = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE"
+            cursor.execute(f"GRANT {rights} ON ALL TABLES IN SCHEMA public TO {name}")
         connection.close()
     settings |= {"USER": name, "PASSWORD": password}
     yield
