@@ -23,7 +23,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 
 from contacts.models import Contact
-from tenants.isolation import see_everybody_outside_requests
+from tenants.isolation import end_request, see_everybody_outside_requests
 from tenants.models import ApiToken, Tenant
 
 from .api import Api
@@ -165,6 +165,12 @@ def log() -> Iterator[io.StringIO]:
     before = handler.setStream(lines)
     yield lines
     handler.setStream(before)
+
+
+@pytest.fixture(autouse=True)
+def no_request_left() -> None:
+    """One whose answer nobody has read to its end has not ended."""
+    end_request()
 
 
 @pytest.fixture(autouse=True)
