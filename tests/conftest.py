@@ -185,6 +185,10 @@ def seconds_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenants.authentication.this_second", count().__next__)
 
 
+# Tests that change tables, where the others connect as somebody who may not.
+of_the_owner = pytest.mark.skipif("TEST_ROLE" in os.environ, reason="is about the owner of tables")
+
+
 # A real server
 
 

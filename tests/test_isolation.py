@@ -34,6 +34,8 @@ from tenants.isolation import EVERYBODY, NOBODY, seeing, whose
 from tenants.models import Tenant
 
 from .api import PHONE
+from .conftest import of_the_owner
+from .test_docs import blocks
 
 ROOT = Path(__file__).resolve().parent.parent
 OWNED = [
@@ -43,9 +45,6 @@ OWNED = [
 of_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has no row-level security"
 )
-of_the_owner = pytest.mark.skipif(
-    "TEST_ROLE" in os.environ, reason="this role may not change tables"
-)
 
 
 def execute(sql: str) -> None:
@@ -54,12 +53,12 @@ def execute(sql: str) -> None:
 
 
 def be_restricted() -> None:
-    """Until the test's transaction ends: another role, which is gone with it."""
+    """Until the test's transaction ends: the role that the README makes, which is gone with it."""
     if "TEST_ROLE" in os.environ:
         return
-    role = connection.ops.quote_name(f"{connection.settings_dict['NAME']}_restricted")
-    execute(f"CREATE ROLE {role}")
-    execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
+    role = f"{connection.settings_dict['NAME']}_restricted"  # roles are those of all databases
+    [recipe] = blocks("sql")
+    execute(recipe.replace("qyvo_app", role))
     execute(f"SET LOCAL ROLE {role}")
 
 
