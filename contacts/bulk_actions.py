@@ -10,6 +10,7 @@ from django.utils import timezone
 from django_tasks import task
 
 from tenants.fields import bits_of, ulid_of
+from tenants.isolation import seeing
 from tenants.models import Tenant
 
 from . import rules
@@ -182,7 +183,7 @@ def run_batch(pk: str) -> bool:
     action.problem = ""
     if batch := action.left.order_by("number").first():
         pks = unpack(bytes(batch.contacts))
-        with caused_by(action.actor, action.pk):
+        with seeing(action.tenant_id), caused_by(action.actor, action.pk):
             note(action, len(pks), VERBS[action.kind](action.tenant, pks, action.value))
         batch.delete()
     else:

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -21,6 +20,8 @@ from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
+
+from tenants.isolation import seeing
 
 from .changes import ENDS, Change
 from .models import Contact, Import
@@ -256,9 +257,9 @@ class Sender:
 
         is_up = False
         try:
-            webhook, batch = await self.ask(self.database, partial(claim, webhook))
+            webhook, batch = await self.ask_of(webhook, claim)
             answers = await asyncio.gather(*map(send, batch))
-            is_up = await self.ask(self.database, partial(note, webhook, batch, answers))
+            is_up = await self.ask_of(webhook, note, batch, answers)
         except Exception:
             logger.exception("Webhook %s could not be worked on", webhook.pk)
         if not is_up:
@@ -267,6 +268,15 @@ class Sender:
     async def ask(self, executor: ThreadPoolExecutor, question: Callable[[], Any]) -> Any:
         """What the database says, without holding up what is being sent."""
         return await asyncio.get_running_loop().run_in_executor(executor, question)
+
+    async def ask_of(self, webhook: Webhook, question: Callable[..., Any], *words: Any) -> Any:
+        """`ask`, where only the rows of the tenant of `webhook` are seen."""
+
+        def asked() -> Any:
+            with seeing(webhook.tenant_id):
+                return question(webhook, *words)
+
+        return await self.ask(self.database, asked)
 
 
 def derive(*, wait: bool = False) -> None:
@@ -280,7 +290,8 @@ def derive_some(*, wait: bool = False) -> bool:
     is_left = False
     for webhook in Webhook.objects.select_related("tenant").order_by("pk"):
         try:
-            is_left |= webhook.derive(wait=wait)
+            with seeing(webhook.tenant_id):
+                is_left |= webhook.derive(wait=wait)
         except DatabaseError:
             if wait:
                 raise

@@ -24,6 +24,7 @@ from typing import IO, Any
 
 from django.db import connection, transaction
 
+from tenants.isolation import seeing
 from tenants.models import Tenant
 
 from . import rules, sql
@@ -239,7 +240,8 @@ class Importer:
             connection.close()
 
     def write_batch(self, *call: Any) -> tuple[int, ImportBatch, list[SpoolLine]]:
-        with caused_by(f"import:{self.job.pk}", change_set=self.job.pk):
+        cause = caused_by(f"import:{self.job.pk}", change_set=self.job.pk)
+        with seeing(self.job.tenant_id), cause:
             return self.try_batch(*call)
 
     @sql.transactional

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django_tasks import task
 from django_tasks_db.models import DBTaskResult
 
+from tenants.isolation import seeing
 from tenants.models import Tenant
 
 from . import error_files
@@ -173,7 +174,7 @@ def run_import(pk: str) -> None:
     if job is None:
         return  # its tenant was deleted
     try:
-        with alone_in(spool_folder(job)) as folder:
+        with seeing(job.tenant_id), alone_in(spool_folder(job)) as folder:
             job.refresh_from_db()
             if job.is_over:
                 shutil.rmtree(folder)

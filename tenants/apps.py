@@ -1,4 +1,6 @@
 from django.apps import AppConfig
+from django.core.signals import request_finished, request_started
+from django.db.backends.signals import connection_created
 
 
 class TenantsConfig(AppConfig):
@@ -6,4 +8,8 @@ class TenantsConfig(AppConfig):
     verbose_name = "Tenants and access"
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401 - registers them
+        from . import checks, isolation  # noqa: F401 - registers the checks
+
+        connection_created.connect(isolation.tell_connection, dispatch_uid="tenants.isolation")
+        request_started.connect(isolation.begin_request, dispatch_uid="tenants.isolation")
+        request_finished.connect(isolation.end_request, dispatch_uid="tenants.isolation")

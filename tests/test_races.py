@@ -23,6 +23,7 @@ from contacts.sql import transactional
 from tenants.models import ApiToken
 
 from .api import CREATE, PHONE
+from .conftest import of_the_owner
 from .test_write_path import assert_links_match_tags
 
 CALLERS = 50
@@ -100,6 +101,7 @@ def slow_tags(transactional_db: None) -> Iterator[None]:
         cursor.execute("DROP FUNCTION slow CASCADE")
 
 
+@of_the_owner
 @pytest.mark.usefixtures("slow_tags")
 def test_callers_with_the_same_new_tags_in_other_orders_do_not_deadlock(
     acme: SimpleNamespace,

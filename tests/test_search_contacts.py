@@ -19,6 +19,7 @@ from contacts import rules
 from contacts.models import Contact
 
 from .api import PHONE, Api, assert_error
+from .conftest import of_the_owner
 from .factories import ContactFactory
 from .test_write_path import statements
 
@@ -327,6 +328,7 @@ def in_database(sql: str) -> Any:
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL only")
+@of_the_owner
 def test_trigrams_are_used_where_they_can_be_had_and_missed_aloud_where_not(
     api: Api, people: None, capsys: pytest.CaptureFixture
 ) -> None:
@@ -346,6 +348,7 @@ def test_trigrams_are_used_where_they_can_be_had_and_missed_aloud_where_not(
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL only")
+@of_the_owner
 def test_trigrams_may_lie_in_a_schema_of_their_own(capsys: pytest.CaptureFixture) -> None:
     if not in_database("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"):
         pytest.skip("this PostgreSQL has no pg_trgm: a test above says so")
@@ -359,6 +362,7 @@ def test_trigrams_may_lie_in_a_schema_of_their_own(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL only")
+@of_the_owner
 def test_a_role_that_may_not_create_the_extension_is_told_and_migrates_all_the_same(
     capsys: pytest.CaptureFixture,
 ) -> None:

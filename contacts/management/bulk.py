@@ -19,6 +19,7 @@ from contacts.changes import caused_by
 from contacts.models import Contact, ContactQuerySet
 from contacts.sql import transactional, tried_twice
 from tenants.fields import new_ulid
+from tenants.isolation import seeing
 from tenants.models import Tenant, validate_region
 
 Item = TypeVar("Item")
@@ -86,12 +87,13 @@ class BulkFix(BaseCommand):
         total = refused = 0
         with tqdm(unit=" rows", file=sys.stderr, disable=None) as bar:
             for tenant in tenants:
-                for batch in self.batches(tenant):
-                    for line in self.run_batch(tenant, batch):
-                        is_change = not isinstance(line, Refused)
-                        total, refused = total + is_change, refused + (not is_change)
-                        self.stdout.write(f"{tenant.slug} {line}")
-                    bar.update(len(batch))
+                with seeing(tenant.pk):
+                    for batch in self.batches(tenant):
+                        for line in self.run_batch(tenant, batch):
+                            is_change = not isinstance(line, Refused)
+                            total, refused = total + is_change, refused + (not is_change)
+                            self.stdout.write(f"{tenant.slug} {line}")
+                        bar.update(len(batch))
         self.stdout.write(f"{'dry run: ' if options['dry_run'] else ''}{self.noun}: {total}")
         if refused:
             self.stdout.write(f"not changed, see above: {refused}")
