@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce, Concat, Replace, StrIndex
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from tenants.fields import ULIDField, new_ulid
+from tenants.fields import ULIDField, bits, new_ulid, ulid_of
 from tenants.models import Tenant
 
 from . import keyset, phones, rules, sql
@@ -33,8 +33,17 @@ from .changes import (
 )
 from .fields import FoldedField, TagNamesField
 from .keyset import Order
-from .spool import SpoolLine
-from .sql import DIALECTS, Upsert, key, prepared, sql_kind, transactional, update_sql, upsert_sql
+from .sql import (
+    DIALECTS,
+    Upsert,
+    key,
+    prepared,
+    row_in_json,
+    sql_kind,
+    transactional,
+    update_sql,
+    upsert_sql,
+)
 from .webhooks import IMPORT_FINISHED, Webhook
 
 DELETED = 1000  # rows that are read at a time
@@ -175,7 +184,7 @@ class Erased(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """A row that an import has inserted or changed. `pk`: hexadecimal digits; `tags`:
+    """A row that `upsert_rows` has inserted or changed. `pk`: hexadecimal digits; `tags`:
     comma-separated; `consent`, `was`, `now`: JSON, see `_log`."""
 
     phone: str
@@ -186,6 +195,14 @@ class Merged(NamedTuple):
     was: str | None
     now: str
     seen: int | None
+
+    @property
+    def ulid(self) -> str:
+        return ulid_of(int(self.pk, 16))
+
+    @property
+    def outcome(self) -> "Outcome":
+        return Outcome.CREATED if self.was is None else Outcome.UPDATED
 
 
 class Told(NamedTuple):
@@ -269,7 +286,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         statement tells; those that were so already are left out."""
         dialect = DIALECTS[connections[self.db].vendor]
         columns = tuple(str(field.column) for field in Contact._meta.concrete_fields)
-        replaced = tuple("-metadata" if name == "metadata" else name for name in changes)
+        replaced = replacing(changes)
         kind, names = sql_kind(self.db), told_of(changes)
         sql = upsert_sql(kind, columns, columns, replaced, names, columns, complete=True)
         rows = {phone: rules.spelled(row.for_sql(dialect)) for phone, row in given.items()}
@@ -371,38 +388,65 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         ContactTag.objects.match([*new, *changed], new={row.pk for row in new})
 
     @transactional
-    def upsert_rows(
+    def replace_many(
+        self, tenant: Tenant, contacts: Sequence[dict[str, Any]], source: str
+    ) -> "dict[str, tuple[Outcome, str]]":
+        """`update_or_create` for many, of which no models are needed.
+
+        `contacts`: their fields, as `rules` give them; each has the same ones, and a phone that no
+        other has. `source`: of new ones. Returns of each phone what became of it, and the id.
+        """
+        if not contacts:
+            return {}
+        moment = DIALECTS[connections[self.db].vendor].moment
+        names = with_folded(name for name in contacts[0] if name != "phone")
+        rows = {
+            fields["phone"]: row_in_json(f"{next(bits):032x}", fields, moment)
+            for fields in contacts
+        }
+        written = self._upsert_rows(tenant, rows, names, replacing(names), source)
+        same = self.filter(tenant=tenant, phone__in=rows.keys() - written.keys())
+        return {phone: (row.outcome, row.ulid) for phone, row in written.items()} | {
+            phone: (Outcome.UNCHANGED, pk) for phone, pk in same.values_list("phone", "pk")
+        }
+
+    @transactional
+    def upsert_rows(self, *args: Any) -> "dict[str, Merged]":
+        """For the rows of a file, see `_upsert_rows`."""
+        return self._upsert_rows(*args)
+
+    def _upsert_rows(
         self,
         tenant: Tenant,
-        rows: Sequence[SpoolLine],
+        rows: dict[str, str],
         given: Sequence[str],
         changes: Sequence[str],
         source: str,
-    ) -> dict[str, "Outcome"]:
-        """`upsert` for the rows of a file, no phone twice; by far the fastest way.
+    ) -> "dict[str, Merged]":
+        """`upsert` without models, by far the fastest way.
 
-        `given`: the columns that the rows have beside id and phone, all the same; new contacts
-        get defaults for the others, and `source`. `changes`: those of them that an existing
-        contact gets; metadata is merged, or replaced where `-metadata` says so, and nobody is
-        opted in again. Returns the outcome for each phone. The number of statements does not
-        depend on the number of rows. Raises `PhonesRefused`.
+        `rows`: by phone, as `sql.row_in_json` makes them. `given`: the columns that they have
+        beside id and phone, all the same; new contacts get defaults for the others, and `source`.
+        `changes`: those of them that an existing contact gets; metadata is merged, or replaced
+        where `-metadata` says so, and nobody is opted in again. Returns the rows that were written,
+        by phone; the others were so already. The number of statements does not depend on the
+        number of rows. Raises `PhonesRefused`.
         """
-        outcomes = {row.phone: Outcome.UNCHANGED for row in rows}
+        written = self._merge(tenant, rows, given, changes, source)
         tags, had_links = {}, []
-        for row in self._merge(tenant, rows, given, changes, source):
+        for row in written:
             is_new = row.was is None
-            outcomes[row.phone] = Outcome.CREATED if is_new else Outcome.UPDATED
             if "tags" in (given if is_new else changes):
                 tags[row.pk] = row.tags
                 if not is_new:
                     had_links.append(row.pk)
         ContactTag.objects.link(tenant.pk, tags, had_links)
-        return outcomes
+        return {row.phone: row for row in written}
 
     def _merge(
         self,
         tenant: Tenant,
-        rows: Sequence[SpoolLine],
+        rows: dict[str, str],
         given: Sequence[str],
         changes: Sequence[str],
         source: str,
@@ -416,7 +460,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         }
         dialect = DIALECTS[connection.vendor]
         consent = dialect.CONSENT if {*given} & {*CONSENT} else "NULL"
-        returned = ("phone", dialect.ID_DIGITS, "tags", dialect.METADATA_BYTES, consent)
+        size = dialect.METADATA_BYTES if "metadata" in changes else "0"
+        returned = ("phone", dialect.ID_DIGITS, "tags", size, consent)
         columns = ("id", "phone", *given)
         told = told_of(changes)
         kind = sql_kind(self.db)
@@ -424,7 +469,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         values |= {"tenant": key(tenant.pk)}
 
         def write(values: dict[str, Any], before: dict[str, str]) -> tuple[list[Merged], Any]:
-            with connection.cursor() as cursor:
+            with prepared(self.db) as cursor:
                 cursor.execute(sql.write, values)
                 found = cursor.fetchall()
             written = [row for row in map(Merged._make, found) if row.phone]
@@ -432,9 +477,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
                 written = [row._replace(was=before.get(row.phone)) for row in written]
             return written, found[0][-1] if found else None
 
-        written = self._run(sql, values, {row.phone: row.values for row in rows}, write)
-        large = [row.phone for row in written if row.metadata_bytes > rules.MAX_METADATA_BYTES]
-        self.filter(tenant=tenant, phone__in=large).refuse_large_metadata()
+        written = self._run(sql, values, rows, write)
+        if large := [row.phone for row in written if row.metadata_bytes > rules.MAX_METADATA_BYTES]:
+            self.filter(tenant=tenant, phone__in=large).refuse_large_metadata()
         entries = ((row.pk, row.was, row.now, row.consent) for row in written)
         self._log(tenant.pk, given, changes, entries, source)
         return written
@@ -975,6 +1020,11 @@ def told_of(changes: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in (change.lstrip("-") for change in changes) if name in EMPTY)
 
 
+def replacing(changes: Iterable[str]) -> tuple[str, ...]:
+    """The columns `changes`, as those of an upsert that does not merge metadata."""
+    return tuple("-metadata" if name == "metadata" else name for name in changes)
+
+
 def in_utc(at: datetime) -> str:
     return at.astimezone(UTC).isoformat()
 
@@ -1189,6 +1239,10 @@ class ImportBatch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}"
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome, number in Counter(outcomes).items():
+            setattr(self, outcome, getattr(self, outcome) + number)
 
 
 class ImportFailure(models.Model):
