@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain, islice, starmap
 from typing import Any, NamedTuple, TypeVar
 
@@ -366,19 +367,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """Logs an upsert. `given`: the columns that rows may have got. `told`: of each row written
         its id, what the told columns of `changes` held and hold, and the consent that a new one
         may have; as JSON. `source`: of consent."""
-        names = told_of(changes)
-
-        def entry(pk: str, was: str | None, now: str, consent: str | None) -> Entry:
-            if was is not None:
-                fields = difference(names, json.loads(was), json.loads(now))
-                return Entry(tenant_id, pk, Change.Kind.UPDATED, fields)
-            decided = difference([*CONSENT], [None, None], json.loads(consent)) if consent else {}
-            return Entry(tenant_id, pk, Change.Kind.CREATED, decided)
-
-        entries: Iterable[Entry] = starmap(entry, told)
-        if {*CONSENT} & {*given}:
-            entries = chain.from_iterable(decisions(entry, source) for entry in entries)
-        Change.objects.log(entries)
+        entry = partial(entry_of, tenant_id, told_of(changes))
+        Change.objects.log(with_decisions(starmap(entry, told), given, source))
 
     def _link_tags(self, written: list["Contact"], told: tuple[str, ...]) -> None:
         """Links the tags of new rows, and of those whose tags have changed. `told`: the columns
@@ -404,18 +394,14 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             fields["phone"]: row_in_json(f"{next(bits):032x}", fields, moment)
             for fields in contacts
         }
-        written = self._upsert_rows(tenant, rows, names, replacing(names), source)
+        written = self.upsert_rows(tenant, rows, names, replacing(names), source)
         same = self.filter(tenant=tenant, phone__in=rows.keys() - written.keys())
         return {phone: (row.outcome, row.ulid) for phone, row in written.items()} | {
             phone: (Outcome.UNCHANGED, pk) for phone, pk in same.values_list("phone", "pk")
         }
 
     @transactional
-    def upsert_rows(self, *args: Any) -> "dict[str, Merged]":
-        """For the rows of a file, see `_upsert_rows`."""
-        return self._upsert_rows(*args)
-
-    def _upsert_rows(
+    def upsert_rows(
         self,
         tenant: Tenant,
         rows: dict[str, str],
@@ -433,14 +419,16 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         number of rows. Raises `PhonesRefused`.
         """
         written = self._merge(tenant, rows, given, changes, source)
-        tags, had_links = {}, []
-        for row in written:
-            is_new = row.was is None
-            if "tags" in (given if is_new else changes):
-                tags[row.pk] = row.tags
-                if not is_new:
-                    had_links.append(row.pk)
-        ContactTag.objects.link(tenant.pk, tags, had_links)
+        entry = partial(entry_of, tenant.pk, told_of(changes))
+        entries = [entry(row.pk, row.was, row.now, row.consent) for row in written]
+        Change.objects.log(with_decisions(entries, given, source))
+        tagged = [
+            row
+            for row, told in zip(written, entries, strict=True)
+            if row.was is None or "tags" in told.fields
+        ]
+        had_links = [row.pk for row in tagged if row.was is not None]
+        ContactTag.objects.link(tenant.pk, {row.pk: row.tags for row in tagged}, had_links)
         return {row.phone: row for row in written}
 
     def _merge(
@@ -469,7 +457,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         values |= {"tenant": key(tenant.pk)}
 
         def write(values: dict[str, Any], before: dict[str, str]) -> tuple[list[Merged], Any]:
-            with prepared(self.db) as cursor:
+            with connection.cursor() as cursor:
                 cursor.execute(sql.write, values)
                 found = cursor.fetchall()
             written = [row for row in map(Merged._make, found) if row.phone]
@@ -480,8 +468,6 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         written = self._run(sql, values, rows, write)
         if large := [row.phone for row in written if row.metadata_bytes > rules.MAX_METADATA_BYTES]:
             self.filter(tenant=tenant, phone__in=large).refuse_large_metadata()
-        entries = ((row.pk, row.was, row.now, row.consent) for row in written)
-        self._log(tenant.pk, given, changes, entries, source)
         return written
 
     def refuse_large_metadata(self) -> None:
@@ -1018,6 +1004,25 @@ def in_json(values: Iterable[Any]) -> list[Any]:
 def told_of(changes: Iterable[str]) -> tuple[str, ...]:
     """Those of the columns `changes` that the log tells of."""
     return tuple(name for name in (change.lstrip("-") for change in changes) if name in EMPTY)
+
+
+def entry_of(
+    tenant_id: str, names: Sequence[str], pk: str, was: str | None, now: str, consent: str | None
+) -> Entry:
+    """What an upsert has done to a row, see `ContactQuerySet._log`; `names`: the columns that it
+    told of."""
+    if was is not None:
+        fields = difference(names, json.loads(was), json.loads(now))
+        return Entry(tenant_id, pk, Change.Kind.UPDATED, fields)
+    decided = difference([*CONSENT], [None, None], json.loads(consent)) if consent else {}
+    return Entry(tenant_id, pk, Change.Kind.CREATED, decided)
+
+
+def with_decisions(entries: Iterable[Entry], given: Iterable[str], source: str) -> Iterable[Entry]:
+    """`entries`, and those of the decisions in them where consent is among the columns `given`."""
+    if not {*CONSENT} & {*given}:
+        return entries
+    return chain.from_iterable(decisions(entry, source) for entry in entries)
 
 
 def replacing(changes: Iterable[str]) -> tuple[str, ...]:
