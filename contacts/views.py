@@ -345,7 +345,9 @@ class CreateContacts(ActionView):
     def post(self, request: Request) -> Response:
         rows = self.read_rows(self.clean(request)["contacts"])
         winners = {row["fields"]["phone"]: row for row in rows if "fields" in row}
-        stored = self.save([row["fields"] for row in winners.values()])
+        stored = self.tenant.contacts.replace_many(
+            self.tenant, [row["fields"] for row in winners.values()], Contact.Source.API
+        )
         for row in rows:
             if fields := row.pop("fields", None):
                 phone = fields["phone"]
@@ -372,10 +374,6 @@ class CreateContacts(ActionView):
             ref = fields.pop("ref")
             result = {"fields": fields}
         return {"index": index} | ({} if ref in (None, "") else {"ref": ref}) | result
-
-    def save(self, rows: list[dict[str, Any]]) -> dict[str, tuple[Outcome, str]]:
-        """What became of the contacts by phone, and their ids."""
-        return self.tenant.contacts.replace_many(self.tenant, rows, Contact.Source.API)
 
 
 # Imports
