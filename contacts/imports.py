@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 from array import array
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -38,7 +38,6 @@ from .models import (
     Import,
     ImportBatch,
     ImportFailure,
-    Outcome,
     PhonesRefused,
     with_folded,
 )
@@ -298,22 +297,21 @@ class Importer:
         if not self.job.options.get("allow_erased"):
             reasons |= erased(self.job.tenant, (line.phone for line in lines))
         changes = [] if mode == Import.Mode.CREATE_ONLY else with_folded(given)
-        outcomes: dict[str, Outcome] = {}
-        while len(reasons) < len(lines):
-            rows = [line for line in lines if line.phone not in reasons]
+        while rows := {line.phone: line.values for line in lines if line.phone not in reasons}:
             try:
-                outcomes = self.job.tenant.contacts.upsert_rows(
+                done = self.job.tenant.contacts.upsert_rows(
                     self.job.tenant,
                     rows,
                     [name.lstrip("-") for name in with_folded(given)],
                     changes,
                     Contact.Source.CSV_IMPORT,
                 )
-                break
             except PhonesRefused as error:
                 reasons |= error.reasons
-        for outcome, number in Counter(outcomes.values()).items():
-            setattr(written, outcome, getattr(written, outcome) + number)
+            else:
+                written.add(row.outcome for row in done.values())
+                written.unchanged += len(rows) - len(done)
+                break
         return [line._replace(error=reasons[line.phone]) for line in lines if line.phone in reasons]
 
     def without_contact(self, lines: list[SpoolLine]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain, islice, starmap
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce, Concat, Replace, StrIndex
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from tenants.fields import ULIDField, new_ulid
+from tenants.fields import ULIDField, bits, new_ulid, ulid_of
 from tenants.models import Tenant
 
 from . import keyset, phones, rules, sql
@@ -34,7 +34,6 @@ from .changes import (
 )
 from .fields import FoldedField, TagNamesField
 from .keyset import Order
-from .spool import SpoolLine
 from .sql import (
     DEADLOCK,
     DIALECTS,
@@ -44,6 +43,7 @@ from .sql import (
     insert_sql,
     key,
     prepared,
+    row_in_json,
     sql_kind,
     sqlstate,
     transactional,
@@ -190,7 +190,7 @@ class Erased(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """A row that an import has inserted or changed. `pk`: hexadecimal digits; `tags`:
+    """A row that `upsert_rows` has inserted or changed. `pk`: hexadecimal digits; `tags`:
     comma-separated; `consent`, `was`, `now`: JSON, see `_log`."""
 
     phone: str
@@ -201,6 +201,14 @@ class Merged(NamedTuple):
     was: str | None
     now: str
     seen: int | None
+
+    @property
+    def ulid(self) -> str:
+        return ulid_of(int(self.pk, 16))
+
+    @property
+    def outcome(self) -> "Outcome":
+        return Outcome.CREATED if self.was is None else Outcome.UPDATED
 
 
 class Told(NamedTuple):
@@ -307,7 +315,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """The rows as they now are, inserted or updated, each with its `outcome` and what else the
         statement tells; those that were so already are left out."""
         names = all_columns()
-        replaced = tuple("-metadata" if name == "metadata" else name for name in changes)
+        replaced = replacing(changes)
         kind, told = sql_kind(self.db), told_of(changes)
         sql = upsert_sql(kind, names, names, replaced, told, names, complete=True)
         dialect = DIALECTS[kind]
@@ -385,19 +393,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """Logs an upsert. `given`: the columns that rows may have got. `told`: of each row written
         its id, what the told columns of `changes` held and hold, and the consent that a new one
         may have; as JSON. `source`: of consent."""
-        names = told_of(changes)
-
-        def entry(pk: str, was: str | None, now: str, consent: str | None) -> Entry:
-            if was is not None:
-                fields = difference(names, json.loads(was), json.loads(now))
-                return Entry(tenant_id, pk, Change.Kind.UPDATED, fields)
-            decided = difference([*CONSENT], [None, None], json.loads(consent)) if consent else {}
-            return Entry(tenant_id, pk, Change.Kind.CREATED, decided)
-
-        entries: Iterable[Entry] = starmap(entry, told)
-        if {*CONSENT} & {*given}:
-            entries = chain.from_iterable(decisions(entry, source) for entry in entries)
-        Change.objects.log(entries)
+        entry = partial(entry_of, tenant_id, told_of(changes))
+        Change.objects.log(with_decisions(starmap(entry, told), given, source))
 
     def _link_tags(self, written: list["Contact"], told: tuple[str, ...]) -> None:
         """Links the tags of new rows, and of those whose tags have changed. `told`: the columns
@@ -407,38 +404,63 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         ContactTag.objects.match([*new, *changed], new={row.pk for row in new})
 
     @transactional
+    def replace_many(
+        self, tenant: Tenant, contacts: Sequence[dict[str, Any]], source: str
+    ) -> "dict[str, tuple[Outcome, str]]":
+        """`update_or_create` for many, of which no models are needed.
+
+        `contacts`: their fields, as `rules` give them; each has the same ones, and a phone that no
+        other has. `source`: of new ones. Returns of each phone what became of it, and the id.
+        """
+        if not contacts:
+            return {}
+        moment = DIALECTS[connections[self.db].vendor].moment
+        names = with_folded(name for name in contacts[0] if name != "phone")
+        rows = {
+            fields["phone"]: row_in_json(f"{next(bits):032x}", fields, moment)
+            for fields in contacts
+        }
+        written = self.upsert_rows(tenant, rows, names, replacing(names), source)
+        same = self.filter(tenant=tenant, phone__in=rows.keys() - written.keys())
+        return {phone: (row.outcome, row.ulid) for phone, row in written.items()} | {
+            phone: (Outcome.UNCHANGED, pk) for phone, pk in same.values_list("phone", "pk")
+        }
+
+    @transactional
     def upsert_rows(
         self,
         tenant: Tenant,
-        rows: Sequence[SpoolLine],
+        rows: dict[str, str],
         given: Sequence[str],
         changes: Sequence[str],
         source: str,
-    ) -> dict[str, "Outcome"]:
-        """`upsert` for the rows of a file, no phone twice; by far the fastest way.
+    ) -> "dict[str, Merged]":
+        """`upsert` without models, by far the fastest way.
 
-        `given`: the columns that the rows have beside id and phone, all the same; new contacts
-        get defaults for the others, and `source`. `changes`: those of them that an existing
-        contact gets; metadata is merged, or replaced where `-metadata` says so, and nobody is
-        opted in again. Returns the outcome for each phone. The number of statements does not
-        depend on the number of rows. Raises `PhonesRefused`.
+        `rows`: by phone, as `sql.row_in_json` makes them. `given`: the columns that they have
+        beside id and phone, all the same; new contacts get defaults for the others, and `source`.
+        `changes`: those of them that an existing contact gets; metadata is merged, or replaced
+        where `-metadata` says so, and nobody is opted in again. Returns the rows that were written,
+        by phone; the others were so already. The number of statements does not depend on the
+        number of rows. Raises `PhonesRefused`.
         """
-        outcomes = {row.phone: Outcome.UNCHANGED for row in rows}
-        tags, had_links = {}, []
-        for row in self._merge(tenant, rows, given, changes, source):
-            is_new = row.was is None
-            outcomes[row.phone] = Outcome.CREATED if is_new else Outcome.UPDATED
-            if "tags" in (given if is_new else changes):
-                tags[row.pk] = row.tags
-                if not is_new:
-                    had_links.append(row.pk)
-        ContactTag.objects.link(tenant.pk, tags, had_links)
-        return outcomes
+        written = self._merge(tenant, rows, given, changes, source)
+        entry = partial(entry_of, tenant.pk, told_of(changes))
+        entries = [entry(row.pk, row.was, row.now, row.consent) for row in written]
+        Change.objects.log(with_decisions(entries, given, source))
+        tagged = [
+            row
+            for row, told in zip(written, entries, strict=True)
+            if row.was is None or "tags" in told.fields
+        ]
+        had_links = [row.pk for row in tagged if row.was is not None]
+        ContactTag.objects.link(tenant.pk, {row.pk: row.tags for row in tagged}, had_links)
+        return {row.phone: row for row in written}
 
     def _merge(
         self,
         tenant: Tenant,
-        rows: Sequence[SpoolLine],
+        rows: dict[str, str],
         given: Sequence[str],
         changes: Sequence[str],
         source: str,
@@ -452,7 +474,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         }
         dialect = DIALECTS[connection.vendor]
         consent = dialect.CONSENT if {*given} & {*CONSENT} else "NULL"
-        returned = ("phone", dialect.ID_DIGITS, "tags", dialect.METADATA_BYTES, consent)
+        size = dialect.METADATA_BYTES if "metadata" in changes else "0"
+        returned = ("phone", dialect.ID_DIGITS, "tags", size, consent)
         columns = ("id", "phone", *given)
         told = told_of(changes)
         kind = sql_kind(self.db)
@@ -468,11 +491,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
                 written = [row._replace(was=before.get(row.phone)) for row in written]
             return written, found[0][-1] if found else None
 
-        written = self._run(sql, values, {row.phone: row.values for row in rows}, write)
-        large = [row.phone for row in written if row.metadata_bytes > rules.MAX_METADATA_BYTES]
-        self.filter(tenant=tenant, phone__in=large).refuse_large_metadata()
-        entries = ((row.pk, row.was, row.now, row.consent) for row in written)
-        self._log(tenant.pk, given, changes, entries, source)
+        written = self._run(sql, values, rows, write)
+        if large := [row.phone for row in written if row.metadata_bytes > rules.MAX_METADATA_BYTES]:
+            self.filter(tenant=tenant, phone__in=large).refuse_large_metadata()
         return written
 
     def refuse_large_metadata(self) -> None:
@@ -1027,6 +1048,30 @@ def told_of(changes: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in (change.lstrip("-") for change in changes) if name in EMPTY)
 
 
+def entry_of(
+    tenant_id: str, names: Sequence[str], pk: str, was: str | None, now: str, consent: str | None
+) -> Entry:
+    """What an upsert has done to a row, see `ContactQuerySet._log`; `names`: the columns that it
+    told of."""
+    if was is not None:
+        fields = difference(names, json.loads(was), json.loads(now))
+        return Entry(tenant_id, pk, Change.Kind.UPDATED, fields)
+    decided = difference([*CONSENT], [None, None], json.loads(consent)) if consent else {}
+    return Entry(tenant_id, pk, Change.Kind.CREATED, decided)
+
+
+def with_decisions(entries: Iterable[Entry], given: Iterable[str], source: str) -> Iterable[Entry]:
+    """`entries`, and those of the decisions in them where consent is among the columns `given`."""
+    if not {*CONSENT} & {*given}:
+        return entries
+    return chain.from_iterable(decisions(entry, source) for entry in entries)
+
+
+def replacing(changes: Iterable[str]) -> tuple[str, ...]:
+    """The columns `changes`, as those of an upsert that does not merge metadata."""
+    return tuple("-metadata" if name == "metadata" else name for name in changes)
+
+
 def in_utc(at: datetime) -> str:
     return at.astimezone(UTC).isoformat()
 
@@ -1249,6 +1294,10 @@ class ImportBatch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}"
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome, number in Counter(outcomes).items():
+            setattr(self, outcome, getattr(self, outcome) + number)
 
 
 class ImportFailure(models.Model):

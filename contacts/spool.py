@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ulid import ULID
 
-from . import rules, sql
+from . import sql
 from .cleaning import BadRecord, Options, clean
 from .tabular import Record
 
@@ -43,12 +43,8 @@ def spool_text(record: Record, options: Options, vendor: str, row_id: str) -> st
     given = [*sorted(fields.keys() - {"phone", "metadata"}), *given * ("metadata" in fields)]
     if "metadata" in fields:
         fields["metadata"] = fields["metadata"] or {}
-    moment = sql.DIALECTS[vendor].moment
-    row = {name: sql.json_value(value, moment) for name, value in fields.items()}
-    row |= {f"{name}_folded": rules.folded(row[name]) for name in ("name", "email") if name in row}
-    row["id"] = row_id
-    head = f"{record.line}\t{row_id}\t{row['phone']}\t{','.join(given)}"
-    return f"{head}\t{rules.spelled(row)}\n"
+    head = f"{record.line}\t{row_id}\t{fields['phone']}\t{','.join(given)}"
+    return f"{head}\t{sql.row_in_json(row_id, fields, sql.DIALECTS[vendor].moment)}\n"
 
 
 def read_chunk(records: list[Record], options: Options, vendor: str) -> str:

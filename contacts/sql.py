@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from tenants.fields import bits_of, new_ulid
 
-from .rules import spelled
+from .rules import folded, spelled
 
 ATTEMPTS = 3
 # PostgreSQL's SQLSTATEs
@@ -302,6 +302,14 @@ def json_value(value: Any, moment: Callable[[datetime], str]) -> Any:
     if isinstance(value, datetime):
         return moment(value)
     return ",".join(value) if isinstance(value, list) else value
+
+
+def row_in_json(row_id: str, fields: dict[str, Any], moment: Callable[[datetime], str]) -> str:
+    """A contact as an upsert takes it: its id as hexadecimal digits, and `fields` as rules give
+    them, those that are looked up without case folded as well."""
+    row = {name: json_value(value, moment) for name, value in fields.items()}
+    row |= {f"{name}_folded": folded(row[name]) for name in ("name", "email") if name in row}
+    return spelled(row | {"id": row_id})
 
 
 class SQLite:

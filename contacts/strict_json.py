@@ -17,6 +17,9 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 STRING = r'"(?:[^"\\]++|\\.)*+"?'
 TOKENS = re.compile(rf"{STRING}|[\[{{]|[\]}}]", re.DOTALL)
+ESCAPE = re.compile(r"\\.", re.DOTALL)
+BRACKETS = bytes.maketrans(b"{}", b"[]")
+NO_BRACKETS = bytes({*range(256)} - {*b"[]{}"})
 
 
 class MalformedJSON(ValueError):
@@ -73,14 +76,28 @@ def refuse_deep_nesting(text: str) -> None:
 
     How deep that one could go depends on the interpreter and on the stack of the thread.
     """
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return  # the usual case: it cannot be that deep
+    if text.count("[") + text.count("{") <= MAX_DEPTH or nests_well(text):
+        return
     depth = 0
     for token in TOKENS.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
         if depth > MAX_DEPTH:
             where = place(text, token.start())
             raise MalformedJSON(f"Nested deeper than {MAX_DEPTH} levels at {where}.")
+
+
+def nests_well(text: str) -> bool:
+    """Whether brackets are in pairs, at most `MAX_DEPTH` of them around each other; in a tenth of
+    the time that it takes to look at them one by one.
+
+    Quotes part strings from the rest, once escapes are out. Where they do not, it is not JSON, and
+    the reader comes no further.
+    """
+    outside = (ESCAPE.sub("", text) if "\\" in text else text).split('"')[::2]
+    left = "".join(outside).encode(errors="replace").translate(BRACKETS, NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        left = left.replace(b"[]", b"")
+    return not left
 
 
 def parse_float(digits: str) -> float | int:

@@ -358,14 +358,16 @@ class CreateContacts(ActionView):
 
     def post(self, request: Request) -> Response:
         rows = self.read_rows(self.clean(request)["contacts"])
-        winners = {row["fields"]["phone"]: row["index"] for row in rows if "fields" in row}
-        stored = self.save([rows[index]["fields"] for index in winners.values()])
+        winners = {row["fields"]["phone"]: row for row in rows if "fields" in row}
+        stored = self.tenant.contacts.replace_many(
+            self.tenant, [row["fields"] for row in winners.values()], Contact.Source.API
+        )
         for row in rows:
             if fields := row.pop("fields", None):
-                contact = stored[fields["phone"]]
-                won = winners[contact.phone] == row["index"]
-                row["status"] = contact.outcome if won else "superseded"
-                row |= {"id": contact.pk, "phone": contact.phone}
+                phone = fields["phone"]
+                outcome, pk = stored[phone]
+                row["status"] = outcome if winners[phone] is row else "superseded"
+                row |= {"id": pk, "phone": phone}
         counts = Counter(row["status"] for row in rows)
         counted = {status: counts[status] for status in [*Outcome.values, "failed"]}
         return Response(counted | {"results": rows})
@@ -386,13 +388,6 @@ class CreateContacts(ActionView):
             ref = fields.pop("ref")
             result = {"fields": fields}
         return {"index": index} | ({} if ref in (None, "") else {"ref": ref}) | result
-
-    def save(self, rows: list[dict[str, Any]]) -> dict[str, Contact]:
-        """The stored contacts by phone."""
-        source = Contact.Source.API
-        contacts = [Contact(tenant=self.tenant, source=source, **fields) for fields in rows]
-        changes = serializers.shared(serializers.ContactInput).fields.keys() - {"phone"}
-        return {row.phone: row for row in self.tenant.contacts.upsert(contacts, sorted(changes))}
 
 
 # Imports

@@ -142,6 +142,15 @@ def test_a_repeated_batch_writes_nothing(api: Api) -> None:
     assert list(Contact.objects.order_by("pk").values()) == before
 
 
+def test_links_are_written_only_where_tags_change(api: Api) -> None:
+    batch(api, *RECORDS)
+    renamed = [record | {"name": "Zoé"} for record in RECORDS]
+    same_tags = statements(lambda: batch(api, *renamed))
+    assert not any("contacts_contacttag" in sql for sql in same_tags)
+    batch(api, *[record | {"tags": "a"} for record in RECORDS])
+    assert_links_match_tags()
+
+
 def test_an_empty_batch_does_nothing(api: Api) -> None:
     assert batch(api) == {"created": 0, "updated": 0, "unchanged": 0, "failed": 0, "results": []}
 

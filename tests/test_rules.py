@@ -80,6 +80,15 @@ def test_brackets_side_by_side_are_no_nesting() -> None:
     assert len(strict_json.loads("[" + ",".join(["[]"] * 1000) + "]")) == 1000
 
 
+@pytest.mark.parametrize("hidden", ['"]"', r'"\"]\""'], ids=["plain", "escaped"])
+def test_brackets_inside_strings_hide_no_nesting(hidden: str) -> None:
+    opening = hidden.replace("]", "[")
+    text = f"[{hidden}," * 65 + "0" + f",{opening}]" * 65
+    assert json.loads(text)
+    with pytest.raises(strict_json.MalformedJSON, match="Nested deeper"):
+        strict_json.loads(text)
+
+
 @pytest.mark.parametrize(("depth", "fits"), [(64, True), (65, False)])
 def test_the_strict_reader_counts_levels(depth: int, fits: bool) -> None:
     text = "[" * depth + "]" * depth

@@ -1,8 +1,10 @@
-"""How long create-contacts takes for 1,000 contacts, each with two tags and metadata.
+"""How many contacts a second create-contacts brings in, 1,000 at a time, each with two tags and
+metadata: beside create-contact, and beside one INSERT … ON CONFLICT of the same rows.
 
 `DATABASE_URL=… python -m tests.benchmarks.batch`; on a PostgreSQL of its own:
 `python -m tests.postgres python -m tests.benchmarks.batch`. Uses a test database, which it makes
-and removes. In one process without a network, so that the time is the server's own.
+and removes. As many callers at a time as there are processors (one on SQLite), each a process that
+runs the server's own code without a network.
 """
 
 import json
@@ -10,19 +12,37 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 import django
 from django.conf import settings
 
-ROUNDS = 15
 ROWS = 1000
+BATCHES = 4  # of each caller in a turn
+TURNS = 3
+
+INSERT, SINGLE = "INSERT … ON CONFLICT, rows alone", "create-contact"
+PLAIN = """
+INSERT INTO contacts_contact (id, tenant_id, phone, name, email, tags, metadata, source, locale,
+    total_messages, created_at, updated_at, name_folded, email_folded)
+SELECT gen_random_uuid(), (SELECT id FROM tenants_tenant WHERE slug = 'peer'), phone, name, email,
+    tags, metadata, 'api', '', 0, now(), now(), lower(name), lower(email)
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[])
+    AS given (phone, name, email, tags, metadata)
+ON CONFLICT (tenant_id, phone) DO UPDATE SET name = EXCLUDED.name, email = EXCLUDED.email,
+    tags = EXCLUDED.tags, metadata = EXCLUDED.metadata, updated_at = EXCLUDED.updated_at
+"""
 
 
 def batch(number: int, name: str = "Ann") -> list[dict[str, Any]]:
+    """1,000 contacts of which no other `number` has one."""
     return [
         {
-            "phone": f"+1 (415) {200 + number}-{n:04}",
+            "phone": f"+33 6 {number:05}{n:03}",
             "name": f"{name} {n}",
             "email": f"ann{n}@example.com",
             "tags": [f"t{n % 7}", f"u{n % 50}"],
@@ -32,14 +52,74 @@ def batch(number: int, name: str = "Ann") -> list[dict[str, Any]]:
     ]
 
 
-def median(call: Callable[[int], Any]) -> float:
-    """Milliseconds."""
-    times = []
-    for number in range(ROUNDS):
+# Each brings one batch in
+
+
+def in_batches(token: str, status: str, name: str, number: int) -> None:
+    from tests.api import Api
+
+    answer = Api(token).act("create-contacts", contacts=batch(number, name))
+    assert answer.json()[status] == ROWS, answer.content[:300]
+
+
+def one_by_one(token: str, number: int) -> None:
+    """A tenth of it."""
+    from tests.api import Api
+
+    api = Api(token)
+    for contact in batch(number)[: ROWS // 10]:
+        assert api.create(**contact).status_code == 201
+
+
+def plainly(number: int) -> None:
+    """The rows alone, in one statement: no rules, no tags linked, no change log, no answer."""
+    from django.db import connection
+
+    columns = zip(
+        *(
+            (
+                row["phone"].replace(" ", ""),
+                row["name"],
+                row["email"],
+                ",".join(row["tags"]),
+                json.dumps(row["metadata"]),
+            )
+            for row in batch(number)
+        ),
+        strict=True,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(PLAIN, [[*column] for column in columns])
+
+
+def turn(bring: Callable[[int], None], numbers: range) -> None:
+    for number in numbers:
+        bring(number)
+
+
+def rate(callers: Any, bring: Callable[[int], None], first: int, contacts: int) -> float:
+    """Contacts a second, where each caller `bring`s so many `contacts` in at a time: the median
+    of some turns, each with batches of its own from the number `first` on."""
+    rates = []
+    for number in range(TURNS):
+        starts = [first + (number * callers.count + n) * BATCHES for n in range(callers.count)]
         start = time.perf_counter()
-        call(number)
-        times.append((time.perf_counter() - start) * 1000)
-    return statistics.median(times)
+        callers.map(partial(turn, bring), [range(n, n + BATCHES) for n in starts])
+        took = time.perf_counter() - start
+        rates.append(callers.count * BATCHES * contacts / took)
+    return statistics.median(rates)
+
+
+class Callers:
+    """`count` of them at a time. SQLite's test database is in memory: only this process sees it."""
+
+    def __init__(self, *, is_postgresql: bool) -> None:
+        self.count = len(os.sched_getaffinity(0)) if is_postgresql else 1
+        context = get_context("fork")
+        self.pool = ProcessPoolExecutor(self.count, context) if is_postgresql else None
+
+    def map(self, function: Callable[[Any], None], items: list[Any]) -> None:
+        [*(self.pool.map if self.pool else map)(function, items)]
 
 
 def main() -> None:
@@ -58,48 +138,33 @@ def main() -> None:
 
 
 def report(connection: Any) -> None:
-    from contacts.models import Contact
     from tenants.models import ApiToken, Tenant, User
-    from tests.api import Api
 
     tenant = Tenant.objects.create(name="Acme", slug="acme")
+    Tenant.objects.create(name="Peer", slug="peer")
     user = User.objects.create_user("ann@acme.example", tenant=tenant)
-    api = Api(ApiToken.objects.issue(user, "benchmark").plaintext)
-
-    def send(contacts: list[dict[str, Any]], status: str) -> None:
-        answer = api.act("create-contacts", contacts=contacts)
-        assert answer.json()[status] == ROWS, answer.content[:300]
-
-    def plain_insert(number: int) -> None:
-        """The rows alone, in one statement: no phones read, no tags linked, no answer."""
-        rows = [
-            Contact(
-                tenant=tenant,
-                phone=f"+1416{200 + number}{n:04}",
-                name=row["name"],
-                email=row["email"],
-                tags=row["tags"],
-                metadata=row["metadata"],
-            )
-            for n, row in enumerate(batch(number))
-        ]
-        Contact.objects.bulk_create(rows)
-
-    send(batch(99), "created")  # warms up
-    cases: dict[str, Callable[[int], Any]] = {
-        "created": lambda number: send(batch(number), "created"),
-        "unchanged": lambda number: send(batch(number), "unchanged"),
-        "updated": lambda number: send(batch(number, name=f"Bob {number}"), "updated"),
-    }
-    base = median(plain_insert)
-    print(f"{connection.display_name}, {ROWS} contacts, median of {ROUNDS}")
-    print(f"{'bulk_create of the same rows':30} {base:7.0f} ms    1.00")
-    for name, call in cases.items():
-        took = median(call)
-        print(f"{'create-contacts, ' + name:30} {took:7.0f} ms  {took / base:6.2f}")
-    body = json.dumps({"contacts": batch(0)})
-    parse = median(lambda _: json.loads(body))
-    print(f"{'json.loads of the body':30} {parse:7.0f} ms  {parse / base:6.2f}")
+    token = ApiToken.objects.issue(user, "benchmark").plaintext
+    is_postgresql = connection.vendor == "postgresql"
+    if is_postgresql:
+        connection.close()  # callers have their own
+    callers = Callers(is_postgresql=is_postgresql)
+    callers.map(partial(in_batches, token, "created", "Ann"), [*range(callers.count)])  # warms up
+    rates = {}
+    if is_postgresql:
+        rates[INSERT] = rate(callers, plainly, 100, ROWS)
+    rates[SINGLE] = rate(callers, partial(one_by_one, token), 50_000, ROWS // 10)
+    for status, name in [("created", "Ann"), ("unchanged", "Ann"), ("updated", "Bob")]:
+        bring = partial(in_batches, token, status, name)
+        rates[f"create-contacts, {status}"] = rate(callers, bring, 100, ROWS)
+    day = datetime.now(UTC).date().isoformat()
+    print(
+        f"{connection.display_name}, {callers.count} callers at a time, {day}; contacts a second,"
+        f" medians of {TURNS} × {callers.count * BATCHES} batches of {ROWS}"
+    )
+    print(f"{'':34} {'per second':>10} {'it : INSERT':>12} {'it : single':>12}")
+    for name, figure in rates.items():
+        ratios = [figure / rates.get(base, float("nan")) for base in (INSERT, SINGLE)]
+        print(f"{name:34} {figure:10,.0f} {ratios[0]:12.2f} {ratios[1]:12.2f}")
 
 
 if __name__ == "__main__":

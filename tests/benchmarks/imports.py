@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -103,7 +104,8 @@ def report(connection: Any, folder: Path, rows: int) -> None:
         cursor.execute(MERGE)
     base = time.perf_counter() - start
     assert peer.contacts.count() == rows
-    print(f"{connection.display_name}, {os.cpu_count()} processors, {rows} rows")
+    day = datetime.now(UTC).date().isoformat()
+    print(f"{connection.display_name}, {os.cpu_count()} processors, {day}, {rows} rows")
     print(f"{'copy and merge, no tags linked':32} {rows / base:8.0f} rows/s")
     for case, (seconds, peak) in figures.items():
         print(
