@@ -13,6 +13,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, transaction
 from django.db.models import Exists, F, Func, OuterRef, Q, Sum, TextField, Value
 from django.db.models.functions import Coalesce, Concat, Replace, StrIndex
+from django.db.models.lookups import GreaterThan
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -34,10 +35,21 @@ from .changes import (
 from .fields import FoldedField, TagNamesField
 from .keyset import Order
 from .spool import SpoolLine
-from .sql import DIALECTS, Upsert, key, prepared, sql_kind, transactional, update_sql, upsert_sql
+from .sql import (
+    DIALECTS,
+    IsOneOf,
+    Upsert,
+    key,
+    prepared,
+    sql_kind,
+    transactional,
+    update_sql,
+    upsert_sql,
+)
 from .webhooks import IMPORT_FINISHED, Webhook
 
 DELETED = 1000  # rows that are read at a time
+FEW = 2000  # contacts of a tag that are found by it, and not in the order of a list
 
 BY_CHANGE = Order("updated_at")
 BY_MESSAGE = Order("last_message_at", is_descending=True, is_nullable=True)
@@ -96,6 +108,10 @@ class TagQuerySet(models.QuerySet["Tag"]):
         found = [tag for tag in self.order_by() if text in rules.folded(tag.name)]
         return sorted(found, key=lambda tag: tag.name)
 
+    def named(self, name: str) -> "Tag":
+        """The tag of this name; or else a new one, which no contact has."""
+        return self.filter(name=name).first() or Tag(name=name)
+
     def with_contact_counts(self) -> "TagQuerySet":
         return self.annotate(contacts_count=models.Count("links"))
 
@@ -138,6 +154,14 @@ class Tag(models.Model):
 
     def contacts(self) -> "ContactQuerySet":
         return Contact.objects.filter(links__tag=self)
+
+    def own_links(self) -> "ContactTagQuerySet":
+        """By their primary key, which begins with the tenant."""
+        return ContactTag.objects.filter(tenant=self.tenant_id, tag=self)
+
+    def is_rare(self) -> bool:
+        """Whether few contacts have it; of the others no more are counted."""
+        return self.own_links()[: FEW + 1].count() <= FEW
 
 
 class PhonesRefused(ValueError):
@@ -201,17 +225,30 @@ class Told(NamedTuple):
 Written = TypeVar("Written", "Contact", Merged)
 
 
-def matches(query: str, region: str = "") -> Q:
+# A tag is found in it with a comma at each end.
+FENCED_TAGS = Concat(Value(","), F("tags"), Value(","), output_field=TextField())
+
+
+def holds(name: str, part: str) -> Q:
+    return Q(**{f"{name}__contains": part})
+
+
+def holds_plainly(name: str, part: str) -> Q:
+    """`holds`, of which no index knows."""
+    return Q(GreaterThan(StrIndex(name, Value(part)), 0))
+
+
+def matches(query: str, region: str = "", holds: Callable[[str, str], Q] = holds) -> Q:
     """Contacts with `query` in name, e-mail or phone, in any case.
 
     A query that spells a phone, or a part of one, finds that in any spelling. `region`: as in
     `phones.normalise`.
     """
     text = rules.folded(query)
-    found = Q(name_folded__contains=text) | Q(email_folded__contains=text)
+    found = holds("name_folded", text) | holds("email_folded", text)
     for part in {text, *phones.parts(query, region)}:
         if phones.may_hold(part):
-            found |= Q(phone__contains=part)
+            found |= holds("phone", part)
     return found
 
 
@@ -466,19 +503,70 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         return contact
 
     def page(
-        self, after: tuple[datetime, str] | None, limit: int, *, tag: str, since: datetime | None
+        self,
+        after: tuple[datetime, str] | None,
+        limit: int,
+        *,
+        tag: "Tag | None" = None,
+        since: datetime | None = None,
     ) -> list["Contact"]:
         """The next `limit` contacts by (updated_at, id), behind the position `after`.
 
-        `tag`, `since` (inclusive): empty for all.
+        `tag`, `since` (inclusive): None for all.
         """
-        found = self.with_tag(tag) if tag else self
-        if since:
-            found = found.filter(updated_at__gte=since)
-        return keyset.page(found, BY_CHANGE, after, limit)
+        found = self.filter(updated_at__gte=since) if since else self
+        return found.listed(BY_CHANGE, after, limit, tag=tag)
+
+    def recent(
+        self, after: tuple[datetime | None, str] | None, limit: int, **filters: Any
+    ) -> list["Contact"]:
+        """The next `limit` contacts behind the position (last_message_at, id) `after`.
+
+        The latest message first, then those without any; where equal, the newest contact.
+        `filters`: see `listed`.
+        """
+        return self.listed(BY_MESSAGE, after, limit, **filters)
+
+    def listed(
+        self,
+        order: Order,
+        after: keyset.Position | None,
+        limit: int,
+        *,
+        tag: "Tag | None" = None,
+        email: str = "",
+        query: str = "",
+        region: str = "",
+    ) -> list["Contact"]:
+        """The next `limit` contacts in `order`, by what finds them soonest: the filter, where it
+        leaves few of them, or the order. `tag`: of their tenant; `query`, `region`: see `matches`.
+        """
+        if tag and tag._state.adding:
+            return []
+        found, are_few = self.with_email(email) if email else self.all(), bool(email)
+        if tag and not are_few and (are_few := tag.is_rare()):
+            found = found.linked_to(tag)
+        elif tag:
+            found = found.carrying(tag.name)
+        if not query:
+            page = keyset.gathered if are_few else keyset.page
+            return page(found, order, after, limit)
+        matching = found.matching(query, region)
+        if are_few:
+            return keyset.gathered(matching, order, after, limit)
+        plainly = found.filter(matches(query, region, holds_plainly))
+        return keyset.searched(matching, plainly, self, order, after, limit)
 
     def with_tag(self, name: str) -> "ContactQuerySet":
         return self.filter(links__tag__name=name)
+
+    def linked_to(self, tag: Tag) -> "ContactQuerySet":
+        """Those with this tag, where they are few."""
+        return self.filter(IsOneOf("pk", tag.own_links().values("contact")))
+
+    def carrying(self, name: str) -> "ContactQuerySet":
+        """Those with a tag of this name, as their own rows tell."""
+        return self.filter(GreaterThan(StrIndex(FENCED_TAGS, Value(f",{name},")), 0))
 
     def with_email(self, email: str) -> "ContactQuerySet":
         """Those with this e-mail address, in any case."""
@@ -487,13 +575,6 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def matching(self, query: str, region: str = "") -> "ContactQuerySet":
         """Those with `query` in name, e-mail or phone; see `matches`."""
         return self.filter(matches(query, region))
-
-    def recent(self, after: tuple[datetime | None, str] | None, limit: int) -> list["Contact"]:
-        """The next `limit` contacts behind the position (last_message_at, id) `after`.
-
-        The latest message first, then those without any; where equal, the newest contact.
-        """
-        return keyset.page(self, BY_MESSAGE, after, limit)
 
     @transactional
     def change_one(self, key: dict[str, str], changes: dict[str, Any]) -> "Contact":
@@ -729,10 +810,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         Writes the names that contacts carry, not the links: for `Tag`, which has locked both.
         Returns the number of contacts changed.
         """
-        fenced = Concat(Value(","), F("tags"), Value(","), output_field=TextField())
-        replaced = Replace(fenced, Value(f",{old},"), Value(f",{new}," if new else ","))
+        replaced = Replace(FENCED_TAGS, Value(f",{old},"), Value(f",{new}," if new else ","))
         unfenced = Func(Func(replaced, Value(","), function="LTRIM"), Value(","), function="RTRIM")
-        carriers = self.annotate(place=StrIndex(fenced, Value(f",{old},"))).filter(place__gt=0)
+        carriers = self.carrying(old)
         told = {"tags": {"added": [new] * bool(new), "removed": [old]}}
         Change.objects.log(
             Entry(tenant_id, pk, Change.Kind.UPDATED, told)
