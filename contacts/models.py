@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models, transaction
-from django.db.models import Exists, F, Func, OuterRef, Q, Sum, TextField, Value
+from django.db.models import Exists, F, Func, OuterRef, Q, Subquery, Sum, TextField, Value
 from django.db.models.functions import Coalesce, Concat, Replace, StrIndex
 from django.db.models.lookups import GreaterThan
 from django.utils import timezone
@@ -109,8 +109,13 @@ class TagQuerySet(models.QuerySet["Tag"]):
         return sorted(found, key=lambda tag: tag.name)
 
     def named(self, name: str) -> "Tag":
-        """The tag of this name; or else a new one, which no contact has."""
-        return self.filter(name=name).first() or Tag(name=name)
+        """The tag of this name, with the ids of its `oldest` and `newest` contact; or else a new
+        tag, which no contact has."""
+        links = ContactTag.objects.filter(tenant=OuterRef("tenant"), tag=OuterRef("pk"))
+        by_age = links.order_by("contact").values("contact")
+        oldest, newest = Subquery(by_age[:1]), Subquery(by_age.reverse()[:1])
+        found = self.annotate(oldest=oldest, newest=newest).filter(name=name)
+        return found.first() or Tag(name=name)
 
     def with_contact_counts(self) -> "TagQuerySet":
         return self.annotate(contacts_count=models.Count("links"))
@@ -125,6 +130,8 @@ class Tag(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     contacts_count: int  # added by `with_contact_counts`
+    oldest: str  # added by `named`, as is `newest`
+    newest: str
 
     objects = TagQuerySet.as_manager()
 
@@ -541,21 +548,26 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """The next `limit` contacts in `order`, by what finds them soonest: the filter, where it
         leaves few of them, or the order. `tag`: of their tenant; `query`, `region`: see `matches`.
         """
-        if tag and tag._state.adding:
-            return []
-        found, are_few = self.with_email(email) if email else self.all(), bool(email)
-        if tag and not are_few and (are_few := tag.is_rare()):
-            found = found.linked_to(tag)
-        elif tag:
-            found = found.carrying(tag.name)
+        few = self.few(tag, email)
+        if few is not None:
+            return keyset.gathered(few.matching(query, region), order, after, limit)
+        among = self.as_old_as(tag) if tag and order is BY_MESSAGE else self.all()
+        found = among.carrying(tag.name) if tag else among
         if not query:
-            page = keyset.gathered if are_few else keyset.page
-            return page(found, order, after, limit)
-        matching = found.matching(query, region)
-        if are_few:
-            return keyset.gathered(matching, order, after, limit)
-        plainly = found.filter(matches(query, region, holds_plainly))
-        return keyset.searched(matching, plainly, self, order, after, limit)
+            return keyset.page(found, order, after, limit)
+        matching, plainly = (
+            found.filter(matches(query, region, h)) for h in (holds, holds_plainly)
+        )
+        return keyset.searched(matching, plainly, among, order, after, limit)
+
+    def few(self, tag: "Tag | None", email: str) -> "ContactQuerySet | None":
+        """Those with the tag and the e-mail address; None where they may be many."""
+        if tag and tag._state.adding:
+            return self.none()
+        if email:
+            found = self.with_email(email)
+            return found.carrying(tag.name) if tag else found
+        return self.linked_to(tag) if tag and tag.is_rare() else None
 
     def with_tag(self, name: str) -> "ContactQuerySet":
         return self.filter(links__tag__name=name)
@@ -563,6 +575,12 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def linked_to(self, tag: Tag) -> "ContactQuerySet":
         """Those with this tag, where they are few."""
         return self.filter(IsOneOf("pk", tag.own_links().values("contact")))
+
+    def as_old_as(self, tag: Tag) -> "ContactQuerySet":
+        """Without those that are older or newer than all that had the tag when it was read. The
+        index of the list holds the ids: what a file brought long ago is found without reading the
+        rows of all others. Not for readers who may miss nothing."""
+        return self.filter(pk__gte=tag.oldest, pk__lte=tag.newest)
 
     def carrying(self, name: str) -> "ContactQuerySet":
         """Those with a tag of this name, as their own rows tell."""
@@ -573,8 +591,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         return self.filter(email_folded=rules.folded(email))
 
     def matching(self, query: str, region: str = "") -> "ContactQuerySet":
-        """Those with `query` in name, e-mail or phone; see `matches`."""
-        return self.filter(matches(query, region))
+        """Those with `query` in name, e-mail or phone, see `matches`; without one, all."""
+        return self.filter(matches(query, region)) if query else self
 
     @transactional
     def change_one(self, key: dict[str, str], changes: dict[str, Any]) -> "Contact":

@@ -217,6 +217,7 @@ class Client:
         for _ in range(number // 2 // 500):
             request = Request("actions/list-contacts", {"limit": 500, "cursor": cursor})
             cursor = self.ask(request)["next_cursor"]
+        self.connection.close()  # opened again when it is used: servers close those that idle
         return cursor
 
 
@@ -271,7 +272,7 @@ def memory(url: str, number: int) -> dict[str, Any]:
     """Of each process of a server, MiB, as it answers."""
     with copy(url, number) as database, served(database) as ours:
         load, asked, run = over_http(ours.port, ours.token), 0, FIRST_RUN
-        workers = children_of(ours.pid)
+        workers = list(ends_below(ours.pid))
         samples = {}
         while asked < REQUESTS:
             done = load(run, 3 * SECONDS)
@@ -282,9 +283,13 @@ def memory(url: str, number: int) -> dict[str, Any]:
     return {"mib_after_requests": samples}
 
 
-def children_of(pid: int) -> list[int]:
-    told = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in told.split()]
+def ends_below(pid: int) -> Iterator[int]:
+    """Of the processes that this one has started, and those that they have, the last."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    if not children:
+        yield pid
+    for child in children:
+        yield from ends_below(int(child))
 
 
 # Indexes
