@@ -36,9 +36,9 @@ FROM (
     FROM (
         SELECT i, now() - (%(number)s - i) * interval '31 seconds' AS at,
             (ARRAY['Anna', 'Bernard', 'Chloe', 'David', 'Emma', 'Fabrice', 'Gael', 'Hugo'])
-                [1 + (i * 7) %% 8] || ' '
+                [1 + (hashint4(i) & 7)] || ' '
             || (ARRAY['Martin', 'Durand', 'Petit', 'Leroy', 'Moreau', 'Simon', 'Roux'])
-                [1 + (i * 13) %% 7] AS name
+                [1 + (hashint4(-i) & 65535) %% 7] AS name
         FROM generate_series(%(first)s::int, %(number)s::int) AS i
     ) AS people
 ) AS contacts
