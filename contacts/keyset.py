@@ -5,14 +5,17 @@ No count, and no OFFSET but a short one within an index.
 """
 
 from collections.abc import Iterator
+from functools import reduce
 from itertools import dropwhile
+from operator import or_
 from typing import Any, NamedTuple
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, OrderBy, Q, QuerySet
 from django.db.models.functions import Greatest
 
-# Rows that are looked through in the order of the list before all the others are.
-NEAR = 20_000
+# Rows that are looked through in the order of the list before all the others are: by a filter of
+# the staff's, and by a search, which finds others sooner.
+NEAR, SOON = 20_000, 5_000
 
 Position = tuple[Any, ...]  # of a row: the values of its order's columns
 
@@ -30,6 +33,20 @@ class Order(NamedTuple):
 
     def position(self, row: Model) -> Position:
         return tuple(getattr(row, name) for name in columns(self.column))
+
+    def behind(self, position: Position) -> Q:
+        """The rows behind `position`, wherever it is."""
+        first, *others = self.segments_from(position)
+        return reduce(or_, [first.behind(position), *(other.within for other in others)])
+
+    def sorted_without_index(self, rows: QuerySet) -> QuerySet:
+        """No planner knows an index for what is greater, a value or itself."""
+        return rows.order_by(*(self.key_without_index(name) for name in columns(self.column)))
+
+    def key_without_index(self, name: str) -> OrderBy:
+        key = Greatest(name, name)
+        nulls = self.is_nullable or None
+        return key.desc(nulls_last=nulls) if self.is_descending else key.asc(nulls_first=nulls)
 
     def segments(self) -> "Iterator[Segment]":
         """The parts that indexes have one behind the other: NULLS LAST would ask for another
@@ -61,26 +78,29 @@ class Segment(NamedTuple):
         names = (f"{sign}{name}" for name in columns(self.column))
         return rows.filter(self.within).order_by(*names)
 
-    def sorted_without_index(self, rows: QuerySet) -> QuerySet:
-        """Like `sorted`; but no planner knows an index for what is greater, a value or itself."""
-        keys = [Greatest(name, name) for name in columns(self.column)]
-        ordered = (key.desc() if self.is_descending else key.asc() for key in keys)
-        return rows.filter(self.within).order_by(*ordered)
+    @property
+    def order(self) -> Order:
+        return Order(self.column, self.is_descending)
 
-    def behind(self, rows: QuerySet, position: Position) -> QuerySet:
-        return self.compared(rows, "lt" if self.is_descending else "gt", position)
+    def behind(self, position: Position) -> Q:
+        return self.within & self.compared("lt" if self.is_descending else "gt", position)
 
-    def up_to(self, rows: QuerySet, position: Position) -> QuerySet:
-        return self.compared(rows, "gte" if self.is_descending else "lte", position)
+    def up_to(self, position: Position) -> Q:
+        return self.within & self.compared("gte" if self.is_descending else "lte", position)
 
-    def compared(self, rows: QuerySet, than: str, position: Position) -> QuerySet:
+    def compared(self, than: str, position: Position) -> Q:
         pk = Q(**{f"pk__{than}": position[-1]})
         if self.column == "pk":
-            return rows.filter(pk)
+            return pk
         [value, _], strictly = position, than[:2]
         either = Q(**{f"{self.column}__{strictly}": value}) | Q(pk, **{self.column: value})
-        # The second filter is what an index can begin at.
-        return rows.filter(either).filter(**{f"{self.column}__{strictly}e": value})
+        # The second one is what an index can begin at.
+        return either & Q(**{f"{self.column}__{strictly}e": value})
+
+    def edge(self, rows: QuerySet, number: int) -> Position | None:
+        """Where the first `number` of `rows` end; None where there are fewer."""
+        last = self.sorted(rows).values_list(*columns(self.column))
+        return last[number - 1 : number].first()
 
 
 def columns(column: str) -> list[str]:
@@ -110,7 +130,7 @@ def page(
 
 
 def some(rows: QuerySet, segment: Segment, after: Position | None) -> QuerySet:
-    return segment.behind(rows, after) if after else rows
+    return rows.filter(segment.behind(after)) if after else rows
 
 
 def picked(
@@ -124,15 +144,53 @@ def picked(
     order, and where those have not enough, it has to find all the others.
     """
     rows = some(rows, segment, after)
-    last_near = some(segment.sorted(among), segment, after).values_list(*columns(segment.column))
-    edge = last_near[NEAR - 1 : NEAR].first()
+    edge = segment.edge(some(among, segment, after), NEAR)
     if edge is None:
         return list(segment.sorted(rows)[:limit])
-    near = list(segment.sorted(segment.up_to(rows, edge))[:limit])
+    near = list(segment.sorted(rows.filter(segment.up_to(edge)))[:limit])
     if len(near) == limit:
         return near
-    others = segment.sorted_without_index(segment.behind(rows, edge)).select_related(None)
+    behind = rows.filter(segment.behind(edge)).select_related(None)
     # Only keys are sorted: whole rows of all that is picked would go to disk.
-    pks = list(others.values_list("pk", flat=True)[: limit - len(near)])
+    others = segment.order.sorted_without_index(behind).values_list("pk", flat=True)
+    pks = list(others[: limit - len(near)])
     there = rows.in_bulk(pks)
     return [*near, *(there[pk] for pk in pks if pk in there)]
+
+
+def searched(
+    rows: QuerySet,
+    plainly: QuerySet,
+    among: QuerySet,
+    order: Order,
+    after: Position | None,
+    limit: int,
+) -> list[Any]:
+    """A page of `rows` that a search has picked from `among`; `plainly`: the same ones, said so
+    that no index finds them.
+
+    What many have is found soon in the order of the list; what few have, by an index. How many
+    have a part of a name, no planner knows. So the next `SOON` are looked through, and where those
+    have not enough, there are not many.
+    """
+    found: list[Any] = []
+    for segment in order.segments_from(after):
+        edge = segment.edge(some(among, segment, after), SOON)
+        near = some(plainly, segment, after)
+        if edge:
+            near = near.filter(segment.up_to(edge))
+        found += segment.sorted(near)[: limit - len(found)]
+        if len(found) == limit:
+            break
+        if edge:
+            nowhere = [None] * (len(columns(order.column)) - len(edge))
+            return found + gathered(rows, order, (*nowhere, *edge), limit - len(found))
+        after = None
+    return found
+
+
+def gathered(rows: QuerySet, order: Order, after: Position | None, limit: int) -> list[Any]:
+    """A page of `rows`, which are few: all are found, and sorted."""
+    if after:
+        rows = rows.filter(order.behind(after))
+    return list(order.sorted_without_index(rows)[:limit])

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, connections, models, transaction
-from django.db.models import Exists, F, Func, OuterRef, Q, Sum, TextField, Value
+from django.db.models import Exists, F, Func, OuterRef, Q, Subquery, Sum, TextField, Value
 from django.db.models.functions import Coalesce, Concat, Replace, StrIndex
+from django.db.models.lookups import GreaterThan
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -38,6 +39,7 @@ from .sql import (
     DEADLOCK,
     DIALECTS,
     UNLINKED,
+    IsOneOf,
     PostgreSQL,
     Upsert,
     insert_sql,
@@ -53,6 +55,7 @@ from .sql import (
 from .webhooks import IMPORT_FINISHED, Webhook
 
 DELETED = 1000  # rows that are read at a time
+FEW = 2000  # contacts of a tag that are found by it, and not in the order of a list
 
 BY_CHANGE = Order("updated_at")
 BY_MESSAGE = Order("last_message_at", is_descending=True, is_nullable=True)
@@ -111,6 +114,15 @@ class TagQuerySet(models.QuerySet["Tag"]):
         found = [tag for tag in self.order_by() if text in rules.folded(tag.name)]
         return sorted(found, key=lambda tag: tag.name)
 
+    def named(self, name: str) -> "Tag":
+        """The tag of this name, with the ids of its `oldest` and `newest` contact; or else a new
+        tag, which no contact has."""
+        links = ContactTag.objects.filter(tenant=OuterRef("tenant"), tag=OuterRef("pk"))
+        by_age = links.order_by("contact").values("contact")
+        oldest, newest = Subquery(by_age[:1]), Subquery(by_age.reverse()[:1])
+        found = self.annotate(oldest=oldest, newest=newest).filter(name=name)
+        return found.first() or Tag(name=name)
+
     def with_contact_counts(self) -> "TagQuerySet":
         return self.annotate(contacts_count=models.Count("links"))
 
@@ -124,6 +136,8 @@ class Tag(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     contacts_count: int  # added by `with_contact_counts`
+    oldest: str  # added by `named`, as is `newest`
+    newest: str
 
     objects = TagQuerySet.as_manager()
 
@@ -153,6 +167,14 @@ class Tag(models.Model):
 
     def contacts(self) -> "ContactQuerySet":
         return Contact.objects.filter(links__tag=self)
+
+    def own_links(self) -> "ContactTagQuerySet":
+        """By their primary key, which begins with the tenant."""
+        return ContactTag.objects.filter(tenant=self.tenant_id, tag=self)
+
+    def is_rare(self) -> bool:
+        """Whether few contacts have it; of the others no more are counted."""
+        return self.own_links()[: FEW + 1].count() <= FEW
 
 
 class PhonesRefused(ValueError):
@@ -226,17 +248,30 @@ NEW = Told(was=None, now="", seen=None, logged=True, linked=True)
 Written = TypeVar("Written", "Contact", Merged)
 
 
-def matches(query: str, region: str = "") -> Q:
+# A tag is found in it with a comma at each end.
+FENCED_TAGS = Concat(Value(","), F("tags"), Value(","), output_field=TextField())
+
+
+def holds(name: str, part: str) -> Q:
+    return Q(**{f"{name}__contains": part})
+
+
+def holds_plainly(name: str, part: str) -> Q:
+    """`holds`, of which no index knows."""
+    return Q(GreaterThan(StrIndex(name, Value(part)), 0))
+
+
+def matches(query: str, region: str = "", holds: Callable[[str, str], Q] = holds) -> Q:
     """Contacts with `query` in name, e-mail or phone, in any case.
 
     A query that spells a phone, or a part of one, finds that in any spelling. `region`: as in
     `phones.normalise`.
     """
     text = rules.folded(query)
-    found = Q(name_folded__contains=text) | Q(email_folded__contains=text)
+    found = holds("name_folded", text) | holds("email_folded", text)
     for part in {text, *phones.parts(query, region)}:
         if phones.may_hold(part):
-            found |= Q(phone__contains=part)
+            found |= holds("phone", part)
     return found
 
 
@@ -523,34 +558,89 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         return contact
 
     def page(
-        self, after: tuple[datetime, str] | None, limit: int, *, tag: str, since: datetime | None
+        self,
+        after: tuple[datetime, str] | None,
+        limit: int,
+        *,
+        tag: "Tag | None" = None,
+        since: datetime | None = None,
     ) -> list["Contact"]:
         """The next `limit` contacts by (updated_at, id), behind the position `after`.
 
-        `tag`, `since` (inclusive): empty for all.
+        `tag`, `since` (inclusive): None for all.
         """
-        found = self.with_tag(tag) if tag else self
-        if since:
-            found = found.filter(updated_at__gte=since)
-        return keyset.page(found, BY_CHANGE, after, limit)
+        found = self.filter(updated_at__gte=since) if since else self
+        return found.listed(BY_CHANGE, after, limit, tag=tag)
+
+    def recent(
+        self, after: tuple[datetime | None, str] | None, limit: int, **filters: Any
+    ) -> list["Contact"]:
+        """The next `limit` contacts behind the position (last_message_at, id) `after`.
+
+        The latest message first, then those without any; where equal, the newest contact.
+        `filters`: see `listed`.
+        """
+        return self.listed(BY_MESSAGE, after, limit, **filters)
+
+    def listed(
+        self,
+        order: Order,
+        after: keyset.Position | None,
+        limit: int,
+        *,
+        tag: "Tag | None" = None,
+        email: str = "",
+        query: str = "",
+        region: str = "",
+    ) -> list["Contact"]:
+        """The next `limit` contacts in `order`, by what finds them soonest: the filter, where it
+        leaves few of them, or the order. `tag`: of their tenant; `query`, `region`: see `matches`.
+        """
+        few = self.few(tag, email)
+        if few is not None:
+            return keyset.gathered(few.matching(query, region), order, after, limit)
+        among = self.as_old_as(tag) if tag and order is BY_MESSAGE else self.all()
+        found = among.carrying(tag.name) if tag else among
+        if not query:
+            return keyset.page(found, order, after, limit)
+        matching, plainly = (
+            found.filter(matches(query, region, h)) for h in (holds, holds_plainly)
+        )
+        return keyset.searched(matching, plainly, among, order, after, limit)
+
+    def few(self, tag: "Tag | None", email: str) -> "ContactQuerySet | None":
+        """Those with the tag and the e-mail address; None where they may be many."""
+        if tag and tag._state.adding:
+            return self.none()
+        if email:
+            found = self.with_email(email)
+            return found.carrying(tag.name) if tag else found
+        return self.linked_to(tag) if tag and tag.is_rare() else None
 
     def with_tag(self, name: str) -> "ContactQuerySet":
         return self.filter(links__tag__name=name)
+
+    def linked_to(self, tag: Tag) -> "ContactQuerySet":
+        """Those with this tag, where they are few."""
+        return self.filter(IsOneOf("pk", tag.own_links().values("contact")))
+
+    def as_old_as(self, tag: Tag) -> "ContactQuerySet":
+        """Without those that are older or newer than all that had the tag when it was read. The
+        index of the list holds the ids: what a file brought long ago is found without reading the
+        rows of all others. Not for readers who may miss nothing."""
+        return self.filter(pk__gte=tag.oldest, pk__lte=tag.newest)
+
+    def carrying(self, name: str) -> "ContactQuerySet":
+        """Those with a tag of this name, as their own rows tell."""
+        return self.filter(GreaterThan(StrIndex(FENCED_TAGS, Value(f",{name},")), 0))
 
     def with_email(self, email: str) -> "ContactQuerySet":
         """Those with this e-mail address, in any case."""
         return self.filter(email_folded=rules.folded(email))
 
     def matching(self, query: str, region: str = "") -> "ContactQuerySet":
-        """Those with `query` in name, e-mail or phone; see `matches`."""
-        return self.filter(matches(query, region))
-
-    def recent(self, after: tuple[datetime | None, str] | None, limit: int) -> list["Contact"]:
-        """The next `limit` contacts behind the position (last_message_at, id) `after`.
-
-        The latest message first, then those without any; where equal, the newest contact.
-        """
-        return keyset.page(self, BY_MESSAGE, after, limit)
+        """Those with `query` in name, e-mail or phone, see `matches`; without one, all."""
+        return self.filter(matches(query, region)) if query else self
 
     @transactional
     def change_one(self, key: dict[str, str], changes: dict[str, Any]) -> "Contact":
@@ -786,10 +876,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         Writes the names that contacts carry, not the links: for `Tag`, which has locked both.
         Returns the number of contacts changed.
         """
-        fenced = Concat(Value(","), F("tags"), Value(","), output_field=TextField())
-        replaced = Replace(fenced, Value(f",{old},"), Value(f",{new}," if new else ","))
+        replaced = Replace(FENCED_TAGS, Value(f",{old},"), Value(f",{new}," if new else ","))
         unfenced = Func(Func(replaced, Value(","), function="LTRIM"), Value(","), function="RTRIM")
-        carriers = self.annotate(place=StrIndex(fenced, Value(f",{old},"))).filter(place__gt=0)
+        carriers = self.carrying(old)
         told = {"tags": {"added": [new] * bool(new), "removed": [old]}}
         Change.objects.log(
             Entry(tenant_id, pk, Change.Kind.UPDATED, told)

@@ -17,7 +17,7 @@ from django.db import (
     connections,
     transaction,
 )
-from django.db.models import BooleanField, Func
+from django.db.models import BooleanField, Func, QuerySet, Subquery
 from django.utils import timezone
 
 from tenants.fields import bits_of, new_ulid
@@ -273,6 +273,21 @@ class Holds(Func):
         held = f"{metadata[0]} -> {key[0]}::text IN ({wanted})"
         sql = held if values else f"jsonb_exists({metadata[0]}, {key[0]}::text)"
         return sql, [*metadata[1], *key[1], *(value for _, told in values for value in told)]
+
+
+class IsOneOf(Func):
+    """Whether a key is one of those that a query finds, which are few: PostgreSQL finds them, then
+    looks for each, however many it thinks they are."""
+
+    template, arg_joiner = "%(expressions)s", " IN "
+    output_field = BooleanField()
+
+    def __init__(self, name: str, keys: QuerySet[Any]) -> None:
+        super().__init__(name, Subquery(keys))
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        is_any = {"template": "%(expressions)s)", "arg_joiner": " = ANY(ARRAY"}
+        return self.as_sql(compiler, connection, **is_any | context)
 
 
 def hold_tenant(tenant_id: str) -> None:

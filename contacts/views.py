@@ -19,7 +19,7 @@ from tenants.views import TenantAPIView
 from . import cursors, serializers, uploads
 from .changes import Place
 from .columns import UnknownColumn
-from .models import Contact, Decision, Import, Outcome, contact_is_there
+from .models import Contact, Decision, Import, Outcome, Tag, contact_is_there
 from .parsers import FILE_PARSERS
 from .rules import RuleBroken
 from .tabular import UnreadableFile
@@ -192,6 +192,9 @@ class PagedAction(ActionView):
         """`limit` contacts behind the position `after`."""
         raise NotImplementedError
 
+    def tag(self, name: str) -> Tag | None:
+        return self.tenant.tags.named(name) if name else None
+
 
 class SearchContacts(PagedAction):
     """Contacts by a part of name, e-mail or phone, by tag, by e-mail; the latest message first.
@@ -224,14 +227,8 @@ class SearchContacts(PagedAction):
         return self.answer(page, **{"Qyvo-Next-Cursor": next_cursor, "Link": link})
 
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
-        found = self.tenant.contacts.all()
-        if query := filters["query"]:
-            found = found.matching(query, self.tenant.default_region)
-        if email := filters["email"]:
-            found = found.with_email(email)
-        if tag := filters["tag"]:
-            found = found.with_tag(tag)
-        return found.recent(after, limit)
+        tag, region = self.tag(filters["tag"]), self.tenant.default_region
+        return self.tenant.contacts.recent(after, limit, **filters | {"tag": tag, "region": region})
 
 
 class ListContacts(PagedAction):
@@ -247,8 +244,8 @@ class ListContacts(PagedAction):
         return self.answer({"data": page, "next_cursor": next_cursor})
 
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
-        since = filters["updated_since"]
-        found: list[Any] = self.tenant.contacts.page(after, limit, tag=filters["tag"], since=since)
+        tag, since = self.tag(filters["tag"]), filters["updated_since"]
+        found: list[Any] = self.tenant.contacts.page(after, limit, tag=tag, since=since)
         if filters["include_deleted"]:
             changes = self.tenant.changes.exclude(contact_is_there())
             gone = changes.tombstones(after, limit, since)

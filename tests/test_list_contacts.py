@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from contacts.models import Contact
+from contacts import models
+from contacts.models import Contact, ContactTag
 
 from .api import Api, assert_error
 from .factories import ContactFactory
@@ -145,12 +146,31 @@ def test_a_bad_field_is_named(api: Api, field: str, value: Any) -> None:
     assert_error(response, 422, "validation_failed", field)
 
 
-def test_a_page_costs_two_statements(acme: SimpleNamespace) -> None:
+@pytest.mark.parametrize("few", [0, 100])
+def test_contacts_of_a_tag_come_in_the_same_order_whether_many_or_few_have_it(
+    api: Api, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(models, "FEW", few)
+    numbers = add(acme.tenant, 20)
+    some = [phone for n, phone in enumerate(numbers) if n % 3]
+    Contact.objects.update(tags=["vips", "my vip"])
+    Contact.objects.filter(phone__in=some).update(tags=["vips", "vip"])
+    ContactTag.objects.match(acme.tenant.contacts.all())
+    for limit in (1, 4, 100):
+        assert phones(api, tag="vip", limit=limit) == some
+
+
+def test_a_page_costs_two_statements_and_one_of_a_tag_two_more(acme: SimpleNamespace) -> None:
     acme.api.get("/api/v1/me")
     add(acme.tenant, 30, tags=["a", "b"])
-    bodies: list[dict[str, Any]] = [{"limit": 2}, {"limit": 30}, {"limit": 30, "tag": "a"}]
-    for body in bodies:
-        assert len(statements(partial(acme.api.act, "list-contacts", **body))) == 2
+    cases: list[tuple[dict[str, Any], int]] = [
+        ({"limit": 2}, 2),
+        ({"limit": 30}, 2),
+        ({"limit": 30, "tag": "a"}, 4),
+        ({"limit": 30, "tag": "nobody's"}, 2),
+    ]
+    for body, number in cases:
+        assert len(statements(partial(acme.api.act, "list-contacts", **body))) == number
 
 
 @pytest.mark.django_db(transaction=True)

@@ -15,8 +15,8 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contacts import rules
-from contacts.models import Contact
+from contacts import keyset, models, rules
+from contacts.models import Contact, Tag
 
 from .api import PHONE, Api, assert_error
 from .conftest import of_the_owner
@@ -261,12 +261,71 @@ def test_a_bad_field_is_named(api: Api, field: str, value: Any) -> None:
     assert_error(response, 422, "validation_failed", field)
 
 
-def test_a_search_costs_at_most_three_statements(acme: SimpleNamespace) -> None:
+@pytest.mark.parametrize("soon", [2, 20, 100])
+@pytest.mark.parametrize("few", [0, 100])
+def test_what_is_found_soon_and_what_by_an_index_is_one_list(
+    acme: SimpleNamespace,
+    globex: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    soon: int,
+    few: int,
+) -> None:
+    phones = add(acme.tenant, 40)
+    add(globex.tenant, 3)
+    tagged = [phone for phone in phones if int(phone[-2:]) % 4 < 2]
+    for contact in acme.tenant.contacts.all():
+        first = ["a"] * (int(contact.phone[-1]) % 2 == 0)
+        contact.change(tags=[*first, "vip"] if contact.phone in tagged else ["vips", "my vip"])
+    globex.tenant.contacts.get(phone=phones[-1]).change(tags=["vip"])
+    monkeypatch.setattr(keyset, "SOON", soon)
+    monkeypatch.setattr(models, "FEW", few)
+    cases: list[tuple[dict[str, Any], list[str]]] = [
+        ({"tag": "vip"}, tagged),
+        ({"tag": "a"}, [phone for phone in tagged if int(phone[-1]) % 2 == 0]),
+        ({"tag": "VIP"}, []),
+        ({"query": "C3"}, [phone for phone in phones if phone[-2:] == "03" or phone[-2] == "3"]),
+        ({"query": "nobody"}, []),
+        ({"query": "c1", "tag": "vip"}, [p for p in tagged if p[-2:] == "01" or p[-2] == "1"]),
+    ]
+    for body, expected in cases:
+        for limit in (1, 3, 50):
+            found = [phone for page in pages(acme.api, limit=limit, **body) for phone in page]
+            assert found == expected, body
+
+
+@pytest.mark.parametrize(
+    ("body", "most"),
+    [
+        ({"limit": 2}, 2),
+        ({"limit": 30}, 3),
+        ({"tag": "x"}, 2),  # nobody's
+        ({"tag": "a"}, 4),
+        ({"query": "c", "tag": "a"}, 4),
+        ({"query": "c", "limit": 2}, 3),
+        ({"query": "nobody"}, 5),
+        ({"email": "nobody@example.com"}, 2),
+    ],
+    ids=str,
+)
+def test_the_statements_of_a_search_do_not_grow(
+    acme: SimpleNamespace, body: dict[str, Any], most: int
+) -> None:
     acme.api.get("/api/v1/me")
     add(acme.tenant, 30)
-    bodies: list[dict[str, Any]] = [{"limit": 2}, {"limit": 30}, {"query": "c", "tag": "x"}]
-    for body in bodies:
-        assert len(statements(partial(acme.api.act, "search-contacts", **body))) <= 3
+    acme.tenant.contacts.first().change(tags=["a"])
+    assert len(statements(partial(acme.api.act, "search-contacts", **body))) <= most
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL only")
+def test_those_with_a_rare_tag_are_looked_up_one_by_one(acme: SimpleNamespace) -> None:
+    """Whatever PostgreSQL thinks how many there are: a join could read all contacts for them."""
+    tag = Tag.objects.create(tenant=acme.tenant, name="vip")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    plan = acme.tenant.contacts.linked_to(tag).explain()
+    assert "InitPlan 1" in plan, plan
+    assert "id = ANY (" in plan, plan
+    assert "Join" not in plan, plan
 
 
 # What "in any case" means, and what stores it

@@ -1,8 +1,7 @@
 """How long pages of the admin take with many contacts: python -m tests.benchmarks.admin [number]
 
 On the PostgreSQL database of DATABASE_URL, which should be empty (see tests/postgres.py). Two
-tenants have as many contacts each; a fifth of them came in one file long ago, so that filters and
-the order of the list have nothing to do with each other.
+tenants have as many contacts each, as `people` makes them.
 """
 
 import os
@@ -15,54 +14,10 @@ from typing import Any
 
 import django
 
+from . import people
+
 NUMBER = int(sys.argv[1]) if len(sys.argv) > 1 and __name__ == "__main__" else 1_000_000
 REPEATS = 5
-FILL = """
-INSERT INTO contacts_contact (id, tenant_id, phone, name, email, tags, metadata, source, locale,
-    opted_in_at, opted_out_at, last_message_at, total_messages, created_at, updated_at,
-    name_folded, email_folded)
-SELECT
-    (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
-        || substr(md5(%(tenant)s || i::text), 1, 20))::uuid,
-    %(tenant)s::uuid,
-    CASE WHEN i < %(number)s / 5 THEN '+49151' WHEN i %% 10 = 0 THEN '+1415' ELSE '+336' END
-        || lpad(i::text, 8, '0'),
-    name, email,
-    array_to_string(array_remove(ARRAY[
-        CASE WHEN i %% 2 = 0 THEN 'newsletter' END, CASE WHEN i %% 100 = 0 THEN 'vip' END,
-        CASE WHEN i < %(number)s / 5 THEN 'old' END, CASE WHEN i %% 10000 = 1 THEN 'rare' END
-    ], NULL), ','),
-    jsonb_build_object('city', (ARRAY['Paris', 'Lyon', 'Lille', 'Nice'])[1 + i %% 4], 'order', i),
-    CASE WHEN i < %(number)s / 5 THEN 'csv_import' WHEN i %% 7 = 0 THEN 'shopify' ELSE 'api' END,
-    'fr', CASE WHEN i %% 3 = 0 THEN at END, CASE WHEN i %% 30 = 1 THEN at END,
-    CASE WHEN i %% 2 = 0 THEN at + interval '1 day' END, i %% 5, at,
-    at + (i %% 1000) * interval '1 minute', lower(name), email
-FROM (
-    SELECT i, at, name, CASE WHEN i %% 5 = 0 THEN ''
-        ELSE lower(replace(name, ' ', '.')) || i || '@example.com' END AS email
-    FROM (
-        SELECT i, now() - (%(number)s - i) * interval '31 seconds' AS at,
-            (ARRAY['Anna', 'Bernard', 'Chloe', 'David', 'Emma', 'Fabrice', 'Gael', 'Hugo'])
-                [1 + (i * 7) %% 8] || ' '
-            || (ARRAY['Martin', 'Durand', 'Petit', 'Leroy', 'Moreau', 'Simon', 'Roux'])
-                [1 + (i * 13) %% 7] AS name
-        FROM generate_series(1, %(number)s) AS i
-    ) AS people
-) AS contacts
-"""
-TAG = """
-INSERT INTO contacts_tag (id, tenant_id, name, created_at)
-SELECT gen_random_uuid(), %(tenant)s::uuid, name, now()
-FROM unnest(ARRAY['newsletter', 'vip', 'old', 'rare', 'unused']) AS name
-"""
-LINK = """
-INSERT INTO contacts_contacttag (tenant_id, tag_id, contact_id)
-SELECT contact.tenant_id, tag.id, contact.id
-FROM contacts_contact AS contact
-CROSS JOIN LATERAL unnest(string_to_array(contact.tags, ',')) AS carried (name)
-JOIN contacts_tag AS tag ON tag.tenant_id = contact.tenant_id AND tag.name = carried.name
-WHERE contact.tenant_id = %(tenant)s::uuid
-"""
 QUERIES = {
     "first page": "",
     "by phone": "o=2",
@@ -96,19 +51,6 @@ QUERIES = {
 }
 
 
-def fill(tenant: Any) -> dict[str, str]:
-    """Gives the tenant its contacts; returns the ids of its tags."""
-    from django.db import connection
-
-    from contacts.sql import key
-
-    values: dict[str, str | int] = {"tenant": key(tenant.pk), "number": NUMBER}
-    with connection.cursor() as cursor:
-        for statement in (FILL, TAG, LINK):
-            cursor.execute(statement, values)
-    return dict(tenant.tags.values_list("name", "pk"))
-
-
 def milliseconds(ask: Callable[[], Any]) -> float:
     times = []
     for _ in range(REPEATS):
@@ -133,14 +75,15 @@ def main() -> None:
 
     from contacts import bulk_actions
     from contacts.models import BulkAction
+    from contacts.sql import key
     from tenants.models import Tenant, User
 
     settings.ALLOWED_HOSTS = ["testserver"]
     call_command("migrate", verbosity=0)
     tenants = [Tenant.objects.create(name=name, slug=name) for name in ("big", "other")]
-    tags, _ = map(fill, tenants)
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")
+        people.fill(cursor, {key(tenant.pk): NUMBER for tenant in tenants})
+    tags = dict(tenants[0].tags.values_list("name", "pk"))
     client = Client()
     user = User.objects.create_user("ann@example.com", tenant=tenants[0], is_staff=True)
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="contacts"))

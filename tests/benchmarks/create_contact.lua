@@ -4,6 +4,7 @@
 local headers, run, sent = {}, 0, 0
 wrong_answers = 0 -- global: `done` asks each thread for it
 local threads = {}
+local names = {[0] = "anna", "bernard", "chloe", "david", "emma", "fabrice", "gael", "hugo"}
 local tags = {}
 for i = 0, 49 do tags[i] = "tag-" .. i end
 
@@ -26,11 +27,12 @@ function request()
     sent = sent + 1
     n = sent
   end
-  local phone = string.format("+33 6 %02d %02d %02d %02d", run, n / 10000, n / 100 % 100, n % 100)
+  -- Spread over all there are, as those of people are, and not one behind the other.
+  local phone = string.format("+33 6 %08d", (run * 1000000 + n) * 48271 % 100000000)
   local body = string.format(
-    '{"phone": "%s", "name": "Ann Smith %d", "email": "ann%d@example.com", '
+    '{"phone": "%s", "name": "Ann Smith %d", "email": "%s%d@example.com", '
       .. '"tags": ["%s", "%s"], "metadata": {"shopify_id": "%d", "lifetime_value": %d.5}}',
-    phone, math.random(1000000), n, tags[n % 50], tags[(n * 7 + 1) % 50], n, n % 1000
+    phone, math.random(1000000), names[n % 8], n, tags[n % 50], tags[(n * 7 + 1) % 50], n, n % 1000
   )
   return wrk.format("POST", nil, headers, body)
 end

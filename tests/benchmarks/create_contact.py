@@ -84,13 +84,13 @@ def pgbench() -> str | None:
 
 
 @contextmanager
-def server(command: list[str], port: int, **environment: str) -> Iterator[None]:
-    """Runs until the block ends."""
+def server(command: list[str], port: int, **environment: str) -> Iterator[int]:
+    """The id of its process, which runs until the block ends."""
     settings = os.environ | environment
     with subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.DEVNULL) as process:
         try:
             wait_for(port)
-            yield
+            yield process.pid
         finally:
             process.terminate()
 
@@ -120,19 +120,45 @@ def over_http(port: int, token: str) -> Load:
 # The contenders
 
 
+class Installation(NamedTuple):
+    """Ours, as `make run` serves it. `pid`: of the server; `token`: without a limit."""
+
+    port: int
+    pid: int
+    token: str
+
+
+def manage(url: str, *command: str) -> str:
+    """What the command of manage.py prints, on the database `url`."""
+    settings = os.environ | {"DATABASE_URL": url, "ENV_FILE": os.devnull}
+    command = (sys.executable, "manage.py", *command)
+    shown = subprocess.run(
+        command, cwd=ROOT, env=settings, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return shown.stdout
+
+
+def install(url: str) -> None:
+    manage(url, "migrate", "--verbosity=0")
+    manage(url, "create_tenant", "Acme", "--email=ann@acme.example")
+
+
+@contextmanager
+def served(url: str) -> Iterator[Installation]:
+    """What was installed on the database `url`."""
+    port = free_port()
+    told = manage(url, "create_token", "ann@acme.example", "--rate-limit=1000000")
+    token = told.strip().rpartition("=")[2]
+    settings = {"DATABASE_URL": url, "ENV_FILE": os.devnull}
+    with server(["make", "--silent", "serve", f"PORT={port}"], port, **settings) as pid:
+        yield Installation(port, pid, token)
+
+
 @contextmanager
 def ours(url: str) -> Iterator[Load]:
-    """As `make run` serves it, without a limit for the token."""
-    port = free_port()
-    settings = {"DATABASE_URL": url, "ENV_FILE": os.devnull}
-    manage = partial(subprocess.run, cwd=ROOT, env=os.environ | settings, check=True)
-    python = [sys.executable, "manage.py"]
-    manage([*python, "migrate", "--verbosity=0"])
-    manage([*python, "create_tenant", "Acme", "--email=ann@acme.example"], capture_output=True)
-    issue = [*python, "create_token", "ann@acme.example", "--rate-limit=1000000"]
-    token = manage(issue, capture_output=True, text=True).stdout.strip().rpartition("=")[2]
-    with server(["make", "--silent", "serve", f"PORT={port}"], port, **settings):
-        yield over_http(port, token)
+    install(url)
+    with served(url) as installation:
+        yield over_http(installation.port, installation.token)
 
 
 TEXTBOOK_USER = """
@@ -229,9 +255,9 @@ CONTENDERS = {
 
 
 @contextmanager
-def own_database(url: str, name: str) -> Iterator[str]:
+def own_database(url: str, name: str, options: str = "") -> Iterator[str]:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" {options}')
         try:
             yield urlsplit(url)._replace(path=f"/{name}").geturl()
         finally:
