@@ -245,9 +245,10 @@ class Installation:
     def forget_log(self) -> None:
         self.read_from = self.log.stat().st_size if self.log.exists() else 0
 
-    def lines(self, text: str) -> list[str]:
-        log = self.log.read_bytes()[self.read_from :].decode()
-        return [line for line in log.splitlines() if text in line]
+    def lines(self, text: str = "") -> list[str]:
+        """Those with `text` that the project has logged, not the server program."""
+        log = self.log.read_bytes()[self.read_from :].decode().splitlines()
+        return [line for line in log if text in line and not line.startswith("[INFO]")]
 
     def check(self, load: "Load") -> None:
         """The ledger: what a client was told is there, each contact once."""

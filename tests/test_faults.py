@@ -130,7 +130,7 @@ def test_a_database_that_is_restarted_and_killed_under_load_loses_nothing(
     assert load.counts[503]
     assert not load.counts[None], "the server itself has been there all the time"
     assert len(server.installation.lines("Answered 503: ")) == load.counts[503]
-    assert len(server.installation.lines("")) == load.counts[503], "a line each, and no other"
+    assert len(server.installation.lines()) == load.counts[503], "a line each, and no other"
 
 
 @on_postgresql
@@ -190,7 +190,7 @@ def test_a_database_that_takes_no_writes_is_still_read(server: Server, database:
             assert (found.status_code, found.json()["phone"]) == (200, phone)
             assert_outage(create(client, phone, name="Ann"))
         assert create(client, phone, name="Ann").headers["Qyvo-Result"] == "updated"
-    [line] = server.installation.lines("")
+    [line] = server.installation.lines()
     assert "Answered 503: cannot execute" in line
     assert "read-only transaction" in line
 
@@ -208,7 +208,7 @@ def test_a_database_on_a_read_only_disk_is_waited_for(
             assert_outage_page(client)
             subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
             assert create(client, new_phone()).status_code == 201
-        assert len(moved.lines("")) == len(moved.lines("Answered 503: ")) == 2
+        assert len(moved.lines()) == len(moved.lines("Answered 503: ")) == 2
 
 
 # The disk
@@ -229,8 +229,8 @@ def test_a_full_disk_refuses_what_does_not_fit_until_there_is_space(
         with full(disk):
             assert_outage(create(client, new_phone(), metadata=METADATA))
             assert_outage(client.post("/api/v1/imports", content=csv, headers=as_csv))
-            assert len(moved.lines("")) == len(moved.lines("Answered 503: ")) == 2
-            assert "No space left on device" in moved.lines("")[1]
+            assert len(moved.lines()) == len(moved.lines("Answered 503: ")) == 2
+            assert "No space left on device" in moved.lines()[1]
         assert create(client, new_phone(), metadata=METADATA).status_code == 201
         assert client.post("/api/v1/imports", content=csv, headers=as_csv).status_code == 202
 
