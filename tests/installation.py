@@ -1,6 +1,7 @@
 """An installation of its own, whose database and server can be broken for real: no test process is
 connected to it."""
 
+import atexit
 import logging
 import os
 import re
@@ -406,3 +407,4 @@ def cluster() -> Iterator[Postgres]:
         postgres = Postgres(folder)
         with postgres.server:
             yield postgres
+        atexit.unregister(postgres.server._cleanup)  # it would log after the tests' end
