@@ -1,6 +1,7 @@
 """An installation of its own, whose database and server can be broken for real: no test process is
 connected to it."""
 
+import atexit
 import logging
 import os
 import re
@@ -245,9 +246,10 @@ class Installation:
     def forget_log(self) -> None:
         self.read_from = self.log.stat().st_size if self.log.exists() else 0
 
-    def lines(self, text: str) -> list[str]:
-        log = self.log.read_bytes()[self.read_from :].decode()
-        return [line for line in log.splitlines() if text in line]
+    def lines(self, text: str = "") -> list[str]:
+        """Those with `text` that the project has logged, not the server program."""
+        log = self.log.read_bytes()[self.read_from :].decode().splitlines()
+        return [line for line in log if text in line and not line.startswith("[INFO]")]
 
     def check(self, load: "Load") -> None:
         """The ledger: what a client was told is there, each contact once."""
@@ -405,3 +407,4 @@ def cluster() -> Iterator[Postgres]:
         postgres = Postgres(folder)
         with postgres.server:
             yield postgres
+        atexit.unregister(postgres.server._cleanup)  # it would log after the tests' end

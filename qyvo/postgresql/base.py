@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from django.db.backends.postgresql import base
 
-PATIENCE = 8  # seconds that a statement may take
+PATIENCE = 7  # seconds that a statement may take
 LAST_PATIENCE = 1  # second for PostgreSQL to end one that takes longer
 PAUSE = 1  # second in which nobody else asks a server that says nothing for a connection
 
