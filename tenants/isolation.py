@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import psycopg
 from django.apps.registry import Apps
 from django.db import connection, migrations
+from psycopg import generators
 from psycopg.pq import ExecStatus, TransactionStatus
 
 from .fields import bits_of
@@ -131,10 +132,11 @@ def begin(connection: Any, seen: str) -> None:
     if raw.isolation_level is not None:  # which psycopg's own BEGIN has to name
         tell(connection, seen)
         return
-    with connection.wrap_database_errors:
-        result = raw.pgconn.exec_(f"BEGIN; {told(seen)}".encode())
+    with connection.wrap_database_errors, raw.lock:
+        raw.pgconn.send_query(f"BEGIN; {told(seen)}".encode())
+        *_, result = raw.wait(generators.execute(raw.pgconn))  # as long as other statements may
         if result.status != ExecStatus.COMMAND_OK:
-            raise psycopg.OperationalError(result.error_message.decode(errors="replace"))
+            raise psycopg.errors.error_from_result(result)
     connection.shows = seen
 
 
