@@ -1,47 +1,23 @@
 """What Prometheus reads at /metrics. Imported only where METRICS_TOKEN is set, as it keeps files.
 
-The processes of a server count into files of one folder, each into its own, and whichever is
-asked adds them up. What lies in the database is counted when it is asked for, and is the same on
-every server.
+The processes of a server count into files of one folder (`wsgi.py` makes it), each into its own,
+and whichever is asked adds them up. What lies in the database is counted when it is asked for,
+and is the same on every server.
 """
 
-import logging
-import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from contacts.models import Import, Outcome
 from contacts.webhooks import Delivery
 
-from .health import queued_tasks
-
-logger = logging.getLogger(__name__)
-
-
-def own_folder() -> Path:
-    """One for all processes that the same server has started, and for nobody else.
-
-    Raises `PermissionError` where somebody else has made it.
-    """
-    folder = Path(tempfile.gettempdir()) / f"qyvo-metrics-{os.getuid()}-{os.getppid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.lstat().st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to somebody else")
-    return folder
-
-
-# The library reads it when it is imported.
-if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-    os.environ |= {"PROMETHEUS_MULTIPROC_DIR": str(own_folder())}
-
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest  # noqa: E402
-from prometheus_client.core import GaugeMetricFamily, Metric  # noqa: E402
-from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
-from prometheus_client.registry import Collector  # noqa: E402
+from .health import answers, queued_tasks
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
@@ -68,6 +44,10 @@ def count(action: str | None, request: HttpRequest, response: HttpResponse, seco
 class Stored(Collector):
     """What the database and the queue hold."""
 
+    def describe(self) -> list[Metric]:
+        """Nothing: else it would be collected when it is registered."""
+        return []
+
     def collect(self) -> Iterator[Metric]:
         depth = GaugeMetricFamily("qyvo_queue_depth", "What waits for a worker.", labels=["queue"])
         depth.add_metric(["tasks"], queued_tasks())
@@ -82,14 +62,9 @@ class Stored(Collector):
 
 
 def exposition() -> bytes:
-    """All of it. While the database or the queue is down, without what they hold."""
-    counted = CollectorRegistry()
+    """All of it. While the database or the queue does not answer, without what they hold."""
+    counted, stored = CollectorRegistry(), CollectorRegistry()
     MultiProcessCollector(counted)
-    stored = CollectorRegistry()
     stored.register(Stored())
-    text = generate_latest(counted)
-    try:
-        return text + generate_latest(stored)
-    except Exception as error:  # noqa: BLE001 - whatever the queue raises
-        logger.warning("Metrics without what is stored: %s", error)
-        return text
+    held = answers(metrics=lambda: generate_latest(stored))["metrics"]
+    return generate_latest(counted) + (held or b"")

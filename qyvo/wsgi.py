@@ -5,7 +5,9 @@ import io
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +17,23 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
 
+
+def make_folder_of_counts() -> None:
+    """One for all processes that the same server has started, for their metrics.
+
+    The library of the metrics reads where it is when it is first imported, by whatever app. Raises
+    `PermissionError` where somebody else has made it.
+    """
+    own = f"{tempfile.gettempdir()}/qyvo-metrics-{os.getuid()}-{os.getppid()}"
+    folder = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", own))
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.lstat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else")
+
+
 try:
+    if settings.METRICS_TOKEN:
+        make_folder_of_counts()
     django_application = get_wsgi_application()
 except ImproperlyConfigured as error:
     sys.exit(f"Wrong settings: {error}")

@@ -12,15 +12,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+import psycopg
 import pytest
 import yaml
 from django.core.management import get_commands
+from django.db import connection
 
 from qyvo.settings import env
 
 from .conftest import free_port, wait_for
+from .test_settings import manage
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
@@ -160,3 +164,23 @@ def test_the_service_goes_through_the_pooler_and_migrations_do_not() -> None:
     assert urls["app"] == urls["worker"] == "pgbouncer:6432/qyvo?prepare_threshold=off"
     assert urls["migrate"] == "postgres:5432/qyvo"
     assert "SUPERUSER" not in COMPOSE["configs"]["role.sql"]["content"]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL only")
+@pytest.mark.django_db
+def test_the_role_of_compose_may_do_all_that_is_needed(tmp_path: Path) -> None:
+    name = f"qyvo_compose_{os.getpid()}"
+    sql = COMPOSE["configs"]["role.sql"]["content"].replace("qyvo", name)
+    url = urlsplit(os.environ["DATABASE_URL"])
+    host = url.netloc.rpartition("@")[2]
+    own = url._replace(netloc=f"{name}:x@{host}", path=f"/{name}").geturl()
+    with psycopg.connect(url.geturl(), autocommit=True) as admin:
+        try:
+            for statement in sql.strip().splitlines():
+                admin.execute(statement.replace("${POSTGRES_PASSWORD:?}", "x").encode())
+            assert manage(tmp_path, "migrate", "-v0", DATABASE_URL=own).returncode == 0
+            check = ["check", "--deploy", "--database", "default"]
+            assert "qyvo.W005" not in manage(tmp_path, *check, DATABASE_URL=own).stderr
+        finally:
+            admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+            admin.execute(f"DROP ROLE IF EXISTS {name}".encode())
