@@ -136,8 +136,8 @@ class Tag(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     contacts_count: int  # added by `with_contact_counts`
-    oldest: str  # added by `named`, as is `newest`
-    newest: str
+    oldest: str | None  # added by `named`, as is `newest`
+    newest: str | None
 
     objects = TagQuerySet.as_manager()
 
@@ -628,6 +628,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """Without those that are older or newer than all that had the tag when it was read. The
         index of the list holds the ids: what a file brought long ago is found without reading the
         rows of all others. Not for readers who may miss nothing."""
+        # Nobody had it yet, and now many have.
+        if not tag.oldest:
+            return self.all()
         return self.filter(pk__gte=tag.oldest, pk__lte=tag.newest)
 
     def carrying(self, name: str) -> "ContactQuerySet":

@@ -308,16 +308,19 @@ def indexes(url: str, number: int) -> dict[str, Any]:
             for name, drop in drops.items():
                 costs[name].append(cost_of_adding(connection, drop, values))
         sizes = {index.name: size_of(connection, index.name) for index in there}
-    whole = [median(cost[part] for cost in costs.pop("")) for part in (0, 1)]
+    whole = middle(costs.pop(""))
     print(f"{'index':28} {'MiB':>7} {'µs a row':>9} {'log bytes':>9}")
     print(f"{'all, and the row':28} {'':7} {whole[0]:9.1f} {whole[1]:9.0f}")
     figures = {}
     for name, taken in costs.items():
-        without = [median(cost[part] for cost in taken) for part in (0, 1)]
-        micros, log = (a - b for a, b in zip(whole, without, strict=True))
+        micros, log = (a - b for a, b in zip(whole, middle(taken), strict=True))
         print(f"{name:28} {sizes[name]:7.0f} {micros:9.1f} {log:9.0f}")
         figures[name] = {"mib": round(sizes[name]), "us": round(micros, 1), "log_bytes": round(log)}
     return {"all": {"us": round(whole[0], 1), "log_bytes": round(whole[1])}} | figures
+
+
+def middle(costs: list[tuple[float, float]]) -> tuple[float, float]:
+    return median(micros for micros, _ in costs), median(log for _, log in costs)
 
 
 def cost_of_adding(
