@@ -77,7 +77,7 @@ def test_it_lists_exactly_what_is_served(schema: Any) -> None:
     served |= {"/api/v1/webhooks", "/api/v1/webhooks/{id}"}
     assert set(schema["paths"]) == served
     everything = {key for key in get_resolver().reverse_dict if isinstance(key, str)}
-    of_itself = {"openapi.json", "openapi.yaml", "docs", "healthz", "readyz", "landing"}
+    of_itself = {"openapi.json", "openapi.yaml", "docs", "healthz", "readyz", "metrics", "landing"}
     assert everything - of_itself - {"webhooks", "webhook"} == {*operations(schema)} - WEBHOOKS
     assert {*EXAMPLES, "me"} == {*operations(schema)}
 
