@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -30,7 +31,7 @@ from contacts.models import (
 from contacts.webhooks import Delivery, Webhook
 from tenants import isolation
 from tenants.admin.scoped import TenantScopedAdmin
-from tenants.isolation import EVERYBODY, NOBODY, seeing, whose
+from tenants.isolation import EVERYBODY, NOBODY, always_tell, seeing, whose
 from tenants.models import Tenant
 
 from .api import PHONE
@@ -52,6 +53,13 @@ def execute(sql: str) -> None:
         cursor.execute(sql)
 
 
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Where the tests themselves connect as the owner, the next one need not tell."""
+    yield
+    always_tell(connection, is_held="TEST_ROLE" in os.environ)
+
+
 def be_restricted() -> None:
     """Until the test's transaction ends: the role that the README makes, which is gone with it."""
     if "TEST_ROLE" in os.environ:
@@ -60,6 +68,7 @@ def be_restricted() -> None:
     [recipe] = blocks("sql")
     execute(recipe.replace("qyvo_app", role))
     execute(f"SET LOCAL ROLE {role}")
+    always_tell(connection)  # as it does where that role connects
 
 
 @pytest.fixture
@@ -83,6 +92,22 @@ def furnish(tenant: Tenant) -> None:
 
 
 # Rows
+
+
+@of_postgresql
+@of_the_owner
+def test_a_connection_tells_whose_rows_it_sees_where_its_role_is_held_to_that(
+    acme: SimpleNamespace,
+) -> None:
+    told = connection.execute_wrappers
+    isolation.tell_connection(connection)
+    assert isolation.telling not in told, "the owner"
+    be_restricted()
+    isolation.tell_connection(connection)
+    assert isolation.telling in told
+    execute("RESET ROLE")
+    isolation.tell_connection(connection)
+    assert isolation.telling not in told, "opened again by the owner"
 
 
 @of_postgresql
@@ -245,6 +270,7 @@ def setting() -> str:
 
 @pytest.fixture
 def acme_id(acme: SimpleNamespace) -> str:
+    always_tell(connection)
     return isolation.digits(acme.tenant.pk)
 
 
