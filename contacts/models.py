@@ -309,11 +309,11 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """
         if not contacts:
             return []
-        if len(contacts) == 1 and self._insert(contacts[0]):
+        if len(contacts) == 1 and self._store_new(contacts[0]):
             return [*contacts]
         return self._upsert(contacts, tuple(with_folded(changes)))
 
-    def _insert(self, contact: "Contact") -> bool:
+    def _store_new(self, contact: "Contact") -> bool:
         """Stores a contact whose phone is new, with all that belongs to it, in one statement;
         returns False, and has done nothing, where that takes more."""
         if not sql.inserts_alone(using := self.db):

@@ -1,11 +1,12 @@
 """Deployment mistakes that this app can see, for `manage.py check`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
 from django.core.checks import Error, register
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from limits.errors import ConfigurationError
 
 from . import isolation
@@ -38,11 +39,17 @@ def check_rate_limit(**kwargs: Any) -> list[Error]:
     return errors
 
 
-@register(deploy=True)
-def check_row_level_security(**kwargs: Any) -> list[checks.Warning]:
-    """Nothing of a database that cannot be reached, nor of SQLite, which has none."""
+@register(checks.Tags.database, deploy=True)
+def check_row_level_security(
+    *, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[checks.Warning]:
+    """Nothing of a database that cannot be reached or that was not asked for, nor of SQLite, which
+    has none."""
+    if not databases or connection.vendor != "postgresql":
+        return []
     try:
-        problems = isolation.problems() if connection.vendor == "postgresql" else []
+        with transaction.atomic():  # which a role without rights would else break
+            problems = isolation.problems()
     except DatabaseError:
         return []
     return [

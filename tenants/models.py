@@ -173,7 +173,11 @@ class ApiToken(models.Model):
         blank=True,
         help_text="Requests a minute. Empty: the installation's default; 0: no limit.",
     )
-    scopes = models.JSONField(default=all_scopes)
+    # The database's own default is for the version before, while both run.
+    scopes = models.JSONField(
+        default=all_scopes,
+        db_default=models.Value(Scope.values, models.JSONField()),
+    )
     revoked_at = models.DateTimeField(null=True, editable=False)
     replaces = models.OneToOneField(
         "self", models.SET_NULL, null=True, editable=False, related_name="replaced_by"

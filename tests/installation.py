@@ -201,7 +201,7 @@ class Installation:
     def environment(self) -> dict[str, str]:
         return os.environ | {
             "DATABASE_URL": self.database.url, "DATA_DIR": str(self.data_dir),
-            "RATELIMIT_DEFAULT": "",
+            "RATELIMIT_DEFAULT": "", "LOG_LEVEL": "WARNING",  # not a line for each request
         }  # fmt: skip
 
     def manage(self, *words: str) -> str:

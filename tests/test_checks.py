@@ -20,7 +20,7 @@ def found(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def ids(databases: list[str] | None = None) -> set[str | None]:
         messages = run_checks(include_deployment_checks=True, databases=databases)
-        of_https = {"security.W004", "security.W008", "security.W012", "security.W016"}
+        of_https = {"security.W004", "security.W008", "security.W010", "security.W016"}
         return {message.id for message in messages} - of_https
 
     assert ids() == set()
@@ -73,7 +73,7 @@ def test_a_role_that_may_do_everything(found: Any) -> None:
         assert found(["default"]) == set()
         return
     with connection.cursor() as cursor:
-        assert found(["default"]) == {"qyvo.W005"}
+        assert found(["default"]) == {"qyvo.W005", "tenants.W001"}
         cursor.execute("CREATE ROLE qyvo_plain")
         cursor.execute("SET LOCAL ROLE qyvo_plain")
         assert found(["default"]) == set()

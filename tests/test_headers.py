@@ -13,7 +13,7 @@ from .browser import log_in, page_of
 pytestmark = pytest.mark.django_db
 
 PATHS = [
-    "/", "/docs", "/healthz", "/nowhere", "/admin/login/", "/admin/nowhere/", "/api/v1/me",
+    "/", "/docs", "/nowhere", "/admin/login/", "/admin/nowhere/", "/api/v1/me",
     "/api/v1/openapi.json", "/static/qyvo/logo.svg",
 ]  # fmt: skip
 

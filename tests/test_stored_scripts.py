@@ -30,7 +30,7 @@ def poison(rows: SimpleNamespace) -> None:  # noqa: F811
     decision = Decision(Change.Kind.OPTED_IN, now, source=ATTACK[:100], proof=ATTACK)
     rows.tenant.contacts.decide_one({"contact_id": contact.pk}, decision)
     Contact.objects.filter(pk=contact.pk).update(email=ATTACK, locale=ATTACK[:30])
-    Tag.objects.filter(pk=rows.tag.pk).update(name=ATTACK)
+    Tag.objects.filter(pk=rows.tag.pk).update(name=ATTACK[:100])
     Import.objects.update(
         file_name=ATTACK, problem=ATTACK,
         options={"mode": "upsert", "fields": {ATTACK: "phone"}, "skipped": [ATTACK]},
