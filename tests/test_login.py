@@ -272,7 +272,7 @@ def test_nobody_is_led_elsewhere_by_a_login(ann: User, target: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "testserver:80@evil.example", "a b", "x" * 500])
-@pytest.mark.parametrize("path", ["/", "/docs", LOGIN, "/admin/", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/docs", LOGIN, "/admin/"])
 def test_another_host_is_refused(client: Client, host: str, path: str) -> None:
     assert client.get(path, headers={"Host": host}).status_code == 400
     told = {"X-Forwarded-Host": host, "Forwarded": f"host={host}"}
