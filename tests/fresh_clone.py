@@ -46,7 +46,8 @@ def make_run(clone: Path, **variables: str) -> Iterator[str]:
         yield output.read_text()
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
+        # A process of granian that is still loading loses the signal, and is killed after 30 s.
+        process.wait(timeout=60)
         left = subprocess.run(["pgrep", "--session", str(process.pid)], capture_output=True)
         assert not left.stdout, "processes of it are left"
 
