@@ -83,8 +83,8 @@ def check_database_role(databases: Any = None, **kwargs: Any) -> list[Warning]:
                 found.append(
                     Warning(
                         "The role of DATABASE_URL is a superuser of PostgreSQL.",
-                        hint="CREATE ROLE qyvo LOGIN PASSWORD '…'; and make it owner of the "
-                        "database: no more is needed.",
+                        hint="CREATE ROLE qyvo LOGIN PASSWORD '…'; make it owner of the database. "
+                        "Isolation in README.md has the one that servers connect as.",
                         id="qyvo.W005",
                     )
                 )

@@ -74,6 +74,16 @@ def seeing(tenant_id: str | None) -> Iterator[None]:
         _seen.reset(token)
 
 
+@contextmanager
+def seeing_everybody() -> Iterator[None]:
+    """For what is counted over all tenants, such as metrics."""
+    token = _seen.set(EVERYBODY)
+    try:
+        yield
+    finally:
+        _seen.reset(token)
+
+
 def digits(tenant_id: str | None) -> str:
     return f"{bits_of(tenant_id):032x}" if tenant_id else NOBODY
 

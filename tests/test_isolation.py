@@ -15,6 +15,7 @@ from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connection, models, transaction
 from django.test import Client
+from prometheus_client import CollectorRegistry
 
 from contacts.changes import Change
 from contacts.models import (
@@ -128,6 +129,21 @@ def test_a_query_without_a_filter_finds_the_rows_of_one_tenant(
     with seeing(None):
         assert not everything.all().exists()
     assert everything.filter(tenant=acme.tenant).exists()
+
+
+@of_postgresql
+def test_metrics_are_of_all_tenants(
+    restricted: None, acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    from qyvo.metrics import Stored, of_everybody
+
+    furnish(acme.tenant)
+    furnish(globex.tenant)
+    registry = CollectorRegistry()
+    registry.register(Stored())
+    with seeing(None):
+        assert b'qyvo_queue_depth{queue="deliveries"} 2.0' in of_everybody(registry)
+        assert not Delivery.objects.exists()
 
 
 @of_postgresql
