@@ -171,7 +171,7 @@ def searched(
 
     What many have is found soon in the order of the list; what few have, by an index. How many
     have a part of a name, no planner knows. So the next `SOON` are looked through, and where those
-    have not enough, there are not many.
+    have not enough, the rest is found by an index and sorted; mostly there are not many.
     """
     found: list[Any] = []
     for segment in order.segments_from(after):

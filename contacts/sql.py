@@ -30,8 +30,9 @@ DEADLOCK = "40P01"
 UNLINKED = "22012"  # division by zero, see `insert_sql`
 
 # How the databases say that they cannot serve for now. PostgreSQL's SQLSTATEs begin with: gone; out
-# of disk, memory or connections; stopping or starting; its disk fails; takes no writes.
-UNAVAILABLE = ("08", "53", "57P0", "58030", "25006")
+# of disk, memory or connections; stopping or starting; its disk fails; takes no writes; in each
+# other's way for too long: serialization, deadlock, lock and statement timeouts.
+UNAVAILABLE = ("08", "53", "57P0", "58030", "25006", "40001", "40P01", "55P03", "57014")
 SQLITE_UNAVAILABLE = {
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_CANTOPEN,
@@ -84,7 +85,9 @@ def is_unavailable(error: BaseException) -> bool:
     """
     cause = error.__cause__
     if isinstance(cause, sqlite3.Error):
-        return cause.sqlite_errorcode & 0xFF in SQLITE_UNAVAILABLE
+        return (
+            getattr(cause, "sqlite_errorcode", 0) & 0xFF in SQLITE_UNAVAILABLE
+        )  # none of a misuse
     if isinstance(cause, psycopg.Error) and cause.sqlstate:
         return cause.sqlstate.startswith(UNAVAILABLE)
     # Not from the server: it could not be reached, was lost, or has not answered.

@@ -1,4 +1,4 @@
-"""REST plumbing: how bodies are read and errors are written. It knows nothing of contacts.
+"""REST plumbing: how bodies are read and errors are written. It knows nothing of what a contact is.
 
 Every error is JSON with `error` and `message` (the same sentence), `code` (a stable word for
 programs) and, for validation errors, `errors` (field -> list of sentences).

@@ -12,7 +12,7 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
 
-API = ("/api/", "/v1/")
+from .logs import is_of_api
 
 
 class OfPages:
@@ -21,7 +21,7 @@ class OfPages:
     get_response: Any
 
     def __call__(self, request: HttpRequest) -> Any:
-        if request.path_info.startswith(API):
+        if is_of_api(request):
             return self.get_response(request)
         return super().__call__(request)  # type: ignore[misc] # of the middleware behind it
 

@@ -24,8 +24,10 @@ def make_folder_of_counts() -> None:
     The library of the metrics reads where it is when it is first imported, by whatever app. Raises
     `PermissionError` where somebody else has made it.
     """
-    own = f"{tempfile.gettempdir()}/qyvo-metrics-{os.getuid()}-{os.getppid()}"
-    folder = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", own))
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        return  # the operator's
+    folder = Path(tempfile.gettempdir(), f"qyvo-metrics-{os.getuid()}-{os.getppid()}")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to somebody else")
