@@ -27,7 +27,7 @@ def make_folder_of_counts() -> None:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         return  # the operator's
     folder = Path(tempfile.gettempdir(), f"qyvo-metrics-{os.getuid()}-{os.getppid()}")
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(folder))
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to somebody else")
