@@ -22,7 +22,7 @@ run: .venv/runtime
 	@$(BIN)/python manage.py create_demo --url http://$(SHOWN_HOST):$(PORT)
 	@set -m; $(BIN)/python manage.py worker & worker=$$!; \
 	$(SERVE) & server=$$!; \
-	trap 'trap "" INT TERM; kill $$worker $$server 2>/dev/null; wait' EXIT; trap exit INT TERM; \
+	trap 'kill $$worker $$server 2>/dev/null; wait' EXIT; trap 'trap "" INT TERM; exit' INT TERM; \
 	wait $$server
 
 # The server alone, for a database that is migrated.

@@ -48,8 +48,10 @@ def make_run(clone: Path, **variables: str) -> Iterator[str]:
         os.killpg(process.pid, signal.SIGTERM)
         # A process of granian that is still loading loses the signal, and is killed after 30 s.
         process.wait(timeout=60)
-        left = subprocess.run(["pgrep", "--session", str(process.pid)], capture_output=True)
-        assert not left.stdout, "processes of it are left"
+        deadline = time.monotonic() + 40
+        while subprocess.run(["pgrep", "--session", str(process.pid)], capture_output=True).stdout:
+            assert time.monotonic() < deadline, "processes of it are left"
+            time.sleep(0.2)
 
 
 def is_of_this_run(variable: str) -> bool:
