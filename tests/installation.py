@@ -30,6 +30,7 @@ from .api import CREATE
 from .conftest import ROOT, free_port, wait_for
 
 SERVE = re.search(r"^SERVE := \S+/granian (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+THREADS = 4  # of a process of the server, see there
 phones = count()
 logging.getLogger("httpx").setLevel(logging.WARNING)  # of a load it says too much
 LONGEST = 10  # seconds that a request may take, whatever happens
