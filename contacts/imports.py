@@ -297,15 +297,11 @@ class Importer:
         if not self.job.options.get("allow_erased"):
             reasons |= erased(self.job.tenant, (line.phone for line in lines))
         changes = [] if mode == Import.Mode.CREATE_ONLY else with_folded(given)
+        new = Contact(tenant=self.job.tenant, source=Contact.Source.CSV_IMPORT)
         while rows := {line.phone: line.values for line in lines if line.phone not in reasons}:
             try:
-                done = self.job.tenant.contacts.upsert_rows(
-                    self.job.tenant,
-                    rows,
-                    [name.lstrip("-") for name in with_folded(given)],
-                    changes,
-                    Contact.Source.CSV_IMPORT,
-                )
+                columns = [name.lstrip("-") for name in with_folded(given)]
+                done = Contact.objects.upsert_rows(rows, columns, changes, new)
             except PhonesRefused as error:
                 reasons |= error.reasons
             else:

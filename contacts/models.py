@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from itertools import chain, islice, starmap
-from typing import Any, NamedTuple, TypeVar
+from itertools import chain, islice
+from typing import Any, NamedTuple
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -211,9 +211,9 @@ class Erased(NamedTuple):
     phones: list[str]
 
 
-class Merged(NamedTuple):
+class Written(NamedTuple):
     """A row that `upsert_rows` has inserted or changed. `pk`: hexadecimal digits; `tags`:
-    comma-separated; `consent`, `was`, `now`: JSON, see `_log`."""
+    comma-separated; `consent`, `was`, `now`: JSON, see `entry_of`."""
 
     phone: str
     pk: str
@@ -231,21 +231,6 @@ class Merged(NamedTuple):
     @property
     def outcome(self) -> "Outcome":
         return Outcome.CREATED if self.was is None else Outcome.UPDATED
-
-
-class Told(NamedTuple):
-    """What an upsert tells of a row that it has written, see `sql.upsert_sql`."""
-
-    was: str | None
-    now: str
-    seen: int | None
-    logged: bool
-    linked: bool
-
-
-NEW = Told(was=None, now="", seen=None, logged=True, linked=True)
-
-Written = TypeVar("Written", "Contact", Merged)
 
 
 # A tag is found in it with a comma at each end.
@@ -292,151 +277,48 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         a call that changed nothing.
         """
         defaults = defaults or {}
-        contact = Contact(**key, **defaults | (create_defaults or {}))
-        [stored] = self.upsert([contact], defaults)
-        return stored, stored.outcome is Outcome.CREATED
+        given = defaults | (create_defaults or {})
+        contact = Contact(**key, **given)
+        if not self._store_new(contact):
+            contact = self._upsert(contact, given, with_folded(defaults))
+        return contact, contact.outcome is Outcome.CREATED
 
     update_or_create.alters_data = True  # type: ignore[attr-defined]
-
-    def upsert(self, contacts: Sequence["Contact"], changes: Iterable[str]) -> list["Contact"]:
-        """`update_or_create` for many unsaved contacts of one tenant, no phone twice.
-
-        `changes`: the fields that an existing row gets; the others are for new rows. Returns
-        the stored contacts in the order given, each with its `outcome`. A row that is so
-        already is not written. Contacts, tags and links are one transaction, and however many
-        callers race with one phone, one row results: the database decides, in one statement.
-        The number of statements does not depend on the number of contacts.
-        """
-        if not contacts:
-            return []
-        if len(contacts) == 1 and self._store_new(contacts[0]):
-            return [*contacts]
-        return self._upsert(contacts, tuple(with_folded(changes)))
 
     def _store_new(self, contact: "Contact") -> bool:
         """Stores a contact whose phone is new, with all that belongs to it, in one statement;
         returns False, and has done nothing, where that takes more."""
-        if not sql.inserts_alone(using := self.db):
+        if not sql.inserts_alone(using := self.db) or contact.has_decided():
             return False
-        values = parameters(PostgreSQL, [contact]) | {"rows": f"[{contact.row(PostgreSQL)}]"}
         try:
             with prepared(using) as cursor:
-                cursor.execute(insert_sql(all_columns()), values)
+                cursor.execute(insert_sql(all_columns()), contact.parameters(PostgreSQL))
                 is_new = cursor.fetchone() is not None
         except DatabaseError as error:
             if sqlstate(error) not in (DEADLOCK, UNLINKED):
                 raise
             return False
         if is_new:
-            contact.was_written(using, NEW)
+            contact.was_created(using)
         return is_new
 
     @transactional
-    def _upsert(self, contacts: Sequence["Contact"], changes: tuple[str, ...]) -> list["Contact"]:
-        given = {contact.phone: contact for contact in contacts}
-        written = self._write(given, changes)
-        stored = {row.phone: row for row in written}
-        self._link_tags(written, told_of(changes))
-        told = ((row.pk, row.was, row.now, None) for row in written if not row.logged)
-        self._log(contacts[0].tenant_id, changes, changes, told, source="")
-        if same := given.keys() - stored.keys():
-            tenant_id = contacts[0].tenant_id
-            for row in Contact.objects.filter(tenant_id=tenant_id, phone__in=same):
-                row.outcome = Outcome.UNCHANGED
-                stored[row.phone] = row
-        return [stored[contact.phone] for contact in contacts]
-
-    def _write(self, given: dict[str, "Contact"], changes: tuple[str, ...]) -> list["Contact"]:
-        """The rows as they now are, inserted or updated, each with its `outcome` and what else the
-        statement tells; those that were so already are left out."""
-        names = all_columns()
-        replaced = replacing(changes)
-        kind, told = sql_kind(self.db), told_of(changes)
-        sql = upsert_sql(kind, names, names, replaced, told, names, complete=True)
-        dialect = DIALECTS[kind]
-        rows = {phone: contact.row(dialect) for phone, contact in given.items()}
-        phone = names.index("phone")
-
-        def write(values: dict[str, Any], before: dict[str, str]) -> tuple[list[Contact], Any]:
-            with prepared(self.db) as cursor:
-                cursor.execute(sql.write, values)
-                found = [(row[: len(names)], Told(*row[len(names) :])) for row in cursor]
-            seen = found[0][1].seen if found else None
-            rows = {
-                row[phone]: (row, told._replace(was=before.get(row[phone], told.was)))
-                for row, told in found
-                if row[phone]
-            }
-            old = self._loaded([row for row, told in rows.values() if told.was is not None])
-            stored = {number: given[number] for number in rows}  # as a new row is
-            stored |= {contact.phone: contact for contact in old}
-            for number, contact in stored.items():
-                contact.was_written(self.db, rows[number][1])
-            return [*stored.values()], seen
-
-        return self._run(sql, parameters(dialect, given.values()), rows, write)
-
-    def _loaded(self, rows: Sequence[Sequence[Any]]) -> list["Contact"]:
-        """The contacts in `rows` of all their columns, as the database has them."""
-        if not rows:
-            return []
-        fields = Contact._meta.concrete_fields
-        compiler = self.using(self.db).query.get_compiler(self.db)
-        columns = [field.get_col(Contact._meta.db_table) for field in fields]
-        values = compiler.apply_converters(rows, compiler.get_converters(columns))
-        names = [field.attname for field in fields]
-        return [Contact.from_db(self.db, names, row) for row in values]
-
-    def _run(
-        self,
-        sql: Upsert,
-        values: dict[str, Any],
-        rows: dict[str, str],
-        write: Callable[[dict[str, Any], dict[str, str]], tuple[list["Written"], int | None]],
-    ) -> list["Written"]:
-        """Runs an upsert of `rows`, JSON objects by phone, in the order of their phones, as all
-        writers do; and once more for those that others have just created."""
-        words = DIALECTS[connections[self.db].vendor].words
-        values |= {
-            "rows": f"[{','.join(rows[phone] for phone in sorted(rows))}]",
-            "phones": words(sorted(rows)),
-        }
-        written, seen = write(values, self._before(sql, values))
-        new = sum(row.was is None for row in written)
-        if seen is None or seen + new == len(rows):
-            return written
-        done = {row.phone for row in written}
-        rest = {phone: row for phone, row in rows.items() if phone not in done}
-        return written + self._run(sql, values, rest, write)
-
-    def _before(self, sql: Upsert, values: dict[str, Any]) -> dict[str, str]:
-        """What the rows are that an upsert may change, by phone, where it does not say itself."""
-        if not sql.before:
-            return {}
-        with connections[self.db].cursor() as cursor:
-            cursor.execute(sql.before, values)
-            return dict(cursor.fetchall())
-
-    def _log(
-        self,
-        tenant_id: str,
-        given: Iterable[str],
-        changes: Sequence[str],
-        told: Iterable[tuple[str, str | None, str, str | None]],
-        source: str,
-    ) -> None:
-        """Logs an upsert. `given`: the columns that rows may have got. `told`: of each row written
-        its id, what the told columns of `changes` held and hold, and the consent that a new one
-        may have; as JSON. `source`: of consent."""
-        entry = partial(entry_of, tenant_id, told_of(changes))
-        Change.objects.log(with_decisions(starmap(entry, told), given, source))
-
-    def _link_tags(self, written: list["Contact"], told: tuple[str, ...]) -> None:
-        """Links the tags of new rows, and of those whose tags have changed. `told`: the columns
-        of which rows tell the old and new values."""
-        new = [row for row in written if row.was is None and not row.linked]
-        changed = [row for row in written if row.was is not None and row.has_changed("tags", told)]
-        ContactTag.objects.match([*new, *changed], new={row.pk for row in new})
+    def _upsert(
+        self, contact: "Contact", given: dict[str, Any], changes: Sequence[str]
+    ) -> "Contact":
+        """`update_or_create` in a transaction; returns what is stored, with its `outcome`."""
+        moment = DIALECTS[connections[self.db].vendor].moment
+        row = row_in_json(key(contact.pk), given | {"phone": contact.phone}, moment)
+        written = self.upsert_rows(
+            {contact.phone: row}, with_folded(given), replacing(changes), new=contact
+        )
+        outcome = written[contact.phone].outcome if written else Outcome.UNCHANGED
+        if outcome is Outcome.CREATED:
+            contact.was_created(self.db)
+            return contact
+        stored = self.get(tenant=contact.tenant_id, phone=contact.phone)
+        stored.outcome = outcome
+        return stored
 
     @transactional
     def replace_many(
@@ -455,7 +337,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             fields["phone"]: row_in_json(f"{next(bits):032x}", fields, moment)
             for fields in contacts
         }
-        written = self.upsert_rows(tenant, rows, names, replacing(names), source)
+        new = Contact(tenant=tenant, source=source)
+        written = self.upsert_rows(rows, names, replacing(names), new)
         same = self.filter(tenant=tenant, phone__in=rows.keys() - written.keys())
         return {phone: (row.outcome, row.ulid) for phone, row in written.items()} | {
             phone: (Outcome.UNCHANGED, pk) for phone, pk in same.values_list("phone", "pk")
@@ -463,48 +346,38 @@ class ContactQuerySet(models.QuerySet["Contact"]):
 
     @transactional
     def upsert_rows(
-        self,
-        tenant: Tenant,
-        rows: dict[str, str],
-        given: Sequence[str],
-        changes: Sequence[str],
-        source: str,
-    ) -> "dict[str, Merged]":
-        """`upsert` without models, by far the fastest way.
+        self, rows: dict[str, str], given: Sequence[str], changes: Sequence[str], new: "Contact"
+    ) -> "dict[str, Written]":
+        """Upserts contacts of one tenant on their phones: however many callers race with one, one
+        row results, for the database decides, in one statement.
 
         `rows`: by phone, as `sql.row_in_json` makes them. `given`: the columns that they have
-        beside id and phone, all the same; new contacts get defaults for the others, and `source`.
-        `changes`: those of them that an existing contact gets; metadata is merged, or replaced
-        where `-metadata` says so, and nobody is opted in again. Returns the rows that were written,
-        by phone; the others were so already. The number of statements does not depend on the
-        number of rows. Raises `PhonesRefused`.
+        beside id and phone, all the same; contacts that are new get the others from `new`, their
+        tenant too. `changes`: those of them that an existing contact gets; metadata is merged, or
+        replaced where `-metadata` says so, and nobody is opted in again. Returns the rows that were
+        written, by phone; the others were so already. The number of statements does not depend on
+        the number of rows. Raises `PhonesRefused`.
         """
-        written = self._merge(tenant, rows, given, changes, source)
-        entry = partial(entry_of, tenant.pk, told_of(changes))
+        written = self._write(rows, given, changes, new)
+        entry = partial(entry_of, new.tenant_id, told_of(changes))
         entries = [entry(row.pk, row.was, row.now, row.consent) for row in written]
-        Change.objects.log(with_decisions(entries, given, source))
+        Change.objects.log(with_decisions(entries, given, new.source))
         tagged = [
             row
             for row, told in zip(written, entries, strict=True)
             if row.was is None or "tags" in told.fields
         ]
         had_links = [row.pk for row in tagged if row.was is not None]
-        ContactTag.objects.link(tenant.pk, {row.pk: row.tags for row in tagged}, had_links)
+        ContactTag.objects.link(new.tenant_id, {row.pk: row.tags for row in tagged}, had_links)
         return {row.phone: row for row in written}
 
-    def _merge(
-        self,
-        tenant: Tenant,
-        rows: dict[str, str],
-        given: Sequence[str],
-        changes: Sequence[str],
-        source: str,
-    ) -> "list[Merged]":
+    def _write(
+        self, rows: dict[str, str], given: Sequence[str], changes: Sequence[str], new: "Contact"
+    ) -> "list[Written]":
         """The rows inserted or changed."""
         connection = connections[self.db]
-        blank = Contact(tenant=tenant, source=source)
         values = {
-            str(field.column): field.get_db_prep_save(field.pre_save(blank, True), connection)
+            str(field.column): field.get_db_prep_save(field.pre_save(new, True), connection)
             for field in Contact._meta.concrete_fields
         }
         dialect = DIALECTS[connection.vendor]
@@ -515,21 +388,42 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         told = told_of(changes)
         kind = sql_kind(self.db)
         sql = upsert_sql(kind, tuple(values), columns, tuple(changes), told, returned)
-        values |= {"tenant": key(tenant.pk)}
-
-        def write(values: dict[str, Any], before: dict[str, str]) -> tuple[list[Merged], Any]:
-            with connection.cursor() as cursor:
-                cursor.execute(sql.write, values)
-                found = cursor.fetchall()
-            written = [row for row in map(Merged._make, found) if row.phone]
-            if before:
-                written = [row._replace(was=before.get(row.phone)) for row in written]
-            return written, found[0][-1] if found else None
-
-        written = self._run(sql, values, rows, write)
+        values |= {"tenant": key(new.tenant_id)}
+        written = self._run(sql, values, rows)
         if large := [row.phone for row in written if row.metadata_bytes > rules.MAX_METADATA_BYTES]:
-            self.filter(tenant=tenant, phone__in=large).refuse_large_metadata()
+            self.filter(tenant=new.tenant_id, phone__in=large).refuse_large_metadata()
         return written
+
+    def _run(self, sql: Upsert, values: dict[str, Any], rows: dict[str, str]) -> "list[Written]":
+        """Runs an upsert of `rows`, JSON objects by phone, in the order of their phones, as all
+        writers do; and once more for those that others have just created."""
+        words = DIALECTS[connections[self.db].vendor].words
+        values |= {
+            "rows": f"[{','.join(rows[phone] for phone in sorted(rows))}]",
+            "phones": words(sorted(rows)),
+        }
+        before = self._before(sql, values)
+        with prepared(self.db) as cursor:
+            cursor.execute(sql.write, values)
+            found = [*map(Written._make, cursor.fetchall())]
+        written = [row for row in found if row.phone]
+        if before:
+            written = [row._replace(was=before.get(row.phone)) for row in written]
+        new = sum(row.was is None for row in written)
+        seen = found[0].seen if found else None
+        if seen is None or seen + new == len(rows):
+            return written
+        done = {row.phone for row in written}
+        rest = {phone: row for phone, row in rows.items() if phone not in done}
+        return written + self._run(sql, values, rest)
+
+    def _before(self, sql: Upsert, values: dict[str, Any]) -> dict[str, str]:
+        """What the rows are that an upsert may change, by phone, where it does not say itself."""
+        if not sql.before:
+            return {}
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(sql.before, values)
+            return dict(cursor.fetchall())
 
     def refuse_large_metadata(self) -> None:
         """Raises `PhonesRefused` for those whose metadata is too much by now."""
@@ -944,13 +838,7 @@ class Contact(models.Model):
     name_folded = FoldedField(of="name")
     email_folded = FoldedField(of="email")
 
-    # What the last `update_or_create` did; what the columns that it changed held, and hold (JSON).
-    outcome: Outcome
-    was: str | None
-    now: str
-    # And whether the statement that created it has also logged it, and linked its tags.
-    logged: bool
-    linked: bool
+    outcome: Outcome  # of the last `update_or_create`
 
     objects = ContactQuerySet.as_manager()
 
@@ -1000,18 +888,14 @@ class Contact(models.Model):
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         return Contact.objects.filter(pk=self.pk).delete()
 
-    def was_written(self, using: str, told: Told) -> None:
-        """Notes what an upsert has told."""
-        self.was, self.now, _, self.logged, self.linked = told
-        self.outcome = Outcome.CREATED if told.was is None else Outcome.UPDATED
+    def was_created(self, using: str) -> None:
+        """Notes that the row is stored by now."""
+        self.outcome = Outcome.CREATED
         self._state.adding, self._state.db = False, using
 
-    def has_changed(self, name: str, told: Sequence[str]) -> bool:
-        """Whether the last `update_or_create`, which `told` of these columns, has changed this."""
-        if name not in told or self.was is None:
-            return False
-        was, now = (json.loads(values)[told.index(name)] for values in (self.was, self.now))
-        return was != now
+    def has_decided(self) -> bool:
+        """Whether it has said, for or against, if it may be written to."""
+        return any(getattr(self, name) for name in CONSENT)
 
     def told(self, names: Iterable[str]) -> list[Any]:
         """The values of these fields, as JSON has them."""
@@ -1048,9 +932,10 @@ class Contact(models.Model):
             row[str(field.column)] = sql.json_value(value, dialect.moment)
         return row
 
-    def row(self, dialect: Any) -> str:
-        """All its columns as JSON."""
-        return rules.spelled(self.for_sql(dialect))
+    def parameters(self, dialect: Any) -> dict[str, Any]:
+        """What the statement needs that inserts the row with all that belongs to it."""
+        row = {"rows": f"[{rules.spelled(self.for_sql(dialect))}]"}
+        return row | dialect.of_tags(self.tenant_id, sorted(self.tags)) | cause_values(dialect)
 
     def merged_metadata(self, given: dict[str, Any] | None) -> dict[str, Any]:
         try:
@@ -1119,12 +1004,6 @@ class Contact(models.Model):
 IDS = (ULIDField, models.ForeignKey)
 
 
-def parameters(dialect: Any, contacts: Collection[Contact]) -> dict[str, Any]:
-    """What the statement that writes these contacts of a tenant needs beside their rows."""
-    tags = sorted({tag for contact in contacts for tag in contact.tags})
-    return dialect.of_tags(next(iter(contacts)).tenant_id, tags) | cause_values(dialect)
-
-
 @lru_cache
 def all_columns() -> tuple[str, ...]:
     """Those of a contact."""
@@ -1143,8 +1022,9 @@ def told_of(changes: Iterable[str]) -> tuple[str, ...]:
 def entry_of(
     tenant_id: str, names: Sequence[str], pk: str, was: str | None, now: str, consent: str | None
 ) -> Entry:
-    """What an upsert has done to a row, see `ContactQuerySet._log`; `names`: the columns that it
-    told of."""
+    """What an upsert has done to a row. `names`: the columns of which `was` and `now` tell what
+    they held and hold; `consent`: that of a new row, where it may have some. All three are JSON.
+    """
     if was is not None:
         fields = difference(names, json.loads(was), json.loads(now))
         return Entry(tenant_id, pk, Change.Kind.UPDATED, fields)

@@ -160,8 +160,6 @@ def upsert_sql(
     changes: tuple[str, ...],
     told: tuple[str, ...],
     returned: tuple[str, ...],
-    *,
-    complete: bool = False,
 ) -> Upsert:
     """INSERT … ON CONFLICT of the contacts in the JSON array `%(rows)s`.
 
@@ -170,8 +168,7 @@ def upsert_sql(
     them all, `metadata` merges their keys. A row that has these values already is left alone and
     not returned. `returned`: expressions over the rows that were written. Behind them come `was`
     and `now`, what the columns `told` held and hold, as JSON arrays, no `was` for a new row; and
-    `seen`, see `PostgreSQL.upsert`. `complete`: PostgreSQL also links the tags of new rows and logs
-    them. Then `logged` and `linked` come last, on SQLite too: whether that is done for a row.
+    `seen`, see `PostgreSQL.upsert`.
     """
     dialect = DIALECTS[kind]
     values = {name: dialect.given(name) if name in given else f"%({name})s" for name in columns}
@@ -183,7 +180,7 @@ def upsert_sql(
         shown = ", ".join([*returned, "NULL AS was", "NULL AS now", "NULL AS seen"])
         conflict = f"ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING {shown}"
         before, write = "", dialect.written(f"{inserting(values)} {dialect.ROWS} {conflict}")
-    return Upsert(before, dialect.completed(write) if complete else dialect.alone(write))
+    return Upsert(before, dialect.alone(write))
 
 
 def inserts_alone(using: str) -> bool:
@@ -373,11 +370,6 @@ class SQLite:
     alone = written
 
     @staticmethod
-    def completed(write: str) -> str:
-        """Cannot be done in one statement."""
-        return f"{write}, false AS logged, false AS linked"
-
-    @staticmethod
     def moment(value: datetime) -> str:
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
 
@@ -470,11 +462,6 @@ class PostgreSQL:
     @staticmethod
     def alone(ctes: str) -> str:
         return f"WITH {ctes} SELECT * FROM written"  # noqa: S608 - our own
-
-    @classmethod
-    def completed(cls, ctes: str) -> str:
-        done = f"was IS NULL AS logged, was IS NULL AND {cls.ARE_LINKED} AS linked"
-        return f"WITH {ctes}, {cls.COMPLETING} SELECT *, {done} FROM written"  # noqa: S608
 
     @classmethod
     def whole(cls, insert: str) -> str:

@@ -47,8 +47,8 @@ MANY = [f"tag-{n}" for n in range(100)]
         (None, {"tags": MANY}, 6),
         ({"tags": MANY}, {"tags": MANY}, 4),
         ({"tags": MANY}, {"tags": MANY, "name": "x"}, 7),
-        ({"tags": MANY[:50]}, {"tags": MANY[40:], "name": "x", "metadata": {"a": 1}}, 7),
-        ({"tags": MANY}, {"name": "x"}, 5),
+        ({"tags": MANY[:50]}, {"tags": MANY[40:], "name": "x", "metadata": {"a": 1}}, 8),
+        ({"tags": MANY}, {"name": "x"}, 6),
     ],
 )
 def test_create_contact_costs_a_constant_number_of_statements(
@@ -103,6 +103,17 @@ def test_outside_a_transaction_a_new_contact_is_one_trip_to_postgresql(
     assert [*kinds] == [Change.Kind.CREATED, Change.Kind.UPDATED]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_consent_that_a_new_contact_brings_is_logged_as_a_decision(acme: SimpleNamespace) -> None:
+    given = {"defaults": {"name": "A"}, "create_defaults": {"opted_in_at": acme.tenant.created_at}}
+    for phone in (PHONE, "+14155550124"):
+        acme.tenant.contacts.update_or_create(phone=phone, **given)
+    with transaction.atomic():
+        acme.tenant.contacts.update_or_create(phone="+14155550125", **given)
+    kinds = acme.tenant.changes.order_by("pk").values_list("kind", flat=True)
+    assert [*kinds] == [Change.Kind.CREATED, Change.Kind.OPTED_IN] * 3
+
+
 def test_a_change_is_never_dated_before_the_last_one(acme: SimpleNamespace) -> None:
     """A clock may be behind; readers that follow changes are past that moment."""
     acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"name": "A"})
@@ -147,7 +158,7 @@ def test_a_failure_half_way_leaves_nothing(
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(type(ContactTag.objects), "match", fail)
+    monkeypatch.setattr(type(ContactTag.objects), "link", fail)
     with pytest.raises(RuntimeError):
         acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["x"]})
     assert not Contact.objects.exists()
