@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from urllib.parse import urljoin
 
 import httpx
+import pytest
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
@@ -14,6 +15,8 @@ from tenants.models import ApiToken
 from .browser import NARROW, WIDE, assert_accessible, assert_fits, log_in, page_of
 from .test_import_api import worker
 from .test_write_path import assert_links_match_tags
+
+pytestmark = pytest.mark.once  # whatever the database
 
 CONTACTS = reverse("admin:contacts_contact_changelist")
 

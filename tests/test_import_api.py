@@ -443,7 +443,7 @@ def wait_for(condition: Any, process: subprocess.Popen, log: Path) -> None:
 def test_a_worker_killed_at_any_point_goes_on_when_it_is_started_again(
     acme: SimpleNamespace, data_dir: Path, tmp_path: Path
 ) -> None:
-    rows = [f"+1415555{n % 9000:04},Ann {n},t{n % 9}" if n % 97 else "bad" for n in range(40_000)]
+    rows = [f"+1415555{n % 9000:04},Ann {n},t{n % 9}" if n % 97 else "bad" for n in range(20_000)]
     content = "\n".join(["phone,name,tags", *rows])
     log = tmp_path / "log"
     undisturbed = outcome(acme.api, post(acme.api, content))

@@ -59,6 +59,7 @@ def without_volatile(value: Any) -> Any:
     return [without_volatile(item) for item in value] if isinstance(value, list) else value
 
 
+@pytest.mark.once
 def test_it_is_openapi_3_1_for_anybody_as_json_and_yaml(schema: Any) -> None:
     from drf_spectacular.validation import validate_schema
 

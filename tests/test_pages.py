@@ -16,6 +16,8 @@ from .browser import page_of
 from .conftest import serving
 from .test_races import all_at_once
 
+pytestmark = pytest.mark.once  # whatever the database
+
 
 def test_the_landing_page_leads_everywhere(client: Client) -> None:
     text = client.get("/").content.decode()

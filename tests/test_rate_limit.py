@@ -208,6 +208,7 @@ def test_counting_costs_no_statement(acme: SimpleNamespace) -> None:
     assert len(statements(lambda: acme.api.get(ME))) == 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("variables", "code"),
     [

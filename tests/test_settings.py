@@ -70,6 +70,7 @@ def test_sqlite_keeps_its_options_beside_those_of_the_url(tmp_path: Path) -> Non
     assert "journal_mode=WAL" in database
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["a b#c", "a?b", "a%20b"])
 def test_any_folder_can_hold_the_data(tmp_path: Path, name: str) -> None:
     assert manage(tmp_path / name, "migrate", "-v0").returncode == 0
@@ -136,6 +137,7 @@ WRONG = {
 }  # fmt: skip
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
 )
@@ -167,6 +169,7 @@ def test_what_goes_wrong_in_a_database_that_is_reached_keeps_its_traceback(tmp_p
     assert "no such table" in result.stderr
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("name", "value"),
     [("DATABASE_URL", "hunter2"), ("RATELIMIT_STORAGE_URL", "redis://u:hunter2@redis:port/0")],
