@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
+from .api import is_page
+
 # Scripts and all else from here only, none inside a page: text that somebody has stored cannot run
 # (W3C CSP 3). Styles may stand in pages, as the theme and the documentation write them there.
 POLICY = (
@@ -24,7 +26,6 @@ class BrowserHeaders:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        is_admin = request.path.startswith("/admin/")
-        response["Content-Security-Policy"] = ADMIN_POLICY if is_admin else POLICY
+        response["Content-Security-Policy"] = ADMIN_POLICY if is_page(request) else POLICY
         response["Permissions-Policy"] = PERMISSIONS
         return response

@@ -186,3 +186,29 @@ def test_the_server_ends_with_the_same_line(tmp_path: Path, name: str, value: st
     assert result.stderr.startswith(f"Wrong settings: {name} ")
     assert result.stderr.count("\n") == 1
     assert "hunter2" not in result.stderr + result.stdout
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("line", "workers"),
+    [
+        ("DATABASE_URL=postgres://u@db/x", os.cpu_count()),
+        ("export DATABASE_URL = 'postgresql://u@db/x'", os.cpu_count()),
+        ("DATABASE_URL=sqlite:///x", 1),
+        ("", 1),
+    ],
+)
+def test_make_starts_a_process_a_processor_on_postgresql(
+    tmp_path: Path, line: str, workers: int
+) -> None:
+    """On SQLite one, for it has one writer."""
+    file = tmp_path / "env"
+    file.write_text(line)
+    rule = "include Makefile\nshown:\n\t@echo $(GRANIAN_WORKERS)\n"
+    unset = {"DATABASE_URL", "GRANIAN_WORKERS"}
+    variables = {name: value for name, value in os.environ.items() if name not in unset}
+    result = subprocess.run(
+        ["make", "--silent", "--file=-", "shown"], input=rule, cwd=ROOT,
+        env=variables | {"ENV_FILE": str(file)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(result.stdout) == workers
