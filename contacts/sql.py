@@ -204,6 +204,15 @@ def insert_sql(columns: tuple[str, ...]) -> str:
     )
 
 
+@lru_cache
+def find_sql(columns: tuple[str, ...]) -> str:
+    """SELECT of a tenant's contact by its phone."""
+    return (
+        f"SELECT {', '.join(columns)} FROM contacts_contact"  # noqa: S608 - our own
+        " WHERE tenant_id = %(tenant)s AND phone = %(phone)s"
+    )
+
+
 @lru_cache(maxsize=256)
 def update_sql(vendor: str, columns: tuple[str, ...]) -> str:
     """UPDATE of the contacts of one tenant in the JSON array `%(rows)s`, found by id."""
