@@ -10,6 +10,9 @@ SHOWN_HOST := $(patsubst 0.0.0.0,127.0.0.1,$(HOST))
 # writer at a time, one.
 DATABASE := $(or $(DATABASE_URL),$(shell sed -n "s/^\(export \)*DATABASE_URL *= *[\"']*//p" $(or $(ENV_FILE),.env) 2>/dev/null))
 export GRANIAN_WORKERS ?= $(if $(filter postgres%,$(DATABASE)),$(shell getconf _NPROCESSORS_ONLN),1)
+ifeq ($(LOG_FORMAT),json)
+export GRANIAN_LOG_CONFIG ?= qyvo/granian.json
+endif
 SERVE := $(BIN)/granian --interface wsgi --http 1 --host $(HOST) --port $(PORT) --blocking-threads 4 --backpressure 64 --workers-kill-timeout 30 --respawn-failed-workers --no-ws qyvo.wsgi:application
 
 .PHONY: run serve test lint bench lock

@@ -154,7 +154,8 @@ def test_servers_begin_behind_the_migrations_and_see_the_workers_files() -> None
 def test_compose_sets_variables_that_there_are_and_no_secret() -> None:
     for name in ("app", "worker", "migrate"):
         service = COMPOSE["services"][name]
-        assert {*service["environment"]} <= {*env.scheme, "GRANIAN_WORKERS"}
+        assert {*service["environment"]} <= {*env.scheme, "GRANIAN_WORKERS", "GRANIAN_LOG_CONFIG"}
+        assert (ROOT / service["environment"]["GRANIAN_LOG_CONFIG"]).exists()
         for variable in ("SECRET_KEY", "ALLOWED_HOSTS"):
             assert service["environment"][variable] == f"${{{variable}:?}}"
         assert ":${POSTGRES_PASSWORD:?}@" in service["environment"]["DATABASE_URL"]
