@@ -23,7 +23,7 @@ from qyvo.request_id import ACCEPTABLE
 from tenants.models import ApiToken
 
 from .api import PHONE, Api, assert_error
-from .conftest import PASSWORD, serving
+from .conftest import PASSWORD, of_the_owner, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -218,6 +218,7 @@ def test_text_is_never_read_as_sql(
 # Secrets
 
 
+@of_the_owner
 def test_a_fault_of_the_real_server_gives_no_secret_away(
     transactional_db: None, acme: SimpleNamespace, tmp_path: Path
 ) -> None:

@@ -8,6 +8,8 @@ import pytest
 from django.core.checks import run_checks
 from django.db import connection
 
+from .conftest import of_the_owner
+
 
 @pytest.fixture
 def found(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -67,6 +69,7 @@ def test_without_a_word_there_are_as_many_processes_as_make_starts(
     assert found() == (set() if connection.vendor == "sqlite" else {"qyvo.W004"})
 
 
+@of_the_owner
 @pytest.mark.django_db
 def test_a_role_that_may_do_everything(found: Any) -> None:
     if connection.vendor == "sqlite":
