@@ -39,13 +39,13 @@ class Authenticator(TOTPDevice):
 
     @property
     def qr_code(self) -> str:
-        """The key as apps photograph it: the address of an image that is in the address."""
+        """The key as apps photograph it, as a `data:` URL."""
         return segno.make_qr(self.config_url).svg_data_uri(scale=5, light="white")
 
 
 def is_passed(request: HttpRequest) -> bool:
-    """Whether this session was logged in to with a code, if its user has turned that on: since
-    then, so that those before it end."""
+    """Whether this session may go on: its user has two-factor login off, or gave it a code since
+    it is on."""
     app: Authenticator | None = request.user.authenticator  # type: ignore[union-attr]
     return app is None or request.session.get(DEVICE_ID_SESSION_KEY) == app.persistent_id
 
@@ -56,12 +56,14 @@ def plain(code: str) -> str:
 
 
 def digest(code: str) -> str:
-    """As long as there is room for."""
+    """What is stored of one to recover with; the column has room for 16 characters."""
     return salted_hmac("tenants.recovery_code", code).hexdigest()[:16]
 
 
 def accept(user: Any, code: str) -> bool:
-    """Whether `code` is right, of the user's app or to recover with. It is used up then."""
+    """Whether `code`, as it was typed, is one of the user's app or to recover with, for the first
+    time: it is used up then. After a wrong one none is right for a second, and twice as long each
+    time."""
     code = plain(code)
     is_of_app = len(code) == 6 and code.isdecimal()
     device = user.authenticator if is_of_app else StaticDevice.objects.filter(user=user).first()
