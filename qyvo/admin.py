@@ -4,23 +4,45 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.conf import settings
 from django.core.paginator import InvalidPage
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 
+from tenants import two_factor
 from tenants.isolation import see_as
 from tenants.logins import LoginForm
+
+# What is open to those who have yet to turn two-factor login on, where that is required.
+ALWAYS_OPEN = {"two_factor", "logout", "password_change", "password_change_done"}
 
 
 class Site(UnfoldAdminSite):
     index_title = "Overview"
     login_form = LoginForm
 
+    def extra_urls(self) -> list[URLPattern]:
+        from tenants.admin.two_factor import page  # which asks for this site
+
+        return [path("two-factor/", self.admin_view(page), name="two_factor")]
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return super().has_permission(request) and two_factor.is_passed(request)
+
+    def has_to_be_set_up(self, request: Any) -> bool:
+        """Whether this request has to wait until its user has turned two-factor login on."""
+        is_open = request.resolver_match.url_name in ALWAYS_OPEN
+        return settings.REQUIRE_TWO_FACTOR and not is_open and request.user.authenticator is None
+
     def admin_view(self, view: Any, cacheable: bool = False) -> Callable[..., HttpResponse]:
         """Each view sees what its user may see."""
 
         @wraps(view)
         def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if self.has_to_be_set_up(request):
+                return redirect("admin:two_factor")
             see_as(request.user)
             return view(request, *args, **kwargs)
 

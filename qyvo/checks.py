@@ -30,7 +30,7 @@ def check_secret_key(**kwargs: Any) -> list[Warning]:
         Warning(
             "SECRET_KEY is made up, and kept in DATA_DIR only.",
             hint="Set one that you keep elsewhere too, the same on every machine: without it "
-            "the secrets of webhooks are lost.",
+            "the secrets of webhooks and two-factor logins are lost.",
             id="qyvo.W001",
         )
     ]

@@ -48,6 +48,12 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     return [{"items": [overview]}, *groups]
 
 
+def account(request: HttpRequest) -> list[dict[str, str]]:
+    """What stands in the menu of whoever is logged in, above the logout."""
+    pages = {"Change password": "admin:password_change", "Two-factor login": "admin:two_factor"}
+    return [{"title": title, "link": reverse(name)} for title, name in pages.items()]
+
+
 def apps(request: HttpRequest) -> list[list[dict[str, Any]]]:
     return [app["models"] for app in admin.site.get_app_list(request)]
 

@@ -53,6 +53,7 @@ env = Env(
     METRICS_TOKEN=(str, ""),
     RATELIMIT_DEFAULT=(str, "120/minute"),
     RATELIMIT_STORAGE_URL=(str, "memory://"),
+    REQUIRE_TWO_FACTOR=(bool, False),
     SECRET_KEY=(str, ""),
     TASKS_URL=(str, ""),
     TIME_ZONE=(str, "UTC"),
@@ -115,6 +116,8 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django_tasks_db",
     "axes",
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
 ]
 
 MIDDLEWARE = [
@@ -239,11 +242,14 @@ AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "tenants.logins.name_typed"
 AXES_CLIENT_IP_CALLABLE = "tenants.logins.address_of"
 AXES_LOCKOUT_CALLABLE = "tenants.logins.too_many_tries"
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken", "otp_token"]
 # What has failed is forgotten with the next failure after that time; the rest would only grow.
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
+
+OTP_TOTP_ISSUER = "Qyvo Contacts"  # as apps name it
+REQUIRE_TWO_FACTOR = env("REQUIRE_TWO_FACTOR")
 
 TIME_ZONE = env("TIME_ZONE")
 try:
@@ -269,6 +275,7 @@ UNFOLD = {
     "STYLES": [lambda request: static("qyvo/admin.css")],
     "SCRIPTS": [lambda request: static("qyvo/admin.js")],
     "SHOW_BACK_BUTTON": True,
+    "ACCOUNT": {"navigation": "qyvo.navigation.account"},
     "SIDEBAR": {"navigation": "qyvo.navigation.sidebar"},
     "COLORS": {
         # Light enough on black, dark enough under white (WCAG 2.2, 1.4.3): 4.5 : 1.

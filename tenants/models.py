@@ -14,9 +14,11 @@ from django.core.exceptions import ValidationError
 from django.db import InternalError, models, transaction
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.functional import cached_property
 from phonenumbers import SUPPORTED_REGIONS
 
 from .fields import ULIDField, new_ulid
+from .two_factor import Authenticator
 
 
 def validate_region(value: str) -> None:
@@ -110,6 +112,11 @@ class User(AbstractUser):
 
     def get_short_name(self) -> str:
         return self.get_full_name()
+
+    @cached_property
+    def authenticator(self) -> Authenticator | None:
+        """The app whose codes the login asks for; None where two-factor login is off."""
+        return Authenticator.objects.filter(user=self, confirmed=True).first()
 
 
 def all_scopes() -> list[str]:

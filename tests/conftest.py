@@ -24,7 +24,7 @@ from django.db import connection
 
 from contacts.models import Contact
 from tenants.isolation import end_request, see_everybody_outside_requests
-from tenants.models import ApiToken, Tenant
+from tenants.models import ApiToken, Tenant, User
 
 from .api import Api
 from .factories import ContactFactory, TenantFactory, UserFactory
@@ -154,6 +154,22 @@ def outsider(db: None) -> SimpleNamespace:
 @pytest.fixture
 def api(acme: SimpleNamespace) -> Api:
     return acme.api
+
+
+@pytest.fixture
+def ann(acme: SimpleNamespace) -> User:
+    """Acme's, as somebody who can log in to the admin."""
+    acme.user.is_staff = True
+    acme.user.set_password(PASSWORD)
+    acme.user.save()
+    return acme.user
+
+
+@pytest.fixture
+def passwords_are_checked_fast(settings: Any) -> None:
+    """They are to be slow; some tests guess a hundred."""
+    fast = "django.contrib.auth.hashers.MD5PasswordHasher"
+    settings.PASSWORD_HASHERS = [fast, *settings.PASSWORD_HASHERS]
 
 
 @pytest.fixture

@@ -88,6 +88,7 @@ def addresses(rows: SimpleNamespace) -> dict[str, str]:
         "token-rotate": page("tenants_apitoken_rotate", rows.token.pk),
         "users": page("tenants_user_changelist"),
         "user": page("tenants_user_change", rows.user.pk),
+        "two-factor": page("two_factor"),
         "tenants": page("tenants_tenant_changelist"),
         "tenant-new": page("tenants_tenant_add"),
         "webhooks": page("contacts_webhook_changelist"),

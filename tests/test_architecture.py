@@ -29,7 +29,7 @@ LAYERS = {
         {"examples", "serializers", "throttling"},
         {"roles"},
         {"models"},
-        {"isolation"},
+        {"isolation", "two_factor"},
         {"fields"},
     ],
 }

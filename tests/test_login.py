@@ -22,27 +22,12 @@ from .conftest import PASSWORD, serving
 from .factories import ContactFactory
 from .test_admin import url
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("passwords_are_checked_fast")]
 
 LOGIN = "/admin/login/"
 LIMIT = django_settings.AXES_FAILURE_LIMIT
 HERE, THERE = "192.0.2.1", "198.51.100.7"
 WAIT = "Too many failed logins. Try again in 15 minutes."
-
-
-@pytest.fixture(autouse=True)
-def passwords_are_checked_fast(settings: Any) -> None:
-    """They are to be slow; these tests guess a hundred."""
-    fast = "django.contrib.auth.hashers.MD5PasswordHasher"
-    settings.PASSWORD_HASHERS = [fast, *settings.PASSWORD_HASHERS]
-
-
-@pytest.fixture
-def ann(acme: SimpleNamespace) -> User:
-    acme.user.is_staff = True
-    acme.user.set_password(PASSWORD)
-    acme.user.save()
-    return acme.user
 
 
 def log_in(email: str, password: str = PASSWORD, address: str = HERE, **headers: str) -> Any:

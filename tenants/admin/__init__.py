@@ -1,6 +1,6 @@
 """Tenants, users and tokens for the staff; and what keeps staff inside their tenant."""
 
-from . import tenants, tokens, users
+from . import tenants, tokens, two_factor, users
 from .scoped import (
     RacingFormAdmin,
     TenantForm,
@@ -18,6 +18,7 @@ __all__ = [
     "superusers_only",
     "tenants",
     "tokens",
+    "two_factor",
     "user_of",
     "users",
 ]

@@ -1,0 +1,86 @@
+"""The page where the staff turn two-factor login on and off, each for themselves."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django_otp import login
+from django_otp.plugins.otp_static.admin import StaticDevice
+from django_otp.plugins.otp_totp.admin import TOTPDevice
+
+from .. import two_factor
+from ..logins import CodeInput
+from ..models import User
+from .scoped import user_of
+
+# Nobody looks at another's, not superusers either.
+admin.site.unregister([StaticDevice, TOTPDevice])
+
+
+class CodeForm(forms.Form):
+    """`check`: what a code has to pass; `passed` is what it made of one that has."""
+
+    code = forms.CharField(max_length=32, widget=CodeInput)
+
+    def __init__(self, check: Callable[[str], Any], request: HttpRequest) -> None:
+        super().__init__(request.POST if request.method == "POST" else None)
+        self.check = check
+
+    def clean_code(self) -> str:
+        self.passed = self.check(self.cleaned_data["code"])
+        if not self.passed:
+            raise forms.ValidationError(
+                "This code is wrong, or was used already, or came too soon after a wrong one. "
+                "Try the next one."
+            )
+        return self.cleaned_data["code"]
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    user = user_of(request)
+    return change(request, user) if user.authenticator else turn_on(request, user)
+
+
+def turn_on(request: HttpRequest, user: User) -> HttpResponse:
+    form = CodeForm(partial(two_factor.confirm, user), request)
+    if form.is_valid():
+        request.session.cycle_key()
+        login(request, form.passed)
+        return show_codes(request, user, "Turned two-factor login on.")
+    app = two_factor.begun(user) if form.is_bound else two_factor.begin(user)
+    return show(request, "set_up", form=form, app=app, is_required=settings.REQUIRE_TWO_FACTOR)
+
+
+def change(request: HttpRequest, user: User) -> HttpResponse:
+    form = CodeForm(partial(two_factor.accept, user), request)
+    if not form.is_valid():
+        return show(request, "change", form=form)
+    if "off" not in request.POST:
+        return show_codes(request, user, "Made new recovery codes.")
+    two_factor.turn_off(user)
+    note(user, "Turned two-factor login off.")
+    messages.success(request, "Two-factor login is off.")
+    return redirect("admin:index")
+
+
+def show_codes(request: HttpRequest, user: User, done: str) -> HttpResponse:
+    """In the answer itself, as a token: no later page can show them."""
+    note(user, done)
+    return show(request, "codes", codes=two_factor.new_recovery_codes(user), done=done)
+
+
+def show(request: HttpRequest, name: str, **context: Any) -> HttpResponse:
+    context |= admin.site.each_context(request) | {"title": "Two-factor login"}
+    return TemplateResponse(request, f"admin/tenants/two_factor/{name}.html", context)
+
+
+def note(user: User, message: str) -> None:
+    """In the history of the user, for those who look after people."""
+    LogEntry.objects.log_actions(user.pk, [user], CHANGE, message, single_object=True)

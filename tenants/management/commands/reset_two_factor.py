@@ -1,0 +1,22 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from tenants import two_factor
+from tenants.models import User
+
+
+class Command(BaseCommand):
+    help = "Turns two-factor login off for somebody who has lost the phone and the recovery codes."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email", help="of the user, whose password stays")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            user = User.objects.get_by_natural_key(options["email"])
+        except User.DoesNotExist:
+            raise CommandError(f"There is no user {options['email']}.") from None
+        is_changed = two_factor.turn_off(user)
+        self.stdout.write(f"two-factor login of {user.email}: {'off' if is_changed else 'was off'}")
