@@ -85,9 +85,13 @@ def pgbench() -> str | None:
 
 @contextmanager
 def server(command: list[str], port: int, **environment: str) -> Iterator[int]:
-    """The id of its process, which runs until the block ends."""
+    """The id of its process, which runs until the block ends. Its log, a line for each request of
+    ours, is written and goes nowhere."""
     settings = os.environ | environment
-    with subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.DEVNULL) as process:
+    nowhere = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, cwd=ROOT, env=settings, stdout=nowhere, stderr=nowhere
+    ) as process:
         try:
             wait_for(port)
             yield process.pid
