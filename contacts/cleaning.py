@@ -171,4 +171,5 @@ def metadata(raw: Any) -> dict[str, Any] | None:
     whole, keys = raw if isinstance(raw, tuple) else (raw, {})
     if isinstance(whole, str):
         whole = strict_json.loads(whole)
-    return rules.metadata({**(rules.metadata(whole)), **keys})
+    given = rules.metadata(whole)
+    return rules.metadata(given | keys) if keys else given

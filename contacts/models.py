@@ -58,6 +58,7 @@ from .webhooks import IMPORT_FINISHED, Webhook
 DELETED = 1000  # rows that are read at a time
 FEW = 2000  # contacts of a tag that are found by it, and not in the order of a list
 
+FOUND_BY = {"contact_id": "pk", "phone": "phone"}
 BY_CHANGE = Order("updated_at")
 BY_MESSAGE = Order("last_message_at", is_descending=True, is_nullable=True)
 
@@ -461,13 +462,13 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         `lock`: keeps other writers of the contact out until the transaction ends.
         """
         [(name, value)] = key.items()
-        names = {"contact_id": "pk", "phone": "phone"}
-        found = self.with_email(value) if name == "email" else self.filter((names[name], value))
-        found = found.order_by("-updated_at", "-pk")
-        contact = (found.select_for_update() if lock else found).first()
-        if contact is None:
-            raise Contact.DoesNotExist
-        return contact
+        if name == "email":
+            found = self.with_email(value).order_by("-updated_at", "-pk")[:1]
+        else:  # there is one at most, and to say in which order would take a while
+            found = self.filter((FOUND_BY[name], value))
+        for contact in found.select_for_update() if lock else found:
+            return contact
+        raise Contact.DoesNotExist
 
     def page(
         self,
