@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from copy import copy
 from itertools import count
 from pathlib import Path
@@ -176,9 +176,14 @@ class SQLite:
 
     @contextmanager
     def on(self, disk: Path) -> Iterator["SQLite"]:
-        """A copy of it on that `disk`."""
-        shutil.copy(self.path, disk)
-        yield SQLite(disk)
+        """A copy of it on that `disk`, made by SQLite itself: a server may be writing."""
+        moved = SQLite(disk)
+        with (
+            closing(sqlite3.connect(self.path, timeout=PATIENCE)) as source,
+            closing(sqlite3.connect(moved.path)) as copied,
+        ):
+            source.backup(copied)
+        yield moved
 
     def rows(self, sql: str) -> list[Any]:
         with sqlite3.connect(self.path, timeout=PATIENCE) as connection:
