@@ -58,6 +58,7 @@ def test_no_page_of_ours_holds_a_script(client: Client, path: str) -> None:
     assert not re.search(r"""\son[a-z]+=["']|javascript:""", text)
 
 
+@pytest.mark.once
 def test_a_script_inside_a_page_does_not_run(
     admin_server: httpx.Client, admin_staff: SimpleNamespace
 ) -> None:

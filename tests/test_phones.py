@@ -190,6 +190,7 @@ def test_any_text_is_a_phone_or_a_phone_error(raw: str, region: str | None) -> N
     twice_is_once(raw, region)
 
 
+@pytest.mark.once
 @given(
     st.sampled_from(sorted(phones.CALLING_CODES)),
     st.text("0123456789", min_size=2, max_size=14) | st.from_regex(r"\A[018][0-9]{4,10}\Z"),

@@ -32,6 +32,7 @@ def setting(folder: Path, expression: str, **variables: str) -> str:
     return result.stdout.strip()
 
 
+@pytest.mark.once
 def test_the_secret_key_is_made_up_once_and_kept_to_the_owner(tmp_path: Path) -> None:
     first = setting(tmp_path / "a", "settings.SECRET_KEY")
     assert len(first) >= 50
@@ -42,11 +43,13 @@ def test_the_secret_key_is_made_up_once_and_kept_to_the_owner(tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["secret_key"]
 
 
+@pytest.mark.once
 def test_nothing_unsafe_is_on_by_default(tmp_path: Path) -> None:
     shown = setting(tmp_path, "settings.DEBUG, settings.ALLOWED_HOSTS")
     assert shown == "False ['localhost', '127.0.0.1', '[::1]']"
 
 
+@pytest.mark.once
 def test_a_production_configuration_passes_every_deployment_check(tmp_path: Path) -> None:
     result = manage(
         tmp_path, "check", "--deploy", "--database", "default", "--fail-level", "WARNING",
@@ -56,12 +59,14 @@ def test_a_production_configuration_passes_every_deployment_check(tmp_path: Path
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.once
 def test_without_https_the_deployment_checks_complain(tmp_path: Path) -> None:
     result = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING")
     assert result.returncode == 1
     assert "security.W008" in result.stderr
 
 
+@pytest.mark.once
 def test_sqlite_keeps_its_options_beside_those_of_the_url(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/x.sqlite3?timeout=5"
     database = setting(tmp_path, "settings.DATABASES['default']", DATABASE_URL=url)
@@ -78,6 +83,7 @@ def test_any_folder_can_hold_the_data(tmp_path: Path, name: str) -> None:
     assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o700
 
 
+@pytest.mark.once
 def test_variables_come_from_a_file_too_and_the_real_ones_win(tmp_path: Path) -> None:
     file = tmp_path / "env"
     file.write_text("TIME_ZONE=Europe/Paris\nLOG_LEVEL=debug\n")
@@ -87,6 +93,7 @@ def test_variables_come_from_a_file_too_and_the_real_ones_win(tmp_path: Path) ->
     assert shown == "Europe/Paris ERROR"
 
 
+@pytest.mark.once
 def test_database_options_come_from_the_url(tmp_path: Path) -> None:
     url = "postgres://u:p@db.example:5433/contacts?sslmode=require&conn_max_age=5"
     database = setting(tmp_path, "settings.DATABASES['default']", DATABASE_URL=url)
@@ -94,6 +101,7 @@ def test_database_options_come_from_the_url(tmp_path: Path) -> None:
         assert part in database
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("query", "threshold"), [("", 5), ("?prepare_threshold=off", None)])
 def test_preparing_statements_can_be_turned_off(
     tmp_path: Path, query: str, threshold: int | None
