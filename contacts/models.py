@@ -376,6 +376,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def _upsert_rows(
         self, rows: dict[str, str], given: Sequence[str], changes: Sequence[str], new: "Contact"
     ) -> "dict[str, Written]":
+        """`upsert_rows`, inside a transaction."""
         written = self._write(rows, given, changes, new)
         entry = partial(entry_of, new.tenant_id, told_of(changes))
         entries = [entry(row.pk, row.was, row.now, row.consent) for row in written]

@@ -163,7 +163,8 @@ class ContactInput(serializers.Serializer):
 
     def run_validation(self, data: Any = serializers.empty) -> dict[str, Any]:
         """What DRF's own loop comes to for fields that are rules, which take what is left out as
-        None, in a fifth of the time: it also asks each for its source, validators and instance."""
+        None. In a fraction of the time: that also asks each for its source, validators and
+        instance."""
         values, errors = {}, {}
         for name, clean in self.cleaners.items():
             try:
