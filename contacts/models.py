@@ -1076,16 +1076,15 @@ def with_folded(names: Iterable[str]) -> list[str]:
 
 
 class ContactTagQuerySet(models.QuerySet["ContactTag"]):
-    def match(self, contacts: Sequence[Contact], new: Collection[str] = ()) -> None:
+    def match(self, contacts: Sequence[Contact]) -> None:
         """Makes the links of `contacts`, all of one tenant, say what their `tags` say.
 
         Unknown tags are created. Inside the transaction that wrote the contacts, whose locks
-        keep other writers of them out. `new`: ids of contacts that cannot have links yet.
+        keep other writers of them out.
         """
         if contacts:
             tags = {key(contact.pk): ",".join(contact.tags) for contact in contacts}
-            had_links = [key(contact.pk) for contact in contacts if contact.pk not in new]
-            self.link(contacts[0].tenant_id, tags, had_links)
+            self.link(contacts[0].tenant_id, tags, [*tags])
 
     def link(self, tenant_id: str, tags: dict[str, str], had_links: list[str]) -> None:
         """`match`, for the ids of contacts as hexadecimal digits, with their tags as the database

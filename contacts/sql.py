@@ -199,8 +199,7 @@ def insert_sql(columns: tuple[str, ...]) -> str:
     """
     insert = inserting({name: PostgreSQL.given(name) for name in columns})
     return PostgreSQL.whole(
-        f"{insert} {PostgreSQL.ROWS} ON CONFLICT (tenant_id, phone) DO NOTHING"
-        " RETURNING id, tags, NULL AS was"
+        f"{insert} {PostgreSQL.ROWS} ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING id, tags"
     )
 
 
@@ -554,11 +553,8 @@ FROM"""
     COMPLETING = f"""
 pair AS (
     SELECT id AS contact_id, tag AS name FROM written, unnest(string_to_array(tags, ',')) AS tag
-    WHERE was IS NULL
 ), {LINKING}, logged AS (
-    {LOG_OF} (
-        SELECT id AS contact_id, {CREATED} FROM written WHERE was IS NULL AND id IS NOT NULL
-    ) AS created
+    {LOG_OF} (SELECT id AS contact_id, {CREATED} FROM written) AS created
 )
 """  # noqa: S608 - our own
     ARE_LINKED = "(SELECT count(DISTINCT name) FROM pair) = (SELECT count(*) FROM tags)"

@@ -219,7 +219,8 @@ def test_the_victim_of_a_deadlock_tries_again(acme: SimpleNamespace) -> None:
         lock_both()
 
     all_at_once(call, callers=2)
-    assert len(tries) == (3 if connection.vendor == "postgresql" else 2)
+    # The victim may take its first row again before the other wakes up, and be one once more.
+    assert len(tries) > 2 if connection.vendor == "postgresql" else len(tries) == 2
 
 
 def test_a_revoked_token_stops_within_a_second_on_every_process(server: httpx.Client) -> None:
