@@ -172,8 +172,14 @@ def is_outage(error: BaseException | None) -> bool:
 
 
 def unavailable(request: Any, error: BaseException) -> HttpResponse:
-    """The answer to what an outage has stopped; one line in the log says why."""
-    logger.error("Answered 503: %s", " ".join(str(error).split()))
+    """The answer to what an outage has stopped; one line in the log says why.
+
+    SQLite says "disk I/O error" of a full disk, too, where it cannot open a database for it; only
+    the name of its code (https://www.sqlite.org/rescode.html) tells.
+    """
+    code = getattr(error.__cause__, "sqlite_errorname", None)
+    reason = f"{error} ({code})" if code else str(error)
+    logger.error("Answered 503: %s", " ".join(reason.split()))
     response = (
         HttpResponse(render_to_string("503.html"), status=503)
         if is_page(request)

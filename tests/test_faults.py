@@ -36,6 +36,8 @@ from .installation import (
 
 on_postgresql = pytest.mark.skipif(connection.vendor == "sqlite", reason="breaks PostgreSQL")
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="breaks SQLite")
+# The last one where a thread that has no connection yet opens one.
+NO_SPACE = ("No space left on device", "(SQLITE_FULL)", "(SQLITE_IOERR_SHMSIZE)")
 METADATA = {"noise": secrets.token_hex(30_000)}  # which does not fit where there is no space
 
 
@@ -243,7 +245,7 @@ def test_a_full_disk_refuses_what_does_not_fit_until_there_is_space(
             assert_outage(create(client, new_phone(), metadata=METADATA))
             assert_outage(client.post("/api/v1/imports", content=csv, headers=as_csv))
             assert len(moved.lines()) == len(moved.lines("Answered 503: ")) == 2
-            assert "No space left on device" in moved.lines()[1]
+            assert all(any(why in line for why in NO_SPACE) for line in moved.lines())
         assert create(client, new_phone(), metadata=METADATA).status_code == 201
         assert client.post("/api/v1/imports", content=csv, headers=as_csv).status_code == 202
 
