@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
@@ -46,38 +46,37 @@ def locked(tenant: Tenant, pks: list[str]) -> ContactQuerySet:
     return tenant.contacts.filter(pk__in=pks).order_by("phone").select_for_update()
 
 
-def changing(field: str, value_of: Callable[[Contact, str], Any]) -> Verb:
-    """An action that gives `field` of each contact a value."""
+def set_locale(tenant: Tenant, pks: list[str], locale: str) -> Done:
+    others = list(locked(tenant, pks).exclude(locale=locale).only("tenant_id", "phone", "locale"))
+    for contact in others:
+        contact.locale = locale
+    Contact.objects.change_many(others, ["locale"])
+    return Done(len(others), [])
+
+
+def retagging(retagged: Callable[[list[str], str], list[str]]) -> Verb:
+    """An action that gives each contact the tags that `retagged` makes of its own and of the
+    action's value."""
 
     def run(tenant: Tenant, pks: list[str], value: str) -> Done:
-        changed, refused = [], []
-        for contact in locked(tenant, pks).only("tenant_id", "phone", field):
-            try:
-                now = value_of(contact, value)
-            except ValueError as error:
-                refused.append((contact.phone, str(error)))
-                continue
-            if now != getattr(contact, field):
-                setattr(contact, field, now)
-                changed.append(contact)
-        Contact.objects.change_many(changed, [field])
-        return Done(len(changed), refused)
+        done = tenant.contacts.retag(tenant, pks, lambda tags: retagged(tags, value))
+        return Done(len(done.changed), done.refused)
 
     return run
 
 
-def with_tag(contact: Contact, name: str) -> list[str]:
-    return contact.tags if name in contact.tags else rules.tags([*contact.tags, name])
+def with_tag(tags: list[str], name: str) -> list[str]:
+    return tags if name in tags else rules.tags([*tags, name])
 
 
-def with_tags_merged(contact: Contact, names: str) -> list[str]:
+def with_tags_merged(tags: list[str], names: str) -> list[str]:
     """The last of the tag names in the place of the others."""
     *old, new = names.split(",")
-    return list(dict.fromkeys(new if tag in old else tag for tag in contact.tags))
+    return list(dict.fromkeys(new if tag in old else tag for tag in tags))
 
 
-def without_tags(contact: Contact, names: str) -> list[str]:
-    return [tag for tag in contact.tags if tag not in names.split(",")]
+def without_tags(tags: list[str], names: str) -> list[str]:
+    return [tag for tag in tags if tag not in names.split(",")]
 
 
 def opt_out(tenant: Tenant, pks: list[str], value: str) -> Done:
@@ -102,13 +101,14 @@ def take_back(tenant: Tenant, pks: list[str], change_set: str) -> Done:
 
 
 VERBS: dict[str, Verb] = {
-    BulkAction.Kind.ADD_TAG: changing("tags", with_tag),
-    BulkAction.Kind.REMOVE_TAG: changing("tags", without_tags),
-    BulkAction.Kind.SET_LOCALE: changing("locale", lambda contact, locale: locale),
+    BulkAction.Kind.ADD_TAG: retagging(with_tag),
+    BulkAction.Kind.REMOVE_TAG: retagging(without_tags),
+    BulkAction.Kind.SET_LOCALE: set_locale,
     BulkAction.Kind.OPT_OUT: opt_out,
     BulkAction.Kind.DELETE: delete,
-    BulkAction.Kind.MERGE_TAGS: changing("tags", with_tags_merged),
-    BulkAction.Kind.DELETE_TAGS: changing("tags", without_tags),
+    BulkAction.Kind.MERGE_TAGS: retagging(with_tags_merged),
+    BulkAction.Kind.RENAME_TAG: retagging(with_tags_merged),
+    BulkAction.Kind.DELETE_TAGS: retagging(without_tags),
     BulkAction.Kind.UNDO: take_back,
 }
 
@@ -116,8 +116,9 @@ VERBS: dict[str, Verb] = {
 def gone(action: BulkAction) -> list[str]:
     """The names of the tags that an action leaves no contact."""
     names = action.value.split(",")
-    kinds = {BulkAction.Kind.MERGE_TAGS: names[:-1], BulkAction.Kind.DELETE_TAGS: names}
-    return kinds.get(BulkAction.Kind(action.kind), [])
+    if action.kind in BulkAction.REPLACING:
+        return names[:-1]
+    return names if action.kind == BulkAction.Kind.DELETE_TAGS else []
 
 
 # Doing it

@@ -205,6 +205,34 @@ class Decision(NamedTuple):
         return entry._replace(kind=self.status, fields=entry.fields | {"consent": self.told})
 
 
+class Retag(NamedTuple):
+    """What became of the tags of a contact. `pk`: hexadecimal digits."""
+
+    pk: str
+    phone: str
+    was: list[str]
+    now: list[str]
+
+    @property
+    def gained(self) -> list[str]:
+        return [tag for tag in self.now if tag not in self.was]
+
+    @property
+    def lost(self) -> list[str]:
+        return [tag for tag in self.was if tag not in self.now]
+
+    def entry(self, tenant_id: str) -> Entry:
+        fields = difference(["tags"], [",".join(self.was)], [",".join(self.now)])
+        return Entry(tenant_id, self.pk, Change.Kind.UPDATED, fields)
+
+
+class Retags(NamedTuple):
+    """`refused`: the phones of those who stay as they were, and why."""
+
+    changed: list[Retag]
+    refused: list[tuple[str, str]]
+
+
 class Erased(NamedTuple):
     """Whether there was a contact; and the phones of those that one with this phone was merged
     into, who may be the same person."""
@@ -641,14 +669,16 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             return
         fields = [*with_folded(fields), "updated_at"]
         told = told_of(fields)
-        now = timezone.now()
-        for contact in contacts:
-            contact.updated_at = now
         stored = Contact.objects.filter(pk__in=[contact.pk for contact in contacts])
         locked = stored.order_by("phone").select_for_update().values_list("pk", *told)
         before = {pk: in_json(values) for pk, *values in locked}
+        now = timezone.now()  # not before: who was waited for has written later than that
+        for contact in contacts:
+            contact.updated_at = now
         there = [contact for contact in contacts if contact.pk in before]
-        self._update(there, fields)
+        dialect, names = DIALECTS[connections[self.db].vendor], ["id", *fields]
+        rows = [contact.for_sql(dialect, names) for contact in there]
+        self._update(contacts[0].tenant_id, rows)
         if "tags" in fields:
             ContactTag.objects.match(there)
         entries = (
@@ -662,17 +692,43 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         )
         Change.objects.log(map(tell, entries))
 
-    def _update(self, contacts: "Sequence[Contact]", fields: Sequence[str]) -> None:
-        """Writes `fields` of contacts of one tenant, which are locked."""
-        if not contacts:
+    def _update(self, tenant_id: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Writes columns of contacts of one tenant, which are locked. `rows`: the id, and what the
+        columns get, the same ones in each, as `Contact.for_sql` makes them."""
+        if not rows:
             return
-        vendor = connections[self.db].vendor
-        dialect, names = DIALECTS[vendor], ["id", *fields]
-        rows = [rules.spelled(contact.for_sql(dialect, names)) for contact in contacts]
-        columns = tuple(str(f.column) for f in Contact._meta.concrete_fields if f.name in fields)
-        values = {"tenant": key(contacts[0].tenant_id), "rows": f"[{','.join(rows)}]"}
+        columns = tuple(name for name in rows[0] if name != "id")
+        values = {"tenant": key(tenant_id), "rows": rules.spelled(rows)}
         with connections[self.db].cursor() as cursor:
-            cursor.execute(update_sql(vendor, columns), values)
+            cursor.execute(update_sql(connections[self.db].vendor, columns), values)
+
+    @transactional
+    def retag(
+        self, tenant: Tenant, pks: Sequence[str], retagged: Callable[[list[str]], list[str]]
+    ) -> "Retags":
+        """Gives the contacts of `tenant` with the ids `pks` the tags that `retagged` makes of
+        theirs; those for whom it raises ValueError stay as they are.
+
+        `change_many` for hundreds of thousands, batch by batch: without models, and of links only
+        those that come or go.
+        """
+        stored = Contact.objects.filter(tenant=tenant, pk__in=pks).order_by("phone")
+        changed, refused = list[Retag](), list[tuple[str, str]]()
+        for pk, phone, was in stored.select_for_update().values_list("pk", "phone", "tags"):
+            try:
+                retag = Retag(key(pk), phone, was, retagged(was))
+            except ValueError as error:
+                refused.append((phone, str(error)))
+            else:
+                if retag.now != was:
+                    changed.append(retag)
+        now = DIALECTS[connections[self.db].vendor].moment(timezone.now())
+        rows = [{"id": c.pk, "tags": ",".join(c.now), "updated_at": now} for c in changed]
+        self._update(tenant.pk, rows)
+        links = {c.pk: ",".join(c.now if c.lost else c.gained) for c in changed}
+        ContactTag.objects.link(tenant.pk, links, [c.pk for c in changed if c.lost])
+        Change.objects.log(c.entry(tenant.pk) for c in changed)
+        return Retags(changed, refused)
 
     @transactional
     def decide_one(self, key: dict[str, str], decision: "Decision") -> "Contact":
@@ -1317,8 +1373,11 @@ class BulkAction(models.Model):
         OPT_OUT = "opt_out", "Opt out"
         DELETE = "delete", "Delete"
         MERGE_TAGS = "merge_tags", "Merge tags"
+        RENAME_TAG = "rename_tag", "Rename a tag"
         DELETE_TAGS = "delete_tags", "Delete tags"
         UNDO = "undo", "Undo"
+
+    REPLACING = (Kind.MERGE_TAGS, Kind.RENAME_TAG)  # `value`: the old tags, then the new one
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="bulk_actions", db_index=False)
@@ -1338,7 +1397,11 @@ class BulkAction(models.Model):
         indexes = [models.Index(fields=["tenant", "id"], name="bulk_action_by_tenant")]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()}: {self.value}" if self.value else self.get_kind_display()
+        what, value = self.get_kind_display(), self.value
+        if self.kind in self.REPLACING:
+            old, _, new = value.rpartition(",")
+            value = f"{old} → {new}"
+        return f"{what}: {value}" if value else what
 
     @property
     def is_over(self) -> bool:

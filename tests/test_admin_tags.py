@@ -8,6 +8,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
+from contacts import bulk_actions
 from contacts.models import BulkAction, Contact, Tag
 
 from .factories import ContactFactory, TagFactory, UserFactory
@@ -61,7 +62,7 @@ def test_a_tag_is_merged_into_another_at_the_place_of_the_first(
     assert not acme.tenant.tags.filter(name="b").exists()
     assert_links_match_tags()
     action = BulkAction.objects.get()
-    assert (action.changed, str(action)) == (2, "Merge tags: b,a")
+    assert (action.changed, str(action)) == (2, "Merge tags: b → a")
     staff.post(reverse("admin:contacts_contact_undo", args=[action.pk]))
     assert tags(people) == ["a", "b x", "x b y a z", "x"]
     assert_links_match_tags()
@@ -97,6 +98,40 @@ def test_renaming_a_tag_to_another_ones_name_offers_to_merge_them(
     assert merge_page(tag(acme, "a").pk) in answer.content.decode()
 
 
+def test_many_contacts_get_the_new_name_of_their_tag_in_the_background(
+    staff: Client, acme: SimpleNamespace, people: list[Contact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_actions, "AT_ONCE", 2)
+    monkeypatch.setattr(bulk_actions, "BATCH", 2)
+    address, before = url(Tag, "change", tag(acme, "x").pk), tags(people)
+    answer = staff.post(address, contact_form(staff, address, name="new"))
+    action = BulkAction.objects.get()
+    assert answer["Location"] == url(BulkAction, "change", action.pk)
+    assert str(action) == "Rename a tag: x → new"
+    assert (action.total, tags(people)) == (3, before)
+    assert tag(acme, "x").links.count() == 3
+    bulk_actions.run_batch(action.pk)
+    assert_links_match_tags()
+    bulk_actions.run(action.pk)
+    assert tags(people) == ["a", "b new", "new b y a z", "new"]
+    assert not acme.tenant.tags.filter(name="x").exists()
+    assert_links_match_tags()
+    staff.post(reverse("admin:contacts_contact_undo", args=[action.pk]))
+    assert tags(people) == before
+
+
+def test_few_contacts_get_the_new_name_of_their_tag_at_once(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    renamed = tag(acme, "x")
+    address = url(Tag, "change", renamed.pk)
+    answer = staff.post(address, contact_form(staff, address, name="new"))
+    assert answer["Location"] == url(Tag, "changelist")
+    assert tags(people) == ["a", "b new", "new b y a z", "new"]
+    assert tag(acme, "new").pk == renamed.pk
+    assert not BulkAction.objects.exists()
+
+
 def test_tags_are_deleted_after_their_contacts_were_counted(
     staff: Client, acme: SimpleNamespace, people: list[Contact]
 ) -> None:
@@ -122,8 +157,6 @@ def test_a_tag_of_nobody_is_deleted(staff: Client, acme: SimpleNamespace) -> Non
 def test_a_tag_that_somebody_got_meanwhile_stays(
     staff: Client, acme: SimpleNamespace, people: list[Contact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from contacts import bulk_actions
-
     action = bulk_actions.plan(acme.tenant, "user:1", "delete_tags", "a", [people[0].pk])
     bulk_actions.run(action.pk)
     assert acme.tenant.tags.filter(name="a").exists()

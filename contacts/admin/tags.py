@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path, reverse
 from django.utils.html import format_html
 from unfold.contrib.filters.forms import DropdownForm
@@ -16,9 +16,9 @@ from unfold.views import ChangeList
 from tenants.admin import RacingFormAdmin, TenantForm
 from tenants.models import Tenant
 
-from .. import rules
+from .. import bulk_actions, rules
 from ..models import BulkAction, Contact, ContactTag, Tag, TagQuerySet
-from .asking import AskingAdmin, Question, SureForm
+from .asking import AskingAdmin, Question, SureForm, start
 from .forms import RuleFormField, TagSelect
 
 TOGETHER = 100  # tags that are merged or deleted at once
@@ -105,6 +105,23 @@ class TagAdmin(AskingAdmin, RacingFormAdmin):
         count = tag.links.count() if counted is None else counted
         page = reverse("admin:contacts_contact_changelist")
         return format_html('<a class="plain" href="{}?tag={}">{:}</a>', page, tag.pk, f"{count:,}")
+
+    # Renaming
+
+    def save_model(self, request: HttpRequest, tag: Any, form: Any, change: bool) -> None:
+        """Many contacts get the new name in the background, one batch after the other; a request
+        that wrote them all would hold all of them locked, and run into its time limit."""
+        chosen, tag.begun = [], None
+        if change and "name" in form.changed_data:
+            chosen = list(tag.contacts().values_list("pk", flat=True))
+        if len(chosen) > bulk_actions.AT_ONCE:
+            names = f"{form.initial['name']},{tag.name}"
+            tag.begun = start(request, tag.tenant, BulkAction.Kind.RENAME_TAG, names, chosen)
+        else:
+            super().save_model(request, tag, form, change)
+
+    def response_change(self, request: HttpRequest, tag: Any) -> HttpResponse:
+        return tag.begun or super().response_change(request, tag)
 
     # Merging and deleting
 

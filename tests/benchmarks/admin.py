@@ -1,7 +1,7 @@
-"""How long pages of the admin take with many contacts: python -m tests.benchmarks.admin [number]
+"""How long pages of the admin take with many contacts.
 
-On the PostgreSQL database of DATABASE_URL, which should be empty (see tests/postgres.py). Two
-tenants have as many contacts each, as `people` makes them.
+`DATABASE_URL=postgres://… python -m tests.benchmarks.admin [CONTACTS]`, for a server whose role may
+create databases. Contacts, 1,000,000 by default, are made as for `growth`.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any
 
 import django
 
-from . import people
+from .growth import OUR_TENANT, copy
 
 NUMBER = int(sys.argv[1]) if len(sys.argv) > 1 and __name__ == "__main__" else 1_000_000
 REPEATS = 5
@@ -61,6 +61,12 @@ def milliseconds(ask: Callable[[], Any]) -> float:
 
 
 def main() -> None:
+    with copy(os.environ["DATABASE_URL"], NUMBER) as database:
+        os.environ["DATABASE_URL"] = database
+        measure()
+
+
+def measure() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
     django.setup()
     from datetime import timedelta
@@ -68,24 +74,20 @@ def main() -> None:
     from django.conf import settings
     from django.contrib.auth.models import Permission
     from django.core.management import call_command
-    from django.db import connection
     from django.test import Client
     from django.urls import reverse
     from django.utils import timezone
 
     from contacts import bulk_actions
     from contacts.models import BulkAction
-    from contacts.sql import key
     from tenants.models import Tenant, User
 
     settings.ALLOWED_HOSTS = ["testserver"]
     call_command("migrate", verbosity=0)
-    tenants = [Tenant.objects.create(name=name, slug=name) for name in ("big", "other")]
-    with connection.cursor() as cursor:
-        people.fill(cursor, {key(tenant.pk): NUMBER for tenant in tenants})
-    tags = dict(tenants[0].tags.values_list("name", "pk"))
+    tenant = Tenant.objects.get(slug=OUR_TENANT)
+    tags = dict(tenant.tags.values_list("name", "pk"))
     client = Client()
-    user = User.objects.create_user("ann@example.com", tenant=tenants[0], is_staff=True)
+    user = User.objects.create_user("ann@example.com", tenant=tenant, is_staff=True)
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="contacts"))
     client.force_login(user)
     address = reverse("admin:contacts_contact_changelist")
@@ -97,21 +99,21 @@ def main() -> None:
 
     day = (timezone.now() - timedelta(seconds=31 * NUMBER * 0.9)).date()
     page("")
-    print(f"{NUMBER:,} contacts in each of two tenants; medians of {REPEATS}, whole pages")
+    print(f"{NUMBER:,} contacts; medians of {REPEATS}, whole pages")
     for name, query in QUERIES.items():
         asked = query.format(day=day, **tags)
         shown = page(asked).content.count(b"data-row")
         print(f"{name:32} {milliseconds(partial(page, asked)):7.0f} ms {shown:5} shown", flush=True)
-    deep = tenants[0].contacts.order_by("-pk")[NUMBER // 2].pk
+    deep = tenant.contacts.order_by("-pk")[NUMBER // 2].pk
     print(f"{'page in the middle':32} {milliseconds(lambda: page(f'after={deep}')):7.0f} ms")
     for name in ("index", "contacts_contact_overview"):
         address = reverse(f"admin:{name}")
         print(f"{name:32} {milliseconds(partial(client.get, address)):7.0f} ms")
 
-    chosen = tenants[0].contacts.filter(source="csv_import").values_list("pk", flat=True)
+    chosen = tenant.contacts.filter(source="csv_import").values_list("pk", flat=True)
     start = time.perf_counter()
     kind = BulkAction.Kind.ADD_TAG
-    action = bulk_actions.plan(tenants[0], f"user:{user.pk}", kind, "mailing", list(chosen))
+    action = bulk_actions.plan(tenant, f"user:{user.pk}", kind, "mailing", list(chosen))
     planned = time.perf_counter() - start
     bulk_actions.run(action.pk)
     seconds = time.perf_counter() - start

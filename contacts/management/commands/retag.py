@@ -6,7 +6,7 @@ from django.core.management.base import CommandError
 
 from contacts import rules
 from contacts.management.bulk import BulkFix, Refused
-from contacts.models import Contact, Tag
+from contacts.models import Tag
 from tenants.models import Tenant
 
 
@@ -44,22 +44,15 @@ class Command(BulkFix):
         if batch and isinstance(batch[0], Tag):
             Tag.objects.filter(pk__in=[tag.pk for tag in batch]).delete_unused()
             return
-        pks = [contact.pk for contact in batch]
-        changed = []
-        for contact in tenant.contacts.filter(pk__in=pks).order_by("phone").select_for_update():
-            try:
-                tags = rules.tags([new for tag in contact.tags for new in self.replaced(tag)])
-            except ValueError as error:
-                yield Refused(f"{contact.phone}: {error}")
-                continue
-            if tags != contact.tags:
-                yield f"{contact.phone}: {', '.join(contact.tags)} → {', '.join(tags)}"
-                contact.tags = tags
-                changed.append(contact)
-        Contact.objects.change_many(changed, ["tags"])
+        done = tenant.contacts.retag(tenant, [contact.pk for contact in batch], self.retagged)
+        for phone, problem in done.refused:
+            yield Refused(f"{phone}: {problem}")
+        for one in done.changed:
+            yield f"{one.phone}: {', '.join(one.was)} → {', '.join(one.now)}"
 
-    def replaced(self, tag: str) -> list[str]:
-        return self.new if tag in self.old else [tag]
+    def retagged(self, tags: list[str]) -> list[str]:
+        """`tags`, each old one replaced. Raises `ValueError` where they become too many."""
+        return rules.tags([new for tag in tags for new in (self.new if tag in self.old else [tag])])
 
 
 # How many tags stand on each side of the =.
