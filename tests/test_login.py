@@ -22,7 +22,7 @@ from .conftest import PASSWORD, serving
 from .factories import ContactFactory
 from .test_admin import url
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("passwords_are_checked_fast")]
+pytestmark = pytest.mark.django_db
 
 LOGIN = "/admin/login/"
 LIMIT = django_settings.AXES_FAILURE_LIMIT
@@ -203,11 +203,8 @@ def test_a_session_ends_with_the_logout_and_with_another_password(ann: User) -> 
 
 
 def test_cookies_are_for_this_site_over_https_only(
-    transactional_db: None, ann: User, tmp_path: Path, settings: Any
+    transactional_db: None, ann: User, tmp_path: Path
 ) -> None:
-    settings.PASSWORD_HASHERS = settings.PASSWORD_HASHERS[1:]  # the server's
-    ann.set_password(PASSWORD)
-    ann.save()
     with serving(tmp_path / "log", workers=1, BEHIND_HTTPS_PROXY="true") as address:
         secure = {"X-Forwarded-Proto": "https", "Referer": "https://127.0.0.1/"}
         with httpx.Client(base_url=address, headers=secure, timeout=60) as web:

@@ -28,7 +28,7 @@ from .test_admin import logged_in, url
 from .test_login import LIMIT, LOGIN, WAIT
 from .test_races import all_at_once
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("passwords_are_checked_fast")]
+pytestmark = pytest.mark.django_db
 
 PAGE = "/admin/two-factor/"
 REFUSED = "and a new code if you turned on two-factor login"
