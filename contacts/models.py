@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -206,30 +206,27 @@ class Decision(NamedTuple):
 
 
 class Retag(NamedTuple):
-    """What became of the tags of a contact. `pk`: hexadecimal digits."""
+    """A change of tags: what they were, what they are, and how the log tells it."""
 
-    pk: str
-    phone: str
     was: list[str]
     now: list[str]
+    told: dict[str, Any]
 
     @property
-    def gained(self) -> list[str]:
-        return [tag for tag in self.now if tag not in self.was]
+    def links(self) -> list[str]:
+        """The tags to link: all, where some others have to go."""
+        return self.now if self.has_lost else self.told["tags"]["added"]
 
     @property
-    def lost(self) -> list[str]:
-        return [tag for tag in self.was if tag not in self.now]
-
-    def entry(self, tenant_id: str) -> Entry:
-        fields = difference(["tags"], [",".join(self.was)], [",".join(self.now)])
-        return Entry(tenant_id, self.pk, Change.Kind.UPDATED, fields)
+    def has_lost(self) -> bool:
+        return bool(self.told["tags"]["removed"])
 
 
-class Retags(NamedTuple):
-    """`refused`: the phones of those who stay as they were, and why."""
+class Retagged(NamedTuple):
+    """`changed`: the contacts' phones, and how; `refused`: the phones of those who stay as they
+    were, and why."""
 
-    changed: list[Retag]
+    changed: list[tuple[str, Retag]]
     refused: list[tuple[str, str]]
 
 
@@ -705,7 +702,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     @transactional
     def retag(
         self, tenant: Tenant, pks: Sequence[str], retagged: Callable[[list[str]], list[str]]
-    ) -> "Retags":
+    ) -> "Retagged":
         """Gives the contacts of `tenant` with the ids `pks` the tags that `retagged` makes of
         theirs; those for whom it raises ValueError stay as they are.
 
@@ -713,22 +710,37 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         those that come or go.
         """
         stored = Contact.objects.filter(tenant=tenant, pk__in=pks).order_by("phone")
-        changed, refused = list[Retag](), list[tuple[str, str]]()
-        for pk, phone, was in stored.select_for_update().values_list("pk", "phone", "tags"):
+        locked = stored.select_for_update().values_list("pk", "phone", "tags")
+
+        @cache  # of hundreds of thousands many have the same
+        def of(names: str) -> Retag:
+            was = names.split(",") if names else []
+            now = retagged(was)
+            return Retag(was, now, difference(["tags"], [names], [",".join(now)]))
+
+        changed, refused = dict[str, tuple[str, Retag]](), list[tuple[str, str]]()
+        for pk, phone, tags in locked:
             try:
-                retag = Retag(key(pk), phone, was, retagged(was))
+                retag = of(",".join(tags))
             except ValueError as error:
                 refused.append((phone, str(error)))
             else:
-                if retag.now != was:
-                    changed.append(retag)
+                if retag.told:
+                    changed[key(pk)] = phone, retag
         now = DIALECTS[connections[self.db].vendor].moment(timezone.now())
-        rows = [{"id": c.pk, "tags": ",".join(c.now), "updated_at": now} for c in changed]
+        rows = [
+            {"id": pk, "tags": ",".join(retag.now), "updated_at": now}
+            for pk, (_, retag) in changed.items()
+        ]
         self._update(tenant.pk, rows)
-        links = {c.pk: ",".join(c.now if c.lost else c.gained) for c in changed}
-        ContactTag.objects.link(tenant.pk, links, [c.pk for c in changed if c.lost])
-        Change.objects.log(c.entry(tenant.pk) for c in changed)
-        return Retags(changed, refused)
+        links = {pk: ",".join(retag.links) for pk, (_, retag) in changed.items()}
+        had_links = [pk for pk, (_, retag) in changed.items() if retag.has_lost]
+        ContactTag.objects.link(tenant.pk, links, had_links)
+        Change.objects.log(
+            Entry(tenant.pk, pk, Change.Kind.UPDATED, retag.told)
+            for pk, (_, retag) in changed.items()
+        )
+        return Retagged([*changed.values()], refused)
 
     @transactional
     def decide_one(self, key: dict[str, str], decision: "Decision") -> "Contact":

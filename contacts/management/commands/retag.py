@@ -47,8 +47,8 @@ class Command(BulkFix):
         done = tenant.contacts.retag(tenant, [contact.pk for contact in batch], self.retagged)
         for phone, problem in done.refused:
             yield Refused(f"{phone}: {problem}")
-        for one in done.changed:
-            yield f"{one.phone}: {', '.join(one.was)} → {', '.join(one.now)}"
+        for phone, tags in done.changed:
+            yield f"{phone}: {', '.join(tags.was)} → {', '.join(tags.now)}"
 
     def retagged(self, tags: list[str]) -> list[str]:
         """`tags`, each old one replaced. Raises `ValueError` where they become too many."""
