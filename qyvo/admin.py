@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
+from unfold.templatetags import unfold_list
 
 from tenants import two_factor
 from tenants.isolation import see_as
@@ -53,3 +54,19 @@ class Site(UnfoldAdminSite):
             return super().search(request, extra_context)
         except InvalidPage as error:  # that somebody has made up
             raise Http404 from error
+
+
+def once(headers: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
+    """The headers of a list, which the theme works out again for each of its rows: a fifth of what
+    a page takes."""
+
+    @wraps(headers)
+    def kept(changelist: Any) -> list[Any]:
+        if not hasattr(changelist, "headers"):
+            changelist.headers = [*headers(changelist)]
+        return changelist.headers
+
+    return kept
+
+
+unfold_list.result_headers = once(unfold_list.result_headers)

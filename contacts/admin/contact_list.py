@@ -233,7 +233,8 @@ class ContactList(ChangeList):
         """Sets what the links to the pages around it need. Where all behind have gone meanwhile,
         it is the first page again."""
         start = read(order, self.before or self.after)
-        return self.page_at(order, start) or self.page_at(order, None)
+        found = self.page_at(order, start)
+        return found if found or start is None else self.page_at(order, None)
 
     def page_at(self, order: Order, start: Position | None) -> list[Contact]:
         is_back = bool(self.before and start)
