@@ -24,6 +24,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 
 from contacts.models import Contact
+from qyvo.pages import StaticFiles
 from tenants.isolation import end_request, see_everybody_outside_requests
 from tenants.models import ApiToken, Tenant, User
 
@@ -187,6 +188,23 @@ class QuickHasher(PBKDF2PasswordHasher):
 def passwords_are_hashed_fast(settings: Any) -> None:
     """They are to be slow, and take a tenth of all tests' time."""
     settings.PASSWORD_HASHERS = [f"{__name__}.QuickHasher"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files_are_found_once() -> Iterator[None]:
+    """Each test's client is a server of its own, which looks for them when it starts: a quarter of
+    what most tests take."""
+    find, found = StaticFiles.add_files_from_finders, dict[str, Any]()
+
+    def once(server: StaticFiles) -> None:
+        if not found:
+            find(server)
+            found.update(server.files)
+        server.files.update(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StaticFiles, "add_files_from_finders", once)
+        yield
 
 
 @pytest.fixture(autouse=True)
