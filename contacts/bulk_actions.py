@@ -182,7 +182,8 @@ def run_batch(pk: str) -> bool:
     if action is None:
         return False
     action.problem = ""
-    if batch := action.left.order_by("number").first():
+    batch = action.left.order_by("number").first() or late(action)
+    if batch:
         pks = unpack(bytes(batch.contacts))
         with seeing(action.tenant_id), caused_by(action.actor, action.pk):
             note(action, len(pks), VERBS[action.kind](action.tenant, pks, action.value))
@@ -192,6 +193,19 @@ def run_batch(pk: str) -> bool:
         action.finished_at = timezone.now()
     action.save()
     return batch is not None
+
+
+def late(action: BulkAction) -> BulkBatch | None:
+    """Contacts that have got a tag which is being replaced since they were counted."""
+    if action.kind not in BulkAction.REPLACING:
+        return None
+    carriers = action.tenant.contacts.filter(links__tag__name__in=gone(action)).distinct()
+    if not (pks := list(carriers.order_by("pk").values_list("pk", flat=True)[:BATCH])):
+        return None
+    action.total += len(pks)
+    return BulkBatch.objects.create(
+        tenant=action.tenant, action=action, number=action.total, contacts=pack(pks)
+    )
 
 
 def note(action: BulkAction, number: int, done: Done) -> None:

@@ -158,7 +158,8 @@ class Tag(models.Model):
     @transactional
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Saves the tag; a new name reaches the contacts that carry it in the same transaction."""
-        for stored in Tag.objects.filter(pk=self.pk).locked_with_contacts():
+        renamed = Tag.objects.filter(pk=self.pk).exclude(name=self.name)
+        for stored in renamed.locked_with_contacts():
             if stored.name != self.name:
                 stored.contacts().replace_tag(stored.name, self.name)
         super().save(*args, **kwargs)
@@ -846,7 +847,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             object_repr=phone,
         )
         told.update(object_repr="erased", change_message="")
-        for action in tenant.bulk_actions.filter(refused__gt=0):
+        # Those that run lock themselves before their contacts, and may be refusing this one.
+        refusing = tenant.bulk_actions.filter(Q(refused__gt=0) | Q(finished_at=None))
+        for action in refusing.order_by("pk").select_for_update():
             action.refusals = [told for told in action.refusals if phone not in " ".join(told)]
             action.save(update_fields=["refusals"])
         stored = list(tenant.contacts.filter(phone=phone).select_for_update())

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache, partial, wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -287,19 +288,21 @@ class Holds(Func):
         texts = [text_in_json(value) for value in spellings]
         if None in texts:
             return sql, params
-        # Hardly any has the same text, and to compare that takes half of the time. ANY, because
-        # PostgreSQL looks at what equals one value last.
+        # Hardly any has the same text, and to compare that takes half of the time; and 1 is not
+        # 1.0, as on SQLite. ANY, because PostgreSQL looks at what equals one value last.
         same = f"{metadata[0]} ->> {key[0]}::text = ANY(%s)"
         return f"({same} AND {sql})", [*metadata[1], *key[1], texts, *params]
 
 
 def text_in_json(spelling: str) -> str | None:
-    """What PostgreSQL's `->>` shows of a text, whole number or switch; None for others, of which it
-    has a spelling of its own."""
+    """What PostgreSQL's `->>` shows of a value: a number without an exponent. None where that is a
+    matter of spaces, or nothing."""
     value = json.loads(spelling)
     if isinstance(value, str):
         return value
-    return spelling if isinstance(value, int) else None
+    if isinstance(value, bool):
+        return spelling
+    return f"{Decimal(spelling):f}" if isinstance(value, int | float) else None
 
 
 class IsOneOf(Func):

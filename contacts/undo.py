@@ -27,7 +27,7 @@ from .changes import (
     moment,
     value_of,
 )
-from .models import Contact, Decision, Erasure
+from .models import BulkAction, Contact, Decision, Erasure, Import
 from .sql import transactional, tried_twice
 
 SINCE = "has changed since"
@@ -106,6 +106,13 @@ class ChangeSet:
             return
         changes = Change.objects.filter(tenant=OuterRef("pk"), change_set=self.id)
         self.tenants = list(among.filter(Exists(changes)).order_by("slug"))
+
+    def is_running(self) -> bool:
+        """Whether a worker is still at it: what it does from now on would stay."""
+        mine = {"tenant__in": self.tenants, "pk": self.id}
+        actions = BulkAction.objects.filter(finished_at=None, **mine)
+        imports = Import.objects.unfinished().filter(**mine)
+        return actions.exists() or imports.exists()
 
     def changes(self) -> ChangeQuerySet:
         return Change.objects.filter(tenant__in=self.tenants, change_set=self.id)

@@ -12,6 +12,7 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
+from contacts import rules
 from contacts.models import Contact, Tag
 from tenants.admin import TenantScopedAdmin
 from tenants.models import ApiToken, Tenant, User
@@ -196,6 +197,37 @@ def test_saving_writes_only_what_the_user_changed(staff: Client, acme: SimpleNam
     contact.refresh_from_db()
     assert (contact.name, contact.tags, contact.metadata) == ("new", ["b"], {"n": 2})
     assert contact.email == "new@example.com"
+
+
+def test_a_list_and_keys_are_changed_beside_what_programs_change_meanwhile(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    contact = ContactFactory.create(
+        tenant=acme.tenant, tags=["vip", "old"], metadata={"note": "a", "gone": 1, "order": 1}
+    )
+    address = url(Contact, "change", contact.pk)
+    changes = {"tags": "vip,callback", "metadata": '{"note": "b", "order": 1}'}
+    data = contact_form(staff, address, **changes)
+    meanwhile = {"tags": ["vip", "old", "paid"], "metadata": contact.metadata | {"order": 2}}
+    acme.tenant.contacts.update_or_create(phone=contact.phone, defaults=meanwhile)
+    assert staff.post(address, data).status_code == 302
+    contact.refresh_from_db()
+    assert {*contact.tags} == {"vip", "paid", "callback"}
+    assert contact.metadata == {"note": "b", "order": 2}
+    assert_links_match_tags()
+
+
+def test_what_becomes_too_much_beside_what_programs_write_is_a_form_error(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    contact = ContactFactory.create(tenant=acme.tenant, tags=["a"])
+    address = url(Contact, "change", contact.pk)
+    data = contact_form(staff, address, tags="a,b")
+    many = [f"tag {n}" for n in range(rules.MAX_TAGS)]
+    acme.tenant.contacts.update_or_create(phone=contact.phone, defaults={"tags": many})
+    [sentence] = errors(staff.post(address, data))["tags"]
+    assert sentence.startswith(f"A contact has at most {rules.MAX_TAGS} tags")
+    assert Contact.objects.get().tags == many
 
 
 def test_saving_without_a_change_writes_nothing(staff: Client, acme: SimpleNamespace) -> None:

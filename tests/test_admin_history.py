@@ -694,6 +694,24 @@ def test_what_is_too_much_for_a_request_a_worker_takes_back(
     assert "Changed: 25" in done
 
 
+def test_what_a_worker_is_still_at_is_not_taken_back_by_halves(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    pks = [contact.pk for contact in people]
+    action = bulk_actions.plan(acme.tenant, "user:1", "add_tag", "gold", pks)
+    caused = Change.objects.filter(change_set=action.pk)
+    with caused_by("user:1", action.pk):
+        acme.tenant.contacts.add_tag({"contact_id": pks[0]}, "gold")
+    before = held(acme.tenant)
+    for answer in (staff.get(undo_page(action.pk)), staff.post(undo_page(action.pk))):
+        assert "This is still being done." in text(answer)
+    assert held(acme.tenant) == before
+    bulk_actions.run(action.pk)
+    assert caused.count() == len(people)
+    assert "This is still being done." not in text(staff.post(undo_page(action.pk)))
+    assert not acme.tenant.tags.get(name="gold").links.exists()
+
+
 def test_what_a_worker_could_not_take_back_is_told(
     staff: Client, acme: SimpleNamespace, people: list[Contact], many: None
 ) -> None:

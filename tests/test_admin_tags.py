@@ -13,7 +13,7 @@ from contacts.models import BulkAction, Contact, Tag
 
 from .factories import ContactFactory, TagFactory, UserFactory
 from .test_admin import contact_form, errors, logged_in, url
-from .test_write_path import assert_links_match_tags
+from .test_write_path import assert_links_match_tags, statements
 
 pytestmark = pytest.mark.django_db
 
@@ -118,6 +118,29 @@ def test_many_contacts_get_the_new_name_of_their_tag_in_the_background(
     assert_links_match_tags()
     staff.post(reverse("admin:contacts_contact_undo", args=[action.pk]))
     assert tags(people) == before
+
+
+def test_those_who_get_the_old_name_while_it_is_replaced_get_the_new_one_too(
+    acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    action = bulk_actions.plan(acme.tenant, "user:1", "rename_tag", "x,new", [people[1].pk])
+    bulk_actions.run(action.pk)
+    assert tags(people) == ["a", "b new", "new b y a z", "new"]
+    assert not acme.tenant.tags.filter(name="x").exists()
+    action.refresh_from_db()
+    assert (action.total, action.done, action.changed) == (3, 3, 3)
+    assert_links_match_tags()
+
+
+def test_a_page_of_a_tag_saved_untouched_takes_no_new_name_back(
+    staff: Client, acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    address = url(Tag, "change", tag(acme, "x").pk)
+    stale = contact_form(staff, address)
+    staff.post(address, contact_form(staff, address, name="new"))
+    asked = statements(lambda: staff.post(address, stale))
+    assert not [sql for sql in asked if "UPDATE" in sql and "contacts_contact" in sql]
+    assert tags(people) == ["a", "b new", "new b y a z", "new"]
 
 
 def test_few_contacts_get_the_new_name_of_their_tag_at_once(

@@ -1,15 +1,18 @@
 """Contacts for the staff, by the same rules as the API."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db import connection
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.admin import RacingFormAdmin, TenantForm
 
 from .. import rules
+from ..changes import differ, exchanged
 from ..models import Contact
 from .contact_list import ContactListAdmin
 from .contact_page import ContactPageAdmin
@@ -45,10 +48,48 @@ class ContactForm(TenantForm):
             raise forms.ValidationError(str(error)) from error
         return self.refuse_duplicate("phone", phone, f"There is a contact with {phone} already.")
 
+    # What somebody has changed of a list or of some keys, and not what programs have written
+    # beside it while the page stood open.
+
+    def clean_tags(self) -> list[str]:
+        given, shown = self.cleaned_data["tags"], self.shown("tags")
+        if shown is None or shown == self.instance.tags:
+            return given
+        gone, new = ([t for t in a if t not in b] for a, b in ((shown, given), (given, shown)))
+        return self.ruled(rules.tags, exchanged(self.instance.tags, gone, new))
+
+    def clean_metadata(self) -> dict[str, Any]:
+        given, shown = self.cleaned_data["metadata"], self.shown("metadata")
+        if shown is None:
+            return given
+        kept = {k: v for k, v in self.instance.metadata.items() if k in given or k not in shown}
+        new = {k: v for k, v in given.items() if k not in shown or differ(shown[k], v)}
+        return self.ruled(rules.metadata, kept | new)
+
+    def shown(self, name: str) -> Any:
+        """What the page of a contact showed in a field."""
+        text = self.data.get(self[name].html_initial_name)
+        return (
+            None if text is None or self.instance._state.adding else self.fields[name].clean(text)
+        )
+
+    def ruled(self, rule: Callable[[Any], Any], merged: Any) -> Any:
+        try:
+            return rule(merged)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
 
 @admin.register(Contact)
 class ContactAdmin(ContactPageAdmin, ContactListAdmin, MergeAdmin, OverviewAdmin, RacingFormAdmin):
     form = ContactForm
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """Where it is saved, nobody else writes it between the form's look at it and the end."""
+        found = super().get_object(request, object_id, from_field)
+        if found is None or request.method != "POST" or not connection.in_atomic_block:
+            return found
+        return Contact.objects.filter(pk=found.pk).select_for_update().first()
 
     def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
         if not change:

@@ -62,6 +62,9 @@ class ConsentForm(forms.Form):
             self.decision = Decision(**decision)
 
 
+STILL_RUNNING = "This is still being done. Undo it when it has come to its end."
+
+
 class HistoryAdmin(TenantOwnedAdmin):
     """The pages of a contact that its change log makes."""
 
@@ -160,7 +163,10 @@ class HistoryAdmin(TenantOwnedAdmin):
         if not found.tenants:
             return self.missing(request, f"Nothing was changed under “{change_set}”.")
         summary = found.summary()
-        if request.method != "POST":
+        is_running = found.is_running()
+        if is_running:
+            self.message_user(request, STILL_RUNNING, messages.WARNING)
+        if request.method != "POST" or is_running:
             return self.undo_page(request, found, summary, found.rehearse(SHOWN))
         if summary.contacts > undo.AT_ONCE:
             return self.undo_later(request, found)

@@ -111,14 +111,16 @@ class TagAdmin(AskingAdmin, RacingFormAdmin):
     def save_model(self, request: HttpRequest, tag: Any, form: Any, change: bool) -> None:
         """Many contacts get the new name in the background, one batch after the other; a request
         that wrote them all would hold all of them locked, and run into its time limit."""
-        chosen, tag.begun = [], None
-        if change and "name" in form.changed_data:
-            chosen = list(tag.contacts().values_list("pk", flat=True))
-        if len(chosen) > bulk_actions.AT_ONCE:
-            names = f"{form.initial['name']},{tag.name}"
-            tag.begun = start(request, tag.tenant, BulkAction.Kind.RENAME_TAG, names, chosen)
-        else:
+        tag.begun = None
+        if not change:
             super().save_model(request, tag, form, change)
+        elif "name" in form.changed_data:
+            chosen = list(tag.contacts().values_list("pk", flat=True))
+            if len(chosen) <= bulk_actions.AT_ONCE:
+                super().save_model(request, tag, form, change)
+            else:
+                names = f"{form.initial['name']},{tag.name}"
+                tag.begun = start(request, tag.tenant, BulkAction.Kind.RENAME_TAG, names, chosen)
 
     def response_change(self, request: HttpRequest, tag: Any) -> HttpResponse:
         return tag.begun or super().response_change(request, tag)
