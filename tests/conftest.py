@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -103,6 +103,7 @@ def wait_until_alone(cursor: Any) -> None:
         cursor.execute(
             "SELECT pid, state, query FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
         )
         if not (others := cursor.fetchall()):
             return
@@ -241,10 +242,17 @@ def need(tool: str) -> str:
     return path
 
 
+PORTS = count(20_000 + os.getpid() % 120 * 100)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """None that the system gives to others meanwhile, nor another process of the tests: servers
+    that find it taken might share it."""
+    for port in PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 def test_database_url() -> str:
@@ -266,7 +274,7 @@ def serving(log: Path, workers: int, **variables: str) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1"]
     command += ["--port", str(port), "--workers", str(workers)]
-    command += ["--blocking-threads", "4", "--no-ws"]
+    command += ["--blocking-threads", "4", "--no-ws", "--workers-kill-timeout", "10"]
     data = {"DATABASE_URL": test_database_url(), "DATA_DIR": str(log.parent)}
     environment = os.environ | data | variables
     with log.open("wb") as output:
@@ -280,7 +288,7 @@ def serving(log: Path, workers: int, **variables: str) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 @pytest.fixture(scope="session")
@@ -296,9 +304,9 @@ def server_url(django_db_setup: None, server_data_dir: Path) -> Iterator[str]:
 
 
 def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
-    for _ in range(200):
+    for _ in range(900):
         try:
-            httpx.get(f"{url}/api/v1/me")
+            httpx.get(f"{url}/api/v1/me", timeout=60)
         except httpx.TransportError:
             if process.poll() is not None:
                 break
@@ -330,7 +338,7 @@ def admin_server(
     tests they change."""
     with (
         serving(server_data_dir / "admin-log", workers=1) as url,
-        httpx.Client(base_url=url) as web,
+        httpx.Client(base_url=url, timeout=60) as web,
     ):
         yield web
 
@@ -379,4 +387,4 @@ def redis_at(port: int) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)

@@ -73,7 +73,16 @@ class Postgres:
         with psycopg.connect(self.url, autocommit=True) as connection:
             for setting in settings:
                 connection.execute(f"ALTER SYSTEM SET {setting}")
-            connection.execute("SELECT pg_reload_conf()")
+            self.reload(connection)
+
+    def reload(self, connection: Any) -> None:
+        """Until all have been told: the postmaster tells its children before it makes another."""
+        before = self.rows("SELECT pg_conf_load_time()")
+        connection.execute("SELECT pg_reload_conf()")
+        give_up = time.monotonic() + PATIENCE
+        while self.rows("SELECT pg_conf_load_time()") == before:
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
 
     def restart(self, how: signal.Signals) -> None:
         """SIGINT: ends all transactions; SIGQUIT: at once, recovering when it starts."""
@@ -94,13 +103,17 @@ class Postgres:
     def frozen(self) -> Iterator[None]:
         """It keeps its connections and says nothing any more, as behind a network that is gone."""
         stopped = self.processes
-        for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
         try:
+            self.signal(stopped, signal.SIGSTOP)
             yield
         finally:
-            for pid in stopped:
-                os.kill(pid, signal.SIGCONT)
+            self.signal(stopped, signal.SIGCONT)
+
+    @staticmethod
+    def signal(processes: list[int], what: signal.Signals) -> None:
+        for pid in processes:
+            with suppress(ProcessLookupError):  # some come and go
+                os.kill(pid, what)
 
     @contextmanager
     def locked(self, phone: str) -> Iterator[None]:
@@ -119,7 +132,7 @@ class Postgres:
             with psycopg.connect(self.url, autocommit=True) as connection:
                 connection.execute("SET default_transaction_read_only = off")
                 connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
-                connection.execute("SELECT pg_reload_conf()")
+                self.reload(connection)
 
     @contextmanager
     def crowded(self) -> Iterator[None]:

@@ -157,6 +157,7 @@ def test_a_token_is_issued_copied_and_used(
         urljoin(str(admin_server.base_url), "/api/v1/actions/create-contact"),
         headers={"Authorization": f"Bearer {secret}"},
         json={"phone": "+14155550123", "name": "Romain"},
+        timeout=60,
     )
     assert answer.status_code == 201
     assert admin_staff.tenant.contacts.get().name == "Romain"

@@ -271,8 +271,9 @@ def test_a_fault_of_the_real_server_gives_no_secret_away(
 @contextmanager
 def broken() -> Iterator[None]:
     """Without the table of tags."""
-    for old, new in [("contacts_tag", "gone"), ("gone", "contacts_tag")]:
-        with connection.cursor() as cursor:
-            cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
-        if new == "gone":
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE contacts_tag RENAME TO gone")
+        try:
             yield
+        finally:
+            cursor.execute("ALTER TABLE gone RENAME TO contacts_tag")

@@ -50,7 +50,7 @@ def logged(**filters: Any) -> list[tuple[str, dict[str, Any]]]:
 
 def settle() -> None:
     """Waits until nothing else runs: the server may be looking after its tables."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     if connection.vendor != "postgresql" or connection.in_atomic_block:
         return
     while time.monotonic() < deadline:
@@ -60,6 +60,7 @@ def settle() -> None:
             if cursor.fetchone()[0]:
                 return
         time.sleep(0.01)
+    pytest.fail("Somebody else's transaction does not end.")
 
 
 def pages(api: Api, **body: Any) -> Iterator[dict[str, Any]]:
@@ -372,7 +373,7 @@ def next_xid() -> int:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite numbers no transactions")
-@pytest.mark.parametrize("ahead", [40, 2**60])
+@pytest.mark.parametrize("ahead", [1000, 2**60])
 def test_the_feed_goes_on_after_a_dump_was_restored_on_another_server(api: Api, ahead: int) -> None:
     """Whose transactions have lower numbers than those of the dump, at first."""
     for n in range(6):
@@ -385,7 +386,7 @@ def test_the_feed_goes_on_after_a_dump_was_restored_on_another_server(api: Api, 
     call_command("migrate", verbosity=0)
     api.create("+14155550009")
     new = Change.objects.latest("pk")
-    while ahead == 40 and next_xid() < changes[-1].xid + 2:
+    while ahead == 1000 and next_xid() < changes[-1].xid + 2:
         pass  # the new server has come as far as the old one was
     expected = [*[change.pk for change in changes], new.pk]
     assert [change["sequence"] for change in pages(api)] == expected

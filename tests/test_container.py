@@ -108,8 +108,8 @@ def test_what_the_containers_start_runs(image: SimpleNamespace, tmp_path: Path) 
     try:
         wait_for(f"http://127.0.0.1:{port}", server, log)
         assert start(image, health, log).wait(timeout=30) == 0, log.read_text()
-        assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
-        assert worker.wait(timeout=60) == 0, log.read_text()
+        assert worker.wait(timeout=120) == 0, log.read_text()
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).status_code == 200
     finally:
         for process in (server, worker):
             process.terminate()

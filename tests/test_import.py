@@ -577,7 +577,7 @@ def test_an_import_killed_at_any_point_goes_on_as_if_nothing_had_been(
     rows = [[f"+1415555{n % 9000:04}" if n % 97 else "bad", f"Ann {n}", "", f"t{n % 9}", n]
             for n in range(9300)]  # fmt: skip
     write(file, HEADER, *rows)
-    undisturbed, _ = start(file).communicate(timeout=120)
+    undisturbed, _ = start(file).communicate(timeout=300)
     expected = everything()
     assert expected[1]
     Contact.objects.all().delete()
@@ -591,12 +591,12 @@ def test_an_import_killed_at_any_point_goes_on_as_if_nothing_had_been(
         process.communicate()
         job = Import.objects.get()
         assert job.state != Import.State.DONE, "killed too late: it had finished"
-    resumed, errors = start(file, "--resume").communicate(timeout=120)
+    resumed, errors = start(file, "--resume").communicate(timeout=300)
     assert counts(resumed) == counts(undisturbed), errors
     assert everything() == expected
     assert_links_match_tags()
     assert Import.objects.get().state == Import.State.DONE
-    _, problem = start(file, "--resume").communicate(timeout=60)
+    _, problem = start(file, "--resume").communicate(timeout=300)
     assert "There is no interrupted import" in problem
 
 
@@ -612,7 +612,7 @@ def test_imports_of_the_same_contacts_do_not_end_each_other(
         files.append(write(tmp_path / f"{turn}.csv", HEADER, *rows))
     running = [start(path) for path in files]
     for process in running:
-        printed, errors = process.communicate(timeout=120)
+        printed, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
         assert counts(printed)["failed"] == 0
     assert Contact.objects.count() == 1500

@@ -404,7 +404,7 @@ def test_a_body_of_unknown_length_is_read_to_its_end(
         assert answer.status_code == 202, answer.text
         job = Import.objects.get(pk=answer.json()["id"])
         with worker(server_data_dir, tmp_path / "log", "--once") as process:
-            process.wait(timeout=60)
+            process.wait(timeout=180)
         job.refresh_from_db()
         assert (job.rows, job.superseded) == (24_000, 23_940)
     answer = server.post(IMPORTS, content=rows(), headers={"Content-Type": "text/csv"})
@@ -432,7 +432,7 @@ def test_a_body_that_breaks_off_is_not_brought_in(
 
 
 def wait_for(condition: Any, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not condition():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
@@ -455,7 +455,7 @@ def test_a_worker_killed_at_any_point_goes_on_when_it_is_started_again(
     steps = [
         lambda: Import.objects.get().state == "reading",
         ImportBatch.objects.exists,
-        lambda: ImportBatch.objects.count() > 3,
+        lambda: ImportBatch.objects.count() > 2,
     ]
     for reached in steps:
         with worker(data_dir, log) as process:

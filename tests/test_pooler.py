@@ -62,7 +62,7 @@ def pooler(django_db_setup: None, tmp_path: Path) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
 
 
 def as_nobody() -> list[str]:
