@@ -285,6 +285,10 @@ def serving(log: Path, workers: int, **variables: str) -> Iterator[str]:
     try:
         url = f"http://127.0.0.1:{port}"
         wait_for(url, process, log)
+        for _ in range(600):  # one of them answers, the others may still be loading
+            if log.read_text().count("Started worker") >= workers:
+                break
+            time.sleep(0.1)
         yield url
     finally:
         process.terminate()
