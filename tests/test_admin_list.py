@@ -203,6 +203,16 @@ def test_superusers_choose_a_tenant(client: Client, people: Any, globex: SimpleN
     assert names(client, tenant=globex.tenant.pk) == ["Gus"]
 
 
+@pytest.mark.parametrize("order", ["2", "-2", "6", "-6", "99", "x"])
+def test_nobody_sorts_all_tenants_by_what_no_index_carries(
+    client: Client, people: Any, globex: SimpleNamespace, order: str
+) -> None:
+    """Indexes of phones and of messages begin with the tenant."""
+    ContactFactory.create(tenant=globex.tenant, name="Gus", phone="+10000000000")
+    client.force_login(User.objects.create_superuser("root@example.com"))
+    assert names(client, o=order) == names(client) != names(client, o="7")
+
+
 # What it shows
 
 

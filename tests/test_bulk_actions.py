@@ -2,6 +2,7 @@
 
 import io
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -461,6 +462,29 @@ def test_who_is_erased_is_forgotten_by_bulk_actions_too(
     acme.tenant.contacts.erase(acme.tenant, people[0].phone)
     action.refresh_from_db()
     assert [phone for phone, _ in action.refusals] == [people[1].phone]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+def test_who_is_erased_while_a_bulk_action_refuses_them_is_forgotten_too(
+    acme: SimpleNamespace, people: list[Contact]
+) -> None:
+    people[0].change(tags=[f"t{number}" for number in range(rules.MAX_TAGS)])
+    action = bulk_actions.plan(acme.tenant, "user:1", "add_tag", "gold", [people[0].pk])
+
+    def erase() -> None:
+        acme.tenant.contacts.erase(acme.tenant, people[0].phone)
+        connection.close()
+
+    with transaction.atomic():
+        bulk_actions.run_batch(action.pk)
+        erasing = Thread(target=erase)
+        erasing.start()
+        erasing.join(0.5)
+        assert erasing.is_alive(), "it waits for the batch"
+    erasing.join()
+    action.refresh_from_db()
+    assert (action.refused, action.refusals) == (1, [])
 
 
 def test_old_bulk_actions_are_pruned_with_the_changes(staff: Client, people: list[Contact]) -> None:

@@ -209,9 +209,11 @@ class ContactList(ChangeList):
         return dict(list(super().get_ordering_field_columns().items())[:1])
 
     def get_ordering(self, request: HttpRequest, queryset: Any) -> list[str]:
-        """By one column: the theme's links keep those sorted by before."""
+        """By one column: the theme's links keep those sorted by before. By one that an index
+        carries: an address may ask for others."""
         first, *_ = super().get_ordering(request, queryset)
-        return [first if first.lstrip("-") in ORDERS else "-pk"]
+        carried = {"pk"} if request.user.is_superuser else ORDERS
+        return [first if first.lstrip("-") in carried else "-pk"]
 
     def get_ordering_field_columns(self) -> dict[int, str]:
         """The theme asks for them once a row."""
