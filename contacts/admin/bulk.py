@@ -5,8 +5,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -16,8 +14,8 @@ from tenants.admin import user_of
 from .. import rules
 from ..bulk_actions import WIDTH
 from ..exports import export, settle
-from ..models import BulkAction, Contact, ContactQuerySet
-from .asking import AskingAdmin, Question, SureForm
+from ..models import BulkAction, ContactQuerySet
+from .asking import AskingAdmin, Question, SureForm, log
 from .forms import RuleFormField
 from .progress import ProgressAdmin
 
@@ -114,11 +112,7 @@ class BulkAdmin(AskingAdmin):
             settled = settle(contacts)
             if len(settled) != agreed * WIDTH:
                 return None
-            told = f"{EXPORTS[form].title}: {agreed:,} contacts"
-            LogEntry.objects.create(
-                user=user_of(request), action_flag=CHANGE, object_repr=told,
-                content_type=ContentType.objects.get_for_model(Contact),
-            )  # fmt: skip
+            log(request, f"{EXPORTS[form].title}: {agreed:,} contacts")
             return download(settled, form)
 
         return self.ask(request, contacts, EXPORTS[form], act)
