@@ -22,6 +22,7 @@ from ..models import BulkAction, Contact, ContactQuerySet
 NAMED = 5  # contacts that a page names
 SUGGESTED = 500  # tags
 SEVERAL_TENANTS = "These are of several tenants: filter the list by one first."
+ALL_GONE = "These are not there any more."
 
 
 class SureForm(forms.Form):
@@ -122,12 +123,12 @@ class AskingAdmin(TenantOwnedAdmin):
         return [*named, *chosen]
 
     def tenant_of(self, request: HttpRequest, rows: Any) -> Tenant | None:
-        """Theirs; none, and said so, where a superuser has chosen rows of several."""
+        """Theirs; none, and said so, where what a superuser has chosen is of several, or gone."""
         if not request.user.is_superuser:
             return user_of(request).tenant
         found = rows.order_by().values_list("tenant", flat=True).distinct()[:2]
         tenants = Tenant.objects.filter(pk__in=[*found])
         if len(tenants) == 1:
             return tenants[0]
-        self.message_user(request, SEVERAL_TENANTS, messages.ERROR)
+        self.message_user(request, SEVERAL_TENANTS if tenants else ALL_GONE, messages.ERROR)
         return None
