@@ -7,6 +7,8 @@ import string
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import cache
+from graphlib import TopologicalSorter
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager, Group
@@ -26,6 +28,37 @@ def validate_region(value: str) -> None:
         raise ValidationError("Use a two-letter country code of ISO 3166-1, such as US or FR.")
 
 
+DELETED = 20_000  # rows a statement
+
+
+class TenantQuerySet(models.QuerySet["Tenant"]):
+    @transaction.atomic
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Deletes the tenants with all that is theirs. Raises `ProtectedError` where there are
+        users of theirs.
+
+        Table by table, by statements alone: a model for each of a million contacts takes gigabytes.
+        """
+        tenants = list(self.select_for_update().order_by("pk"))
+        users: set[models.Model] = {*User.objects.filter(tenant__in=tenants)}
+        if users:
+            raise models.ProtectedError("There are users of these tenants.", users)
+        counts = {
+            model._meta.label: sum(
+                delete_rows(model._base_manager.using(self.db).filter(tenant=tenant))
+                for tenant in tenants
+            )
+            for model in owned()
+        }
+        same = Tenant.objects.using(self.db).filter(pk__in=[tenant.pk for tenant in tenants])
+        _, own = super(TenantQuerySet, same).delete()
+        counts = {label: number for label, number in (counts | own).items() if number}
+        return sum(counts.values()), counts
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+
 class Tenant(models.Model):
     """A workspace. Whatever a request can see or change belongs to its caller's tenant."""
 
@@ -41,11 +74,17 @@ class Tenant(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = TenantQuerySet.as_manager()
+
     class Meta:
         ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """See `TenantQuerySet.delete`."""
+        return Tenant.objects.filter(pk=self.pk).delete()
 
     @transaction.atomic
     def establish(self, first_user: "User | None" = None, groups: Sequence[Group] = ()) -> None:
@@ -55,6 +94,39 @@ class Tenant(models.Model):
             first_user.tenant = self
             first_user.save()
             first_user.groups.set(groups)
+
+
+@cache
+def owned() -> "list[type[models.Model]]":
+    """The models whose rows go with their tenant: those that refer to others before these."""
+    found = [
+        relation.related_model
+        for relation in Tenant._meta.get_fields(include_hidden=True)
+        if isinstance(relation, models.ManyToOneRel) and relation.on_delete is models.CASCADE
+    ]
+    referring = {
+        model: [other for other in found if other is not model and refers(other, model)]
+        for model in found
+    }
+    return [*TopologicalSorter(referring).static_order()]
+
+
+def refers(model: type[models.Model], other: type[models.Model]) -> bool:
+    return any(field.related_model is other for field in model._meta.concrete_fields)
+
+
+def delete_rows(rows: models.QuerySet) -> int:
+    """Deletes `rows` of one table, to which none refers any more, and nothing else; returns how
+    many. Some at a time, each of them behind the last ones: one statement for all of them would
+    take longer than a request waits for one."""
+    number, ordered = 0, rows.order_by("pk")
+    while True:
+        edge = ordered.values_list("pk", flat=True)[DELETED - 1 : DELETED].first()
+        some = rows if edge is None else rows.filter(pk__lte=edge)
+        number += some.order_by()._raw_delete(rows.db)
+        if edge is None:
+            return number
+        rows, ordered = rows.filter(pk__gt=edge), ordered.filter(pk__gt=edge)
 
 
 class UserManager(BaseUserManager["User"]):

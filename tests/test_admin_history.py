@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.db import IntegrityError
 from django.db.models import Q
@@ -553,6 +554,8 @@ def test_a_post_takes_it_back_put_down_to_the_user(
     assert last_set() != undone
     assert Change.objects.latest("pk").actor == f"user:{colleague.pk}"
     assert undo_page(last_set()) in answer.content.decode()
+    logged = LogEntry.objects.get()
+    assert (logged.user, logged.object_repr) == (colleague, f"Undo: {undone}: 25 contacts")
     staff.post(undo_page(last_set()))
     tags = {tuple(contact.tags) for contact in Contact.objects.exclude(pk=people[3].pk)}
     assert tags == {("gold",)}, "the undo is undone"
@@ -763,9 +766,11 @@ def test_the_worker_of_staff_leaves_other_tenants_alone(
     for module in (undo, bulk_actions):
         monkeypatch.setattr(module, "AT_ONCE", 0)
     undone = spread(acme, globex)
-    staff.post(undo_page(undone))
+    answer = staff.post(undo_page(undone))
     [mine] = BulkAction.objects.all()
-    superuser.post(undo_page(undone))
+    assert answer.headers["Location"] == url(BulkAction, "change", mine.pk)
+    answer = superuser.post(undo_page(undone))
+    assert answer.headers["Location"] == url(BulkAction, "changelist"), "it shows both"
     everyones = BulkAction.objects.exclude(pk=mine.pk)
     assert {action.tenant for action in everyones} == {acme.tenant, globex.tenant}
     bulk_actions.run(mine.pk)

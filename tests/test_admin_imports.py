@@ -21,7 +21,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from contacts import tabular, uploads
-from contacts.admin.imports import FAILURES
+from contacts.admin.imports import FAILURES, ImportAdmin
 from contacts.models import Contact, Import, ImportBatch, ImportFailure
 from contacts.previews import NO_PHONE, SHOWN
 from tenants.models import Tenant
@@ -620,6 +620,24 @@ def test_an_import_is_deleted_with_its_files_unless_it_runs(staff: Client, data_
     work(waiting)
     staff.post(url(Import, "delete", waiting.pk), {"post": "yes"})
     assert not list(data_dir.glob("imports/*"))
+
+
+def test_one_that_is_deleted_while_its_page_is_made_is_answered_as_one_that_is_not_there(
+    staff: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Import.objects.create(tenant=acme.tenant, state="done", options={"mode": "upsert"})
+    get_object = ImportAdmin.get_object
+
+    def and_then_it_goes(*args: Any) -> Import:
+        found = get_object(*args)
+        Import.objects.all().delete()
+        return found
+
+    monkeypatch.setattr(ImportAdmin, "get_object", and_then_it_goes)
+    answers = [staff.get(url(Import, "change", job.pk), follow=True) for _ in range(2)]
+    for answer in answers:
+        assert answer.redirect_chain == [(reverse("admin:index"), 302)]
+        assert "doesn’t exist" in told(answer)
 
 
 def test_old_drafts_are_swept(staff: Client, data_dir: Path) -> None:

@@ -10,16 +10,29 @@ from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.core.management import CommandError, call_command
+from django.db.models import ProtectedError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from contacts.models import (
+    BulkAction,
+    BulkBatch,
+    Erasure,
+    Import,
+    ImportBatch,
+    ImportFailure,
+    Webhook,
+)
+from contacts.webhooks import Delivery
+from tenants import models as tenant_models
 from tenants import roles
-from tenants.models import ApiToken, Tenant, User
+from tenants.models import ApiToken, Tenant, User, owned
 
 from .api import Api
-from .factories import UserFactory
+from .factories import ContactFactory, TenantFactory, UserFactory
 from .test_admin import errors, listed, logged_in, url
+from .test_write_path import statements
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -282,3 +295,122 @@ def test_what_is_wrong_is_said_at_its_field_and_nothing_is_made(
 def test_tenants_are_made_by_superusers_alone(staff: Client) -> None:
     assert staff.get(url(Tenant, "add")).status_code == 403
     assert staff.post(url(Tenant, "add"), tenant_form()).status_code == 403
+
+
+# Tenants that go
+
+
+def full_tenant(contacts: int = 5) -> Tenant:
+    """One with rows of every kind that a tenant has, and no user."""
+    tenant = TenantFactory.create()
+    for number in range(contacts):
+        phone = f"+1415555{number:04}"
+        ContactFactory.create(tenant=tenant, phone=phone, tags=["vip", f"t{number % 5}"])
+    job = Import.objects.create(tenant=tenant, state=Import.State.DONE)
+    action = BulkAction.objects.create(tenant=tenant, total=9, finished_at=timezone.now())
+    webhook = Webhook.objects.create(tenant=tenant, url="https://example.com/")
+    for number in range(3):
+        ImportBatch.objects.create(tenant=tenant, job=job, number=number)
+        ImportFailure.objects.create(tenant=tenant, job=job, line=number, error="no phone")
+        BulkBatch.objects.create(tenant=tenant, action=action, number=number, contacts=b"")
+        Delivery.objects.create(tenant=tenant, webhook=webhook, event="x", job=job)
+        Erasure.objects.create(tenant=tenant, digest=f"{number}")
+    return tenant
+
+
+def rows_of(tenant: Tenant) -> dict[str, int]:
+    return {model.__name__: model._base_manager.filter(tenant=tenant).count() for model in owned()}
+
+
+@pytest.mark.parametrize("selected", [False, True], ids=["one", "selected"])
+def test_a_tenant_goes_with_all_that_it_has_and_no_other_does(
+    superuser: Client, monkeypatch: pytest.MonkeyPatch, selected: bool
+) -> None:
+    monkeypatch.setattr(tenant_models, "DELETED", 2)
+    gone, other = full_tenant(), full_tenant()
+    had = rows_of(other)
+    assert all(had.values())
+    if selected:
+        data = {"action": "delete_selected", "_selected_action": [gone.pk], "post": "yes"}
+        superuser.post(url(Tenant, "changelist"), data)
+    else:
+        superuser.post(url(Tenant, "delete", gone.pk), {"post": "yes"})
+    assert [*Tenant.objects.all()] == [other]
+    assert not any(rows_of(gone).values())
+    assert rows_of(other) == had
+
+
+def test_rows_are_deleted_some_at_a_time_until_none_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tenant_models, "DELETED", 2)
+    tenant, other = full_tenant(), full_tenant()
+    had = rows_of(tenant)
+    deleted = {
+        model.__name__: tenant_models.delete_rows(model._base_manager.filter(tenant=tenant))
+        for model in owned()
+    }
+    assert deleted == had == rows_of(other)
+
+
+def test_before_a_tenant_goes_the_page_counts_what_it_has(superuser: Client) -> None:
+    tenant = full_tenant()
+    answer = superuser.get(url(Tenant, "delete", tenant.pk))
+    assert dict(answer.context["model_count"]) == {
+        "tenants": 1, "contacts": 5, "tags": 6, "changes": 5, "imports": 1, "bulk actions": 1,
+        "webhooks": 1, "deliveries": 3, "erasures": 3,
+    }  # fmt: skip
+    assert "+14155550000" not in answer.content.decode()
+
+
+def test_what_a_tenant_has_is_neither_shown_nor_deleted_row_by_row(superuser: Client) -> None:
+    def cost(tenant: Tenant) -> int:
+        page = url(Tenant, "delete", tenant.pk)
+        superuser.get(page)
+        return len(statements(lambda: (superuser.get(page), superuser.post(page, {"post": "yes"}))))
+
+    cost(full_tenant())  # fills caches
+    assert cost(full_tenant(contacts=1)) == cost(full_tenant(contacts=40))
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [(Import, {"state": Import.State.WRITING}), (BulkAction, {"finished_at": None})],
+    ids=["import", "bulk action"],
+)
+def test_a_tenant_stays_while_a_worker_is_at_it(
+    superuser: Client, model: Any, values: dict[str, Any]
+) -> None:
+    tenant = full_tenant()
+    had = rows_of(tenant)
+    model.objects.filter(tenant=tenant).update(**values)
+    answer = superuser.get(url(Tenant, "delete", tenant.pk))
+    assert answer.context["perms_lacking"] == {str(model._meta.verbose_name)}
+    assert superuser.post(url(Tenant, "delete", tenant.pk), {"post": "yes"}).status_code == 403
+    assert rows_of(tenant) == had
+
+
+def test_a_tenant_stays_while_it_has_people(superuser: Client, acme: SimpleNamespace) -> None:
+    ContactFactory.create(tenant=acme.tenant)
+    for _ in range(20):
+        UserFactory.create(tenant=acme.tenant)
+    answer = superuser.post(url(Tenant, "delete", acme.tenant.pk), {"post": "yes"})
+    page = answer.content.decode()
+    assert page.count("/admin/tenants/user/") >= 20
+    assert "and 1 more" in page
+    with pytest.raises(ProtectedError):
+        acme.tenant.delete()
+    assert acme.tenant.contacts.count() == 1
+
+
+def test_staff_who_may_delete_tenants_need_to_be_allowed_what_is_in_them(
+    acme: SimpleNamespace,
+) -> None:
+    tenant = full_tenant()
+    user = UserFactory.create(tenant=tenant, is_staff=True)
+    rights = ["view_tenant", "delete_tenant", "delete_contact", "delete_tag"]
+    user.user_permissions.set(Permission.objects.filter(codename__in=rights))
+    answer = logged_in(user).get(url(Tenant, "delete", tenant.pk))
+    assert answer.context["perms_lacking"] >= {"import", "webhook", "delivery", "bulk action"}
+    assert not answer.context["perms_lacking"] & {"contact", "tag"}
+    assert logged_in(user).get(url(Tenant, "delete", acme.tenant.pk)).status_code == 302

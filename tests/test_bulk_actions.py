@@ -20,7 +20,7 @@ from django_tasks_db.models import DBTaskResult
 from contacts import bulk_actions, rules
 from contacts.admin.asking import SureForm
 from contacts.changes import Change
-from contacts.models import BulkAction, Contact
+from contacts.models import BulkAction, Contact, Tag
 from tenants.fields import new_ulid
 from tenants.models import Tenant, User
 
@@ -366,6 +366,21 @@ def test_a_superuser_acts_on_contacts_of_one_tenant(
     assert "of several tenants" in answer.content.decode()
     action = do(client, "add_tag", [theirs], value="gold")
     assert (action.tenant, action.changed) == (globex.tenant, 1)
+
+
+@pytest.mark.parametrize("model", [Contact, Tag])
+def test_superusers_are_told_that_what_they_chose_has_gone(
+    client: Client, acme: SimpleNamespace, people: list[Contact], model: Any
+) -> None:
+    client.force_login(User.objects.create_superuser("root@example.com"))
+    chosen = [row.pk for row in model.objects.filter(tenant=acme.tenant)]
+    acme.tenant.contacts.all().delete()
+    acme.tenant.tags.all().delete()
+    ContactFactory.create(tenant=acme.tenant, tags=["other"])  # else there is no list to choose of
+    data = {"action": "delete_selected", "_selected_action": chosen}
+    page = client.post(url(model, "changelist"), data, follow=True).content.decode()
+    assert "not there any more" in page
+    assert "of several tenants" not in page
 
 
 def test_the_admins_log_tells_who_did_what_to_how_many(

@@ -20,7 +20,7 @@ from contacts.models import Contact
 from tenants.models import Tenant
 
 from .api import PHONE
-from .factories import ContactFactory, TenantFactory
+from .factories import ContactFactory, TenantFactory, UserFactory
 from .test_write_path import statements
 
 pytestmark = pytest.mark.django_db
@@ -102,10 +102,41 @@ def test_pages_join_without_gap_or_repetition(
             ContactFactory.create(tenant=member.tenant, phone=f"+1415555{number:04}")
     everybody = Contact.objects.all()
     for contacts in (acme.tenant.contacts.all(), everybody, everybody.filter(links__tag=None)):
-        text = "".join(exports.export(contacts, "ndjson"))
+        text = "".join(exports.export(exports.settle(contacts), "ndjson"))
         phones = [json.loads(line)["phone"] for line in text.splitlines()]
         assert phones == sorted(contacts.values_list("phone", flat=True))
-    assert len(statements(lambda: list(exports.export(acme.tenant.contacts.all(), "csv")))) == 5
+
+
+def test_whom_a_filter_chooses_is_asked_once_and_each_page_by_its_ids(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "PAGE", 3)
+    for number in range(10):
+        ContactFactory.create(tenant=acme.tenant, phone=f"+1415555{number:04}", tags=["vip"])
+    settling, *paging = statements(lambda: exported("acme", "--tag", "vip"))[1:]
+    assert "contacts_contacttag" in settling
+    assert len(paging) == 4
+    for statement in paging:
+        assert "contacts_contacttag" not in statement
+
+
+def test_a_file_has_those_who_were_settled_as_they_are_when_their_turn_comes(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "PAGE", 1)
+    people = [
+        ContactFactory.create(tenant=acme.tenant, phone=f"+1415555000{n}", name=f"{n}", tags=["x"])
+        for n in (1, 3, 5)
+    ]
+    pieces = exports.export(exports.settle(acme.tenant.contacts.with_tag("x")), "ndjson")
+    text = next(pieces)
+    people[1].delete()
+    people[2].change(name="changed", tags=[])
+    ContactFactory.create(tenant=acme.tenant, phone="+14155550004", tags=["x"])
+    told = [json.loads(line) for line in (text + "".join(pieces)).splitlines()]
+    assert [(line["phone"], line["name"]) for line in told] == [
+        ("+14155550001", "1"), ("+14155550005", "changed"),
+    ]  # fmt: skip
 
 
 TEXT = st.text(st.sampled_from("'=+-@\"\n\t ,;aé％＝"), max_size=6)
@@ -168,6 +199,10 @@ def test_staff_export_what_they_select_of_their_own_tenant(
     address = reverse("admin:contacts_contact_changelist")
     chosen = {"action": f"export_{form}", "_selected_action": [ours.pk, theirs.pk]}
     assert "<strong>1</strong> contact" in client.post(address, chosen).content.decode()
+    assert (
+        "By now they are 1, not 2."
+        in client.post(address, chosen | {"count": "2"}).content.decode()
+    )
     chosen["count"] = "1"
     answer = client.post(address, chosen)
     assert f'.{form}"' in answer.headers["Content-Disposition"]
@@ -178,3 +213,17 @@ def test_staff_export_what_they_select_of_their_own_tenant(
     text = b"".join(client.post(address, everything).streaming_content).decode()  # type: ignore[attr-defined]
     assert "ours" in text
     assert "theirs" not in text
+
+
+def test_a_superuser_exports_of_several_tenants(
+    client: Client, acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    for member, phone in ((acme, "+14155550002"), (globex, "+14155550001")):
+        ContactFactory.create(tenant=member.tenant, phone=phone)
+    client.force_login(UserFactory.create(tenant=None, is_staff=True, is_superuser=True))
+    address = reverse("admin:contacts_contact_changelist")
+    chosen = {"action": "export_ndjson", "select_across": "1", "count": "2"}
+    chosen["_selected_action"] = str(acme.tenant.contacts.get().pk)
+    answer = client.post(address, chosen)
+    lines = b"".join(answer.streaming_content).splitlines()  # type: ignore[attr-defined]
+    assert [json.loads(line)["phone"] for line in lines] == ["+14155550001", "+14155550002"]

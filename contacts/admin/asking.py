@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.models import ADDITION, LogEntry
+from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -16,11 +17,12 @@ from tenants.admin import TenantOwnedAdmin, user_of
 from tenants.models import Tenant
 
 from .. import bulk_actions
-from ..models import BulkAction, ContactQuerySet
+from ..models import BulkAction, Contact, ContactQuerySet
 
 NAMED = 5  # contacts that a page names
 SUGGESTED = 500  # tags
 SEVERAL_TENANTS = "These are of several tenants: filter the list by one first."
+ALL_GONE = "These are not there any more."
 
 
 class SureForm(forms.Form):
@@ -58,6 +60,14 @@ def start(
     LogEntry.objects.log_actions(user.pk, [action], ADDITION, told, single_object=True)
     bulk_actions.start(action)
     return HttpResponseRedirect(reverse("admin:contacts_bulkaction_change", args=[action.pk]))
+
+
+def log(request: HttpRequest, told: str) -> None:
+    """Says in the admin's log what was done to many contacts, where no bulk action tells of it."""
+    LogEntry.objects.create(
+        user=user_of(request), action_flag=CHANGE, object_repr=told,
+        content_type=ContentType.objects.get_for_model(Contact),
+    )  # fmt: skip
 
 
 class AskingAdmin(TenantOwnedAdmin):
@@ -113,12 +123,12 @@ class AskingAdmin(TenantOwnedAdmin):
         return [*named, *chosen]
 
     def tenant_of(self, request: HttpRequest, rows: Any) -> Tenant | None:
-        """Theirs; none, and said so, where a superuser has chosen rows of several."""
+        """Theirs; none, and said so, where what a superuser has chosen is of several, or gone."""
         if not request.user.is_superuser:
             return user_of(request).tenant
         found = rows.order_by().values_list("tenant", flat=True).distinct()[:2]
         tenants = Tenant.objects.filter(pk__in=[*found])
         if len(tenants) == 1:
             return tenants[0]
-        self.message_user(request, SEVERAL_TENANTS, messages.ERROR)
+        self.message_user(request, SEVERAL_TENANTS if tenants else ALL_GONE, messages.ERROR)
         return None

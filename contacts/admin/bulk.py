@@ -5,8 +5,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -14,9 +12,10 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from tenants.admin import user_of
 
 from .. import rules
-from ..exports import export
-from ..models import BulkAction, Contact, ContactQuerySet
-from .asking import AskingAdmin, Question, SureForm
+from ..bulk_actions import WIDTH
+from ..exports import export, settle
+from ..models import BulkAction, ContactQuerySet
+from .asking import AskingAdmin, Question, SureForm, log
 from .forms import RuleFormField
 from .progress import ProgressAdmin
 
@@ -110,23 +109,19 @@ class BulkAdmin(AskingAdmin):
         self, request: HttpRequest, contacts: ContactQuerySet, form: str
     ) -> HttpResponseBase:
         def act(_: SureForm, agreed: int) -> HttpResponseBase | None:
-            chosen = contacts.order_by()
-            if chosen.count() != agreed:
+            settled = settle(contacts)
+            if len(settled) != agreed * WIDTH:
                 return None
-            told = f"{EXPORTS[form].title}: {agreed:,} contacts"
-            LogEntry.objects.create(
-                user=user_of(request), action_flag=CHANGE, object_repr=told,
-                content_type=ContentType.objects.get_for_model(Contact),
-            )  # fmt: skip
-            return download(chosen, form)
+            log(request, f"{EXPORTS[form].title}: {agreed:,} contacts")
+            return download(settled, form)
 
         return self.ask(request, contacts, EXPORTS[form], act)
 
 
-def download(contacts: ContactQuerySet, form: str) -> StreamingHttpResponse:
+def download(settled: bytes, form: str) -> StreamingHttpResponse:
     name = f"contacts-{timezone.now():%Y-%m-%d}.{form}"
     return StreamingHttpResponse(
-        export(contacts, form),
+        export(settled, form),
         content_type=CONTENT_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

@@ -23,7 +23,7 @@ from tenants.models import Tenant
 from .. import changes, history, undo
 from ..models import BulkAction, Change, Contact, Decision
 from ..serializers import CONSENT_STATUS, Consented
-from .asking import start
+from .asking import log, start
 from .forms import checked
 
 SHOWN = 20  # contacts of a dry run
@@ -170,6 +170,7 @@ class HistoryAdmin(TenantOwnedAdmin):
             return self.undo_page(request, found, summary, found.rehearse(SHOWN))
         if summary.contacts > undo.AT_ONCE:
             return self.undo_later(request, found)
+        log(request, f"{BulkAction.Kind.UNDO.label}: {found.id}: {summary.contacts:,} contacts")
         return self.undo_page(request, found, summary, found.take_back(), is_done=True)
 
     def undo_page(
@@ -197,9 +198,13 @@ class HistoryAdmin(TenantOwnedAdmin):
         return self.page(request, "undo", "Undone" if is_done else "Undo", context)
 
     def undo_later(self, request: HttpRequest, found: undo.ChangeSet) -> HttpResponseBase:
-        for tenant in found.tenants:
-            begun = start(request, tenant, BulkAction.Kind.UNDO, found.id, found.ids(tenant))
-        return begun
+        """Leads to the page of the bulk action; where there are several, to their list."""
+        begun = [
+            start(request, tenant, BulkAction.Kind.UNDO, found.id, found.ids(tenant))
+            for tenant in found.tenants
+        ]
+        several = HttpResponseRedirect(reverse("admin:contacts_bulkaction_changelist"))
+        return begun[0] if len(begun) == 1 else several
 
 
 def position(text: str) -> int | None:

@@ -187,16 +187,18 @@ class ImportAdmin(ProgressAdmin):
         may_run = job.state == State.DRAFT and self.has_add_permission(request)
         if may_run and not job.finished_at:
             return to("preview", job.pk)
-        context = self.told(job) | {
+        now = Import.objects.with_counts().filter(pk=job.pk).first()
+        if now is None:  # it is deleted just now
+            return super().change_view(request, object_id, form_url, extra_context)
+        context = self.told(now) | {
             "may_run": may_run,
             "may_delete": self.has_delete_permission(request, job),
         }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     def told(self, job: Import) -> dict[str, Any]:
-        """How far it is, also while it runs."""
-        now = Import.objects.with_counts().get(pk=job.pk)
-        counts = {name: getattr(now, f"{name}_so_far") for name in Import.COUNTS}
+        """How far one of `with_counts` is, also while it runs."""
+        counts = {name: getattr(job, f"{name}_so_far") for name in Import.COUNTS}
         failures = job.failures.filter(tenant=job.tenant_id).order_by("line")
         return {
             "title": f"Import {job}",

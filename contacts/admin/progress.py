@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -26,6 +27,10 @@ class ProgressAdmin(TenantOwnedAdmin):
             "patience": timezone.now() - PATIENCE,
         }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def may_delete_all(self, request: HttpRequest, rows: models.QuerySet) -> bool:
+        """Not those that run."""
+        return all(self.has_delete_permission(request, row) for row in rows)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

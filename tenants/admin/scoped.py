@@ -81,6 +81,10 @@ class TenantScopedAdmin(ModelAdmin):
         placed = user.is_superuser or user.tenant is not None
         return placed and super().has_add_permission(request)
 
+    def may_delete_all(self, request: HttpRequest, rows: models.QuerySet) -> bool:
+        """Whether the user may delete `rows`, maybe a million, together with their tenant."""
+        return self.has_delete_permission(request)
+
     def formfield_for_foreignkey(
         self, db_field: models.ForeignKey, request: HttpRequest, **options: Any
     ) -> Any:

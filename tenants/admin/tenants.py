@@ -7,7 +7,10 @@ from django.contrib import admin
 from django.contrib.auth import password_validation
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.db import models
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminPasswordWidget,
@@ -15,9 +18,11 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from ..models import Tenant, User
+from ..models import Tenant, User, owned
 from ..roles import MANAGER, ROLES
 from .scoped import TenantScopedAdmin, superusers_only
+
+NAMED = 20  # users that keep a tenant from being deleted
 
 
 class NewTenantForm(forms.ModelForm):
@@ -105,3 +110,44 @@ class TenantAdmin(TenantScopedAdmin):
         else:
             role = form.cleaned_data.get("role")
             obj.establish(form.user, [role] if role else [])
+
+    # Deleting
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What the confirmation page says: how many of each kind, not a line for each of maybe a
+        million contacts."""
+        counts, lacking = {"tenants": len(objs)}, set()
+        for model in owned():
+            rows = model._default_manager.filter(tenant__in=objs).order_by()
+            if not (number := rows.count()):
+                continue
+            if not is_detail(model):
+                counts[str(model._meta.verbose_name_plural)] = number
+            if self.is_kept(request, rows):
+                lacking.add(str(model._meta.verbose_name))
+        return [str(tenant) for tenant in objs], counts, lacking, protected(objs)
+
+    def is_kept(self, request: HttpRequest, rows: models.QuerySet) -> bool:
+        """Whether the admin knows rows like these, and the user may not delete them there."""
+        if not self.admin_site.is_registered(rows.model):
+            return False
+        owner: Any = self.admin_site.get_model_admin(rows.model)
+        return not owner.may_delete_all(request, rows)
+
+
+def is_detail(model: Any) -> bool:
+    """Whether its rows say nothing beside those that they belong to, as links of tags do."""
+    return bool(model._meta.get_field("tenant").remote_field.hidden)
+
+
+def protected(tenants: Any) -> list[str]:
+    """The users, who have to go first, and their tokens with them."""
+    users = User.objects.filter(tenant__in=tenants)
+    lines: list[str] = [
+        format_html(
+            'User: <a href="{}">{}</a>', reverse("admin:tenants_user_change", args=[user.pk]), user
+        )
+        for user in users[:NAMED]
+    ]
+    more = users.count() - len(lines)
+    return [*lines, f"and {more:,} more"] if more else lines

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from contacts.exports import FORMATS, export
+from contacts.exports import FORMATS, export, settle
 from tenants.models import Tenant
 
 
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             contacts = contacts.matching(options["query"], tenant.default_region)
         if options["tag"]:
             contacts = contacts.with_tag(options["tag"])
-        pieces = export(contacts, options["format"])
+        pieces = export(settle(contacts), options["format"])
         if options["output"]:
             write(options["output"], pieces)
         else:
