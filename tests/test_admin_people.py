@@ -1,6 +1,7 @@
 """Tokens that are rotated, and tenants with their first user, in the admin."""
 
 import io
+import re
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tenants import roles
+from tenants.admin.tokens import ApiTokenAdmin
+from tenants.admin.users import UserAdmin
 from tenants.models import ApiToken, Tenant, User
 
 from .api import Api
@@ -196,6 +199,93 @@ def test_a_command_rotates_a_token(acme: SimpleNamespace) -> None:
             call_command("rotate_token", *arguments, stdout=out)
     with pytest.raises(CommandError, match="from 0 to 8760"):
         call_command("rotate_token", acme.token.prefix, overlap_hours=-1)
+
+
+# Two at once
+
+
+def page_of(client: Client, token: ApiToken, **changes: Any) -> dict[str, Any]:
+    """What the browser would send of the token's page after `changes`."""
+    form = client.get(url(ApiToken, "change", token.pk)).context["adminform"].form
+    found: dict[str, Any] = {}
+    for tag in re.findall(r"<input[^>]*>", "".join(str(field) for field in form)):
+        said = dict(re.findall(r'(\w+)="([^"]*)"', tag))
+        if said.get("type") != "checkbox" or " checked" in tag:
+            found.setdefault(said["name"], []).append(said.get("value", ""))
+    return found | changes
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, admin: type, act: Any) -> None:
+    """`act`, between the reading of a row by a form and its save."""
+    save = admin.save_model  # type: ignore[attr-defined]
+
+    def raced(self: Any, *args: Any) -> None:
+        monkeypatch.setattr(admin, "save_model", save)
+        act()
+        save(self, *args)
+
+    monkeypatch.setattr(admin, "save_model", raced)
+
+
+def test_a_token_revoked_while_its_form_is_saved_stays_revoked(
+    staff: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = page_of(staff, acme.token, name="renamed")
+    meanwhile(monkeypatch, ApiTokenAdmin, ApiToken.objects.get(pk=acme.token.pk).revoke)
+    assert staff.post(url(ApiToken, "change", acme.token.pk), data).status_code == 302
+    assert ApiToken.objects.get(pk=acme.token.pk).name == "renamed"
+    assert not works(acme.plaintext)
+
+
+def test_a_token_rotated_while_its_form_is_saved_ends_as_it_is_to(
+    staff: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = ApiToken.objects.get(pk=acme.token.pk)
+    data = page_of(staff, old, name="renamed")
+    meanwhile(monkeypatch, ApiTokenAdmin, lambda: old.rotate(HOUR))
+    assert staff.post(url(ApiToken, "change", old.pk), data).status_code == 302
+    old.refresh_from_db()
+    assert old.name == "renamed"
+    assert old.expires_at
+    assert old.expires_at - timezone.now() < HOUR
+
+
+def test_a_page_of_a_token_that_is_out_of_date_takes_nothing_back(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    stale = page_of(staff, acme.token, name="renamed")
+    end = timezone.now() + 24 * HOUR
+    fresh = {"rate_limit": 7, "scopes": [ApiToken.Scope.READ], "expires_at": end}
+    ApiToken.objects.filter(pk=acme.token.pk).update(**fresh)
+    assert staff.post(url(ApiToken, "change", acme.token.pk), stale).status_code == 302
+    told = ApiToken.objects.values("name", *fresh).get(pk=acme.token.pk)
+    assert told == {"name": "renamed"} | fresh
+
+
+@pytest.mark.parametrize("given", [{"expires_in": "30"}, {"expires_at_0": "2998-01-01",
+                                                         "expires_at_1": "00:00:00"}])  # fmt: skip
+def test_the_end_of_a_token_is_set_and_taken_away(
+    staff: Client, acme: SimpleNamespace, given: dict[str, str]
+) -> None:
+    page, token = url(ApiToken, "change", acme.token.pk), acme.token
+    assert staff.post(page, page_of(staff, token, **given)).status_code == 302
+    token.refresh_from_db()
+    assert token.expires_at
+    never = page_of(staff, token, expires_at_0="", expires_at_1="")
+    assert staff.post(page, never).status_code == 302
+    token.refresh_from_db()
+    assert token.expires_at is None
+
+
+def test_a_user_disabled_while_another_form_is_saved_stays_disabled(
+    superuser: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = {"email": acme.user.email, "name": "Ann", "tenant": acme.tenant.pk, "is_active": "on"}
+    disable = User.objects.filter(pk=acme.user.pk).update
+    meanwhile(monkeypatch, UserAdmin, lambda: disable(is_active=False))
+    assert superuser.post(url(User, "change", acme.user.pk), data).status_code == 302
+    acme.user.refresh_from_db()
+    assert (acme.user.name, acme.user.is_active) == ("Ann", False)
 
 
 # Expiry

@@ -6,6 +6,7 @@ from .scoped import (
     TenantForm,
     TenantOwnedAdmin,
     TenantScopedAdmin,
+    save_changed,
     superusers_only,
     user_of,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "TenantForm",
     "TenantOwnedAdmin",
     "TenantScopedAdmin",
+    "save_changed",
     "superusers_only",
     "tenants",
     "tokens",

@@ -117,7 +117,7 @@ class TenantOwnedAdmin(TenantScopedAdmin):
         return form
 
 
-class RacingFormAdmin(TenantOwnedAdmin):
+class RacingAdmin(TenantScopedAdmin):
     """Where a program writes or deletes the row between a form's check and its save, the form is
     checked again."""
 
@@ -126,6 +126,19 @@ class RacingFormAdmin(TenantOwnedAdmin):
             return super().changeform_view(request, *args, **kwargs)
         except DatabaseError:
             return super().changeform_view(request, *args, **kwargs)
+
+
+class RacingFormAdmin(RacingAdmin, TenantOwnedAdmin):
+    """The same, for rows with a `tenant`."""
+
+
+def save_changed(row: models.Model, form: forms.ModelForm) -> None:
+    """Writes what the form has changed of `row`, and nothing where it has changed nothing: the row
+    was read without a lock, and what else it holds may have changed since. Raises `DatabaseError`
+    where it is gone."""
+    own = {field.name for field in row._meta.concrete_fields}
+    if changed := own.intersection(form.changed_data):
+        row.save(update_fields=changed)
 
 
 class TenantForm(forms.ModelForm):

@@ -17,7 +17,7 @@ from unfold.widgets import (
 
 from ..models import Tenant, User
 from ..roles import MANAGER, ROLES
-from .scoped import TenantScopedAdmin, superusers_only
+from .scoped import RacingAdmin, save_changed, superusers_only
 
 
 class NewTenantForm(forms.ModelForm):
@@ -80,7 +80,7 @@ class NewTenantForm(forms.ModelForm):
 
 
 @admin.register(Tenant)
-class TenantAdmin(TenantScopedAdmin):
+class TenantAdmin(RacingAdmin):
     tenant_lookup = "pk"
     list_display = ["name", "slug", "default_region", "created_at"]
     search_fields = ["name", "slug"]
@@ -101,7 +101,7 @@ class TenantAdmin(TenantScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         if change:
-            obj.save()
+            save_changed(obj, form)
         else:
             role = form.cleaned_data.get("role")
             obj.establish(form.user, [role] if role else [])

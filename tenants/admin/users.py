@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from .. import roles
 from ..models import User
-from .scoped import TenantScopedAdmin, superusers_only, user_of
+from .scoped import RacingAdmin, save_changed, superusers_only, user_of
 
 
 class UserCreationForm(UnfoldUserCreationForm):
@@ -25,7 +25,7 @@ class UserCreationForm(UnfoldUserCreationForm):
 
 
 @admin.register(User)
-class UserAdmin(TenantScopedAdmin, DjangoUserAdmin):
+class UserAdmin(RacingAdmin, DjangoUserAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -98,9 +98,12 @@ class UserAdmin(TenantScopedAdmin, DjangoUserAdmin):
         form.instance.groups.add(*hidden)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        if not change and not request.user.is_superuser:
+        if change:
+            save_changed(obj, form)
+            return
+        if not request.user.is_superuser:
             obj.tenant = user_of(request).tenant
-        super().save_model(request, obj, form, change)
+        obj.save()
 
 
 admin.site.unregister(Group)
