@@ -92,9 +92,9 @@ class ContactPageAdmin(HistoryAdmin):
         """What select2 suggests: tags of the user's tenant; for superusers, of the one named."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        tenant = user_of(request).tenant
-        if request.user.is_superuser:
-            tenant = Tenant.objects.filter(slug=request.GET.get("tenant", "")).first() or tenant
+        tenant, slug = user_of(request).tenant, request.GET.get("tenant", "")
+        if request.user.is_superuser and "\0" not in slug:
+            tenant = Tenant.objects.filter(slug=slug).first() or tenant
         tags = tenant.tags.named_like(request.GET.get("term", "")) if tenant else []
         return JsonResponse(
             {"results": [{"id": tag.name, "text": tag.name} for tag in tags[:SUGGESTED]]}

@@ -2,6 +2,7 @@
 
 from . import tenants, tokens, two_factor, users
 from .scoped import (
+    CarefulAdmin,
     RacingFormAdmin,
     TenantForm,
     TenantOwnedAdmin,
@@ -12,6 +13,7 @@ from .scoped import (
 )
 
 __all__ = [
+    "CarefulAdmin",
     "RacingFormAdmin",
     "TenantForm",
     "TenantOwnedAdmin",

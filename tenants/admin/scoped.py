@@ -36,7 +36,23 @@ def checkbox() -> str:
     return ModelAdmin.action_checkbox(ModelAdmin, SimpleNamespace(pk="{}"))
 
 
-class TenantScopedAdmin(ModelAdmin):
+class CarefulAdmin(ModelAdmin):
+    """Its list can be asked for anything."""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """A look-up that the database refuses is answered as Django answers other wrong ones."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except (ValueError, OverflowError, ValidationError, DatabaseError):
+            logger.warning("The list cannot be what was asked for", exc_info=True)
+            if request.method == "GET" and [*request.GET] == [ERROR_FLAG]:
+                raise  # the plain list fails too
+            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+
+
+class TenantScopedAdmin(CarefulAdmin):
     """Superusers see every tenant's rows; other staff their own tenant's, by any URL.
 
     Django's admin takes lists, single objects, choices, actions and histories from
@@ -63,18 +79,6 @@ class TenantScopedAdmin(ModelAdmin):
         if user.tenant is None:
             return rows.none()
         return rows.filter(**{self.tenant_lookup: user.tenant.pk})
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """A look-up that the database refuses is answered as Django answers other wrong ones."""
-        try:
-            return super().changelist_view(request, extra_context)
-        except (ValueError, OverflowError, ValidationError, DatabaseError):
-            logger.warning("The list cannot be what was asked for", exc_info=True)
-            if request.method == "GET" and [*request.GET] == [ERROR_FLAG]:
-                raise  # the plain list fails too
-            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         user = user_of(request)

@@ -8,14 +8,13 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db import models
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.forms import UserCreationForm as UnfoldUserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from .. import roles
 from ..models import User
-from .scoped import RacingAdmin, save_changed, superusers_only, user_of
+from .scoped import CarefulAdmin, RacingAdmin, save_changed, superusers_only, user_of
 
 
 class UserCreationForm(UnfoldUserCreationForm):
@@ -110,7 +109,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(DjangoGroupAdmin, CarefulAdmin):
     """Groups hold permissions and belong to no tenant: superusers only."""
 
     has_module_permission = superusers_only
