@@ -18,7 +18,7 @@ from django.utils import timezone
 from tenants import roles
 from tenants.admin.tokens import ApiTokenAdmin
 from tenants.admin.users import UserAdmin
-from tenants.models import ApiToken, Tenant, User
+from tenants.models import LATEST, ApiToken, Tenant, User
 
 from .api import Api
 from .factories import UserFactory
@@ -309,6 +309,37 @@ def test_an_end_in_the_past_is_a_form_error(staff: Client, acme: SimpleNamespace
     [sentence] = errors(staff.post(url(ApiToken, "add"), data))["expires_at"]
     assert "revoke it" in sentence
     assert not ApiToken.objects.filter(name="n8n").exists()
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "UTC", "Pacific/Kiritimati"])
+@pytest.mark.parametrize(
+    ("day", "is_possible"), [("2999-12-30", True), ("3000-01-02", False), ("9999-12-31", False)]
+)
+def test_an_end_that_no_calendar_reaches_is_a_form_error(
+    staff: Client, acme: SimpleNamespace, zone: str, day: str, is_possible: bool
+) -> None:
+    given = {"expires_at_0": day, "expires_at_1": "23:59:00"}
+    with timezone.override(zone):
+        answer = staff.post(url(ApiToken, "add"), token_form(acme, **given))
+        if not is_possible:
+            assert errors(answer)["expires_at"] == ["At the latest on 2999-12-31."]
+        assert ApiToken.objects.filter(name="n8n").exists() is is_possible
+        page = url(ApiToken, "change", acme.token.pk)
+        answer = staff.post(page, page_of(staff, acme.token, **given))
+        assert ("expires_at" in errors(answer)) if not is_possible else answer.status_code == 302
+        assert staff.get(url(ApiToken, "changelist")).status_code == 200
+
+
+def test_a_rotated_token_ends_on_a_day_that_a_form_takes(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    long_ago = timezone.now() - timedelta(days=365)
+    fields = {"created_at": long_ago, "expires_at": LATEST - HOUR}
+    ApiToken.objects.filter(pk=acme.token.pk).update(**fields)
+    new = acme.token.rotate(HOUR)
+    assert new.expires_at == LATEST
+    answer = staff.post(url(ApiToken, "change", new.pk), page_of(staff, new, name="renamed"))
+    assert answer.status_code == 302
 
 
 # Tenants

@@ -1,7 +1,7 @@
 """The list of contacts: what it can be asked for, and its pages."""
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import datetime
 from functools import cached_property, reduce
 from operator import and_
 from typing import Any, cast
@@ -22,7 +22,7 @@ from unfold.widgets import INPUT_CLASSES, UnfoldAdminSelectWidget, UnfoldAdminTe
 
 from tenants.admin import TenantOwnedAdmin, user_of
 from tenants.fields import parse_ulid
-from tenants.models import Tenant
+from tenants.models import FIRST_DAY, LAST_DAY, Tenant
 
 from .. import choice, countries, keyset, phones, rules
 from ..keyset import Order, Position
@@ -55,7 +55,7 @@ def day(label: str) -> forms.DateField:
     return forms.DateField(
         label=label,
         widget=forms.DateInput(attrs, format="%Y-%m-%d"),
-        validators=[MinValueValidator(date(1900, 1, 1)), MaxValueValidator(date(2999, 12, 31))],
+        validators=[MinValueValidator(FIRST_DAY), MaxValueValidator(LAST_DAY)],
     )
 
 

@@ -1,6 +1,6 @@
 """API tokens, for the staff."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -22,7 +22,7 @@ from unfold.widgets import (
 )
 
 from .. import roles
-from ..models import ApiToken, User, all_scopes
+from ..models import LAST_DAY, LATEST, ApiToken, User, all_scopes
 from .scoped import RacingAdmin, save_changed, user_of
 
 SOON = timedelta(days=14)
@@ -63,6 +63,12 @@ class TokenForm(forms.ModelForm):
         if "expires_in" in changed and "expires_at" in self.fields:
             changed["expires_at"] = None
         return [name for name in changed if name != "expires_in"]
+
+    def clean_expires_at(self) -> datetime | None:
+        at = self.cleaned_data["expires_at"]
+        if at and at > LATEST:
+            raise forms.ValidationError(f"At the latest on {LAST_DAY}.")
+        return at
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
