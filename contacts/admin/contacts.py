@@ -36,6 +36,12 @@ class ContactForm(TenantForm):
         model = Contact
         fields = ["tenant", "phone", "name", "email", "tags", "locale", "metadata"]
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "tags" in self.fields and not self.instance._state.adding:
+            widget: Any = self.fields["tags"].widget
+            widget.suggest_those_of(self.instance.tenant)
+
     def clean_phone(self) -> str:
         tenant = self.row_tenant()
         region = tenant.default_region if tenant else ""

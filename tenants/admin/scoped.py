@@ -25,6 +25,12 @@ def user_of(request: HttpRequest) -> User:
     return cast("User", request.user)
 
 
+def named_for(user: User, row: Any) -> str:
+    """What tells a row from others: to superusers, who see every tenant's, its tenant too."""
+    tenant = getattr(row, "tenant", None) if user.is_superuser else None
+    return f"{row} ({tenant})" if tenant else str(row)
+
+
 def superusers_only(self: admin.ModelAdmin, request: HttpRequest, obj: Any = None) -> bool:
     """A permission of a `ModelAdmin` whose rows belong to no tenant."""
     return bool(request.user.is_superuser)
