@@ -14,7 +14,7 @@ from tenants.models import Tenant
 
 from .api import PHONE
 from .factories import ContactFactory, UserFactory
-from .test_admin import logged_in, url
+from .test_admin import contact_form, errors, logged_in, url
 
 pytestmark = pytest.mark.django_db
 
@@ -86,3 +86,41 @@ def test_another_tenants_contact_is_not_deleted(
         answer: Any = staff_of(tenant, *MAY).post(url(Contact, "delete", ada.pk), {"post": "yes"})
         assert answer.status_code == 302
     assert Contact.objects.exists()
+
+
+# There already
+
+
+def refusal(client: Client, address: str, **given: Any) -> str:
+    answer = client.post(address, contact_form(client, address, **given))
+    [sentence] = errors(answer)["phone"]
+    assert sentence in answer.content.decode()
+    return sentence
+
+
+@pytest.mark.parametrize("page", ["add", "change"])
+def test_a_phone_that_a_contact_has_leads_to_that_contact(
+    staff: Client, acme: SimpleNamespace, ada: Contact, page: str
+) -> None:
+    args = [ContactFactory.create(tenant=acme.tenant).pk] if page == "change" else []
+    sentence = refusal(staff, url(Contact, page, *args), phone="001 415 555 0123")
+    assert f"There is a contact with {PHONE} already." in sentence
+    assert f'href="{url(Contact, "change", ada.pk)}"' in sentence
+
+
+def test_a_superuser_is_led_to_the_contact_of_the_tenant_chosen(
+    acme: SimpleNamespace, globex: SimpleNamespace, ada: Contact
+) -> None:
+    theirs = ContactFactory.create(tenant=globex.tenant, phone=PHONE)
+    client = logged_in(UserFactory.create(tenant=None, is_staff=True, is_superuser=True))
+    for contact in (ada, theirs):
+        given = {"phone": PHONE, "tenant": contact.tenant.pk}
+        sentence = refusal(client, url(Contact, "add"), **given)
+        assert f'href="{url(Contact, "change", contact.pk)}"' in sentence
+
+
+def test_who_may_only_add_contacts_is_led_nowhere(acme: SimpleNamespace, ada: Contact) -> None:
+    client = staff_of(acme.tenant, "add_contact")
+    assert refusal(client, url(Contact, "add"), phone=PHONE) == (
+        f"There is a contact with {PHONE} already."
+    )

@@ -5,6 +5,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.admin import RacingFormAdmin, TenantForm
@@ -19,6 +21,8 @@ from .overview import OverviewAdmin
 
 
 class ContactForm(TenantForm):
+    may_view = False  # set on the class that `ContactAdmin` makes of it
+
     phone = forms.CharField(
         widget=UnfoldAdminTextInputWidget,
         show_hidden_initial=True,
@@ -49,12 +53,29 @@ class ContactForm(TenantForm):
             phone = rules.phone(self.cleaned_data["phone"], region)
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
-        return self.refuse_duplicate("phone", phone, f"There is a contact with {phone} already.")
+        if other := self.other("phone", phone):
+            raise forms.ValidationError(self.taken(other))
+        return phone
+
+    def taken(self, other: Contact) -> str:
+        """With the way to it, for those who may see it."""
+        told = f"There is a contact with {other.phone} already."
+        if not self.may_view:
+            return told
+        page = reverse("admin:contacts_contact_change", args=[other.pk])
+        return format_html('{} <a href="{}">Open it</a>', told, page)
 
 
 @admin.register(Contact)
 class ContactAdmin(ContactPageAdmin, ContactListAdmin, MergeAdmin, OverviewAdmin, RacingFormAdmin):
     form = ContactForm
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change, **options)
+        form.may_view = self.has_view_permission(request)
+        return form
 
     def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
         if not change:

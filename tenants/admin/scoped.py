@@ -165,9 +165,13 @@ class TenantForm(forms.ModelForm):
     def row_tenant(self) -> Tenant | None:
         return self.cleaned_data.get("tenant", self.tenant)
 
+    def other(self, field: str, value: str) -> Any:
+        """Another row of the tenant that has `value` in `field`; none, where there is none."""
+        others = self._meta.model._default_manager.exclude(pk=self.instance.pk)
+        return others.filter(tenant=self.row_tenant(), **{field: value}).first()
+
     def refuse_duplicate(self, field: str, value: str, sentence: str) -> str:
         """`value`, unless another row of the tenant has it in `field`."""
-        others = self._meta.model._default_manager.exclude(pk=self.instance.pk)
-        if others.filter(tenant=self.row_tenant(), **{field: value}).exists():
+        if self.other(field, value):
             raise forms.ValidationError(sentence)
         return value
