@@ -83,3 +83,24 @@ def test_the_sentence_on_consent_names_who_merged(acme: SimpleNamespace) -> None
         merged = Contact.objects.merge_as(found, {})
     sentence = consent_of(Contact.objects.get(pk=merged.pk))
     assert f"as a change by {acme.user.email} on" in sentence
+
+
+@pytest.mark.parametrize(
+    ("codenames", "is_told"),
+    [(["change_tag"], False), (["change_tag", "view_contact"], True)],
+    ids=["tags only", "contacts too"],
+)
+def test_phones_that_an_action_refused_are_for_those_who_see_contacts(
+    acme: SimpleNamespace, codenames: list[str], is_told: bool
+) -> None:
+    action = planned(acme)
+    reason = "has decided something at a later time"
+    BulkAction.objects.filter(pk=action.pk).update(
+        refused=1, refusals=[[PHONE, reason]], finished_at=timezone.now()
+    )
+    client = staff_of(acme.tenant, *codenames)
+    answer = client.get(url(BulkAction, "change", action.pk))
+    assert answer.status_code == 200
+    shown = answer.content.decode()
+    assert "Not possible: 1" in shown
+    assert [text in shown for text in (PHONE, reason)] == [is_told] * 2
