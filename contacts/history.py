@@ -193,8 +193,15 @@ def reason(contact: Contact, column: str, at: datetime) -> str:
             return "".join(f", {part} “{consent[part]}”" for part in said)
     for change in reversed(told):
         if is_moment(change.fields.get(column, {}).get("new"), at):
-            return f", as a change by {change.actor or 'nobody known'} on {when(change.at)} tells"
+            return f", as a change by {named(change)} on {when(change.at)} tells"
     return ", of which the history tells no more"
+
+
+def named(change: Change) -> str:
+    """Who made it."""
+    if not change.actor:
+        return "nobody known"
+    return Actors([change.actor], [change.tenant_id]).who(change.actor).text
 
 
 def is_moment(text: str | None, at: datetime) -> bool:

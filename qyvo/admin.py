@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.paginator import InvalidPage
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
@@ -48,6 +48,11 @@ class Site(UnfoldAdminSite):
             return view(request, *args, **kwargs)
 
         return super().admin_view(inside, cacheable)
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponseBase:
+        from tenants.admin.suggestions import Suggestions  # which asks for this site
+
+        return Suggestions.as_view(admin_site=self)(request)
 
     def search(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         try:

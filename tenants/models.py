@@ -6,7 +6,7 @@ import secrets
 import string
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from graphlib import TopologicalSorter
 from typing import Any
@@ -195,6 +195,11 @@ def all_scopes() -> list[str]:
     return list(ApiToken.Scope.values)
 
 
+# Between these people mean what they write, and every time zone and database can tell it.
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2999, 12, 31)
+LATEST = datetime.combine(LAST_DAY, time.max, UTC)
+
+
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def issue(self, user: User, name: str, **fields: Any) -> "ApiToken":
         """A saved token. Its `plaintext` is there on this object only, and nowhere afterwards.
@@ -320,7 +325,7 @@ class ApiToken(models.Model):
         fields = {
             "rate_limit": old.rate_limit,
             "scopes": old.scopes,
-            "expires_at": lifetime and now + lifetime,
+            "expires_at": lifetime and min(now + lifetime, LATEST),
         }
         new = ApiToken.objects.issue(old.user, old.name, replaces=old, **fields)
         end = min(filter(None, [old.expires_at, now + overlap]))

@@ -1,6 +1,7 @@
 """Tokens that are rotated, and tenants with their first user, in the admin."""
 
 import io
+import re
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,9 @@ from contacts.models import (
 from contacts.webhooks import Delivery
 from tenants import models as tenant_models
 from tenants import roles
-from tenants.models import ApiToken, Tenant, User, owned
+from tenants.admin.tokens import ApiTokenAdmin
+from tenants.admin.users import UserAdmin
+from tenants.models import LATEST, ApiToken, Tenant, User, owned
 
 from .api import Api
 from .factories import ContactFactory, TenantFactory, UserFactory
@@ -211,6 +214,93 @@ def test_a_command_rotates_a_token(acme: SimpleNamespace) -> None:
         call_command("rotate_token", acme.token.prefix, overlap_hours=-1)
 
 
+# Two at once
+
+
+def page_of(client: Client, token: ApiToken, **changes: Any) -> dict[str, Any]:
+    """What the browser would send of the token's page after `changes`."""
+    form = client.get(url(ApiToken, "change", token.pk)).context["adminform"].form
+    found: dict[str, Any] = {}
+    for tag in re.findall(r"<input[^>]*>", "".join(str(field) for field in form)):
+        said = dict(re.findall(r'(\w+)="([^"]*)"', tag))
+        if said.get("type") != "checkbox" or " checked" in tag:
+            found.setdefault(said["name"], []).append(said.get("value", ""))
+    return found | changes
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, admin: type, act: Any) -> None:
+    """`act`, between the reading of a row by a form and its save."""
+    save = admin.save_model  # type: ignore[attr-defined]
+
+    def raced(self: Any, *args: Any) -> None:
+        monkeypatch.setattr(admin, "save_model", save)
+        act()
+        save(self, *args)
+
+    monkeypatch.setattr(admin, "save_model", raced)
+
+
+def test_a_token_revoked_while_its_form_is_saved_stays_revoked(
+    staff: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = page_of(staff, acme.token, name="renamed")
+    meanwhile(monkeypatch, ApiTokenAdmin, ApiToken.objects.get(pk=acme.token.pk).revoke)
+    assert staff.post(url(ApiToken, "change", acme.token.pk), data).status_code == 302
+    assert ApiToken.objects.get(pk=acme.token.pk).name == "renamed"
+    assert not works(acme.plaintext)
+
+
+def test_a_token_rotated_while_its_form_is_saved_ends_as_it_is_to(
+    staff: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = ApiToken.objects.get(pk=acme.token.pk)
+    data = page_of(staff, old, name="renamed")
+    meanwhile(monkeypatch, ApiTokenAdmin, lambda: old.rotate(HOUR))
+    assert staff.post(url(ApiToken, "change", old.pk), data).status_code == 302
+    old.refresh_from_db()
+    assert old.name == "renamed"
+    assert old.expires_at
+    assert old.expires_at - timezone.now() < HOUR
+
+
+def test_a_page_of_a_token_that_is_out_of_date_takes_nothing_back(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    stale = page_of(staff, acme.token, name="renamed")
+    end = timezone.now() + 24 * HOUR
+    fresh = {"rate_limit": 7, "scopes": [ApiToken.Scope.READ], "expires_at": end}
+    ApiToken.objects.filter(pk=acme.token.pk).update(**fresh)
+    assert staff.post(url(ApiToken, "change", acme.token.pk), stale).status_code == 302
+    told = ApiToken.objects.values("name", *fresh).get(pk=acme.token.pk)
+    assert told == {"name": "renamed"} | fresh
+
+
+@pytest.mark.parametrize("given", [{"expires_in": "30"}, {"expires_at_0": "2998-01-01",
+                                                         "expires_at_1": "00:00:00"}])  # fmt: skip
+def test_the_end_of_a_token_is_set_and_taken_away(
+    staff: Client, acme: SimpleNamespace, given: dict[str, str]
+) -> None:
+    page, token = url(ApiToken, "change", acme.token.pk), acme.token
+    assert staff.post(page, page_of(staff, token, **given)).status_code == 302
+    token.refresh_from_db()
+    assert token.expires_at
+    never = page_of(staff, token, expires_at_0="", expires_at_1="")
+    assert staff.post(page, never).status_code == 302
+    token.refresh_from_db()
+    assert token.expires_at is None
+
+
+def test_a_user_disabled_while_another_form_is_saved_stays_disabled(
+    superuser: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = {"email": acme.user.email, "name": "Ann", "tenant": acme.tenant.pk, "is_active": "on"}
+    disable = User.objects.filter(pk=acme.user.pk).update
+    meanwhile(monkeypatch, UserAdmin, lambda: disable(is_active=False))
+    assert superuser.post(url(User, "change", acme.user.pk), data).status_code == 302
+    acme.user.refresh_from_db()
+    assert (acme.user.name, acme.user.is_active) == ("Ann", False)
+
+
 # Expiry
 
 
@@ -232,6 +322,37 @@ def test_an_end_in_the_past_is_a_form_error(staff: Client, acme: SimpleNamespace
     [sentence] = errors(staff.post(url(ApiToken, "add"), data))["expires_at"]
     assert "revoke it" in sentence
     assert not ApiToken.objects.filter(name="n8n").exists()
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "UTC", "Pacific/Kiritimati"])
+@pytest.mark.parametrize(
+    ("day", "is_possible"), [("2999-12-30", True), ("3000-01-02", False), ("9999-12-31", False)]
+)
+def test_an_end_that_no_calendar_reaches_is_a_form_error(
+    staff: Client, acme: SimpleNamespace, zone: str, day: str, is_possible: bool
+) -> None:
+    given = {"expires_at_0": day, "expires_at_1": "23:59:00"}
+    with timezone.override(zone):
+        answer = staff.post(url(ApiToken, "add"), token_form(acme, **given))
+        if not is_possible:
+            assert errors(answer)["expires_at"] == ["At the latest on 2999-12-31."]
+        assert ApiToken.objects.filter(name="n8n").exists() is is_possible
+        page = url(ApiToken, "change", acme.token.pk)
+        answer = staff.post(page, page_of(staff, acme.token, **given))
+        assert ("expires_at" in errors(answer)) if not is_possible else answer.status_code == 302
+        assert staff.get(url(ApiToken, "changelist")).status_code == 200
+
+
+def test_a_rotated_token_ends_on_a_day_that_a_form_takes(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    long_ago = timezone.now() - timedelta(days=365)
+    fields = {"created_at": long_ago, "expires_at": LATEST - HOUR}
+    ApiToken.objects.filter(pk=acme.token.pk).update(**fields)
+    new = acme.token.rotate(HOUR)
+    assert new.expires_at == LATEST
+    answer = staff.post(url(ApiToken, "change", new.pk), page_of(staff, new, name="renamed"))
+    assert answer.status_code == 302
 
 
 # Tenants

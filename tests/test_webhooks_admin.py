@@ -74,6 +74,19 @@ def test_a_webhook_is_changed(staff: Client, webhook: Webhook) -> None:  # noqa:
     assert (webhook.secret, webhook.place) == (secret, place)
 
 
+def test_a_page_that_is_out_of_date_saved_untouched_keeps_the_new_address(
+    staff: Client,  # noqa: F811
+    webhook: Webhook,
+) -> None:
+    address = url(Webhook, "change", webhook.pk)
+    stale = contact_form(staff, address)
+    stale.pop("import_rows")
+    Webhook.objects.filter(pk=webhook.pk).update(url=f"{HOOKS}/2")
+    assert staff.post(address, stale).status_code == 302
+    webhook.refresh_from_db()
+    assert webhook.url == f"{HOOKS}/2"
+
+
 def test_a_secret_is_rotated_one_webhook_at_a_time(
     staff: Client,  # noqa: F811
     webhook: Webhook,

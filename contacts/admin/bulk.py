@@ -7,14 +7,15 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
+from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.admin import user_of
 
-from .. import rules
+from .. import history, rules
 from ..bulk_actions import WIDTH
 from ..exports import export, settle
-from ..models import BulkAction, ContactQuerySet
+from ..models import BulkAction, Contact, ContactQuerySet
 from .asking import AskingAdmin, Question, SureForm, log
 from .forms import RuleFormField
 from .progress import ProgressAdmin
@@ -130,14 +131,31 @@ def download(settled: bytes, form: str) -> StreamingHttpResponse:
 # What became of them
 
 
+class ActionList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        """With the names of those who began them, looked up for all that are shown."""
+        super().get_results(request)
+        tenants = {action.tenant_id for action in self.result_list}
+        actors = history.Actors((action.actor for action in self.result_list), [*tenants])
+        for action in self.result_list:
+            action.who = actors.who(action.actor)
+
+
 @admin.register(BulkAction)
 class BulkActionAdmin(ProgressAdmin):
-    list_display = ["what", "total", "changed", "refused", "progress", "actor", "started_at"]
+    list_display = ["what", "total", "changed", "refused", "progress", "by", "started_at"]
     list_filter = ["kind"]
     ordering = ["-pk"]
     show_full_result_count = False
     change_form_template = "admin/contacts/bulkaction/progress.html"
     fields = ["tenant"]
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ActionList]:
+        return ActionList
+
+    @admin.display(description="actor", ordering="actor")
+    def by(self, action: Any) -> str:
+        return action.who.text
 
     @admin.display(description="action")
     def what(self, action: BulkAction) -> str:

@@ -1,7 +1,7 @@
 """The list of contacts: what it can be asked for, and its pages."""
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import datetime
 from functools import cached_property, reduce
 from operator import and_
 from typing import Any, cast
@@ -22,12 +22,12 @@ from unfold.widgets import INPUT_CLASSES, UnfoldAdminSelectWidget, UnfoldAdminTe
 
 from tenants.admin import TenantOwnedAdmin, user_of
 from tenants.fields import parse_ulid
-from tenants.models import Tenant
+from tenants.models import FIRST_DAY, LAST_DAY, Tenant
 
 from .. import choice, countries, keyset, phones, rules
 from ..keyset import Order, Position
 from ..models import Contact, ContactQuerySet, ContactTag, Tag, matches
-from .forms import TagSelect
+from .forms import TagChoiceField, TagSelect
 
 AFTER, BEFORE = "after", "before"  # the parameters that tell where a page begins, or ends
 ORDERS = {
@@ -55,7 +55,7 @@ def day(label: str) -> forms.DateField:
     return forms.DateField(
         label=label,
         widget=forms.DateInput(attrs, format="%Y-%m-%d"),
-        validators=[MinValueValidator(date(1900, 1, 1)), MaxValueValidator(date(2999, 12, 31))],
+        validators=[MinValueValidator(FIRST_DAY), MaxValueValidator(LAST_DAY)],
     )
 
 
@@ -78,8 +78,8 @@ class CountrySelect(UnfoldAdminSelectWidget):
 class FilterForm(forms.Form):
     """`choice` says what each of them means."""
 
-    tag = forms.ModelChoiceField(Tag.objects.none(), label="With tag")
-    without = forms.ModelChoiceField(Tag.objects.none(), label="Without tag")
+    tag = TagChoiceField(Tag.objects.none(), label="With tag")
+    without = TagChoiceField(Tag.objects.none(), label="Without tag")
     country = forms.ChoiceField(widget=CountrySelect)
     source = select(*Contact.Source.choices)
     consent = select(*CONSENTS)
@@ -107,6 +107,7 @@ class FilterForm(forms.Form):
                 model: Any = field.queryset.model  # type: ignore[union-attr]
                 field.queryset = site.get_model_admin(model).visible(request, model.objects.all())
         for name in TAGS:
+            fields[name].user = user_of(request)
             fields[name].widget = TagSelect(site)
             fields[name].widget.choices = fields[name].choices
         codes = sorted(countries.numbering())
@@ -127,9 +128,14 @@ class FilterForm(forms.Form):
         """The filters in force: what each is, its value, and the parameters that say it."""
         for name, value in self.cleaned_data.items():
             if value and name in self.fields:
-                field = self.fields[name]
-                choices = dict(getattr(field, "choices", ())) if name in self.WORDED else {}
-                yield str(self[name].label), str(choices.get(value, value)), self.parameters(name)
+                yield str(self[name].label), self.told(name, value), self.parameters(name)
+
+    def told(self, name: str, value: Any) -> str:
+        field: Any = self.fields[name]
+        if name in TAGS:
+            return field.label_from_instance(value)
+        choices = dict(field.choices) if name in self.WORDED else {}
+        return str(choices.get(value, value))
 
     def parameters(self, name: str) -> list[str]:
         """Those that say a filter: without its key, a value of metadata means nothing."""

@@ -7,6 +7,8 @@ from django import forms
 from django.contrib import admin
 from django.db import connection
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.admin import RacingFormAdmin, TenantForm
@@ -22,6 +24,8 @@ from .overview import OverviewAdmin
 
 
 class ContactForm(TenantForm):
+    may_view = False  # set on the class that `ContactAdmin` makes of it
+
     phone = forms.CharField(
         widget=UnfoldAdminTextInputWidget,
         show_hidden_initial=True,
@@ -39,6 +43,12 @@ class ContactForm(TenantForm):
         model = Contact
         fields = ["tenant", "phone", "name", "email", "tags", "locale", "metadata"]
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "tags" in self.fields and not self.instance._state.adding:
+            widget: Any = self.fields["tags"].widget
+            widget.suggest_those_of(self.instance.tenant)
+
     def clean_phone(self) -> str:
         tenant = self.row_tenant()
         region = tenant.default_region if tenant else ""
@@ -46,7 +56,17 @@ class ContactForm(TenantForm):
             phone = rules.phone(self.cleaned_data["phone"], region)
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
-        return self.refuse_duplicate("phone", phone, f"There is a contact with {phone} already.")
+        if other := self.other("phone", phone):
+            raise forms.ValidationError(self.taken(other))
+        return phone
+
+    def taken(self, other: Contact) -> str:
+        """With the way to it, for those who may see it."""
+        told = f"There is a contact with {other.phone} already."
+        if not self.may_view:
+            return told
+        page = reverse("admin:contacts_contact_change", args=[other.pk])
+        return format_html('{} <a href="{}">Open it</a>', told, page)
 
     # What somebody has changed of a list or of some keys, and not what programs have written
     # beside it while the page stood open.
@@ -90,6 +110,13 @@ class ContactAdmin(ContactPageAdmin, ContactListAdmin, MergeAdmin, OverviewAdmin
         if found is None or request.method != "POST" or not connection.in_atomic_block:
             return found
         return Contact.objects.filter(pk=found.pk).select_for_update().first()
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change, **options)
+        form.may_view = self.has_view_permission(request)
+        return form
 
     def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
         if not change:

@@ -14,7 +14,9 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from tenants.admin import named_for
 from tenants.fields import is_ulid
+from tenants.models import Tenant, User
 
 from .. import rules, strict_json
 from ..models import ContactTag
@@ -62,6 +64,15 @@ class TagSelect(AutocompleteSelect):
         return super().optgroups(name, [*filter(is_ulid, value)], attrs)
 
 
+class TagChoiceField(forms.ModelChoiceField):
+    """A tag, as its `user` tells it from others."""
+
+    user: User
+
+    def label_from_instance(self, tag: Any) -> str:
+        return named_for(self.user, tag)
+
+
 class TagNamesWidget(UnfoldAdminMultipleAutocompleteWidget):
     """Chips with suggestions, by select2, which Django's admin brings; unknown names are created.
 
@@ -76,6 +87,11 @@ class TagNamesWidget(UnfoldAdminMultipleAutocompleteWidget):
         super().__init__(declared | (attrs or {}))
         # A button among list items, which nobody misses who can take each chip away.
         self.attrs["data-allow-clear"] = "false"
+
+    def suggest_those_of(self, tenant: Tenant) -> None:
+        """Else they are of the user's tenant."""
+        url = reverse("admin:contacts_contact_tag_names", query={"tenant": tenant.slug})
+        self.attrs["data-ajax--url"] = url
 
     def build_attrs(self, base_attrs: Any, extra_attrs: Any = None) -> dict[str, Any]:
         # Also while nothing is chosen, `admin:…` is looked up only when a page is made.

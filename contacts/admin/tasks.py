@@ -3,14 +3,13 @@
 from django.contrib import admin
 from django_tasks_db.admin import DBTaskResultAdmin
 from django_tasks_db.models import DBTaskResult
-from unfold.admin import ModelAdmin
 
-from tenants.admin import superusers_only
+from tenants.admin import CarefulAdmin, superusers_only
 
 admin.site.unregister(DBTaskResult)
 
 
 @admin.register(DBTaskResult)
-class TaskAdmin(DBTaskResultAdmin, ModelAdmin):
+class TaskAdmin(DBTaskResultAdmin, CarefulAdmin):
     has_module_permission = superusers_only
     has_view_permission = superusers_only

@@ -12,7 +12,13 @@ from django.utils import formats, timezone
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from tenants.admin import RacingFormAdmin, TenantForm, TenantOwnedAdmin, superusers_only
+from tenants.admin import (
+    RacingFormAdmin,
+    TenantForm,
+    TenantOwnedAdmin,
+    save_changed,
+    superusers_only,
+)
 
 from .. import rules, webhooks
 from ..webhooks import Delivery, DeliveryQuerySet, Webhook
@@ -61,7 +67,7 @@ class WebhookAdmin(RacingFormAdmin):
 
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:
         if change:
-            obj.save(update_fields=form.changed_data or ["url"])
+            save_changed(obj, form)
         else:
             obj.establish()
 

@@ -2,19 +2,25 @@
 
 from . import tenants, tokens, two_factor, users
 from .scoped import (
+    CarefulAdmin,
     RacingFormAdmin,
     TenantForm,
     TenantOwnedAdmin,
     TenantScopedAdmin,
+    named_for,
+    save_changed,
     superusers_only,
     user_of,
 )
 
 __all__ = [
+    "CarefulAdmin",
     "RacingFormAdmin",
     "TenantForm",
     "TenantOwnedAdmin",
     "TenantScopedAdmin",
+    "named_for",
+    "save_changed",
     "superusers_only",
     "tenants",
     "tokens",

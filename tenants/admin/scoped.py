@@ -25,6 +25,12 @@ def user_of(request: HttpRequest) -> User:
     return cast("User", request.user)
 
 
+def named_for(user: User, row: Any) -> str:
+    """What tells a row from others: to superusers, who see every tenant's, its tenant too."""
+    tenant = getattr(row, "tenant", None) if user.is_superuser else None
+    return f"{row} ({tenant})" if tenant else str(row)
+
+
 def superusers_only(self: admin.ModelAdmin, request: HttpRequest, obj: Any = None) -> bool:
     """A permission of a `ModelAdmin` whose rows belong to no tenant."""
     return bool(request.user.is_superuser)
@@ -36,7 +42,23 @@ def checkbox() -> str:
     return ModelAdmin.action_checkbox(ModelAdmin, SimpleNamespace(pk="{}"))
 
 
-class TenantScopedAdmin(ModelAdmin):
+class CarefulAdmin(ModelAdmin):
+    """Its list can be asked for anything."""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """A look-up that the database refuses is answered as Django answers other wrong ones."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except (ValueError, OverflowError, ValidationError, DatabaseError):
+            logger.warning("The list cannot be what was asked for", exc_info=True)
+            if request.method == "GET" and [*request.GET] == [ERROR_FLAG]:
+                raise  # the plain list fails too
+            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+
+
+class TenantScopedAdmin(CarefulAdmin):
     """Superusers see every tenant's rows; other staff their own tenant's, by any URL.
 
     Django's admin takes lists, single objects, choices, actions and histories from
@@ -63,18 +85,6 @@ class TenantScopedAdmin(ModelAdmin):
         if user.tenant is None:
             return rows.none()
         return rows.filter(**{self.tenant_lookup: user.tenant.pk})
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """A look-up that the database refuses is answered as Django answers other wrong ones."""
-        try:
-            return super().changelist_view(request, extra_context)
-        except (ValueError, OverflowError, ValidationError, DatabaseError):
-            logger.warning("The list cannot be what was asked for", exc_info=True)
-            if request.method == "GET" and [*request.GET] == [ERROR_FLAG]:
-                raise  # the plain list fails too
-            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         user = user_of(request)
@@ -121,7 +131,7 @@ class TenantOwnedAdmin(TenantScopedAdmin):
         return form
 
 
-class RacingFormAdmin(TenantOwnedAdmin):
+class RacingAdmin(TenantScopedAdmin):
     """Where a program writes or deletes the row between a form's check and its save, the form is
     checked again."""
 
@@ -130,6 +140,19 @@ class RacingFormAdmin(TenantOwnedAdmin):
             return super().changeform_view(request, *args, **kwargs)
         except DatabaseError:
             return super().changeform_view(request, *args, **kwargs)
+
+
+class RacingFormAdmin(RacingAdmin, TenantOwnedAdmin):
+    """The same, for rows with a `tenant`."""
+
+
+def save_changed(row: models.Model, form: forms.ModelForm) -> None:
+    """Writes what the form has changed of `row`, and nothing where it has changed nothing: the row
+    was read without a lock, and what else it holds may have changed since. Raises `DatabaseError`
+    where it is gone."""
+    own = {field.name for field in row._meta.concrete_fields}
+    if changed := own.intersection(form.changed_data):
+        row.save(update_fields=changed)
 
 
 class TenantForm(forms.ModelForm):
@@ -146,9 +169,13 @@ class TenantForm(forms.ModelForm):
     def row_tenant(self) -> Tenant | None:
         return self.cleaned_data.get("tenant", self.tenant)
 
+    def other(self, field: str, value: str) -> Any:
+        """Another row of the tenant that has `value` in `field`; none, where there is none."""
+        others = self._meta.model._default_manager.exclude(pk=self.instance.pk)
+        return others.filter(tenant=self.row_tenant(), **{field: value}).first()
+
     def refuse_duplicate(self, field: str, value: str, sentence: str) -> str:
         """`value`, unless another row of the tenant has it in `field`."""
-        others = self._meta.model._default_manager.exclude(pk=self.instance.pk)
-        if others.filter(tenant=self.row_tenant(), **{field: value}).exists():
+        if self.other(field, value):
             raise forms.ValidationError(sentence)
         return value

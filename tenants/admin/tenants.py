@@ -20,7 +20,7 @@ from unfold.widgets import (
 
 from ..models import Tenant, User, owned
 from ..roles import MANAGER, ROLES
-from .scoped import TenantScopedAdmin, superusers_only
+from .scoped import RacingAdmin, save_changed, superusers_only
 
 NAMED = 20  # users that keep a tenant from being deleted
 
@@ -85,7 +85,7 @@ class NewTenantForm(forms.ModelForm):
 
 
 @admin.register(Tenant)
-class TenantAdmin(TenantScopedAdmin):
+class TenantAdmin(RacingAdmin):
     tenant_lookup = "pk"
     list_display = ["name", "slug", "default_region", "created_at"]
     search_fields = ["name", "slug"]
@@ -106,7 +106,7 @@ class TenantAdmin(TenantScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         if change:
-            obj.save()
+            save_changed(obj, form)
         else:
             role = form.cleaned_data.get("role")
             obj.establish(form.user, [role] if role else [])

@@ -1,6 +1,6 @@
 """API tokens, for the staff."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 from unfold.widgets import (
@@ -21,8 +22,8 @@ from unfold.widgets import (
 )
 
 from .. import roles
-from ..models import ApiToken, User, all_scopes
-from .scoped import TenantScopedAdmin, user_of
+from ..models import LAST_DAY, LATEST, ApiToken, User, all_scopes
+from .scoped import RacingAdmin, save_changed, user_of
 
 SOON = timedelta(days=14)
 OVERLAPS = {"0": "At once", "1": "In an hour", "24": "In 24 hours", "168": "In 7 days"}  # hours
@@ -30,7 +31,8 @@ LIFETIMES = {"30": "In 30 days", "90": "In 90 days", "365": "In a year"}  # days
 
 
 class TokenForm(forms.ModelForm):
-    """`expires_in`: instead of a date."""
+    """`expires_in`: instead of a date. Its page carries what it showed, so that a token whose end
+    somebody has set meanwhile keeps it."""
 
     expires_in = forms.ChoiceField(
         required=False,
@@ -48,6 +50,25 @@ class TokenForm(forms.ModelForm):
     class Meta:
         model = ApiToken
         fields = ["name", "user", "scopes", "expires_at", "rate_limit"]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for field in self.fields.values():
+            field.show_hidden_initial = True
+
+    @cached_property
+    def changed_data(self) -> list[str]:
+        """What was changed of the token; its end by whichever of the two fields."""
+        changed = dict.fromkeys(super().changed_data)
+        if "expires_in" in changed and "expires_at" in self.fields:
+            changed["expires_at"] = None
+        return [name for name in changed if name != "expires_in"]
+
+    def clean_expires_at(self) -> datetime | None:
+        at = self.cleaned_data["expires_at"]
+        if at and at > LATEST:
+            raise forms.ValidationError(f"At the latest on {LAST_DAY}.")
+        return at
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
@@ -94,7 +115,7 @@ STATES = {
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(TenantScopedAdmin):
+class ApiTokenAdmin(RacingAdmin):
     """A token is issued here and shown in the answer itself: it is stored nowhere, no session
     or message holds it, no browser caches it (the admin's pages say no-store), and no later
     page can show it."""
@@ -145,9 +166,11 @@ class ApiTokenAdmin(TenantScopedAdmin):
         return super().formfield_for_foreignkey(db_field, request, **options)
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
-        if not change:
+        if change:
+            save_changed(obj, form)
+        else:
             obj.make_secret()
-        super().save_model(request, obj, form, change)
+            obj.save()
 
     def response_add(
         self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None

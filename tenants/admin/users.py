@@ -8,14 +8,13 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db import models
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.forms import UserCreationForm as UnfoldUserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from .. import roles
 from ..models import User
-from .scoped import TenantScopedAdmin, superusers_only, user_of
+from .scoped import CarefulAdmin, RacingAdmin, save_changed, superusers_only, user_of
 
 
 class UserCreationForm(UnfoldUserCreationForm):
@@ -25,7 +24,7 @@ class UserCreationForm(UnfoldUserCreationForm):
 
 
 @admin.register(User)
-class UserAdmin(TenantScopedAdmin, DjangoUserAdmin):
+class UserAdmin(RacingAdmin, DjangoUserAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -98,16 +97,19 @@ class UserAdmin(TenantScopedAdmin, DjangoUserAdmin):
         form.instance.groups.add(*hidden)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        if not change and not request.user.is_superuser:
+        if change:
+            save_changed(obj, form)
+            return
+        if not request.user.is_superuser:
             obj.tenant = user_of(request).tenant
-        super().save_model(request, obj, form, change)
+        obj.save()
 
 
 admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(DjangoGroupAdmin, CarefulAdmin):
     """Groups hold permissions and belong to no tenant: superusers only."""
 
     has_module_permission = superusers_only

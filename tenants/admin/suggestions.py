@@ -1,0 +1,22 @@
+"""What the admin's fields with suggestions offer."""
+
+from typing import Any
+
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
+from django.db.models import QuerySet
+
+from .scoped import named_for, user_of
+
+
+class Suggestions(AutocompleteJsonView):
+    def get_queryset(self) -> QuerySet:
+        """Nothing has U+0000 in it: PostgreSQL stores none, and refuses to look for it."""
+        model = self.model_admin.model
+        if "\0" in self.term:
+            return model._default_manager.none()
+        found = super().get_queryset()
+        return found.select_related("tenant") if hasattr(model, "tenant") else found
+
+    def serialize_result(self, obj: Any, to_field_name: str) -> dict[str, str]:
+        told = super().serialize_result(obj, to_field_name)
+        return told | {"text": named_for(user_of(self.request), obj)}

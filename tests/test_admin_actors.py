@@ -1,0 +1,106 @@
+"""Who did something, and to whom: people are named, and only to those who may know."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.utils import timezone
+
+from contacts import bulk_actions
+from contacts.changes import Change, caused_by
+from contacts.history import consent_of
+from contacts.models import BulkAction, Contact, Decision
+from tenants.fields import new_ulid
+
+from .api import PHONE
+from .factories import ContactFactory, UserFactory
+from .test_admin import logged_in, url
+from .test_write_path import statements
+
+pytestmark = pytest.mark.django_db
+
+
+def staff_of(tenant: Any, *codenames: str) -> Client:
+    user = UserFactory.create(tenant=tenant, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    return logged_in(user)
+
+
+def planned(member: SimpleNamespace, actor: str = "") -> BulkAction:
+    kind, actor = BulkAction.Kind.ADD_TAG, actor or f"user:{member.user.pk}"
+    return bulk_actions.plan(member.tenant, actor, kind, "vip", [])
+
+
+def page(client: Client) -> str:
+    return client.get(url(BulkAction, "changelist")).content.decode()
+
+
+def test_the_list_of_bulk_actions_names_people(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    for member in (acme, globex):
+        planned(member)
+    shown = page(staff_of(acme.tenant, "change_contact"))
+    assert acme.user.email in shown
+    assert f"user:{acme.user.pk}<" not in shown
+    assert globex.user.email not in shown
+    root = UserFactory.create(tenant=None, is_staff=True, is_superuser=True)
+    shown = page(logged_in(root))
+    assert acme.user.email in shown
+    assert globex.user.email in shown
+
+
+def test_an_actor_that_the_tenant_does_not_know_is_shown_as_it_is(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    planned(acme, f"user:{globex.user.pk}")
+    shown = page(staff_of(acme.tenant, "change_contact"))
+    assert globex.user.email not in shown
+    assert f"user:{globex.user.pk}" in shown
+
+
+def test_the_list_of_bulk_actions_costs_a_constant_number_of_statements(
+    acme: SimpleNamespace,
+) -> None:
+    client, numbers = staff_of(acme.tenant, "change_contact"), []
+    for more in (2, 18):
+        for _ in range(more):
+            planned(acme, f"user:{UserFactory.create(tenant=acme.tenant).pk}")
+        page(client)
+        numbers.append(len(statements(lambda: page(client))))
+    assert numbers[0] == numbers[1]
+
+
+def test_the_sentence_on_consent_names_who_merged(acme: SimpleNamespace) -> None:
+    kept = ContactFactory.create(tenant=acme.tenant, phone=PHONE)
+    other = ContactFactory.create(tenant=acme.tenant)
+    decision = Decision(Change.Kind.OPTED_OUT, timezone.now())
+    acme.tenant.contacts.decide_one({"contact_id": other.pk}, decision)
+    with caused_by(f"user:{acme.user.pk}", new_ulid()):
+        found = list(Contact.objects.filter(pk__in=[kept.pk, other.pk]).order_by("pk"))
+        merged = Contact.objects.merge_as(found, {})
+    sentence = consent_of(Contact.objects.get(pk=merged.pk))
+    assert f"as a change by {acme.user.email} on" in sentence
+
+
+@pytest.mark.parametrize(
+    ("codenames", "is_told"),
+    [(["change_tag"], False), (["change_tag", "view_contact"], True)],
+    ids=["tags only", "contacts too"],
+)
+def test_phones_that_an_action_refused_are_for_those_who_see_contacts(
+    acme: SimpleNamespace, codenames: list[str], is_told: bool
+) -> None:
+    action = planned(acme)
+    reason = "has decided something at a later time"
+    BulkAction.objects.filter(pk=action.pk).update(
+        refused=1, refusals=[[PHONE, reason]], finished_at=timezone.now()
+    )
+    client = staff_of(acme.tenant, *codenames)
+    answer = client.get(url(BulkAction, "change", action.pk))
+    assert answer.status_code == 200
+    shown = answer.content.decode()
+    assert "Not possible: 1" in shown
+    assert [text in shown for text in (PHONE, reason)] == [is_told] * 2

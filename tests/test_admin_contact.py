@@ -1,0 +1,126 @@
+"""A contact in the admin: one that is there already, and the end of one, which can be undone."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from contacts import phones
+from contacts.models import Contact
+from tenants.models import Tenant
+
+from .api import PHONE
+from .factories import ContactFactory, UserFactory
+from .test_admin import contact_form, errors, logged_in, url
+
+pytestmark = pytest.mark.django_db
+
+
+def staff_of(tenant: Tenant | None, *codenames: str) -> Client:
+    user = UserFactory.create(tenant=tenant, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    return logged_in(user)
+
+
+MAY = ["view_contact", "add_contact", "change_contact", "delete_contact"]
+
+
+@pytest.fixture
+def staff(acme: SimpleNamespace) -> Client:
+    return staff_of(acme.tenant, *MAY)
+
+
+@pytest.fixture
+def ada(acme: SimpleNamespace) -> Contact:
+    return ContactFactory.create(
+        tenant=acme.tenant, phone=PHONE, name="Ada", email="ada@example.com", tags=["vip", "x"]
+    )
+
+
+# Its end
+
+
+def test_a_contact_deleted_on_its_page_comes_back_by_the_link(staff: Client, ada: Contact) -> None:
+    answer = staff.post(url(Contact, "delete", ada.pk), {"post": "yes"}, follow=True)
+    assert not Contact.objects.exists()
+    [page] = re.findall(r'<a href="([^"]*)">Undo</a>', answer.content.decode())
+    assert "Taken back" in staff.post(page).content.decode()
+    back = Contact.objects.get()
+    assert (back.pk, back.name, back.tags) == (ada.pk, "Ada", ["vip", "x"])
+
+
+def test_who_may_not_undo_is_offered_no_undo(acme: SimpleNamespace, ada: Contact) -> None:
+    client = staff_of(acme.tenant, "view_contact", "delete_contact")
+    assert client.get(url(Contact, "delete", ada.pk)).status_code == 200
+    answer = client.post(url(Contact, "delete", ada.pk), {"post": "yes"}, follow=True)
+    assert not Contact.objects.exists()
+    assert "Undo" not in answer.content.decode()
+
+
+def test_the_question_before_it_names_the_contact_and_no_link_to_a_tag(
+    staff: Client, ada: Contact
+) -> None:
+    page = staff.get(url(Contact, "delete", ada.pk)).content.decode()
+    for told in ("Ada", phones.readable(PHONE), "ada@example.com"):
+        assert told in page
+    assert "Contact tag" not in page
+    assert "contact tags" not in page.lower()
+    assert ada.tenant.tags.get(name="vip").pk not in page
+
+
+def test_who_may_not_delete_is_not_asked(acme: SimpleNamespace, ada: Contact) -> None:
+    client = staff_of(acme.tenant, "view_contact", "change_contact")
+    page = url(Contact, "delete", ada.pk)
+    assert client.get(page).status_code == 403
+    assert client.post(page, {"post": "yes"}).status_code == 403
+    assert Contact.objects.exists()
+
+
+def test_another_tenants_contact_is_not_deleted(
+    globex: SimpleNamespace, outsider: SimpleNamespace, ada: Contact
+) -> None:
+    for tenant in (globex.tenant, outsider.tenant):
+        answer: Any = staff_of(tenant, *MAY).post(url(Contact, "delete", ada.pk), {"post": "yes"})
+        assert answer.status_code == 302
+    assert Contact.objects.exists()
+
+
+# There already
+
+
+def refusal(client: Client, address: str, **given: Any) -> str:
+    answer = client.post(address, contact_form(client, address, **given))
+    [sentence] = errors(answer)["phone"]
+    assert sentence in answer.content.decode()
+    return sentence
+
+
+@pytest.mark.parametrize("page", ["add", "change"])
+def test_a_phone_that_a_contact_has_leads_to_that_contact(
+    staff: Client, acme: SimpleNamespace, ada: Contact, page: str
+) -> None:
+    args = [ContactFactory.create(tenant=acme.tenant).pk] if page == "change" else []
+    sentence = refusal(staff, url(Contact, page, *args), phone="001 415 555 0123")
+    assert f"There is a contact with {PHONE} already." in sentence
+    assert f'href="{url(Contact, "change", ada.pk)}"' in sentence
+
+
+def test_a_superuser_is_led_to_the_contact_of_the_tenant_chosen(
+    acme: SimpleNamespace, globex: SimpleNamespace, ada: Contact
+) -> None:
+    theirs = ContactFactory.create(tenant=globex.tenant, phone=PHONE)
+    client = logged_in(UserFactory.create(tenant=None, is_staff=True, is_superuser=True))
+    for contact in (ada, theirs):
+        given = {"phone": PHONE, "tenant": contact.tenant.pk}
+        sentence = refusal(client, url(Contact, "add"), **given)
+        assert f'href="{url(Contact, "change", contact.pk)}"' in sentence
+
+
+def test_who_may_only_add_contacts_is_led_nowhere(acme: SimpleNamespace, ada: Contact) -> None:
+    client = staff_of(acme.tenant, "add_contact")
+    assert refusal(client, url(Contact, "add"), phone=PHONE) == (
+        f"There is a contact with {PHONE} already."
+    )
