@@ -15,7 +15,7 @@ from tenants.admin import user_of
 from .. import history, rules
 from ..bulk_actions import WIDTH
 from ..exports import export, settle
-from ..models import BulkAction, Contact, ContactQuerySet
+from ..models import BulkAction, ContactQuerySet
 from .asking import AskingAdmin, Question, SureForm, log
 from .forms import RuleFormField
 from .progress import ProgressAdmin
