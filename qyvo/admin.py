@@ -5,6 +5,8 @@ from functools import wraps
 from typing import Any
 
 from django.conf import settings
+from django.contrib.contenttypes.views import shortcut
+from django.core.exceptions import ValidationError
 from django.core.paginator import InvalidPage
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -27,7 +29,19 @@ class Site(UnfoldAdminSite):
     def extra_urls(self) -> list[URLPattern]:
         from tenants.admin.two_factor import page  # which asks for this site
 
-        return [path("two-factor/", self.admin_view(page), name="two_factor")]
+        row = "r/<path:content_type_id>/<path:object_id>/"  # Django's own, which is found later
+        return [
+            path("two-factor/", self.admin_view(page), name="two_factor"),
+            path(row, self.admin_view(self.view_on_site), name="view_on_site"),
+        ]
+
+    def view_on_site(
+        self, request: HttpRequest, content_type_id: str, object_id: str
+    ) -> HttpResponse:
+        try:
+            return shortcut(request, content_type_id, object_id)
+        except ValidationError as error:  # an id that is none
+            raise Http404 from error
 
     def has_permission(self, request: HttpRequest) -> bool:
         return super().has_permission(request) and two_factor.is_passed(request)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
@@ -133,3 +134,9 @@ def test_other_pages(client: Client, page: str) -> None:
     )
     assert not refused(client.get(address, given))
     assert not refused(client.post(address, given))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
+def test_the_way_from_a_log_to_a_row(client: Client, model: type[Model]) -> None:
+    kind = ContentType.objects.get_for_model(model)
+    assert not refused(client.get(reverse("admin:view_on_site", args=[kind.pk, NUL])))
