@@ -18,7 +18,16 @@ from django.db import (
     connections,
     transaction,
 )
-from django.db.models import BooleanField, Func, QuerySet, Subquery
+from django.db.models import (
+    Aggregate,
+    BinaryField,
+    BooleanField,
+    Func,
+    QuerySet,
+    Subquery,
+    UUIDField,
+)
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from tenants.fields import bits_of, new_ulid
@@ -339,6 +348,27 @@ class IsAnyOf(Func):
         is_any = "%(expressions)s = ANY(%%s::uuid[])"
         sql, params = self.as_sql(compiler, connection, template=is_any)
         return sql, [*params, PostgreSQL.words(self.ids)]
+
+
+class PackedIds(Aggregate):
+    """The bits of all keys, one behind the other, in the order of the columns that follow."""
+
+    output_field = BinaryField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        key, *order = (compiler.compile(part)[0] for part in self.source_expressions)
+        return f"string_agg(uuid_send({key}), '' ORDER BY {', '.join(order)})", []
+
+
+def packed_ids(rows: QuerySet[Any], *order: str) -> bytes:
+    """The ids of `rows` as they are now, 16 bytes each, in this order.
+
+    From PostgreSQL as one value: a million rows of its answer take 200 MB, and 4 s to go through.
+    """
+    if connections[rows.db].vendor == "postgresql":
+        return bytes(rows.order_by().aggregate(ids=PackedIds("pk", *order))["ids"] or b"")
+    ids = rows.order_by(*order).values_list(Cast("pk", UUIDField()), flat=True)
+    return b"".join(pk.bytes for pk in ids.iterator())
 
 
 def hold_tenant(tenant_id: str) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import re
 import secrets
 import string
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
@@ -43,17 +44,15 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
         users: set[models.Model] = {*User.objects.filter(tenant__in=tenants)}
         if users:
             raise models.ProtectedError("There are users of these tenants.", users)
-        counts = {
-            model._meta.label: sum(
-                delete_rows(model._base_manager.using(self.db).filter(tenant=tenant))
-                for tenant in tenants
-            )
-            for model in owned()
-        }
+        counts = Counter[str]()
+        for model in owned():
+            for tenant in tenants:
+                theirs = model._base_manager.using(self.db).filter(tenant=tenant)
+                counts[model._meta.label] += delete_rows(theirs)
         same = Tenant.objects.using(self.db).filter(pk__in=[tenant.pk for tenant in tenants])
         _, own = super(TenantQuerySet, same).delete()
-        counts = {label: number for label, number in (counts | own).items() if number}
-        return sum(counts.values()), counts
+        counts += Counter(own)  # which leaves none of zero
+        return counts.total(), dict(counts)
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]

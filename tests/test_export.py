@@ -97,7 +97,7 @@ def test_pages_join_without_gap_or_repetition(
     acme: SimpleNamespace, globex: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exports, "PAGE", 3)
-    for number in range(10):
+    for number in reversed(range(10)):
         for member in (acme, globex):
             ContactFactory.create(tenant=member.tenant, phone=f"+1415555{number:04}")
     everybody = Contact.objects.all()
