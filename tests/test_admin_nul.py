@@ -87,6 +87,7 @@ def test_the_search_of_the_site(client: Client, text: str) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("client", ["superuser"], indirect=True)  # who sees most filters
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
 def test_a_list(client: Client, model: type[Model]) -> None:
     page = url(model, "changelist")
