@@ -1,11 +1,18 @@
 """How many create-contacts a second, beside what a user would pick instead: `make bench`.
 
-`DATABASE_URL=postgres://… python -m tests.benchmarks.create_contact [NAME …]`, for a server whose
-role may create databases; each contender gets one of its own, which is removed. Load is from wrk:
-16 connections kept alive, 80 % new phones and 20 % repeats with another name, two tags, small
-metadata. Each contender has a warm-up and three runs, in turn; the medians count.
+`DATABASE_URL=postgres://… python -m tests.benchmarks.create_contact [NAME …]` needs a PostgreSQL on
+this machine and a role that may create databases. Each contender gets a database of its own, which
+is removed at the end. wrk makes the load: 16 connections kept alive, 80 % new phones and 20 %
+repeats with another name, two tags, small metadata. After a warm-up the contenders run in turns;
+the medians count.
+
+`--before REVISION` adds this project as it was at a commit. To hold a change to "not slower":
+`python -m tests.postgres python -m tests.benchmarks.create_contact "Qyvo Contacts" --before HEAD~3
+--runs 7`. The last column is the figure to look at: the processor time of a request beside that of
+the contender which ran next to it, as the median of all pairs.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -16,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -27,6 +34,8 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import psycopg
+
+from . import processor_time
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -39,20 +48,53 @@ TENANT = "018f7d2e-8f5a-7c3b-9d1e-2a4b6c8d0e1f"
 
 
 class Run(NamedTuple):
-    """`p50`, `p99`: milliseconds. `wrong`: answers other than 201, and connections that failed."""
+    """`p50`, `p99`: milliseconds. `wrong`: answers other than 201, and connections that failed.
+    `server`, `postgres`: seconds of processor time that their processes took during the run."""
 
     requests: int
     seconds: float
     p50: float
     p99: float
     wrong: int
+    server: float = 0
+    postgres: float = 0
 
     @property
     def rate(self) -> float:
         return self.requests / self.seconds
 
+    @property
+    def server_ms(self) -> float:
+        """Processor time per request, like the next two."""
+        return 1000 * self.server / self.requests
+
+    @property
+    def postgres_ms(self) -> float:
+        return 1000 * self.postgres / self.requests
+
+    @property
+    def sum_ms(self) -> float:
+        return self.server_ms + self.postgres_ms
+
 
 Load = Callable[[int, int], Run]  # the number of the run, and its seconds
+
+
+class Contender(NamedTuple):
+    """`pid`: of the server's first process; None where there is no server."""
+
+    load: Load
+    pid: int | None = None
+
+    def measure(self, postmaster: int, number: int, seconds: int) -> Run:
+        def spent() -> tuple[float, float]:
+            server = processor_time.of_processes(self.pid) if self.pid else 0
+            return server, processor_time.of_processes(postmaster)
+
+        before = spent()
+        run = self.load(number, seconds)
+        server, postgres = (now - then for now, then in zip(spent(), before, strict=True))
+        return run._replace(server=server, postgres=postgres)
 
 
 def loaded_by_wrk(url: str, token: str, run: int, seconds: int) -> Run:
@@ -84,13 +126,15 @@ def pgbench() -> str | None:
 
 
 @contextmanager
-def server(command: list[str], port: int, **environment: str) -> Iterator[int]:
-    """The id of its process, which runs until the block ends. Its log, a line for each request of
-    ours, is written and goes nowhere."""
-    settings = os.environ | environment
+def server(
+    command: list[str], port: int, variables: dict[str, str], root: Path = ROOT
+) -> Iterator[int]:
+    """The id of its process, which runs in `root` until the block ends. Its log, a line for each
+    request of ours, is written and goes nowhere."""
+    settings = os.environ | variables
     nowhere = subprocess.DEVNULL
     with subprocess.Popen(
-        command, cwd=ROOT, env=settings, stdout=nowhere, stderr=nowhere
+        command, cwd=root, env=settings, stdout=nowhere, stderr=nowhere
     ) as process:
         try:
             wait_for(port)
@@ -132,37 +176,52 @@ class Installation(NamedTuple):
     token: str
 
 
-def manage(url: str, *command: str) -> str:
-    """What the command of manage.py prints, on the database `url`."""
+def manage(url: str, *command: str, root: Path = ROOT) -> str:
+    """What the command of manage.py in `root` prints, on the database `url`."""
     settings = os.environ | {"DATABASE_URL": url, "ENV_FILE": os.devnull}
     command = (sys.executable, "manage.py", *command)
     shown = subprocess.run(
-        command, cwd=ROOT, env=settings, check=True, stdout=subprocess.PIPE, text=True
+        command, cwd=root, env=settings, check=True, stdout=subprocess.PIPE, text=True
     )
     return shown.stdout
 
 
-def install(url: str) -> None:
-    manage(url, "migrate", "--verbosity=0")
-    manage(url, "create_tenant", "Acme", "--email=ann@acme.example")
+def install(url: str, root: Path = ROOT) -> None:
+    manage(url, "migrate", "--verbosity=0", root=root)
+    manage(url, "create_tenant", "Acme", "--email=ann@acme.example", root=root)
 
 
 @contextmanager
-def served(url: str) -> Iterator[Installation]:
-    """What was installed on the database `url`."""
+def served(url: str, root: Path = ROOT) -> Iterator[Installation]:
+    """What was installed on the database `url`, by the project in `root`."""
     port = free_port()
-    told = manage(url, "create_token", "ann@acme.example", "--rate-limit=1000000")
-    token = told.strip().rpartition("=")[2]
+    shown = manage(url, "create_token", "ann@acme.example", "--rate-limit=1000000", root=root)
+    token = shown.strip().rpartition("=")[2]
     settings = {"DATABASE_URL": url, "ENV_FILE": os.devnull}
-    with server(["make", "--silent", "serve", f"PORT={port}"], port, **settings) as pid:
+    with server(["make", "--silent", "serve", f"PORT={port}"], port, settings, root) as pid:
         yield Installation(port, pid, token)
 
 
 @contextmanager
-def ours(url: str) -> Iterator[Load]:
-    install(url)
-    with served(url) as installation:
-        yield over_http(installation.port, installation.token)
+def ours(url: str, root: Path = ROOT) -> Iterator[Contender]:
+    install(url, root)
+    with served(url, root) as installation:
+        yield Contender(over_http(installation.port, installation.token), installation.pid)
+
+
+@contextmanager
+def ours_at(revision: str, url: str) -> Iterator[Contender]:
+    """This project at a commit, with today's packages."""
+    git = partial(subprocess.run, cwd=ROOT, check=True, capture_output=True)
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder, "tree")
+        git(["git", "worktree", "add", "--detach", str(tree), revision])
+        try:
+            (tree / ".venv").symlink_to(Path(sys.prefix))
+            with ours(url, tree) as contender:
+                yield contender
+        finally:
+            git(["git", "worktree", "remove", "--force", str(tree)])
 
 
 TEXTBOOK_USER = """
@@ -177,7 +236,7 @@ print(Token.objects.create(user=user).key)
 
 
 @contextmanager
-def textbook(url: str) -> Iterator[Load]:
+def textbook(url: str) -> Iterator[Contender]:
     """Django REST framework as its tutorials have it, under gunicorn."""
     port = free_port()
     settings = {
@@ -193,13 +252,13 @@ def textbook(url: str) -> Iterator[Load]:
     app = "tests.benchmarks.peers.textbook.wsgi:application"
     options = [f"--workers={WORKERS}", "--worker-class=gthread", "--threads=8", "--log-level=error"]
     with server(
-        [str(BIN / "gunicorn"), *options, f"--bind=127.0.0.1:{port}", app], port, **settings
-    ):
-        yield over_http(port, token)
+        [str(BIN / "gunicorn"), *options, f"--bind=127.0.0.1:{port}", app], port, settings
+    ) as pid:
+        yield Contender(over_http(port, token), pid)
 
 
 @contextmanager
-def fastapi(url: str) -> Iterator[Load]:
+def fastapi(url: str) -> Iterator[Contender]:
     """FastAPI and asyncpg, under uvicorn with uvloop and httptools."""
     port, token = free_port(), "a-token-of-the-benchmark"
     with psycopg.connect(url, autocommit=True) as connection:
@@ -215,8 +274,10 @@ def fastapi(url: str) -> Iterator[Load]:
         "--no-access-log",
         "--log-level=error",
     ]
-    with server([str(BIN / "uvicorn"), *options, f"--port={port}", app], port, DATABASE_URL=url):
-        yield over_http(port, token)
+    with server(
+        [str(BIN / "uvicorn"), *options, f"--port={port}", app], port, {"DATABASE_URL": url}
+    ) as pid:
+        yield Contender(over_http(port, token), pid)
 
 
 CHOICE = r"""
@@ -239,7 +300,7 @@ VALUES = {
 
 
 @contextmanager
-def limit(url: str) -> Iterator[Load]:
+def limit(url: str) -> Iterator[Contender]:
     """pgbench with the statement of the FastAPI peer alone, prepared."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute((PEERS / "schema.sql").read_text())
@@ -247,10 +308,11 @@ def limit(url: str) -> Iterator[Load]:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "upsert.sql")
         script.write_text(f"{CHOICE}{(PEERS / 'upsert.sql').read_text().format(**VALUES)};")
-        yield partial(loaded_by_pgbench, url, script)
+        yield Contender(partial(loaded_by_pgbench, url, script))
 
 
-CONTENDERS = {
+Contenders = dict[str, Callable[[str], AbstractContextManager[Contender]]]
+CONTENDERS: Contenders = {
     "Qyvo Contacts": ours,
     "textbook DRF": textbook,
     "FastAPI + asyncpg": fastapi,
@@ -268,67 +330,122 @@ def own_database(url: str, name: str, options: str = "") -> Iterator[str]:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def measure(url: str, names: list[str]) -> dict[str, list[Run]]:
-    runs: dict[str, list[Run]] = {name: [] for name in names}
+NO_AUTOVACUUM = """
+SELECT format('ALTER TABLE %s SET (autovacuum_enabled = off)', oid::regclass)
+FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+"""
+
+
+def stop_autovacuum(url: str) -> None:
+    """Otherwise the processor time of one contender's autovacuum falls into the run of another."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for [statement] in connection.execute(NO_AUTOVACUUM).fetchall():
+            connection.execute(statement)
+
+
+def tidy(url: str) -> None:
+    """Does before a run what autovacuum and the checkpointer would do at some time during it."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM (ANALYZE)")
+        with suppress(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CHECKPOINT")
+
+
+def measure(url: str, contenders: Contenders, runs: int) -> dict[str, list[Run]]:
+    results: dict[str, list[Run]] = {name: [] for name in contenders}
+    postmaster = processor_time.postmaster(url)
     with ExitStack() as stack:
-        loads = {}
-        for number, name in enumerate(names):
+        ready = {}
+        for number, (name, start) in enumerate(contenders.items()):
             database = stack.enter_context(own_database(url, f"bench_{number}_{os.getpid()}"))
-            loads[name] = stack.enter_context(CONTENDERS[name](database))
-        for name, load in loads.items():
+            ready[name] = stack.enter_context(start(database)), database
+            stop_autovacuum(database)
+        for name, (contender, _) in ready.items():
             print(f"warming up: {name}", file=sys.stderr)
-            load(0, WARM_UP)
-        for number in range(1, RUNS + 1):
-            for name, load in loads.items():
-                run = load(number, SECONDS)
+            contender.load(0, WARM_UP)
+        for number in range(1, runs + 1):
+            for name, (contender, database) in ready.items():
+                tidy(database)
+                run = contender.measure(postmaster, number, SECONDS)
                 assert not run.wrong, f"{name}: {run.wrong} answers were not 201"
-                print(f"{name:20} {run.rate:7,.0f}/s", file=sys.stderr)
-                runs[name].append(run)
-    return runs
+                print(f"{name:20} {run.rate:7,.0f}/s {run.sum_ms:7.3f} ms", file=sys.stderr)
+                results[name].append(run)
+    return results
+
+
+def figures_of(ours: list[Run], theirs: list[Run]) -> dict[str, float]:
+    """Medians of `theirs`, and those of the ratios between runs that took place side by side."""
+
+    def median(figure: str) -> float:
+        return statistics.median(getattr(run, figure) for run in theirs)
+
+    pairs = [
+        (our.rate / their.rate, our.sum_ms / their.sum_ms)
+        for our, their in zip(ours, theirs, strict=True)
+    ]
+    rates, times = zip(*pairs, strict=True)
+    return {
+        "per_second": round(median("rate")),
+        "ratio": round(statistics.median(rates), 2),
+        "p50_ms": round(median("p50"), 2),
+        "p99_ms": round(median("p99"), 2),
+        "server_ms": round(median("server_ms"), 3),
+        "postgres_ms": round(median("postgres_ms"), 3),
+        "sum_ms": round(median("sum_ms"), 3),
+        "processor_ratio": round(statistics.median(times), 3),
+    }
 
 
 def report(url: str, runs: dict[str, list[Run]]) -> None:
-    def median(name: str, figure: str) -> float:
-        return statistics.median(getattr(run, figure) for run in runs[name])
-
     with psycopg.connect(url) as connection:
         version = connection.execute("SHOW server_version").fetchone()
-    base = median(next(iter(runs)), "rate")
-    figures = {
-        name: {
-            "per_second": round(median(name, "rate")),
-            "ratio": round(base / median(name, "rate"), 2),
-            "p50_ms": round(median(name, "p50"), 2),
-            "p99_ms": round(median(name, "p99"), 2),
-        }
-        for name in runs
-    }
+    ours, *_ = runs.values()
+    figures = {name: figures_of(ours, theirs) for name, theirs in runs.items()}
     machine = f"{WORKERS} processors, PostgreSQL {version[0] if version else ''}"
     day = datetime.now(UTC).date().isoformat()
     print(
         f"create-contact, {CONNECTIONS} connections; {machine}; {day};"
-        f" medians of {RUNS} × {SECONDS} s"
+        f" medians of {len(ours)} × {SECONDS} s"
     )
-    print(f"{'':20} {'per second':>10} {'we : it':>8} {'p50 ms':>8} {'p99 ms':>8}")
+    print(f"{'':20} {'':>10} {'':>8} {'':>8} {'':>8}    processor time per request, ms")
+    print(
+        f"{'':20} {'per second':>10} {'we : it':>8} {'p50 ms':>8} {'p99 ms':>8}"
+        f" {'server':>8} {'PostgreSQL':>10} {'sum':>8} {'we : it':>8}"
+    )
     for name, figure in figures.items():
         print(
             f"{name:20} {figure['per_second']:10,} {figure['ratio']:8.2f}"
-            f" {figure['p50_ms']:8.1f} {figure['p99_ms']:8.1f}"
+            f" {figure['p50_ms']:8.1f} {figure['p99_ms']:8.1f} {figure['server_ms']:8.3f}"
+            f" {figure['postgres_ms']:10.3f} {figure['sum_ms']:8.3f}"
+            f" {figure['processor_ratio']:8.3f}"
         )
     print(json.dumps({"date": day, "machine": machine, "create_contact": figures}))
 
 
+def chosen(arguments: argparse.Namespace) -> Contenders:
+    contenders = {name: CONTENDERS[name] for name in arguments.names or CONTENDERS}
+    if arguments.before:
+        contenders[f"before: {arguments.before}"] = partial(ours_at, arguments.before)
+    if "pgbench, the limit" in contenders and not pgbench():
+        del contenders["pgbench, the limit"]
+        print("pgbench is not installed: the limit is left out", file=sys.stderr)
+    return contenders
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Measures create-contact beside other servers.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CONTENDERS)}")
+    parser.add_argument("--before", metavar="REVISION", help="a commit to compare with")
+    parser.add_argument("--runs", type=int, default=RUNS)
+    arguments = parser.parse_args()
+    if unknown := {*arguments.names} - CONTENDERS.keys():
+        parser.error(f"unknown: {', '.join(unknown)}")
     url = os.environ.get("DATABASE_URL", "")
     if not url.startswith(("postgres://", "postgresql://")):
         sys.exit("Set DATABASE_URL to a PostgreSQL, or start with: python -m tests.postgres")
     if not shutil.which("wrk"):
         sys.exit("wrk makes the load; on Debian: apt-get install wrk")
-    names = sys.argv[1:] or list(CONTENDERS)
-    if not pgbench() and CONTENDERS.keys() & {*names} >= {"pgbench, the limit"}:
-        print("pgbench is not installed: the limit is left out", file=sys.stderr)
-        names.remove("pgbench, the limit")
-    report(url, measure(url, names))
+    report(url, measure(url, chosen(arguments), arguments.runs))
 
 
 if __name__ == "__main__":
