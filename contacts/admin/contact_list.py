@@ -148,6 +148,8 @@ class ContactFilter(admin.ListFilter):
     """All the filters, as one form."""
 
     title = "filter"
+    # The theme asks every filter for its name from 0.92 on, and fails where there is none.
+    parameter_name = "filter"
     template = "unfold/filters/filters_field.html"
     form_class = FilterForm
 

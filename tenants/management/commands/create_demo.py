@@ -3,7 +3,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import transaction
+from django.db import connection, transaction
 from django.urls import reverse
 
 from tenants.models import ApiToken, Tenant, User
@@ -18,6 +18,16 @@ curl -sS -X POST {url}{path} \\
 """
 
 
+FIRST_STEPS = """\
+Admin: {url}{admin}
+Nobody can log in yet: on PostgreSQL, make run makes a demo tenant only with DEMO=1.
+In another shell:
+
+.venv/bin/python manage.py createsuperuser
+.venv/bin/python manage.py create_tenant "Acme Co." --email shop@acme.example
+.venv/bin/python manage.py create_token shop@acme.example"""
+
+
 class Command(BaseCommand):
     help = (
         "On an empty database: a demo tenant, an admin and a token, printed this once. "
@@ -26,11 +36,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the server is")
+        parser.add_argument(
+            "--sqlite-only", action="store_true",
+            help="on an empty PostgreSQL: make nothing, and print how to begin",
+        )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
         url = options["url"]
         with transaction.atomic():
-            lines = self.first_time(url) if not User.objects.exists() else self.later(url)
+            if User.objects.exists():
+                lines = self.later(url)
+            elif options["sqlite_only"] and connection.vendor != "sqlite":
+                lines = [FIRST_STEPS.format(url=url, admin=reverse("admin:index"))]
+            else:
+                lines = self.first_time(url)
         request = REQUEST.format(url=url, path=reverse("create-contact"))
         self.stdout.write("\n".join(["", *lines, "", request, ""]))
 
@@ -47,10 +66,16 @@ class Command(BaseCommand):
         ]
 
     def later(self, url: str) -> list[str]:
-        admin = User.objects.filter(is_superuser=True).order_by("pk").first()
-        email = admin.email if admin else "EMAIL"
+        users = User.objects.filter(is_active=True).order_by("pk")
+        admin = users.filter(is_superuser=True).first()
+        # The token of a user without a tenant is refused everywhere.
+        member = users.filter(tenant__isnull=False).first()
         return [
             f"Admin: {url}{reverse('admin:index')}",
-            f"A new password: .venv/bin/python manage.py changepassword {email}",
-            f"A new token:    .venv/bin/python manage.py create_token {email}",
+            f"A new password: .venv/bin/python manage.py changepassword {email_of(admin)}",
+            f"A new token:    .venv/bin/python manage.py create_token {email_of(member)}",
         ]
+
+
+def email_of(user: User | None) -> str:
+    return user.email if user else "EMAIL"
