@@ -52,6 +52,7 @@ bench: .venv/development
 	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.create_contact
 	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.batch
 	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.imports
+	$(BIN)/python -m tests.benchmarks.hostile_bodies
 
 lock: .venv/development
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml -o requirements.txt
