@@ -53,6 +53,7 @@ bench: .venv/development
 	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.create_contact
 	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.batch
 	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.imports
+	$(BIN)/python -m tests.benchmarks.hostile_bodies
 
 lock: .venv/development
 	$(BIN)/uv pip compile --quiet pyproject.toml -o requirements.txt

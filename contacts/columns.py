@@ -26,6 +26,8 @@ ALIASES: dict[str, list[str]] = {
     "opted_out_at": [],
 }  # fmt: skip
 
+MAX_ALIAS = 100  # characters of a column's name that may be one of these
+
 # What an error file adds to the cells of a record.
 OF_ERROR_FILE = ("line", "error")
 
@@ -39,20 +41,30 @@ class UnknownColumn(ValueError):
 
     def __init__(self, sentence: str, there_are: Iterable[str] = ()) -> None:
         self.sentence = sentence
-        shown = [f"{name[:50]}…" if len(name) > 50 else name for name in islice(there_are, 50)]
-        super().__init__(f"{sentence} There are: {', '.join(shown)}." if shown else sentence)
+        names = ", ".join(shortened(name) for name in islice(there_are, 50))
+        super().__init__(f"{sentence} There are: {names}." if names else sentence)
+
+
+def shortened(name: str) -> str:
+    return f"{name[:50]}…" if len(name) > 50 else name
 
 
 def pair(text: str) -> tuple[str, str]:
     """The column and the field of `COLUMN=FIELD`. Raises `UnknownColumn`."""
     column, sign, field = text.rpartition("=")
     if not sign:
-        raise UnknownColumn(f"A map is COLUMN=FIELD, such as Cell=phone, not “{text}”.")
+        raise UnknownColumn(f"A map is COLUMN=FIELD, such as Cell=phone, not “{shortened(text)}”.")
     return column, field
 
 
 def squeezed(name: str) -> str:
-    """`E-mail 1 - Value` and `email1value` alike: letters and digits only, without accents."""
+    """`E-mail 1 - Value` and `email1value` alike: letters and digits only, without accents.
+
+    Empty for a name that is too long to be an alias. Python sorts accents by insertion: a million
+    of them on one letter would take it an hour.
+    """
+    if len(name) > MAX_ALIAS:
+        return ""
     text = unicodedata.normalize("NFKD", name).casefold()
     return re.sub(r"[\W_]|[^\x00-\x7f]", "", text)
 
@@ -66,11 +78,13 @@ def match(
     columns are matched by name, each field once. Raises `UnknownColumn`.
     """
     header = list(header)
+    there_are = {*header}
     for column, field in given.items():
-        if column not in header:
-            raise UnknownColumn(f"There is no column “{column}”.", header)
+        if column not in there_are:
+            raise UnknownColumn(f"There is no column “{shortened(column)}”.", header)
         if field and field not in ALIASES and field.removeprefix("metadata.") == field:
-            raise UnknownColumn(f"There is no field “{field}”.", [*ALIASES, "metadata.KEY"])
+            known = [*ALIASES, "metadata.KEY"]
+            raise UnknownColumn(f"There is no field “{shortened(field)}”.", known)
     found = {column: field for column, field in given.items() if field}
     names = {squeezed(column): column for column in reversed(header) if column not in given}
     for field, aliases in ALIASES.items():
@@ -79,7 +93,8 @@ def match(
             found |= dict.fromkeys(columns[:1], field)
     if rest_to_metadata:
         added = OF_ERROR_FILE if is_error_file(header) else ()
-        rest = [c for c in header if c and c not in {*found, *given, *added}]
+        others = {"", *found, *given, *added}
+        rest = [column for column in header if column not in others]
         found |= {column: f"metadata.{column}" for column in rest}
     return {column: found[column] for column in header if column in found}
 

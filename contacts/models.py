@@ -112,6 +112,8 @@ class TagQuerySet(models.QuerySet["Tag"]):
 
         Compared and sorted here: databases differ in how, and no tenant has that many.
         """
+        if len(part) > rules.MAX_TAG:
+            return []
         text = rules.folded(part)
         found = [tag for tag in self.order_by() if text in rules.folded(tag.name)]
         return sorted(found, key=lambda tag: tag.name)

@@ -179,7 +179,10 @@ def metadata(raw: Any) -> dict[str, Any]:
         return {}
     if not isinstance(raw, dict):
         raise ValueError("The metadata must be a JSON object.")  # noqa: TRY004
-    check_json(raw, MAX_METADATA_DEPTH)
+    # A value takes at least two bytes, such as a digit and a comma. Without this line millions of
+    # numbers would be written out to be counted, some at 60 times their length: 1e300.
+    if check_json(raw, MAX_METADATA_DEPTH) > MAX_METADATA_BYTES // 2:
+        raise ValueError(f"The metadata may have {MAX_METADATA_BYTES:,} bytes as compact JSON.")
     size = len(spelled(raw).encode())
     if size > MAX_METADATA_BYTES:
         raise ValueError(
@@ -188,17 +191,24 @@ def metadata(raw: Any) -> dict[str, Any]:
     return raw
 
 
-def check_json(value: Any, levels: int) -> None:
-    """Raises `ValueError` where `value` nests deeper than `levels` or holds unstorable text."""
+def check_json(value: Any, levels: int) -> int:
+    """The number of values that `value` holds, with itself and without keys of objects.
+
+    Raises `ValueError` where `value` nests deeper than `levels` or holds unstorable text.
+    """
+    number = 1
     if isinstance(value, str):
         storable("metadata", value)
-    elif isinstance(value, dict | list):
+    elif isinstance(value, (dict, list)):
         if not levels:
             raise ValueError(f"The metadata may nest {MAX_METADATA_DEPTH} levels deep, not more.")
+        if isinstance(value, dict):
+            for key in value:
+                storable("metadata", key)
+            value = value.values()
         for item in value:
-            check_json(item, levels - 1)
-        for item in value.values() if isinstance(value, dict) else ():
-            check_json(item, levels - 1)
+            number += check_json(item, levels - 1)
+    return number
 
 
 def batch(raw: Any) -> list[Any]:

@@ -6,13 +6,18 @@ all of it is, else Windows-1252; the delimiter is what parts the header into mos
 
 import codecs
 import csv
+import encodings
 import gzip
 import zlib
-from collections.abc import Iterator, Sized
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from encodings import aliases
 from functools import cached_property
 from itertools import islice
 from math import inf
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, NamedTuple
 
 from . import strict_json
@@ -23,7 +28,11 @@ MAX_CELL = 1024 * 1024  # characters; longer ones come of a quote that is not cl
 MAX_LINE = 2 * 1024 * 1024  # characters
 MAX_RECORD = 4 * 1024 * 1024  # characters
 MAX_COLUMNS = 1000
+MAX_COLUMN_NAME = 1000  # characters
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+# Of names of hosts, whose decoders take the square of a block's length.
+HOSTS = {"idna", "punycode"}
+ENCODINGS = {*aliases.aliases, *(one.name for one in iter_modules(encodings.__path__))} - HOSTS
 MAX_HEADER_LINES = 100  # a quoted column may go over several
 BLOCK = 64 * 1024  # bytes
 LOOK = 8 * 1024 * 1024  # bytes that are looked at to show what a file is like
@@ -146,14 +155,16 @@ class Source:
             keys: dict[str, None] = {}
             for record in islice(self.records(), self.keyed):
                 keys |= dict.fromkeys(key for key in record.cells if is_column(key))
-                refuse_too_many(keys)
+                refuse_too_much(keys)
             return list(keys)
         header = next((row for _, row in self.rows()), None)
         if header is None:
             raise UnreadableFile("The file is empty.")
-        refuse_too_many(header)
         names = [name.strip() for name in header]
-        repeated = next((name for name in names if name and names.count(name) > 1), None)
+        refuse_too_much(names)
+        repeated = next(
+            (name for name, number in Counter(filter(None, names)).items() if number > 1), None
+        )
         if repeated:
             raise UnreadableFile(f"Two columns are named “{repeated}”; rename one.")
         if unstorable := next((name for name in names if UNSTORABLE.search(name)), None):
@@ -236,12 +247,12 @@ def is_gzip(path: Path) -> bool:
 
 
 def text_encoding(name: str) -> str:
-    try:
-        if codecs.lookup(name)._is_text_encoding:  # others turn bytes into bytes
-            return name
-    except LookupError:
-        pass
-    raise UnreadableFile(f"There is no encoding “{name}”; try utf-8, cp1252 or utf-16.")
+    # Python never forgets a name that it was asked for: it is asked for those only that it has.
+    if encodings.normalize_encoding(name).lower() in ENCODINGS:
+        with suppress(LookupError):
+            if codecs.lookup(name)._is_text_encoding:  # others turn bytes into bytes
+                return name
+    raise UnreadableFile(f"There is no encoding “{name[:50]}”; try utf-8, cp1252 or utf-16.")
 
 
 def one_character(delimiter: str) -> str:
@@ -255,9 +266,13 @@ def is_column(key: Any) -> bool:
     return isinstance(key, str) and not UNSTORABLE.search(key)
 
 
-def refuse_too_many(columns: Sized) -> None:
+def refuse_too_much(columns: Collection[str]) -> None:
     if len(columns) > MAX_COLUMNS:
         raise UnreadableFile(f"There are more than {MAX_COLUMNS:,} columns.")
+    if long := next((name for name in columns if len(name) > MAX_COLUMN_NAME), ""):
+        raise UnreadableFile(
+            f"The column “{long[:50]}…” has a name of more than {MAX_COLUMN_NAME:,} characters."
+        )
 
 
 def neutral(cell: str) -> str:

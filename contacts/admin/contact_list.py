@@ -350,7 +350,7 @@ class ContactListAdmin(TenantOwnedAdmin):
         self, request: HttpRequest, queryset: models.QuerySet, search_term: str
     ) -> tuple[models.QuerySet, bool]:
         """Those who match the whole, as a phone with blanks does, or each of its words."""
-        words = search_term.split()
+        words = [word[:LONGEST] for word in search_term.split()]
         if not words:
             return queryset, False
         tenant = user_of(request).tenant
