@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from tenants.fields import ULIDField, bits, new_ulid, ulid_of
+from tenants.isolation import lock_timeout
 from tenants.models import Tenant
 
 from . import keyset, phones, rules, sql
@@ -322,7 +323,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             return False
         try:
             with prepared(using) as cursor:
-                cursor.execute(insert_sql(all_columns()), contact.parameters(PostgreSQL))
+                insert = insert_sql(all_columns(), lock_timeout(connections[using]))
+                cursor.execute(insert, contact.parameters(PostgreSQL))
                 is_new = cursor.fetchone() is not None
         except DatabaseError as error:
             if sqlstate(error) not in (DEADLOCK, UNLINKED):

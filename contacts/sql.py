@@ -200,16 +200,22 @@ def inserts_alone(using: str) -> bool:
 
 
 @lru_cache
-def insert_sql(columns: tuple[str, ...]) -> str:
+def insert_sql(columns: tuple[str, ...], lock_timeout: str = "") -> str:
     """INSERT of the contact in the JSON array `%(rows)s`, with its tags, links and log entry; one
     row tells that it is done, none that its phone is there already.
 
     By itself a transaction, and one trip instead of three. So it may not do half of it: where
     somebody else has just made or renamed one of its tags, it fails with `UNLINKED`, as a whole.
+
+    `lock_timeout`: how long it may wait for a lock, such as `1s`; empty for the server's own
+    setting. The statement sets it for itself, when it reads the row that it is going to insert:
+    a SET of its own would be another trip.
     """
     insert = inserting({name: PostgreSQL.given(name) for name in columns})
+    limit = f"set_config('lock_timeout', '{lock_timeout}', true) IS NOT NULL"
+    rows = f"{PostgreSQL.ROWS} WHERE {limit}" if lock_timeout else PostgreSQL.ROWS
     return PostgreSQL.whole(
-        f"{insert} {PostgreSQL.ROWS} ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING id, tags"
+        f"{insert} {rows} ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING id, tags"
     )
 
 

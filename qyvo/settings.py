@@ -159,17 +159,19 @@ TEMPLATES = [
 # Database
 
 SQLITE = {
+    "ENGINE": "qyvo.sqlite",
     "OPTIONS": {
         # Writers queue up at BEGIN. With SQLite's own default, two transactions that read
         # and then write would fail with "database is locked" at once, whatever the timeout.
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,  # seconds
+        "timeout": 20,  # seconds; requests wait less, see `qyvo.wsgi`
         # Readers and the writer do not block each other; commits stay durable
         # (synchronous=FULL is SQLite's default).
         "init_command": "PRAGMA journal_mode=WAL",
     },
 }
 POSTGRESQL = {
+    "ENGINE": "django.db.backends.postgresql",
     "CONN_MAX_AGE": 60,  # seconds
     "CONN_HEALTH_CHECKS": True,
     # Transaction-mode poolers give every transaction another connection.
@@ -187,7 +189,7 @@ POSTGRESQL = {
     },
 }
 
-EMBEDDED = {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "qyvo.sqlite3"}
+EMBEDDED: dict[str, Any] = {"NAME": DATA_DIR / "qyvo.sqlite3"}
 
 
 def database_at(url: str) -> dict[str, Any]:
@@ -206,7 +208,7 @@ def database_at(url: str) -> dict[str, Any]:
 
 
 database = database_at(url) if (url := env("DATABASE_URL")) else EMBEDDED
-defaults = SQLITE if "sqlite" in database["ENGINE"] else POSTGRESQL
+defaults = POSTGRESQL if "postgresql" in database.pop("ENGINE", "") else SQLITE
 options = defaults["OPTIONS"] | database.get("OPTIONS", {})
 if options.get("prepare_threshold") == "off":
     options["prepare_threshold"] = None

@@ -47,14 +47,15 @@ from django.db import connections  # noqa: E402 - needs the settings
 from contacts.views import CreateContacts  # noqa: E402 - likewise
 
 from . import urls  # noqa: E402, F401 - with all that they name
-from .postgresql.base import PATIENCE  # noqa: E402
+from .sqlite.base import LOCK_TIMEOUT  # noqa: E402
 
-# Requests give up on a database that does not answer; commands and workers may wait for it.
+# Requests give up on a database that does not answer, and on a lock that others hold for long;
+# commands and workers may wait.
 database = connections.settings["default"]
 if database["ENGINE"] == "django.db.backends.postgresql":
     database["ENGINE"] = "qyvo.postgresql"
 else:
-    database["OPTIONS"]["timeout"] = min(PATIENCE, float(database["OPTIONS"]["timeout"]))
+    database["OPTIONS"]["timeout"] = min(LOCK_TIMEOUT, float(database["OPTIONS"]["timeout"]))
 
 # What is loaded by now stays. Else every full collection of garbage would go through it again,
 # which is a tenth of the time of requests.

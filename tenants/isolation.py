@@ -123,58 +123,76 @@ def tell_connection(connection: Any, **kwargs: Any) -> None:
 
 
 def always_tell(connection: Any, *, is_held: bool = True) -> None:
+    """Sends settings with each transaction of `connection`: the tenant, where row-level security
+    holds for its role (`is_held`), and `lock_timeout`, where the connection has one."""
+    connection.is_held = is_held
+    connection.shows = None
     wrappers = connection.execute_wrappers
-    if is_held and telling not in wrappers:
+    is_needed = is_held or lock_timeout(connection)
+    if is_needed and telling not in wrappers:
         wrappers.append(telling)
-        connection.shows = None
-    elif not is_held and telling in wrappers:
+    elif not is_needed and telling in wrappers:
         wrappers.remove(telling)  # it was opened by another role
+
+
+def lock_timeout(connection: Any) -> str:
+    """How long a statement of `connection` may wait for a lock, as PostgreSQL writes it, such as
+    `1s`; empty where the server's own setting holds. Connections of requests have a limit, those
+    of commands and workers have none."""
+    return getattr(connection, "lock_timeout", "")
 
 
 def telling(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
-    """Runs a statement, and tells whose rows it may see: once a transaction, on the way to its
-    BEGIN or to the statement, so that it costs no round trip. Nothing outlives the transaction, as
-    poolers want it."""
-    connection, seen = context["connection"], whose()
+    """Runs a statement, and sends the settings of its transaction: once a transaction, on the way
+    to its BEGIN or to the statement, so that it costs no round trip. Nothing outlives the
+    transaction, as poolers want it."""
+    connection = context["connection"]
+    seen = whose() if connection.is_held else NOBODY
     is_of_rows = isinstance(sql, str) and OF_ROWS.match(sql)
     if connection.get_autocommit():
-        if seen and is_of_rows:
+        if is_of_rows:
             return tell_and_execute(seen, execute, sql, params, many, context)
         return execute(sql, params, many, context)
     raw = connection.connection
     if raw.pgconn.transaction_status == TransactionStatus.IDLE:
         begin(connection, seen)
-    elif is_of_rows and getattr(connection, "shows", None) != seen:
-        tell(connection, seen)
+    elif connection.is_held and is_of_rows and connection.shows != seen:
+        send_settings(connection, seen)
     if isinstance(sql, str) and sql.startswith("ROLLBACK TO"):
         connection.shows = None  # what was told since the savepoint is forgotten
     return execute(sql, params, many, context)
 
 
-def told(seen: str) -> str:
-    return f"SET LOCAL {SETTING} = '{seen}'"
+def settings_sql(connection: Any, seen: str) -> str:
+    """Statements that set, until the transaction ends, which rows `connection` sees and how long
+    it waits for a lock."""
+    settings = {SETTING: seen} if connection.is_held else {}
+    if limit := lock_timeout(connection):
+        settings["lock_timeout"] = limit
+    return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())
 
 
 def begin(connection: Any, seen: str) -> None:
-    """Tells it with the BEGIN that psycopg would else send before the first statement."""
+    """Sends the settings with the BEGIN that psycopg would else send before the first statement."""
     connection.shows = NOBODY
     raw = connection.connection
     if raw.isolation_level is not None:  # which psycopg's own BEGIN has to name
-        tell(connection, seen)
+        send_settings(connection, seen)
         return
     with connection.wrap_database_errors, raw.lock:
-        raw.pgconn.send_query(f"BEGIN; {told(seen)}".encode())
+        raw.pgconn.send_query(f"BEGIN; {settings_sql(connection, seen)}".encode())
         *_, result = raw.wait(generators.execute(raw.pgconn))  # as long as other statements may
         if result.status != ExecStatus.COMMAND_OK:
             raise psycopg.errors.error_from_result(result)
     connection.shows = seen
 
 
-def tell(connection: Any, seen: str) -> None:
+def send_settings(connection: Any, seen: str) -> None:
     with connection.wrap_database_errors:
-        connection.connection.execute(told(seen))
+        raw, sql = connection.connection, settings_sql(connection, seen)
+        raw.execute(sql.encode())
     connection.shows = seen
 
 
@@ -186,15 +204,20 @@ def tell_and_execute(
     many: bool,
     context: dict[str, Any],
 ) -> Any:
-    """A statement that is a transaction by itself."""
-    cursor, raw = context["cursor"], context["connection"].connection
-    if isinstance(cursor.cursor, psycopg.ClientCursor) and not many:
-        result = execute(f"{told(seen)}; {sql}", params, many, context)
-        cursor.nextset()
+    """Runs a statement that is a transaction by itself, with its settings in front."""
+    cursor, connection = context["cursor"], context["connection"]
+    is_text = isinstance(cursor.cursor, psycopg.ClientCursor) and not many
+    if is_text and (seen or lock_timeout(connection)):
+        result = execute(f"{settings_sql(connection, seen)}; {sql}", params, many, context)
+        while cursor.nextset():
+            pass  # to the results of the last statement
         return result
-    # Prepared, it cannot be two.
-    with context["connection"].wrap_database_errors, raw.pipeline():
-        raw.execute("SELECT set_config(%s, %s, true)", [SETTING, seen])
+    if not seen or is_text:
+        return execute(sql, params, many, context)
+    # A prepared statement cannot be two. Where it may wait for a lock it sets `lock_timeout`
+    # itself: see `contacts.sql.insert_sql`.
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        connection.connection.execute("SELECT set_config(%s, %s, true)", [SETTING, seen])
         return execute(sql, params, many, context)
 
 

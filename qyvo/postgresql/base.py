@@ -13,6 +13,10 @@ from django.db.backends.postgresql import base
 
 PATIENCE = 7  # seconds that a statement may take
 LAST_PATIENCE = 1  # second for PostgreSQL to end one that takes longer
+# How long a statement may wait for a lock. A little more than PostgreSQL's `deadlock_timeout` of a
+# second: at the same moment it would report a deadlock, which `contacts.sql.transactional` tries
+# again, as a lock that did not come.
+LOCK_TIMEOUT = "1050ms"
 PAUSE = 1  # second in which nobody else asks a server that says nothing for a connection
 
 
@@ -33,6 +37,7 @@ def wait(connection: psycopg.Connection[Any], gen: Any, interval: float = 0.1) -
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    lock_timeout = LOCK_TIMEOUT  # sent with each transaction, see `tenants.isolation`
     silent_until = 0.0  # of `time.monotonic`, for all threads
 
     @classmethod
