@@ -233,20 +233,16 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     )
 ]
 
-# Guessing passwords: ten failures for an account or from an address within a quarter of an hour,
-# then neither gets in for as long. A good login forgets nothing: else whoever has an account
-# could go on guessing at another.
-AXES_FAILURE_LIMIT = 10
-AXES_COOLOFF_TIME = timedelta(minutes=15)
-AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+# Guessing passwords: tenants/login_limits.py has the limits.
+AXES_HANDLER = "tenants.login_limits.LoginLimits"
+AXES_COOLOFF_TIME = timedelta(hours=1)  # how long failures are stored
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "tenants.logins.name_typed"
 AXES_CLIENT_IP_CALLABLE = "tenants.logins.address_of"
 AXES_LOCKOUT_CALLABLE = "tenants.logins.too_many_tries"
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken", "otp_token"]
-# What has failed is forgotten with the next failure after that time; the rest would only grow.
-AXES_DISABLE_ACCESS_LOG = True
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address"]  # not to be logged
+AXES_DISABLE_ACCESS_LOG = True  # nothing would delete old entries
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 

@@ -17,6 +17,7 @@ from django.core.exceptions import ValidationError
 from django.db import InternalError, models, transaction
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.functional import cached_property
 from phonenumbers import SUPPORTED_REGIONS
 
@@ -188,6 +189,54 @@ class User(AbstractUser):
     def authenticator(self) -> Authenticator | None:
         """The app whose codes the login asks for; None where two-factor login is off."""
         return Authenticator.objects.filter(user=self, confirmed=True).first()
+
+
+class KnownAddressQuerySet(models.QuerySet["KnownAddress"]):
+    KEPT = 20  # for each user
+
+    def of_name(self, name: str) -> set[str]:
+        """The digests of the addresses from which the user `name` has logged in; empty if there is
+        no such user."""
+        return {*self.filter(user__email=name).values_list("digest", flat=True)}
+
+    def remember(self, user: User, address: str) -> None:
+        """Notes that `user` has logged in from `address`, and forgets all but the latest 20
+        addresses of this user. An unknown address, `::`, is not noted: anybody may have it."""
+        if address == "::":
+            return
+        digest = self.model.digest_of(address)
+        self.update_or_create(user=user, digest=digest, defaults={"last_login_at": timezone.now()})
+        latest = self.filter(user=user).order_by("-last_login_at").values_list("pk", flat=True)
+        self.filter(user=user).exclude(pk__in=[*latest[: self.KEPT]]).delete()
+
+
+class KnownAddress(models.Model):
+    """An address from which a user has logged in to the admin: guessing by others never keeps the
+    user out of there (`tenants.login_limits`).
+
+    Only a digest is stored, made with SECRET_KEY, so that a copy of the database does not say where
+    people live and work.
+    """
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="known_addresses")
+    digest = models.CharField(max_length=64, editable=False)
+    last_login_at = models.DateTimeField(editable=False)
+
+    objects = KnownAddressQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        verbose_name_plural = "known addresses"
+        constraints = [
+            models.UniqueConstraint(fields=["user", "digest"], name="known_address_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"last login {self.last_login_at:%Y-%m-%d}"
+
+    @staticmethod
+    def digest_of(address: str) -> str:
+        return salted_hmac("tenants.KnownAddress", address, algorithm="sha256").hexdigest()
 
 
 def all_scopes() -> list[str]:

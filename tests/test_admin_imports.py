@@ -285,7 +285,7 @@ def test_what_is_known_of_people_who_were_erased_is_not_shown(
     staff: Client, acme: SimpleNamespace
 ) -> None:
     job = drafted(staff, f"phone,name,email\n{PHONE},Zoé,\n+1 415 555 0123,Zoé,bad\n+1415,Bob,\n")
-    call_command("erase_contact", PHONE, "--tenant", "acme", stdout=io.StringIO())
+    call_command("erase_contact", PHONE, "--tenant", "acme", "--yes", stdout=io.StringIO())
     rows = looked_at(staff, job)["preview"].rows
     assert [row.cells for row in rows] == [[""] * 3, [""] * 3, ["+1415", "Bob", ""]]
     assert "Erased on" in rows[0].error
@@ -295,7 +295,7 @@ def test_what_is_known_of_people_who_were_erased_is_not_shown(
 
 def test_an_upload_in_a_draft_is_told_to_who_erases_somebody(staff: Client) -> None:
     job, out = drafted(staff), io.StringIO()
-    call_command("erase_contact", PHONE, "--tenant", "acme", stdout=out)
+    call_command("erase_contact", PHONE, "--tenant", "acme", "--yes", stdout=out)
     assert f"goes when it is imported or deleted: {job.pk}" in out.getvalue()
 
 

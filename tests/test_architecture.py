@@ -25,6 +25,7 @@ LAYERS = {
     ],
     "tenants": [
         {"apps", "admin", "urls", "management"},
+        {"login_limits"},
         {"authentication", "checks", "logins", "views"},
         {"examples", "serializers", "throttling"},
         {"roles"},

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from contacts import phones
 from contacts.models import Contact, ContactTag, Erasure, Import, ImportFailure, Tag
 from contacts.sql import hold_tenant
+from tenants.models import Tenant
 
 from .api import PHONE
 from .factories import ContactFactory, TagFactory
@@ -97,7 +98,11 @@ def test_a_second_run_changes_nothing(acme: SimpleNamespace, command: str) -> No
     prepare(acme.tenant)
     run(command, *options)
     before = snapshot()
-    assert run(command, *options)[-1].endswith(": 0")
+    if any("a" in option.split("=") for option in options):  # a tag, which is gone by now
+        with pytest.raises(CommandError, match="No contact has the tag “a”"):
+            run(command, *options)
+    else:
+        assert run(command, *options)[-1].endswith(": 0")
     assert snapshot() == before
 
 
@@ -314,7 +319,6 @@ def test_a_contact_that_has_changed_meanwhile_is_not_merged(acme: SimpleNamespac
         ("--split", "b=p,q", ["x", "a", "p", "q"], ["p", "q"]),
         ("--split", "b=b,q", ["x", "a", "b", "q"], ["b", "q"]),
         ("--delete", "b", ["x", "a"], []),
-        ("--delete", "nobody's", ["x", "a", "b"], ["b"]),
     ],
 )
 def test_tags_are_renamed_merged_split_and_deleted(
@@ -359,6 +363,69 @@ def test_tags_that_nobody_carries_are_pruned(acme: SimpleNamespace) -> None:
     tagged(acme.tenant)
     assert run("prune_tags") == ["acme unused", "tags deleted: 1"]
     assert {*Tag.objects.values_list("name", flat=True)} == {"x", "a", "b"}
+
+
+UNKNOWN_TAG = "No contact has the tag “vpi”"
+UNKNOWN_PHONE = "no contact has any of these phones"
+OPT_OUT = ["--status", "opted_out"]
+
+
+@pytest.mark.parametrize("tenant", ["acme", ""])
+@pytest.mark.parametrize(
+    ("command", "options", "said"),
+    [
+        ("retag", ["--rename", "vpi=gold"], UNKNOWN_TAG),
+        ("retag", ["--rename", "unused=gold"], "No contact has the tag “unused”"),
+        ("retag", ["--merge", "a,vpi=gold"], UNKNOWN_TAG),
+        ("retag", ["--split", "vpi=a,b"], UNKNOWN_TAG),
+        ("retag", ["--delete", "vpi"], UNKNOWN_TAG),
+        ("delete_contacts", ["--tag", "vpi", "--yes"], UNKNOWN_TAG),
+        ("delete_contacts", ["--phones", "phones", "--yes"], UNKNOWN_PHONE),
+        ("record_consent", ["--tag", "vpi", *OPT_OUT], UNKNOWN_TAG),
+        ("record_consent", ["--phones", "phones", *OPT_OUT], UNKNOWN_PHONE),
+        ("merge_duplicates", ["--by", "metadata.crn"], "No contact has “crn” in its metadata"),
+    ],
+)  # fmt: skip
+def test_what_no_contact_has_is_an_error(
+    acme: SimpleNamespace, globex: SimpleNamespace, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, tenant: str, command: str, options: list[str], said: str
+) -> None:  # fmt: skip
+    """With --all-tenants, if no contact of any tenant has it."""
+    for member in (acme, globex):
+        tagged(member.tenant)
+    if tenant:
+        ContactFactory.create(
+            tenant=globex.tenant, phone="+14155550199", tags=["vpi"], metadata={"crn": 1}
+        )
+    monkeypatch.chdir(tmp_path)
+    Path("phones").write_text("+14155550199\n")
+    before = snapshot()
+    with pytest.raises(CommandError, match=said):
+        run(command, *options, tenant=tenant)
+    assert snapshot() == before
+
+
+def test_with_all_tenants_one_that_has_it_is_enough(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    ContactFactory.create(tenant=globex.tenant, phone=PHONE, tags=["a"])
+    ContactFactory.create(tenant=acme.tenant, phone="+33612345678", tags=["b"])
+    assert run("retag", "--merge", "a,b=c", tenant="")[-1] == "contacts retagged: 2"
+    assert run("record_consent", "--tag", "c", *OPT_OUT, tenant="")[-1].endswith(": 2")
+
+
+def test_lines_with_a_phone_that_no_contact_has_are_named(
+    acme: SimpleNamespace, globex: SimpleNamespace, tmp_path: Path
+) -> None:
+    """A phone without + is read in the region of each tenant; one contact that has it is enough."""
+    Tenant.objects.filter(slug="acme").update(default_region="FR")
+    Tenant.objects.filter(slug="globex").update(default_region="BE")
+    ContactFactory.create(tenant=globex.tenant, phone="+32471123456")
+    file, err = tmp_path / "phones", io.StringIO()
+    file.write_text("+14155550199\n\n0471 12 34 56\n")
+    command = ["record_consent", "--phones", str(file), *OPT_OUT, "--all-tenants", "--dry-run"]
+    call_command(*command, stdout=io.StringIO(), stderr=err)
+    assert err.getvalue() == "line 1: no contact has this phone\n"
 
 
 # delete_contacts
@@ -435,16 +502,17 @@ def test_without_a_terminal_or_a_tag_nothing_is_deleted(
     monkeypatch.setattr("builtins.input", nobody)
     with pytest.raises(CommandError, match="see --yes"):
         run("delete_contacts", "--tag", "a")
-    assert run("delete_contacts", "--tag", "", "--yes") == ["contacts deleted: 0"]
+    with pytest.raises(CommandError, match="No contact has the tag “”"):
+        run("delete_contacts", "--tag", "", "--yes")
     assert Contact.objects.count() == 2
 
 
 # erase_contact
 
 
-def erase(phone: str) -> str:
+def erase(phone: str, *options: str) -> str:
     out = io.StringIO()
-    call_command("erase_contact", phone, "--tenant", "acme", stdout=out)
+    call_command("erase_contact", phone, "--tenant", "acme", *options, stdout=out)
     return out.getvalue()
 
 
@@ -476,8 +544,56 @@ def test_an_erased_person_is_nowhere_and_does_not_come_back(
     assert counts(bring(file, tenant="globex")[1])["created"] == 1
 
 
-def test_a_phone_of_nobody_is_erased_all_the_same(acme: SimpleNamespace) -> None:
-    assert erase(PHONE).startswith("No contact had this phone.")
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> list[str]:
+    """The questions that a person at the terminal is asked, who gives this answer to each."""
+    asked: list[str] = []
+
+    def reply(question: str) -> str:
+        asked.append(question)
+        return answer
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("builtins.input", reply)
+    return asked
+
+
+@pytest.mark.parametrize(("answer", "is_erased"), [("y", True), ("Yes ", True), ("", False)])
+def test_a_phone_that_no_contact_has_is_erased_if_a_person_says_so(
+    acme: SimpleNamespace,
+    globex: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    is_erased: bool,
+) -> None:
+    ContactFactory.create(tenant=globex.tenant, phone=PHONE)
+    asked = at_a_terminal(monkeypatch, answer)
+    if is_erased:
+        assert "No contact had this phone." in erase(PHONE)
+        erase(PHONE)  # which asks no more: the phone is blocked already
+    else:
+        with pytest.raises(CommandError, match="Nothing was erased"):
+            erase(PHONE)
+    assert asked == [
+        "Erase it from logs and imports, and keep imports from bringing it back? [y/N] "
+    ]
+    assert acme.tenant.erasures.exists() is is_erased
+    assert globex.tenant.contacts.exists()
+
+
+def test_without_a_terminal_a_phone_that_no_contact_has_is_erased_with_yes_only(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y"))
+    with pytest.raises(CommandError, match=r"No contact of acme has \+14155550123.*add --yes"):
+        erase(PHONE)
+    assert not acme.tenant.erasures.exists()
+    assert erase(PHONE, "--yes").startswith("No contact had this phone.")
+    assert acme.tenant.erasures.exists()
+
+
+def test_a_phone_that_a_contact_has_is_erased_without_a_question(acme: SimpleNamespace) -> None:
+    ContactFactory.create(tenant=acme.tenant, phone=PHONE)
+    assert erase(PHONE).startswith("1 contact erased")
     assert Erasure.objects.count() == 1
     erase(PHONE)
     assert Erasure.objects.count() == 1
@@ -510,7 +626,7 @@ def test_an_interrupted_import_forgets_an_erased_person(
     half.write_text("2\tRomain")
     with alone_in(spool_folder(job)):
         whole = rows.read_text()
-        erase(PHONE)
+        erase(PHONE, "--yes")
         assert rows.read_text() == whole, "it runs: it refuses the phone by itself"
     erase(PHONE)
     assert "Romain" not in rows.read_text()

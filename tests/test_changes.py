@@ -481,7 +481,7 @@ def test_erasing_a_person_follows_a_chain_of_merges_both_ways(
     acme.api.act("update-contact", phone=people["Own"].phone, metadata={"kept": 1})
     out = io.StringIO()
     phone = people[erased].phone
-    call_command("erase_contact", phone, "--tenant", "acme", stdout=out)
+    call_command("erase_contact", phone, "--tenant", "acme", "--yes", stdout=out)
     assert "It was merged into +14155550000: erase that too" in out.getvalue()
     told = json.dumps([*Change.objects.values_list("fields", flat=True)])
     assert "Mid" not in told

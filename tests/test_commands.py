@@ -155,3 +155,32 @@ def test_demo_passwords_differ() -> None:
 def test_createsuperuser_needs_an_email_only() -> None:
     call_command("createsuperuser", interactive=False, email="Boss@Acme.example", verbosity=0)
     assert User.objects.get().email == "boss@acme.example"
+    assert not User.objects.get().has_usable_password()
+
+
+@pytest.mark.parametrize(
+    ("password", "reason"),
+    [
+        ("", "too short"),
+        ("eleven char", "too short. It must contain at least 12 characters"),
+        ("password1234", "too common"),
+        ("908172635445", "entirely numeric"),
+        ("boss@acme.example", "too similar to the email"),
+    ],
+)
+@pytest.mark.parametrize("is_email_given", [True, False])
+def test_createsuperuser_refuses_a_weak_password(
+    monkeypatch: pytest.MonkeyPatch, password: str, reason: str, is_email_given: bool
+) -> None:
+    email = {"email": "boss@acme.example"} if is_email_given else {}
+    monkeypatch.setenv("DJANGO_SUPERUSER_EMAIL", "boss@acme.example")
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", password)
+    with pytest.raises(CommandError, match=f"DJANGO_SUPERUSER_PASSWORD is refused.*{reason}"):
+        call_command("createsuperuser", interactive=False, **email)
+    assert not User.objects.exists()
+
+
+def test_createsuperuser_takes_a_strong_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "correct horse battery staple")
+    call_command("createsuperuser", interactive=False, email="boss@acme.example", verbosity=0)
+    assert User.objects.get().check_password("correct horse battery staple")

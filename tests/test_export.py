@@ -69,9 +69,24 @@ def test_filters_choose_contacts_of_the_tenant_only(
     assert names() == ["Ann", "Bob"]
     assert names("--tag", "vip") == ["Ann"]
     assert names("--query", "BOB") == ["Bob"]
-    assert names("--query", "bob", "--tag", "vip") == []
+    TenantFactory.create(slug="empty")
+    assert exported("empty").count("\n") == 1, "the names of the columns"
     with pytest.raises(CommandError, match="There is no tenant “nobody”"):
         exported("nobody")
+
+
+@pytest.mark.parametrize(
+    "filters", [["--tag", "vpi"], ["--query", "+14155550199"], ["--query", "bob", "--tag", "vip"]]
+)
+def test_a_filter_that_no_contact_matches_is_an_error(
+    acme: SimpleNamespace, globex: SimpleNamespace, tmp_path: Path, filters: list[str]
+) -> None:
+    ContactFactory.create(tenant=acme.tenant, name="Ann", tags=["vip"])
+    ContactFactory.create(tenant=acme.tenant, name="Bob")
+    ContactFactory.create(tenant=globex.tenant, phone="+14155550199", tags=["vpi"])
+    with pytest.raises(CommandError, match="No contact matches"):
+        exported("acme", *filters, "-o", str(tmp_path / "x.csv"))
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.csv.gz"])

@@ -364,7 +364,7 @@ def test_nothing_is_left_of_somebody_erased(
     done = [outcome(cast.api, post(cast.api, content)) for cast in (acme, globex)]
     assert len(errors(acme.api, done[0])) == 5
     waiting = post(acme.api, content)
-    call_command("erase_contact", "+33 6 12 34 56 78", "--tenant", "acme")
+    call_command("erase_contact", "+33 6 12 34 56 78", "--tenant", "acme", "--yes")
     assert [row[0] for row in errors(acme.api, done[0])] == ["Phone", PHONE, "+1415"]
     assert len(errors(globex.api, done[1])) == 5
     job = outcome(acme.api, waiting)
@@ -523,7 +523,7 @@ def test_a_person_erased_while_the_error_file_is_written_is_not_in_it(
     def and_then_somebody_is_erased(errors: ErrorFile) -> None:
         write(errors)
         if not acme.tenant.erasures.exists():
-            call_command("erase_contact", PHONE, "--tenant", "acme", stdout=io.StringIO())
+            call_command("erase_contact", PHONE, "--tenant", "acme", "--yes", stdout=io.StringIO())
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ErrorFile, "write", and_then_somebody_is_erased)
@@ -541,7 +541,7 @@ def test_somebody_erased_is_found_in_error_files_of_any_shape(
     job = outcome(acme.api, answer)
     assert job["failed"] == 3
     out = io.StringIO()
-    call_command("erase_contact", "+5491112345678", "--tenant", "acme", stdout=out)
+    call_command("erase_contact", "+5491112345678", "--tenant", "acme", "--yes", stdout=out)
     where = data_dir / "imports" / f"{job['id']}.errors.csv"
     left = where.read_text()
     assert "1234" not in left
@@ -549,10 +549,10 @@ def test_somebody_erased_is_found_in_error_files_of_any_shape(
     assert left.startswith('"Phone\nnumber";Email;Note;line;error')
     where.write_bytes(b"\xff")
     with pytest.raises(CommandError, match="Not looked through"):
-        call_command("erase_contact", PHONE, "--tenant", "acme", stdout=out)
+        call_command("erase_contact", PHONE, "--tenant", "acme", "--yes", stdout=out)
     post(acme.api)
     where.unlink()
-    call_command("erase_contact", PHONE, "--tenant", "acme", stdout=out)
+    call_command("erase_contact", PHONE, "--tenant", "acme", "--yes", stdout=out)
     assert "An upload waits" in out.getvalue()
 
 

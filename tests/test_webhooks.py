@@ -310,6 +310,8 @@ def test_what_is_dead_can_be_replayed(
     assert lines(*replay, "--delivery", pks[1], "--delivered")[0].endswith(": 0"), "it is pending"
     send()
     assert lines(*replay, "--delivery", pks[1], "--delivered")[0].endswith(": 1")
+    with pytest.raises(CommandError, match="This webhook has no delivery"):
+        lines(*replay, "--delivery", webhook.pk)
     send()
     assert len(receiver.received) == 4
 

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from tqdm import tqdm
 
 from contacts import rules
 from contacts.changes import caused_by
-from contacts.models import Contact, ContactQuerySet
+from contacts.models import Contact, ContactQuerySet, ContactTag, Tag
 from contacts.sql import transactional, tried_twice
 from tenants.fields import new_ulid
 from tenants.isolation import seeing
@@ -151,6 +152,16 @@ class BulkFix(BaseCommand):
         raise NotImplementedError
 
 
+def refuse_unknown_tags(tenants: list[Tenant], names: list[str]) -> None:
+    """Raises `CommandError` if a tag is on no contact of these tenants: mostly it is mistyped, and
+    without the error the command would seem to have worked."""
+    carried = Exists(ContactTag.objects.filter(tag=OuterRef("pk")))
+    found = Tag.objects.filter(carried, tenant__in=tenants, name__in=names)
+    if unknown := {*names} - {*found.values_list("name", flat=True)}:
+        quoted = " or ".join(f"“{name}”" for name in sorted(unknown))
+        raise CommandError(f"No contact has the tag {quoted}.")
+
+
 class ChosenFix(BulkFix):
     """One for contacts of a choice: by their phones, by a tag."""
 
@@ -162,23 +173,47 @@ class ChosenFix(BulkFix):
         return which
 
     def prepare(self, tenants: list[Tenant]) -> None:
-        self.numbers = self.read_phones(tenants) if self.options["phones"] else {}
+        self.numbers: dict[str, set[str]] = {tenant.pk: set() for tenant in tenants}
+        if self.options["phones"]:
+            self.refuse_unknown_phones(tenants, self.read_phones(tenants))
+        elif self.options["tag"] is not None:
+            refuse_unknown_tags(tenants, [self.options["tag"]])
 
-    def read_phones(self, tenants: list[Tenant]) -> dict[str, set[str]]:
-        """The phones of the file by tenant, in whose region each is read."""
+    def read_phones(self, tenants: list[Tenant]) -> dict[int, set[tuple[str, str]]]:
+        """Adds the phones of the file to `numbers`, each read in the region of each tenant. Returns
+        the ids of tenants and the phones by line."""
         try:
             lines = self.options["phones"].read_text().splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"{self.options['phones']}: {error}") from error
-        found: dict[str, set[str]] = {tenant.pk: set() for tenant in tenants}
+        read: dict[int, set[tuple[str, str]]] = {}
         for number, line in enumerate(lines, 1):
             for tenant in tenants:
                 if line.strip():
                     try:
-                        found[tenant.pk].add(rules.phone(line, tenant.default_region))
+                        phone = rules.phone(line, tenant.default_region)
                     except ValueError as error:
                         raise CommandError(f"line {number}: {error}") from error
-        return found
+                    self.numbers[tenant.pk].add(phone)
+                    read.setdefault(number, set()).add((tenant.pk, phone))
+        return read
+
+    def refuse_unknown_phones(
+        self, tenants: list[Tenant], read: dict[int, set[tuple[str, str]]]
+    ) -> None:
+        """Names the lines with a phone that no contact has. Raises `CommandError` if these are all
+        lines."""
+        found = {
+            (tenant.pk, phone)
+            for tenant in tenants
+            for chosen in self.choices(tenant)
+            for phone in chosen.values_list("phone", flat=True)
+        }
+        unknown = [number for number, phones in read.items() if phones.isdisjoint(found)]
+        if len(unknown) == len(read):
+            raise CommandError(f"{self.options['phones']}: no contact has any of these phones.")
+        for number in unknown:
+            self.stderr.write(f"line {number}: no contact has this phone", lambda text: text)
 
     def choices(self, tenant: Tenant) -> Iterator[ContactQuerySet]:
         """Those chosen; phones some at a time, as many as a statement takes."""

@@ -1,3 +1,4 @@
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
@@ -5,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from contacts import rules, uploads
 from contacts.changes import caused_by
+from contacts.models import Erasure
 from tenants.models import Tenant
 
 
@@ -14,6 +16,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("phone")
         parser.add_argument("--tenant", required=True, metavar="SLUG")
+        parser.add_argument(
+            "--yes", action="store_true", help="do not ask where no contact has the phone"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -23,6 +28,8 @@ class Command(BaseCommand):
             raise CommandError(f"There is no tenant “{options['tenant']}”.") from None
         except ValueError as error:
             raise CommandError(str(error)) from error
+        if not options["yes"]:
+            self.ask_if_unknown(tenant, phone)
         with caused_by("command:erase_contact"):
             was_there, others = tenant.contacts.erase(tenant, phone)
         found = uploads.erase(tenant, phone)
@@ -40,3 +47,25 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Not looked through, delete them: {', '.join(map(str, found.failed))}."
             )
+
+    def ask_if_unknown(self, tenant: Tenant, phone: str) -> None:
+        """Asks before a phone is blocked that no contact has. A mistyped phone would be blocked,
+        and the person who asked to be erased would stay. Raises `CommandError` if the answer is not
+        yes, and where nobody can answer."""
+        blocked = tenant.erasures.filter(digest=Erasure.digest_of(phone))
+        if tenant.contacts.filter(phone=phone).exists() or blocked.exists():
+            return
+        unknown = f"No contact of {tenant.slug} has {phone}."
+        if not sys.stdin.isatty():
+            raise CommandError(
+                f"{unknown} To erase it from logs and imports all the same, and to keep imports"
+                " from bringing it back, add --yes."
+            )
+        self.stdout.write(unknown)
+        question = "Erase it from logs and imports, and keep imports from bringing it back? [y/N] "
+        try:
+            answer = input(question)
+        except EOFError:  # Ctrl-D
+            answer = ""
+        if answer.strip().lower() not in {"y", "yes"}:
+            raise CommandError("Nothing was erased.")

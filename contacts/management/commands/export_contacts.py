@@ -32,7 +32,10 @@ class Command(BaseCommand):
             contacts = contacts.matching(options["query"], tenant.default_region)
         if options["tag"]:
             contacts = contacts.with_tag(options["tag"])
-        pieces = export(settle(contacts), options["format"])
+        settled = settle(contacts)
+        if (options["query"] or options["tag"]) and not settled:
+            raise CommandError("No contact matches --tag and --query. Nothing was written.")
+        pieces = export(settled, options["format"])
         if options["output"]:
             write(options["output"], pieces)
         else:

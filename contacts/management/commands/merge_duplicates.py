@@ -27,6 +27,7 @@ class Command(BulkFix):
         by = self.options["by"]
         if by not in {"phone-variant", "email"} and by.removeprefix("metadata.") in {by, ""}:
             raise CommandError(f"--by takes phone-variant, email or metadata.KEY, not “{by}”.")
+        self.has_key = by in {"phone-variant", "email"}
 
     def key(self, contact: Contact) -> Any:
         """What contacts of one person have in common; None for those of nobody else."""
@@ -42,9 +43,11 @@ class Command(BulkFix):
     def batches(self, tenant: Tenant) -> Iterator[list[list[Contact]]]:
         """Compared here, exactly and alike on every database: keys of the whole tenant are in
         memory meanwhile, about 300 bytes each."""
+        by = self.options["by"].removeprefix("metadata.")
         found: dict[Any, list[str]] = defaultdict(list)
         for batch in self.by_key(tenant.contacts.all()):
             for contact in batch:
+                self.has_key = self.has_key or by in contact.metadata
                 if (key := self.key(contact)) is not None:
                     found[key].append(contact.pk)
         repeated = [pks for pks in found.values() if len(pks) > 1]
@@ -53,6 +56,12 @@ class Command(BulkFix):
             contacts = tenant.contacts.in_bulk([pk for pks in some for pk in pks])
             groups = [[contacts[pk] for pk in pks if pk in contacts] for pks in some]
             yield [group for group in groups if group]
+
+    def finish(self, total: int) -> None:
+        """A key of metadata that no contact has is mostly mistyped."""
+        if not self.has_key:
+            key = self.options["by"].removeprefix("metadata.")
+            raise CommandError(f"No contact has “{key}” in its metadata.")
 
     def fix(self, tenant: Tenant, batch: list[list[Contact]]) -> Iterator[str]:
         for kept, others, problem in tenant.contacts.merge(batch, self.key):

@@ -22,12 +22,12 @@ class Command(ChosenFix):
         parser.add_argument("--proof", help="what proves it, such as a letter")
 
     def prepare(self, tenants: list[Tenant]) -> None:
-        super().prepare(tenants)
         given: Serializer = Consented(data=self.options)
         if not given.is_valid():
             told = (f"--{name}: {line}" for name, lines in given.errors.items() for line in lines)
             raise CommandError(" ".join(told))
         self.decision = Decision(**given.validated_data)
+        super().prepare(tenants)
 
     def fix(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
         for contact in Contact.objects.decide_many(self.locked(batch), self.decision):

@@ -29,6 +29,8 @@ class Command(BaseCommand):
                 chosen = found.mine().filter(created_at__gte=rules.timestamp(options["since"]))
         except ValueError as error:
             raise CommandError(str(error)) from error
+        if options["delivery"] and not chosen.exists():
+            raise CommandError(f"This webhook has no delivery “{options['delivery']}”.")
         over = chosen.exclude(state=Delivery.State.PENDING)
         if not options["delivered"]:
             over = over.exclude(state=Delivery.State.DELIVERED)

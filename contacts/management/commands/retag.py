@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from contacts import rules
-from contacts.management.bulk import BulkFix, Refused
+from contacts.management.bulk import BulkFix, Refused, refuse_unknown_tags
 from contacts.models import Tag
 from tenants.models import Tenant
 
@@ -33,6 +33,7 @@ class Command(BulkFix):
         fits = KINDS[kind](len(self.old), len(self.new)) and bool(sign) == (kind != "delete")
         if not fits:
             raise CommandError(f"--{kind} takes {SHAPES[kind]}, not “{text}”.")
+        refuse_unknown_tags(tenants, self.old)
 
     def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
         """The contacts that carry one of the old tags, then the old tags themselves."""
