@@ -93,13 +93,15 @@ def actor_of(request: Any) -> str:
 
 
 class Entry(NamedTuple):
-    """A change to be logged. `into`: what the contact was merged into."""
+    """A change to be logged. `into`: what the contact was merged into. `ended_at`: when the contact
+    ended; other changes are logged with the time of the clock."""
 
     tenant_id: str
     contact_id: str  # or as hexadecimal digits
     kind: str
     fields: Fields
     into: str = ""
+    ended_at: datetime | None = None
 
 
 def cause_values(dialect: Any) -> dict[str, Any]:
@@ -226,16 +228,17 @@ class ChangeQuerySet(models.QuerySet["Change"]):
 
     def _log(self, tenant_id: str, entries: Iterable[Entry]) -> None:
         created, rows = [], []
-        for _, contact_id, kind, fields, into in entries:
+        dialect = DIALECTS[connections[self.db].vendor]
+        for _, contact_id, kind, fields, into, ended_at in entries:
             if kind == Change.Kind.CREATED:  # of which there are most
                 created.append(digits(contact_id))
             elif fields or kind != Change.Kind.UPDATED:
                 merged = f'"{digits(into)}"' if into else "null"
                 told = rules.spelled(fields)
-                rows.append(f'["{digits(contact_id)}","{kind}",{told},{merged}]')
+                ended = f'"{dialect.moment(ended_at)}"' if ended_at else "null"
+                rows.append(f'["{digits(contact_id)}","{kind}",{told},{merged},{ended}]')
         if not created and not rows:
             return
-        dialect = DIALECTS[connections[self.db].vendor]
         values = cause_values(dialect) | {
             "tenant": key(tenant_id),
             "created": dialect.words(created),
@@ -310,6 +313,11 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         if since:
             ended = ended.filter(at__gte=since)
         return [Tombstone(*row) for row in ended.values_list("contact_id", "at", "into")[:limit]]
+
+    def last_ends(self, contact_ids: Iterable[str]) -> dict[str, datetime]:
+        """When each of these contacts ended last, if it ever did."""
+        ended = self.filter(contact_id__in=contact_ids, kind__in=ENDS).order_by()
+        return dict(ended.values_list("contact_id").annotate(models.Max("at")))
 
     def decisions(self, contact_id: str) -> "ChangeQuerySet":
         """Why the contact may be written to, or may not: what was decided, or has changed its

@@ -42,6 +42,7 @@ from .sql import (
     UNLINKED,
     IsOneOf,
     PostgreSQL,
+    UpdatedAfter,
     Upsert,
     find_sql,
     insert_sql,
@@ -52,6 +53,7 @@ from .sql import (
     sqlstate,
     transactional,
     update_sql,
+    updated_after,
     upsert_sql,
 )
 from .webhooks import IMPORT_FINISHED, Webhook
@@ -672,12 +674,11 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         fields = [*with_folded(fields), "updated_at"]
         told = told_of(fields)
         stored = Contact.objects.filter(pk__in=[contact.pk for contact in contacts])
-        locked = stored.order_by("phone").select_for_update().values_list("pk", *told)
-        before = {pk: in_json(values) for pk, *values in locked}
-        now = timezone.now()  # not before: who was waited for has written later than that
-        for contact in contacts:
-            contact.updated_at = now
+        locked = stored.order_by("phone").select_for_update().values_list("pk", "updated_at", *told)
+        before = {pk: (updated_at, in_json(values)) for pk, updated_at, *values in locked}
         there = [contact for contact in contacts if contact.pk in before]
+        for contact in there:
+            contact.updated_at = updated_after(before[contact.pk][0])
         dialect, names = DIALECTS[connections[self.db].vendor], ["id", *fields]
         rows = [contact.for_sql(dialect, names) for contact in there]
         self._update(contacts[0].tenant_id, rows)
@@ -688,7 +689,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
                 contact.tenant_id,
                 contact.pk,
                 Change.Kind.UPDATED,
-                difference(told, before[contact.pk], contact.told(told)),
+                difference(told, before[contact.pk][1], contact.told(told)),
             )
             for contact in there
         )
@@ -715,7 +716,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         those that come or go.
         """
         stored = Contact.objects.filter(tenant=tenant, pk__in=pks).order_by("phone")
-        locked = stored.select_for_update().values_list("pk", "phone", "tags")
+        locked = stored.select_for_update().values_list("pk", "phone", "tags", "updated_at")
 
         @cache  # of hundreds of thousands many have the same
         def of(names: str) -> Retag:
@@ -724,7 +725,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             return Retag(was, now, difference(["tags"], [names], [",".join(now)]))
 
         changed, refused = dict[str, tuple[str, Retag]](), list[tuple[str, str]]()
-        for pk, phone, tags in locked:
+        rows = list[dict[str, Any]]()
+        moment = DIALECTS[connections[self.db].vendor].moment
+        for pk, phone, tags, updated_at in locked:
             try:
                 retag = of(",".join(tags))
             except ValueError as error:
@@ -732,11 +735,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             else:
                 if retag.told:
                     changed[key(pk)] = phone, retag
-        now = DIALECTS[connections[self.db].vendor].moment(timezone.now())
-        rows = [
-            {"id": pk, "tags": ",".join(retag.now), "updated_at": now}
-            for pk, (_, retag) in changed.items()
-        ]
+                    at = moment(updated_after(updated_at))
+                    rows.append({"id": key(pk), "tags": ",".join(retag.now), "updated_at": at})
         self._update(tenant.pk, rows)
         links = {pk: ",".join(retag.links) for pk, (_, retag) in changed.items()}
         had_links = [pk for pk, (_, retag) in changed.items() if retag.has_lost]
@@ -785,6 +785,13 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def restore(self, contacts: Sequence["Contact"]) -> None:
         """Creates contacts of one tenant that were there before, under their old ids."""
         ordered = sorted(contacts, key=lambda contact: contact.phone)
+        if not ordered:
+            return
+        changes = Change.objects.filter(tenant=ordered[0].tenant_id)
+        ends = changes.last_ends([contact.pk for contact in ordered])
+        for contact in ordered:
+            if contact.pk in ends:  # readers have seen the end, and follow what comes later
+                contact.updated_at = updated_after(ends[contact.pk])
         Contact.objects.bulk_create(ordered)
         ContactTag.objects.match(ordered)
         Change.objects.log(
@@ -877,7 +884,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             for tenant_id, pk in carriers.values_list("tenant_id", "pk").iterator()
         )
         return Contact.objects.filter(pk__in=carriers.values("pk")).update(
-            tags=unfenced, updated_at=timezone.now()
+            tags=unfenced, updated_at=UpdatedAfter("updated_at")
         )
 
 
@@ -968,7 +975,7 @@ class Contact(models.Model):
         `before`: as it is stored, where it is locked already.
         """
         before = before or Contact.objects.filter(pk=self.pk).select_for_update().first()
-        self.updated_at = timezone.now()
+        self.updated_at = updated_after(before.updated_at) if before else timezone.now()
         if update_fields is not None:
             update_fields = {*with_folded(update_fields), "updated_at"}
         super().save(*args, update_fields=update_fields, **kwargs)
@@ -1005,7 +1012,7 @@ class Contact(models.Model):
     def end(self, kind: Change.Kind, into: str = "") -> Entry:
         """The end of this row: all that it held, and what it was merged `into`."""
         held = difference(TOLD, self.told(TOLD), [*EMPTY.values()])
-        return Entry(self.tenant_id, self.pk, kind, held, into)
+        return Entry(self.tenant_id, self.pk, kind, held, into, updated_after(self.updated_at))
 
     @staticmethod
     def ended(change: Change) -> "Contact":

@@ -4,7 +4,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache, partial, wraps
 from typing import Any, NamedTuple, TypeVar, cast
@@ -22,10 +22,12 @@ from django.db.models import (
     Aggregate,
     BinaryField,
     BooleanField,
+    DateTimeField,
     Func,
     QuerySet,
     Subquery,
     UUIDField,
+    Value,
 )
 from django.db.models.functions import Cast
 from django.utils import timezone
@@ -35,6 +37,7 @@ from tenants.fields import bits_of, new_ulid
 from .rules import folded, spelled
 
 ATTEMPTS = 3
+MICROSECOND = timedelta(microseconds=1)  # the resolution of both databases' timestamps
 # PostgreSQL's SQLSTATEs
 DEADLOCK = "40P01"
 UNLINKED = "22012"  # division by zero, see `insert_sql`
@@ -104,12 +107,14 @@ def is_unavailable(error: BaseException) -> bool:
     return isinstance(cause, psycopg.OperationalError)
 
 
-# Never back in time: readers that follow changes are behind that already. EXCLUDED.updated_at,
-# not now(): that also runs on Citus.
-LATER = (
-    "CASE WHEN EXCLUDED.updated_at > contacts_contact.updated_at"
-    " THEN EXCLUDED.updated_at ELSE contacts_contact.updated_at END"
-)
+def updated_after(stored: datetime) -> datetime:
+    """The `updated_at` of a contact that changes now: later than `stored`, the one that it has.
+
+    A clock may step back, and the clocks of servers differ. Without this rule a reader that knows
+    the contact as of `stored` would take the newer row for an older one. The statements that
+    change contacts without reading them first say the same with `updated_after` of a dialect.
+    """
+    return max(timezone.now(), stored + MICROSECOND)
 
 
 # What rows of a file change in a contact. Metadata keys are merged; nobody who has opted out is
@@ -185,7 +190,7 @@ def upsert_sql(
     merged = MERGED | {"metadata": dialect.MERGED_METADATA}
     sets = {name.lstrip("-"): merged.get(name, f"EXCLUDED.{name.lstrip('-')}") for name in changes}
     if sets:
-        before, write = dialect.upsert(values, on_conflict(sets), told, returned)
+        before, write = dialect.upsert(values, on_conflict(dialect, sets), told, returned)
     else:
         shown = ", ".join([*returned, "NULL AS was", "NULL AS now", "NULL AS seen"])
         conflict = f"ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING {shown}"
@@ -245,9 +250,13 @@ def inserting(values: dict[str, str]) -> str:
     return f"INSERT INTO contacts_contact ({', '.join(values)}) SELECT {', '.join(values.values())}"
 
 
-def on_conflict(changes: dict[str, str]) -> str:
-    """`changes`: the columns that an existing row gets, each with its new value."""
-    values = changes | {"updated_at": LATER}
+def on_conflict(dialect: "type[SQLite] | type[PostgreSQL]", changes: dict[str, str]) -> str:
+    """`changes`: the columns that an existing row gets, each with its new value.
+
+    EXCLUDED.updated_at, not now(), so that the statement also runs on Citus.
+    """
+    updated_at = dialect.updated_after("contacts_contact.updated_at", "EXCLUDED.updated_at")
+    values = changes | {"updated_at": updated_at}
     assignments = ", ".join(f"{name} = {value}" for name, value in values.items())
     stored = ", ".join(f"contacts_contact.{name}" for name in changes)
     return (
@@ -262,6 +271,7 @@ def add_functions(connection: Any, **kwargs: Any) -> None:
         add = partial(connection.connection.create_function, deterministic=True)
         add("contacts_merged", 2, merged_metadata)
         add("contacts_holds", -1, holds)
+        add("contacts_updated_after", 2, text_updated_after)
 
 
 def trust_busy_connections(**kwargs: Any) -> None:
@@ -277,6 +287,14 @@ def trust_busy_connections(**kwargs: Any) -> None:
 
 def merged_metadata(stored: str, given: str) -> str:
     return spelled(json.loads(stored) | json.loads(given))
+
+
+def text_updated_after(stored: str, now: str) -> str:
+    """`updated_after` for timestamps as SQLite stores them: UTC without an offset, which compare
+    as text."""
+    if now > stored:
+        return now
+    return (datetime.fromisoformat(stored) + MICROSECOND).isoformat(" ")
 
 
 def holds(stored: str, key: str, *values: str) -> bool:
@@ -318,6 +336,21 @@ def text_in_json(spelling: str) -> str | None:
     if isinstance(value, bool):
         return spelling
     return f"{Decimal(spelling):f}" if isinstance(value, int | float) else None
+
+
+class UpdatedAfter(Func):
+    """`updated_after` of the column `stored`, computed by the database."""
+
+    output_field = DateTimeField()
+
+    def __init__(self, stored: str) -> None:
+        super().__init__(stored, Value(timezone.now(), DateTimeField()))
+
+    def in_dialect(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        (stored, _), (now, params) = (compiler.compile(part) for part in self.source_expressions)
+        return DIALECTS[connection.vendor].updated_after(stored, now), params
+
+    as_sqlite = as_postgresql = in_dialect
 
 
 class IsOneOf(Func):
@@ -460,17 +493,22 @@ class SQLite:
     def moment(value: datetime) -> str:
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
 
+    @staticmethod
+    def updated_after(stored: str, now: str) -> str:
+        return f"contacts_updated_after({stored}, {now})"
+
     OLDEST_RUNNING = NEXT = ""  # one writer at a time: ids are in the order of commits
     LOG = """
 INSERT INTO contacts_change
     (xid, tenant_id, contact_id, kind, fields, "into", actor, request_id, change_set, at)
 SELECT 0, %(tenant)s, contact_id, kind, fields, "into",
-    %(actor)s, %(request_id)s, %(change_set)s, %(at)s
+    %(actor)s, %(request_id)s, %(change_set)s, coalesce(ended_at, %(at)s)
 FROM (
-    SELECT value AS contact_id, 'created' AS kind, '{}' AS fields, NULL AS "into"
+    SELECT value AS contact_id, 'created' AS kind, '{}' AS fields, NULL AS "into", NULL AS ended_at
     FROM json_each(%(created)s)
     UNION ALL
-    SELECT value ->> 0, value ->> 1, value -> 2, value ->> 3 FROM json_each(%(rows)s)
+    SELECT value ->> 0, value ->> 1, value -> 2, value ->> 3, value ->> 4
+    FROM json_each(%(rows)s)
 )
 """
     MAKE_TAGS = """
@@ -592,18 +630,24 @@ old AS MATERIALIZED (
     def moment(value: datetime) -> str:
         return value.isoformat()
 
+    @staticmethod
+    def updated_after(stored: str, now: str) -> str:
+        return f"GREATEST({now}, {stored} + interval '1 microsecond')"
+
     OLDEST_RUNNING = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
     NEXT = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
     LOG_OF = """INSERT INTO contacts_change
     (xid, tenant_id, contact_id, kind, fields, "into", actor, request_id, change_set, at)
 SELECT pg_current_xact_id()::text::bigint, %(tenant)s::uuid, contact_id, kind, fields, "into",
-    %(actor)s, %(request_id)s, %(change_set)s::uuid, %(at)s::timestamptz
+    %(actor)s, %(request_id)s, %(change_set)s::uuid, coalesce(ended_at, %(at)s::timestamptz)
 FROM"""
-    CREATED = "'created' AS kind, '{}'::jsonb AS fields, NULL::uuid AS \"into\""
+    CREATED = """'created' AS kind, '{}'::jsonb AS fields, NULL::uuid AS "into",
+    NULL::timestamptz AS ended_at"""
     LOG = f"""{LOG_OF} (
     SELECT unnest(%(created)s::uuid[]) AS contact_id, {CREATED}
     UNION ALL
-    SELECT (entry ->> 0)::uuid, entry ->> 1, (entry -> 2)::jsonb, (entry ->> 3)::uuid
+    SELECT (entry ->> 0)::uuid, entry ->> 1, (entry -> 2)::jsonb, (entry ->> 3)::uuid,
+        (entry ->> 4)::timestamptz
     FROM json_array_elements(%(rows)s::json) AS entry
 ) AS entries
 """  # noqa: S608 - our own

@@ -1,7 +1,6 @@
 """The one write path: the contact's tags and the links say the same, whoever writes."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +8,6 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from contacts.changes import Change
 from contacts.models import Contact, ContactTag, Outcome, Tag
@@ -112,15 +110,6 @@ def test_consent_that_a_new_contact_brings_is_logged_as_a_decision(acme: SimpleN
         acme.tenant.contacts.update_or_create(phone="+14155550125", **given)
     kinds = acme.tenant.changes.order_by("pk").values_list("kind", flat=True)
     assert [*kinds] == [Change.Kind.CREATED, Change.Kind.OPTED_IN] * 3
-
-
-def test_a_change_is_never_dated_before_the_last_one(acme: SimpleNamespace) -> None:
-    """A clock may be behind; readers that follow changes are past that moment."""
-    acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"name": "A"})
-    ahead = timezone.now() + timedelta(hours=1)
-    Contact.objects.update(updated_at=ahead)
-    contact, _ = acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"name": "B"})
-    assert (contact.name, contact.updated_at) == ("B", ahead)
 
 
 def test_create_defaults_are_for_new_rows_only(acme: SimpleNamespace) -> None:
