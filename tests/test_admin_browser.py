@@ -30,11 +30,9 @@ def run_action(page: Page, action: str) -> None:
 
 def type_tag(page: Page, text: str) -> None:
     """Types into the box of the tags, and ends with Enter."""
-    box = page.locator(".field-tags .select2-search__field")
+    box = page.get_by_role("combobox", name="Tags")
     box.click()
-    box.press_sequentially(text)
-    expect(page.locator(".select2-results__option--highlighted")).to_have_text(text)
-    box.press("Enter")
+    box.press_sequentially(f"{text}\n")
 
 
 def save(page: Page) -> None:
@@ -51,8 +49,7 @@ def test_a_person_is_found_by_a_pasted_phone_and_gets_other_tags(
         page.keyboard.press("Enter")
         page.get_by_role("link", name="Mary Kenneth Keller").click()
         expect(page.locator(".summary")).to_contain_text("+1 415-555-0102")
-        page.locator("li[title=vip] .select2-selection__choice__remove").click()
-        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Remove the tag vip").click()
         type_tag(page, "spring")
         save(page)
         assert "was changed successfully" in page.locator("body").inner_text()
@@ -92,14 +89,12 @@ def test_the_filters_find_whom_they_say_and_everybody_untouched(
         page.get_by_role("button", name="Apply Filters").click()
         expect(page.locator(rows)).to_have_count(len(people))
         page.get_by_text(filters).first.click()
-        page.locator("select[name=country]").select_option(label="France (FR)", force=True)
+        page.locator("select[name=country]").select_option(label="France (FR)")
         page.get_by_role("button", name="Apply Filters").click()
         expect(page.locator(rows)).to_have_count(1)
         page.get_by_role("link", name="Without the filter Country: FR").click()
         page.get_by_text(filters).first.click()
-        page.get_by_role("combobox", name="With tag").click()
-        page.get_by_role("searchbox").fill("vip")
-        page.get_by_role("option", name="vip").click()
+        page.get_by_role("combobox", name="With tag").fill("vip")
         page.get_by_role("button", name="Apply Filters").click()
         expect(page.locator(rows)).to_have_count(len(people) - 1)
 

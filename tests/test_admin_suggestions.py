@@ -4,9 +4,11 @@ import html
 import re
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
@@ -33,7 +35,7 @@ def superuser(db: None) -> Client:
 def suggestions(client: Client, contact: Contact, **asked: str) -> list[str]:
     """Those that the page of the contact shows."""
     page = client.get(url(Contact, "change", contact.pk)).content.decode()
-    [address] = re.findall(r'data-ajax--url="([^"]*tag-names[^"]*)"', page)
+    [address] = re.findall(r'data-suggest="([^"]*tag-names[^"]*)"', page)
     results = client.get(html.unescape(address), asked).json()["results"]
     return [result["text"] for result in results]
 
@@ -84,4 +86,72 @@ def test_superusers_are_told_the_tenant_of_a_tag(
     for client, name in ((staff, "vip"), (superuser, "vip (Acme Co.)")):
         page = client.get(url(Contact, "changelist"), {"tag": vip.pk}).content.decode()
         assert f"With tag: {name}<" in re.sub(r"\s+<", "<", page)
-        assert f">{name}</option>" in page
+        assert f'value="{name}"' in page
+
+
+def test_the_tag_of_exactly_that_name_is_suggested_however_many_hold_it(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    for name in [*(f"a{n} new" for n in range(30)), "New", "news", "new"]:
+        TagFactory.create(tenant=acme.tenant, name=name)
+    page = reverse("admin:contacts_contact_tag_names")
+    results = staff.get(page, {"term": "new"}).json()["results"]
+    assert [result["text"] for result in results][:4] == ["new", "New", "news", "a0 new"]
+
+
+# Filters by the name of a tag
+
+
+def filtered(client: Client, **asked: str) -> tuple[set[str], list[str]]:
+    """The names that the list shows, and what it says."""
+    answer = client.get(url(Contact, "changelist"), asked)
+    said = [str(message) for message in get_messages(answer.wsgi_request)]
+    return {contact.name for contact in answer.context["cl"].result_list}, said
+
+
+@pytest.fixture
+def carriers(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
+    for tenant, tags in ((acme.tenant, ["vip", "ours"]), (globex.tenant, ["vip", "theirs"])):
+        ContactFactory.create(tenant=tenant, name=tags[1], tags=tags)
+        ContactFactory.create(tenant=tenant, name="else", tags=["newsletter"])
+
+
+@pytest.mark.usefixtures("carriers")
+def test_a_filter_finds_the_tag_of_exactly_that_name_or_says_that_there_is_none(
+    staff: Client,
+) -> None:
+    assert filtered(staff, tag=" vip ") == ({"ours"}, [])
+    assert filtered(staff, without="vip") == ({"else"}, [])
+    for name in ("VIP", "vi", "theirs", "vip (Acme Co.)", "vip, ours"):
+        sentence = f"With tag: There is no tag “{name}”. Upper and lower case matter."
+        assert filtered(staff, tag=name) == (set(), [sentence])
+
+
+@pytest.mark.usefixtures("carriers")
+def test_superusers_say_which_tenants_tag_a_filter_means(
+    superuser: Client, acme: SimpleNamespace
+) -> None:
+    found, [sentence] = filtered(superuser, tag="vip")
+    assert not found
+    assert sentence.startswith("With tag: Several tenants have a tag “vip”.")
+    assert filtered(superuser, tag="theirs") == ({"theirs"}, [])
+    assert filtered(superuser, tag="vip (Globex)") == ({"theirs"}, [])
+    assert filtered(superuser, tag="vip", tenant=acme.tenant.pk) == ({"ours"}, [])
+
+
+def test_all_that_match_are_named_by_their_filters_before_something_is_done(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    ada = ContactFactory.create(tenant=acme.tenant, name="Ada", tags=["vip"])
+    chosen = {"action": "add_tag", "_selected_action": [ada.pk], "select_across": "1"}
+    page = url(Contact, "changelist")
+    tag = acme.tenant.tags.get().pk
+    for query, told in (
+        ({"tag": "vip", "q": "ada"}, "All that match: With tag: vip · Search: ada"),
+        ({"tag": tag}, "All that match: With tag: vip"),
+        ({}, "All contacts: no filter is set."),
+    ):
+        answer = staff.post(f"{page}?{urlencode(query)}", chosen)
+        assert f'<p class="asked">{told}</p>' in answer.content.decode()
+    answer = staff.post(page, chosen | {"select_across": "0"})
+    assert 'class="asked"' not in answer.content.decode()

@@ -81,7 +81,7 @@ def test_nothing_stored_runs_in_the_admin(
         page.goto(pages["contacts"])
         page.get_by_text("Filters").first.click()
         page.get_by_role("combobox", name="With tag").click()
-        page.locator(".select2-results__option", has_text="alert").first.wait_for()
+        page.locator(".suggestions [role=option]", has_text="alert").first.wait_for()
         for action in ("add_tag", "merge"):
             page.goto(pages["contacts"])
             for box in page.locator("input.action-select").all()[:4]:

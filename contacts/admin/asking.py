@@ -92,7 +92,8 @@ class AskingAdmin(TenantOwnedAdmin):
         shared = self.admin_site.each_context(request) | {
             "opts": self.opts, "title": question.title, "question": question, "form": form,
             "count": count, "named": named, "more": count - len(named),
-            "hidden": self.choice(request),
+            "hidden": self.choice(request), "is_all": request.POST.get("select_across") == "1",
+            "asked": self.asked_for(request),
         }  # fmt: skip
         return TemplateResponse(request, "admin/contacts/contact/bulk.html", shared | context)
 
@@ -115,6 +116,11 @@ class AskingAdmin(TenantOwnedAdmin):
 
         tags = tenant.tags.order_by("name").values_list("name", flat=True)[:SUGGESTED]
         return self.ask(request, contacts, question, act, tags=tags)
+
+    def asked_for(self, request: HttpRequest) -> list[str] | None:
+        """What *all that match* match, in words: the filters of the list that the action was
+        chosen on. None where the rows of the list are not contacts."""
+        return None
 
     def choice(self, request: HttpRequest) -> list[tuple[str, str]]:
         """What says again which rows of the list were chosen, and what for."""

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.paginator import Paginator
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -16,18 +17,17 @@ from django.http import HttpRequest
 from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.forms import DropdownForm
 from unfold.views import ChangeList
 from unfold.widgets import INPUT_CLASSES, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from tenants.admin import TenantOwnedAdmin, user_of
-from tenants.fields import parse_ulid
+from tenants.fields import is_ulid, parse_ulid
 from tenants.models import FIRST_DAY, LAST_DAY, Tenant
 
 from .. import choice, countries, keyset, phones, rules
 from ..keyset import Order, Position
 from ..models import Contact, ContactQuerySet, ContactTag, Tag, matches
-from .forms import TagChoiceField, TagSelect
+from .forms import TagField, TagInput, suggestions_of_all
 
 AFTER, BEFORE = "after", "before"  # the parameters that tell where a page begins, or ends
 ORDERS = {
@@ -62,9 +62,6 @@ def day(label: str) -> forms.DateField:
 class CountrySelect(UnfoldAdminSelectWidget):
     """Of 240 options; a template for each would take a fifth of the page's time."""
 
-    def __init__(self) -> None:
-        super().__init__(DropdownForm.widget.attrs)
-
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         options = format_html_join(
             "\n",
@@ -78,8 +75,8 @@ class CountrySelect(UnfoldAdminSelectWidget):
 class FilterForm(forms.Form):
     """`choice` says what each of them means."""
 
-    tag = TagChoiceField(Tag.objects.none(), label="With tag")
-    without = TagChoiceField(Tag.objects.none(), label="Without tag")
+    tag = TagField(label="With tag")
+    without = TagField(label="Without tag")
     country = forms.ChoiceField(widget=CountrySelect)
     source = select(*Contact.Source.choices)
     consent = select(*CONSENTS)
@@ -94,22 +91,23 @@ class FilterForm(forms.Form):
     )
     tenant = forms.ModelChoiceField(Tenant.objects.none(), widget=UnfoldAdminSelectWidget)
 
-    Media = DropdownForm.Media
+    class Media(TagInput.Media):
+        """The theme asks for the scripts of filters by this name."""
 
     def __init__(self, data: Any, request: HttpRequest, site: Any) -> None:
         super().__init__(data)
-        if not request.user.is_superuser:
-            del self.fields["tenant"]
         fields: dict[str, Any] = self.fields
         for field in fields.values():
             field.required = False
-            if isinstance(field, forms.ModelChoiceField):
-                model: Any = field.queryset.model  # type: ignore[union-attr]
-                field.queryset = site.get_model_admin(model).visible(request, model.objects.all())
+        tags = site.get_model_admin(Tag).visible(request, Tag.objects.all())
+        if request.user.is_superuser:
+            fields["tenant"].queryset = Tenant.objects.all()
+            if is_ulid(chosen := self.data.get("tenant", "")):
+                tags = tags.filter(tenant=chosen)
+        else:
+            del fields["tenant"]
         for name in TAGS:
-            fields[name].user = user_of(request)
-            fields[name].widget = TagSelect(site)
-            fields[name].widget.choices = fields[name].choices
+            fields[name].choose_from(tags, user_of(request), suggestions_of_all())
         codes = sorted(countries.numbering())
         fields["country"].choices = [("", "All"), *((code, code) for code in codes)]
 
@@ -133,7 +131,7 @@ class FilterForm(forms.Form):
     def told(self, name: str, value: Any) -> str:
         field: Any = self.fields[name]
         if name in TAGS:
-            return field.label_from_instance(value)
+            return field.label_of(value)
         choices = dict(field.choices) if name in self.WORDED else {}
         return str(choices.get(value, value))
 
@@ -341,6 +339,14 @@ class ContactListAdmin(TenantOwnedAdmin):
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ContactList]:
         return ContactList
+
+    def asked_for(self, request: HttpRequest) -> list[str]:
+        form = FilterForm(request.GET.dict(), request, self.admin_site)
+        filters = (
+            [f"{label}: {value}" for label, value, _ in form.shown()] if form.is_valid() else []
+        )
+        search = request.GET.get(SEARCH_VAR, "").strip()
+        return [*filters, *[f"Search: {search}"] * bool(search)]
 
     def get_sortable_by(self, request: HttpRequest) -> list[str]:
         """What an index carries; those of phones and messages begin with the tenant."""

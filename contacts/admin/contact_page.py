@@ -1,5 +1,6 @@
 """The page of a contact: who it is, what may be written to them, and what has happened lately."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -12,7 +13,7 @@ from django.utils.html import format_html
 from tenants.admin import user_of
 from tenants.models import Tenant
 
-from .. import changes, countries, history, phones
+from .. import changes, countries, history, phones, rules
 from ..models import Contact
 from .history import HistoryAdmin
 
@@ -110,16 +111,22 @@ class ContactPageAdmin(HistoryAdmin):
         return [path("tag-names/", view, name="contacts_contact_tag_names"), *super().get_urls()]
 
     def tag_names_view(self, request: HttpRequest) -> JsonResponse:
-        """What select2 suggests: tags of the user's tenant; for superusers, of the one named."""
+        """Suggestions: tags of the user's tenant; for superusers, of the tenant named. The tag that
+        is called exactly `term` is always among them, and first."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         tenant, slug = user_of(request).tenant, request.GET.get("tenant", "")
         if request.user.is_superuser and "\0" not in slug:
             tenant = Tenant.objects.filter(slug=slug).first() or tenant
-        tags = tenant.tags.named_like(request.GET.get("term", "")) if tenant else []
-        return JsonResponse(
-            {"results": [{"id": tag.name, "text": tag.name} for tag in tags[:SUGGESTED]]}
-        )
+        term = request.GET.get("term", "")
+        found = tenant.tags.named_like(term) if tenant else []
+        names = sorted((tag.name for tag in found), key=partial(closeness, term))[:SUGGESTED]
+        return JsonResponse({"results": [{"id": name, "text": name} for name in names]})
+
+
+def closeness(term: str, name: str) -> tuple[bool, bool, str]:
+    """Sorts the name that is `term` first, then those that begin with it in any case."""
+    return (name != term, not rules.folded(name).startswith(rules.folded(term)), name)
 
 
 def copyable(label: str, value: str) -> str:

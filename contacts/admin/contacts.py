@@ -18,7 +18,13 @@ from ..changes import differ, exchanged
 from ..models import Contact
 from .contact_list import ContactListAdmin
 from .contact_page import ContactPageAdmin
-from .forms import MetadataFormField, RuleFormField, TagNamesFormField, metadata_from_text
+from .forms import (
+    MetadataFormField,
+    RuleFormField,
+    TagNamesFormField,
+    metadata_from_text,
+    suggestions_of,
+)
 from .merging import MergeAdmin
 from .overview import OverviewAdmin
 
@@ -34,7 +40,8 @@ class ContactForm(TenantForm):
     name = RuleFormField(rules.name)
     email = RuleFormField(rules.email)
     tags = TagNamesFormField(
-        rules.tags, help_text="Type to find one, or to make a new one: Enter or a comma ends it."
+        rules.tags,
+        help_text="Separated by commas. Enter takes the marked suggestion, a comma what you typed.",
     )
     locale = RuleFormField(rules.locale)
     metadata = MetadataFormField(metadata_from_text, help_text="A JSON object.")
@@ -47,7 +54,7 @@ class ContactForm(TenantForm):
         super().__init__(*args, **options)
         if "tags" in self.fields and not self.instance._state.adding:
             widget: Any = self.fields["tags"].widget
-            widget.suggest_those_of(self.instance.tenant)
+            widget.suggest = suggestions_of(self.instance.tenant)
 
     def clean_phone(self) -> str:
         tenant = self.row_tenant()

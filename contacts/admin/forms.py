@@ -1,25 +1,22 @@
 """Form fields that the rules clean."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
-from django.contrib.admin.widgets import AutocompleteSelect
+from django.db.models import Q, Value
+from django.db.models.functions import Concat
 from django.urls import reverse
 from rest_framework.serializers import Serializer
-from unfold.widgets import (
-    UnfoldAdminMultipleAutocompleteWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-)
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from tenants.admin import named_for
 from tenants.fields import is_ulid
 from tenants.models import Tenant, User
 
 from .. import rules, strict_json
-from ..models import ContactTag
+from ..models import ContactTag, Tag, TagQuerySet
 
 
 class RuleFormField(forms.Field):
@@ -52,67 +49,97 @@ def checked(form: forms.Form, of_api: type[Serializer], given: dict[str, Any]) -
     return {}
 
 
-class TagSelect(AutocompleteSelect):
-    """One of the tags that the user may see."""
+class TagInput(UnfoldAdminTextInputWidget):
+    """A text box with suggestions of tags below. Whatever happens to the suggestions, the form gets
+    the text that stands in the box, also without JavaScript.
 
-    def __init__(self, site: Any) -> None:
-        field = ContactTag._meta.get_field("tag")
-        super().__init__(field, site, {"class": "unfold-filter-autocomplete"})
-
-    def optgroups(self, name: str, value: Sequence[str], attrs: Any = None) -> Any:
-        """Without what is no id: Django's own looks for it in the database."""
-        return super().optgroups(name, [*filter(is_ulid, value)], attrs)
-
-
-class TagChoiceField(forms.ModelChoiceField):
-    """A tag, as its `user` tells it from others."""
-
-    user: User
-
-    def label_from_instance(self, tag: Any) -> str:
-        return named_for(self.user, tag)
-
-
-class TagNamesWidget(UnfoldAdminMultipleAutocompleteWidget):
-    """Chips with suggestions, by select2, which Django's admin brings; unknown names are created.
-
-    What it sends is the names, in their order; a text with commas is taken too.
+    `suggest`: the address that answers `?term=` with suggestions; else those of the user's tenant.
     """
 
-    # The theme's own writes an attribute's value in the place of the option's.
-    option_template_name = "django/forms/widgets/select_option.html"
+    class Media:
+        js = [forms.Script("qyvo/tags.js", type="module")]
 
-    def __init__(self, attrs: Any = None) -> None:
-        declared = {"data-tags": "true", "data-token-separators": '[","]', "data-width": "100%"}
-        super().__init__(declared | (attrs or {}))
-        # A button among list items, which nobody misses who can take each chip away.
-        self.attrs["data-allow-clear"] = "false"
-
-    def suggest_those_of(self, tenant: Tenant) -> None:
-        """Else they are of the user's tenant."""
-        url = reverse("admin:contacts_contact_tag_names", query={"tenant": tenant.slug})
-        self.attrs["data-ajax--url"] = url
+    def __init__(self, suggest: str = "", attrs: dict[str, Any] | None = None) -> None:
+        fixed = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
+        super().__init__(fixed | (attrs or {}))
+        self.suggest = suggest
 
     def build_attrs(self, base_attrs: Any, extra_attrs: Any = None) -> dict[str, Any]:
-        # Also while nothing is chosen, `admin:…` is looked up only when a page is made.
-        url = reverse("admin:contacts_contact_tag_names")
-        return super().build_attrs({"data-ajax--url": url} | base_attrs, extra_attrs)
+        # Looked up when a page is made: the addresses of the admin are not known before.
+        suggest = self.suggest or reverse("admin:contacts_contact_tag_names")
+        return super().build_attrs({"data-suggest": suggest} | base_attrs, extra_attrs)
 
-    def format_value(self, value: Any) -> list[str]:
-        names = value if isinstance(value, list) else (value or "").split(",")
-        return [name.strip() for name in names if name.strip()]
 
-    def optgroups(self, name: str, value: list[str], attrs: Any = None) -> Any:
-        self.choices = [(tag, tag) for tag in value]
-        return super().optgroups(name, value, attrs)
+def suggestions_of(tenant: Tenant) -> str:
+    """The address that suggests the names of the tenant's tags."""
+    return reverse("admin:contacts_contact_tag_names", query={"tenant": tenant.slug})
 
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> str:
-        return ",".join(data.getlist(name))
+
+def suggestions_of_all() -> str:
+    """The address that suggests each tag that the user may see, with its tenant for superusers."""
+    field = ContactTag._meta.get_field("tag")
+    names = {"app_label": field.model._meta.app_label, "model_name": field.model._meta.model_name}
+    return reverse("admin:autocomplete", query=names | {"field_name": field.name})
+
+
+class TagField(forms.CharField):
+    """One tag by its exact name, or by its id, which links of the admin have. Never another tag:
+    a text that names none is an error. Call `choose_from` before the field is used."""
+
+    widget = TagInput
+    user: User
+    tags: TagQuerySet
+
+    def choose_from(self, tags: TagQuerySet, user: User, suggest: str) -> None:
+        """`user`: who types the name; superusers may add the tenant, as their suggestions do."""
+        self.tags, self.user = tags, user
+        self.labels: dict[str, str] = {}
+        self.widget.suggest = suggest
+
+    def clean(self, value: Any) -> Tag | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        tag = self.by_id(text) or self.by_name(text)
+        self.labels[value] = self.label_of(tag)
+        return tag
+
+    def by_id(self, text: str) -> Tag | None:
+        return self.tags.filter(pk=text).first() if is_ulid(text) else None
+
+    def by_name(self, text: str) -> Tag:
+        tags, named = self.tags, Q(name=text)
+        if self.user.is_superuser:
+            tags, named = tags.annotate(label=WITH_TENANT), named | Q(label=text)
+        found = [*tags.filter(named)[:2]]
+        if len(found) == 1:
+            return found[0]
+        sentence = SEVERAL_TAGS if found else NO_TAG
+        raise forms.ValidationError(sentence.format(text))
+
+    def label_of(self, tag: Tag) -> str:
+        return named_for(self.user, tag)
+
+    def prepare_value(self, value: Any) -> Any:
+        """An id, which nobody can read, is shown as the name."""
+        return self.labels.get(value, value)
+
+
+WITH_TENANT = Concat("name", Value(" ("), "tenant__name", Value(")"))  # as `named_for` has it
+NO_TAG = "There is no tag “{}”. Upper and lower case matter."
+SEVERAL_TAGS = "Several tenants have a tag “{0}”. Add the tenant: “{0} (name of the tenant)”."
+
+
+class TagNamesWidget(TagInput):
+    """Names of tags, separated by commas; with JavaScript a chip for each. Enter takes the
+    suggestion that is marked, all else what was typed: see `tags.js`."""
+
+    def __init__(self) -> None:
+        super().__init__(attrs={"data-tags": ""})
 
 
 class TagNamesFormField(RuleFormField):
     widget = TagNamesWidget
-    hidden_widget = forms.HiddenInput
 
     def prepare_value(self, value: Any) -> Any:
         return ", ".join(value) if isinstance(value, list) else value

@@ -10,16 +10,15 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path, reverse
 from django.utils.html import format_html
-from unfold.contrib.filters.forms import DropdownForm
 from unfold.views import ChangeList
 
-from tenants.admin import RacingFormAdmin, TenantForm
-from tenants.models import Tenant
+from tenants.admin import RacingFormAdmin, TenantForm, user_of
+from tenants.models import Tenant, User
 
 from .. import bulk_actions, rules
 from ..models import BulkAction, Contact, ContactTag, Tag, TagQuerySet
 from .asking import AskingAdmin, Question, SureForm, start
-from .forms import RuleFormField, TagSelect
+from .forms import RuleFormField, TagField, suggestions_of
 
 TOGETHER = 100  # tags that are merged or deleted at once
 
@@ -48,19 +47,13 @@ class TagForm(TenantForm):
 class MergeForm(SureForm):
     """Which tag takes the place of `tags`."""
 
-    into = forms.ModelChoiceField(
-        Tag.objects.none(), label="Into", help_text="It takes their place, and they are deleted."
-    )
+    into = TagField(label="Into", help_text="It takes their place, and they are deleted.")
 
-    Media = DropdownForm.Media
-
-    def __init__(self, site: Any, tenant: Tenant, tags: list[Tag], data: Any) -> None:
+    def __init__(self, user: User, tenant: Tenant, tags: list[Tag], data: Any) -> None:
         super().__init__(data)
         self.tags = tags
         field: Any = self.fields["into"]
-        field.queryset = tenant.tags.all()
-        field.widget = TagSelect(site)
-        field.widget.choices = field.choices
+        field.choose_from(tenant.tags.all(), user, suggestions_of(tenant))
 
     def clean_into(self) -> Tag:
         into = self.cleaned_data["into"]
@@ -151,7 +144,7 @@ class TagAdmin(AskingAdmin, RacingFormAdmin):
         self, request: HttpRequest, tags: list[Tag], tenant: Tenant
     ) -> HttpResponseBase:
         names = ", ".join(f"“{tag.name}”" for tag in tags)
-        form = partial(MergeForm, self.admin_site, tenant, tags)
+        form = partial(MergeForm, user_of(request), tenant, tags)
         question = Question(f"Merge {names}", "Merge", form, is_of_tags=True)
         kind = BulkAction.Kind.MERGE_TAGS
         return self.ask_to_start(request, carriers(tags), question, tenant, kind)

@@ -47,13 +47,7 @@ document.addEventListener("htmx:afterSettle", () => {
   if (document.querySelector("canvas.chart")) renderCharts();
 });
 
-// What other people's widgets leave without a name, for those who listen to the page; once all
-// of them are there.
+// The theme's hints have no role; set once its own script has made them.
 window.addEventListener("load", () => setTimeout(() => {
-  for (const container of document.querySelectorAll(".select2-container")) {
-    const label = container.previousElementSibling?.labels?.[0]?.textContent.trim();
-    const parts = ".select2-selection, .select2-selection__rendered[role=textbox], .select2-search__field";
-    if (label) container.querySelectorAll(parts).forEach((part) => part.setAttribute("aria-label", label));
-  }
   for (const hint of document.querySelectorAll(".help-tooltip")) hint.setAttribute("role", "img");
 }));

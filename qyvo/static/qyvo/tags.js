@@ -1,0 +1,324 @@
+// Text boxes for tags, with suggestions below (a combobox of WAI-ARIA 1.2). What counts is the text
+// in the box. A suggestion counts only for the text that it was asked for: an answer that comes late
+// belongs to an older text, and taking it would name a wrong tag.
+
+const PAUSE = 120; // milliseconds without a key before suggestions are asked for
+const PATIENCE = 1000; // milliseconds that Enter waits for suggestions; then the typed text counts
+let numbered = 0;
+
+function element(tag, properties = {}, ...children) {
+  const { role, ...others } = properties;
+  const made = Object.assign(document.createElement(tag), others);
+  if (role) made.setAttribute("role", role);
+  made.append(...children);
+  return made;
+}
+
+const startsWith = (name, text) => name.toLowerCase().startsWith(text.toLowerCase());
+
+// The tag that somebody most likely means who types `text`: the tag of that name, else the first
+// existing one that begins so, else a new one.
+function likeliest(names, text) {
+  return names.includes(text) ? text : (names.find((name) => startsWith(name, text)) ?? text);
+}
+
+class Suggestions {
+  // `take` is called with the suggestion that was chosen. `mayCreate`: a new tag is offered too,
+  // and the suggestion that Enter would take is marked.
+  constructor(box, address, take, mayCreate) {
+    Object.assign(this, { box, address, take, mayCreate, answers: new Map(), marked: null, turn: 0 });
+    const id = `suggestions-${++numbered}`;
+    const label = box.labels?.[0]?.textContent.trim() ?? "Tags";
+    this.list = element("ul", { id, className: "suggestions", role: "listbox", hidden: true });
+    this.list.setAttribute("aria-label", `Suggestions: ${label}`);
+    this.said = element("span", { className: "hidden-but-read", role: "status" });
+    const around = element("div", { className: "suggesting" });
+    box.replaceWith(around);
+    around.append(box, this.list, this.said);
+    const attributes = { role: "combobox", "aria-autocomplete": "list", "aria-controls": id, "aria-expanded": "false" };
+    for (const [name, value] of Object.entries(attributes)) box.setAttribute(name, value);
+    box.addEventListener("input", (event) => !event.isComposing && this.showSoon());
+    box.addEventListener("compositionend", () => this.showSoon());
+    box.addEventListener("click", () => this.show());
+    box.addEventListener("blur", () => this.hide());
+    box.addEventListener("keydown", (event) => isTyped(event) && this.key(event));
+    this.list.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus
+    this.list.addEventListener("click", (event) => {
+      const option = event.target.closest("[role=option]");
+      if (option) this.choose(option);
+    });
+  }
+
+  get text() {
+    return this.box.value.trim();
+  }
+
+  // The names that the server suggests for `text`; none where it does not answer.
+  ask(text) {
+    if (!this.answers.has(text)) this.answers.set(text, this.fetch(text));
+    return this.answers.get(text);
+  }
+
+  async fetch(text) {
+    const url = new URL(this.address, location);
+    url.searchParams.set("term", text);
+    try {
+      const { results } = await (await fetch(url)).json();
+      return results.map((result) => result.text);
+    } catch {
+      this.answers.delete(text); // and asks again next time
+      return [];
+    }
+  }
+
+  // What Enter takes for `text`, the same whether its suggestions are shown already or not.
+  async resolve(text) {
+    const late = new Promise((done) => setTimeout(done, PATIENCE, []));
+    return likeliest(await Promise.race([this.ask(text), late]), text);
+  }
+
+  showSoon() {
+    this.hide(); // what is shown belongs to an older text
+    clearTimeout(this.timer);
+    if (this.text) this.timer = setTimeout(() => this.show(), PAUSE);
+  }
+
+  async show() {
+    const { text } = this;
+    const turn = ++this.turn;
+    const names = await this.ask(text);
+    const isNow = turn === this.turn && text === this.text && document.activeElement === this.box;
+    if (isNow) this.render(text, names);
+  }
+
+  render(text, names) {
+    const near = text ? names.filter((name) => startsWith(name, text)) : [];
+    const isNew = this.mayCreate && text && !names.includes(text);
+    const exact = names.filter((name) => name === text);
+    this.list.replaceChildren(
+      ...[...new Set([...exact, ...near])].map((name) => this.option(name)),
+      ...(isNew ? [this.option(text, `Create tag “${text}”`)] : []),
+      ...names.filter((name) => !near.includes(name)).map((name) => this.option(name)),
+    );
+    this.list.hidden = !this.list.childElementCount;
+    this.box.setAttribute("aria-expanded", String(!this.list.hidden));
+    this.said.textContent = this.list.hidden && text ? `No tag holds “${text}”.` : "";
+    this.mark(this.mayCreate && text ? this.list.firstElementChild : null);
+    this.wasMoved = false;
+  }
+
+  option(name, text = name) {
+    const made = element("li", { id: `suggestion-${++numbered}`, role: "option", textContent: text });
+    made.dataset.name = name;
+    made.setAttribute("aria-selected", "false");
+    return made;
+  }
+
+  mark(option) {
+    this.marked?.setAttribute("aria-selected", "false");
+    this.marked = option;
+    option?.setAttribute("aria-selected", "true");
+    option?.scrollIntoView({ block: "nearest" });
+    if (option) this.box.setAttribute("aria-activedescendant", option.id);
+    else this.box.removeAttribute("aria-activedescendant");
+  }
+
+  hide() {
+    this.turn += 1; // what is still to come is not shown
+    this.list.hidden = true;
+    this.list.replaceChildren();
+    this.box.setAttribute("aria-expanded", "false");
+    this.mark(null);
+    this.wasMoved = false;
+  }
+
+  choose(option) {
+    const { name } = option.dataset;
+    clearTimeout(this.timer);
+    this.hide();
+    this.take(name);
+  }
+
+  key(event) {
+    const moves = { ArrowDown: 1, ArrowUp: -1 };
+    if (event.key in moves && !event.altKey) {
+      event.preventDefault();
+      if (this.list.hidden) this.show();
+      else this.move(moves[event.key]);
+    } else if (event.key === "Escape" && !this.list.hidden) {
+      event.stopPropagation(); // the panel of the filters stays open
+      clearTimeout(this.timer);
+      this.hide();
+    } else if (["Enter", "Tab"].includes(event.key) && this.marked && this.wasMoved) {
+      if (event.key === "Enter") event.preventDefault();
+      this.choose(this.marked);
+    }
+  }
+
+  move(by) {
+    const options = [...this.list.children];
+    const place = options.indexOf(this.marked);
+    const next = place < 0 && by < 0 ? options.length - 1 : place + by;
+    this.mark(options[(next + options.length) % options.length]);
+    this.wasMoved = true;
+  }
+}
+
+// Not a key of an input method that is still composing a character: there Enter ends the character.
+const isTyped = (event) => !event.isComposing && event.keyCode !== 229;
+
+// A box for several tags: a chip for each. The field that the form sends holds their names and the
+// text in the box at any time, so nothing typed is lost, however the form is sent.
+class TagNames {
+  constructor(field) {
+    this.field = field;
+    this.chips = [];
+    this.pending = new Set();
+    this.box = field.cloneNode();
+    for (const name of ["name", "value", "data-suggest", "data-tags", "required"]) this.box.removeAttribute(name);
+    field.after(this.box);
+    field.type = "hidden";
+    field.removeAttribute("id"); // which the label names
+    this.list = element("ul", { className: "chips tag-names" });
+    this.list.setAttribute("aria-label", this.box.labels?.[0]?.textContent.trim() ?? "Tags");
+    this.said = element("p", { className: "tag-said", role: "status" });
+    this.suggestions = new Suggestions(this.box, field.dataset.suggest, (name) => this.choose(name), true);
+    this.box.parentElement.before(this.list, this.said); // the suggestions would hide what is below
+    names(field.value).forEach((name) => this.add(name));
+    this.box.addEventListener("input", (event) => this.typed(event));
+    this.box.addEventListener("compositionend", (event) => this.typed(event));
+    this.box.addEventListener("paste", (event) => this.paste(event));
+    this.box.addEventListener("keydown", (event) => isTyped(event) && this.key(event));
+    field.form?.addEventListener("submit", (event) => this.wait(event));
+  }
+
+  // Puts into the field what is chosen and typed.
+  sync() {
+    const { value } = this.field;
+    this.field.value = [...this.chips.map((chip) => chip.name), ...names(this.box.value)].join(", ");
+    if (this.field.value !== value) this.field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  // A chip with this name: a new one, or the one that is there.
+  add(name) {
+    const there = this.chips.find((chip) => chip.name === name);
+    return there ?? this.append(name);
+  }
+
+  append(name) {
+    const text = element("span");
+    const button = element("button", { type: "button" }, element("span", { textContent: "×", ariaHidden: "true" }));
+    const chip = { item: element("li", { className: "chip" }, text, button) };
+    chip.rename = (other) => {
+      chip.name = chip.item.title = text.textContent = other;
+      button.ariaLabel = `Remove the tag ${other}`;
+    };
+    chip.rename(name);
+    button.addEventListener("click", () => {
+      this.remove(chip);
+      this.box.focus();
+    });
+    this.chips.push(chip);
+    this.list.append(chip.item);
+    this.sync();
+    return chip;
+  }
+
+  remove(chip) {
+    this.chips = this.chips.filter((other) => other !== chip);
+    chip.item.remove();
+    this.sync();
+  }
+
+  rename(chip, name) {
+    if (this.chips.some((other) => other.name === name)) this.remove(chip);
+    else chip.rename(name);
+    this.sync();
+  }
+
+  choose(name) {
+    this.box.value = "";
+    this.add(name);
+    this.sync();
+    this.said.textContent = `Added: ${name}`;
+  }
+
+  // Enter takes the suggestion that is marked for this text, or would be once it is there.
+  async enter() {
+    const text = this.take();
+    if (!text) return;
+    const chip = this.add(text);
+    const name = await this.suggestions.resolve(text);
+    if (name === text || !this.chips.includes(chip)) return;
+    this.rename(chip, name);
+    const back = element("button", { type: "button", textContent: `Create “${text}” instead` });
+    back.addEventListener("click", () => {
+      if (this.chips.includes(chip)) this.rename(chip, text);
+      else this.add(text);
+      this.said.replaceChildren();
+      this.box.focus();
+    });
+    this.said.replaceChildren(`“${text}” was completed to “${name}”. `, back);
+  }
+
+  // The text of the box, which is empty then.
+  take() {
+    const text = this.box.value.trim();
+    this.box.value = "";
+    this.suggestions.showSoon();
+    return text;
+  }
+
+  typed(event) {
+    if (event.isComposing) return;
+    const parts = this.box.value.split(",");
+    if (parts.length > 1) this.box.value = parts.at(-1).trimStart();
+    parts.slice(0, -1).flatMap(names).forEach((name) => this.add(name));
+    this.sync();
+  }
+
+  // Of several lines, such as a column of a spreadsheet, each is a tag.
+  paste(event) {
+    const text = event.clipboardData.getData("text").trim();
+    if (!/[\n\r\t]/.test(text)) return;
+    event.preventDefault();
+    const { selectionStart, selectionEnd } = this.box;
+    this.box.setRangeText(text.replace(/\s*[\n\r\t]+\s*/g, ","), selectionStart, selectionEnd, "end");
+    this.box.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  key(event) {
+    if (event.key === "Enter" && !event.defaultPrevented) {
+      event.preventDefault(); // the form is saved by its buttons
+      const work = this.enter().finally(() => this.pending.delete(work));
+      this.pending.add(work);
+    } else if (event.key === "Tab") {
+      names(this.take()).forEach((name) => this.add(name));
+    } else if (event.key === "Backspace" && !this.box.value && this.chips.length) {
+      event.preventDefault();
+      const last = this.chips.at(-1);
+      this.box.value = last.name;
+      this.remove(last);
+      this.suggestions.showSoon();
+    }
+  }
+
+  // What Enter has begun is finished first.
+  wait(event) {
+    if (!this.pending.size) return;
+    event.preventDefault();
+    if (this.isWaiting) return;
+    this.isWaiting = true;
+    Promise.allSettled([...this.pending]).then(() => {
+      this.isWaiting = false;
+      this.field.form.requestSubmit(event.submitter);
+    });
+  }
+}
+
+const names = (text) => text.split(",").map((name) => name.trim()).filter(Boolean);
+
+for (const field of document.querySelectorAll("input[data-suggest]")) {
+  if ("tags" in field.dataset) new TagNames(field);
+  else new Suggestions(field, field.dataset.suggest, (name) => (field.value = name), false);
+}
