@@ -149,7 +149,7 @@ def test_no_body_at_all_is_no_body(server: httpx.Client) -> None:
         assert web.makefile("rb").read().startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.parametrize(("size", "status"), [(60_000, 200), (600_000, 431)])
+@pytest.mark.parametrize(("size", "status"), [(30_000, 200), (60_000, 431)])
 def test_headers_of_any_size_are_answered(server: httpx.Client, size: int, status: int) -> None:
     assert server.get("/api/v1/me", headers={"X-Large": "x" * size}).status_code == status
 
