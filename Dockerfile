@@ -26,4 +26,4 @@ VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
   CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
-CMD ["granian", "--interface", "wsgi", "--http", "1", "--host", "0.0.0.0", "--port", "8000", "--blocking-threads", "4", "--backpressure", "64", "--workers-kill-timeout", "30", "--respawn-failed-workers", "--no-ws", "qyvo.wsgi:application"]
+CMD ["python", "-m", "qyvo.serve", "--host", "0.0.0.0", "--port", "8000"]

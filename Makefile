@@ -7,22 +7,17 @@ BIN := .venv/bin
 # Nobody can ask 0.0.0.0, which means every address.
 SHOWN_HOST := $(patsubst 0.0.0.0,127.0.0.1,$(HOST))
 
-# Measured: a process a processor, of four threads each, answers most; on SQLite, which has one
-# writer at a time, one.
-DATABASE := $(or $(DATABASE_URL),$(shell sed -n "s/^\(export \)*DATABASE_URL *= *[\"']*//p" $(or $(ENV_FILE),.env) 2>/dev/null))
-export GRANIAN_WORKERS ?= $(if $(filter postgres%,$(DATABASE)),$(shell getconf _NPROCESSORS_ONLN),1)
-ifeq ($(LOG_FORMAT),json)
-export GRANIAN_LOG_CONFIG ?= qyvo/granian.json
-endif
-SERVE := $(BIN)/granian --interface wsgi --http 1 --host $(HOST) --port $(PORT) --blocking-threads 4 --backpressure 64 --workers-kill-timeout 30 --respawn-failed-workers --no-ws qyvo.wsgi:application
+SERVE := $(BIN)/python -m qyvo.serve --host $(HOST) --port $(PORT)
 
 .PHONY: run serve test lint bench lock
 .DELETE_ON_ERROR:
 
-# Each in a process group of its own (set -m), so that one signal reaches it once: granian takes a
-# lock in its handlers, and a second signal that arrives meanwhile, as after Ctrl-C, may hang it.
+# First it is asked whether the port is free, so that nothing else happens where another program has
+# it. The two processes are in process groups of their own (set -m): Ctrl-C reaches the shell only,
+# which ends each with one signal.
 run: SHELL := bash
 run: .venv/runtime
+	@$(BIN)/python -c "from qyvo.serve import listen; listen('$(HOST)', $(PORT))"
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py create_demo --url http://$(SHOWN_HOST):$(PORT) $(if $(filter 1,$(DEMO)),,--sqlite-only)
 	@set -m; $(BIN)/python manage.py worker & worker=$$!; \

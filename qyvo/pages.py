@@ -4,6 +4,7 @@ Programs bring a token and no cookies: their requests go past files, sessions an
 which they would spend a tenth of their time.
 """
 
+import re
 from typing import Any
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
@@ -30,7 +31,23 @@ class OfPages:
 
 
 class StaticFiles(OfPages, WhiteNoiseMiddleware):
-    pass
+    """Files of the packages, but for those that no page of ours names: 8 of 14 MB."""
+
+    NOT_SERVED = re.compile(
+        r"\.map$"  # of source code, for the developers of the packages
+        r"|^/static/(rest_framework/|drf_spectacular_sidecar/redoc/)"
+        r"|swagger-ui-standalone-preset|/(jquery|xregexp|select2\.full)\.js$"  # .min.js is served
+    )
+
+    def add_file_to_dictionary(self, url: str, path: str, stat_cache: Any = None) -> None:
+        if not self.NOT_SERVED.search(url):
+            super().add_file_to_dictionary(url, path, stat_cache=stat_cache)
+
+    @staticmethod
+    def serve(static_file: Any, request: HttpRequest) -> Any:
+        response = WhiteNoiseMiddleware.serve(static_file, request)
+        response.block_size = 64 * 1024  # of 4 KiB there would be 400 for the largest file
+        return response
 
 
 class Sessions(OfPages, SessionMiddleware):

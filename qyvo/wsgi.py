@@ -1,4 +1,4 @@
-"""The WSGI entry point: `granian --interface wsgi qyvo.wsgi:application`."""
+"""The WSGI entry point, which qyvo/serve.py serves."""
 
 import gc
 import io
@@ -8,12 +8,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import django
 from django.conf import settings
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
-from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
 
@@ -33,14 +33,23 @@ def make_folder_of_counts() -> None:
         raise PermissionError(f"{folder} belongs to somebody else")
 
 
+def refuse(problem: object) -> NoReturn:
+    """Ends the process with a status by which qyvo.serve knows that a new one would not help."""
+    sys.stderr.write(f"Wrong settings: {problem}\n")
+    sys.exit(os.EX_CONFIG)
+
+
 try:
     if settings.METRICS_TOKEN:
         make_folder_of_counts()
-    django_application = get_wsgi_application()
+    django.setup(set_prefix=False)
+    from .unread import EndingStream, Handler  # needs the settings
+
+    django_application = Handler()
 except ImproperlyConfigured as error:
-    sys.exit(f"Wrong settings: {error}")
+    refuse(error)
 for mistake in run_checks(tags=["variables"]):
-    sys.exit(f"Wrong settings: {mistake.msg} {mistake.hint}")
+    refuse(f"{mistake.msg} {mistake.hint}")
 
 from django.db import connections  # noqa: E402 - needs the settings
 
@@ -86,6 +95,10 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     elif is_chunked:
         is_file = environ["PATH_INFO"].endswith("/imports")
         most = settings.IMPORT_MAX_BYTES if is_file else CreateContacts.max_body_bytes
-        environ |= {"CONTENT_LENGTH": str(most + 1), "qyvo.unknown_length": True}
+        environ |= {
+            "wsgi.input": EndingStream(environ["wsgi.input"]),
+            "CONTENT_LENGTH": str(most + 1),
+            "qyvo.unknown_length": True,
+        }
     environ["CONTENT_TYPE"] = CHARSET.sub("", environ.get("CONTENT_TYPE", ""))
     return django_application(environ, start_response)

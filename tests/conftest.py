@@ -246,8 +246,7 @@ PORTS = count(20_000 + os.getpid() % 120 * 100)
 
 
 def free_port() -> int:
-    """None that the system gives to others meanwhile, nor another process of the tests: servers
-    that find it taken might share it."""
+    """None that the system gives to others meanwhile, nor another process of the tests."""
     for port in PORTS:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -272,16 +271,11 @@ test_database_url.__test__ = False  # type: ignore[attr-defined]
 def serving(log: Path, workers: int, **variables: str) -> Iterator[str]:
     """The address of the production server on the test database; it logs into `log`."""
     port = free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1"]
-    command += ["--port", str(port), "--workers", str(workers)]
-    command += ["--blocking-threads", "4", "--no-ws", "--workers-kill-timeout", "10"]
+    command = [sys.executable, "-m", "qyvo.serve", "--port", str(port), "--workers", str(workers)]
     data = {"DATABASE_URL": test_database_url(), "DATA_DIR": str(log.parent)}
     environment = os.environ | data | variables
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "qyvo.wsgi:application"], cwd=ROOT, env=environment,
-            stdout=output, stderr=output,
-        )  # fmt: skip
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
         url = f"http://127.0.0.1:{port}"
         wait_for(url, process, log)

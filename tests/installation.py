@@ -30,7 +30,7 @@ from .api import CREATE
 from .conftest import ROOT, free_port, wait_for
 from .postgres import new_server
 
-SERVE = re.search(r"^SERVE := \S+/granian (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+SERVE = re.search(r"^SERVE := \S+/python (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 THREADS = 4  # of a process of the server, see there
 phones = count()
 logging.getLogger("httpx").setLevel(logging.WARNING)  # of a load it says too much
@@ -230,7 +230,7 @@ class Installation:
         port = free_port()
         assert SERVE
         words = SERVE[1].replace("$(HOST)", "127.0.0.1").replace("$(PORT)", str(port))
-        command = [sys.executable, "-m", "granian", *shlex.split(words)]
+        command = [sys.executable, *shlex.split(words)]
         with self.log.open("ab") as output:
             process = subprocess.Popen(
                 command, cwd=ROOT, env=self.environment | {"GRANIAN_WORKERS": str(workers)},

@@ -7,18 +7,25 @@ import os
 import secrets
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 from django.db import connection
 
+from qyvo.serve import STOP_SECONDS
+
 from .api import ACTIONS, CREATE, assert_error
+from .conftest import ROOT
 from .installation import (
     LONGEST,
     PATIENCE,
@@ -308,13 +315,50 @@ def test_a_server_that_is_stopped_under_load_finishes_what_it_has_begun(
             assert_only_outages(load, "The server stopped")
 
 
-def test_a_process_of_the_server_that_is_killed_is_replaced(
+def test_a_process_of_the_server_is_replaced_however_often_it_is_killed(
     installation: Installation, database: Postgres | SQLite
 ) -> None:
     with installation.server(workers=1) as server, Load(server) as load:
+        for _ in range(3):
+            load.wait_for(201)
+            [pid] = server.workers
+            os.kill(pid, signal.SIGKILL)
+            load.wait_for(None, 1)
         load.wait_for(201)
-        [pid] = server.workers
-        os.kill(pid, signal.SIGKILL)
-        load.wait_for(None, 1)
-        load.wait_for(201)
-        assert_only_outages(load, "The server's process killed")
+        assert_only_outages(load, "The server's process killed three times")
+
+
+@pytest.mark.once
+def test_a_port_is_served_by_one_server_until_its_last_process_has_ended(
+    installation: Installation,
+) -> None:
+    with installation.server() as server:
+        port = str(urlsplit(server.url).port)
+        second = subprocess.run(
+            [sys.executable, "-m", "qyvo.serve", "--port", port],
+            cwd=ROOT, env=installation.environment, capture_output=True, text=True, check=False,
+            timeout=PATIENCE,
+        )  # fmt: skip
+        assert second.returncode == 1
+        other = int(port) + 1
+        sentence = f"Port {port} of 127.0.0.1 is taken. Use another one: make run PORT={other}\n"
+        assert second.stderr == sentence
+        assert httpx.get(f"{server.url}/healthz", timeout=PATIENCE).status_code == 200
+        workers = server.workers
+        server.process.kill()  # the main one alone: the others would hold the port for ever
+        psutil.wait_procs([psutil.Process(pid) for pid in workers], timeout=PATIENCE)
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{server.url}/healthz", timeout=PATIENCE)
+
+
+@pytest.mark.once
+def test_many_signals_stop_a_server_as_one_does(installation: Installation) -> None:
+    """As Ctrl-C does, and service managers: to all processes, and more than once."""
+    with installation.server() as server:
+        began, workers = time.monotonic(), server.workers
+        for number in [signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGTERM] * 3:
+            with suppress(ProcessLookupError):
+                os.killpg(server.process.pid, number)
+        assert server.process.wait(PATIENCE) == 0
+        assert time.monotonic() - began < STOP_SECONDS
+        assert not any(map(psutil.pid_exists, workers))

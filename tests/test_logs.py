@@ -94,9 +94,8 @@ def test_nobody_is_named(
 ) -> None:
     """Neither by the body, nor by an address or a query string that should not have been sent."""
     log = tmp_path / "log"
-    config = {"GRANIAN_LOG_CONFIG": "qyvo/granian.json"} if log_format == "json" else {}
     with (
-        serving(log, workers=1, LOG_FORMAT=log_format, **config) as url,
+        serving(log, workers=1, LOG_FORMAT=log_format) as url,
         httpx.Client(base_url=url, headers=acme.api.headers) as web,
     ):
         assert web.post(CREATE, json=PERSONAL).status_code == 201

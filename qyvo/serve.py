@@ -1,0 +1,297 @@
+"""The server program: `python -m qyvo.serve [OPTION …]`.
+
+It is granian with what this service needs. Options are granian's (`--help` lists them); an option
+wins over its `GRANIAN_…` variable, and that over the defaults below.
+"""
+
+import errno
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextvars import copy_context
+from threading import Thread
+from typing import Any, NoReturn
+
+import granian.cli
+from granian.net import SocketHolder
+from granian.server import mp
+
+holder: Any = SocketHolder  # whose types in granian are those of Windows
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
+
+# Connections that one process holds. Each idle one takes a descriptor and about 15 KiB.
+MAX_CONNECTIONS = 16_384
+OTHER_DESCRIPTORS = 256  # of one process: files, connections to the database and to Redis
+MAX_HEADER_BYTES = 32 * 1024  # of one request; 4,096 waiting ones then take 300 MiB at most
+STOP_SECONDS = 30  # that requests are given to end when the server stops
+
+# TCP: a caller that does not take its answer, or has vanished, loses the connection.
+SEND_SECONDS = 30
+KEEPALIVE_SECONDS, KEEPALIVE_PROBES = 10, 3
+
+# A process that dies is replaced at once, and later after pauses that double up to this.
+LONGEST_PAUSE = 30  # seconds
+QUIET_SECONDS = 60  # without a death, after which the pauses begin anew
+
+
+def allow_descriptors() -> int:
+    """Raises this process's soft limit of open files, as far as is needed and allowed. Returns how
+    many connections fit into it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = MAX_CONNECTIONS + OTHER_DESCRIPTORS
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    # Accepting without a free descriptor fails at once, and granian would try again without a
+    # pause. So there are always some left.
+    return max(64, allowed - OTHER_DESCRIPTORS)
+
+
+def listen(host: str, port: int, backlog: int = 1024, processes: int = 1) -> list[socket.socket]:
+    """Sockets that listen there: one for each process, among which Linux divides the connections.
+    (One socket for all would do, but then a single process takes most of them.)
+
+    The first one is opened without SO_REUSEPORT, which succeeds for one server only. granian opens
+    all with it: a second server would share the port, and nobody would be told. Ends the program
+    with a sentence where nothing can listen there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        first = socket.create_server(
+            (host, port), family=family, backlog=backlog, dualstack_ipv6=host == "::"
+        )
+    except OSError as error:
+        sys.exit(cannot_listen(host, port, error))
+    listeners = [first]
+    if sys.platform == "linux":
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listeners += [
+            socket.create_server(
+                first.getsockname(), family=family, backlog=backlog, reuse_port=True,
+                dualstack_ipv6=host == "::",
+            )
+            for _ in range(processes - 1)
+        ]  # fmt: skip
+    for listener in listeners:
+        set_timeouts(listener)
+    return listeners
+
+
+def set_timeouts(listener: socket.socket) -> None:
+    """For all its connections: they inherit these options (tcp(7))."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {
+        "TCP_NODELAY": 1,
+        "TCP_KEEPIDLE": KEEPALIVE_SECONDS,
+        "TCP_KEEPINTVL": KEEPALIVE_SECONDS,
+        "TCP_KEEPCNT": KEEPALIVE_PROBES,
+        "TCP_USER_TIMEOUT": SEND_SECONDS * 1000,
+    }
+    for name, value in options.items():
+        if number := getattr(socket, name, None):  # macOS lacks some
+            listener.setsockopt(socket.IPPROTO_TCP, number, value)
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} of {host} is taken. Use another one: make run PORT={port + 1}"
+    return f"Cannot listen at {host}, port {port}: {error.strerror or error}"
+
+
+class Flag:
+    """`threading.Event` without its lock, which hangs when a signal comes while another one is
+    being handled."""
+
+    def __init__(self) -> None:
+        self.is_up = False
+
+    def set(self) -> None:
+        self.is_up = True
+
+    def clear(self) -> None:
+        self.is_up = False
+
+    def wait(self) -> None:
+        while not self.is_up:
+            time.sleep(0.1)
+
+
+class Server(mp.MPServer):
+    """granian's server, with sockets that no second server shares, and without an end to replacing
+    processes."""
+
+    listeners: list[socket.socket]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.main_loop_interrupt = Flag()  # type: ignore[assignment]
+        self.deaths = 0  # one soon after the other
+        self.last_death = 0.0
+
+    def serve(self, *args: Any, **options: Any) -> None:
+        super().serve(spawn_target=serve_requests)
+
+    def _init_shared_socket(self) -> None:
+        self.listeners = []
+        if self.bind_uds:
+            super()._init_shared_socket()
+        else:
+            self._ssp = None
+            self.listeners = listen(self.bind_addr, self.bind_port, self.backlog, self.workers)
+
+    def _drop_shared_socket(self) -> None:
+        for listener in self.listeners:
+            listener.close()
+
+    def _spawn_worker(self, idx: int, *args: Any, **options: Any) -> Any:
+        if self.listeners:
+            self._sso = self.listener_of(idx)
+            self._shd = holder(self._sso.fileno(), False, self.backlog)
+        return super()._spawn_worker(idx, *args, **options)
+
+    def listener_of(self, idx: int) -> socket.socket:
+        return self.listeners[idx % len(self.listeners)]
+
+    def _respawn_workers(self, workers: list[int], *args: Any, **options: Any) -> None:
+        """granian ends when a process dies twice within seconds; here the next one starts later."""
+        dead = [worker for worker in self.wrks if not worker.is_alive()]
+        if any(worker.inner.exitcode == os.EX_CONFIG for worker in dead):
+            self.shutdown(os.EX_CONFIG)
+        if dead:
+            self.leave_connections_to_others([worker.idx for worker in dead])
+            self.pause()
+        if not self.interrupt_signal:
+            workers = sorted({*workers, *(worker.idx for worker in dead)})
+            super()._respawn_workers(workers, *args, **options)
+        self.respawned_wrks.clear()  # what granian judges by
+
+    def leave_connections_to_others(self, dead: list[int]) -> None:
+        """Stops listening for these processes; the next ones begin with it again. Where there is no
+        other process, or one socket for all, connections wait."""
+        if len(dead) < self.workers <= len(self.listeners):
+            for idx in dead:
+                self.listener_of(idx).shutdown(socket.SHUT_RDWR)
+
+    def pause(self) -> None:
+        now = time.monotonic()
+        self.deaths = 0 if now - self.last_death > QUIET_SECONDS else self.deaths + 1
+        end = now + min(LONGEST_PAUSE, 2**self.deaths - 1)
+        while time.monotonic() < end and not self.interrupt_signal:
+            time.sleep(0.1)
+        self.last_death = time.monotonic()
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        if self.interrupt_signal:  # which service managers send to all processes
+            self.interrupt_children.clear()
+        super().shutdown(exit_code)
+
+
+def serve_requests(*args: Any) -> None:
+    """What each process of the server runs.
+
+    Only the main process is to be told of Ctrl-C: it sends SIGTERM, and more signals than one may
+    hang granian. Until granian handles SIGTERM, it ends the process.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    Thread(target=end_with_parent, daemon=True).start()
+    mp._wsgi_call_wrap = answer_without_waiting  # type: ignore[assignment]
+    mp.MPServer._spawn_wsgi_worker(*args)
+
+
+def end_with_parent() -> NoReturn:
+    """Ends this process when the main one was killed: else it would keep the port, and no new
+    server could start."""
+    parent: Any = multiprocessing.parent_process()
+    while os.getppid() == parent.pid:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOP_SECONDS)
+    os._exit(1)
+
+
+# How granian calls the application
+
+call_wrapper = mp._wsgi_call_wrap
+
+
+def answer_without_waiting(application: Any, *options: Any) -> Callable[[Any, Any], Any]:
+    """granian's way from a request to its answer, but for streams: see `Answer`."""
+    handle = call_wrapper(application, *options)
+    return lambda protocol, scope: handle(Answer(protocol), scope)
+
+
+class Answer:
+    """Sends streams from threads of their own: the sender waits for its reader, and with four
+    readers that do not read, no thread would be left for requests."""
+
+    __slots__ = ("protocol",)
+
+    def __init__(self, protocol: Any) -> None:
+        self.protocol = protocol
+
+    def response_bytes(self, *args: Any) -> None:
+        self.protocol.response_bytes(*args)
+
+    def response_iter(self, status: int, headers: list[tuple[str, str]], body: Any) -> None:
+        if body.inner.streaming:
+            send = copy_context().run
+            Thread(target=send, args=(self.stream, status, headers, body), daemon=True).start()
+        else:  # one piece, which granian takes at once
+            self.protocol.response_iter(status, headers, body)
+
+    def stream(self, *args: Any) -> None:
+        from django.db import connections
+
+        try:
+            self.protocol.response_iter(*args)
+        finally:
+            connections.close_all()  # those of this thread
+
+
+def defaults() -> dict[str, Any]:
+    """The options of granian that the service needs, by their names in its command line."""
+    from django.conf import settings
+
+    from .checks import processes
+
+    options = {
+        "interface": "wsgi",
+        "http": "1",
+        "websockets": False,
+        "workers": processes(),
+        "blocking_threads": 4,  # measured: answers most, beside a process for each processor
+        "backpressure": allow_descriptors(),
+        "http1_buffer_size": MAX_HEADER_BYTES,
+        "workers_kill_timeout": STOP_SECONDS,
+        "respawn_failed_workers": True,
+    }
+    if settings.LOG_FORMAT == "json":
+        options["log_config"] = str(settings.BASE_DIR / "qyvo" / "granian.json")
+    return options
+
+
+def main() -> None:
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        default_map = defaults()
+    except ImproperlyConfigured as error:
+        sys.exit(f"Wrong settings: {error}")
+    granian.cli.Server = Server  # the command line makes one of it
+    granian.cli.cli(
+        ["qyvo.wsgi:application", *sys.argv[1:]],
+        prog_name="python -m qyvo.serve",
+        auto_envvar_prefix="GRANIAN",
+        default_map=default_map,
+    )
+
+
+if __name__ == "__main__":
+    main()
