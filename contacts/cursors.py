@@ -5,16 +5,15 @@ from typing import Any
 
 from django.core import signing
 
-# What the list is ordered by: a moment, or the number of a transaction; then the id; then what
-# else tells where it is.
+# What the list is ordered by: a moment, the number of a transaction, or a text; then the id; then
+# what else tells where it is.
 Position = tuple[Any, ...]
 
 
 def write(position: Position, *scope: Any) -> str:
     """The cursor for `position` in the list that `scope` (tenant, order, filters) describes."""
     place, *rest = position
-    parts = [place.isoformat() if isinstance(place, datetime) else place, *rest]
-    return signing.dumps(parts, salt=salt(scope), compress=False)
+    return signing.dumps([as_json(place), *rest], salt=salt(scope), compress=False)
 
 
 def read(cursor: str, *scope: Any) -> Position:
@@ -24,7 +23,20 @@ def read(cursor: str, *scope: Any) -> Position:
     except signing.BadSignature as error:
         sentence = "The cursor is not one of this list; send the filters that it came with."
         raise ValueError(sentence) from error
-    return datetime.fromisoformat(place) if isinstance(place, str) else place, *rest
+    return from_json(place), *rest
+
+
+def as_json(place: Any) -> Any:
+    """A moment as text, a text as a list that has nothing else."""
+    if isinstance(place, datetime):
+        return place.isoformat()
+    return [place] if isinstance(place, str) else place
+
+
+def from_json(place: Any) -> Any:
+    if isinstance(place, str):
+        return datetime.fromisoformat(place)
+    return place[0] if isinstance(place, list) else place
 
 
 def salt(scope: tuple[Any, ...]) -> str:

@@ -135,7 +135,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         },
     ),
     "list-tags": (
-        {"name": "VIP"},
+        {"name": "VIP", "limit": 1000},
         [{"id": "01J1Y3V8K3D2B6M1H5F9C0A7TE", "name": "vip", "contacts_count": 1}],
     ),
     "create-contacts": (

@@ -40,6 +40,7 @@ from .sql import (
     DEADLOCK,
     DIALECTS,
     UNLINKED,
+    ByCodePoint,
     IsOneOf,
     PostgreSQL,
     UpdatedAfter,
@@ -59,6 +60,7 @@ from .sql import (
 from .webhooks import IMPORT_FINISHED, Webhook
 
 DELETED = 1000  # rows that are read at a time
+NAMES = 5000  # of tags that are read at a time to find a part of a name
 FEW = 2000  # contacts of a tag that are found by it, and not in the order of a list
 
 FOUND_BY = {"contact_id": "pk", "phone": "phone"}
@@ -121,6 +123,25 @@ class TagQuerySet(models.QuerySet["Tag"]):
         found = [tag for tag in self.order_by() if text in rules.folded(tag.name)]
         return sorted(found, key=lambda tag: tag.name)
 
+    def page(self, after: str, limit: int, part: str = "") -> list["Tag"]:
+        """The next `limit` tags behind the name `after`, by name in the order of its characters,
+        each with its `contacts_count`. `part`: see `named_like`.
+
+        Reads and counts no more tags than the page has; those that `part` leaves out are read.
+        """
+        text = rules.folded(part)
+        by_name = ByCodePoint("name")
+        step = max(limit, NAMES) if text else limit
+        found: list[Tag] = []
+        while len(found) < limit:
+            behind = self.filter(GreaterThan(by_name, Value(after))).order_by(by_name)
+            some = list(behind[:step])
+            found += [tag for tag in some if text in rules.folded(tag.name)]
+            if len(some) < step:
+                break
+            after = some[-1].name
+        return counted(found[:limit])
+
     def named(self, name: str) -> "Tag":
         """The tag of this name, with the ids of its `oldest` and `newest` contact; or else a new
         tag, which no contact has."""
@@ -134,6 +155,15 @@ class TagQuerySet(models.QuerySet["Tag"]):
         return self.annotate(contacts_count=models.Count("links"))
 
 
+def counted(tags: "list[Tag]") -> "list[Tag]":
+    """The `tags`, of one tenant, each with its `contacts_count`."""
+    links = ContactTag.objects.filter(tenant=tags[0].tenant_id if tags else None, tag__in=tags)
+    counts = dict(links.values_list("tag").annotate(models.Count("contact")))
+    for tag in tags:
+        tag.contacts_count = counts.get(tag.pk, 0)
+    return tags
+
+
 class Tag(models.Model):
     """A label of a tenant's contacts. Names are case-sensitive."""
 
@@ -142,7 +172,7 @@ class Tag(models.Model):
     name = models.CharField(max_length=rules.MAX_TAG)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    contacts_count: int  # added by `with_contact_counts`
+    contacts_count: int  # added by `with_contact_counts` and `page`
     oldest: str | None  # added by `named`, as is `newest`
     newest: str | None
 

@@ -229,8 +229,11 @@ def ref(raw: Any) -> str | int | None:
     return storable("ref", text)
 
 
-def limit(raw: Any, most: int, default: int) -> int:
-    """A page's length, from 1 to `most`. 10.0 is a whole number too, as in JSON Schema."""
+def limit(raw: Any, most: int, default: int | None) -> int | None:
+    """A page's length, from 1 to `most`; `default` where none is given.
+
+    10.0 is a whole number too, as in JSON Schema.
+    """
     if raw is None or raw == "":
         return default
     is_number = isinstance(raw, int | float) and not isinstance(raw, bool)

@@ -121,10 +121,12 @@ class Sought(RuleField):
 
 
 class LimitField(RuleField):
-    """A page's length."""
+    """A page's length; without a `default` one page has all."""
 
-    def __init__(self, most: int, default: int) -> None:
-        schema = or_empty({"type": "integer", "minimum": 1, "maximum": most}) | {"default": default}
+    def __init__(self, most: int, default: int | None = None) -> None:
+        schema = or_empty({"type": "integer", "minimum": 1, "maximum": most})
+        if default:
+            schema |= {"default": default}
         super().__init__(lambda raw: rules.limit(raw, most, default), schema)
 
 
@@ -276,6 +278,8 @@ class TagSearch(serializers.Serializer):
     """The body of list-tags."""
 
     name = Sought("name")
+    limit = LimitField(most=1000)
+    cursor = RuleField(rules.cursor, CURSOR)
 
 
 class SearchInput(serializers.Serializer):

@@ -26,6 +26,7 @@ from django.db.models import (
     Func,
     QuerySet,
     Subquery,
+    TextField,
     UUIDField,
     Value,
 )
@@ -387,6 +388,17 @@ class IsAnyOf(Func):
         is_any = "%(expressions)s = ANY(%%s::uuid[])"
         sql, params = self.as_sql(compiler, connection, template=is_any)
         return sql, [*params, PostgreSQL.words(self.ids)]
+
+
+class ByCodePoint(Func):
+    """A text in the order of its code points, as Python and SQLite sort; PostgreSQL's own order
+    depends on the collation of the database."""
+
+    template = "%(expressions)s"
+    output_field = TextField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template='%(expressions)s COLLATE "C"')
 
 
 class PackedIds(Aggregate):

@@ -171,16 +171,16 @@ def read_cursor(cursor: str, *scope: Any) -> cursors.Position | None:
 class PagedAction(ActionView):
     """An action that answers a page of a list, which `find` reads.
 
-    The list is ordered by the contacts' field `order`, then by id.
+    The list is ordered by the field `order`, then by id.
     """
 
     order: str
 
-    def page(self, fields: dict[str, Any]) -> tuple[list[Contact], str | None]:
+    def page(self, fields: dict[str, Any]) -> tuple[list[Any], str | None]:
         """The page that the clean `fields` of the body ask for, and the cursor of the next."""
         limit, cursor = fields.pop("limit"), fields.pop("cursor")
         scope = (self.tenant.pk, self.order, fields)
-        found = self.find(read_cursor(cursor, *scope), limit + 1, fields)
+        found = self.find(read_cursor(cursor, *scope), limit and limit + 1, fields)
         page = found[:limit]
         if len(found) == len(page):
             return page, None
@@ -188,31 +188,23 @@ class PagedAction(ActionView):
 
     def find(
         self, after: cursors.Position | None, limit: int, filters: dict[str, Any]
-    ) -> list[Contact]:
-        """`limit` contacts behind the position `after`."""
+    ) -> list[Any]:
+        """`limit` rows behind the position `after`; all, where it is None."""
         raise NotImplementedError
 
     def tag(self, name: str) -> Tag | None:
         return self.tenant.tags.named(name) if name else None
 
 
-class SearchContacts(PagedAction):
-    """Contacts by a part of name, e-mail or phone, by tag, by e-mail; the latest message first.
+class PagedArray(PagedAction):
+    """A `PagedAction` that answers an array: the cursor of the next page is in headers."""
 
-    The answer is an array, so the cursor of the next page is in headers. The link can be posted
-    to as it is, with the same body.
-    """
-
-    scopes = (Scope.READ,)
-    input_class = serializers.SearchInput
-    output_class = serializers.FoundContact
     is_list = True
     answer_headers = {
         "Qyvo-Next-Cursor": "The cursor of the next page, where there is one.",
         "Link": "The address of the next page, to post the same body to (RFC 8288).",
     }
     query_parameters = {"cursor": "As in the body; this one counts. `Link` has it."}
-    order = "last_message_at"
 
     def clean(self, request: Request) -> dict[str, Any]:
         fields = super().clean(request)
@@ -225,6 +217,19 @@ class SearchContacts(PagedAction):
         here = request.build_absolute_uri(request.path)
         link = f'<{here}?cursor={next_cursor}>; rel="next"'
         return self.answer(page, **{"Qyvo-Next-Cursor": next_cursor, "Link": link})
+
+
+class SearchContacts(PagedArray):
+    """Contacts by a part of name, e-mail or phone, by tag, by e-mail; the latest message first.
+
+    The answer is an array, so the cursor of the next page is in headers. The link can be posted
+    to as it is, with the same body.
+    """
+
+    scopes = (Scope.READ,)
+    input_class = serializers.SearchInput
+    output_class = serializers.FoundContact
+    order = "last_message_at"
 
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
         tag, region = self.tag(filters["tag"]), self.tenant.default_region
@@ -301,18 +306,26 @@ class ListChanges(ActionView):
         return self.tenant.contacts.filter(pk=contact_id).exists()
 
 
-class ListTags(ActionView):
-    """The tenant's tags by name, each with the number of its contacts."""
+class ListTags(PagedArray):
+    """The tenant's tags by name, each with the number of its contacts.
+
+    Without `limit` the answer has all of them. With `limit`, the cursor of the next page is in
+    headers, as in search-contacts.
+    """
 
     scopes = (Scope.READ,)
     input_class = serializers.TagSearch
     output_class = serializers.TagSummary
-    is_list = True
+    order = "name"
 
-    def post(self, request: Request) -> Response:
-        return self.answer(
-            self.tenant.tags.with_contact_counts().named_like(self.clean(request)["name"])
-        )
+    def find(
+        self, after: cursors.Position | None, limit: int | None, filters: dict[str, Any]
+    ) -> list[Tag]:
+        name, part = after[0] if after else "", filters["name"]
+        if limit:
+            return self.tenant.tags.page(name, limit, part)
+        found = self.tenant.tags.with_contact_counts().named_like(part)
+        return [tag for tag in found if tag.name > name]
 
 
 class RecordConsent(ActionView):

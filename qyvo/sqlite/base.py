@@ -62,12 +62,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _start_transaction_under_autocommit(self) -> None:
         time.sleep(max(0, self.pause_ends - time.monotonic()))
-        super()._start_transaction_under_autocommit()
+        super()._start_transaction_under_autocommit()  # type: ignore[misc] # the stubs lack it
         self.began = time.monotonic()
 
     def _set_autocommit(self, autocommit: bool) -> None:
         """Django calls this at the end of each transaction, and for a new connection."""
-        super()._set_autocommit(autocommit)
+        super()._set_autocommit(autocommit)  # type: ignore[misc] # the stubs lack it
         if self.began:
             now = time.monotonic()
             self.pause_ends = now + PAUSE * (now - self.began)
