@@ -144,6 +144,18 @@ def test_a_new_address_gets_its_turn_while_others_go_on(ann: User, clock: Clock)
 
 
 @pytest.mark.once
+@pytest.mark.parametrize(
+    ("number", "own", "seconds"),
+    [(9, 0, 0), (9, 9, 0), (10, 0, 1), (15, 0, 32), (16, 0, 60), (999, 0, 60), (10, 1, 120),
+     (999, 2, 240), (10, 4, 900)],
+)  # fmt: skip
+def test_the_wait_for_a_turn_has_an_end(number: int, own: int, seconds: int) -> None:
+    pair = [Failures("ann", HERE, own, 0)] if own else []
+    others = [Failures("ann", THERE, number - own, 0)] if number > own else []
+    assert until_turn([*pair, *others], pair) == seconds
+
+
+@pytest.mark.once
 def test_guesses_from_any_number_of_addresses_are_fewer_than_80_an_hour() -> None:
     """OWASP ASVS 4.0.3, 2.2.1: 100. Each guess is sent as soon as it may be, from a new address."""
     second, guesses = 0, list[int]()

@@ -33,8 +33,9 @@ class Command(BaseCommand):
         if options["tag"]:
             contacts = contacts.with_tag(options["tag"])
         settled = settle(contacts)
-        if (options["query"] or options["tag"]) and not settled:
-            raise CommandError("No contact matches --tag and --query. Nothing was written.")
+        filters = [f"--{name} “{options[name]}”" for name in ("tag", "query") if options[name]]
+        if filters and not settled:
+            raise CommandError(f"No contact matches {' and '.join(filters)}: nothing was written.")
         pieces = export(settled, options["format"])
         if options["output"]:
             write(options["output"], pieces)
