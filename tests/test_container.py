@@ -225,7 +225,7 @@ def nginx(server: httpx.Client, tmp_path: Path) -> Iterator[str]:
         f"pid {tmp_path}/pid; error_log {tmp_path}/error.log; daemon off; events {{}}"
         f" http {{ {temporary} access_log off; {site} }}"
     )
-    command = [need("nginx"), "-p", tmp_path, "-c", tmp_path / "nginx.conf"]
+    command = [need("nginx"), "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
     assert "[warn]" not in checked.stderr, checked.stderr
