@@ -29,8 +29,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def make_run(clone: Path, **variables: str) -> Iterator[str]:
     """What `make run` has printed once it serves; it is stopped when the block ends."""
-    environment = {key: os.environ[key] for key in os.environ if not is_of_this_run(key)}
-    environment |= {"PORT": str(free_port()), **variables}
+    environment = environment_of_a_user() | {"PORT": str(free_port()), **variables}
     output = clone.parent / "output"
     with output.open("wb") as file:
         process = subprocess.Popen(
@@ -46,12 +45,15 @@ def make_run(clone: Path, **variables: str) -> Iterator[str]:
         yield output.read_text()
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        # A process of granian that is still loading loses the signal, and is killed after 30 s.
         process.wait(timeout=60)
         deadline = time.monotonic() + 40
         while subprocess.run(["pgrep", "--session", str(process.pid)], capture_output=True).stdout:
             assert time.monotonic() < deadline, "processes of it are left"
             time.sleep(0.2)
+
+
+def environment_of_a_user() -> dict[str, str]:
+    return {key: os.environ[key] for key in os.environ if not is_of_this_run(key)}
 
 
 def is_of_this_run(variable: str) -> bool:
@@ -78,6 +80,21 @@ def token_in(printed: str) -> str:
     return token
 
 
+def assert_refused(clone: Path, port: int) -> None:
+    """A second `make run` at that port says one sentence, and does nothing."""
+    second = subprocess.run(
+        ["make", "run"], cwd=clone, env=environment_of_a_user() | {"PORT": str(port)},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert second.returncode != 0
+    assert second.stdout == ""
+    sentence, of_make = second.stderr.splitlines()
+    assert (
+        sentence == f"Port {port} of 127.0.0.1 is taken. Use another one: make run PORT={port + 1}"
+    )
+    assert of_make.startswith("make: ***")
+
+
 def test_make_run_serves_a_fresh_clone_and_keeps_what_it_made(clone: Path) -> None:
     start = time.monotonic()
     with make_run(clone) as printed:
@@ -86,7 +103,9 @@ def test_make_run_serves_a_fresh_clone_and_keeps_what_it_made(clone: Path) -> No
         first = paste(printed, token)
         assert first.endswith("201"), first
         assert '"phone":"+14155550123"' in first
-        assert re.search(r"http://127.0.0.1:\d+/admin/  login \S+  password \S{16}\n", printed)
+        found = re.search(r"http://127.0.0.1:(\d+)/admin/  login \S+  password \S{16}\n", printed)
+        assert found
+        assert_refused(clone, int(found[1]))
     with make_run(clone) as printed:
         assert "export QYVO_TOKEN" not in printed
         assert "manage.py create_token admin@example.com" in printed

@@ -1,11 +1,13 @@
 """What the staff do to many contacts at once, in the admin."""
 
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
@@ -24,6 +26,7 @@ from contacts.models import BulkAction, Contact, Tag
 from tenants.fields import new_ulid
 from tenants.models import Tenant, User
 
+from .conftest import PASSWORD
 from .factories import ContactFactory, UserFactory
 from .test_admin import url
 from .test_write_path import assert_links_match_tags, statements
@@ -626,3 +629,21 @@ def test_who_may_not_delete_may_not_merge(
     client.force_login(editor)
     assert 'value="merge"' not in client.get(LIST).content.decode()
     assert "No action selected" in client_follow(client, doubles)
+
+
+def test_the_real_server_sends_an_export_from_another_thread_to_its_tenant_only(
+    admin_server: httpx.Client, admin_staff: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    """That thread has to know whose rows it may see."""
+    ContactFactory.create_batch(12, tenant=admin_staff.tenant)
+    ContactFactory.create(tenant=globex.tenant, name="Gus of Globex")
+    page = admin_server.get("/admin/login/").text
+    token = re.findall(r'csrfmiddlewaretoken" value="(\w+)', page)[0]
+    login = {"username": admin_staff.user.email, "password": PASSWORD, "csrfmiddlewaretoken": token}
+    assert admin_server.post("/admin/login/", data=login).status_code == 302
+    chosen = {"action": "export_csv", "_selected_action": "x", "select_across": "1", "count": 12}
+    chosen["csrfmiddlewaretoken"] = admin_server.cookies["csrftoken"]
+    export = admin_server.post(LIST, data=chosen)
+    assert export.headers["Content-Type"].startswith("text/csv")
+    assert len(export.text.splitlines()) == 13
+    assert "Globex" not in export.text

@@ -6,9 +6,13 @@ import os
 import re
 import shlex
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +27,7 @@ from django.db import connection
 
 from qyvo.settings import env
 
-from .conftest import free_port, wait_for
+from .conftest import free_port, need, wait_for
 from .test_settings import manage
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -190,3 +194,71 @@ def test_the_role_of_compose_may_do_all_that_is_needed(tmp_path: Path) -> None:
         finally:
             admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
             admin.execute(f"DROP ROLE IF EXISTS {name}".encode())
+
+
+# The proxy of README.md
+
+
+@pytest.fixture
+def nginx(server: httpx.Client, tmp_path: Path) -> Iterator[str]:
+    """The address of a real nginx with that configuration, in front of the server."""
+    key, certificate, port = tmp_path / "key", tmp_path / "certificate", free_port()
+    subprocess.run(
+        [need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    [site] = re.findall(r"^```nginx\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    for written, here in {
+        "127.0.0.1:8000": f"127.0.0.1:{server.base_url.port}",
+        "listen 443": f"listen 127.0.0.1:{port}",
+        "/etc/ssl/contacts.example.com.pem": str(certificate),
+        "/etc/ssl/contacts.example.com.key": str(key),
+    }.items():
+        assert written in site
+        site = site.replace(written, here)
+    temporary = " ".join(
+        f"{kind}_temp_path {tmp_path}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (tmp_path / "nginx.conf").write_text(
+        f"pid {tmp_path}/pid; error_log {tmp_path}/error.log; daemon off; events {{}}"
+        f" http {{ {temporary} access_log off; {site} }}"
+    )
+    command = [need("nginx"), "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
+    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert "[warn]" not in checked.stderr, checked.stderr
+    process = subprocess.Popen(command)
+    try:
+        for _ in range(100):
+            with suppress(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            time.sleep(0.1)
+        yield f"https://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+@pytest.mark.once
+def test_behind_the_proxy_slow_bodies_wait_there_and_are_limited(
+    nginx: str, server: httpx.Client
+) -> None:
+    """The login reads a body before it knows its sender: each of these would hold a thread."""
+    head = "POST /admin/login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\nx="
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    with ExitStack() as stack, httpx.Client(base_url=nginx, verify=tls, timeout=60) as web:
+        web.headers["Authorization"] = server.headers["Authorization"]
+        assert web.get("/api/v1/me").status_code == 200
+        assert web.get("/static/qyvo/admin.css").headers["Content-Encoding"] == "gzip"
+        assert web.get("/metrics").status_code == 404
+        for number in (49, 1):
+            for _ in range(number):
+                slow = socket.create_connection(("127.0.0.1", web.base_url.port))
+                slow = stack.enter_context(tls.wrap_socket(slow))
+                slow.sendall(head.encode())
+            time.sleep(0.5)
+            assert web.get("/api/v1/me").status_code == (200 if number == 49 else 429)
