@@ -9,7 +9,6 @@ file tells which that is.
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 from array import array
@@ -32,7 +31,7 @@ from . import rules, sql
 from .changes import caused_by
 from .cleaning import Options
 from .error_files import ERASED, ErrorFile
-from .files import data_folder
+from .files import data_folder, read_json, replace_json
 from .models import (
     Contact,
     Erasure,
@@ -43,7 +42,7 @@ from .models import (
     with_folded,
 )
 from .spool import SpoolLine, end_with_parent, parse, read_chunk
-from .tabular import Record, Source, UnreadableFile
+from .tabular import GaveWay, Record, Source, UnreadableFile
 
 PROCESSORS = os.cpu_count() or 1
 FEW = 4  # chunks or batches that are not worth a pool
@@ -105,10 +104,6 @@ def reading_processes() -> Executor:
 
 def writing_threads() -> Executor:
     return ThreadPoolExecutor(PROCESSORS)
-
-
-class GaveWay(Exception):
-    """Another tenant waits: the import goes on at the tenant's next turn."""
 
 
 class Importer:
@@ -199,7 +194,7 @@ class Importer:
         self.job.state, self.job.rows = Import.State.READING, place.rows
         self.save("state", "rows")
         with (folder / "reading").open("a", encoding="utf-8", newline="\n") as spool:
-            spool.truncate(place.size)
+            spool.seek(spool.truncate(place.size))
             for number, text in enumerate(self.read_texts(line)):
                 spool.write(text)
                 line = parse(text[text.rfind("\n", 0, -1) + 1 :]).line
@@ -261,14 +256,14 @@ class Importer:
                 shown = sorted([*self.first_failures, *failures], key=lambda line: line.line)
                 self.first_failures = shown[:SHOWN]
                 self.progress("writing", lines)
+        if self.is_dry:
+            replace_json(spool.with_name("tried"), tried)
         if self.has_given_way:
-            if self.is_dry:
-                replace_json(spool.with_name("tried"), tried)
             raise GaveWay
 
     def batches_done(self, tried: Path) -> set[int]:
-        """Numbers of the batches that are written. Of a dry run, those before it gave way; where it
-        was killed after that, all is tried again."""
+        """Numbers of the batches that are written; of a dry run, those tried before it gave way.
+        Where a dry run is killed while it tries more of them, all are tried again."""
         if not self.is_dry:
             return {*self.job.written.values_list("number", flat=True)}
         number = read_json(tried, 0)
@@ -424,20 +419,6 @@ class Position(NamedTuple):
         place = cls(*read_json(folder / "position", (0, 0, 0)))
         is_there = spool.exists() and spool.stat().st_size >= place.size
         return place if is_there else cls(0, 0, 0)
-
-
-def read_json(path: Path, default: Any) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return default
-
-
-def replace_json(path: Path, value: Any) -> None:
-    """Whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(json.dumps(value))
-    unfinished.replace(path)
 
 
 # Where an import is kept while it runs

@@ -11,7 +11,7 @@ import gzip
 import re
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from encodings import aliases
 from functools import cached_property
@@ -51,6 +51,10 @@ class UnreadableFile(ValueError):
     """The file as a whole cannot be read; the message says what to do."""
 
 
+class GaveWay(Exception):
+    """Another tenant waits: what is done with the file goes on at the tenant's next turn."""
+
+
 class Record(NamedTuple):
     """`line`: of the file, where the record begins, from 1. `cells`: by column; in a CSV text."""
 
@@ -66,7 +70,7 @@ class Source:
     take as long as reading the file. Raises `UnreadableFile`, here and wherever the file is read.
     """
 
-    FOUND = ("encoding", "newline", "is_json", "delimiter", "header")
+    FOUND = ("encoding", "newline", "is_json", "delimiter", "header", "keys", "since")
 
     keyed: int | None = None  # records of NDJSON whose keys are the columns; else of all
     goes_on = False  # behind what is read of it
@@ -82,6 +86,10 @@ class Source:
         csv.field_size_limit(MAX_CELL)
         self.path = path
         self.at_most = at_most
+        self.must_give_way: Callable[[], bool] = lambda: False  # asked while keys are looked for
+        # How far the keys of NDJSON are known: those of the records before line `since`.
+        self.keys: list[str] = []
+        self.since = 1
         if head:
             vars(self).update(head)
             return
@@ -92,8 +100,8 @@ class Source:
         self.delimiter = one_character(delimiter) if delimiter else self.find_delimiter()
 
     def found(self) -> dict[str, Any]:
-        """What was found out about the file, as JSON can hold it."""
-        return {name: getattr(self, name) for name in self.FOUND}
+        """What was found out about the file so far, as JSON can hold it."""
+        return {name: vars(self)[name] for name in self.FOUND if name in vars(self)}
 
     def blocks(self) -> Iterator[bytes]:
         at_most = self.at_most if is_gzip(self.path) else inf
@@ -193,13 +201,12 @@ class Source:
 
     @cached_property
     def header(self) -> list[str]:
-        """The columns: of a CSV, its first line; of NDJSON, the keys of all its records."""
+        """The columns: of a CSV, its first line; of NDJSON, the keys of all its records.
+
+        Raises `GaveWay`; then `found` tells how far it was.
+        """
         if self.is_json:
-            keys: dict[str, None] = {}
-            for record in islice(self.records(), self.keyed):
-                keys |= dict.fromkeys(key for key in record.cells if is_column(key))
-                refuse_too_much(keys)
-            return list(keys)
+            return self.all_keys()
         header = next((row for _, row in self.rows()), None)
         if header is None:
             raise UnreadableFile("The file is empty.")
@@ -213,6 +220,17 @@ class Source:
         if unstorable := next((name for name in names if UNSTORABLE.search(name)), None):
             raise UnreadableFile(f"The column {unstorable!a} cannot be; is the encoding right?")
         return names
+
+    def all_keys(self) -> list[str]:
+        keys = dict.fromkeys(self.keys)
+        records = islice(self.records(self.since), self.keyed)
+        for number, record in enumerate(records):
+            if number and self.must_give_way():
+                self.keys, self.since = list(keys), record.line
+                raise GaveWay
+            keys |= dict.fromkeys(key for key in record.cells if is_column(key))
+            refuse_too_much(keys)
+        return list(keys)
 
     def rows(self, skip: int = 0) -> Iterator[tuple[int, list[str]]]:
         """Each row with a value in it, and the line on which it begins.

@@ -25,21 +25,18 @@ from . import error_files, turns
 from .cleaning import Options, options_for
 from .columns import UnknownColumn
 from .error_files import ErrorFile
-from .files import data_folder, most_unpacked
+from .files import data_folder, most_unpacked, read_json, replace_json
 from .imports import (
-    GaveWay,
     Importer,
     ImportRuns,
     alone_in,
     clear,
     erase_from_spool,
-    read_json,
-    replace_json,
     spool_folder,
 )
 from .models import Import
 from .parsers import Incoming
-from .tabular import Source, Start, UnreadableFile, is_gzip
+from .tabular import GaveWay, Source, Start, UnreadableFile, is_gzip
 
 logger = logging.getLogger(__name__)
 
@@ -215,8 +212,11 @@ def bring(job: Import, folder: Path, turn: turns.Turn) -> None:
     job.problem = ""
     try:
         source = source_of(job, Source, read_json(folder / "head", None))
-        options = matched(job, source)
-        replace_json(folder / "head", source.found())
+        source.must_give_way = turn.is_over
+        try:
+            options = matched(job, source)
+        finally:
+            replace_json(folder / "head", source.found())
     except (UnreadableFile, UnknownColumn) as error:
         job.refuse(getattr(error, "sentence", str(error)))
         clear(job, folder)
@@ -224,7 +224,7 @@ def bring(job: Import, folder: Path, turn: turns.Turn) -> None:
     job.save(update_fields=["options", "problem"])
     importer = Importer(job, source, options)
     importer.errors = ErrorFile(job, source, options, errors_of(job))
-    importer.must_give_way = turn.is_over
+    importer.must_give_way = importer.errors.must_give_way = turn.is_over
     try:
         importer.run_in(folder)
     except UnreadableFile:

@@ -1,6 +1,7 @@
 """Tenants take turns at a worker: nobody's large job stops the others."""
 
 import gzip
+import io
 import json
 import time
 from pathlib import Path
@@ -148,6 +149,51 @@ def dying_after(number: int) -> Any:
         return False
 
     return is_over
+
+
+def test_looking_for_the_keys_of_ndjson_gives_way_too(
+    acme: SimpleNamespace, globex: SimpleNamespace, short_turns: None,
+    django_capture_on_commit_callbacks: Any,
+) -> None:  # fmt: skip
+    records = [{"mobile": "12", "name": "Ann"}] * 3 + [{"phone": "+14155550123", "name": "Bob"}] * 3
+    content = "\n\n".join(map(json.dumps, records))
+    with django_capture_on_commit_callbacks(execute=True):
+        for cast in (acme, globex):
+            post(cast.api, content, kind="application/x-ndjson")
+    had = work_off()
+    assert had[:12] == ["acme", "globex"] * 6, "a record in a turn"
+    job = Import.objects.get(tenant=acme.tenant)
+    assert job.options["fields"] == {"name": "name", "phone": "phone"}
+    assert (job.state, job.rows, job.failed, job.superseded) == ("done", 6, 3, 2)
+    assert acme.tenant.contacts.get().name == "Bob"
+
+
+@pytest.mark.parametrize("erased", [False, True])
+@pytest.mark.parametrize("dry_run", ["true", "false"])
+def test_writing_the_error_file_gives_way_too(
+    acme: SimpleNamespace, globex: SimpleNamespace, short_turns: None, dry_run: str, erased: bool
+) -> None:
+    """Somebody who is erased while it waits is not in it."""
+    wrong = [f"+1415555{n:04},bad" for n in range(4)]
+    content = "\n".join(["phone,email", *wrong[:2], "+14155559999,", *wrong[2:], ""])
+    job, _ = [post(cast.api, content, f"?dry_run={dry_run}").json() for cast in (acme, globex)]
+    row = Import.objects.get(pk=job["id"])
+    unfinished = uploads.errors_of(row).with_suffix(".csv.unfinished")
+    while not (unfinished.exists() and "+14155550001" in unfinished.read_text()):
+        uploads.run(row.pk)
+        assert not uploads.errors_of(row).exists()
+    if erased:
+        call_command("erase_contact", "+14155550000", "--tenant", "acme", stdout=io.StringIO())
+    while states()["acme"] != "done":
+        uploads.run(row.pk)
+    told = acme.api.get(f"/api/v1/imports/{job['id']}").json()
+    assert (told["rows"], counted(told)) == (5, [1, 0, 0, 0, 4])
+    phones = ["+14155550000", "+14155550001", "+14155550002", "+14155550003"]
+    assert [line[0] for line in errors(acme.api, told)] == [
+        "phone", "" if erased else phones[0], *phones[1:],
+    ]  # fmt: skip
+    left = {path.name for path in turns.data_folder("imports").glob(f"{row.pk}*")}
+    assert left == {f"{row.pk}.errors.csv"}
 
 
 def test_tenants_take_turns_however_many_jobs_one_has(
