@@ -13,8 +13,10 @@ from tenants.fields import bits_of, ulid_of
 from tenants.isolation import seeing
 from tenants.models import Tenant
 
-from . import rules
+from . import rules, turns
 from .changes import Change, caused_by
+from .files import data_folder
+from .imports import alone_in
 from .models import BulkAction, BulkBatch, Contact, ContactQuerySet, Decision
 from .sql import transactional, tried_twice
 from .undo import AT_ONCE, undo
@@ -161,18 +163,34 @@ def enqueue(pk: str) -> None:
 
 @task()
 def run_bulk_action(pk: str) -> None:
-    run(pk)
+    """Does what is to be done next: this action, or a job of a tenant that has waited longer."""
+    turns.give(BulkAction, pk)
 
 
-def run(pk: str) -> None:
-    """Does what is still to be done. Twice is once, also at the same time: a batch and what is
-    left are written in one transaction."""
+@turns.runs(BulkAction)
+def run_in_turn(pk: str) -> None:
+    """`run`, until its turn is over. Raises `ImportRuns` where another worker does it."""
+    action = BulkAction.objects.filter(pk=pk).first()
+    if action is None:
+        return  # its tenant was deleted
+    with alone_in(data_folder("turns") / pk) as folder, turns.Turn(action.tenant_id) as turn:
+        folder.rmdir()
+        is_over = run(pk, turn.is_over)
+    if not is_over:
+        enqueue(pk)
+
+
+def run(pk: str, must_give_way: Callable[[], bool] = lambda: False) -> bool:
+    """Does what is still to be done, and returns whether that is all of it. Idempotent, also where
+    two run at the same time: a batch and what is left are written in one transaction."""
     try:
         while tried_twice(lambda: run_batch(pk)):
-            pass
+            if must_give_way():
+                return False
     except Exception:
         BulkAction.objects.filter(pk=pk).update(problem=STOPPED)
         raise
+    return True
 
 
 @transactional
@@ -217,7 +235,9 @@ def note(action: BulkAction, number: int, done: Done) -> None:
 
 def take_up() -> None:
     """Puts into the queue what a worker has left, killed or stopped."""
-    for pk in BulkAction.objects.filter(finished_at=None).values_list("pk", flat=True):
+    left = BulkAction.objects.filter(finished_at=None)
+    left.update(problem="")
+    for pk in left.values_list("pk", flat=True):
         enqueue(pk)
 
 

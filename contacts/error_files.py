@@ -3,22 +3,25 @@ mended and imported again."""
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from . import columns, phones, rules
 from .cleaning import Options, phone_of
+from .files import read_json, replace_json
 from .models import Erasure, Import
-from .tabular import Record, Source, UnreadableFile
+from .tabular import GaveWay, Record, Source, UnreadableFile
 
 ERASED = "Erased"  # how the errors of people begin who asked to be forgotten
 
 
-def failed_records(job: Import, source: Source) -> Iterator[tuple[Record, str]]:
-    """The records that were not brought in, as the file has them, each with its error."""
-    failures = job.failures.order_by("line").values_list("line", "error").iterator()
-    records = source.records()
+def failed_records(job: Import, source: Source, after: int = 0) -> Iterator[tuple[Record, str]]:
+    """The records that were not brought in, as the file has them, each with its error; those only
+    that begin behind the line `after`, on which one begins, too."""
+    failed = job.failures.filter(line__gt=after).order_by("line")
+    failures = failed.values_list("line", "error").iterator()
+    records = source.records(since=after or 1)
     for line, error in failures:
         record = next((record for record in records if record.line == line), None)
         if record is None:
@@ -52,18 +55,42 @@ class ErrorFile:
         self.unfinished = path.with_name(f"{path.name}.unfinished")
         self.as_json = as_json
         self.erasures = 0
+        self.must_give_way: Callable[[], bool] = lambda: False  # asked after each record
+        self.place = path.with_name(f"{path.name}.place")  # where it gave way
 
     def write(self) -> None:
+        """Raises `GaveWay`, and goes on where it was when it is called again; from the beginning
+        where somebody was erased meanwhile."""
         self.erasures = self.job.tenant.erasures.count()
-        records = without_erased(self.job, failed_records(self.job, self.source), self.options)
+        after, size, erasures = read_json(self.place, (0, 0, 0))
+        if erasures != self.erasures:
+            after = size = 0
+        failed = failed_records(self.job, self.source, after)
+        records = self.in_turn(without_erased(self.job, failed, self.options))
         # Half a surrogate pair, which JSON can spell, cannot be written otherwise.
         with self.unfinished.open(
-            "w", encoding="utf-8", errors="backslashreplace", newline=""
+            "a", encoding="utf-8", errors="backslashreplace", newline=""
         ) as file:
+            file.seek(file.truncate(size))
             (self.write_json if self.as_json else self.write_csv)(file, records)
+            if self.gave_way_at:
+                replace_json(self.place, (self.gave_way_at, file.tell(), self.erasures))
+                raise GaveWay
+        self.place.unlink(missing_ok=True)
+
+    def in_turn(self, records: Iterator[tuple[Record, str]]) -> Iterator[tuple[Record, str]]:
+        """`records`, until the import must give way; `gave_way_at` is the line of the last one."""
+        self.gave_way_at = line = 0
+        for record, error in records:
+            if line and self.must_give_way():
+                self.gave_way_at = line
+                return
+            line = record.line
+            yield record, error
 
     def publish(self) -> None:
         if self.job.tenant.erasures.count() != self.erasures:
+            self.must_give_way = lambda: False
             self.write()
         self.unfinished.replace(self.path)
 
@@ -76,7 +103,8 @@ class ErrorFile:
         header = self.source.header
         writer = csv.writer(file, delimiter=self.source.delimiter or ",")
         kept = header[:-2] if columns.is_error_file(header) else header
-        writer.writerow([*kept, *columns.OF_ERROR_FILE])
+        if not file.tell():
+            writer.writerow([*kept, *columns.OF_ERROR_FILE])
         for record, error in records:
             cells = [as_cell(record.cells.get(name, "")) for name in kept]
             writer.writerow([*cells, record.line, error, *rest_of(record.cells)])

@@ -20,7 +20,7 @@ from itertools import chain, islice, pairwise, starmap
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from django.db import connection, transaction
 
@@ -31,7 +31,7 @@ from . import rules, sql
 from .changes import caused_by
 from .cleaning import Options
 from .error_files import ERASED, ErrorFile
-from .files import data_folder
+from .files import data_folder, read_json, replace_json
 from .models import (
     Contact,
     Erasure,
@@ -42,7 +42,7 @@ from .models import (
     with_folded,
 )
 from .spool import SpoolLine, end_with_parent, parse, read_chunk
-from .tabular import Record, Source, UnreadableFile
+from .tabular import GaveWay, Record, Source, UnreadableFile
 
 PROCESSORS = os.cpu_count() or 1
 FEW = 4  # chunks or batches that are not worth a pool
@@ -130,6 +130,8 @@ class Importer:
         self.is_dry = job.dry_run
         self.first_failures: list[SpoolLine] = []
         self.errors: ErrorFile | None = None
+        self.must_give_way: Callable[[], bool] = lambda: False  # asked after each chunk or batch
+        self.has_given_way = False
 
     def run(self) -> None:
         """Raises `ImportRuns` where another process does this import, `UnreadableFile` before
@@ -144,7 +146,7 @@ class Importer:
             self.run_in(spool)
 
     def run_in(self, folder: Path) -> None:
-        """`run`, for one that is stored and has its spool for itself."""
+        """`run`, for one that is stored and has its spool for itself. Raises `GaveWay`."""
         try:
             self.bring(folder)
         except UnreadableFile as error:
@@ -170,20 +172,32 @@ class Importer:
         return not self.job._state.adding
 
     def bring(self, folder: Path) -> None:
-        if self.is_dry and self.is_stored:  # which may have been killed, and is begun anew
-            self.job.start_over()
+        if self.is_dry and self.is_stored and not (folder / "tried").exists():
+            self.job.start_over()  # it may have been killed
         if self.job.state != Import.State.WRITING or not (folder / "rows").exists():
             self.read(folder)
         self.write(folder / "rows")
 
+    def in_turn(self, items: Iterable[Any]) -> Iterator[Any]:
+        """`items`, until the import must give way; what is under way then comes to its end."""
+        for number, item in enumerate(items):
+            if number and self.must_give_way():
+                self.has_given_way = True
+                return
+            yield item
+
     # First the whole file is read
 
     def read(self, folder: Path) -> None:
-        self.job.state, self.job.rows = Import.State.READING, 0
-        self.save("state")
-        with (folder / "reading").open("w", encoding="utf-8", newline="\n") as spool:
-            for number, text in enumerate(self.read_texts()):
+        place = Position.of(folder)
+        line = place.line
+        self.job.state, self.job.rows = Import.State.READING, place.rows
+        self.save("state", "rows")
+        with (folder / "reading").open("a", encoding="utf-8", newline="\n") as spool:
+            spool.seek(spool.truncate(place.size))
+            for number, text in enumerate(self.read_texts(line)):
                 spool.write(text)
+                line = parse(text[text.rfind("\n", 0, -1) + 1 :]).line
                 rows = text.count("\n")
                 self.job.rows += rows
                 self.progress("reading", rows)
@@ -191,6 +205,11 @@ class Importer:
                     self.save("rows")
             spool.flush()
             os.fsync(spool.fileno())
+            place = Position(line, spool.tell(), self.job.rows)
+        if self.has_given_way:
+            self.save("rows")
+            replace_json(folder / "position", place)
+            raise GaveWay
         (folder / "reading").replace(folder / "rows")  # whole or not at all
         self.job.state = Import.State.WRITING
         self.save("state", "rows")
@@ -199,21 +218,27 @@ class Importer:
         if self.is_stored:
             self.job.save(update_fields=fields)
 
-    def read_texts(self) -> Iterator[str]:
-        """The spool, chunk by chunk; small files in this process, large ones in several."""
-        records = chunks(self.source.records(), CHUNK, weight_of_record)
-        calls = ((chunk, self.options, connection.vendor) for chunk in records)
+    def read_texts(self, line: int) -> Iterator[str]:
+        """The spool, chunk by chunk, behind the record that begins in this line (0: all of it);
+        small files in this process, large ones in several."""
+        records = self.source.records(since=line or 1)
+        if line:
+            next(records)
+        found = self.in_turn(chunks(records, CHUNK, weight_of_record))
+        calls = ((chunk, self.options, connection.vendor) for chunk in found)
         return in_order(read_chunk, calls, reading_processes)
 
     # Then its rows are written
 
     def write(self, spool: Path) -> None:
         """The batches that are not written yet, several at a time where the database can."""
-        last = last_lines(spool)
-        done = set() if self.is_dry else {*self.job.written.values_list("number", flat=True)}
+        last = kept_last_lines(spool)
+        done = self.batches_done(spool.with_name("tried"))
+        tried = len(done)
         with spool.open(encoding="utf-8", newline="\n") as texts:
             batches = enumerate(chunks(texts, self.batch_size))
-            calls = ((number, batch, last) for number, batch in batches if number not in done)
+            left = (batch for batch in batches if batch[0] not in done)
+            calls = ((*batch, last) for batch in self.in_turn(left))
             # Not inside a transaction: threads have connections of their own, which would wait
             # for its rows.
             is_alone = connection.vendor != "postgresql" or connection.in_atomic_block
@@ -221,8 +246,9 @@ class Importer:
             first = starmap(self.write_batch, islice(calls, 1))
             rest = in_order(self.write_batch, calls, pool, self.write_apart)
             for turn, (lines, written, failures) in enumerate(chain(first, rest)):
-                if turn == 0 and pool:
+                if turn == 0 and pool and not done:
                     sql.analyze()
+                tried += 1
                 if self.is_dry:  # else the batches stored are counted in the end
                     self.job.count([written])
                     self.save(*Import.COUNTS)
@@ -230,6 +256,19 @@ class Importer:
                 shown = sorted([*self.first_failures, *failures], key=lambda line: line.line)
                 self.first_failures = shown[:SHOWN]
                 self.progress("writing", lines)
+        if self.is_dry:
+            replace_json(spool.with_name("tried"), tried)
+        if self.has_given_way:
+            raise GaveWay
+
+    def batches_done(self, tried: Path) -> set[int]:
+        """Numbers of the batches that are written; of a dry run, those tried before it gave way.
+        Where a dry run is killed while it tries more of them, all are tried again."""
+        if not self.is_dry:
+            return {*self.job.written.values_list("number", flat=True)}
+        number = read_json(tried, 0)
+        tried.unlink(missing_ok=True)
+        return {*range(number)}
 
     def write_apart(self, *call: Any) -> Any:
         """`write_batch` in a thread, whose connection nobody else would close."""
@@ -356,6 +395,32 @@ def last_lines(spool: Path) -> dict[str, int]:
     return last
 
 
+def kept_last_lines(spool: Path) -> dict[str, int]:
+    """`last_lines`, kept for the next turn."""
+    path = spool.with_name("last")
+    last: dict[str, int] | None = read_json(path, None)
+    if last is None:
+        last = last_lines(spool)
+        replace_json(path, last)
+    return last
+
+
+class Position(NamedTuple):
+    """How far a file has been read: the line on which the last record begins; the bytes and the
+    rows of its spool."""
+
+    line: int
+    size: int
+    rows: int
+
+    @classmethod
+    def of(cls, folder: Path) -> "Position":
+        spool = folder / "reading"
+        place = cls(*read_json(folder / "position", (0, 0, 0)))
+        is_there = spool.exists() and spool.stat().st_size >= place.size
+        return place if is_there else cls(0, 0, 0)
+
+
 # Where an import is kept while it runs
 
 
@@ -368,7 +433,7 @@ def clear(job: Import, folder: Path) -> None:
     if not job.is_draft:
         shutil.rmtree(folder)
         return
-    for name in ("reading", "rows"):
+    for name in ("head", "reading", "position", "rows", "last", "tried"):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -416,7 +481,8 @@ def erase_from_spool(job: Import, phone: str) -> None:
     folder = spool_folder(job)
     if folder.exists():
         with suppress(ImportRuns), alone_in(folder):
-            (folder / "reading").unlink(missing_ok=True)  # half a spool: it is made anew
+            for name in ("reading", "position", "last"):  # made anew
+                (folder / name).unlink(missing_ok=True)
             if job.is_over:
                 shutil.rmtree(folder)
             elif (folder / "rows").exists():

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from ulid import ULID
+from tenants.fields import bits
 
 from . import sql
 from .cleaning import BadRecord, Options, clean
@@ -48,11 +48,7 @@ def spool_text(record: Record, options: Options, vendor: str, row_id: str) -> st
 
 
 def read_chunk(records: list[Record], options: Options, vendor: str) -> str:
-    first = int(ULID())  # one more for each record: in their order, as the specification has it
-    return "".join(
-        spool_text(record, options, vendor, f"{first + number:032x}")
-        for number, record in enumerate(records)
-    )
+    return "".join(spool_text(record, options, vendor, f"{next(bits):032x}") for record in records)
 
 
 def parse(text: str) -> SpoolLine:

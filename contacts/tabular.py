@@ -8,9 +8,10 @@ import codecs
 import csv
 import encodings
 import gzip
+import re
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from encodings import aliases
 from functools import cached_property
@@ -38,12 +39,20 @@ BLOCK = 64 * 1024  # bytes
 LOOK = 8 * 1024 * 1024  # bytes that are looked at to show what a file is like
 KEYED = 1000  # records of NDJSON whose keys are looked at for that
 
+# A line, or all blank lines that follow each other. In a CSV a line of blanks has a cell.
+CSV_LINES = re.compile(r"[\r\n]*\n|[^\n]+\n?")
+JSON_LINES = re.compile(r"\s*\n|[^\n]+\n?")
+
 # What a spreadsheet takes for a formula at the beginning of a cell (OWASP, CSV injection).
 FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 class UnreadableFile(ValueError):
     """The file as a whole cannot be read; the message says what to do."""
+
+
+class GaveWay(Exception):
+    """Another tenant waits: what is done with the file goes on at the tenant's next turn."""
 
 
 class Record(NamedTuple):
@@ -57,33 +66,55 @@ class Source:
     """The records of the file at `path`. Reading it again gives the same ones.
 
     `encoding`, `delimiter`: where the guess would be wrong. `at_most`: bytes that a gzip file may
-    unpack to. Raises `UnreadableFile`, here and wherever it is read.
+    unpack to. `head`: what `found` returned for the same file before: to find it out again would
+    take as long as reading the file. Raises `UnreadableFile`, here and wherever the file is read.
     """
+
+    FOUND = ("encoding", "newline", "is_json", "delimiter", "header", "keys", "since")
 
     keyed: int | None = None  # records of NDJSON whose keys are the columns; else of all
     goes_on = False  # behind what is read of it
 
     def __init__(
-        self, path: Path, encoding: str = "", delimiter: str = "", at_most: float = inf
+        self,
+        path: Path,
+        encoding: str = "",
+        delimiter: str = "",
+        at_most: float = inf,
+        head: dict[str, Any] | None = None,
     ) -> None:
         csv.field_size_limit(MAX_CELL)
         self.path = path
         self.at_most = at_most
+        self.must_give_way: Callable[[], bool] = lambda: False  # asked while keys are looked for
+        # How far the keys of NDJSON are known: those of the records before line `since`.
+        self.keys: list[str] = []
+        self.since = 1
+        if head:
+            vars(self).update(head)
+            return
         self.encoding = text_encoding(encoding) if encoding else self.find_encoding()
         start = next(self.decoded(), "")
         self.newline = "\r" if "\r" in start and "\n" not in start else "\n"  # old Macintosh
         self.is_json = self.first_character() == "{"
         self.delimiter = one_character(delimiter) if delimiter else self.find_delimiter()
 
+    def found(self) -> dict[str, Any]:
+        """What was found out about the file so far, as JSON can hold it."""
+        return {name: vars(self)[name] for name in self.FOUND if name in vars(self)}
+
     def blocks(self) -> Iterator[bytes]:
+        at_most = self.at_most if is_gzip(self.path) else inf
         size = 0
         try:
             with gzip.open(self.path) if is_gzip(self.path) else self.path.open("rb") as opened:
                 while block := opened.read(BLOCK):
-                    yield block
                     size += len(block)
-                    if size > self.at_most:
-                        raise UnreadableFile("The gzip file unpacks to too much; split it.")
+                    if size > at_most:
+                        raise UnreadableFile(
+                            f"The gzip file unpacks to more than {at_most:,} bytes; split it."
+                        )
+                    yield block
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UnreadableFile(f"The gzip file is damaged: {error}.") from error
 
@@ -117,22 +148,42 @@ class Source:
                 f"The file is not {self.encoding} as a whole; name its encoding."
             ) from error
 
-    def lines(self) -> Iterator[str]:
-        """Lines with their ends, parted at one kind of end only: a cell may hold any other."""
-        rest = ""
+    def whole_lines(self) -> Iterator[str]:
+        """All of the file, in pieces that end with a line; the last one may have no end."""
+        rest: list[str] = []
+        length = 0
         for text in self.decoded():
-            *whole, rest = (rest + text).split(self.newline)
-            for line in whole:
-                yield line + "\n"
-            if len(rest) > MAX_LINE:
+            whole, newline, begun = text.replace(self.newline, "\n").rpartition("\n")
+            if newline:
+                yield "".join([*rest, whole, newline])
+                rest, length = [], 0
+            rest.append(begun)
+            length += len(begun)
+            if length > MAX_LINE:
                 raise UnreadableFile(f"A line is longer than {MAX_LINE:,} characters.")
-        if rest and not self.goes_on:
-            yield rest
+        if length and not self.goes_on:
+            yield "".join(rest)
+
+    def lines(self, skip: int = 0) -> Iterator[str]:
+        """Lines with their ends, parted at one kind of end only: a cell may hold any other.
+
+        Blank lines that follow each other come as one text, because millions of texts would take
+        minutes. `skip`: the number of lines at the beginning that are left out.
+        """
+        for text in self.whole_lines():
+            if skip and (number := text.count("\n")) <= skip:
+                skip -= number
+                continue
+            pieces = JSON_LINES if self.is_json else CSV_LINES
+            yield from pieces.findall(text.split("\n", skip)[skip])
+            skip = 0
 
     def first_character(self) -> str:
-        return next((text[0] for line in self.lines() if (text := line.strip())), "")
+        return next((start[0] for text in self.decoded() if (start := text.lstrip())), "")
 
     def find_delimiter(self) -> str:
+        if self.is_json:
+            return ""
         start: list[str] = []
         for line in self.lines():
             if line.strip():
@@ -146,17 +197,16 @@ class Source:
             except csv.Error:
                 return 0
 
-        return "" if self.is_json else max(DELIMITERS, key=columns)
+        return max(DELIMITERS, key=columns)
 
     @cached_property
     def header(self) -> list[str]:
-        """The columns: of a CSV, its first line; of NDJSON, the keys of all its records."""
+        """The columns: of a CSV, its first line; of NDJSON, the keys of all its records.
+
+        Raises `GaveWay`; then `found` tells how far it was.
+        """
         if self.is_json:
-            keys: dict[str, None] = {}
-            for record in islice(self.records(), self.keyed):
-                keys |= dict.fromkeys(key for key in record.cells if is_column(key))
-                refuse_too_much(keys)
-            return list(keys)
+            return self.all_keys()
         header = next((row for _, row in self.rows()), None)
         if header is None:
             raise UnreadableFile("The file is empty.")
@@ -171,42 +221,49 @@ class Source:
             raise UnreadableFile(f"The column {unstorable!a} cannot be; is the encoding right?")
         return names
 
-    def rows(self) -> Iterator[tuple[int, list[str]]]:
-        size = 0
+    def all_keys(self) -> list[str]:
+        keys = dict.fromkeys(self.keys)
+        records = islice(self.records(self.since), self.keyed)
+        for number, record in enumerate(records):
+            if number and self.must_give_way():
+                self.keys, self.since = list(keys), record.line
+                raise GaveWay
+            keys |= dict.fromkeys(key for key in record.cells if is_column(key))
+            refuse_too_much(keys)
+        return list(keys)
 
-        def counted() -> Iterator[str]:
-            nonlocal size
-            for text in self.lines():
-                size += len(text)
-                if size > MAX_RECORD:
-                    raise UnreadableFile(
-                        f"A record is longer than {MAX_RECORD:,} characters. Is a quote not closed?"
-                    )
-                yield text
+    def rows(self, skip: int = 0) -> Iterator[tuple[int, list[str]]]:
+        """Each row with a value in it, and the line on which it begins.
 
-        reader = csv.reader(counted(), delimiter=self.delimiter)
+        `skip`: the number of lines at the beginning that are left out; a row ends with them.
+        """
+        lines = RowLines(self.lines(skip), skip)
+        reader = csv.reader(lines, delimiter=self.delimiter)
         while True:
-            size = 0
-            line = reader.line_num + 1
+            lines.size = 0
             try:
                 row = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
                 raise UnreadableFile(
-                    f"Line {line} cannot be read: {error}. Is a quote not closed?"
+                    f"Line {lines.begin} cannot be read: {error}. Is a quote not closed?"
                 ) from error
             if any(row):
-                yield line, row
+                yield lines.begin, row
 
-    def records(self) -> Iterator[Record]:
-        """All records, blank lines left out. What is wrong with one is told by its cells:
-        `None` holds what does not fit the columns."""
+    def records(self, since: int = 1) -> Iterator[Record]:
+        """All records, blank lines left out; or those from the one on that begins in line `since`.
+
+        What is wrong with a record is told by its cells: `None` holds what does not fit the
+        columns.
+        """
         if self.is_json:
-            yield from self.json_records()
+            yield from self.json_records(since - 1)
             return
-        rows = self.rows()
-        next(rows, None)
+        rows = self.rows(since - 1)
+        if since == 1:
+            next(rows, None)
         width = len(self.header)
         for line, row in rows:
             cells: dict[Any, Any] = dict(zip(self.header, row, strict=False))
@@ -214,14 +271,47 @@ class Source:
                 cells[None] = row[width:]
             yield Record(line, cells)
 
-    def json_records(self) -> Iterator[Record]:
-        for number, line in enumerate(self.lines(), 1):
-            if line.strip():
+    def json_records(self, skip: int) -> Iterator[Record]:
+        number = skip + 1
+        for line in self.lines(skip):
+            if not line.isspace():
                 try:
                     cells = strict_json.loads(line)
                 except strict_json.MalformedJSON:
                     cells = None
                 yield Record(number, cells if isinstance(cells, dict) else {None: line.rstrip()})  # type: ignore[dict-item]
+            number += line.count("\n")
+
+
+class RowLines:
+    """`lines` of a CSV for its reader, without blank ones between rows.
+
+    `size`: characters of the row that is being read; its reader sets 0 before each row. `begin`:
+    the line on which that row begins. `read`: the number of lines read so far.
+    """
+
+    def __init__(self, lines: Iterator[str], read: int) -> None:
+        self.lines = lines
+        self.read = read
+        self.size = self.begin = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        while True:
+            text = next(self.lines)
+            if not self.size:
+                self.begin = self.read + 1
+            self.read += text.count("\n")
+            if self.size or text.strip("\r\n"):
+                break
+        self.size += len(text)
+        if self.size > MAX_RECORD:
+            raise UnreadableFile(
+                f"A record is longer than {MAX_RECORD:,} characters. Is a quote not closed?"
+            )
+        return text
 
 
 class Start(Source):

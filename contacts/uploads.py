@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django_tasks import task
@@ -21,11 +21,11 @@ from django_tasks_db.models import DBTaskResult
 from tenants.isolation import seeing
 from tenants.models import Tenant
 
-from . import error_files
+from . import error_files, turns
 from .cleaning import Options, options_for
 from .columns import UnknownColumn
 from .error_files import ErrorFile
-from .files import data_folder
+from .files import data_folder, most_unpacked, read_json, replace_json
 from .imports import (
     Importer,
     ImportRuns,
@@ -36,12 +36,11 @@ from .imports import (
 )
 from .models import Import
 from .parsers import Incoming
-from .tabular import Source, Start, UnreadableFile, is_gzip
+from .tabular import GaveWay, Source, Start, UnreadableFile, is_gzip
 
 logger = logging.getLogger(__name__)
 
 SHORT = 8 * 1024 * 1024  # bytes that a request looks through by itself
-UNPACKED = 16  # times as large as an upload, a gzip file may become
 STOPPED = "It has stopped on our side, and will go on when it is started again."
 
 
@@ -57,12 +56,14 @@ def errors_of(job: Import) -> Path:
 AnySource = TypeVar("AnySource", bound=Source)
 
 
-def source_of(job: Import, kind: type[AnySource]) -> AnySource:
+def source_of(job: Import, kind: type[AnySource], head: dict[str, Any] | None = None) -> AnySource:
+    """`head`: what was found out about the file before."""
     return kind(
         upload_of(job),
         job.options["encoding"],
         job.options["delimiter"],
-        at_most=UNPACKED * settings.IMPORT_MAX_BYTES,
+        at_most=most_unpacked(),
+        head=head,
     )
 
 
@@ -169,7 +170,16 @@ def enqueue(job: Import) -> None:
 
 @task()
 def run_import(pk: str) -> None:
-    """Brings an upload in, or goes on with it. Twice is once; a draft is nobody's yet."""
+    """Does what is to be done next: this import, or a job of a tenant that has waited longer."""
+    turns.give(Import, pk)
+
+
+@turns.runs(Import)
+def run(pk: str) -> None:
+    """Brings an upload in, or goes on with it, until its turn is over. A draft is left alone.
+
+    Raises `ImportRuns` where another worker does.
+    """
     job = Import.objects.filter(pk=pk).first()
     if job is None:
         return  # its tenant was deleted
@@ -179,11 +189,14 @@ def run_import(pk: str) -> None:
             if job.is_over:
                 shutil.rmtree(folder)
             elif job.is_running:
-                bring(job, folder)
+                with turns.Turn(job.tenant_id) as turn:
+                    bring(job, folder, turn)
         if job.is_draft:
             queue_again(job)
+    except GaveWay:
+        enqueue(job)
     except ImportRuns:
-        logger.info("Import %s is running already", pk)
+        raise
     except Exception:
         Import.objects.filter(pk=pk).update(problem=STOPPED)
         raise
@@ -195,11 +208,15 @@ def queue_again(job: Import) -> None:
         enqueue(job)
 
 
-def bring(job: Import, folder: Path) -> None:
+def bring(job: Import, folder: Path, turn: turns.Turn) -> None:
     job.problem = ""
     try:
-        source = source_of(job, Source)
-        options = matched(job, source)
+        source = source_of(job, Source, read_json(folder / "head", None))
+        source.must_give_way = turn.is_over
+        try:
+            options = matched(job, source)
+        finally:
+            replace_json(folder / "head", source.found())
     except (UnreadableFile, UnknownColumn) as error:
         job.refuse(getattr(error, "sentence", str(error)))
         clear(job, folder)
@@ -207,6 +224,7 @@ def bring(job: Import, folder: Path) -> None:
     job.save(update_fields=["options", "problem"])
     importer = Importer(job, source, options)
     importer.errors = ErrorFile(job, source, options, errors_of(job))
+    importer.must_give_way = importer.errors.must_give_way = turn.is_over
     try:
         importer.run_in(folder)
     except UnreadableFile:
@@ -227,6 +245,7 @@ def take_up() -> int:
             with suppress(ImportRuns), alone_in(folder):
                 shutil.rmtree(folder)
         elif job and job.is_running and upload_of(job).exists():
+            Import.objects.filter(pk=job.pk).update(problem="")
             enqueue(job)
             number += 1
     return number
@@ -255,7 +274,8 @@ def sweep(before: datetime) -> int:
             delete(job)
             number += 1
     known = {*Import.objects.values_list("pk", flat=True)}
-    for path in [*data_folder("imports").iterdir(), *data_folder("uploads").iterdir()]:
+    folders = map(data_folder, ("imports", "uploads", "turns"))
+    for path in chain.from_iterable(folder.iterdir() for folder in folders):
         if path.name.partition(".")[0] not in known:
             with suppress(FileNotFoundError):  # an upload that was coming in has just ended
                 remove_older(path, before)

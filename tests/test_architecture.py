@@ -14,6 +14,7 @@ LAYERS = {
         {"deliveries"},
         {"previews"},
         {"bulk_actions", "choice", "cursors", "examples", "exports", "serializers", "uploads"},
+        {"turns"},
         {"imports", "parsers"},
         {"error_files", "undo"},
         {"checks", "models"},

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from contacts import columns
 from contacts.cleaning import options_for
 from contacts.error_files import ErrorFile
+from contacts.files import most_unpacked
 from contacts.imports import Importer, ImportRuns, fingerprint
 from contacts.management.bulk import region, tell_how_to_undo
 from contacts.models import Import
@@ -83,7 +84,9 @@ class Command(BaseCommand):
             self.refuse("--batch-size takes a number from 1 to 50000.")
         if options["dry_run"] and options["resume"]:
             self.refuse("A dry run leaves nothing to resume; choose one of the two.")
-        source = Source(options["file"], options["encoding"], options["delimiter"])
+        source = Source(
+            options["file"], options["encoding"], options["delimiter"], at_most=most_unpacked()
+        )
         given = {name: options[name] for name in OF_IMPORT} | {
             "map": dict(columns.pair(text) for text in options["map"]),
             "region": region(options["region"], NOTHING_COULD_RUN),

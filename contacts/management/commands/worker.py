@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from contacts import bulk_actions, uploads
+from contacts import bulk_actions, turns, uploads
 from contacts.management.background import keep_on
 
 logger = logging.getLogger(__name__)
@@ -57,8 +57,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when nothing is left to do")
+        parser.add_argument(
+            "--turn", type=float, default=turns.SECONDS, metavar="SECONDS",
+            help="how long a job goes on while another tenant waits; default: 10",
+        )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
+        turns.SECONDS = options["turn"]
         if options["once"]:
             self.work(once=True)
             call_command("deliver_webhooks", once=True)
