@@ -123,24 +123,37 @@ class TagQuerySet(models.QuerySet["Tag"]):
         found = [tag for tag in self.order_by() if text in rules.folded(tag.name)]
         return sorted(found, key=lambda tag: tag.name)
 
-    def page(self, after: str, limit: int, part: str = "") -> list["Tag"]:
-        """The next `limit` tags behind the name `after`, by name in the order of its characters,
-        each with its `contacts_count`. `part`: see `named_like`.
+    def behind(self, name: str) -> "TagQuerySet":
+        """The tags behind this name, in the order of their characters."""
+        by_name = ByCodePoint("name")
+        return self.filter(GreaterThan(by_name, Value(name))).order_by(by_name)
+
+    def counted(self, after: str = "", part: str = "") -> list["CountedTag"]:
+        """All tags behind the name `after`, in the order of their characters. `part`: see
+        `named_like`."""
+        text = rules.folded(part)
+        rows = self.behind(after).annotate(count=models.Count("links"))
+        found = rows.values_list("pk", "name", "count")
+        return [CountedTag(*row) for row in found if text in rules.folded(row[1])]
+
+    def page(self, after: str, limit: int, part: str = "") -> list["CountedTag"]:
+        """The next `limit` of `counted`.
 
         Reads and counts no more tags than the page has; those that `part` leaves out are read.
         """
         text = rules.folded(part)
-        by_name = ByCodePoint("name")
         step = max(limit, NAMES) if text else limit
-        found: list[Tag] = []
-        while len(found) < limit:
-            behind = self.filter(GreaterThan(by_name, Value(after))).order_by(by_name)
-            some = list(behind[:step])
-            found += [tag for tag in some if text in rules.folded(tag.name)]
-            if len(some) < step:
-                break
-            after = some[-1].name
-        return counted(found[:limit])
+        found: list[tuple[str, str]] = []
+        is_more = True
+        while is_more:
+            some = list(self.behind(after).values_list("pk", "name")[:step])
+            found += [(pk, name) for pk, name in some if text in rules.folded(name)]
+            is_more = len(some) == step and len(found) < limit
+            after = some[-1][1] if some else after
+        page = found[:limit]
+        links = ContactTag.objects.filter(tag__in=[pk for pk, _ in page])
+        counts = dict(links.values_list("tag").annotate(models.Count("contact")))
+        return [CountedTag(pk, name, counts.get(pk, 0)) for pk, name in page]
 
     def named(self, name: str) -> "Tag":
         """The tag of this name, with the ids of its `oldest` and `newest` contact; or else a new
@@ -151,17 +164,13 @@ class TagQuerySet(models.QuerySet["Tag"]):
         found = self.annotate(oldest=oldest, newest=newest).filter(name=name)
         return found.first() or Tag(name=name)
 
-    def with_contact_counts(self) -> "TagQuerySet":
-        return self.annotate(contacts_count=models.Count("links"))
 
+class CountedTag(NamedTuple):
+    """A tag as list-tags answers it."""
 
-def counted(tags: "list[Tag]") -> "list[Tag]":
-    """The `tags`, of one tenant, each with its `contacts_count`."""
-    links = ContactTag.objects.filter(tenant=tags[0].tenant_id if tags else None, tag__in=tags)
-    counts = dict(links.values_list("tag").annotate(models.Count("contact")))
-    for tag in tags:
-        tag.contacts_count = counts.get(tag.pk, 0)
-    return tags
+    id: str
+    name: str
+    contacts_count: int
 
 
 class Tag(models.Model):
@@ -172,7 +181,6 @@ class Tag(models.Model):
     name = models.CharField(max_length=rules.MAX_TAG)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    contacts_count: int  # added by `with_contact_counts` and `page`
     oldest: str | None  # added by `named`, as is `newest`
     newest: str | None
 

@@ -19,7 +19,7 @@ from tenants.views import TenantAPIView
 from . import cursors, serializers, uploads
 from .changes import Place
 from .columns import UnknownColumn
-from .models import Contact, Decision, Import, Outcome, Tag, contact_is_there
+from .models import Contact, CountedTag, Decision, Import, Outcome, Tag, contact_is_there
 from .parsers import FILE_PARSERS
 from .rules import RuleBroken
 from .tabular import UnreadableFile
@@ -184,7 +184,10 @@ class PagedAction(ActionView):
         page = found[:limit]
         if len(found) == len(page):
             return page, None
-        return page, cursors.write((getattr(page[-1], self.order), page[-1].pk), *scope)
+        return page, cursors.write(self.position(page[-1]), *scope)
+
+    def position(self, row: Any) -> cursors.Position:
+        return getattr(row, self.order), row.pk
 
     def find(
         self, after: cursors.Position | None, limit: int, filters: dict[str, Any]
@@ -320,12 +323,13 @@ class ListTags(PagedArray):
 
     def find(
         self, after: cursors.Position | None, limit: int | None, filters: dict[str, Any]
-    ) -> list[Tag]:
+    ) -> list[CountedTag]:
         name, part = after[0] if after else "", filters["name"]
-        if limit:
-            return self.tenant.tags.page(name, limit, part)
-        found = self.tenant.tags.with_contact_counts().named_like(part)
-        return [tag for tag in found if tag.name > name]
+        tags = self.tenant.tags
+        return tags.page(name, limit, part) if limit else tags.counted(name, part)
+
+    def position(self, row: CountedTag) -> cursors.Position:
+        return (row.name,)
 
 
 class RecordConsent(ActionView):
