@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 from django.urls import reverse
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from contacts.models import BulkAction, Contact, Import
 from tenants.models import ApiToken
@@ -75,6 +75,67 @@ def test_metadata_is_broken_told_where_and_mended(
         save(page)
         assert "was changed successfully" in page.locator("body").inner_text()
     assert Contact.objects.get(pk=people[0].pk).metadata == {"city": "Lyon", "orders": 3}
+
+
+def test_two_staff_change_a_name_and_nothing_unsaved_is_left_unasked(
+    admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
+) -> None:
+    address = reverse("admin:contacts_contact_change", args=[people[0].pk])
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    def try_to_leave() -> int:
+        """How often the browser has asked so far."""
+        page.get_by_role("link", name="Overview").click()
+        page.wait_for_timeout(200)
+        return len(asked)
+
+    with page_of(admin_server) as page:
+        page.on("dialog", stay)
+        log_in(page, admin_staff)
+        page.goto(address)
+        name = page.get_by_label("Name", exact=True)
+        name.fill("Ada King")
+        assert page.context.browser
+        state = page.context.storage_state()
+        other = page.context.browser.new_page(
+            base_url=str(admin_server.base_url), storage_state=state
+        )
+        other.goto(address)
+        other.get_by_label("Name", exact=True).fill("Lady Lovelace")
+        save(other)
+        other.close()
+        assert try_to_leave() == 1
+        save(page)
+        expect(page.locator(".conflicts")).to_contain_text("Lady Lovelace, by ann@acme.example at")
+        look_at(page)
+        expect(name).to_have_value("Ada King")
+        assert try_to_leave() == 2, "it is not saved yet"
+        page.get_by_label("Keep mine").check()
+        save(page)
+        expect(page.locator("body")).to_contain_text("was changed successfully")
+        page.goto(address)
+        box = page.get_by_role("combobox", name="Tags")
+        box.fill("new")
+        assert try_to_leave() == 3
+        box.fill("")
+        name.fill("other")
+        name.fill("Ada King")
+        assert try_to_leave() == 3, "all is as it was"
+        page.goto(CONTACTS)
+        page.get_by_text("Filters").first.click()
+        page.get_by_role("combobox", name="With tag").fill("vip")
+        page.goto(CONTACTS)
+        page.goto(reverse("admin:contacts_contact_add"))
+        page.get_by_label("Phone").fill("+14155550177")
+        assert try_to_leave() == 4
+        save(page)
+        expect(page.locator("body")).to_contain_text("was added successfully")
+    assert len(asked) == 4
+    assert Contact.objects.get(pk=people[0].pk).name == "Ada King"
 
 
 def test_the_filters_find_whom_they_say_and_everybody_untouched(

@@ -217,9 +217,9 @@ def test_a_command_rotates_a_token(acme: SimpleNamespace) -> None:
 # Two at once
 
 
-def page_of(client: Client, token: ApiToken, **changes: Any) -> dict[str, Any]:
-    """What the browser would send of the token's page after `changes`."""
-    form = client.get(url(ApiToken, "change", token.pk)).context["adminform"].form
+def page_of(client: Client, row: ApiToken | User, **changes: Any) -> dict[str, Any]:
+    """What the browser would send of the row's page after `changes`, but for selects."""
+    form = client.get(url(type(row), "change", row.pk)).context["adminform"].form
     found: dict[str, Any] = {}
     for tag in re.findall(r"<input[^>]*>", "".join(str(field) for field in form)):
         said = dict(re.findall(r'(\w+)="([^"]*)"', tag))
@@ -293,7 +293,7 @@ def test_the_end_of_a_token_is_set_and_taken_away(
 def test_a_user_disabled_while_another_form_is_saved_stays_disabled(
     superuser: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = {"email": acme.user.email, "name": "Ann", "tenant": acme.tenant.pk, "is_active": "on"}
+    data = page_of(superuser, acme.user, name="Ann", tenant=acme.tenant.pk)
     disable = User.objects.filter(pk=acme.user.pk).update
     meanwhile(monkeypatch, UserAdmin, lambda: disable(is_active=False))
     assert superuser.post(url(User, "change", acme.user.pk), data).status_code == 302

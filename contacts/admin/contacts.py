@@ -1,6 +1,7 @@
 """Contacts for the staff, by the same rules as the API."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -11,10 +12,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from tenants.admin import RacingFormAdmin, TenantForm
+from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, RacingFormAdmin, TenantForm
 
-from .. import rules
-from ..changes import differ, exchanged
+from .. import history, rules
+from ..changes import Change, exchanged, of_metadata
 from ..models import Contact
 from .contact_list import ContactListAdmin
 from .contact_page import ContactPageAdmin
@@ -28,8 +29,14 @@ from .forms import (
 from .merging import MergeAdmin
 from .overview import OverviewAdmin
 
+MOST_KEYS = 100  # of metadata, that are decided one by one
+RECENT = 50  # changes that are looked through for who has made one
+
+Metadata = dict[str, Any]
+
 
 class ContactForm(TenantForm):
+    merged = ("tags", "metadata")
     may_view = False  # set on the class that `ContactAdmin` makes of it
 
     phone = forms.CharField(
@@ -75,36 +82,76 @@ class ContactForm(TenantForm):
         page = reverse("admin:contacts_contact_change", args=[other.pk])
         return format_html('{} <a href="{}">Open it</a>', told, page)
 
-    # What somebody has changed of a list or of some keys, and not what programs have written
-    # beside it while the page stood open.
+    # What somebody has changed of a list or of some keys, and not what others have written beside
+    # it while the page stood open.
 
     def clean_tags(self) -> list[str]:
         given, shown = self.cleaned_data["tags"], self.shown("tags")
-        if shown is None or shown == self.instance.tags:
+        if self.instance._state.adding or shown is UNKNOWN or shown == self.instance.tags:
             return given
         gone, new = ([t for t in a if t not in b] for a, b in ((shown, given), (given, shown)))
         return self.ruled(rules.tags, exchanged(self.instance.tags, gone, new))
 
-    def clean_metadata(self) -> dict[str, Any]:
+    def clean_metadata(self) -> Metadata:
         given, shown = self.cleaned_data["metadata"], self.shown("metadata")
-        if shown is None:
+        if self.instance._state.adding or shown is UNKNOWN:
             return given
-        kept = {k: v for k, v in self.instance.metadata.items() if k in given or k not in shown}
-        new = {k: v for k, v in given.items() if k not in shown or differ(shown[k], v)}
+        stored = self.initial["metadata"]
+        mine = {*of_metadata(shown, given)}
+        contested = mine & {*of_metadata(shown, stored)} & {*of_metadata(given, stored)}
+        choices = {keys: self.choice_of(keys, given, stored) for keys in apart(contested)}
+        if "" in choices.values():
+            raise forms.ValidationError(UNDECIDED)
+        mine -= {key for keys, choice in choices.items() if choice == THEIRS for key in keys}
+        kept = {key: value for key, value in stored.items() if key not in mine}
+        new = {key: value for key, value in given.items() if key in mine}
         return self.ruled(rules.metadata, kept | new)
 
-    def shown(self, name: str) -> Any:
-        """What the page of a contact showed in a field."""
-        text = self.data.get(self[name].html_initial_name)
-        return (
-            None if text is None or self.instance._state.adding else self.fields[name].clean(text)
-        )
+    def choice_of(self, keys: tuple[str, ...], given: Metadata, stored: Metadata) -> str:
+        """What the user has chosen of metadata: of one key, or of several together."""
+        mine, theirs = ({k: all_[k] for k in keys if k in all_} for all_ in (given, stored))
+        name, label, shown = "metadata", f"Metadata, {len(keys)} keys", in_json
+        if len(keys) == 1:
+            name, label = f"metadata.{keys[0]}", f"Metadata, {history.short(keys[0])}"
+            shown = partial(value_in_json, keys[0])
+        return self.choice(name, label, shown(mine), shown(theirs), theirs)
+
+    def changed_by(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """As the change log has it, which also knows what programs do."""
+        tenant, pk = self.instance.tenant_id, self.instance.pk
+        found = Change.objects.filter(tenant=tenant, contact_id=pk).order_by("-pk")[:RECENT]
+        actors = history.Actors((change.actor for change in found), [tenant])
+        for name in names:
+            if change := next((change for change in found if has_changed(change, name)), None):
+                who = actors.who(change.actor).text
+                yield name, f"by {who} at {history.when(change.at)}"
 
     def ruled(self, rule: Callable[[Any], Any], merged: Any) -> Any:
         try:
             return rule(merged)
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
+
+
+def apart(keys: set[str]) -> list[tuple[str, ...]]:
+    """The keys of metadata that are decided one by one; together where there are very many, for
+    which a form could not have enough fields (`DATA_UPLOAD_MAX_NUMBER_FIELDS`)."""
+    ordered = sorted(keys)
+    return [tuple(ordered)] if len(ordered) > MOST_KEYS else [(key,) for key in ordered]
+
+
+def in_json(values: Metadata) -> str:
+    return history.short(rules.spelled(values))
+
+
+def value_in_json(key: str, values: Metadata) -> str:
+    return history.short(rules.spelled(values[key])) if key in values else history.NOTHING
+
+
+def has_changed(change: Change, name: str) -> bool:
+    """Whether it is one of the field `name`, or of that key: `metadata.KEY`."""
+    column, _, key = name.partition(".")
+    return column in change.fields and (not key or key in change.fields[column])
 
 
 @admin.register(Contact)

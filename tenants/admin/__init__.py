@@ -1,6 +1,7 @@
 """Tenants, users and tokens for the staff; and what keeps staff inside their tenant."""
 
 from . import tenants, tokens, two_factor, users
+from .conflicts import MINE, THEIRS, UNDECIDED, UNKNOWN
 from .scoped import (
     CarefulAdmin,
     RacingFormAdmin,
@@ -14,6 +15,10 @@ from .scoped import (
 )
 
 __all__ = [
+    "MINE",
+    "THEIRS",
+    "UNDECIDED",
+    "UNKNOWN",
     "CarefulAdmin",
     "RacingFormAdmin",
     "TenantForm",

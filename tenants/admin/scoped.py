@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
 from ..models import Tenant, User
+from .conflicts import ConflictForm
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +134,9 @@ class TenantOwnedAdmin(TenantScopedAdmin):
 
 class RacingAdmin(TenantScopedAdmin):
     """Where a program writes or deletes the row between a form's check and its save, the form is
-    checked again."""
+    checked again. A `ConflictForm` shows here what the user has to decide."""
+
+    change_form_before_template = "admin/conflicts.html"
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
@@ -155,7 +158,7 @@ def save_changed(row: models.Model, form: forms.ModelForm) -> None:
         row.save(update_fields=changed)
 
 
-class TenantForm(forms.ModelForm):
+class TenantForm(ConflictForm):
     """A form for a row of a tenant. `row_tenant` is the chosen one, or the form's own."""
 
     tenant: Tenant | None = None  # set on the class that `TenantOwnedAdmin` makes of it

@@ -23,6 +23,7 @@ from unfold.widgets import (
 
 from .. import roles
 from ..models import LAST_DAY, LATEST, ApiToken, User, all_scopes
+from .conflicts import ConflictForm
 from .scoped import RacingAdmin, save_changed, user_of
 
 SOON = timedelta(days=14)
@@ -30,9 +31,8 @@ OVERLAPS = {"0": "At once", "1": "In an hour", "24": "In 24 hours", "168": "In 7
 LIFETIMES = {"30": "In 30 days", "90": "In 90 days", "365": "In a year"}  # days
 
 
-class TokenForm(forms.ModelForm):
-    """`expires_in`: instead of a date. Its page carries what it showed, so that a token whose end
-    somebody has set meanwhile keeps it."""
+class TokenForm(ConflictForm):
+    """`expires_in`: instead of a date."""
 
     expires_in = forms.ChoiceField(
         required=False,
@@ -50,11 +50,6 @@ class TokenForm(forms.ModelForm):
     class Meta:
         model = ApiToken
         fields = ["name", "user", "scopes", "expires_at", "rate_limit"]
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        for field in self.fields.values():
-            field.show_hidden_initial = True
 
     @cached_property
     def changed_data(self) -> list[str]:

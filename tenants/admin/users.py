@@ -14,6 +14,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from .. import roles
 from ..models import User
+from .conflicts import ConflictForm
 from .scoped import CarefulAdmin, RacingAdmin, save_changed, superusers_only, user_of
 
 
@@ -23,9 +24,13 @@ class UserCreationForm(UnfoldUserCreationForm):
         fields = ["email"]
 
 
+class UserForm(ConflictForm, UserChangeForm):
+    """The theme's; groups and permissions are written as its page shows them."""
+
+
 @admin.register(User)
 class UserAdmin(RacingAdmin, DjangoUserAdmin):
-    form = UserChangeForm
+    form = UserForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     ordering = ["email"]

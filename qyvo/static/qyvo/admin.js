@@ -51,3 +51,28 @@ document.addEventListener("htmx:afterSettle", () => {
 window.addEventListener("load", () => setTimeout(() => {
   for (const hint of document.querySelectorAll(".help-tooltip")) hint.setAttribute("role", "img");
 }));
+
+// Asks before somebody leaves a page to add or change a row with something that is not saved.
+document.addEventListener("DOMContentLoaded", () => {
+  const form = document.querySelector(".change-form #content-main form[method=post]");
+  if (!form) return;
+  let isSent = false;
+  // Other scripts may hold the form back, and send it later.
+  form.addEventListener("submit", (event) => (isSent = !event.defaultPrevented));
+  window.addEventListener("beforeunload", (event) => {
+    // A form that was refused shows what was typed as if it had come so from the server.
+    const isChanged = form.querySelector(".errornote") || [...form.elements].some(differs);
+    if (isChanged && !isSent) event.preventDefault();
+  });
+});
+
+// Whether a field differs from what the server sent.
+function differs(field) {
+  if (!field.name || field.disabled) return false;
+  if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
+  if (field.type === "select-one") {
+    const sent = [...field.options].findIndex((option) => option.defaultSelected);
+    return field.selectedIndex !== Math.max(sent, 0);
+  }
+  return "defaultValue" in field && field.value !== field.defaultValue;
+}

@@ -177,7 +177,7 @@ class TagNames {
     this.box = field.cloneNode();
     for (const name of ["name", "value", "data-suggest", "data-tags", "required"]) this.box.removeAttribute(name);
     field.after(this.box);
-    field.type = "hidden";
+    field.hidden = true; // not of the type hidden, which would forget what the server sent
     field.removeAttribute("id"); // which the label names
     this.list = element("ul", { className: "chips tag-names" });
     this.list.setAttribute("aria-label", this.box.labels?.[0]?.textContent.trim() ?? "Tags");
