@@ -98,7 +98,8 @@ def assert_refused(clone: Path, port: int) -> None:
 def test_make_run_serves_a_fresh_clone_and_keeps_what_it_made(clone: Path) -> None:
     start = time.monotonic()
     with make_run(clone) as printed:
-        print(f"clone to serving: {time.monotonic() - start:.0f} s")
+        python = subprocess.check_output([clone / ".venv/bin/python", "--version"], text=True)
+        print(f"clone to serving: {time.monotonic() - start:.0f} s, on {python.strip()}")
         token = token_in(printed)
         first = paste(printed, token)
         assert first.endswith("201"), first
