@@ -36,7 +36,7 @@ class StaticFiles(OfPages, WhiteNoiseMiddleware):
     NOT_SERVED = re.compile(
         r"\.map$"  # of source code, for the developers of the packages
         r"|^/static/(rest_framework/|drf_spectacular_sidecar/redoc/)"
-        r"|swagger-ui-standalone-preset|/(jquery|xregexp|select2\.full)\.js$"  # .min.js is served
+        r"|swagger-ui-standalone-preset"
     )
 
     def add_file_to_dictionary(self, url: str, path: str, stat_cache: Any = None) -> None:
