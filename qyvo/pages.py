@@ -31,7 +31,7 @@ class OfPages:
 
 
 class StaticFiles(OfPages, WhiteNoiseMiddleware):
-    """Files of the packages, but for those that no page of ours names: 8 of 14 MB."""
+    """Files of the packages, but for those that no page of ours names: 9 of 14 MB."""
 
     NOT_SERVED = re.compile(
         r"\.map$"  # of source code, for the developers of the packages

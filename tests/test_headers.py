@@ -53,7 +53,7 @@ def test_every_answer_is_careful(client: Client, path: str) -> None:
 
 @pytest.mark.once
 def test_what_no_page_needs_is_not_served(client: Client) -> None:
-    """Source maps and other bundles of the packages were 8 of 14 MB, for readers that hang."""
+    """Source maps and other bundles of the packages are 9 of 14 MB."""
     package = "/static/drf_spectacular_sidecar"
     for path in ("redoc/bundles/redoc.standalone.js", "redoc/bundles/redoc.standalone.js.map",
                  "swagger-ui-dist/swagger-ui.css.map"):  # fmt: skip
