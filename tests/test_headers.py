@@ -51,6 +51,18 @@ def test_every_answer_is_careful(client: Client, path: str) -> None:
     assert "Access-Control-Allow-Origin" not in headers, "no other site reads it"
 
 
+@pytest.mark.once
+def test_what_no_page_needs_is_not_served(client: Client) -> None:
+    """Source maps and other bundles of the packages are 9 of 14 MB."""
+    package = "/static/drf_spectacular_sidecar"
+    for path in ("redoc/bundles/redoc.standalone.js", "redoc/bundles/redoc.standalone.js.map",
+                 "swagger-ui-dist/swagger-ui.css.map"):  # fmt: skip
+        assert client.get(f"{package}/{path}").status_code == 404
+    answer = client.get(f"{package}/swagger-ui-dist/swagger-ui.css")
+    assert answer.status_code == 200
+    answer.close()
+
+
 @pytest.mark.parametrize("path", ["/", "/docs", "/admin/login/"])
 def test_no_page_of_ours_holds_a_script(client: Client, path: str) -> None:
     text = client.get(path).content.decode()
