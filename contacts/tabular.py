@@ -152,7 +152,7 @@ class Source:
         if header is None:
             raise UnreadableFile("The file is empty.")
         refuse_too_many(header)
-        names = [name.strip() for name in header]
+        names = [original(name.strip()) for name in header]
         repeated = next((name for name in names if name and names.count(name) > 1), None)
         if repeated:
             raise UnreadableFile(f"Two columns are named “{repeated}”; rename one.")
