@@ -8,18 +8,19 @@ import asyncio
 import json
 import logging
 import signal
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
+from yarl import URL
 
 from tenants.isolation import seeing
 
@@ -121,13 +122,30 @@ class PublicOnly(ThreadedResolver):
         return found
 
 
+def checked_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket for one of the addresses that `getaddrinfo` returns. Raises `Forbidden`."""
+    family, kind, protocol, _, target = address
+    check_address(target[0])
+    return socket.socket(family, kind, protocol)
+
+
+class PublicConnector(aiohttp.TCPConnector):
+    """Opens connections to public addresses only, whatever the host in the URL looks like."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(resolver=PublicOnly(), socket_factory=checked_socket, **options)
+
+
 class Answer(NamedTuple):
     status: int | None
     problem: str
 
 
 async def post(session: aiohttp.ClientSession, webhook: Webhook, message: Message) -> Answer:
-    """One try. An address in place of a name is not looked up, so it is checked here."""
+    """One try. An address in place of a name is not looked up, so it is checked here.
+
+    Sends nothing by a `session` without a `PublicConnector`: a name could lead inside.
+    """
     headers = {
         "Content-Type": "application/json",
         "X-Qyvo-Event": message.delivery.event,
@@ -136,9 +154,12 @@ async def post(session: aiohttp.ClientSession, webhook: Webhook, message: Messag
         "X-Qyvo-Signature": message.signature,
     }
     try:
-        check_host(urlsplit(webhook.url).hostname or "")
+        url = URL(webhook.url)  # as aiohttp reads it
+        check_host(url.raw_host or "")
+        if not isinstance(session.connector, PublicConnector):
+            raise Forbidden("The session does not keep to public addresses.")
         async with session.post(
-            webhook.url, data=message.body, headers=headers, allow_redirects=False
+            url, data=message.body, headers=headers, allow_redirects=False
         ) as response:
             status = response.status
             try:
@@ -175,9 +196,7 @@ class Sender:
     async def run(self, *, once: bool) -> None:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(LOOKUPS_AT_ONCE))
-        connector = aiohttp.TCPConnector(
-            resolver=PublicOnly(), ttl_dns_cache=10, limit=0, keepalive_timeout=2
-        )
+        connector = PublicConnector(ttl_dns_cache=10, limit=0, keepalive_timeout=2)
         async with aiohttp.ClientSession(
             connector=connector,
             # Without a threshold, aiohttp rounds up what is longer than five seconds.

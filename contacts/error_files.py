@@ -11,7 +11,7 @@ from . import columns, phones, rules
 from .cleaning import Options, phone_of
 from .files import read_json, replace_json
 from .models import Erasure, Import
-from .tabular import GaveWay, Record, Source, UnreadableFile
+from .tabular import GaveWay, Record, Source, UnreadableFile, neutral, original
 
 ERASED = "Erased"  # how the errors of people begin who asked to be forgotten
 
@@ -104,10 +104,11 @@ class ErrorFile:
         writer = csv.writer(file, delimiter=self.source.delimiter or ",")
         kept = header[:-2] if columns.is_error_file(header) else header
         if not file.tell():
-            writer.writerow([*kept, *columns.OF_ERROR_FILE])
+            writer.writerow([*map(neutral, kept), *columns.OF_ERROR_FILE])
         for record, error in records:
-            cells = [as_cell(record.cells.get(name, "")) for name in kept]
-            writer.writerow([*cells, record.line, error, *rest_of(record.cells)])
+            cells = [safe_cell(record.cells.get(name, ""), self.options) for name in kept]
+            rest = [safe_cell(cell, self.options) for cell in rest_of(record.cells)]
+            writer.writerow([*cells, record.line, neutral(error), *rest])
 
 
 def named(cells: dict[Any, Any]) -> dict[str, Any]:
@@ -130,9 +131,26 @@ def as_cell(value: Any) -> str:
     return "" if value is None else rules.spelled(value)
 
 
+def safe_cell(value: Any, options: Options) -> str:
+    """`value`, which an import has read with these `options`, as a cell of a CSV that no
+    spreadsheet runs (OWASP, CSV injection). An import of that CSV reads the same.
+
+    A cell of a CSV may have its apostrophe already, which is not doubled. The clear marker stays
+    plain: `--` after an apostrophe would be text.
+    """
+    cell = as_cell(value)
+    text = cell.strip()
+    if text == options.clear_marker:
+        return cell
+    if not text or not options.is_csv:
+        return neutral(text)
+    return neutral(original(cell.lstrip() if text.startswith("'") else cell))
+
+
 def erase_from(path: Path, phone: str, options: Options, delimiter: str) -> None:
     """Takes the records that show this phone, in any spelling, out of the CSV at `path`, which
     was written with these `options` and this `delimiter`."""
+    options = options._replace(is_csv=True)
     national = phones.national(phone)
     kept = path.with_name(f"{path.name}.kept")
     csv.field_size_limit(2**31 - 1)  # what could not be read is there, too
@@ -145,8 +163,9 @@ def erase_from(path: Path, phone: str, options: Options, delimiter: str) -> None
             writer = csv.writer(rest, delimiter=delimiter)
             header = next(rows)
             writer.writerow(header)
+            names = [*map(original, header)]
             for row in rows:
-                is_theirs = phone_of(dict(zip(header, row, strict=False)), options) == phone
+                is_theirs = phone_of(dict(zip(names, row, strict=False)), options) == phone
                 if not is_theirs and not any(national in phones.digits(cell) for cell in row):
                     writer.writerow(row)
         kept.replace(path)

@@ -210,7 +210,7 @@ class Source:
         header = next((row for _, row in self.rows()), None)
         if header is None:
             raise UnreadableFile("The file is empty.")
-        names = [name.strip() for name in header]
+        names = [original(name.strip()) for name in header]
         refuse_too_much(names)
         repeated = next(
             (name for name, number in Counter(filter(None, names)).items() if number > 1), None

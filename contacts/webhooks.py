@@ -8,12 +8,13 @@ import hmac
 import random
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.db import models, transaction
@@ -52,11 +53,18 @@ class Forbidden(OSError):
     """An address inside: of this machine, its network, or what a cloud tells its machines."""
 
 
+# Networks that are not public, though some Python from 3.11 to 3.14 takes them for public ones.
+# Each Python knows IANA's registries of special-purpose addresses of the time of its release.
 INSIDE = [
-    # Azure's own (learn.microsoft.com, What is IP address 168.63.129.16?).
-    ip_network("168.63.129.16"),
-    # For protocols, and Oracle's metadata; older Pythons take most of it for public.
-    ip_network("192.0.0.0/24"),
+    ip_network(network)
+    for network in (
+        "168.63.129.16",  # Azure's own (learn.microsoft.com, What is IP address 168.63.129.16?)
+        "192.0.0.0/24",  # for protocols, and Oracle's metadata
+        "192.88.99.0/24",  # relays of 6to4, withdrawn (RFC 7526)
+        "2001::/23",  # for protocols (RFC 2928), Teredo aside: see `embedded`
+        "2001:db8::/32",  # documentation (RFC 3849)
+        "3fff::/20",  # documentation (RFC 9637)
+    )
 ]
 OUTSIDE = ip_network("2000::/3")  # all that is given out of IPv6 (IANA, IPv6 Address Space)
 NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
@@ -92,11 +100,16 @@ def embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
 
 
 def check_host(host: str) -> None:
-    """`check_address` for a host that may be a name, which is not looked at."""
+    """`check_address` for a host that may be a name, which is not looked at.
+
+    The host is read as HTTP clients read it: `127。0。0。1`, full-width digits and `%31` lead to an
+    address, too (UTS #46, and WHATWG, URL, "host parsing").
+    """
+    meant = unicodedata.normalize("NFKC", unquote(host)).replace("。", ".")
     try:
-        check_address(host)
+        check_address(meant)
     except ValueError:
-        if NUMBER.fullmatch(host):
+        if NUMBER.fullmatch(meant):
             raise Forbidden(f"{host} is not a public address.") from None
 
 

@@ -1,5 +1,6 @@
 """Webhooks: whatever happens is told, at least once, and nothing that did not happen."""
 
+import asyncio
 import hmac
 import io
 import json
@@ -19,6 +20,7 @@ from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
@@ -632,7 +634,7 @@ def test_many_changes_are_looked_at_some_at_a_time(
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "localhost", "127.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.0.0.1.",
-     "[::1]", "[::ffff:7f00:1]", "[::127.0.0.1]"],
+     "[::1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "127。0。0。1", "１２７.0.0.1", "127｡0．0.1"],
 )  # fmt: skip
 def test_nothing_is_sent_inside_however_it_is_written(
     acme: SimpleNamespace, receiver: Receiver, settings: Any, host: str
@@ -643,6 +645,29 @@ def test_nothing_is_sent_inside_however_it_is_written(
     send()
     assert receiver.received == []
     assert "is not a public address" in Delivery.objects.get().problem
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127。0。0。1", "localhost"])
+def test_nothing_is_sent_inside_whatever_the_session_allows(
+    acme: SimpleNamespace, receiver: Receiver, settings: Any, host: str
+) -> None:
+    webhook = establish(acme.tenant, f"http://{host}:{receiver.port}/hooks")
+    acme.api.create()
+    settle()
+    derive()
+    [delivery] = webhook.deliveries.all()
+    message = deliveries.Message(delivery, b"{}", "t=1,v1=0")
+    settings.WEBHOOK_ALLOWED_NETWORKS = []
+
+    async def post(connector: Any) -> deliveries.Answer:
+        async with aiohttp.ClientSession(connector=connector()) as session:
+            return await deliveries.post(session, webhook, message)
+
+    for connector in (aiohttp.TCPConnector, deliveries.PublicConnector):
+        answer = asyncio.run(post(connector))
+        assert answer.status is None
+        assert "public address" in answer.problem
+    assert receiver.received == []
 
 
 def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to(

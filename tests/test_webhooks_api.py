@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contacts.webhooks import EVENTS, Delivery, Forbidden, Webhook, check_address
+from contacts.webhooks import EVENTS, Delivery, Forbidden, Webhook, check_address, check_host
 
 from .api import assert_error
 
@@ -22,7 +22,8 @@ INSIDE = [
     "::1", "::", "fe80::1", "fe80::1%eth0", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1",
     "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:a00:1::1",
     "::ffff:a9fe:a9fe", "fec0::2", "::127.0.0.1", "::ffff:0:127.0.0.1", "5f00::1", "64:ff9b:1::1",
-    "2001:db8::1",
+    "2001:db8::1", "192.88.99.1", "::ffff:192.88.99.1", "64:ff9b::c058:6301", "2002:c058:6301::1",
+    "3fff::1", "3fff:fff:ffff::1", "2001:2::1", "2001:10::1", "2001:1ff::1", "2001:0:7f00:1::1",
 ]  # fmt: skip
 
 
@@ -45,6 +46,17 @@ def test_a_network_can_be_allowed(settings: Any, address: str) -> None:
     check_address(address)
     with pytest.raises(Forbidden):
         check_address("10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127。0。0。1", "127．0．0．1", "127｡0｡0｡1", "１２７.0.0.1", "①②⑦.0.0.1", "127%2e0.0.1",
+     "%31%32%37.0.0.1", "０x7f.1", "2130706433", "0177.0.0.1"],
+)  # fmt: skip
+def test_a_host_is_read_as_clients_read_it(settings: Any, host: str) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = []
+    with pytest.raises(Forbidden):
+        check_host(host)
 
 
 # The API
