@@ -63,6 +63,18 @@ def test_staff_are_offered_the_tags_of_their_own_tenant_whatever_they_ask(
     assert [result["text"] for result in results] == ["ours"]
 
 
+def test_superusers_are_offered_the_tags_of_the_tenant_chosen_for_a_new_contact(
+    superuser: Client, staff: Client, acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    page = reverse("admin:contacts_contact_tag_names")
+    for tenant in (acme.tenant, globex.tenant):
+        TagFactory.create(tenant=tenant, name=tenant.slug)
+        for named in (tenant.pk, tenant.slug):
+            for client, name in ((superuser, tenant.slug), (staff, "acme")):
+                results = client.get(page, {"tenant": named}).json()["results"]
+                assert [result["text"] for result in results] == [name]
+
+
 def test_superusers_are_told_the_tenant_of_a_tag(
     staff: Client,
     superuser: Client,

@@ -5,12 +5,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils.html import format_html
 
 from tenants.admin import user_of
+from tenants.fields import is_ulid
 from tenants.models import Tenant
 
 from .. import changes, countries, history, phones, rules
@@ -111,13 +113,14 @@ class ContactPageAdmin(HistoryAdmin):
         return [path("tag-names/", view, name="contacts_contact_tag_names"), *super().get_urls()]
 
     def tag_names_view(self, request: HttpRequest) -> JsonResponse:
-        """Suggestions: tags of the user's tenant; for superusers, of the tenant named. The tag that
-        is called exactly `term` is always among them, and first."""
+        """Suggestions: tags of the user's tenant; for superusers, of the `tenant` named by its slug
+        or id. The tag that is called exactly `term` is always among them, and first."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        tenant, slug = user_of(request).tenant, request.GET.get("tenant", "")
-        if request.user.is_superuser and "\0" not in slug:
-            tenant = Tenant.objects.filter(slug=slug).first() or tenant
+        tenant, named = user_of(request).tenant, request.GET.get("tenant", "")
+        if request.user.is_superuser and "\0" not in named:
+            is_named = Q(pk=named) if is_ulid(named) else Q(slug=named)
+            tenant = Tenant.objects.filter(is_named).first() or tenant
         term = request.GET.get("term", "")
         found = tenant.tags.named_like(term) if tenant else []
         names = sorted((tag.name for tag in found), key=partial(closeness, term))[:SUGGESTED]

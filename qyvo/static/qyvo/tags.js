@@ -55,18 +55,21 @@ class Suggestions {
 
   // The names that the server suggests for `text`; none where it does not answer.
   ask(text) {
-    if (!this.answers.has(text)) this.answers.set(text, this.fetch(text));
-    return this.answers.get(text);
-  }
-
-  async fetch(text) {
     const url = new URL(this.address, location);
     url.searchParams.set("term", text);
+    // A superuser chooses the tenant of a new row in the same form.
+    const tenant = this.box.form?.elements.namedItem("tenant")?.value;
+    if (tenant) url.searchParams.set("tenant", tenant);
+    if (!this.answers.has(url.href)) this.answers.set(url.href, this.fetch(url));
+    return this.answers.get(url.href);
+  }
+
+  async fetch(url) {
     try {
       const { results } = await (await fetch(url)).json();
       return results.map((result) => result.text);
     } catch {
-      this.answers.delete(text); // and asks again next time
+      this.answers.delete(url.href); // and asks again next time
       return [];
     }
   }
