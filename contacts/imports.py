@@ -27,7 +27,7 @@ from django.db import connection, transaction
 from tenants.isolation import seeing
 from tenants.models import Tenant
 
-from . import rules, sql
+from . import planner, rules, sql
 from .changes import caused_by
 from .cleaning import Options
 from .error_files import ERASED, ErrorFile
@@ -222,7 +222,7 @@ class Importer:
             rest = in_order(self.write_batch, calls, pool, self.write_apart)
             for turn, (lines, written, failures) in enumerate(chain(first, rest)):
                 if turn == 0 and pool:
-                    sql.analyze()
+                    planner.analyze()
                 if self.is_dry:  # else the batches stored are counted in the end
                     self.job.count([written])
                     self.save(*Import.COUNTS)
