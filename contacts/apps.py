@@ -10,8 +10,10 @@ class ContactsConfig(AppConfig):
     def ready(self) -> None:
         from . import checks, sql  # noqa: F401 - registers the checks
         from .changes import settle_restored
+        from .planner import fix_statistics
 
         connection_created.connect(sql.add_functions, dispatch_uid="contacts.sql")
         # Behind Django's own receiver, which has each connection asked again.
         request_started.connect(sql.trust_busy_connections, dispatch_uid="contacts.sql")
         post_migrate.connect(settle_restored, sender=self, dispatch_uid="contacts.changes")
+        post_migrate.connect(fix_statistics, sender=self, dispatch_uid="contacts.planner")

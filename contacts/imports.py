@@ -27,7 +27,7 @@ from django.db import connection, transaction
 from tenants.isolation import seeing
 from tenants.models import Tenant
 
-from . import rules, sql
+from . import planner, rules, sql
 from .changes import caused_by
 from .cleaning import Options
 from .error_files import ERASED, ErrorFile
@@ -41,6 +41,7 @@ from .models import (
     PhonesRefused,
     with_folded,
 )
+from .pacing import Pace
 from .spool import SpoolLine, end_with_parent, parse, read_chunk
 from .tabular import GaveWay, Record, Source, UnreadableFile
 
@@ -55,15 +56,15 @@ Progress = Callable[[str, int], Any]  # what is done ("reading", "writing"), and
 
 
 def chunks(
-    items: Iterable[Any], size: int, weight: Callable[[Any], int] = len
+    items: Iterable[Any], size: Callable[[], int], weight: Callable[[Any], int] = len
 ) -> Iterator[list[Any]]:
-    """Lists of at most `size` items that do not weigh more than `HEAVY` characters together, but
-    for the last one of each."""
+    """Lists of at most `size` items, asked anew for each, that do not weigh more than `HEAVY`
+    characters together, but for the last one of each."""
     chunk, total = [], 0
     for item in items:
         chunk.append(item)
         total += weight(item)
-        if len(chunk) == size or total > HEAVY:
+        if len(chunk) >= size() or total > HEAVY:
             yield chunk
             chunk, total = [], 0
     if chunk:
@@ -125,7 +126,7 @@ class Importer:
         self.job = job
         self.source = source
         self.options = options
-        self.batch_size = batch_size
+        self.pace = Pace(batch_size)
         self.progress = progress
         self.is_dry = job.dry_run
         self.first_failures: list[SpoolLine] = []
@@ -219,12 +220,12 @@ class Importer:
             self.job.save(update_fields=fields)
 
     def read_texts(self, line: int) -> Iterator[str]:
-        """The spool, chunk by chunk, behind the record that begins in this line (0: all of it);
+        """The spool, chunk by chunk, after the record that begins in this line (0: all of it);
         small files in this process, large ones in several."""
         records = self.source.records(since=line or 1)
         if line:
             next(records)
-        found = self.in_turn(chunks(records, CHUNK, weight_of_record))
+        found = self.in_turn(chunks(records, lambda: CHUNK, weight_of_record))
         calls = ((chunk, self.options, connection.vendor) for chunk in found)
         return in_order(read_chunk, calls, reading_processes)
 
@@ -233,12 +234,11 @@ class Importer:
     def write(self, spool: Path) -> None:
         """The batches that are not written yet, several at a time where the database can."""
         last = kept_last_lines(spool)
-        done = self.batches_done(spool.with_name("tried"))
-        tried = len(done)
+        done = self.rows_done(spool.with_name("tried"))
+        tried = sum(done.values())
         with spool.open(encoding="utf-8", newline="\n") as texts:
-            batches = enumerate(chunks(texts, self.batch_size))
-            left = (batch for batch in batches if batch[0] not in done)
-            calls = ((*batch, last) for batch in self.in_turn(left))
+            batches = self.in_turn(self.unwritten(texts, done))
+            calls = ((number, batch, last) for number, batch in batches)
             # Not inside a transaction: threads have connections of their own, which would wait
             # for its rows.
             is_alone = connection.vendor != "postgresql" or connection.in_atomic_block
@@ -247,8 +247,8 @@ class Importer:
             rest = in_order(self.write_batch, calls, pool, self.write_apart)
             for turn, (lines, written, failures) in enumerate(chain(first, rest)):
                 if turn == 0 and pool and not done:
-                    sql.analyze()
-                tried += 1
+                    planner.analyze()
+                tried += lines
                 if self.is_dry:  # else the batches stored are counted in the end
                     self.job.count([written])
                     self.save(*Import.COUNTS)
@@ -261,14 +261,37 @@ class Importer:
         if self.has_given_way:
             raise GaveWay
 
-    def batches_done(self, tried: Path) -> set[int]:
-        """Numbers of the batches that are written; of a dry run, those tried before it gave way.
-        Where a dry run is killed while it tries more of them, all are tried again."""
+    def rows_done(self, tried: Path) -> dict[int, int]:
+        """How many rows are written, by the number of the first row of each batch.
+
+        Of a dry run: the rows that were tried before it gave way. If a dry run is killed while it
+        tries more of them, all are tried again.
+        """
         if not self.is_dry:
-            return {*self.job.written.values_list("number", flat=True)}
+            return {batch.number: batch.rows for batch in self.job.written.all()}
         number = read_json(tried, 0)
         tried.unlink(missing_ok=True)
-        return {*range(number)}
+        return {0: number} if number else {}
+
+    def unwritten(
+        self, texts: Iterator[str], done: dict[int, int]
+    ) -> Iterator[tuple[int, list[str]]]:
+        """The rows of the spool that are not written yet, in batches, each with the number of its
+        first row. `done`: how many rows from a number on are written.
+
+        An interrupted import of an earlier version counted batches, not rows. Those of its batches
+        that overlap are written again, which changes nothing.
+        """
+        first = 0
+        for start in [*sorted(done), None]:
+            if start is not None and start < first:
+                continue
+            rows = texts if start is None else islice(texts, start - first)
+            for batch in chunks(rows, lambda: self.pace.size):
+                yield first, batch
+                first += len(batch)
+            if start is not None:
+                first += sum(1 for _ in islice(texts, done[start]))
 
     def write_apart(self, *call: Any) -> Any:
         """`write_batch` in a thread, whose connection nobody else would close."""
@@ -277,21 +300,23 @@ class Importer:
         finally:
             connection.close()
 
-    def write_batch(self, *call: Any) -> tuple[int, ImportBatch, list[SpoolLine]]:
+    def write_batch(
+        self, number: int, texts: list[str], last: dict[str, int]
+    ) -> tuple[int, ImportBatch, list[SpoolLine]]:
+        lines = [parse(text) for text in texts]
         cause = caused_by(f"import:{self.job.pk}", change_set=self.job.pk)
-        with seeing(self.job.tenant_id), cause:
-            return self.try_batch(*call)
+        with seeing(self.job.tenant_id), cause, self.pace.turn(len(lines)):
+            return self.try_batch(number, lines, last)
 
     @sql.transactional
     def try_batch(
-        self, number: int, texts: list[str], last: dict[str, int]
+        self, number: int, lines: list[SpoolLine], last: dict[str, int]
     ) -> tuple[int, ImportBatch, list[SpoolLine]]:
         """The rows and the progress in one transaction; a dry run takes it back.
 
         Raises `IntegrityError` where another process has written the same batch.
         """
         sql.hold_tenant(self.job.tenant_id)
-        lines = [parse(text) for text in texts]
         failures = [line for line in lines if line.error]
         rows = [line for line in lines if line.phone]
         winners = [line for line in rows if last.get(line.phone, line.line) == line.line]
@@ -498,7 +523,7 @@ def erase_from(spool: Path, phone: str) -> None:
         for text in texts:
             line, _, found, _ = text.split("\t", 3)
             erased = f'{line}\t\t\t\t"{ERASED}."'
-            # As long as it was: batches, which are told by their numbers, begin where they did.
+            # As long as it was: batches, which `HEAVY` may end, end where they did.
             file.write(f"{erased:<{len(text) - 1}}\n" if found == phone else text)
     kept.replace(spool)
 

@@ -1,0 +1,63 @@
+"""Many contacts of a tenant within seconds, on both databases, in statements of whole sets."""
+
+from typing import Any
+
+from contacts.sql import DIALECTS, key
+from tenants.models import Tenant
+
+# Each eighth carries `vip`, and each one of the fifty tags `t0` to `t49`. `digits`: an id.
+NUMBERS = {
+    "sqlite": (
+        "(WITH RECURSIVE counted (i) AS"
+        " (SELECT 0 UNION ALL SELECT i + 1 FROM counted WHERE i + 1 < %(number)s)"
+        " SELECT i, printf('%%s%%012x', %(prefix)s, i) AS id, printf('+1415%%07d', i) AS phone"
+        " FROM counted)"
+    ),
+    "postgresql": (
+        "(SELECT i, (%(prefix)s || lpad(to_hex(i), 12, '0'))::uuid AS id,"
+        " '+1415' || lpad(i::text, 7, '0') AS phone FROM generate_series(0, %(number)s - 1) AS i)"
+    ),
+}
+TAGS = """
+INSERT INTO contacts_tag (id, tenant_id, name, created_at)
+SELECT id, {tenant}, CASE WHEN i = 50 THEN 'vip' ELSE 't' || i END, {now} FROM {numbers} AS n
+"""
+CONTACTS = """
+INSERT INTO contacts_contact (id, tenant_id, phone, name, email, tags, metadata, source, locale,
+    total_messages, created_at, updated_at, name_folded, email_folded)
+SELECT id, {tenant}, phone, 'Ann', 'ann' || i || '@example.com',
+    CASE WHEN i %% 8 = 0 THEN 'vip,' ELSE '' END || 't' || (i %% 50), '{{}}', 'api', '', 0, {now},
+    {now}, 'ann', 'ann' || i || '@example.com'
+FROM {numbers} AS n
+"""
+LINKS = """
+INSERT INTO contacts_contacttag (tenant_id, contact_id, tag_id)
+SELECT contact.tenant_id, contact.id, tag.id FROM contacts_contact AS contact
+JOIN contacts_tag AS tag ON tag.tenant_id = contact.tenant_id
+    AND (',' || contact.tags || ',') LIKE ('%%,' || tag.name || ',%%')
+WHERE contact.tenant_id = {tenant}
+"""
+CHANGES = """
+INSERT INTO contacts_change (xid, tenant_id, contact_id, kind, fields, actor, request_id, at)
+SELECT 0, tenant_id, id, 'created', '{{}}', 'crowd', '', created_at FROM contacts_contact
+WHERE tenant_id = {tenant}
+"""
+
+
+def fill(connection: Any, tenant: Tenant, number: int) -> None:
+    """Gives the tenant `number` contacts, with tags, links and the log of their creation."""
+    dialect = DIALECTS[connection.vendor]
+    is_sqlite = connection.vendor == "sqlite"
+    names = {
+        "tenant": "%(tenant)s" if is_sqlite else "%(tenant)s::uuid",
+        "now": "%(now)s" if is_sqlite else "%(now)s::timestamptz",
+        "numbers": NUMBERS[connection.vendor],
+    }
+    values = {
+        "tenant": key(tenant.pk),
+        "now": dialect.moment(tenant.created_at),
+        "prefix": key(tenant.pk)[:20],
+    }
+    with connection.cursor() as cursor:
+        for statement, rows in ((TAGS, 51), (CONTACTS, number), (LINKS, 0), (CHANGES, 0)):
+            cursor.execute(statement.format(**names), values | {"number": rows})

@@ -1,0 +1,360 @@
+"""What the statements that change many contacts at once cost: in proportion to those that they
+change, and not to those that are stored.
+
+Each verb runs on 1,000 of 50,000 contacts, and each statement that it executes is explained first:
+so a new statement is looked at without being listed here.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from types import FrameType
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.utils import timezone
+
+from contacts import bulk_actions, planner
+from contacts.changes import Change, caused_by
+from contacts.models import Contact, ContactQuerySet, Decision, Tag, TagQuerySet
+from contacts.sql import DIALECTS, key
+from contacts.undo import ChangeSet
+from tenants.fields import new_ulid
+from tenants.models import Tenant
+
+from .crowd import fill
+from .factories import TenantFactory
+
+pytestmark = pytest.mark.django_db
+
+STORED, CHANGED = 50_000, 1_000
+TABLES = [*planner.ROWS]
+EXPLAINED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
+
+
+# How statements are looked at
+
+
+class Found(NamedTuple):
+    """A statement that does too much, and what."""
+
+    problem: str
+    sql: str
+
+
+class Watch:
+    """Explains each statement before it is executed. `may_scan`: whether it may go through all rows
+    of a tenant, once. `reached`: the functions that execute statements."""
+
+    def __init__(self, *, may_scan: bool) -> None:
+        self.may_scan = may_scan
+        self.found: list[Found] = []
+        self.reached: set[str] = set()
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if EXPLAINED.match(sql):
+            self.note(sys._getframe())
+            with connection.cursor() as cursor:
+                problems = self.problems(cursor.cursor, sql, params[0] if many else params)
+                self.found += [Found(problem, sql) for problem in problems]
+        return execute(sql, params, many, context)
+
+    def note(self, frame: FrameType | None) -> None:
+        while frame is not None:
+            self.reached.add(frame.f_code.co_qualname)
+            frame = frame.f_back
+
+    def problems(self, cursor: Any, sql: str, params: Any) -> list[str]:
+        if connection.vendor == "postgresql":
+            most = 4 * STORED if self.may_scan else 20 * CHANGED
+            return work_of_postgresql(cursor, sql, params, most)
+        # A page of a list stops early.
+        may_scan = self.may_scan or " LIMIT " in sql
+        return plan_of_sqlite(cursor, sql, params, may_scan=may_scan)
+
+
+def plan_of_sqlite(cursor: Any, sql: str, params: Any, *, may_scan: bool) -> list[str]:
+    """Its loops that go through all rows of a tenant, or of a list, for each row of another loop.
+    Unless it `may_scan`, also those that do so once."""
+    cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
+    steps: dict[int, list[tuple[int, str]]] = {}
+    for number, parent, _, detail in cursor.fetchall():
+        steps.setdefault(parent, []).append((number, detail))
+    names = "|".join(TABLES)
+    aliases = dict(re.findall(rf'"?({names})"? (?:AS )?"?(\w+)"?', sql))
+    large = "|".join({*TABLES, *aliases.values()})
+    return [
+        f"{'for each row' if is_inner else 'all rows'}: {step}"
+        for step, is_inner in loops(steps, 0, is_inner=False)
+        if (is_inner and step.startswith("SCAN"))
+        or (not (may_scan and not is_inner)
+        and re.match(rf"SCAN ({large})\b|SEARCH ({large})\b.*\(tenant_id=\?\)$", step))
+    ]  # fmt: skip
+
+
+def loops(
+    steps: dict[int, list[tuple[int, str]]], parent: int, *, is_inner: bool
+) -> Iterator[tuple[str, bool]]:
+    """The loops below the step `parent`, and whether each runs inside another one. Those that
+    follow each other do; a subquery runs once, unless it is correlated."""
+    for number, step in steps.get(parent, []):
+        if step.startswith(("SCAN", "SEARCH")):
+            yield step, is_inner
+            is_inner = True
+        else:
+            yield from loops(steps, number, is_inner=is_inner and step.startswith("CORRELATED"))
+
+
+def work_of_postgresql(cursor: Any, sql: str, params: Any, most: int) -> list[str]:
+    """Its parts that go through more rows than `most`, found by doing it and taking it back."""
+    cursor.execute("SAVEPOINT explained")
+    cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}", params)
+    [[[told]]] = cursor.fetchall()
+    cursor.execute("ROLLBACK TO SAVEPOINT explained")
+    return [*large_parts(told["Plan"], most)]
+
+
+def large_parts(part: dict[str, Any], most: int) -> Iterator[str]:
+    rows = sum(part.get(name, 0) for name in ROWS) * part["Actual Loops"]
+    if rows > most:
+        name = part.get("Relation Name") or part.get("Function Name") or ""
+        yield f"{rows:,.0f} rows: {part['Node Type']} {name}"
+    for inner in part.get("Plans", []):
+        yield from large_parts(inner, most)
+
+
+ROWS = (
+    "Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter",
+    "Rows Removed by Index Recheck",
+)  # fmt: skip
+
+
+# A tenant with many contacts, and what the planner knows of them
+
+
+class Crowd(NamedTuple):
+    """`ids`, `phones`: of a thousand of its contacts, here and there."""
+
+    tenant: Tenant
+    ids: list[str]
+    phones: list[str]
+
+
+@pytest.fixture(scope="module")
+def crowd(django_db_setup: None, django_db_blocker: Any) -> Iterator[Crowd]:
+    """Stored once, for all tests of this file."""
+    with django_db_blocker.unblock():
+        tenant = TenantFactory.create()
+        fill(connection, tenant, STORED)
+        some = tenant.contacts.with_tag("t7").values_list("pk", "phone")
+        ids, phones = zip(*some, strict=True)
+        yield Crowd(tenant, [*ids], [*phones])
+        with connection.cursor() as cursor:
+            for table in TABLES:
+                cursor.execute(f"DELETE FROM {table} WHERE tenant_id = %s", [key(tenant.pk)])  # noqa: S608
+        tenant.delete()
+
+
+def sqlite_knows(state: str) -> None:
+    with connection.cursor() as cursor:
+        if state == "as migrated":
+            planner.fix_statistics(connection.alias)
+        elif state == "analyzed":
+            cursor.execute("ANALYZE")
+        else:
+            cursor.execute("DELETE FROM sqlite_stat1")
+            cursor.execute("ANALYZE sqlite_schema")
+
+
+def postgresql_knows(state: str) -> None:
+    """The owner of the tables says so, as autovacuum would."""
+    url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
+    with psycopg.connect(url.geturl(), autocommit=True) as owner:
+        for table in TABLES:
+            if state == "analyzed":
+                owner.execute(f"ANALYZE {table}")
+            else:
+                owner.execute("DELETE FROM pg_statistic WHERE starelid = %s::regclass", [table])
+
+
+# What SQLite knows as migrated holds for every tenant. Who knows nothing may well look through all.
+SURE = {"sqlite": ["as migrated"], "postgresql": ["analyzed"]}[connection.vendor]
+STATES = {"sqlite": ["as migrated", "analyzed", "unknown"], "postgresql": ["analyzed", "unknown"]}
+
+
+@pytest.fixture(scope="module", params=STATES[connection.vendor])
+def knowledge(request: Any, crowd: Crowd, django_db_blocker: Any) -> Iterator[str]:
+    know = sqlite_knows if connection.vendor == "sqlite" else postgresql_knows
+    with django_db_blocker.unblock():
+        know(request.param)
+        yield request.param
+        if connection.vendor == "sqlite":
+            know("as migrated")
+
+
+# What changes many contacts
+
+
+def retag(crowd: Crowd) -> None:
+    """Some come, and others go."""
+    crowd.tenant.contacts.retag(crowd.tenant, crowd.ids, lambda tags: [*tags[:-1], "new"])
+
+
+def bulk_action(kind: str, value: str = "") -> Callable[[Crowd], None]:
+    def run(crowd: Crowd) -> None:
+        action = bulk_actions.plan(crowd.tenant, "user:1", kind, value, crowd.ids)
+        bulk_actions.run(action.pk)
+        action.refresh_from_db()
+        assert action.changed == CHANGED
+
+    return run
+
+
+def late_decisions(crowd: Crowd) -> None:
+    bulk_action("opt_out")(crowd)
+    before = Decision(Change.Kind.OPTED_OUT, timezone.now() - timedelta(days=1))
+    Contact.objects.decide_many([*crowd.tenant.contacts.filter(pk__in=crowd.ids)], before)
+
+
+def new_ones(crowd: Crowd) -> None:
+    rows = [{"phone": f"+336{n:08}", "name": "Bob", "tags": ["a", "t1"]} for n in range(CHANGED)]
+    crowd.tenant.contacts.replace_many(crowd.tenant, rows, "api")
+
+
+def replaced(crowd: Crowd) -> None:
+    rows = [{"phone": phone, "name": "Bob", "tags": ["a", "t1"]} for phone in crowd.phones]
+    for _ in range(2):  # then unchanged
+        crowd.tenant.contacts.replace_many(crowd.tenant, rows, "api")
+
+
+def brought_in(crowd: Crowd) -> None:
+    """As an import does."""
+    rows = {phone: f'{{"id": "{n:032x}", "phone": "{phone}", "metadata": {{"a": {n}}}}}'
+            for n, phone in enumerate(crowd.phones)}  # fmt: skip
+    written = crowd.tenant.contacts.upsert_rows(
+        rows, ["metadata"], ["metadata"], Contact(tenant=crowd.tenant)
+    )
+    assert len(written) == CHANGED
+
+
+def deletion(crowd: Crowd) -> None:
+    crowd.tenant.contacts.filter(pk__in=crowd.ids).delete()
+
+
+def merge(crowd: Crowd) -> None:
+    contacts = [*crowd.tenant.contacts.filter(pk__in=crowd.ids)]
+    crowd.tenant.contacts.merge([contacts[n : n + 2] for n in range(0, CHANGED, 2)])
+
+
+def undone(verb: Callable[[Crowd], None]) -> Callable[[Crowd], None]:
+    def run(crowd: Crowd) -> None:
+        with caused_by("command:test", change_set := new_ulid()):
+            verb(crowd)
+        with caused_by("command:undo"):
+            taken_back = ChangeSet(change_set, Tenant.objects.all()).take_back()
+        assert len(taken_back) >= CHANGED / 2
+
+    return run
+
+
+def renamed_tag(crowd: Crowd) -> None:
+    tag = crowd.tenant.tags.get(name="t7")
+    tag.name = "other"
+    tag.save()
+
+
+def deleted_tag(crowd: Crowd) -> None:
+    crowd.tenant.tags.filter(name="t7").delete()
+
+
+def unused_tags(crowd: Crowd) -> None:
+    crowd.tenant.contacts.retag(crowd.tenant, crowd.ids, lambda tags: [])
+    assert crowd.tenant.tags.filter(name__in=["t7", "t8"]).delete_unused() == ["t7"]
+
+
+VERBS: dict[str, tuple[Callable[[Crowd], None], set[str]]] = {
+    "new contacts": (new_ones, {"ContactQuerySet.replace_many"}),
+    "replaced contacts": (replaced, {"ContactQuerySet.replace_many"}),
+    "imported contacts": (brought_in, {"ContactQuerySet.upsert_rows"}),
+    "retagged contacts": (retag, {"ContactQuerySet.retag"}),
+    "a tag removed": (bulk_action("remove_tag", "t7"), {"ContactQuerySet.retag", "run_batch"}),
+    "a tag replaced": (bulk_action("rename_tag", "t7,other"), {"TagQuerySet.delete_unused"}),
+    "a locale": (bulk_action("set_locale", "fr"), {"ContactQuerySet.change_many"}),
+    "opt-outs": (bulk_action("opt_out"), {"ContactQuerySet.decide_many"}),
+    "late decisions": (late_decisions, {"ContactQuerySet.decide_many"}),
+    "deleted contacts": (bulk_action("delete"), {"ContactQuerySet.delete"}),
+    "merged contacts": (merge, {"ContactQuerySet.merge"}),
+    "undo of tags": (undone(retag), {"undo"}),
+    "undo of new contacts": (undone(new_ones), {"undo"}),
+    "undo of deletions": (undone(deletion), {"undo", "ContactQuerySet.restore"}),
+    "undo of merges": (undone(merge), {"undo", "ContactQuerySet.restore"}),
+    "a tag renamed at once": (renamed_tag, {"Tag.save"}),
+    "a tag deleted at once": (deleted_tag, {"TagQuerySet.delete"}),
+    "unused tags": (unused_tags, {"TagQuerySet.delete_unused"}),
+}
+# Those that change one contact.
+OF_ONE = {
+    f"ContactQuerySet.{name}"
+    for name in (
+        "_upsert", "change_one", "add_tag", "remove_tag", "delete_one", "decide_one", "merge_as",
+        "erase",
+    )
+} | {"Contact.save"}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_changes_many_contacts_goes_through_no_others(
+    crowd: Crowd, knowledge: str, verb: str
+) -> None:
+    change, reached = VERBS[verb]
+    watch = Watch(may_scan=knowledge not in SURE)
+    with connection.execute_wrapper(watch):
+        change(crowd)
+    assert reached <= watch.reached
+    assert not watch.found, "\n".join(f"{problem}\n    {sql}" for problem, sql in watch.found)
+
+
+def test_a_statement_that_goes_through_all_contacts_is_found(crowd: Crowd) -> None:
+    """So the others can fail. The second one goes through a list for each contact."""
+    each = {
+        "sqlite": "json_each(%s) AS given WHERE contacts_contact.locale = given.value",
+        "postgresql": "unnest(%s::text[]) AS given WHERE contacts_contact.locale LIKE given",
+    }[connection.vendor]
+    words = DIALECTS[connection.vendor].words(["fr", "en", "de", "es", "it"])
+    for sql, params, may_scan in (
+        ("SELECT count(*) FROM contacts_contact WHERE locale = %s", ["fr"], False),
+        (f"SELECT count(*) FROM contacts_contact, {each}", [words], True),  # noqa: S608
+    ):
+        watch = Watch(may_scan=may_scan)
+        with connection.execute_wrapper(watch), connection.cursor() as cursor:
+            cursor.execute(sql, params)
+        assert watch.found, sql
+
+
+@pytest.mark.once
+def test_each_verb_for_many_contacts_is_looked_at() -> None:
+    there = {
+        f"{model.__name__}.{name}"
+        for model in (ContactQuerySet, TagQuerySet, Contact, Tag)
+        for name, verb in vars(model).items()
+        if hasattr(verb, "__wrapped__") and not isinstance(verb, staticmethod)
+    }
+    assert there - OF_ONE <= {name for _, names in VERBS.values() for name in names}
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has no fixed statistics")
+def test_migrations_fix_the_statistics_of_every_index_of_the_large_tables() -> None:
+    sqlite_knows("unknown")
+    call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tbl, idx FROM sqlite_stat1")
+        known = {*cursor.fetchall()}
+        for table in TABLES:
+            cursor.execute("SELECT tbl_name, name FROM sqlite_schema WHERE type = 'index'")
+            assert {row for row in cursor.fetchall() if row[0] == table} <= known
