@@ -20,7 +20,7 @@ LAYERS = {
         {"webhooks"},
         {"changes", "spool"},
         {"cleaning"},
-        {"fields", "files", "rules", "sql"},
+        {"digests", "fields", "files", "rules", "sql"},
         {"columns", "countries", "keyset", "phones", "strict_json", "tabular"},
     ],
     "tenants": [
