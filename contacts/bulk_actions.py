@@ -99,7 +99,7 @@ def delete(tenant: Tenant, pks: list[str], value: str) -> Done:
 def take_back(tenant: Tenant, pks: list[str], change_set: str) -> Done:
     """Of contacts that are partly taken back, what was not is told too."""
     undone = undo(tenant, change_set, pks)
-    refused = [(one.name, problem) for one in undone for problem in one.problems]
+    refused = [(one.name, str(kept)) for one in undone for kept in one.kept]
     return Done(sum(bool(one.taken_back) for one in undone), refused)
 
 

@@ -454,6 +454,11 @@ class Change(models.Model):
     def __str__(self) -> str:
         return f"{self.contact_id} {self.kind}"
 
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether an undo may take back something of it: consent is never taken back."""
+        return bool(self.change_set) and self.kind not in CONSENT.values()
+
 
 ENDS = [Change.Kind.DELETED, Change.Kind.ERASED, Change.Kind.MERGED]
 

@@ -9,8 +9,9 @@ from typing import IO, Any
 
 from . import columns, phones, rules
 from .cleaning import Options, phone_of
+from .digests import phone_digest
 from .files import read_json, replace_json
-from .models import Erasure, Import
+from .models import Import
 from .tabular import GaveWay, Record, Source, UnreadableFile, neutral, original
 
 ERASED = "Erased"  # how the errors of people begin who asked to be forgotten
@@ -36,7 +37,7 @@ def without_erased(
     digests = {*job.tenant.erasures.values_list("digest", flat=True)}
     for record, error in records:
         is_erased = error.startswith(ERASED) or (
-            digests and Erasure.digest_of(phone_of(record.cells, options)) in digests
+            digests and phone_digest(phone_of(record.cells, options)) in digests
         )
         yield (record._replace(cells={}) if is_erased else record), error
 

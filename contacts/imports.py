@@ -30,11 +30,11 @@ from tenants.models import Tenant
 from . import planner, rules, sql
 from .changes import caused_by
 from .cleaning import Options
+from .digests import phone_digest
 from .error_files import ERASED, ErrorFile
 from .files import data_folder, read_json, replace_json
 from .models import (
     Contact,
-    Erasure,
     Import,
     ImportBatch,
     ImportFailure,
@@ -391,7 +391,7 @@ def erased(tenant: Tenant, phones: Iterable[str]) -> dict[str, str]:
     """Why the phones of people who asked to be forgotten are not brought back."""
     if not tenant.erasures.exists():
         return {}
-    digests = {Erasure.digest_of(phone): phone for phone in phones}
+    digests = {phone_digest(phone): phone for phone in phones}
     found = tenant.erasures.filter(digest__in=digests).values_list("digest", "erased_at")
     return {
         digests[digest]: f"{ERASED} on {erased_at:%Y-%m-%d}; --allow-erased brings it back."

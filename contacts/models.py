@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from datetime import UTC, datetime
 from functools import cache, lru_cache, partial
-from itertools import chain, islice
+from itertools import chain, islice, starmap
 from typing import Any, NamedTuple
 
 from django.contrib.admin.models import LogEntry
@@ -16,7 +16,6 @@ from django.db.models import Exists, F, Func, OuterRef, Q, Subquery, Sum, TextFi
 from django.db.models.functions import Coalesce, Concat, Replace, StrIndex
 from django.db.models.lookups import GreaterThan
 from django.utils import timezone
-from django.utils.crypto import salted_hmac
 
 from tenants.fields import ULIDField, bits, new_ulid, ulid_of
 from tenants.isolation import lock_timeout
@@ -32,14 +31,16 @@ from .changes import (
     cause_values,
     decisions,
     difference,
+    moment,
     value_of,
 )
+from .digests import phone_digest
 from .fields import FoldedField, TagNamesField
 from .keyset import Order
 from .sql import (
     DEADLOCK,
     DIALECTS,
-    UNLINKED,
+    INCOMPLETE,
     ByCodePoint,
     IsOneOf,
     PostgreSQL,
@@ -62,6 +63,8 @@ from .webhooks import IMPORT_FINISHED, Webhook
 DELETED = 1000  # rows that are read at a time
 NAMES = 5000  # of tags that are read at a time to find a part of a name
 FEW = 2000  # contacts of a tag that are found by it, and not in the order of a list
+
+EARLIER_OPT_OUT = "an earlier opt-out of this person"  # the source of a decision
 
 FOUND_BY = {"contact_id": "pk", "phone": "phone"}
 BY_CHANGE = Order("updated_at")
@@ -284,7 +287,8 @@ class Erased(NamedTuple):
 
 class Written(NamedTuple):
     """A row that `upsert_rows` has inserted or changed. `pk`: hexadecimal digits; `tags`:
-    comma-separated; `consent`, `was`, `now`: JSON, see `entry_of`."""
+    comma-separated; `consent`, `was`, `now`: JSON, see `entry_of`; `opted_out_at`: of a new row,
+    where somebody with its phone had opted out before."""
 
     phone: str
     pk: str
@@ -294,6 +298,12 @@ class Written(NamedTuple):
     was: str | None
     now: str
     seen: int | None
+    opted_out_at: datetime | None = None
+
+    def kept_out(self, at: datetime | None) -> "Written":
+        """The same, where somebody with its phone opted out `at` this time: the log must not tell
+        that the row has opted anybody in."""
+        return self._replace(consent=None, opted_out_at=at) if at else self
 
     @property
     def ulid(self) -> str:
@@ -367,7 +377,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
                 cursor.execute(insert, contact.parameters(PostgreSQL))
                 is_new = cursor.fetchone() is not None
         except DatabaseError as error:
-            if sqlstate(error) not in (DEADLOCK, UNLINKED):
+            if sqlstate(error) not in (DEADLOCK, INCOMPLETE):
                 raise
             return False
         if is_new:
@@ -380,11 +390,12 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     ) -> "Contact":
         """`update_or_create` in a transaction; returns what is stored, with its `outcome`."""
         moment = DIALECTS[connections[self.db].vendor].moment
-        row = row_in_json(key(contact.pk), given | {"phone": contact.phone}, moment)
+        fields = row_in_json(key(contact.pk), given | {"phone": contact.phone}, moment)
         names = with_folded(given)
-        written = self._upsert_rows({contact.phone: row}, names, replacing(changes), contact)
-        outcome = written[contact.phone].outcome if written else Outcome.UNCHANGED
-        if outcome is Outcome.CREATED:
+        written = self._upsert_rows({contact.phone: fields}, names, replacing(changes), contact)
+        row = written.get(contact.phone)
+        outcome = row.outcome if row else Outcome.UNCHANGED
+        if row and outcome is Outcome.CREATED and not row.opted_out_at:
             contact.was_created(self.db)
             return contact
         stored = self._stored(contact.tenant_id, contact.phone)
@@ -448,6 +459,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     ) -> "dict[str, Written]":
         """`upsert_rows`, inside a transaction."""
         written = self._write(rows, given, changes, new)
+        new_phones = [row.phone for row in written if row.was is None]
+        if opted_out := OptOut.objects.of(new.tenant_id, new_phones):
+            written = [row.kept_out(opted_out.get(row.phone)) for row in written]
         entry = partial(entry_of, new.tenant_id, told_of(changes))
         entries = [entry(row.pk, row.was, row.now, row.consent) for row in written]
         Change.objects.log(with_decisions(entries, given, new.source))
@@ -458,7 +472,34 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         ]
         had_links = [row.pk for row in tagged if row.was is not None]
         ContactTag.objects.link(new.tenant_id, {row.pk: row.tags for row in tagged}, had_links)
+        self._keep_out(new.tenant_id, opted_out)
         return {row.phone: row for row in written}
+
+    def keep_out(self, tenant_id: str, phones: Iterable[str]) -> bool:
+        """Opts out the contacts that have just got these `phones`, where somebody with that phone
+        had opted out before. Returns whether there were any.
+
+        Called inside the transaction that wrote the contacts, and after the writing: the statement
+        that wrote may have waited for somebody who was deleting a contact with the same phone.
+        """
+        opted_out = OptOut.objects.of(tenant_id, phones)
+        self._keep_out(tenant_id, opted_out)
+        return bool(opted_out)
+
+    def _keep_out(self, tenant_id: str, opted_out: dict[str, datetime]) -> None:
+        """The one rule for every way in which a contact gets a phone. `opted_out`: when somebody
+        opted out, by phone."""
+        if not opted_out:
+            return
+        found = Contact.objects.filter(tenant=tenant_id, phone__in=opted_out).order_by("phone")
+        contacts = [c for c in found.select_for_update() if c.stay_out(opted_out[c.phone])]
+        decisions = {
+            contact.pk: Decision(Change.Kind.OPTED_OUT, opted_out[contact.phone], EARLIER_OPT_OUT)
+            for contact in contacts
+        }
+        self.change_many(
+            contacts, [*CONSENT], lambda entry: decisions[entry.contact_id].entry(entry)
+        )
 
     def _write(
         self, rows: dict[str, str], given: Sequence[str], changes: Sequence[str], new: "Contact"
@@ -495,7 +536,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         before = self._before(sql, values)
         with prepared(self.db) as cursor:
             cursor.execute(sql.write, values)
-            found = [*map(Written._make, cursor.fetchall())]
+            found = [*starmap(Written, cursor.fetchall())]
         written = [row for row in found if row.phone]
         if before:
             written = [row._replace(was=before.get(row.phone)) for row in written]
@@ -669,6 +710,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         Returns what was deleted. Locked first: a writer just linking tags to it ends before.
         """
         contact = self.find(lock=True, **key)
+        OptOut.objects.remember([contact.opt_out])
         self._delete([contact.end(Change.Kind.DELETED)])
         return contact
 
@@ -682,6 +724,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         pks = iter(list(self.order_by("phone").values_list("pk", flat=True)))
         while some := list(islice(pks, DELETED)):
             found = Contact.objects.filter(pk__in=some).order_by("phone").select_for_update()
+            OptOut.objects.remember(contact.opt_out for contact in found)
             _, models_of = self._delete([contact.end(Change.Kind.DELETED) for contact in found])
             counts.update(models_of)
         return counts.total(), dict(counts)
@@ -690,7 +733,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     delete.queryset_only = True  # type: ignore[attr-defined]
 
     def _delete(self, entries: Sequence[Entry]) -> tuple[int, dict[str, int]]:
-        """Deletes the contacts that the `entries` of the log tell of."""
+        """Deletes the contacts that the `entries` of the log tell of, after their opt-outs are
+        remembered."""
         Change.objects.log(entries)
         pks = [entry.contact_id for entry in entries]
         return super(ContactQuerySet, Contact.objects.filter(pk__in=pks)).delete()
@@ -717,6 +761,10 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         there = [contact for contact in contacts if contact.pk in before]
         for contact in there:
             contact.updated_at = updated_after(before[contact.pk][0])
+        if "phone" in fields:
+            phones = {contact.pk: contact.phone for contact in there}
+            opted_out = stored.exclude(opted_out_at=None)
+            OptOut.objects.remember(c.opt_out for c in opted_out if c.phone != phones[c.pk])
         dialect, names = DIALECTS[connections[self.db].vendor], ["id", *fields]
         rows = [contact.for_sql(dialect, names) for contact in there]
         self._update(contacts[0].tenant_id, rows)
@@ -732,6 +780,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             for contact in there
         )
         Change.objects.log(map(tell, entries))
+        if "phone" in fields:
+            self.keep_out(contacts[0].tenant_id, [contact.phone for contact in there])
 
     def _update(self, tenant_id: str, rows: Sequence[dict[str, Any]]) -> None:
         """Writes columns of contacts of one tenant, which are locked. `rows`: the id, and what the
@@ -802,6 +852,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         for contact in contacts:
             (changed if contact.decide(decision) else late).append(contact)
         self.change_many(changed, [*CONSENT], decision.entry)
+        if decision.status == Change.Kind.OPTED_IN:
+            OptOut.objects.forget(contacts[0].tenant_id, [contact.phone for contact in changed])
         told = Change.objects.filter(
             tenant_id=contacts[0].tenant_id,
             contact_id__in=[contact.pk for contact in late],
@@ -835,6 +887,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         Change.objects.log(
             Entry(contact.tenant_id, contact.pk, Change.Kind.CREATED, {}) for contact in ordered
         )
+        if ordered:
+            self.keep_out(ordered[0].tenant_id, [contact.phone for contact in ordered])
 
     @transactional
     def merge(
@@ -845,7 +899,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """Makes each group of contacts of one tenant one; the oldest id stays.
 
         Name, e-mail and locale: the newest that is not empty. Tags: all. Metadata: all keys, the
-        newest value. Consent: the stricter. `key`: what made them a group; one that has changed
+        newest value. Consent: the stricter; where that is an opt-out, the phones of the others
+        have opted out too. `key`: what made them a group; one that has changed
         meanwhile is left alone. Returns of each group the one that stays, the others, and why
         they could not be merged, or "". The statements do not grow with the number of groups,
         but for what SQLite takes at once.
@@ -853,7 +908,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         pks = [contact.pk for group in groups for contact in group]
         rows = Contact.objects.filter(pk__in=pks).order_by("phone").select_for_update()
         locked = {row.pk: row for row in rows}
-        results, kept, gone = [], [], list[Entry]()
+        results, kept, gone, opted_out = [], [], list[Entry](), list[OptOut | None]()
         for group in groups:
             wanted = key(group[0])
             same = (locked[c.pk] for c in group if c.pk in locked and key(locked[c.pk]) == wanted)
@@ -864,6 +919,8 @@ class ContactQuerySet(models.QuerySet["Contact"]):
                 if not problem:
                     kept.append(first)
                     gone += [other.end(Change.Kind.MERGED, into=first.pk) for other in others]
+                    opted_out += [first.opt_out_of(other.phone) for other in others]
+        OptOut.objects.remember(opted_out)
         self._delete(gone)
         self.change_many(kept, Contact.MERGED)
         return results
@@ -885,11 +942,12 @@ class ContactQuerySet(models.QuerySet["Contact"]):
 
         The contact is deleted, also where the admin's log tells of it, which names contacts by
         their phones. A keyed digest of the phone stays, so that no later import brings the
-        person back.
+        person back; and, after an opt-out, one by which the phone starts as opted out where
+        somebody creates the contact anew in another way.
         """
         # Imports hold it, batch by batch; others, which look at its key only, pass.
         Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
-        Erasure.objects.get_or_create(tenant=tenant, digest=Erasure.digest_of(phone))
+        Erasure.objects.get_or_create(tenant=tenant, digest=phone_digest(phone))
         told = LogEntry.objects.filter(
             Q(user__tenant=tenant) | Q(user__is_superuser=True),
             content_type=ContentType.objects.get_for_model(Contact),
@@ -902,6 +960,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             action.refusals = [told for told in action.refusals if phone not in " ".join(told)]
             action.save(update_fields=["refusals"])
         stored = list(tenant.contacts.filter(phone=phone).select_for_update())
+        OptOut.objects.remember(contact.opt_out for contact in stored)
         self._delete([contact.end(Change.Kind.ERASED)._replace(fields={}) for contact in stored])
         into = tenant.changes.forget(phone, [contact.pk for contact in stored])
         same = tenant.contacts.filter(pk__in=into).order_by("phone")
@@ -1024,6 +1083,10 @@ class Contact(models.Model):
         else:
             entry = before.updated_to(self, update_fields or TOLD)
         Change.objects.log([entry])
+        if before is None or "phone" in entry.fields:
+            OptOut.objects.remember([before.opt_out] if before else [])
+            if Contact.objects.keep_out(self.tenant_id, [self.phone]):
+                self.refresh_from_db(fields=[*CONSENT, "updated_at"])
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         return Contact.objects.filter(pk=self.pk).delete()
@@ -1032,6 +1095,25 @@ class Contact(models.Model):
         """Notes that the row is stored by now."""
         self.outcome = Outcome.CREATED
         self._state.adding, self._state.db = False, using
+
+    @property
+    def opt_out(self) -> "OptOut | None":
+        """What is to be remembered when the contact goes: its opt-out, if there is one."""
+        return self.opt_out_of(self.phone)
+
+    def opt_out_of(self, phone: str) -> "OptOut | None":
+        """The same for another `phone` of this person."""
+        at = self.opted_out_at
+        return OptOut.of_phone(self.tenant_id, phone, at) if at else None
+
+    def stay_out(self, at: datetime) -> bool:
+        """Opts the person out, unsaved, whatever the row says, because somebody opted out by this
+        phone before; returns whether that changes anything."""
+        before = (self.opted_in_at, self.opted_out_at)
+        self.opted_out_at = max(at, self.opted_out_at or at)
+        if self.opted_in_at and self.opted_in_at > self.opted_out_at:
+            self.opted_in_at = None
+        return (self.opted_in_at, self.opted_out_at) != before
 
     def has_decided(self) -> bool:
         """Whether it has said, for or against, if it may be written to."""
@@ -1075,6 +1157,7 @@ class Contact(models.Model):
     def parameters(self, dialect: Any) -> dict[str, Any]:
         """What the statement needs that inserts the row with all that belongs to it."""
         row = {"rows": f"[{rules.spelled(self.for_sql(dialect))}]"}
+        row["digest"] = phone_digest(self.phone)
         return row | dialect.of_tags(self.tenant_id, sorted(self.tags)) | cause_values(dialect)
 
     def merged_metadata(self, given: dict[str, Any] | None) -> dict[str, Any]:
@@ -1488,6 +1571,11 @@ class BulkAction(models.Model):
         return 100 * self.done // self.total if self.total else 100
 
     @property
+    def can_be_undone(self) -> bool:
+        """Whether there is something to take back: consent is never taken back."""
+        return bool(self.changed) and self.kind != self.Kind.OPT_OUT
+
+    @property
     def unchanged(self) -> int:
         """Those that were so already, or are gone."""
         return max(0, self.done - self.changed - self.refused)
@@ -1519,6 +1607,58 @@ class Erasure(models.Model):
     def __str__(self) -> str:
         return f"{self.erased_at:%Y-%m-%d}"
 
-    @staticmethod
-    def digest_of(phone: str) -> str:
-        return salted_hmac("contacts.Erasure", phone, algorithm="sha256").hexdigest()
+
+class OptOutQuerySet(models.QuerySet["OptOut"]):
+    def of(self, tenant_id: str, phones: Iterable[str]) -> dict[str, datetime]:
+        """When somebody opted out, by phone; only of `phones` by which somebody has. Asked at each
+        creation: not by a queryset, which takes longer to build than to run."""
+        digests = {phone_digest(phone): phone for phone in phones}
+        if not digests:
+            return {}
+        dialect = DIALECTS[connections[self.db].vendor]
+        values = {"tenant": key(tenant_id), "digests": dialect.words(digests)}
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(dialect.OPT_OUTS, values)
+            found = cursor.fetchall()
+        return {digests[digest]: datetime.fromisoformat(moment(at)) for digest, at in found}
+
+    def remember(self, opt_outs: "Iterable[OptOut | None]") -> None:
+        """Stores those that there are; the later one of a phone replaces the earlier one."""
+        by_digest = sorted(filter(None, opt_outs), key=lambda opt_out: opt_out.digest)
+        OptOut.objects.bulk_create(
+            by_digest,
+            update_conflicts=True,
+            unique_fields=["tenant", "digest"],
+            update_fields=["opted_out_at"],
+        )
+
+    def forget(self, tenant_id: str, phones: Iterable[str]) -> None:
+        """For people who have opted in again."""
+        self.filter(tenant=tenant_id, digest__in=[*map(phone_digest, phones)]).delete()
+
+
+class OptOut(models.Model):
+    """The opt-out of a person, which outlives the contact: whoever gets a contact with this phone
+    again, by whatever way, must not write to that person.
+
+    Stored when a contact that has opted out is deleted, merged into another one or given another
+    phone. It is read when a contact gets a phone, see `ContactQuerySet.keep_out`, and goes when a
+    person opts in. `digest`: see `phone_digest`.
+    """
+
+    pk = models.CompositePrimaryKey("tenant_id", "digest")
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="opt_outs", db_index=False)
+    digest = models.CharField(max_length=64)
+    opted_out_at = models.DateTimeField()
+
+    objects = OptOutQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "opt-out"
+
+    def __str__(self) -> str:
+        return f"{self.opted_out_at:%Y-%m-%d}"
+
+    @classmethod
+    def of_phone(cls, tenant_id: str, phone: str, at: datetime) -> "OptOut":
+        return cls(tenant_id=tenant_id, digest=phone_digest(phone), opted_out_at=at)

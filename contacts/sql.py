@@ -41,7 +41,7 @@ ATTEMPTS = 3
 MICROSECOND = timedelta(microseconds=1)  # the resolution of both databases' timestamps
 # PostgreSQL's SQLSTATEs
 DEADLOCK = "40P01"
-UNLINKED = "22012"  # division by zero, see `insert_sql`
+INCOMPLETE = "22012"  # division by zero, see `insert_sql`
 
 # How the databases say that they cannot serve for now. PostgreSQL's SQLSTATEs begin with: gone; out
 # of disk, memory or connections; stopping or starting; its disk fails; takes no writes; in each
@@ -210,8 +210,9 @@ def insert_sql(columns: tuple[str, ...], lock_timeout: str = "") -> str:
     """INSERT of the contact in the JSON array `%(rows)s`, with its tags, links and log entry; one
     row tells that it is done, none that its phone is there already.
 
-    By itself a transaction, and one trip instead of three. So it may not do half of it: where
-    somebody else has just made or renamed one of its tags, it fails with `UNLINKED`, as a whole.
+    By itself a transaction, and one trip instead of three. So it may not do half of it. It fails
+    with `INCOMPLETE`, as a whole, where somebody else has just made or renamed one of its tags, and
+    where somebody with this phone has opted out; `%(digest)s` is that of the phone.
 
     `lock_timeout`: how long it may wait for a lock, such as `1s`; empty for the server's own
     setting. The statement sets it for itself, when it reads the row that it is going to insert:
@@ -508,6 +509,10 @@ class SQLite:
     def updated_after(stored: str, now: str) -> str:
         return f"contacts_updated_after({stored}, {now})"
 
+    OPT_OUTS = """
+SELECT digest, CAST(opted_out_at AS text) FROM contacts_optout
+WHERE tenant_id = %(tenant)s AND digest IN (SELECT value FROM json_each(%(digests)s))
+"""
     OLDEST_RUNNING = NEXT = ""  # one writer at a time: ids are in the order of commits
     LOG = """
 INSERT INTO contacts_change
@@ -604,10 +609,17 @@ class PostgreSQL:
     def alone(ctes: str) -> str:
         return f"WITH {ctes} SELECT * FROM written"  # noqa: S608 - our own
 
+    # The function is volatile: it reads what is committed when it is called, not when the statement
+    # began. The statement may have waited for somebody who was deleting a contact with the same
+    # phone, and must not miss the opt-out that was stored with that. So it is called after the
+    # row is written.
+    HAS_OPTED_OUT = "contacts_has_opted_out(%(tenant)s::uuid, %(digest)s::text)"
+
     @classmethod
     def whole(cls, insert: str) -> str:
         """With all that belongs to a new contact, or an error."""
-        done = f"SELECT 1 / ({cls.ARE_LINKED})::int FROM written"  # noqa: S608 - our own
+        is_complete = f"{cls.ARE_LINKED} AND NOT {cls.HAS_OPTED_OUT}"
+        done = f"SELECT 1 / ({is_complete})::int FROM written"  # noqa: S608 - our own
         return f"WITH written AS ({insert}), {cls.COMPLETING} {done}"
 
     @classmethod
@@ -650,6 +662,10 @@ old AS MATERIALIZED (
     def updated_after(stored: str, now: str) -> str:
         return f"GREATEST({now}, {stored} + interval '1 microsecond')"
 
+    OPT_OUTS = """
+SELECT digest, CAST(opted_out_at AS text) FROM contacts_optout
+WHERE tenant_id = %(tenant)s::uuid AND digest = ANY(%(digests)s::text[])
+"""
     OLDEST_RUNNING = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
     NEXT = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
     LOG_OF = """INSERT INTO contacts_change

@@ -2,6 +2,10 @@
 
 Only where a field still holds what the change set wrote into it; the rest is reported. What is
 taken back is a change like any other, so it can be taken back too.
+
+Consent is never taken back: who may be written to is decided by the people themselves, see
+`record-consent`. So no undo deletes a contact that has opted out, and a contact that comes back has
+opted out where the person has done so since.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,13 +14,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, TextChoices
 
 from tenants.fields import parse_ulid
 from tenants.models import Tenant
 
 from . import rules
 from .changes import (
+    CONSENT,
     ENDS,
     MOMENTS,
     TOLD,
@@ -27,21 +32,45 @@ from .changes import (
     moment,
     value_of,
 )
-from .models import BulkAction, Contact, Decision, Erasure, Import
+from .digests import phone_digest
+from .models import BulkAction, Contact, Import, OptOut
 from .pacing import Pace
 from .sql import transactional, tried_twice
 
-SINCE = "has changed since"
 AT_ONCE = 1000  # contacts that a request changes; more are left to a worker
 BATCH = 1000  # contacts a transaction
 
 
+class Reason(TextChoices):
+    """Why something stays as it is: a word for programs, and one for people."""
+
+    CONSENT = "consent", "stays as it was decided"
+    CHANGED = "changed", "has changed since"
+    GONE = "gone", "is gone by now"
+    RESTORED = "restored", "is there again"
+    FORGOTTEN = "forgotten", "cannot come back: what it held has been forgotten"
+    PHONE_TAKEN = "phone_taken", "another contact has the phone"
+    RULE = "rule", "breaks a rule"
+
+
+class Kept(NamedTuple):
+    """What stays as it is. `field`: its name, for a key `metadata.KEY`, empty where it is the whole
+    contact; `sentence`: for people, where `reason` says too little."""
+
+    field: str
+    reason: Reason
+    sentence: str = ""
+
+    def __str__(self) -> str:
+        return self.sentence or f"{self.field} {self.reason.label}".lstrip()
+
+
 class Undone(NamedTuple):
-    """What became of a contact: the fields `taken_back`, and why others were not."""
+    """What became of a contact: the fields `taken_back`, and what was `kept`."""
 
     contact: Contact
     taken_back: list[str]
-    problems: list[str]
+    kept: list[Kept]
 
     def lines(self) -> list[str]:
         """What was taken back, for people."""
@@ -49,7 +78,7 @@ class Undone(NamedTuple):
 
     def refusals(self) -> list[str]:
         """What was not, and why."""
-        return [f"{self.name}: {problem}" for problem in self.problems]
+        return [f"{self.name}: {kept}" for kept in self.kept]
 
     @property
     def name(self) -> str:
@@ -93,7 +122,12 @@ class Summary(NamedTuple):
     actor: str
     began_at: datetime
     contacts: int
-    kinds: list[tuple[str, int]]
+    kinds: list[tuple[Change.Kind, int]]
+
+    @property
+    def is_of_consent(self) -> bool:
+        """Whether there is nothing but decisions, of which none is taken back."""
+        return {kind for kind, _ in self.kinds} <= {*CONSENT.values()}
 
 
 class ChangeSet:
@@ -124,7 +158,7 @@ class ChangeSet:
             actor=Max("actor"), began_at=Min("at"), contacts=Count("contact_id", distinct=True)
         )
         kinds = self.changes().values_list("kind").annotate(Count("pk")).order_by("kind")
-        return Summary(**told, kinds=[(Change.Kind(kind).label, n) for kind, n in kinds])
+        return Summary(**told, kinds=[(Change.Kind(kind), n) for kind, n in kinds])
 
     def batches(self, size: Callable[[], int]) -> Iterator[tuple[Tenant, list[str]]]:
         for tenant in self.tenants:
@@ -176,10 +210,12 @@ class Batch:
         self.last_elsewhere = dict(others.values_list("contact_id", "last"))
         self.holders = self.holders_of(self.phones_wanted())
         self.erased = self.erased_of(self.phones_wanted())
-        survivors = [change.into for change in self.changes if change.into]
-        self.opt_outs = list(
-            tenant.changes.filter(contact_id__in=survivors, kind=Change.Kind.OPTED_OUT)
-        )
+        self.opted_out = OptOut.objects.of(tenant.pk, self.phones_wanted())
+        survivors = {change.into for change in self.changes if change.into}
+        self.heirs = self.heirs_of(survivors)
+        opt_outs = Q(kind=Change.Kind.OPTED_OUT) | Q(fields__has_key="opted_out_at")
+        by_whom = survivors | {*self.heirs.values()}
+        self.opt_outs = list(tenant.changes.filter(opt_outs, contact_id__in=by_whom))
 
     def phones_wanted(self) -> set[str]:
         phones = (change.fields.get("phone", {}).get("old") for change in self.changes)
@@ -189,15 +225,31 @@ class Batch:
         return dict(self.tenant.contacts.filter(phone__in=phones).values_list("phone", "pk"))
 
     def erased_of(self, phones: set[str]) -> set[str]:
-        digests = {Erasure.digest_of(phone): phone for phone in phones}
+        digests = {phone_digest(phone): phone for phone in phones}
         found = self.tenant.erasures.filter(digest__in=digests)
         return {digests[digest] for digest in found.values_list("digest", flat=True)}
 
-    def opt_outs_since(self, merge: Change) -> list[datetime]:
-        """What a person who was merged has decided since, under the other's name."""
-        later = (out for out in self.opt_outs if out.contact_id == merge.into and out.pk > merge.pk)
-        told = (out.fields.get("consent") for out in later)
-        return [datetime.fromisoformat(consent["at"]) for consent in told if consent]
+    def heirs_of(self, survivors: set[str]) -> dict[str, str]:
+        """What the `survivors` of merges were merged into later, and so on."""
+        heirs: dict[str, str] = {}
+        merges = self.tenant.changes.filter(kind=Change.Kind.MERGED).order_by("id")
+        while survivors:
+            later = merges.filter(contact_id__in=survivors).values_list("contact_id", "into")
+            heirs |= {contact_id: into for contact_id, into in later if into}
+            survivors = {*heirs.values()} - heirs.keys() - survivors
+        return heirs
+
+    def opted_out_since(self, end: Change, phone: str) -> datetime | None:
+        """When the person whose contact ended has opted out since: by the same phone, or under the
+        name of a contact that it was merged into."""
+        names = set[str]()
+        name = end.into
+        while name and name not in names:
+            names.add(name)
+            name = self.heirs.get(name)
+        later = (out for out in self.opt_outs if out.contact_id in names and out.pk > end.pk)
+        found = [datetime.fromisoformat(at) for out in later for at in times_of(out)]
+        return max([*found, *filter(None, [self.opted_out.get(phone)])], default=None)
 
     def run(self) -> list[Undone]:
         undoings: dict[str, Undoing] = {}
@@ -218,21 +270,43 @@ class Batch:
         changed = [pk for pk in there if pk in self.stored and undoings[pk].taken_back]
         fields = {field for pk in changed for field in undoings[pk].taken_back if field in TOLD}
         Contact.objects.change_many([there[pk] for pk in changed], fields)
+        OptOut.objects.remember(undoing.opt_out for undoing in undoings.values())
         Contact.objects.restore([there[pk] for pk in there if pk not in self.stored])
 
 
+def times_of(opt_out: Change) -> Iterator[str]:
+    """When somebody opted out, by a change that tells the decision, or what it changed."""
+    if opt_out.kind == Change.Kind.OPTED_OUT and (consent := opt_out.fields.get("consent")):
+        yield consent["at"]
+    if at := opt_out.fields.get("opted_out_at", {}).get("new"):
+        yield at
+
+
 class Undoing:
-    """One contact on its way back, unsaved; None while it is not there."""
+    """One contact on its way back, unsaved; None while it is not there. `opted_out_at`: of a
+    contact that comes back, where the person has opted out since."""
 
     def __init__(self, batch: Batch, pk: str, contact: Contact | None) -> None:
         self.batch = batch
         self.contact = contact
         self.last = contact or Contact(pk=pk, tenant=batch.tenant)
         self.taken_back: list[str] = []
-        self.problems: list[str] = []
+        self.kept: list[Kept] = []
+        self.opted_out_at: datetime | None = None
+
+    @property
+    def opt_out(self) -> OptOut | None:
+        """What opts the contact out when it is restored."""
+        if self.contact is None or self.opted_out_at is None:
+            return None
+        return OptOut.of_phone(self.batch.tenant.pk, self.contact.phone, self.opted_out_at)
 
     def result(self) -> Undone:
-        return Undone(self.last, unique(self.taken_back), unique(self.problems))
+        """Everything once: a contact may have several changes of a field."""
+        return Undone(self.last, [*dict.fromkeys(self.taken_back)], [*dict.fromkeys(self.kept)])
+
+    def keep(self, field: str, reason: Reason, sentence: str = "") -> None:
+        self.kept.append(Kept(field, reason, sentence))
 
     def take_back(self, change: Change) -> None:
         if change.kind == Change.Kind.CREATED:
@@ -240,80 +314,92 @@ class Undoing:
         elif change.kind in ENDS:
             self.take_back_end(change)
         elif self.contact is None:
-            self.problems.append("is gone by now")
+            self.keep("", Reason.GONE)
         else:
-            for name, sides in sorted(change.fields.items()):
-                if name in TOLD:
-                    self.take_back_field(self.contact, name, sides)
+            self.take_back_fields(self.contact, change)
+
+    def take_back_fields(self, contact: Contact, change: Change) -> None:
+        if change.kind in CONSENT.values() or change.fields.keys() & CONSENT.keys():
+            self.keep("consent", Reason.CONSENT)
+        for name, sides in sorted(change.fields.items()):
+            if name in TOLD and name not in CONSENT:
+                self.take_back_field(contact, name, sides)
 
     def take_back_creation(self, change: Change) -> None:
         if self.contact is None:
-            self.problems.append("is gone by now")
+            self.keep("", Reason.GONE)
+        elif self.contact.opted_out_at:
+            self.keep("", Reason.CONSENT, "has opted out, and is not deleted")
         elif self.batch.last_elsewhere.get(change.contact_id, 0) > change.pk:
-            self.problems.append(SINCE)
+            self.keep("", Reason.CHANGED)
         else:
             self.taken_back.append("its creation")
+            self.kept.clear()  # nothing of it stays
             self.release_phone()
             self.contact = None
 
     def take_back_end(self, change: Change) -> None:
         phone = change.fields.get("phone", {}).get("old")
         if self.contact:
-            self.problems.append("is there again")
+            self.keep("", Reason.RESTORED)
         elif not phone or phone in self.batch.erased:
-            self.problems.append("cannot come back: what it held has been forgotten")
-        elif problem := self.problem_with_phone(phone):
-            self.problems.append(problem)
-        else:
+            self.keep("", Reason.FORGOTTEN)
+        elif self.takes_phone(phone):
             self.contact = self.last = Contact.ended(change)
-            for at in self.batch.opt_outs_since(change):
-                self.contact.decide(Decision(Change.Kind.OPTED_OUT, at))
             self.taken_back.append("its end")
+            opted_out_at = self.batch.opted_out_since(change, phone)
+            now = copy(self.contact)
+            if opted_out_at and now.stay_out(opted_out_at):
+                self.keep("consent", Reason.CONSENT)
+                self.opted_out_at = now.opted_out_at
 
     def release_phone(self) -> None:
         if self.contact and self.batch.holders.get(self.contact.phone) == self.contact.pk:
             del self.batch.holders[self.contact.phone]
 
-    def problem_with_phone(self, phone: str) -> str:
-        """Why the contact cannot have this phone; it is its own from now on, if it can."""
-        if self.batch.holders.setdefault(phone, self.last.pk) != self.last.pk:
-            return f"another contact has the phone {phone}"
-        return ""
+    def takes_phone(self, phone: str) -> bool:
+        """Whether the contact can have this phone, and has it from now on."""
+        is_free = self.batch.holders.setdefault(phone, self.last.pk) == self.last.pk
+        if not is_free:
+            self.keep("phone", Reason.PHONE_TAKEN, f"{Reason.PHONE_TAKEN.label} {phone}")
+        return is_free
 
     def take_back_field(self, contact: Contact, name: str, sides: Fields) -> None:
         held = contact.told([name])
         try:
-            value = PARTS.get(name, whole)(contact, name, sides, self.problems)
-        except ValueError as error:
-            self.problems.append(str(error))
+            value = PARTS.get(name, whole)(contact, name, sides, self.kept)
+        except HasChanged:
+            self.keep(name, Reason.CHANGED)
             return
-        if name == "phone" and (problem := self.problem_with_phone(value)):
-            self.problems.append(problem)
+        except ValueError as error:
+            self.keep(name, Reason.RULE, str(error))
             return
         if name == "phone":
+            if not self.takes_phone(value):
+                return
             self.release_phone()
         setattr(contact, name, value)
         if rules.spelled(contact.told([name])) != rules.spelled(held):
             self.taken_back.append(name)
 
 
-def unique(lines: list[str]) -> list[str]:
-    return list(dict.fromkeys(lines))
+# What a field was before. Each raises `HasChanged` where somebody has changed it since,
+# `ValueError` where it would break a rule, or adds to `kept` the parts that cannot be as they were.
 
 
-# What a field was before. Each raises `ValueError` where it cannot be that again, or adds to
-# `problems` what of it cannot.
+class HasChanged(Exception):
+    """A field does not hold any more what the change set wrote."""
 
 
-def whole(contact: Contact, name: str, sides: Fields, problems: list[str]) -> Any:
+def whole(contact: Contact, name: str, sides: Fields, kept: list[Kept]) -> Any:
     [held] = contact.told([name])
     held = moment(held) if name in MOMENTS and held else held
     if rules.spelled(held or None) != rules.spelled(sides["new"]):
-        raise ValueError(f"{name} {SINCE}")
+        raise HasChanged
     return value_of(name, sides["old"])
 
 
-def tags(contact: Contact, name: str, sides: Fields, problems: list[str]) -> list[str]:
+def tags(contact: Contact, name: str, sides: Fields, kept: list[Kept]) -> list[str]:
     """Without those that were added, and with those removed; in their old order, where nobody has
     touched them since."""
     order = sides.get("order")
@@ -322,14 +408,14 @@ def tags(contact: Contact, name: str, sides: Fields, problems: list[str]) -> lis
     return rules.tags(exchanged(contact.tags, sides["added"], sides["removed"]))
 
 
-def metadata(contact: Contact, name: str, sides: Fields, problems: list[str]) -> dict[str, Any]:
+def metadata(contact: Contact, name: str, sides: Fields, kept: list[Kept]) -> dict[str, Any]:
     """Key by key."""
     held = dict(contact.metadata)
     for key, values in sorted(sides.items()):
         now = {"new": held[key]} if key in held else {}
         written = {"new": values["new"]} if "new" in values else {}
         if rules.spelled(now) != rules.spelled(written):
-            problems.append(f"metadata.{key} {SINCE}")
+            kept.append(Kept(f"metadata.{key}", Reason.CHANGED))
             continue
         held.pop(key, None)
         if "old" in values:

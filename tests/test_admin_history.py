@@ -384,15 +384,11 @@ def test_the_page_of_a_contact_says_whether_it_may_be_written_to_and_why(
         "This person may be written to: opted in on 2026-05-01 08:00:00 UTC, "
         "source “checkout”, proof “box ticked”."
     )
-    with caused_by("command:test", undone := new_ulid()):
-        contacts.decide_one(key, Decision(OPTED_OUT, JUNE, "letter"))
+    contacts.decide_one(key, Decision(OPTED_OUT, JUNE, "letter"))
     contacts.decide_one(key, Decision(OPTED_IN, MAY + timedelta(days=1), "late"))
     assert consent_on_page(staff, contact) == (
         "This person must not be written to: opted out on 2026-06-01 08:00:00 UTC, source “letter”."
     )
-    lines("undo", "--change-set", undone)
-    assert "may be written to: opted in on 2026-05-01" in consent_on_page(staff, contact)
-    assert "“box ticked”" in consent_on_page(staff, contact)
 
 
 def test_consent_that_a_merge_has_brought_names_the_merge(acme: SimpleNamespace) -> None:

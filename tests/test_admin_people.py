@@ -23,6 +23,7 @@ from contacts.models import (
     Import,
     ImportBatch,
     ImportFailure,
+    OptOut,
     Webhook,
 )
 from contacts.webhooks import Delivery
@@ -436,6 +437,7 @@ def full_tenant(contacts: int = 5) -> Tenant:
         BulkBatch.objects.create(tenant=tenant, action=action, number=number, contacts=b"")
         Delivery.objects.create(tenant=tenant, webhook=webhook, event="x", job=job)
         Erasure.objects.create(tenant=tenant, digest=f"{number}")
+        OptOut.objects.create(tenant=tenant, digest=f"{number}", opted_out_at=timezone.now())
     return tenant
 
 
@@ -480,6 +482,7 @@ def test_before_a_tenant_goes_the_page_counts_what_it_has(superuser: Client) -> 
     assert dict(answer.context["model_count"]) == {
         "tenants": 1, "contacts": 5, "tags": 6, "changes": 5, "imports": 1, "bulk actions": 1,
         "webhooks": 1, "deliveries": 3, "erasures": 3,
+        "opt-outs": 3,
     }  # fmt: skip
     assert "+14155550000" not in answer.content.decode()
 

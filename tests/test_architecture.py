@@ -21,7 +21,7 @@ LAYERS = {
         {"webhooks"},
         {"changes", "spool"},
         {"cleaning"},
-        {"fields", "files", "rules", "sql"},
+        {"digests", "fields", "files", "rules", "sql"},
         {"columns", "countries", "keyset", "pacing", "phones", "planner", "strict_json", "tabular"},
     ],
     "tenants": [

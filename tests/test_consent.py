@@ -90,15 +90,6 @@ def test_the_same_decision_twice_is_recorded_once(api: Api, contact: Contact) ->
     assert len(logged()) == 3
 
 
-def test_the_same_decision_counts_again_where_it_was_taken_back(
-    api: Api, acme: SimpleNamespace, contact: Contact
-) -> None:
-    record(api, "opted_out", MAY, source="letter")
-    lines("undo", "--change-set", str(Change.objects.latest("pk").change_set))
-    assert Contact.objects.get().opted_out_at is None
-    assert record(api, "opted_out", MAY, source="letter") == [None, MAY]
-
-
 DECISIONS = st.lists(
     st.tuples(st.sampled_from(["opted_in", "opted_out"]), st.integers(0, 4)), max_size=5
 )

@@ -84,7 +84,7 @@ def test_a_filter_that_no_contact_matches_is_an_error(
     ContactFactory.create(tenant=acme.tenant, name="Ann", tags=["vip"])
     ContactFactory.create(tenant=acme.tenant, name="Bob")
     ContactFactory.create(tenant=globex.tenant, phone="+14155550199", tags=["vpi"])
-    with pytest.raises(CommandError, match="No contact matches --.* “"):
+    with pytest.raises(CommandError, match=r"No contact matches --.* “"):
         exported("acme", *filters, "-o", str(tmp_path / "x.csv"))
     assert not [*tmp_path.iterdir()]
 

@@ -15,6 +15,7 @@ from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connection, models, transaction
 from django.test import Client
+from django.utils import timezone
 from prometheus_client import CollectorRegistry
 
 from contacts.changes import Change
@@ -27,6 +28,7 @@ from contacts.models import (
     Import,
     ImportBatch,
     ImportFailure,
+    OptOut,
     Tag,
 )
 from contacts.webhooks import Delivery, Webhook
@@ -42,7 +44,7 @@ from .test_docs import blocks
 ROOT = Path(__file__).resolve().parent.parent
 OWNED = [
     BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Erasure, Import, ImportBatch,
-    ImportFailure, Tag, Webhook,
+    ImportFailure, OptOut, Tag, Webhook,
 ]  # fmt: skip
 of_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has no row-level security"
@@ -89,6 +91,7 @@ def furnish(tenant: Tenant) -> None:
     action = BulkAction.objects.create(tenant=tenant, kind=BulkAction.Kind.DELETE, total=1)
     BulkBatch.objects.create(tenant=tenant, action=action, number=0, contacts=b"")
     Erasure.objects.create(tenant=tenant, digest="0" * 64)
+    OptOut.objects.remember([OptOut.of_phone(tenant.pk, "+33612345678", timezone.now())])
     Webhook(tenant=tenant, url="https://shop.example/hook", events=[]).establish()
 
 

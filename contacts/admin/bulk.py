@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -18,6 +18,7 @@ from ..exports import export, settle
 from ..models import BulkAction, ContactQuerySet
 from .asking import AskingAdmin, Question, SureForm, log
 from .forms import RuleFormField
+from .history import CONSENT_STAYS
 from .progress import ProgressAdmin
 
 Kind = BulkAction.Kind
@@ -48,7 +49,8 @@ QUESTIONS = {
     Kind.OPT_OUT: Question(
         "Opt out",
         "Opt them out",
-        warning="They must not be written to any more. Those who have said no already stay so.",
+        warning="They must not be written to any more. Those who have said no already stay so."
+        f" {CONSENT_STAYS}",
         is_grave=True,
     ),
     Kind.DELETE: Question(
@@ -149,6 +151,12 @@ class BulkActionAdmin(ProgressAdmin):
     show_full_result_count = False
     change_form_template = "admin/contacts/bulkaction/progress.html"
     fields = ["tenant"]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        context = {"consent_stays": CONSENT_STAYS} | (extra_context or {})
+        return super().change_view(request, object_id, form_url, context)
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ActionList]:
         return ActionList

@@ -62,6 +62,10 @@ class ConsentForm(forms.Form):
             self.decision = Decision(**decision)
 
 
+CONSENT_STAYS = (
+    "Consent is not undone: it stays as it was decided. Where somebody decides otherwise, record"
+    " that on the contact's page."
+)
 STILL_RUNNING = "This is still being done. Undo it when it has come to its end."
 
 
@@ -166,7 +170,7 @@ class HistoryAdmin(TenantOwnedAdmin):
         is_running = found.is_running()
         if is_running:
             self.message_user(request, STILL_RUNNING, messages.WARNING)
-        if request.method != "POST" or is_running:
+        if request.method != "POST" or is_running or summary.is_of_consent:
             return self.undo_page(request, found, summary, found.rehearse(SHOWN))
         if summary.contacts > undo.AT_ONCE:
             return self.undo_later(request, found)
@@ -193,6 +197,7 @@ class HistoryAdmin(TenantOwnedAdmin):
             "left_out": max(0, summary.contacts - len(results)),
             "is_done": is_done,
             "is_later": summary.contacts > undo.AT_ONCE,
+            "consent_stays": CONSENT_STAYS,
             "undoing": changes.current.get().change_set() if is_done else "",
         }
         return self.page(request, "undo", "Undone" if is_done else "Undo", context)

@@ -22,6 +22,6 @@ def drop(apps: Apps, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contacts", "0013_rename_tag")]
+    dependencies = [("contacts", "0014_opt_outs")]
 
     operations = [migrations.RunPython(create, drop)]

@@ -1,12 +1,12 @@
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from django.db.models import Exists, OuterRef
 
 from contacts import phones, rules
 from contacts.management.bulk import BulkFix
-from contacts.models import Contact, ContactTag, Tag
+from contacts.models import Contact, ContactTag, OptOut, Tag
 from tenants.models import Tenant
 
 
@@ -45,15 +45,19 @@ class Command(BulkFix):
             links[link.contact_id].add(link.tag.name)
             if {link.tenant_id, link.tag.tenant_id} != {tenant.pk}:
                 strangers.add(link.contact_id)
+        opted_out = OptOut.objects.of(tenant.pk, [contact.phone for contact in batch])
         for contact in batch:
-            problems = dict(self.problems(contact))
+            problems = dict(self.problems(contact, opted_out))
             if links[contact.pk] != {*contact.tags} or contact.pk in strangers:
                 problems["tags"] = "its tags and their links differ"
             for rule, problem in problems.items():
                 self.broken[rule] += 1
                 yield f"{contact.pk} {rule}: {problem}"
 
-    def problems(self, contact: Contact) -> Iterator[tuple[str, str]]:
+    def problems(self, contact: Contact, opted_out: Container[str]) -> Iterator[tuple[str, str]]:
+        """By rule. `opted_out`: phones that have opted out, whoever has them now."""
+        if contact.phone in opted_out and not contact.opted_out_at:
+            yield "opted_out_at", "somebody with this phone has opted out"
         for name, rule in CHECKED.items():
             value = getattr(contact, name)
             try:

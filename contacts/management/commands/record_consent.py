@@ -13,6 +13,7 @@ from tenants.models import Tenant
 class Command(ChosenFix):
     help = "Records that people have opted in or out; the latest decision by its own time counts."
     noun = "decisions recorded"
+    can_be_undone = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         self.add_choice(parser)
