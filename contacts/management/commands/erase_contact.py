@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from contacts import rules, uploads
 from contacts.changes import caused_by
-from contacts.models import Erasure
+from contacts.digests import phone_digest
 from tenants.models import Tenant
 
 
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         """Asks before a phone is blocked that no contact has. A mistyped phone would be blocked,
         and the person who asked to be erased would stay. Raises `CommandError` if the answer is not
         yes, and where nobody can answer."""
-        blocked = tenant.erasures.filter(digest=Erasure.digest_of(phone))
+        blocked = tenant.erasures.filter(digest=phone_digest(phone))
         if tenant.contacts.filter(phone=phone).exists() or blocked.exists():
             return
         unknown = f"No contact of {tenant.slug} has {phone}."
