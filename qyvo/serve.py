@@ -25,7 +25,7 @@ holder: Any = SocketHolder  # whose types in granian are those of Windows
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
 
-# Connections that one process holds. Each idle one takes a descriptor and about 15 KiB.
+# Connections that one process holds. Each idle one takes a descriptor and about 14 KiB.
 MAX_CONNECTIONS = 16_384
 OTHER_DESCRIPTORS = 256  # of one process: files, connections to the database and to Redis
 MAX_HEADER_BYTES = 32 * 1024  # of one request; 4,096 waiting ones then take 300 MiB at most
