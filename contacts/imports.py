@@ -18,6 +18,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from contextlib import contextmanager, suppress
 from itertools import chain, islice, pairwise, starmap
 from multiprocessing import get_context
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, NamedTuple
@@ -43,12 +44,13 @@ from .models import (
 )
 from .pacing import Pace
 from .spool import SpoolLine, end_with_parent, parse, read_chunk
-from .tabular import GaveWay, Record, Source, UnreadableFile
+from .tabular import GaveWay, Source, UnreadableFile
 
 PROCESSORS = os.cpu_count() or 1
 FEW = 4  # chunks or batches that are not worth a pool
 CHUNK = 2000  # records that a process reads at a time
-HEAVY = 4_000_000  # characters of a chunk or batch
+HEAVY_CHUNK = 1_000_000  # characters; a number of five, 1e300, takes 160 bytes of memory
+HEAVY_BATCH = 4_000_000  # characters
 SHOWN = 10  # failures that a dry run remembers
 OPT_OUT_LOST = "A later row has the same phone, and this one opts out; make them one."
 
@@ -56,23 +58,19 @@ Progress = Callable[[str, int], Any]  # what is done ("reading", "writing"), and
 
 
 def chunks(
-    items: Iterable[Any], size: Callable[[], int], weight: Callable[[Any], int] = len
+    items: Iterable[Any], size: Callable[[], int], heavy: int, weight: Callable[[Any], int] = len
 ) -> Iterator[list[Any]]:
-    """Lists of at most `size` items, asked anew for each, that do not weigh more than `HEAVY`
-    characters together, but for the last one of each."""
+    """Lists of at most `size` items, asked anew for each list, that do not weigh more than `heavy`
+    characters together, except for the last item of each list."""
     chunk, total = [], 0
     for item in items:
         chunk.append(item)
         total += weight(item)
-        if len(chunk) >= size() or total > HEAVY:
+        if len(chunk) >= size() or total > heavy:
             yield chunk
             chunk, total = [], 0
     if chunk:
         yield chunk
-
-
-def weight_of_record(record: Record) -> int:
-    return sum(len(cell) for cell in record.cells.values() if isinstance(cell, str | list))
 
 
 def in_order(
@@ -225,7 +223,7 @@ class Importer:
         records = self.source.records(since=line or 1)
         if line:
             next(records)
-        found = self.in_turn(chunks(records, lambda: CHUNK, weight_of_record))
+        found = self.in_turn(chunks(records, lambda: CHUNK, HEAVY_CHUNK, attrgetter("size")))
         calls = ((chunk, self.options, connection.vendor) for chunk in found)
         return in_order(read_chunk, calls, reading_processes)
 
@@ -287,7 +285,7 @@ class Importer:
             if start is not None and start < first:
                 continue
             rows = texts if start is None else islice(texts, start - first)
-            for batch in chunks(rows, lambda: self.pace.size):
+            for batch in chunks(rows, lambda: self.pace.size, HEAVY_BATCH):
                 yield first, batch
                 first += len(batch)
             if start is not None:

@@ -56,10 +56,12 @@ class GaveWay(Exception):
 
 
 class Record(NamedTuple):
-    """`line`: of the file, where the record begins, from 1. `cells`: by column; in a CSV text."""
+    """`line`: of the file, where the record begins, from 1. `cells`: by column; in a CSV text.
+    `size`: characters that the file has of it."""
 
     line: int
     cells: dict[str, Any]
+    size: int
 
 
 class Source:
@@ -269,7 +271,7 @@ class Source:
             cells: dict[Any, Any] = dict(zip(self.header, row, strict=False))
             if len(row) > width:
                 cells[None] = row[width:]
-            yield Record(line, cells)
+            yield Record(line, cells, sum(map(len, row)))
 
     def json_records(self, skip: int) -> Iterator[Record]:
         number = skip + 1
@@ -279,7 +281,8 @@ class Source:
                     cells = strict_json.loads(line)
                 except strict_json.MalformedJSON:
                     cells = None
-                yield Record(number, cells if isinstance(cells, dict) else {None: line.rstrip()})  # type: ignore[dict-item]
+                found: dict[Any, Any] = cells if isinstance(cells, dict) else {None: line.rstrip()}
+                yield Record(number, found, len(line))
             number += line.count("\n")
 
 

@@ -155,10 +155,12 @@ def test_a_poisoned_record_fails_alone_or_is_left_out(
 
 
 def test_chunks_end_by_weight_too() -> None:
-    assert list(chunks(["x" * 3_000_000] * 5, lambda: 100)) == [["x" * 3_000_000] * 2] * 2 + [
-        ["x" * 3_000_000]
+    assert list(chunks(["x" * 3_000_000] * 5, lambda: 100, 4_000_000)) == [
+        ["x" * 3_000_000] * 2,
+        ["x" * 3_000_000] * 2,
+        ["x" * 3_000_000],
     ]
-    assert list(chunks("abcde", lambda: 2)) == [["a", "b"], ["c", "d"], ["e"]]
+    assert list(chunks("abcde", lambda: 2, 100)) == [["a", "b"], ["c", "d"], ["e"]]
 
 
 @pytest.mark.parametrize(
