@@ -520,9 +520,7 @@ def erase_from(spool: Path, phone: str) -> None:
     ):
         for text in texts:
             line, _, found, _ = text.split("\t", 3)
-            erased = f'{line}\t\t\t\t"{ERASED}."'
-            # As long as it was: batches, which `HEAVY` may end, end where they did.
-            file.write(f"{erased:<{len(text) - 1}}\n" if found == phone else text)
+            file.write(f'{line}\t\t\t\t"{ERASED}."\n' if found == phone else text)
     kept.replace(spool)
 
 

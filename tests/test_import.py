@@ -508,10 +508,10 @@ def test_failed_records_can_be_mended_and_brought_in_again(
     with errors.open(newline="") as opened:
         [header, bob, eve] = csv.reader(opened, delimiter=";")
     assert header == [*HEADER, "line", "error"]
-    assert bob[:6] == [*rows[1], "3"]
+    assert bob[:6] == ["'+1415", *rows[1][1:], "3"]
     assert "The email must be a valid address." in bob[6]
     assert "too short" in bob[6]
-    assert eve[:6] == [*rows[2][:5], "5"]
+    assert eve[:6] == ["'+33612345678", *rows[2][1:5], "5"]
     assert "more cells than columns" in eve[6]
     bob[0], bob[2] = "+442079460958", "bob@b.example"
     write(errors, header, bob, eve[:7], delimiter=";")
