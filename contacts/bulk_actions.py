@@ -16,6 +16,7 @@ from tenants.models import Tenant
 from . import rules
 from .changes import Change, caused_by
 from .models import BulkAction, BulkBatch, Contact, ContactQuerySet, Decision
+from .pacing import Pace
 from .sql import transactional, tried_twice
 from .undo import AT_ONCE, undo
 
@@ -167,32 +168,46 @@ def run_bulk_action(pk: str) -> None:
 def run(pk: str) -> None:
     """Does what is still to be done. Twice is once, also at the same time: a batch and what is
     left are written in one transaction."""
+    pace = Pace(BATCH)
+    more = True
     try:
-        while tried_twice(lambda: run_batch(pk)):
-            pass
+        while more:
+            with pace.turn() as turn:
+                turn.items = tried_twice(lambda: run_batch(pk, pace.size))
+            more = turn.items > 0
     except Exception:
         BulkAction.objects.filter(pk=pk).update(problem=STOPPED)
         raise
 
 
 @transactional
-def run_batch(pk: str) -> bool:
-    """Whether there was something to do."""
+def run_batch(pk: str, size: int = BATCH) -> int:
+    """Does at most `size` contacts. Returns how many; none are left where that is 0."""
     action = BulkAction.objects.select_for_update().filter(pk=pk, finished_at=None).first()
     if action is None:
-        return False
+        return 0
     action.problem = ""
     batch = action.left.order_by("number").first() or late(action)
-    if batch:
-        pks = unpack(bytes(batch.contacts))
+    pks = take(batch, size) if batch else []
+    if pks:
         with seeing(action.tenant_id), caused_by(action.actor, action.pk):
             note(action, len(pks), VERBS[action.kind](action.tenant, pks, action.value))
-        batch.delete()
     else:
         action.tenant.tags.filter(name__in=gone(action)).delete_unused()
         action.finished_at = timezone.now()
     action.save()
-    return batch is not None
+    return len(pks)
+
+
+def take(batch: BulkBatch, size: int) -> list[str]:
+    """Takes at most `size` contacts out of what is still to be done."""
+    ids = bytes(batch.contacts)
+    batch.contacts = ids[size * WIDTH :]
+    if batch.contacts:
+        batch.save(update_fields=["contacts"])
+    else:
+        batch.delete()
+    return unpack(ids[: size * WIDTH])
 
 
 def late(action: BulkAction) -> BulkBatch | None:

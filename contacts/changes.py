@@ -23,6 +23,7 @@ from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from . import rules
+from .pacing import Pace
 from .sql import DIALECTS, key, prepared
 
 # The columns of a contact whose changes are told, and what each holds where it is empty.
@@ -283,11 +284,18 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         Of contacts that are gone the fact stays, for readers that come late: without its values.
         """
         old = self.filter(at__lt=before).exclude(keep)
-        old.filter(kind__in=ENDS).exclude(fields={}).update(fields={})
-        number = 0
-        others, last = old.exclude(kind__in=ENDS).order_by("pk"), 0
-        while pks := list(others.filter(pk__gt=last).values_list("pk", flat=True)[:PRUNED]):
-            number += others.filter(pk__gt=last, pk__lte=pks[-1]).delete()[0]
+        ends = old.filter(kind__in=ENDS).exclude(fields={})
+        ends.in_pieces(lambda some: some.update(fields={}))
+        return old.exclude(kind__in=ENDS).in_pieces(lambda some: some.delete()[0])
+
+    def in_pieces(self, change: "Callable[[ChangeQuerySet], int]") -> int:
+        """Has `change` written all of them, some at a time; returns the sum of what it returns."""
+        pace, number, last = Pace(PRUNED), 0, 0
+        while pks := list(
+            self.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[: pace.size]
+        ):
+            with pace.turn(len(pks)):
+                number += change(self.filter(pk__gt=last, pk__lte=pks[-1]))
             last = pks[-1]
         return number
 

@@ -41,6 +41,7 @@ from .models import (
     PhonesRefused,
     with_folded,
 )
+from .pacing import Pace
 from .spool import SpoolLine, end_with_parent, parse, read_chunk
 from .tabular import Record, Source, UnreadableFile
 
@@ -55,15 +56,15 @@ Progress = Callable[[str, int], Any]  # what is done ("reading", "writing"), and
 
 
 def chunks(
-    items: Iterable[Any], size: int, weight: Callable[[Any], int] = len
+    items: Iterable[Any], size: Callable[[], int], weight: Callable[[Any], int] = len
 ) -> Iterator[list[Any]]:
-    """Lists of at most `size` items that do not weigh more than `HEAVY` characters together, but
-    for the last one of each."""
+    """Lists of at most `size` items, asked anew for each, that do not weigh more than `HEAVY`
+    characters together, but for the last one of each."""
     chunk, total = [], 0
     for item in items:
         chunk.append(item)
         total += weight(item)
-        if len(chunk) == size or total > HEAVY:
+        if len(chunk) >= size() or total > HEAVY:
             yield chunk
             chunk, total = [], 0
     if chunk:
@@ -125,7 +126,7 @@ class Importer:
         self.job = job
         self.source = source
         self.options = options
-        self.batch_size = batch_size
+        self.pace = Pace(batch_size)
         self.progress = progress
         self.is_dry = job.dry_run
         self.first_failures: list[SpoolLine] = []
@@ -201,7 +202,7 @@ class Importer:
 
     def read_texts(self) -> Iterator[str]:
         """The spool, chunk by chunk; small files in this process, large ones in several."""
-        records = chunks(self.source.records(), CHUNK, weight_of_record)
+        records = chunks(self.source.records(), lambda: CHUNK, weight_of_record)
         calls = ((chunk, self.options, connection.vendor) for chunk in records)
         return in_order(read_chunk, calls, reading_processes)
 
@@ -210,10 +211,9 @@ class Importer:
     def write(self, spool: Path) -> None:
         """The batches that are not written yet, several at a time where the database can."""
         last = last_lines(spool)
-        done = set() if self.is_dry else {*self.job.written.values_list("number", flat=True)}
+        done = {} if self.is_dry else {one.number: one.rows for one in self.job.written.all()}
         with spool.open(encoding="utf-8", newline="\n") as texts:
-            batches = enumerate(chunks(texts, self.batch_size))
-            calls = ((number, batch, last) for number, batch in batches if number not in done)
+            calls = ((number, batch, last) for number, batch in self.unwritten(texts, done))
             # Not inside a transaction: threads have connections of their own, which would wait
             # for its rows.
             is_alone = connection.vendor != "postgresql" or connection.in_atomic_block
@@ -231,6 +231,26 @@ class Importer:
                 self.first_failures = shown[:SHOWN]
                 self.progress("writing", lines)
 
+    def unwritten(
+        self, texts: Iterator[str], done: dict[int, int]
+    ) -> Iterator[tuple[int, list[str]]]:
+        """The rows of the spool that are not written yet, in batches, each with the number of its
+        first row. `done`: how many rows from a number on are written.
+
+        An interrupted import of an earlier version counted batches, not rows. Those of its batches
+        that overlap are written again, which changes nothing.
+        """
+        first = 0
+        for start in [*sorted(done), None]:
+            if start is not None and start < first:
+                continue
+            rows = texts if start is None else islice(texts, start - first)
+            for batch in chunks(rows, lambda: self.pace.size):
+                yield first, batch
+                first += len(batch)
+            if start is not None:
+                first += sum(1 for _ in islice(texts, done[start]))
+
     def write_apart(self, *call: Any) -> Any:
         """`write_batch` in a thread, whose connection nobody else would close."""
         try:
@@ -238,21 +258,23 @@ class Importer:
         finally:
             connection.close()
 
-    def write_batch(self, *call: Any) -> tuple[int, ImportBatch, list[SpoolLine]]:
+    def write_batch(
+        self, number: int, texts: list[str], last: dict[str, int]
+    ) -> tuple[int, ImportBatch, list[SpoolLine]]:
+        lines = [parse(text) for text in texts]
         cause = caused_by(f"import:{self.job.pk}", change_set=self.job.pk)
-        with seeing(self.job.tenant_id), cause:
-            return self.try_batch(*call)
+        with seeing(self.job.tenant_id), cause, self.pace.turn(len(lines)):
+            return self.try_batch(number, lines, last)
 
     @sql.transactional
     def try_batch(
-        self, number: int, texts: list[str], last: dict[str, int]
+        self, number: int, lines: list[SpoolLine], last: dict[str, int]
     ) -> tuple[int, ImportBatch, list[SpoolLine]]:
         """The rows and the progress in one transaction; a dry run takes it back.
 
         Raises `IntegrityError` where another process has written the same batch.
         """
         sql.hold_tenant(self.job.tenant_id)
-        lines = [parse(text) for text in texts]
         failures = [line for line in lines if line.error]
         rows = [line for line in lines if line.phone]
         winners = [line for line in rows if last.get(line.phone, line.line) == line.line]
@@ -432,7 +454,7 @@ def erase_from(spool: Path, phone: str) -> None:
         for text in texts:
             line, _, found, _ = text.split("\t", 3)
             erased = f'{line}\t\t\t\t"{ERASED}."'
-            # As long as it was: batches, which are told by their numbers, begin where they did.
+            # As long as it was: batches, which `HEAVY` may end, end where they did.
             file.write(f"{erased:<{len(text) - 1}}\n" if found == phone else text)
     kept.replace(spool)
 

@@ -4,7 +4,7 @@ and a row that stands still keeps its place however many are written meanwhile.
 No count, and no OFFSET but a short one within an index.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import reduce
 from itertools import dropwhile
 from operator import or_
@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from django.db.models import Model, OrderBy, Q, QuerySet
 from django.db.models.functions import Greatest
+
+from .planner import IsRare
 
 # Rows that are looked through in the order of the list before all the others are: by a filter of
 # the staff's, and by a search, which finds others sooner.
@@ -86,16 +88,19 @@ class Segment(NamedTuple):
         return self.within & self.compared("lt" if self.is_descending else "gt", position)
 
     def up_to(self, position: Position) -> Q:
-        return self.within & self.compared("gte" if self.is_descending else "lte", position)
+        """The rows up to a position that is not far."""
+        than = "gte" if self.is_descending else "lte"
+        return self.within & self.compared(than, position, IsRare)
 
-    def compared(self, than: str, position: Position) -> Q:
+    def compared(self, than: str, position: Position, as_range: Callable[[Q], Any] = Q) -> Q:
+        """`as_range`: what the planner is told of the range of the index."""
         pk = Q(**{f"pk__{than}": position[-1]})
         if self.column == "pk":
-            return pk
+            return Q(as_range(pk))
         [value, _], strictly = position, than[:2]
         either = Q(**{f"{self.column}__{strictly}": value}) | Q(pk, **{self.column: value})
         # The second one is what an index can begin at.
-        return either & Q(**{f"{self.column}__{strictly}e": value})
+        return either & Q(as_range(Q(**{f"{self.column}__{strictly}e": value})))
 
     def edge(self, rows: QuerySet, number: int) -> Position | None:
         """Where the first `number` of `rows` end; None where there are fewer."""

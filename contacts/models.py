@@ -1354,7 +1354,7 @@ class ImportBatch(models.Model):
     pk = models.CompositePrimaryKey("tenant_id", "job_id", "number")
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
     job = models.ForeignKey(Import, models.CASCADE, related_name="written", db_index=False)
-    number = models.PositiveIntegerField()
+    number = models.PositiveIntegerField()  # of its first row, from 0
     created = models.PositiveIntegerField(default=0)
     updated = models.PositiveIntegerField(default=0)
     unchanged = models.PositiveIntegerField(default=0)
@@ -1363,6 +1363,10 @@ class ImportBatch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}"
+
+    @property
+    def rows(self) -> int:
+        return sum(getattr(self, name) for name in Import.COUNTS)
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
         for outcome, number in Counter(outcomes).items():

@@ -4,7 +4,7 @@ Only where a field still holds what the change set wrote into it; the rest is re
 taken back is a change like any other, so it can be taken back too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from .changes import (
     value_of,
 )
 from .models import BulkAction, Contact, Decision, Erasure, Import
+from .pacing import Pace
 from .sql import transactional, tried_twice
 
 SINCE = "has changed since"
@@ -70,14 +71,15 @@ def undo(
     return undone
 
 
-def contact_ids(tenant: Tenant, change_set: str, size: int) -> Iterator[list[str]]:
-    """The contacts that `change_set` changed, some at a time, of `size` changes: those it changed
-    last come first. They may have the phones of others that are to come back."""
+def contact_ids(tenant: Tenant, change_set: str, size: Callable[[], int]) -> Iterator[list[str]]:
+    """The contacts that `change_set` changed, some at a time, of `size` changes, which is asked
+    each time. Those it changed last come first: they may have the phones of others that are to
+    come back."""
     told, end = tenant.changes.filter(change_set=change_set), None
     while changes := list(
         (told.filter(pk__lt=end) if end else told)
         .order_by("-pk")
-        .values_list("pk", "contact_id")[:size]
+        .values_list("pk", "contact_id")[: size()]
     ):
         found = told.filter(contact_id__in={contact_id for _, contact_id in changes})
         last = found.values("contact_id").annotate(last=Max("pk")).values_list("contact_id", "last")
@@ -124,17 +126,18 @@ class ChangeSet:
         kinds = self.changes().values_list("kind").annotate(Count("pk")).order_by("kind")
         return Summary(**told, kinds=[(Change.Kind(kind).label, n) for kind, n in kinds])
 
-    def batches(self, size: int) -> Iterator[tuple[Tenant, list[str]]]:
+    def batches(self, size: Callable[[], int]) -> Iterator[tuple[Tenant, list[str]]]:
         for tenant in self.tenants:
             for batch in contact_ids(tenant, self.id, size):
                 yield tenant, batch
 
     def first(self, number: int) -> Iterator[tuple[Tenant, list[str]]]:
         """The batches of no more than `number` contacts."""
-        for tenant, batch in self.batches(number):
-            yield tenant, batch[:number]
-            number -= len(batch)
-            if number <= 0:
+        left = number
+        for tenant, batch in self.batches(lambda: number):
+            yield tenant, batch[:left]
+            left -= len(batch)
+            if left <= 0:
                 return
 
     def rehearse(self, number: int) -> list[tuple[Tenant, Undone]]:
@@ -146,15 +149,15 @@ class ChangeSet:
         ]
 
     def take_back(self) -> list[tuple[Tenant, Undone]]:
-        return [
-            (tenant, undone)
-            for tenant, batch in self.batches(BATCH)
-            for undone in self.tried(tenant, batch)
-        ]
+        pace, results = Pace(BATCH), list[tuple[Tenant, Undone]]()
+        for tenant, batch in self.batches(lambda: pace.size):
+            with pace.turn(len(batch)):
+                results += ((tenant, undone) for undone in self.tried(tenant, batch))
+        return results
 
     def ids(self, tenant: Tenant) -> list[str]:
         """The contacts of one of the tenants, in the order in which they are taken back."""
-        return [pk for batch in contact_ids(tenant, self.id, BATCH) for pk in batch]
+        return [pk for batch in contact_ids(tenant, self.id, lambda: BATCH) for pk in batch]
 
     def tried(self, tenant: Tenant, batch: list[str], *, dry_run: bool = False) -> list[Undone]:
         return tried_twice(lambda: undo(tenant, self.id, batch, dry_run=dry_run))

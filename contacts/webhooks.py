@@ -26,6 +26,7 @@ from tenants.models import Tenant
 
 from . import rules
 from .changes import PRUNED, Change, Place
+from .pacing import Pace
 
 IMPORT_FINISHED = "import.finished"
 TEST = "webhook.test"
@@ -363,14 +364,15 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def clear(self) -> None:
         """Deletes them, some at a time."""
-        last = ""
+        pace, last = Pace(PRUNED), ""
         while pks := list(
             (self.filter(pk__gt=last) if last else self)
             .order_by("pk")
-            .values_list("pk", flat=True)[:PRUNED]
+            .values_list("pk", flat=True)[: pace.size]
         ):
             last = pks[-1]
-            Delivery.objects.filter(pk__in=pks).delete()
+            with pace.turn(len(pks)):
+                Delivery.objects.filter(pk__in=pks).delete()
 
 
 class Delivery(models.Model):

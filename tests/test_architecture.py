@@ -21,7 +21,7 @@ LAYERS = {
         {"changes", "spool"},
         {"cleaning"},
         {"fields", "files", "rules", "sql"},
-        {"columns", "countries", "keyset", "phones", "planner", "strict_json", "tabular"},
+        {"columns", "countries", "keyset", "pacing", "phones", "planner", "strict_json", "tabular"},
     ],
     "tenants": [
         {"apps", "admin", "urls", "management"},

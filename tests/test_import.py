@@ -19,7 +19,7 @@ from django.core.management import CommandError, call_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contacts import columns
+from contacts import columns, pacing
 from contacts.error_files import failed_records
 from contacts.imports import alone_in, chunks, spool_folder
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Tag
@@ -155,10 +155,10 @@ def test_a_poisoned_record_fails_alone_or_is_left_out(
 
 
 def test_chunks_end_by_weight_too() -> None:
-    assert list(chunks(["x" * 3_000_000] * 5, 100)) == [["x" * 3_000_000] * 2] * 2 + [
+    assert list(chunks(["x" * 3_000_000] * 5, lambda: 100)) == [["x" * 3_000_000] * 2] * 2 + [
         ["x" * 3_000_000]
     ]
-    assert list(chunks("abcde", 2)) == [["a", "b"], ["c", "d"], ["e"]]
+    assert list(chunks("abcde", lambda: 2)) == [["a", "b"], ["c", "d"], ["e"]]
 
 
 @pytest.mark.parametrize(
@@ -473,8 +473,11 @@ def test_a_dry_run_counts_what_the_real_run_counts_and_writes_nothing(
 
 
 def test_the_number_of_statements_does_not_grow_with_the_rows(
-    acme: SimpleNamespace, file: Path
+    acme: SimpleNamespace, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of a batch."""
+    monkeypatch.setattr(pacing, "FIRST", 400)
+
     def cost(number: int, name: str) -> int:
         rows = [[f"+1415555{n:04}", name, f"t{n % 7}", "x"] for n in range(number)]
         write(file, ["phone", "name", "tags", "city"], *rows)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from contacts import rules
 from contacts.changes import caused_by
 from contacts.models import Contact, ContactQuerySet
+from contacts.pacing import Pace
 from contacts.sql import transactional, tried_twice
 from tenants.fields import new_ulid
 from tenants.isolation import seeing
@@ -54,7 +55,7 @@ def tell_how_to_undo(command: BaseCommand, change_set: str) -> None:
 
 
 class BulkFix(BaseCommand):
-    """Goes through a tenant's rows in batches, each in a transaction of its own.
+    """Goes through a tenant's rows in batches, each in a transaction of its own; see `pacing`.
 
     A command says which `batches` there are, and what to `fix` in one. It prints a line for
     each change and a total. A dry run does the same and takes each batch back.
@@ -66,7 +67,7 @@ class BulkFix(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         self.add_whose(parser)
         parser.add_argument("--dry-run", action="store_true", help="show, and write nothing")
-        parser.add_argument("--batch-size", type=int, default=1000, help="rows a transaction")
+        parser.add_argument("--batch-size", type=int, default=1000, help="most rows a transaction")
 
     def add_whose(self, parser: ArgumentParser) -> None:
         whose = parser.add_mutually_exclusive_group(required=True)
@@ -82,6 +83,7 @@ class BulkFix(BaseCommand):
         self.options = options
         if not 1 <= options["batch_size"] <= 50_000:
             raise CommandError("--batch-size takes a number from 1 to 50000.")
+        self.pace = Pace(options["batch_size"])
         tenants = self.tenants()
         self.prepare(tenants)
         total = refused = 0
@@ -102,7 +104,8 @@ class BulkFix(BaseCommand):
         self.finish(total)
 
     def run_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:
-        return tried_twice(lambda: self.try_batch(tenant, batch))
+        with self.pace.turn(len(batch)):
+            return tried_twice(lambda: self.try_batch(tenant, batch))
 
     @transactional
     def try_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:
@@ -144,7 +147,8 @@ class BulkFix(BaseCommand):
 
     @property
     def size(self) -> int:
-        return self.options["batch_size"]
+        """Of the next batch."""
+        return self.pace.size
 
     def fix(self, tenant: Tenant, batch: list[Any]) -> Iterable[str]:
         """Changes what is to be changed in `batch`; a line for each change."""

@@ -50,7 +50,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--encoding", default="", help="where the guess is wrong")
         parser.add_argument("--delimiter", default="", help="likewise")
-        parser.add_argument("--batch-size", type=int, default=5000, help="rows a transaction")
+        parser.add_argument("--batch-size", type=int, default=5000, help="most rows a transaction")
         parser.add_argument(
             "--allow-erased", action="store_true", help="bring people back who were erased"
         )

@@ -27,7 +27,7 @@ class Command(BulkFix):
         return found.tenants
 
     def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
-        return contact_ids(tenant, self.undone, self.size)
+        return contact_ids(tenant, self.undone, lambda: self.size)
 
     def fix(self, tenant: Tenant, batch: list[str]) -> Iterator[str]:
         for undone in undo(tenant, self.undone, batch):
