@@ -18,6 +18,7 @@ from threading import Thread
 from typing import Any, NoReturn
 
 import granian.cli
+from granian import _signals
 from granian.net import SocketHolder
 from granian.server import mp
 
@@ -202,7 +203,19 @@ def serve_requests(*args: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Thread(target=end_with_parent, daemon=True).start()
     mp._wsgi_call_wrap = answer_without_waiting  # type: ignore[assignment]
+    _signals.set_main_signals = stop_once  # type: ignore[assignment]
     mp.MPServer._spawn_wsgi_worker(*args)
+
+
+def stop_once(handler: Callable[[int, Any], None]) -> None:
+    """Lets the first SIGTERM stop this process, and ignores the others: granian's handler takes a
+    lock, and a second signal that comes while it holds the lock would wait for it for ever."""
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        handler(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def end_with_parent() -> NoReturn:

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager, Group
 from django.core.exceptions import ValidationError
-from django.db import InternalError, models, transaction
+from django.db import InternalError, OperationalError, models, transaction
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -346,11 +346,14 @@ class ApiToken(models.Model):
         self.digest = self.digest_of(self.plaintext)
 
     def touch(self) -> None:
-        """Notes the use, at most once a minute: a read must not become a write each time. Not where
-        PostgreSQL takes no writes: it can still be read."""
+        """Notes the use, at most once a minute: a read must not become a write each time.
+
+        Nothing is noted while the database takes no writes, or somebody keeps the row locked:
+        otherwise requests that only read would be answered 503.
+        """
         now = timezone.now()
         if self.last_used_at is None or self.last_used_at <= now - self.LAST_USED_PRECISION:
-            with suppress(InternalError):
+            with suppress(InternalError, OperationalError):
                 ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)
 
     @property

@@ -148,7 +148,6 @@ def test_the_history_tells_who_did_it(
 ) -> None:
     acme.api.act("update-contact", phone=PHONE, name="by token")
     job = bring(tmp_path / "shop.csv", f"phone,name\n{PHONE},by import\n")
-    lines("retag", "--merge", "x,y=z", "--tenant", "acme")
     change(contact, "command:retag", name="by command")
     change(contact, f"user:{colleague.pk}", name="by user")
     change(contact, "", name="by nobody")

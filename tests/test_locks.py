@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from contacts.models import Contact
 from qyvo.postgresql.base import LOCK_TIMEOUT
 from tenants.isolation import always_tell
-from tenants.models import Tenant
+from tenants.models import ApiToken, Tenant
 
 from .api import PHONE, assert_error
 
@@ -101,6 +101,17 @@ def test_a_request_gives_up_on_what_somebody_else_holds(
         assert answer.headers["Retry-After"] == "1"
         assert acme.api.act("get-contact", phone=PHONE).status_code == 200
     assert acme.api.act(action, **body).status_code in (200, 201)
+
+
+def test_a_request_that_reads_is_answered_though_the_use_of_its_token_cannot_be_noted(
+    acme: SimpleNamespace, impatient: None
+) -> None:
+    assert acme.api.create().status_code == 201
+    tokens = ApiToken.objects.filter(pk=acme.token.pk)
+    tokens.update(last_used_at=None)
+    with held(lambda: tokens.update(name="Locked")):
+        assert acme.api.act("get-contact", phone=PHONE).status_code == 200
+    assert tokens.get().last_used_at is None
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL only")

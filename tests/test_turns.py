@@ -185,12 +185,14 @@ def test_writing_the_error_file_gives_way_too(
         uploads.run(row.pk)
         assert not uploads.errors_of(row).exists()
     if erased:
-        call_command("erase_contact", "+14155550000", "--tenant", "acme", stdout=io.StringIO())
+        call_command(
+            "erase_contact", "+14155550000", "--tenant", "acme", "--yes", stdout=io.StringIO()
+        )
     while states()["acme"] != "done":
         uploads.run(row.pk)
     told = acme.api.get(f"/api/v1/imports/{job['id']}").json()
     assert (told["rows"], counted(told)) == (5, [1, 0, 0, 0, 4])
-    phones = ["+14155550000", "+14155550001", "+14155550002", "+14155550003"]
+    phones = ["'+14155550000", "'+14155550001", "'+14155550002", "'+14155550003"]
     assert [line[0] for line in errors(acme.api, told)] == [
         "phone", "" if erased else phones[0], *phones[1:],
     ]  # fmt: skip

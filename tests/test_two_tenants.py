@@ -23,6 +23,7 @@ from django.core.management import call_command
 from django.db.models import Model
 from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, reverse
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -71,8 +72,9 @@ def of_acme(acme: SimpleNamespace) -> dict[str, list[str]]:
     uploads.run_import.call(made["id"])
     Import.objects.filter(pk=made["id"]).update(file_name=f"{SECRET}.csv")
     action = BulkAction.objects.create(
-        tenant=tenant, actor="", kind=BulkAction.Kind.ADD_TAG, value=SECRET, total=1
-    )
+        tenant=tenant, actor="", kind=BulkAction.Kind.ADD_TAG, value=SECRET, total=1,
+        finished_at=timezone.now(),
+    )  # fmt: skip
     api.act("create-contact", phone=GONE, name=SECRET)
     pages = [
         api.act("list-contacts", limit=1).json()["next_cursor"],
