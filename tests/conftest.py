@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import hypothesis
 import pytest
+from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import Permission
 from django.db import connection
@@ -189,6 +190,14 @@ class QuickHasher(PBKDF2PasswordHasher):
 def passwords_are_hashed_fast(settings: Any) -> None:
     """They are to be slow, and take a tenth of all tests' time."""
     settings.PASSWORD_HASHERS = [f"{__name__}.QuickHasher"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def files_go_into_a_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Otherwise imports and bulk actions of tests would leave files in the developer's DATA_DIR."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "DATA_DIR", tmp_path_factory.mktemp("data"))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
