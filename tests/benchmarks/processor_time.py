@@ -15,7 +15,13 @@ def of_processes(root: int) -> float:
     them (proc(5): cutime and cstime).
     """
     process = psutil.Process(root)
-    return sum(sum(each.cpu_times()[:4]) for each in (process, *process.children(recursive=True)))
+    while True:
+        try:
+            processes = [process, *process.children(recursive=True)]
+            return sum(sum(each.cpu_times()[:4]) for each in processes)
+        except psutil.NoSuchProcess:  # one has just ended, and its parent has its time by now
+            if not process.is_running():
+                raise
 
 
 def postmaster(url: str) -> int:
