@@ -253,11 +253,15 @@ class Answer:
         self.protocol.response_bytes(*args)
 
     def response_iter(self, status: int, headers: list[tuple[str, str]], body: Any) -> None:
-        if body.inner.streaming:
+        response = body.inner
+        if response.streaming:
             send = copy_context().run
             Thread(target=send, args=(self.stream, status, headers, body), daemon=True).start()
-        else:  # one piece, which granian takes at once
-            self.protocol.response_iter(status, headers, body)
+            return
+        try:  # in one piece, which granian sends faster than an iterator
+            self.protocol.response_bytes(status, headers, response.content)
+        finally:
+            response.close()
 
     def stream(self, *args: Any) -> None:
         from django.db import connections
