@@ -93,7 +93,7 @@ class Segment(NamedTuple):
         return self.within & self.compared(than, position, IsRare)
 
     def compared(self, than: str, position: Position, as_range: Callable[[Q], Any] = Q) -> Q:
-        """`as_range`: what the planner is told of the range of the index."""
+        """`as_range`: wraps the condition on the index, to give the planner a hint."""
         pk = Q(**{f"pk__{than}": position[-1]})
         if self.column == "pk":
             return Q(as_range(pk))

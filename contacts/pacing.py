@@ -1,9 +1,9 @@
 """How bulk work leaves room for everybody else on SQLite, which has one writer at a time.
 
-A transaction of bulk work keeps all other writers waiting until it ends, and SQLite does not
-queue them: each looks again from time to time whether the database is free, at first every few
-milliseconds, later every tenth of a second. So bulk work is done in short transactions, and waits a
-moment between two of them. PostgreSQL locks rows, and needs none of this.
+A transaction of bulk work keeps all other writers waiting until it ends, and SQLite does not queue
+them: each looks every few milliseconds whether the database is free (`qyvo.sqlite`). So bulk work
+is done in short transactions, and pauses between two of them. PostgreSQL locks rows, and needs none
+of this.
 """
 
 import time
@@ -17,10 +17,7 @@ HELD = 0.08  # seconds that a transaction is to keep others waiting: it may take
 FEWEST = 20  # items a transaction: most of the time would go into commits otherwise
 GROWTH = 1.25  # at most, from one transaction to the next: the last one may have been lucky
 FIRST = 100  # items, while nobody knows yet how long they take
-# SQLite has who waits look again after 1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50 milliseconds, then
-# after 100 each. So within these seconds everybody has looked again who had to wait for `EARLY`
-# seconds at most; or, after the second number of seconds, everybody.
-EARLY, PAUSES = 0.12, (0.03, 0.11)
+PAUSE = 0.03  # seconds: several looks of everybody who waits, also on a machine that is busy
 
 
 class Pace:
@@ -68,12 +65,12 @@ class Turn:
 
 
 def give_way(held: float) -> None:
-    """Lets others write, after a transaction of `held` seconds: until all who wait have looked, and
-    then for as long as they write, but not much longer than they had to wait."""
+    """Lets others write, after a transaction of `held` seconds: for a pause, and as long as they go
+    on writing, but not much longer than they had to wait."""
     end = time.monotonic() + held
     before = commits_of_others()
     while True:
-        time.sleep(PAUSES[held > EARLY])
+        time.sleep(PAUSE)
         now = commits_of_others()
         if now == before or time.monotonic() > end:
             return

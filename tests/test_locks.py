@@ -16,6 +16,7 @@ from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Contact
+from contacts.pacing import Pace
 from qyvo.postgresql.base import LOCK_TIMEOUT
 from tenants.isolation import always_tell
 from tenants.models import ApiToken, Tenant
@@ -149,16 +150,16 @@ def test_a_deadlock_is_found_before_the_limit() -> None:
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="is about SQLite only")
-def test_a_writer_gets_its_turn_beside_one_that_takes_the_lock_again_at_once(
+def test_a_writer_gets_its_turn_beside_bulk_work(
     acme: SimpleNamespace,
 ) -> None:
     stop = Event()
 
     def keep_writing() -> int:
-        turns = 0
+        turns, pace = 0, Pace(1)
         try:
             while not stop.is_set():
-                with transaction.atomic():
+                with pace.turn(1), transaction.atomic():
                     time.sleep(0.1)
                 turns += 1
         finally:

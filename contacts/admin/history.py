@@ -63,8 +63,8 @@ class ConsentForm(forms.Form):
 
 
 CONSENT_STAYS = (
-    "Consent is not undone: it stays as it was decided. Where somebody decides otherwise, record"
-    " that on the contact's page."
+    "Consent is not undone: it stays as it was decided. If a person decides otherwise, record the"
+    " new decision on the contact's page."
 )
 STILL_RUNNING = "This is still being done. Undo it when it has come to its end."
 

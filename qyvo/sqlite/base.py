@@ -1,8 +1,9 @@
 """SQLite, with another way to wait for its one writer.
 
-SQLite itself looks ever more seldom whether the lock is free, in the end ten times a second. Behind
-a writer that takes the lock again at once, such as an import, it finds the lock taken nearly each
-time, until its timeout. This backend looks every few milliseconds.
+SQLite itself looks ever more seldom whether the lock is free, in the end ten times a second. While
+another connection takes the lock again and again, as an import does, SQLite finds the lock taken
+nearly each time, until its timeout. This backend looks every few milliseconds, so that it sees the
+pauses that bulk work makes (`contacts.pacing`).
 """
 
 import sqlite3
@@ -16,9 +17,6 @@ from django.db.backends.sqlite3 import base
 LOCK_TIMEOUT = 1.0  # seconds that a request may wait for the lock
 # Milliseconds after which SQLite gives up, to be asked again: it looks after 1, 3 and 5.
 BUSY_TIMEOUT = 5
-# Before its next transaction a connection pauses for this part of the time that the last one took:
-# long enough for those who wait to see that the lock is free.
-PAUSE = 0.1
 
 
 def when_free(execute: Callable[[], Any], timeout: float) -> Any:
@@ -47,9 +45,6 @@ class Cursor(base.SQLiteCursorWrapper):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    began: float | None = None  # when the current transaction did; of `time.monotonic`
-    pause_ends = 0.0
-
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
@@ -59,16 +54,3 @@ class DatabaseWrapper(base.DatabaseWrapper):
         cursor: Cursor = self.connection.cursor(factory=Cursor)
         cursor.timeout = float(self.settings_dict["OPTIONS"]["timeout"])
         return cursor
-
-    def _start_transaction_under_autocommit(self) -> None:
-        time.sleep(max(0, self.pause_ends - time.monotonic()))
-        super()._start_transaction_under_autocommit()  # type: ignore[misc] # the stubs lack it
-        self.began = time.monotonic()
-
-    def _set_autocommit(self, autocommit: bool) -> None:
-        """Django calls this at the end of each transaction, and for a new connection."""
-        super()._set_autocommit(autocommit)  # type: ignore[misc] # the stubs lack it
-        if self.began:
-            now = time.monotonic()
-            self.pause_ends = now + PAUSE * (now - self.began)
-            self.began = None
