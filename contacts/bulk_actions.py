@@ -17,7 +17,7 @@ from . import rules, turns
 from .changes import Change, caused_by
 from .files import data_folder
 from .imports import alone_in
-from .models import BulkAction, BulkBatch, Contact, ContactQuerySet, Decision
+from .models import BulkAction, BulkBatch, Contact, ContactQuerySet, ContactTag, Decision
 from .pacing import Pace
 from .sql import transactional, tried_twice
 from .undo import AT_ONCE, undo
@@ -233,8 +233,12 @@ def late(action: BulkAction) -> BulkBatch | None:
     """Contacts that have got a tag which is being replaced since they were counted."""
     if action.kind not in BulkAction.REPLACING:
         return None
-    carriers = action.tenant.contacts.filter(links__tag__name__in=gone(action)).distinct()
-    if not (pks := list(carriers.order_by("pk").values_list("pk", flat=True)[:BATCH])):
+    # No join: while PostgreSQL takes the tables for small ones, it may go through all links of a
+    # tag for each contact, or through all tags for each link.
+    tags = [*action.tenant.tags.filter(name__in=gone(action)).values_list("pk", flat=True)]
+    links = ContactTag.objects.filter(tenant=action.tenant_id, tag__in=tags)
+    carriers = links.order_by("contact_id").values_list("contact_id", flat=True).distinct()
+    if not (pks := list(carriers[:BATCH])):
         return None
     action.total += len(pks)
     return BulkBatch.objects.create(

@@ -636,13 +636,13 @@ class PostgreSQL:
         was = cls.array(told)
         # An uncorrelated subquery is evaluated once, and this one needs all of `old`.
         after = f"CASE WHEN (SELECT count(*) FROM old) >= 0 THEN {values['phone']} END"  # noqa: S608
-        # LATERAL: one look-up a phone, in their order, whatever the planner thinks of the table.
+        # No look-up for each phone: while the planner takes the table for a small one, each of
+        # them may go through all contacts of the tenant.
         write = f"""
 old AS MATERIALIZED (
-    SELECT stored.* FROM unnest(%(phones)s::text[]) AS wanted (phone), LATERAL (
-        SELECT phone, {was}::text AS was FROM contacts_contact
-        WHERE tenant_id = %(tenant)s::uuid AND contacts_contact.phone = wanted.phone FOR UPDATE
-    ) AS stored
+    SELECT phone, {was}::text AS was FROM contacts_contact
+    WHERE tenant_id = %(tenant)s::uuid AND phone = ANY(%(phones)s::text[])
+    ORDER BY phone FOR UPDATE
 ), stored AS (
     {inserting(values | {"phone": after})} {cls.ROWS}
     {conflict} AND contacts_contact.phone IN (SELECT phone FROM old)

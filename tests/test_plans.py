@@ -23,7 +23,7 @@ from django.utils import timezone
 from contacts import bulk_actions, planner
 from contacts.changes import Change, caused_by
 from contacts.models import Contact, ContactQuerySet, Decision, Tag, TagQuerySet
-from contacts.sql import DIALECTS, key
+from contacts.sql import DIALECTS
 from contacts.undo import ChangeSet
 from tenants.fields import new_ulid
 from tenants.models import Tenant
@@ -49,8 +49,8 @@ class Found(NamedTuple):
 
 
 class Watch:
-    """Explains each statement before it is executed. `may_scan`: whether it may go through all rows
-    of a tenant, once. `reached`: the functions that execute statements."""
+    """Explains each statement before it is executed. `may_scan`: whether SQLite may go through all
+    rows of a tenant, once. `reached`: the functions that execute statements."""
 
     def __init__(self, *, may_scan: bool) -> None:
         self.may_scan = may_scan
@@ -72,8 +72,9 @@ class Watch:
 
     def problems(self, cursor: Any, sql: str, params: Any) -> list[str]:
         if connection.vendor == "postgresql":
-            most = 4 * STORED if self.may_scan else 20 * CHANGED
-            return work_of_postgresql(cursor, sql, params, most)
+            # To go through a table once is the planner's choice: at this size it may be cheaper
+            # than a thousand look-ups. To go through it for each contact is not.
+            return work_of_postgresql(cursor, sql, params, most=4 * STORED)
         # A page of a list stops early.
         may_scan = self.may_scan or " LIMIT " in sql
         return plan_of_sqlite(cursor, sql, params, may_scan=may_scan)
@@ -146,21 +147,6 @@ class Crowd(NamedTuple):
     phones: list[str]
 
 
-@pytest.fixture(scope="module")
-def crowd(django_db_setup: None, django_db_blocker: Any) -> Iterator[Crowd]:
-    """Stored once, for all tests of this file."""
-    with django_db_blocker.unblock():
-        tenant = TenantFactory.create()
-        fill(connection, tenant, STORED)
-        some = tenant.contacts.with_tag("t7").values_list("pk", "phone")
-        ids, phones = zip(*some, strict=True)
-        yield Crowd(tenant, [*ids], [*phones])
-        with connection.cursor() as cursor:
-            for table in TABLES:
-                cursor.execute(f"DELETE FROM {table} WHERE tenant_id = %s", [key(tenant.pk)])  # noqa: S608
-        tenant.delete()
-
-
 def sqlite_knows(state: str) -> None:
     with connection.cursor() as cursor:
         if state == "as migrated":
@@ -173,29 +159,52 @@ def sqlite_knows(state: str) -> None:
 
 
 def postgresql_knows(state: str) -> None:
-    """The owner of the tables says so, as autovacuum would."""
+    """The owner of the tables says so, as autovacuum would at a moment of its own."""
     url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
     with psycopg.connect(url.geturl(), autocommit=True) as owner:
         for table in TABLES:
+            owner.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
             if state == "analyzed":
-                owner.execute(f"ANALYZE {table}")
+                owner.execute(f"VACUUM ANALYZE {table}")
             else:
                 owner.execute("DELETE FROM pg_statistic WHERE starelid = %s::regclass", [table])
 
 
-# What SQLite knows as migrated holds for every tenant. Who knows nothing may well look through all.
-SURE = {"sqlite": ["as migrated"], "postgresql": ["analyzed"]}[connection.vendor]
-STATES = {"sqlite": ["as migrated", "analyzed", "unknown"], "postgresql": ["analyzed", "unknown"]}
+# `early`: analyzed when there was hardly a contact, and since then not. What SQLite knows as
+# migrated holds for every tenant; who knows nothing may well look through all.
+KNOW = {"sqlite": sqlite_knows, "postgresql": postgresql_knows}[connection.vendor]
+STATES = {
+    "sqlite": ["as migrated", "analyzed", "unknown"],
+    "postgresql": ["analyzed", "early", "unknown"],
+}
+SURE = "as migrated"
 
 
 @pytest.fixture(scope="module", params=STATES[connection.vendor])
-def knowledge(request: Any, crowd: Crowd, django_db_blocker: Any) -> Iterator[str]:
-    know = sqlite_knows if connection.vendor == "sqlite" else postgresql_knows
+def knowledge(request: Any) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def crowd(knowledge: str, django_db_setup: None, django_db_blocker: Any) -> Iterator[Crowd]:
+    """Stored once, for all tests of this file that have the same knowledge."""
     with django_db_blocker.unblock():
-        know(request.param)
-        yield request.param
-        if connection.vendor == "sqlite":
-            know("as migrated")
+        tenant, few = TenantFactory.create_batch(2)
+        if knowledge == "early":
+            fill(connection, few, 20)
+            KNOW("analyzed")
+        fill(connection, tenant, STORED)
+        if knowledge != "early":
+            KNOW(knowledge)
+        some = tenant.contacts.with_tag("t7").values_list("pk", "phone")
+        ids, phones = zip(*some, strict=True)
+        yield Crowd(tenant, [*ids], [*phones])
+        with connection.cursor() as cursor:
+            for table in TABLES:
+                cursor.execute(f"DELETE FROM {table}")  # noqa: S608
+        tenant.delete()
+        few.delete()
+        KNOW(STATES[connection.vendor][0])
 
 
 # What changes many contacts
@@ -313,28 +322,32 @@ def test_what_changes_many_contacts_goes_through_no_others(
     crowd: Crowd, knowledge: str, verb: str
 ) -> None:
     change, reached = VERBS[verb]
-    watch = Watch(may_scan=knowledge not in SURE)
+    watch = Watch(may_scan=knowledge != SURE)
     with connection.execute_wrapper(watch):
         change(crowd)
     assert reached <= watch.reached
     assert not watch.found, "\n".join(f"{problem}\n    {sql}" for problem, sql in watch.found)
 
 
-def test_a_statement_that_goes_through_all_contacts_is_found(crowd: Crowd) -> None:
-    """So the others can fail. The second one goes through a list for each contact."""
+def test_a_statement_that_goes_through_a_list_for_each_contact_is_found(crowd: Crowd) -> None:
+    """So the others can fail."""
     each = {
         "sqlite": "json_each(%s) AS given WHERE contacts_contact.locale = given.value",
         "postgresql": "unnest(%s::text[]) AS given WHERE contacts_contact.locale LIKE given",
     }[connection.vendor]
     words = DIALECTS[connection.vendor].words(["fr", "en", "de", "es", "it"])
-    for sql, params, may_scan in (
-        ("SELECT count(*) FROM contacts_contact WHERE locale = %s", ["fr"], False),
-        (f"SELECT count(*) FROM contacts_contact, {each}", [words], True),  # noqa: S608
-    ):
-        watch = Watch(may_scan=may_scan)
-        with connection.execute_wrapper(watch), connection.cursor() as cursor:
-            cursor.execute(sql, params)
-        assert watch.found, sql
+    watch = Watch(may_scan=True)
+    with connection.execute_wrapper(watch), connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM contacts_contact, {each}", [words])  # noqa: S608
+    assert watch.found
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="on PostgreSQL the planner may choose it")
+def test_a_statement_that_goes_through_all_contacts_is_found(crowd: Crowd) -> None:
+    watch = Watch(may_scan=False)
+    with connection.execute_wrapper(watch), connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM contacts_contact WHERE locale = %s", ["fr"])
+    assert watch.found
 
 
 @pytest.mark.once
