@@ -131,32 +131,32 @@ class TagQuerySet(models.QuerySet["Tag"]):
         by_name = ByCodePoint("name")
         return self.filter(GreaterThan(by_name, Value(name))).order_by(by_name)
 
-    def counted(self, after: str = "", part: str = "") -> list["CountedTag"]:
-        """All tags behind the name `after`, in the order of their characters. `part`: see
-        `named_like`."""
-        text = rules.folded(part)
-        rows = self.behind(after).annotate(count=models.Count("links"))
-        found = rows.values_list("pk", "name", "count")
-        return [CountedTag(*row) for row in found if text in rules.folded(row[1])]
-
     def page(self, after: str, limit: int, part: str = "") -> list["CountedTag"]:
-        """The next `limit` of `counted`.
+        """The next `limit` tags behind the name `after`, in the order of their characters. `part`:
+        see `named_like`.
 
         Reads and counts no more tags than the page has; those that `part` leaves out are read.
         """
+        if not part:
+            return self.behind(after).counted(limit)
         text = rules.folded(part)
-        step = max(limit, NAMES) if text else limit
-        found: list[tuple[str, str]] = []
+        step = max(limit, NAMES)
+        found: list[str] = []
         is_more = True
         while is_more:
             some = list(self.behind(after).values_list("pk", "name")[:step])
-            found += [(pk, name) for pk, name in some if text in rules.folded(name)]
+            found += [pk for pk, name in some if text in rules.folded(name)]
             is_more = len(some) == step and len(found) < limit
             after = some[-1][1] if some else after
-        page = found[:limit]
-        links = ContactTag.objects.filter(tag__in=[pk for pk, _ in page])
-        counts = dict(links.values_list("tag").annotate(models.Count("contact")))
-        return [CountedTag(pk, name, counts.get(pk, 0)) for pk, name in page]
+        return self.filter(pk__in=found[:limit]).order_by(ByCodePoint("name")).counted(limit)
+
+    def counted(self, limit: int) -> list["CountedTag"]:
+        """The first `limit` of these tags. Not counted by a join: the database may then count the
+        contacts of all tags before it takes the first."""
+        links = ContactTag.objects.filter(tenant=OuterRef("tenant"), tag=OuterRef("pk"))
+        number = links.order_by().values("tag").annotate(n=models.Count("contact")).values("n")
+        counted = self.annotate(count=Coalesce(Subquery(number), 0))
+        return [CountedTag(*row) for row in counted.values_list("pk", "name", "count")[:limit]]
 
     def named(self, name: str) -> "Tag":
         """The tag of this name, with the ids of its `oldest` and `newest` contact; or else a new

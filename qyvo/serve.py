@@ -263,11 +263,17 @@ class Answer:
         finally:
             response.close()
 
-    def stream(self, *args: Any) -> None:
+    def stream(self, status: int, headers: list[tuple[str, str]], body: Any) -> None:
         from django.db import connections
 
+        def next_piece() -> bytes:
+            piece: bytes = make_piece()
+            connections.close_all()  # else each slow reader keeps one of PostgreSQL's hundred
+            return piece
+
+        make_piece, body.__next__ = body.__next__, next_piece
         try:
-            self.protocol.response_iter(*args)
+            self.protocol.response_iter(status, headers, body)
         finally:
             connections.close_all()  # those of this thread
 

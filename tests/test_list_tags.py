@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from contacts.models import Tag
+from contacts.views import ListTags
 
 from .api import ACTIONS, Api, assert_error
 from .factories import ContactFactory, TagFactory
@@ -57,6 +58,21 @@ def test_the_pages_are_the_list_without_a_limit(
     assert [tag for page in found for tag in page] == listed
     assert {len(page) for page in found[:-1]} <= {limit}
     assert len(found[-1]) <= limit
+
+
+@pytest.mark.parametrize("name", ["", "a", "S", "nobody's"])
+@pytest.mark.parametrize("page", [1, 3, 13, 14])
+def test_a_long_list_is_sent_page_by_page(
+    acme: SimpleNamespace, tags: None, monkeypatch: pytest.MonkeyPatch, page: int, name: str
+) -> None:
+    """Else sixteen who ask for 50,000 tags keep all others waiting for seconds."""
+    listed = acme.api.act("list-tags", name=name)
+    monkeypatch.setattr(ListTags, "longest_page", page)
+    answer = acme.api.act("list-tags", name=name)
+    assert answer.streaming == (len(listed.json()) > page)
+    assert answer["Content-Type"] == listed["Content-Type"]
+    assert "Link" not in answer
+    assert json.loads(answer.getvalue()) == listed.json()
 
 
 def test_a_page_is_found_behind_a_part_that_few_names_have(

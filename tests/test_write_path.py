@@ -209,7 +209,7 @@ def tag_set(tag: Tag) -> Any:
 
 def test_deleting_a_contact_keeps_its_tags(acme: SimpleNamespace) -> None:
     ContactFactory.create(tenant=acme.tenant, tags=["a"]).delete()
-    [tag] = acme.tenant.tags.counted()
+    [tag] = acme.tenant.tags.page("", 1000)
     assert (tag.name, tag.contacts_count) == ("a", 0)
 
 
