@@ -20,9 +20,9 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from contacts import strict_json
-from contacts.parsers import PayloadTooLarge
-from contacts.sql import is_unavailable
+from contacts.api.parsers import PayloadTooLarge
+from contacts.db.outages import is_unavailable
+from contacts.values import strict_json
 
 logger = logging.getLogger(__name__)
 

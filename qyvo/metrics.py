@@ -14,8 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from contacts.models import Import, Outcome
-from contacts.webhooks import Delivery
+from contacts.models import Delivery, Import, Outcome
 from tenants.isolation import seeing_everybody
 
 from .health import answers, queued_tasks

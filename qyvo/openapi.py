@@ -19,10 +19,10 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
-from contacts import serializers as contacts_in
-from contacts.examples import EXAMPLES
-from contacts.parsers import FILE_PARSERS, LengthRequired
-from contacts.views import MERGED_INTO
+from contacts.api import bulk, contacts, finding
+from contacts.api.actions import MERGED_INTO
+from contacts.api.examples import EXAMPLES
+from contacts.api.parsers import FILE_PARSERS, LengthRequired
 from tenants.examples import ME
 from tenants.views import InsufficientScope
 
@@ -145,7 +145,7 @@ class Operation(AutoSchema):
         if body is None:
             return None
         given = self.told.input_class
-        is_needed = issubclass(given, contacts_in.ContactKey) or {"file", "url"} & {*given().fields}
+        is_needed = issubclass(given, contacts.ContactKey) or {"file", "url"} & {*given().fields}
         return body | {"required": True} if is_needed else body
 
     @property
@@ -243,7 +243,7 @@ class Token(OpenApiAuthenticationExtension):
 
 
 class RuleField(OpenApiSerializerFieldExtension):
-    target_class = "contacts.serializers.RuleField"
+    target_class = "contacts.api.fields.RuleField"
     match_subclasses = True
 
     def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
@@ -251,7 +251,7 @@ class RuleField(OpenApiSerializerFieldExtension):
 
 
 class Timestamp(OpenApiSerializerFieldExtension):
-    target_class = "contacts.serializers.Timestamp"
+    target_class = "contacts.api.fields.Timestamp"
 
     def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
         return {"type": "string", "format": "date-time"}
@@ -267,11 +267,11 @@ class OrNull(OpenApiSerializerFieldExtension):
 class BatchInput(OpenApiSerializerExtension):
     """What a row should be; it may be anything, for a bad row fails alone."""
 
-    target_class = "contacts.serializers.BatchInput"
+    target_class = "contacts.api.bulk.BatchInput"
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
-        row = auto_schema.resolve_serializer(contacts_in.BatchRow, direction).ref
+        row = auto_schema.resolve_serializer(bulk.BatchRow, direction).ref
         anything = {"description": "Whatever else it is: this row fails, the others do not."}
         schema["properties"]["contacts"]["items"] = {"anyOf": [row, anything]}
         return schema
@@ -280,17 +280,17 @@ class BatchInput(OpenApiSerializerExtension):
 class ListEntry(OpenApiSerializerExtension):
     """One or the other."""
 
-    target_class = "contacts.serializers.ListEntry"
+    target_class = "contacts.api.finding.ListEntry"
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
-        kinds = (contacts_in.ListedContact, contacts_in.GoneContact)
+        kinds = (finding.ListedContact, finding.GoneContact)
         return {"oneOf": [auto_schema.resolve_serializer(kind, direction).ref for kind in kinds]}
 
 
 class ContactKey(OpenApiSerializerExtension):
     """One of the keys has to be there."""
 
-    target_class = "contacts.serializers.ContactKey"
+    target_class = "contacts.api.contacts.ContactKey"
     match_subclasses = True
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:

@@ -132,7 +132,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "qyvo.pages.Authentication",
-    "contacts.changes.CauseMiddleware",
+    "contacts.change_log.cause.CauseMiddleware",
     "qyvo.pages.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -176,7 +176,7 @@ POSTGRESQL = {
     "CONN_HEALTH_CHECKS": True,
     # Transaction-mode poolers give every transaction another connection.
     "DISABLE_SERVER_SIDE_CURSORS": True,
-    # What writes contacts is planned once a connection (`contacts.sql.prepared`); `off` for
+    # What writes contacts is planned once a connection (`contacts.db.connections`); `off` for
     # transaction-mode poolers that do not know prepared statements (PgBouncer before 1.21).
     "OPTIONS": {
         "prepare_threshold": 5,
@@ -332,7 +332,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 # Imports, and who runs them
 
 IMPORT_MAX_BYTES = env("IMPORT_MAX_MB") * 1024 * 1024
-FILE_UPLOAD_HANDLERS = ["contacts.parsers.OnDisk"]
+FILE_UPLOAD_HANDLERS = ["contacts.api.parsers.OnDisk"]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_100  # a file may have 1,000 columns, and each has two in a form
 
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}

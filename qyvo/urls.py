@@ -2,13 +2,13 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import TemplateView
 
-import contacts.urls
+import contacts.api.urls
 import tenants.urls
 
 from . import health, views
 
 # One flat list: Django looks through each level of addresses anew with every request.
-api = [*contacts.urls.urlpatterns, *tenants.urls.urlpatterns]
+api = [*contacts.api.urls.urlpatterns, *tenants.urls.urlpatterns]
 
 urlpatterns = [
     path("api/v1/", include(api)),

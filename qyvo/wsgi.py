@@ -53,7 +53,7 @@ for mistake in run_checks(tags=["variables"]):
 
 from django.db import connections  # noqa: E402 - needs the settings
 
-from contacts.views import CreateContacts  # noqa: E402 - likewise
+from contacts.api.bulk import CreateContacts  # noqa: E402 - likewise
 
 from . import urls  # noqa: E402, F401 - with all that they name
 from .sqlite.base import LOCK_TIMEOUT  # noqa: E402

@@ -215,7 +215,7 @@ def tell_and_execute(
     if not seen or is_text:
         return execute(sql, params, many, context)
     # A prepared statement cannot be two. Where it may wait for a lock it sets `lock_timeout`
-    # itself: see `contacts.sql.insert_sql`.
+    # itself: see `contacts.db.statements.insert_sql`.
     with connection.wrap_database_errors, connection.connection.pipeline():
         connection.connection.execute("SELECT set_config(%s, %s, true)", [SETTING, seen])
         return execute(sql, params, many, context)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from contacts.sql import DIALECTS, key
+from contacts.db.dialects import DIALECTS
+from contacts.db.rows import key
 from tenants.models import Tenant
 
 # Each eighth carries `vip`, and each one of the fifty tags `t0` to `t49`. `digits`: an id.

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contacts import rules
+from contacts.values import rules
 
 from .api import Api
 

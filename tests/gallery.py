@@ -15,9 +15,8 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Page
 
-from contacts import bulk_actions
-from contacts.models import BulkAction, Contact, Import
-from contacts.webhooks import Webhook
+from contacts.jobs import bulk_actions
+from contacts.models import BulkAction, Contact, Import, Webhook
 from tenants.models import ApiToken, User
 
 from .browser import (

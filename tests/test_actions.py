@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from contacts.api.urls import actions
 from contacts.models import Contact, ContactTag, Tag
-from contacts.urls import actions
 
 from .api import ACTIONS, PHONE, Api, assert_error
 from .factories import ContactFactory, TagFactory

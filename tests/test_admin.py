@@ -12,8 +12,8 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from contacts import rules
 from contacts.models import Contact, Tag
+from contacts.values import rules
 from tenants.admin import TenantScopedAdmin
 from tenants.models import ApiToken, Tenant, User
 

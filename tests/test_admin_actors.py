@@ -8,10 +8,10 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
-from contacts import bulk_actions
-from contacts.changes import Change, caused_by
-from contacts.history import consent_of
-from contacts.models import BulkAction, Contact, Decision
+from contacts.admin.words import consent_of
+from contacts.change_log.cause import caused_by
+from contacts.jobs import bulk_actions
+from contacts.models import BulkAction, Change, Contact, Decision
 from tenants.fields import new_ulid
 
 from .api import PHONE

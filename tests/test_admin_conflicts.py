@@ -8,9 +8,8 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from contacts import changes
-from contacts.models import Contact, Tag
-from contacts.webhooks import EVENTS, Webhook
+from contacts.change_log import cause
+from contacts.models import EVENTS, Contact, Tag, Webhook
 from tenants.models import ApiToken, Tenant, User
 
 from .api import PHONE
@@ -155,7 +154,7 @@ def test_a_program_that_has_changed_the_field_is_named_too(
     bob: Client, contact: Contact, acme: SimpleNamespace
 ) -> None:
     typed = opened(bob, contact, name="Bob's", metadata='{"city": "Bonn", "note": "a"}')
-    with changes.caused_by(acme.token.actor):
+    with cause.caused_by(acme.token.actor):
         contact.change(name="Api's", metadata={"city": "Aix", "note": "a"})
     form = save(bob, contact, typed).context["adminform"].form
     found = {one.name: one.by.partition(" at ")[0] for one in form.contested()}

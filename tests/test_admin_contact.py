@@ -8,8 +8,8 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from contacts import phones
 from contacts.models import Contact
+from contacts.values import phones
 from tenants.models import Tenant
 
 from .api import PHONE

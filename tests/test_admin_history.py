@@ -18,10 +18,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from contacts import bulk_actions, history, undo
-from contacts.changes import Change, caused_by
-from contacts.history import consent_of
-from contacts.models import BulkAction, Contact, Decision, Import
+from contacts.admin import words
+from contacts.admin.words import consent_of
+from contacts.change_log.cause import caused_by
+from contacts.jobs import bulk_actions
+from contacts.models import BulkAction, Change, Contact, Decision, Import
+from contacts.writing import undo
 from tenants.fields import new_ulid
 from tenants.models import Tenant, User
 
@@ -194,14 +196,14 @@ def test_an_actor_that_nobody_knows_is_shown_as_it_is(
 
 
 def test_the_history_goes_back_page_by_page(staff: Client, contact: Contact) -> None:
-    for number in range(history.PAGE + 9):
+    for number in range(words.PAGE + 9):
         change(contact, name=f"n{number}")
     seen, older = [], [""]
     while older:
         page = staff.get(f"{url(Contact, 'history', contact.pk)}{older[0]}").content.decode()
         seen += re.findall(r"name: \S+ → (\w+)", unescape(page))
         older = re.findall(r'href="(\?before=\d+)"', page)
-    assert seen == [f"n{number}" for number in reversed(range(history.PAGE + 9))]
+    assert seen == [f"n{number}" for number in reversed(range(words.PAGE + 9))]
 
 
 @pytest.mark.parametrize("before", ["x", "-1", "9" * 40, "%00", "1.5", ""])

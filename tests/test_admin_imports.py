@@ -20,10 +20,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from contacts import tabular, uploads
 from contacts.admin.imports import FAILURES, ImportAdmin
+from contacts.importing import tabular, uploads
+from contacts.importing.preview import NO_PHONE, SHOWN
 from contacts.models import Contact, Import, ImportBatch, ImportFailure
-from contacts.previews import NO_PHONE, SHOWN
 from tenants.models import Tenant
 
 from .api import PHONE, assert_error
@@ -485,7 +485,7 @@ def test_a_draft_begun_while_its_dry_run_ends_is_not_forgotten(
         uploads.run_import.call(draft.pk)
         clear(draft, folder)
 
-    monkeypatch.setattr("contacts.imports.clear", and_somebody_begins)
+    monkeypatch.setattr("contacts.importing.engine.clear", and_somebody_begins)
     work(job)
     assert (queued, job.state) == ([job.pk], "queued")
 
@@ -494,7 +494,7 @@ def test_a_dry_run_killed_at_its_end_is_a_draft_with_its_file(staff: Client) -> 
     job = drafted(staff, CSV.replace("Cell phone nr", "Mobile"))
     press(staff, job, "try")
     with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
-        patch.setattr("contacts.imports.clear", lambda *given: sys.exit())
+        patch.setattr("contacts.importing.engine.clear", lambda *given: sys.exit())
         uploads.run_import.call(job.pk)
     assert uploads.take_up() == 0
     staff.post(page_of("run", job))

@@ -11,10 +11,12 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contacts import choice, countries, keyset
 from contacts.admin.contact_list import ContactListAdmin
-from contacts.keyset import Order
+from contacts.db import keyset
+from contacts.db.keyset import Order
+from contacts.finding import filters
 from contacts.models import Contact
+from contacts.values import countries
 from tenants.models import User
 
 from .factories import ContactFactory
@@ -327,7 +329,7 @@ def test_what_a_filter_picks_is_the_same_however_far_is_looked_first(
         source = "shopify" if number % 5 == 0 else "api"
         ContactFactory.create(tenant=acme.tenant, last_message_at=at, source=source)
     everybody = acme.tenant.contacts.all()
-    chosen = choice.choose(everybody, {"source": "shopify"})
+    chosen = filters.choose(everybody, {"source": "shopify"})
     order = Order(column, is_descending, is_nullable=column == "last_message_at")
     wanted = keyset.page(chosen, order, None, 100)
     assert len(wanted) == 3
@@ -367,6 +369,6 @@ def test_each_country_finds_just_the_phones_that_are_shown_as_its_own(
     for phone in phones:
         ContactFactory.create(tenant=acme.tenant, phone=phone)
     for country in countries.numbering():
-        found = choice.of_country(acme.tenant.contacts.all(), country)
+        found = filters.of_country(acme.tenant.contacts.all(), country)
         shown = {phone for phone in phones if countries.of(phone) == country}
         assert {*found.values_list("phone", flat=True)} == shown, country

@@ -19,6 +19,7 @@ from django.utils import timezone
 from contacts.models import (
     BulkAction,
     BulkBatch,
+    Delivery,
     Erasure,
     Import,
     ImportBatch,
@@ -26,7 +27,6 @@ from contacts.models import (
     OptOut,
     Webhook,
 )
-from contacts.webhooks import Delivery
 from tenants import models as tenant_models
 from tenants import roles
 from tenants.admin.tokens import ApiTokenAdmin

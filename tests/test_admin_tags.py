@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from contacts import bulk_actions
+from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Contact, Tag
 
 from .factories import ContactFactory, TagFactory, UserFactory

@@ -25,9 +25,10 @@ import psutil
 import pytest
 from django.db import connection
 
-from contacts import phones, rules, strict_json, tabular
+from contacts.importing import tabular
 from contacts.models import Contact
-from contacts.webhooks import endpoint
+from contacts.values import phones, rules, strict_json
+from contacts.webhooks.addresses import endpoint
 from qyvo.request_id import ACCEPTABLE
 from qyvo.serve import listen
 from tenants.models import ApiToken

@@ -32,7 +32,7 @@ tenant.contacts.update_or_create(phone='+14155552000', defaults={'name': 'Ada'})
 LOOK = """
 import time
 from tenants.models import Tenant
-from contacts.changes import Place
+from contacts.models import Place
 tenant = Tenant.objects.get()
 def told():
     for _ in range(1200):  # somebody else's transaction holds the feed up

@@ -10,8 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from contacts.changes import Change
-from contacts.models import Contact, Tag
+from contacts.models import Change, Contact, Tag
 
 from .api import ACTIONS, PHONE, Api, assert_error
 from .test_races import all_at_once

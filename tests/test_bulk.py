@@ -19,9 +19,9 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contacts import phones
+from contacts.db.transactions import hold_tenant
 from contacts.models import Contact, ContactTag, Erasure, Import, ImportFailure, Tag
-from contacts.sql import hold_tenant
+from contacts.values import phones
 from tenants.models import Tenant
 
 from .api import PHONE
@@ -612,9 +612,10 @@ def test_a_phone_that_a_contact_has_is_erased_without_a_question(acme: SimpleNam
 def test_an_interrupted_import_forgets_an_erased_person(
     acme: SimpleNamespace, tmp_path: Path, settings: Any
 ) -> None:
-    from contacts.cleaning import Options
-    from contacts.imports import Importer, alone_in, spool_folder
-    from contacts.tabular import Source
+    from contacts.importing.engine import Importer, spool_folder
+    from contacts.importing.row import Options
+    from contacts.importing.tabular import Source
+    from contacts.jobs.lock import alone_in
 
     settings.DATA_DIR = tmp_path / "data"
     file = write(tmp_path / "x.csv", ["phone", "name"], [PHONE, "Romain"], ["+33612345678", "Ann"])

@@ -19,10 +19,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from contacts import bulk_actions, rules
 from contacts.admin.asking import SureForm
-from contacts.changes import Change
-from contacts.models import BulkAction, Contact, Tag
+from contacts.jobs import bulk_actions
+from contacts.models import BulkAction, Change, Contact, Tag
+from contacts.values import rules
 from tenants.fields import new_ulid
 from tenants.models import Tenant, User
 

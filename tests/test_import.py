@@ -19,11 +19,13 @@ from django.core.management import CommandError, call_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contacts import columns, pacing
-from contacts.error_files import failed_records
-from contacts.imports import alone_in, chunks, spool_folder
+from contacts.db import pacing
+from contacts.importing import columns
+from contacts.importing.engine import chunks, spool_folder
+from contacts.importing.error_file import failed_records
+from contacts.importing.tabular import Source, UnreadableFile, neutral, original
+from contacts.jobs.lock import alone_in
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Tag
-from contacts.tabular import Source, UnreadableFile, neutral, original
 
 from .api import PHONE
 from .conftest import ROOT, test_database_url

@@ -25,9 +25,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from contacts import uploads
-from contacts.error_files import ErrorFile
-from contacts.examples import EXAMPLES
+from contacts.api.examples import EXAMPLES
+from contacts.importing import uploads
+from contacts.importing.error_file import ErrorFile
 from contacts.models import Contact, Import, ImportBatch, ImportFailure
 
 from .api import PHONE, Api, assert_error
@@ -482,10 +482,10 @@ def test_a_worker_killed_at_the_very_end_loses_nothing(
 ) -> None:
     """Where no process can be killed exactly: it stops there."""
     places = {
-        "errors": "contacts.error_files.ErrorFile.write",
-        "publish": "contacts.error_files.ErrorFile.publish",
-        "finish": "contacts.models.Import.finish",
-        "rmtree": "contacts.imports.shutil.rmtree",
+        "errors": "contacts.importing.error_file.ErrorFile.write",
+        "publish": "contacts.importing.error_file.ErrorFile.publish",
+        "finish": "contacts.models.import_job.Import.finish",
+        "rmtree": "contacts.importing.engine.shutil.rmtree",
     }
     answer = post(api)
     with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
@@ -596,7 +596,7 @@ def test_an_import_that_breaks_says_so_and_goes_on_later(
 ) -> None:
     where = post(api).headers["Location"]
     with monkeypatch.context() as patch:
-        patch.setattr("contacts.uploads.Importer.write", None)
+        patch.setattr("contacts.importing.uploads.Importer.write", None)
         with pytest.raises(TypeError):
             work()
     job = api.get(where).json()

@@ -18,20 +18,21 @@ from django.test import Client
 from django.utils import timezone
 from prometheus_client import CollectorRegistry
 
-from contacts.changes import Change
 from contacts.models import (
     BulkAction,
     BulkBatch,
+    Change,
     Contact,
     ContactTag,
+    Delivery,
     Erasure,
     Import,
     ImportBatch,
     ImportFailure,
     OptOut,
     Tag,
+    Webhook,
 )
-from contacts.webhooks import Delivery, Webhook
 from tenants import isolation
 from tenants.admin.scoped import TenantScopedAdmin
 from tenants.isolation import EVERYBODY, NOBODY, always_tell, seeing, whose
@@ -336,7 +337,7 @@ def test_every_kind_of_statement_is_told(
     acme: SimpleNamespace, acme_id: str, level: int | None
 ) -> None:
     """Prepared ones too, and those of transactions of another level."""
-    from contacts.sql import prepared
+    from contacts.db.connections import prepared
 
     query = "SELECT current_setting('qyvo.tenant', true), current_setting('transaction_isolation')"
     connection.ensure_connection()

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from contacts import models
-from contacts.models import Contact, ContactTag
+from contacts.models import Contact, ContactTag, contact
 
 from .api import Api, assert_error
 from .factories import ContactFactory
@@ -150,7 +149,7 @@ def test_a_bad_field_is_named(api: Api, field: str, value: Any) -> None:
 def test_contacts_of_a_tag_come_in_the_same_order_whether_many_or_few_have_it(
     api: Api, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(models, "FEW", few)
+    monkeypatch.setattr(contact, "FEW", few)
     numbers = add(acme.tenant, 20)
     some = [phone for n, phone in enumerate(numbers) if n % 3]
     Contact.objects.update(tags=["vips", "my vip"])

@@ -15,8 +15,8 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from contacts.db.pacing import Pace
 from contacts.models import Contact
-from contacts.pacing import Pace
 from qyvo.postgresql.base import LOCK_TIMEOUT
 from tenants.isolation import always_tell
 from tenants.models import ApiToken, Tenant

@@ -15,8 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from contacts.models import Contact, Import, Tag
-from contacts.webhooks import Webhook
+from contacts.models import Contact, Import, Tag, Webhook
 from tenants.login_limits import ADDRESS_LIMIT, PAIR_LIMIT, Failures, count, until_turn
 from tenants.models import ApiToken, KnownAddress, Tenant, User
 

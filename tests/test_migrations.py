@@ -4,14 +4,22 @@ What it reads stays, and rows that it writes are accepted. A field goes in two d
 version uses it any more (`SeparateDatabaseAndState`), then its column is dropped.
 """
 
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import migrations, models
+from django.db import connection, migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
+from django.utils import timezone
+from django.utils.module_loading import import_string
+from django_tasks_db.models import DBTaskResult
+
+from contacts.importing.uploads import run_import
+from contacts.jobs.bulk_actions import run_bulk_action
 
 from .conftest import ROOT
 
@@ -113,3 +121,18 @@ def test_what_the_version_before_does_not_bear_is_found(operation: Any, is_broke
     state = MigrationLoader(None).project_state(("contacts", FIRST_VERSION["contacts"]))
     made = type("Migration", (migrations.Migration,), {"operations": [operation]})
     assert bool(broken_by(made("0012_example", "contacts"), state)) is is_broken
+
+
+def test_tasks_in_the_queue_find_their_functions_after_the_modules_were_moved(db: None) -> None:
+    migration = import_module("contacts.migrations.0016_task_paths")
+    editor = SimpleNamespace(connection=connection)
+    tasks = [
+        DBTaskResult(task_path=old, args_kwargs={}, run_after=timezone.now())
+        for old in migration.MOVED
+    ]
+    DBTaskResult.objects.bulk_create(tasks)
+    migration.rename(apps, editor)
+    paths = DBTaskResult.objects.values_list("task_path", flat=True)
+    assert {import_string(path) for path in paths} == {run_bulk_action, run_import}
+    migration.rename_back(apps, editor)
+    assert {*paths.all()} == {*migration.MOVED}

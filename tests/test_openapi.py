@@ -10,8 +10,8 @@ import pytest
 import yaml
 from django.urls import get_resolver
 
-from contacts.examples import EXAMPLES, ROMAIN
-from contacts.urls import actions
+from contacts.api.examples import EXAMPLES, ROMAIN
+from contacts.api.urls import actions
 from tenants.examples import ME
 
 from .api import Api

@@ -17,18 +17,11 @@ from django.db import connection, transaction
 from django.test import Client
 from django.utils.crypto import salted_hmac
 
-from contacts import bulk_actions
-from contacts.changes import Change, caused_by
-from contacts.digests import phone_digest
-from contacts.models import (
-    EARLIER_OPT_OUT,
-    BulkAction,
-    Contact,
-    Decision,
-    OptOut,
-    Outcome,
-)
-from contacts.sql import row_in_json
+from contacts.change_log.cause import caused_by
+from contacts.db.rows import row_in_json
+from contacts.jobs import bulk_actions
+from contacts.models import EARLIER_OPT_OUT, BulkAction, Change, Contact, Decision, OptOut, Outcome
+from contacts.values.digests import phone_digest
 from tenants.fields import new_ulid
 from tenants.models import Tenant
 
@@ -526,7 +519,7 @@ def test_a_phone_that_is_given_back_by_an_undo_leaves_both_opted_out(acme: Simpl
 
 
 def test_what_stays_has_a_reason_for_programs(acme: SimpleNamespace, tmp_path: Path) -> None:
-    from contacts.undo import Kept, Reason, undo
+    from contacts.writing.undo import Kept, Reason, undo
 
     acme.api.create(PHONE, name="Ann", metadata={"a": 1})
     text = f"phone,name,a,out\n{PHONE},Bob,2,{JUNE.isoformat()}\n"

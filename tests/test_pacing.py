@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from contacts import bulk_actions, pacing
-from contacts.imports import Importer
+from contacts.db import pacing
+from contacts.db.pacing import FEWEST, FIRST, GROWTH, HELD, PAUSE, Pace
+from contacts.importing.engine import Importer
+from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Import
-from contacts.pacing import FEWEST, FIRST, GROWTH, HELD, PAUSE, Pace
 
 from .crowd import fill
 

@@ -85,7 +85,7 @@ def test_the_documentation_sends_a_request_with_a_pasted_token(
 
 
 def test_the_documentation_lists_every_action(server: httpx.Client) -> None:
-    from contacts.urls import actions
+    from contacts.api.urls import actions
 
     with page_of(server) as page:
         page.goto("/docs")

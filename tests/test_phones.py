@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
-from contacts import phones
 from contacts.models import Contact
-from contacts.phones import PhoneError, normalise
+from contacts.values import phones
+from contacts.values.phones import PhoneError, normalise
 
 from .api import Api
 

@@ -20,11 +20,12 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from contacts import bulk_actions, planner
-from contacts.changes import Change, caused_by
-from contacts.models import Contact, ContactQuerySet, Decision, Tag, TagQuerySet
-from contacts.sql import DIALECTS
-from contacts.undo import ChangeSet
+from contacts.change_log.cause import caused_by
+from contacts.db import planner
+from contacts.db.dialects import DIALECTS
+from contacts.jobs import bulk_actions
+from contacts.models import Change, Contact, ContactQuerySet, Decision, Tag, TagQuerySet
+from contacts.writing.undo import ChangeSet
 from tenants.fields import new_ulid
 from tenants.models import Tenant
 

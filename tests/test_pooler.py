@@ -18,8 +18,8 @@ import psycopg
 import pytest
 from django.db import connection
 
+from contacts.api.urls import actions
 from contacts.models import Contact, Import
-from contacts.urls import actions
 
 from .api import ACTIONS
 from .conftest import free_port, need, serving

@@ -17,9 +17,8 @@ import httpx
 import pytest
 from django.db import connection, transaction
 
-from contacts.changes import Change
-from contacts.models import Contact, Outcome, Tag
-from contacts.sql import transactional
+from contacts.db.transactions import transactional
+from contacts.models import Change, Contact, Outcome, Tag
 from tenants.models import ApiToken
 
 from .api import CREATE, PHONE

@@ -92,7 +92,7 @@ def test_a_user_without_tenant_is_counted_too(outsider: SimpleNamespace) -> None
 def test_a_failure_on_our_side_tells_it_too(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contacts.views.CreateContact.clean", lambda self, request: 1 / 0)
+    monkeypatch.setattr("contacts.api.contacts.CreateContact.clean", lambda self, request: 1 / 0)
     acme.api.client.raise_request_exception = False
     assert remaining(acme.api.create()) == 2
     answer = acme.api.create()

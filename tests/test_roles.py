@@ -9,8 +9,7 @@ from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 
-from contacts.models import BulkAction, Contact, Import, Tag
-from contacts.webhooks import Delivery, Webhook
+from contacts.models import BulkAction, Contact, Delivery, Import, Tag, Webhook
 from tenants import roles
 from tenants.models import ApiToken, Tenant, User
 from tenants.roles import EDITOR, MANAGER, RIGHTS, ROLES, VIEWER

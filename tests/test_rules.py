@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ulid import ULID
 
-from contacts import rules, strict_json
-from contacts.fields import TagNamesField
+from contacts.db.fields import TagNamesField
+from contacts.values import rules, strict_json
 from tenants.fields import ULIDField, bits_of, new_ulid, parse_ulid
 
 from .api import written_out

@@ -13,9 +13,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from rest_framework.views import APIView
 
-from contacts.models import Contact, ContactTag, Import, Tag
-from contacts.urls import urlpatterns
-from contacts.webhooks import Webhook
+from contacts.api.urls import urlpatterns
+from contacts.models import Contact, ContactTag, Import, Tag, Webhook
 from qyvo.views import openapi
 from tenants.models import ApiToken
 from tenants.views import TenantAPIView
@@ -121,7 +120,7 @@ def test_the_schema_says_what_a_token_needs() -> None:
 
 
 def test_the_table_in_the_readme_is_what_is_needed() -> None:
-    from contacts.urls import actions
+    from contacts.api.urls import actions
 
     table = README[README.index("| scope |") :].partition("\n\n")[0]
     rows = [row.split("|") for row in table.splitlines()[2:]]

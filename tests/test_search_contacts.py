@@ -15,8 +15,9 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contacts import keyset, models, rules
+from contacts.db import keyset
 from contacts.models import Contact, Tag
+from contacts.values import rules
 
 from .api import PHONE, Api, assert_error
 from .conftest import of_the_owner
@@ -278,7 +279,7 @@ def test_what_is_found_soon_and_what_by_an_index_is_one_list(
         contact.change(tags=[*first, "vip"] if contact.phone in tagged else ["vips", "my vip"])
     globex.tenant.contacts.get(phone=phones[-1]).change(tags=["vip"])
     monkeypatch.setattr(keyset, "SOON", soon)
-    monkeypatch.setattr(models, "FEW", few)
+    monkeypatch.setattr(contact, "FEW", few)
     cases: list[tuple[dict[str, Any], list[str]]] = [
         ({"tag": "vip"}, tagged),
         ({"tag": "a"}, [phone for phone in tagged if int(phone[-1]) % 2 == 0]),

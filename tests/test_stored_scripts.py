@@ -8,8 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Dialog
 
-from contacts.models import BulkAction, Change, Contact, Decision, Import, Tag
-from contacts.webhooks import Delivery, Webhook
+from contacts.models import BulkAction, Change, Contact, Decision, Delivery, Import, Tag, Webhook
 from tenants.models import ApiToken, Tenant, User
 
 from .browser import log_in, page_of

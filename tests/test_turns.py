@@ -13,7 +13,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django_tasks_db.models import DBTaskResult
 
-from contacts import bulk_actions, cleaning, imports, tabular, turns, uploads
+from contacts.importing import engine, row, tabular, uploads
+from contacts.jobs import bulk_actions, turns
 from contacts.models import BulkAction, Contact, Import
 
 from .conftest import free_port, redis_at
@@ -33,8 +34,8 @@ def data_dir(tmp_path: Path, settings: Any) -> Path:
 def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chunk or batch of a few rows each."""
     monkeypatch.setattr(turns, "SECONDS", 0)
-    monkeypatch.setattr(imports, "CHUNK", 10)
-    monkeypatch.setattr(imports.Importer, "__init__", few_rows(imports.Importer.__init__))
+    monkeypatch.setattr(engine, "CHUNK", 10)
+    monkeypatch.setattr(engine.Importer, "__init__", few_rows(engine.Importer.__init__))
 
 
 def few_rows(init: Any) -> Any:
@@ -269,7 +270,7 @@ def test_what_has_stopped_takes_no_turns(
     """It would fail again and again; when a worker is started again, it is tried once more."""
     broken, good = [post(acme.api, rows(n, 3)).json() for n in (1, 2)]
     with monkeypatch.context() as patch:
-        patch.setattr("contacts.uploads.Importer.write", None)
+        patch.setattr("contacts.importing.uploads.Importer.write", None)
         with pytest.raises(TypeError):
             turns.give(Import, broken["id"])
     turns.give(Import, good["id"])
@@ -365,6 +366,6 @@ def test_the_work_for_long_numbers_grows_with_the_file(tmp_path: Path) -> None:
         records = list(tabular.Source(path).records())
         assert len(records) == lines
         for record in records:
-            cleaning.misfit(record.cells[None])  # type: ignore[index]
+            row.misfit(record.cells[None])  # type: ignore[index]
         taken.append(time.process_time() - start)
     assert taken[1] < 8 * 3 * (taken[0] + 0.02)

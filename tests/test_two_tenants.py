@@ -27,11 +27,9 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contacts import uploads
-from contacts import urls as contacts_urls
-from contacts.changes import Change
-from contacts.models import BulkAction, Contact, Import, Tag
-from contacts.webhooks import Delivery, Webhook
+from contacts.api import urls as contacts_urls
+from contacts.importing import uploads
+from contacts.models import BulkAction, Change, Contact, Delivery, Import, Tag, Webhook
 from tenants import urls as tenants_urls
 from tenants.fields import new_ulid
 from tenants.models import ApiToken, Tenant, User

@@ -10,9 +10,10 @@ from django.core.management import CommandError, call_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contacts.changes import TOLD, Change, caused_by
-from contacts.models import Contact, Import
-from contacts.undo import undo
+from contacts.change_log.cause import caused_by
+from contacts.change_log.difference import TOLD
+from contacts.models import Change, Contact, Import
+from contacts.writing.undo import undo
 from tenants.fields import new_ulid
 from tenants.models import Tenant
 

@@ -26,10 +26,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from contacts import deliveries, webhooks
-from contacts.changes import Change
-from contacts.deliveries import deliver, derive
-from contacts.webhooks import EVENTS, PAUSES, Delivery, Webhook
+from contacts.models import EVENTS, PAUSES, Change, Delivery, Webhook
+from contacts.webhooks import payload, sender
+from contacts.webhooks.sender import deliver, derive
 from tenants.models import Tenant
 
 from .api import PHONE
@@ -225,7 +224,7 @@ def test_a_thousand_deliveries_cost_no_more_statements_each_than_ten(
         acme.api.act("create-contacts", contacts=rows)
         settle()
         derive()
-        found = len(statements(lambda: deliveries.claim(webhook)))
+        found = len(statements(lambda: sender.claim(webhook)))
         Delivery.objects.all().delete()
         return found
 
@@ -322,7 +321,7 @@ def test_a_slow_receiver_is_given_up_after_a_while_and_holds_up_nobody(
     acme: SimpleNamespace, globex: SimpleNamespace, receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(deliveries, "TIMEOUT", 5)
+    monkeypatch.setattr(sender, "TIMEOUT", 5)
     slow = establish(acme.tenant, receiver.url)
     receiver.seconds = 10
     with receiving() as fast:
@@ -347,7 +346,7 @@ def test_a_receiver_that_drips_its_answer_is_given_up_too(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit is for the whole of a try, not for each byte."""
-    monkeypatch.setattr(deliveries, "TIMEOUT", 2)
+    monkeypatch.setattr(sender, "TIMEOUT", 2)
 
     def drip(listener: socket.socket) -> None:
         peer, _ = listener.accept()
@@ -416,8 +415,8 @@ def test_webhooks_take_turns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """One with little to be told does not wait until others with much are through."""
-    monkeypatch.setattr(deliveries, "WEBHOOKS_AT_ONCE", 1)
-    monkeypatch.setattr(deliveries, "BATCH", 5)
+    monkeypatch.setattr(sender, "WEBHOOKS_AT_ONCE", 1)
+    monkeypatch.setattr(sender, "BATCH", 5)
     establish(acme.tenant, receiver.url)
     with receiving() as other:
         establish(globex.tenant, other.url)
@@ -436,7 +435,7 @@ def test_a_name_that_takes_very_long_to_look_up_holds_up_nobody(
     acme: SimpleNamespace, globex: SimpleNamespace, receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(deliveries, "TIMEOUT", 1.0)
+    monkeypatch.setattr(sender, "TIMEOUT", 1.0)
     really = socket.getaddrinfo
 
     def lookup(host: Any, *args: Any, **options: Any) -> Any:
@@ -620,7 +619,7 @@ def test_changes_are_made_into_deliveries_once(acme: SimpleNamespace, webhook: W
 def test_many_changes_are_looked_at_some_at_a_time(
     acme: SimpleNamespace, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "DERIVED", 2)
+    monkeypatch.setattr("contacts.models.webhook.DERIVED", 2)
     for n in range(5):
         acme.api.create(f"+1415555010{n}")
     settle()
@@ -656,14 +655,14 @@ def test_nothing_is_sent_inside_whatever_the_session_allows(
     settle()
     derive()
     [delivery] = webhook.deliveries.all()
-    message = deliveries.Message(delivery, b"{}", "t=1,v1=0")
+    message = payload.Message(delivery, b"{}", "t=1,v1=0")
     settings.WEBHOOK_ALLOWED_NETWORKS = []
 
-    async def post(connector: Any) -> deliveries.Answer:
+    async def post(connector: Any) -> sender.Answer:
         async with aiohttp.ClientSession(connector=connector()) as session:
-            return await deliveries.post(session, webhook, message)
+            return await sender.post(session, webhook, message)
 
-    for connector in (aiohttp.TCPConnector, deliveries.PublicConnector):
+    for connector in (aiohttp.TCPConnector, sender.PublicConnector):
         answer = asyncio.run(post(connector))
         assert answer.status is None
         assert "public address" in answer.problem
@@ -758,13 +757,13 @@ def test_after_a_rotation_both_secrets_are_valid_for_a_day(
 def test_a_secret_that_is_rotated_holds_from_the_next_batch_on(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "BATCH", 1)
+    monkeypatch.setattr(sender, "BATCH", 1)
     stale = Webhook.objects.get()
     webhook.rotate()
     acme.api.create()
     settle()
     derive()
-    fresh, [message] = deliveries.claim(stale)
+    fresh, [message] = sender.claim(stale)
     assert message.signature.count("v1=") == 2
     assert fresh.secret == webhook.secret
 

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from contacts.webhooks import EVENTS, Delivery, Webhook
+from contacts.models import EVENTS, Delivery, Webhook
 
 from .test_admin import contact_form, errors, staff, superuser, url  # noqa: F401 - fixtures
 

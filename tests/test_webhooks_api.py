@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from contacts.webhooks import EVENTS, Delivery, Forbidden, Webhook, check_address, check_host
+from contacts.models import EVENTS, Delivery, Webhook
+from contacts.webhooks.addresses import Forbidden, check_address, check_host
 
 from .api import assert_error
 

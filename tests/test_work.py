@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from contacts import columns, tabular
+from contacts.importing import columns, tabular
 
 from .api import ACTIONS, PHONE, Api
 from .hostile import BODIES, VALUES

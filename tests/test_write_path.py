@@ -9,8 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
-from contacts.changes import Change
-from contacts.models import Contact, ContactTag, Outcome, Tag
+from contacts.models import Change, Contact, ContactTag, Outcome, Tag
 
 from .api import PHONE
 from .factories import ContactFactory, TagFactory

@@ -13,11 +13,10 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from contacts.jobs import bulk_actions
+from contacts.models import BulkAction, Contact, ContactQuerySet
 from tenants.admin import TenantOwnedAdmin, user_of
 from tenants.models import Tenant
-
-from .. import bulk_actions
-from ..models import BulkAction, Contact, ContactQuerySet
 
 NAMED = 5  # contacts that a page names
 SUGGESTED = 500  # tags

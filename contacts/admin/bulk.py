@@ -10,12 +10,13 @@ from django.utils import timezone
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from contacts.exporting.export import export, settle
+from contacts.jobs.bulk_actions import WIDTH
+from contacts.models import BulkAction, ContactQuerySet
+from contacts.values import rules
 from tenants.admin import user_of
 
-from .. import history, rules
-from ..bulk_actions import WIDTH
-from ..exports import export, settle
-from ..models import BulkAction, ContactQuerySet
+from . import words
 from .asking import AskingAdmin, Question, SureForm, log
 from .forms import RuleFormField
 from .history import CONSENT_STAYS
@@ -138,7 +139,7 @@ class ActionList(ChangeList):
         """With the names of those who began them, looked up for all that are shown."""
         super().get_results(request)
         tenants = {action.tenant_id for action in self.result_list}
-        actors = history.Actors((action.actor for action in self.result_list), [*tenants])
+        actors = words.Actors((action.actor for action in self.result_list), [*tenants])
         for action in self.result_list:
             action.who = actors.who(action.actor)
 

@@ -20,13 +20,15 @@ from django.utils.safestring import SafeString
 from unfold.views import ChangeList
 from unfold.widgets import INPUT_CLASSES, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from contacts.db import keyset
+from contacts.db.keyset import Order, Position
+from contacts.finding import filters
+from contacts.models import Contact, ContactQuerySet, ContactTag, Tag, matches
+from contacts.values import countries, phones, rules
 from tenants.admin import TenantOwnedAdmin, user_of
 from tenants.fields import is_ulid, parse_ulid
 from tenants.models import FIRST_DAY, LAST_DAY, Tenant
 
-from .. import choice, countries, keyset, phones, rules
-from ..keyset import Order, Position
-from ..models import Contact, ContactQuerySet, ContactTag, Tag, matches
 from .forms import TagField, TagInput, suggestions_of_all
 
 AFTER, BEFORE = "after", "before"  # the parameters that tell where a page begins, or ends
@@ -172,7 +174,7 @@ class ContactFilter(admin.ListFilter):
     def queryset(self, request: HttpRequest, queryset: models.QuerySet) -> models.QuerySet:
         """What cannot be understood finds nobody, rather than everybody."""
         if self.form.is_valid():
-            return choice.choose(cast("ContactQuerySet", queryset), self.form.cleaned_data)
+            return filters.choose(cast("ContactQuerySet", queryset), self.form.cleaned_data)
         for sentence in self.form.problems():
             messages.error(request, sentence)
         return queryset.none()
@@ -264,7 +266,7 @@ class ContactList(ChangeList):
         among = None  # what an index has in the order of the list, where a filter picks from it
         if self.query or self.has_active_filters:
             seen = cast("ContactQuerySet", self.root_queryset)
-            among = choice.choose(seen, {"tenant": given.get("tenant")})
+            among = filters.choose(seen, {"tenant": given.get("tenant")})
         return keyset.page(self.queryset.order_by(), order, start, limit, among)
 
     def carriers(self, tag: Tag, order: Order, start: Position | None, limit: int) -> list[Contact]:

@@ -11,12 +11,14 @@ from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils.html import format_html
 
+from contacts.change_log import cause
+from contacts.models import Contact
+from contacts.values import countries, phones, rules
 from tenants.admin import user_of
 from tenants.fields import is_ulid
 from tenants.models import Tenant
 
-from .. import changes, countries, history, phones, rules
-from ..models import Contact
+from . import words
 from .history import HistoryAdmin
 
 LATELY = 5  # changes that the page shows
@@ -54,8 +56,8 @@ class ContactPageAdmin(HistoryAdmin):
             "readable": phones.readable(contact.phone),
             "country": countries.of(contact.phone),
             "whatsapp": contact.phone.removeprefix("+"),
-            "consent": history.consent_of(contact),
-            "lately": history.page(contact, None)[:LATELY],
+            "consent": words.consent_of(contact),
+            "lately": words.page(contact, None)[:LATELY],
             "may_undo": self.may_undo(request),
         }
 
@@ -73,7 +75,7 @@ class ContactPageAdmin(HistoryAdmin):
         """With the way back."""
         answer = super().response_delete(request, obj_display, obj_id)
         if self.may_undo(request):
-            change_set = changes.current.get().change_set()
+            change_set = cause.current.get().change_set()
             page = reverse("admin:contacts_contact_undo", args=[change_set])
             told = format_html('This can be taken back: <a href="{}">Undo</a>', page)
             self.message_user(request, told)
@@ -96,15 +98,15 @@ class ContactPageAdmin(HistoryAdmin):
     @admin.display(description="last message")
     def last_message_at_shown(self, contact: Contact) -> str:
         at = contact.last_message_at
-        return copyable("time of the last message", history.when(at)) if at else "never"
+        return copyable("time of the last message", words.when(at)) if at else "never"
 
     @admin.display(description="created")
     def created_at_shown(self, contact: Contact) -> str:
-        return copyable("time of creation", history.when(contact.created_at))
+        return copyable("time of creation", words.when(contact.created_at))
 
     @admin.display(description="updated")
     def updated_at_shown(self, contact: Contact) -> str:
-        return copyable("time of the last change", history.when(contact.updated_at))
+        return copyable("time of the last change", words.when(contact.updated_at))
 
     # Tags
 

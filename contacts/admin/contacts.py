@@ -12,11 +12,12 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from contacts.change_log.difference import exchanged, of_metadata
+from contacts.models import Change, Contact
+from contacts.values import rules
 from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, RacingFormAdmin, TenantForm
 
-from .. import history, rules
-from ..changes import Change, exchanged, of_metadata
-from ..models import Contact
+from . import words
 from .contact_list import ContactListAdmin
 from .contact_page import ContactPageAdmin
 from .forms import (
@@ -112,7 +113,7 @@ class ContactForm(TenantForm):
         mine, theirs = ({k: all_[k] for k in keys if k in all_} for all_ in (given, stored))
         name, label, shown = "metadata", f"Metadata, {len(keys)} keys", in_json
         if len(keys) == 1:
-            name, label = f"metadata.{keys[0]}", f"Metadata, {history.short(keys[0])}"
+            name, label = f"metadata.{keys[0]}", f"Metadata, {words.short(keys[0])}"
             shown = partial(value_in_json, keys[0])
         return self.choice(name, label, shown(mine), shown(theirs), theirs)
 
@@ -120,11 +121,11 @@ class ContactForm(TenantForm):
         """As the change log has it, which also knows what programs do."""
         tenant, pk = self.instance.tenant_id, self.instance.pk
         found = Change.objects.filter(tenant=tenant, contact_id=pk).order_by("-pk")[:RECENT]
-        actors = history.Actors((change.actor for change in found), [tenant])
+        actors = words.Actors((change.actor for change in found), [tenant])
         for name in names:
             if change := next((change for change in found if has_changed(change, name)), None):
                 who = actors.who(change.actor).text
-                yield name, f"by {who} at {history.when(change.at)}"
+                yield name, f"by {who} at {words.when(change.at)}"
 
     def ruled(self, rule: Callable[[Any], Any], merged: Any) -> Any:
         try:
@@ -141,11 +142,11 @@ def apart(keys: set[str]) -> list[tuple[str, ...]]:
 
 
 def in_json(values: Metadata) -> str:
-    return history.short(rules.spelled(values))
+    return words.short(rules.spelled(values))
 
 
 def value_in_json(key: str, values: Metadata) -> str:
-    return history.short(rules.spelled(values[key])) if key in values else history.NOTHING
+    return words.short(rules.spelled(values[key])) if key in values else words.NOTHING
 
 
 def has_changed(change: Change, name: str) -> bool:

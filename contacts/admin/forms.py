@@ -11,12 +11,11 @@ from django.urls import reverse
 from rest_framework.serializers import Serializer
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from contacts.models import ContactTag, Tag, TagQuerySet
+from contacts.values import rules, strict_json
 from tenants.admin import named_for
 from tenants.fields import is_ulid
 from tenants.models import Tenant, User
-
-from .. import rules, strict_json
-from ..models import ContactTag, Tag, TagQuerySet
 
 
 class RuleFormField(forms.Field):

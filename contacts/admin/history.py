@@ -17,12 +17,15 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from contacts.api.contacts import Consented
+from contacts.api.fields import CONSENT_STATUS
+from contacts.change_log import cause
+from contacts.models import BulkAction, Change, Contact, Decision
+from contacts.writing import undo
 from tenants.admin import TenantOwnedAdmin
 from tenants.models import Tenant
 
-from .. import changes, history, undo
-from ..models import BulkAction, Change, Contact, Decision
-from ..serializers import CONSENT_STATUS, Consented
+from . import words
 from .asking import log, start
 from .forms import checked
 
@@ -106,8 +109,8 @@ class HistoryAdmin(TenantOwnedAdmin):
         if contact is None:
             return self.no_contact(request, object_id)
         before = position(request.GET.get("before", ""))
-        found = history.page(contact, before)
-        shown = found[: history.PAGE]
+        found = words.page(contact, before)
+        shown = found[: words.PAGE]
         context = {
             "object": contact,
             "module_name": str(self.opts.verbose_name_plural).capitalize(),
@@ -133,7 +136,7 @@ class HistoryAdmin(TenantOwnedAdmin):
         fieldsets = [(None, {"fields": [*form.fields]})]
         context = {
             "original": contact,
-            "consent": history.consent_of(contact),
+            "consent": words.consent_of(contact),
             "adminform": AdminForm(form, fieldsets, {}, model_admin=self),
             "errors": form.errors,
             "media": self.media + form.media,
@@ -145,8 +148,8 @@ class HistoryAdmin(TenantOwnedAdmin):
             contact = contact.tenant.contacts.decide_one({"contact_id": contact.pk}, decision)
         except Contact.DoesNotExist:
             return self.no_contact(request, contact.pk)
-        told = f"Recorded: {history.words(decision.status)}."
-        self.message_user(request, f"{told} {history.consent_of(contact)}", messages.SUCCESS)
+        told = f"Recorded: {words.words(decision.status)}."
+        self.message_user(request, f"{told} {words.consent_of(contact)}", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[contact.pk]))
 
     # Undo
@@ -190,15 +193,15 @@ class HistoryAdmin(TenantOwnedAdmin):
         context = {
             "change_set": found.id,
             "summary": summary,
-            "who": history.Actors([summary.actor], found.tenants).who(summary.actor),
-            "began_at": history.when(summary.began_at),
+            "who": words.Actors([summary.actor], found.tenants).who(summary.actor),
+            "began_at": words.when(summary.began_at),
             "lines": [f"{tenant.slug} {line}" for tenant, un in results for line in un.lines()],
             "refusals": [f"{tenant.slug} {no}" for tenant, un in results for no in un.refusals()],
             "left_out": max(0, summary.contacts - len(results)),
             "is_done": is_done,
             "is_later": summary.contacts > undo.AT_ONCE,
             "consent_stays": CONSENT_STAYS,
-            "undoing": changes.current.get().change_set() if is_done else "",
+            "undoing": cause.current.get().change_set() if is_done else "",
         }
         return self.page(request, "undo", "Undone" if is_done else "Undo", context)
 

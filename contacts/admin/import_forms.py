@@ -13,15 +13,16 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from contacts.api.imports import ImportForm, ImportOptions
+from contacts.importing import uploads
+from contacts.importing.columns import ALIASES
+from contacts.importing.preview import Preview
+from contacts.importing.tabular import UnreadableFile
+from contacts.models import Import
+from contacts.values import rules
 from tenants.admin import TenantForm
 from tenants.models import Tenant
 
-from .. import rules, uploads
-from ..columns import ALIASES
-from ..models import Import
-from ..previews import Preview
-from ..serializers import ImportForm, ImportOptions
-from ..tabular import UnreadableFile
 from .forms import checked
 
 KINDS = ".csv,.tsv,.txt,.ndjson,.jsonl,.json,.gz"

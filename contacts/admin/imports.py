@@ -12,13 +12,13 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.views.decorators.http import require_POST
 
+from contacts.api.imports import error_file
+from contacts.importing import uploads
+from contacts.importing.preview import Preview, preview
+from contacts.importing.tabular import UnreadableFile
+from contacts.models import Import
 from tenants.admin import user_of
 
-from .. import uploads
-from ..models import Import
-from ..previews import Preview, preview
-from ..tabular import UnreadableFile
-from ..views import error_file
 from .import_forms import MappingForm, UploadForm
 from .progress import ProgressAdmin
 

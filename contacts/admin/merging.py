@@ -11,12 +11,13 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
+from contacts.change_log.difference import MOMENTS
+from contacts.models import Contact, ContactQuerySet
+from contacts.values import phones
+from contacts.values.rules import spelled
 from tenants.admin import user_of
 
-from .. import history, phones
-from ..changes import MOMENTS
-from ..models import Contact, ContactQuerySet
-from ..rules import spelled
+from . import words
 from .bulk import BulkAdmin
 
 MOST = 10  # contacts that are merged at once
@@ -128,9 +129,9 @@ def shown(contact: Contact, name: str) -> str:
     if not value:
         return ""
     if name in MOMENTS:
-        return history.when(value)
+        return words.when(value)
     if name == "phone":
         return phones.readable(value)
     if isinstance(value, list):
         return ", ".join(value)
-    return history.short(spelled(value)) if isinstance(value, dict) else str(value)
+    return words.short(spelled(value)) if isinstance(value, dict) else str(value)

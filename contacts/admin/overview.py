@@ -15,13 +15,13 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 
+from contacts.finding import filters
+from contacts.models import Contact, ContactTag, Import, Tag
 from tenants.admin import TenantOwnedAdmin
 from tenants.admin.tokens import STATES
 from tenants.fields import first_ulid
 from tenants.models import ApiToken
 
-from .. import choice
-from ..models import Contact, ContactTag, Import, Tag
 from .contact_list import CONSENTS
 
 DAYS = 30
@@ -60,7 +60,7 @@ def new(contacts: QuerySet) -> dict[str, Any]:
     """Those of the last `DAYS` days, today included, in the current time zone."""
     today = timezone.localdate()
     days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
-    since = choice.midnight(days[0])
+    since = filters.midnight(days[0])
     lately = contacts.filter(pk__gte=first_ulid(since - READ_BEFORE), created_at__gte=since)
     counts = dict(
         lately.annotate(day=TruncDate("created_at")).values_list("day").annotate(Count("pk"))
@@ -79,7 +79,7 @@ def chart(labels: list[str], numbers: list[int]) -> str:
 
 def kinds(contacts: QuerySet) -> dict[str, Any]:
     """All of them by source and by consent, counted in one pass."""
-    each = {name: Count("pk", filter=meaning) for name, meaning in choice.CONSENTS.items()}
+    each = {name: Count("pk", filter=meaning) for name, meaning in filters.CONSENTS.items()}
     found = [*contacts.values("source").annotate(number=Count("pk"), **each)]
     sources = ((Contact.Source(row["source"]), row["number"]) for row in found)
     return {

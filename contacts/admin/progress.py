@@ -7,9 +7,8 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from contacts.models import Contact
 from tenants.admin import TenantOwnedAdmin
-
-from ..models import Contact
 
 PATIENCE = timedelta(seconds=15)  # for a worker to begin
 

@@ -12,11 +12,12 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from unfold.views import ChangeList
 
+from contacts.jobs import bulk_actions
+from contacts.models import BulkAction, Contact, ContactTag, Tag, TagQuerySet
+from contacts.values import rules
 from tenants.admin import RacingFormAdmin, TenantForm, user_of
 from tenants.models import Tenant, User
 
-from .. import bulk_actions, rules
-from ..models import BulkAction, Contact, ContactTag, Tag, TagQuerySet
 from .asking import AskingAdmin, Question, SureForm, start
 from .forms import RuleFormField, TagField, suggestions_of
 

@@ -12,6 +12,9 @@ from django.utils import formats, timezone
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from contacts.models import EVENTS, Delivery, DeliveryQuerySet, Webhook, refuse_too_many
+from contacts.values import rules
+from contacts.webhooks import addresses
 from tenants.admin import (
     RacingFormAdmin,
     TenantForm,
@@ -20,18 +23,16 @@ from tenants.admin import (
     superusers_only,
 )
 
-from .. import rules, webhooks
-from ..webhooks import Delivery, DeliveryQuerySet, Webhook
 from .forms import RuleFormField
 
 
 class WebhookForm(TenantForm):
     """The rules are those of the API."""
 
-    url = RuleFormField(webhooks.endpoint, help_text="HTTPS, at a public address.")
+    url = RuleFormField(addresses.endpoint, help_text="HTTPS, at a public address.")
     events = forms.MultipleChoiceField(
-        choices=[(name, name) for name in webhooks.EVENTS],
-        initial=webhooks.EVENTS,
+        choices=[(name, name) for name in EVENTS],
+        initial=EVENTS,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
 
@@ -44,7 +45,7 @@ class WebhookForm(TenantForm):
         tenant = self.row_tenant()
         try:
             if self.instance._state.adding and tenant:
-                webhooks.refuse_too_many(tenant)
+                refuse_too_many(tenant)
         except ValueError as error:
             self.add_error(None, str(error))
 
@@ -85,7 +86,7 @@ class WebhookAdmin(RacingFormAdmin):
 
     @admin.display(description="events")
     def events_told(self, webhook: Webhook) -> str:
-        return "all" if webhook.events == webhooks.EVENTS else ", ".join(webhook.events)
+        return "all" if webhook.events == EVENTS else ", ".join(webhook.events)
 
     @admin.display
     def state(self, webhook: Webhook) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.core.management.base import CommandError
 from django.db import connection
 
-from contacts.webhooks import Webhook
+from contacts.models import Webhook
 
 logger = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from tqdm import tqdm
 
-from contacts import rules
-from contacts.changes import caused_by
+from contacts.change_log.cause import caused_by
+from contacts.db.pacing import Pace
+from contacts.db.transactions import transactional, tried_twice
 from contacts.models import Contact, ContactQuerySet, ContactTag, Tag
-from contacts.pacing import Pace
-from contacts.sql import transactional, tried_twice
+from contacts.values import rules
 from tenants.fields import new_ulid
 from tenants.isolation import seeing
 from tenants.models import Tenant, validate_region

@@ -4,8 +4,8 @@ from django.db import migrations, models
 from django.db.models import Q
 from django.db.models.functions import Upper
 
-import contacts.fields
-import contacts.rules
+import contacts.db.fields
+import contacts.values.rules
 import tenants.fields
 
 
@@ -38,8 +38,8 @@ class Migration(migrations.Migration):
                 ("phone", models.CharField(help_text="E.164, such as +14155550123.", max_length=16)),
                 ("name", models.CharField(blank=True, max_length=255)),
                 ("email", models.EmailField(blank=True, max_length=254)),
-                ("tags", contacts.fields.TagNamesField(blank=True, default=list)),
-                ("metadata", models.JSONField(blank=True, default=dict, encoder=contacts.rules.CompactJSON)),
+                ("tags", contacts.db.fields.TagNamesField(blank=True, default=list)),
+                ("metadata", models.JSONField(blank=True, default=dict, encoder=contacts.values.rules.CompactJSON)),
                 ("source", models.CharField(choices=[("manual", "Manual"), ("csv_import", "CSV import"), ("shopify", "Shopify"), ("woocommerce", "WooCommerce"), ("widget", "Widget"), ("zapier", "Zapier"), ("api", "API")], default="api", editable=False, max_length=20)),
                 ("locale", models.CharField(blank=True, max_length=35)),
                 ("opted_in_at", models.DateTimeField(editable=False, null=True)),

@@ -3,8 +3,8 @@ from typing import Any
 from django.apps.registry import Apps
 from django.db import migrations, models
 
-import contacts.fields
-from contacts.rules import folded
+import contacts.db.fields
+from contacts.values.rules import folded
 
 
 def fold(apps: Apps, schema_editor: Any) -> None:
@@ -25,8 +25,8 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RemoveIndex("contact", "contact_email"),
-        migrations.AddField("contact", "name_folded", contacts.fields.FoldedField(of="name")),
-        migrations.AddField("contact", "email_folded", contacts.fields.FoldedField(of="email")),
+        migrations.AddField("contact", "name_folded", contacts.db.fields.FoldedField(of="name")),
+        migrations.AddField("contact", "email_folded", contacts.db.fields.FoldedField(of="email")),
         migrations.RunPython(fold, migrations.RunPython.noop, elidable=True),
         migrations.AddIndex("contact", models.Index(fields=["tenant", "email_folded"], name="contact_email")),
         migrations.AddIndex("contact", models.Index(fields=["tenant", "last_message_at", "id"], name="contact_recency")),

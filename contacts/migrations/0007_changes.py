@@ -1,4 +1,4 @@
-import contacts.rules
+import contacts.values.rules
 import django.db.models.deletion
 import tenants.fields
 from django.db import migrations, models
@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('xid', models.BigIntegerField(default=0)),
                 ('contact_id', tenants.fields.ULIDField()),
                 ('kind', models.CharField(choices=[('created', 'Created'), ('updated', 'Updated'), ('deleted', 'Deleted'), ('merged', 'Merged'), ('erased', 'Erased')], max_length=20)),
-                ('fields', models.JSONField(default=dict, encoder=contacts.rules.CompactJSON)),
+                ('fields', models.JSONField(default=dict, encoder=contacts.values.rules.CompactJSON)),
                 ('actor', models.CharField(max_length=100)),
                 ('request_id', models.CharField(max_length=128)),
                 ('change_set', tenants.fields.ULIDField(null=True)),

@@ -1,4 +1,4 @@
-import contacts.webhooks
+import contacts.models.webhook
 import django.db.models.deletion
 import django.utils.timezone
 import tenants.fields
@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 ('url', models.CharField(max_length=2000)),
                 ('events', models.JSONField(default=list)),
                 ('import_rows', models.BooleanField(default=False, help_text='Also an event for each contact that an import writes.')),
-                ('salt', models.CharField(default=contacts.webhooks.fresh_salt, editable=False, max_length=32)),
+                ('salt', models.CharField(default=contacts.models.webhook.fresh_salt, editable=False, max_length=32)),
                 ('old_salt', models.CharField(blank=True, editable=False, max_length=32)),
                 ('rotated_at', models.DateTimeField(editable=False, null=True)),
                 ('place', models.JSONField(default=list, editable=False)),

@@ -10,7 +10,7 @@ import django.db.models.deletion
 from django.apps.registry import Apps
 from django.db import migrations, models
 
-from contacts.digests import phone_digest
+from contacts.values.digests import phone_digest
 from tenants.isolation import protect
 
 BATCH = 1000

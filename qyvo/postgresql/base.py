@@ -14,7 +14,7 @@ from django.db.backends.postgresql import base
 PATIENCE = 7  # seconds that a statement may take
 LAST_PATIENCE = 1  # second for PostgreSQL to end one that takes longer
 # How long a statement may wait for a lock. A little more than PostgreSQL's `deadlock_timeout` of a
-# second: at the same moment it would report a deadlock, which `contacts.sql.transactional` tries
+# second: at the same moment it would report a deadlock, which `transactional` tries
 # again, as a lock that did not come.
 LOCK_TIMEOUT = "1050ms"
 PAUSE = 1  # second in which nobody else asks a server that says nothing for a connection

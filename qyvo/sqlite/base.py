@@ -3,7 +3,7 @@
 SQLite itself looks ever more seldom whether the lock is free, in the end ten times a second. While
 another connection takes the lock again and again, as an import does, SQLite finds the lock taken
 nearly each time, until its timeout. This backend looks every few milliseconds, so that it sees the
-pauses that bulk work makes (`contacts.pacing`).
+pauses that bulk work makes (`contacts.db.pacing`).
 """
 
 import sqlite3

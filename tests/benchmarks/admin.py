@@ -78,7 +78,7 @@ def measure() -> None:
     from django.urls import reverse
     from django.utils import timezone
 
-    from contacts import bulk_actions
+    from contacts.jobs import bulk_actions
     from contacts.models import BulkAction
     from tenants.models import Tenant, User
 

@@ -15,9 +15,10 @@ django.setup()
 
 from rest_framework.exceptions import ValidationError  # noqa: E402 - needs the settings
 
-from contacts import strict_json  # noqa: E402
-from contacts.serializers import BatchRow, ContactInput, shared  # noqa: E402
-from contacts.views import CreateContacts  # noqa: E402
+from contacts.api.bulk import BatchRow, CreateContacts  # noqa: E402
+from contacts.api.contacts import ContactInput  # noqa: E402
+from contacts.api.fields import shared  # noqa: E402
+from contacts.values import strict_json  # noqa: E402
 from qyvo.api import MAX_BODY_BYTES  # noqa: E402
 from tests.hostile import BODIES, VALUES  # noqa: E402
 

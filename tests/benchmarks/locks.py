@@ -112,7 +112,7 @@ def run(path: Path, stored: int, changed: int) -> None:
     from django.core.management import call_command
     from django.db import connection
 
-    from contacts import bulk_actions
+    from contacts.jobs import bulk_actions
     from tenants.models import Tenant
     from tests.crowd import fill
 

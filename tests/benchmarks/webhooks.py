@@ -59,9 +59,8 @@ def main() -> None:
     django.setup()
     from django.core.management import call_command
 
-    from contacts.deliveries import derive
-    from contacts.models import Contact
-    from contacts.webhooks import EVENTS, Delivery, Webhook
+    from contacts.models import EVENTS, Contact, Delivery, Webhook
+    from contacts.webhooks.sender import derive
     from tenants.models import Tenant
     from tests.conftest import free_port
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef
 
-from contacts import phones, rules
 from contacts.management.bulk import BulkFix
 from contacts.models import Contact, ContactTag, OptOut, Tag
+from contacts.values import phones, rules
 from tenants.models import Tenant
 
 

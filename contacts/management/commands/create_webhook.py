@@ -3,8 +3,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from contacts import webhooks
-from contacts.webhooks import Webhook
+from contacts.models import Webhook
+from contacts.models.webhook import events
+from contacts.webhooks.addresses import endpoint
 from tenants.models import Tenant
 
 
@@ -22,9 +23,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             tenant = Tenant.objects.get(slug=options["tenant"])
-            url, events = webhooks.endpoint(options["url"]), webhooks.events(options["event"])
+            url, wanted = endpoint(options["url"]), events(options["event"])
             made = Webhook(
-                tenant=tenant, url=url, events=events, import_rows=options["import_rows"]
+                tenant=tenant, url=url, events=wanted, import_rows=options["import_rows"]
             )
             made.establish()
         except Tenant.DoesNotExist:

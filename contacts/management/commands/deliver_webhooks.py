@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from contacts.deliveries import deliver
+from contacts.importing.spool import end_with_parent
 from contacts.management.background import keep_on
-from contacts.spool import end_with_parent
+from contacts.webhooks.sender import deliver
 
 
 class Command(BaseCommand):

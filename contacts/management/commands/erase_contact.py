@@ -4,9 +4,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from contacts import rules, uploads
-from contacts.changes import caused_by
-from contacts.digests import phone_digest
+from contacts.change_log.cause import caused_by
+from contacts.importing import uploads
+from contacts.values import rules
+from contacts.values.digests import phone_digest
 from tenants.models import Tenant
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from contacts.exports import FORMATS, export, settle
+from contacts.exporting.export import FORMATS, export, settle
 from tenants.models import Tenant
 
 

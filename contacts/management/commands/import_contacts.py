@@ -8,14 +8,15 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from contacts import columns
-from contacts.cleaning import options_for
-from contacts.error_files import ErrorFile
-from contacts.files import most_unpacked
-from contacts.imports import Importer, ImportRuns, fingerprint
+from contacts.importing import columns
+from contacts.importing.engine import Importer, fingerprint
+from contacts.importing.error_file import ErrorFile
+from contacts.importing.row import options_for
+from contacts.importing.tabular import Source, UnreadableFile
+from contacts.jobs.files import most_unpacked
+from contacts.jobs.lock import ImportRuns
 from contacts.management.bulk import region, tell_how_to_undo
 from contacts.models import Import
-from contacts.tabular import Source, UnreadableFile
 from tenants.models import Tenant
 
 NOTHING_COULD_RUN = 2

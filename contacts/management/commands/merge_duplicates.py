@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from contacts import phones
 from contacts.management.bulk import BulkFix, Refused
 from contacts.models import Contact
+from contacts.values import phones
 from tenants.models import Tenant
 
 

@@ -1,9 +1,9 @@
 from argparse import ArgumentParser
 from collections.abc import Iterator
 
-from contacts import phones
 from contacts.management.bulk import BulkFix, Refused, region
 from contacts.models import Contact
+from contacts.values import phones
 from tenants.models import Tenant
 
 

@@ -5,11 +5,9 @@ from django.core.management.base import BaseCommand
 from django.db.models import Q
 from django.utils import timezone
 
-from contacts.changes import Change
-from contacts.deliveries import derive
 from contacts.management.bulk import age
-from contacts.models import BulkAction, decisions_of_contacts
-from contacts.webhooks import Delivery
+from contacts.models import BulkAction, Change, Delivery, decisions_of_contacts
+from contacts.webhooks.sender import derive
 
 
 class Command(BaseCommand):

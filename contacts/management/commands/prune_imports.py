@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from contacts import uploads
+from contacts.importing import uploads
 from contacts.management.bulk import age
 
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from django.core.management.base import CommandError
 from rest_framework.serializers import Serializer
 
+from contacts.api.contacts import Consented
+from contacts.api.fields import CONSENT_STATUS
 from contacts.management.bulk import ChosenFix
 from contacts.models import Contact, Decision
-from contacts.serializers import CONSENT_STATUS, Consented
 from tenants.models import Tenant
 
 

@@ -3,9 +3,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from contacts import rules
 from contacts.management.background import webhook
-from contacts.webhooks import Delivery
+from contacts.models import Delivery
+from contacts.values import rules
 
 
 class Command(BaseCommand):

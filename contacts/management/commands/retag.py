@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from contacts import rules
 from contacts.management.bulk import BulkFix, Refused, refuse_unknown_tags
 from contacts.models import Tag
+from contacts.values import rules
 from tenants.models import Tenant
 
 

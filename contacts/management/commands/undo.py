@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from contacts.management.bulk import BulkFix, Refused
-from contacts.undo import ChangeSet, contact_ids, undo
+from contacts.writing.undo import ChangeSet, contact_ids, undo
 from tenants.models import Tenant
 
 

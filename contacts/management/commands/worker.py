@@ -10,7 +10,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from contacts import bulk_actions, turns, uploads
+from contacts.importing import uploads
+from contacts.jobs import bulk_actions, turns
 from contacts.management.background import keep_on
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,101 @@
+"""Many contacts in one request."""
+
+from collections import Counter
+from typing import Any, cast
+
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+
+from contacts.models import Contact, Outcome
+from contacts.values import rules
+
+from . import fields
+from .actions import ActionView, Scope
+from .contacts import ContactInput
+from .fields import RuleField
+
+
+class BatchInput(serializers.Serializer):
+    """The body of create-contacts; its rows are cleaned one by one, a bad one fails alone."""
+
+    # A row may be anything: a bad one fails alone, in an answer of status 200.
+    contacts = RuleField(rules.batch, {"type": "array", "maxItems": rules.MAX_BATCH}, required=True)
+
+
+class BatchRow(ContactInput):
+    """One contact of a batch: the body of create-contact, and a `ref` for the caller's own use."""
+
+    ref = RuleField(rules.ref, {"type": ["string", "integer", "null"], "maxLength": rules.MAX_REF})
+
+    def run_validation(self, data: Any = serializers.empty) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError({"body": ["The contact must be a JSON object."]})
+        return super().run_validation(data)
+
+
+class BatchResult(serializers.Serializer):
+    """What became of one contact of a batch."""
+
+    index = serializers.IntegerField()
+    ref = serializers.JSONField(required=False)
+    status = serializers.ChoiceField([*Outcome.values, "failed", "superseded"])
+    id = serializers.CharField(required=False)
+    phone = serializers.CharField(required=False)
+    errors = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.ListField(child=serializers.CharField()), required=False
+    )
+
+
+class BatchAnswer(serializers.Serializer):
+    """What create-contacts answers."""
+
+    created = serializers.IntegerField()
+    updated = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    results = BatchResult(many=True)
+
+
+class CreateContacts(ActionView):
+    """Upserts up to 1,000 contacts; a bad row fails alone, of a phone's rows the last wins."""
+
+    scopes = (Scope.WRITE,)
+    input_class = BatchInput
+    output_class = BatchAnswer
+    max_body_bytes = 8 * 1024 * 1024
+
+    def post(self, request: Request) -> Response:
+        rows = self.read_rows(self.clean(request)["contacts"])
+        winners = {row["fields"]["phone"]: row for row in rows if "fields" in row}
+        stored = self.tenant.contacts.replace_many(
+            self.tenant, [row["fields"] for row in winners.values()], Contact.Source.API
+        )
+        for row in rows:
+            if fields := row.pop("fields", None):
+                phone = fields["phone"]
+                outcome, pk = stored[phone]
+                row["status"] = outcome if winners[phone] is row else "superseded"
+                row |= {"id": pk, "phone": phone}
+        counts = Counter(row["status"] for row in rows)
+        counted = {status: counts[status] for status in [*Outcome.values, "failed"]}
+        return Response(counted | {"results": rows})
+
+    def read_rows(self, raw_rows: list[Any]) -> list[dict[str, Any]]:
+        """A result for each row: with its clean `fields`, or failed and with its `errors`."""
+        reader = fields.shared(BatchRow, self.tenant.default_region)
+        return [self.read_row(reader, index, raw) for index, raw in enumerate(raw_rows)]
+
+    def read_row(self, reader: Serializer, index: int, raw: Any) -> dict[str, Any]:
+        try:
+            fields = reader.run_validation(raw)
+        except ValidationError as error:
+            errors = cast("dict[str, Any]", error.detail)
+            ref = raw.get("ref") if isinstance(raw, dict) and "ref" not in errors else None
+            result = {"status": "failed", "errors": errors}
+        else:
+            ref = fields.pop("ref")
+            result = {"fields": fields}
+        return {"index": index} | ({} if ref in (None, "") else {"ref": ref}) | result

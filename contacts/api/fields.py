@@ -1,0 +1,142 @@
+"""The fields of bodies and answers, each with its JSON Schema."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from rest_framework import serializers
+
+from contacts.models import Change
+from contacts.values import rules
+
+Schema = dict[str, Any]  # JSON Schema, as OpenAPI 3.1 has it
+
+
+def or_empty(schema: Schema) -> Schema:
+    """What `schema` admits, and both ways to send nothing."""
+    return {"anyOf": [schema, {"enum": ["", None]}]}
+
+
+def trimmed(most: int, of: str = r"[\s\S]") -> Schema:
+    """A string of at most `most` characters `of` a class, blanks around it not counted."""
+    return {"type": "string", "pattern": rf"^\s*{of}{{0,{most}}}\s*$"}
+
+
+def text(most: int) -> Schema:
+    description = f"At most {most} characters after trimming."
+    return trimmed(most) | {"type": ["string", "null"], "description": description}
+
+
+@cache
+def shared(kind: type[serializers.Serializer], region: str = "") -> serializers.Serializer:
+    """The one serializer of this kind for all callers with this default `region`: it keeps nothing
+    of what it reads or shows, and to make one costs as much as to read a body."""
+    return kind(context={"region": region})
+
+
+ULID_OR_UUID = (
+    "^([0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}"
+    "|[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}|)$"
+)
+CONTACT_ID = {
+    "type": ["string", "null"],
+    "pattern": ULID_OR_UUID,
+    "description": "A ULID, in either case, or the same as a UUID. Decides when both are sent.",
+}
+PHONE = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": rules.MAX_PHONE,
+    "description": "In any spelling, with `+` or `00` and the country code, unless your tenant has "
+    "a default region.",
+}
+EMAIL = or_empty({"type": "string", "format": "email", "maxLength": rules.MAX_EMAIL})
+TAG = trimmed(rules.MAX_TAG, of="[^,]")
+TAGS = {
+    "anyOf": [{"type": "array", "items": TAG}, {"type": ["string", "null"]}],
+    "description": f"Comma-separated or a list; at most {rules.MAX_TAGS}. Order is kept, "
+    "repetitions are dropped, unknown tags are created.",
+}
+METADATA = or_empty({"type": "object", "additionalProperties": True}) | {
+    "description": f"At most {rules.MAX_METADATA_BYTES:,} bytes as compact JSON and "
+    f"{rules.MAX_METADATA_DEPTH} levels deep."
+}
+MOMENT = or_empty({"type": "string", "format": "date-time"})
+CONSENT_STATUS = [Change.Kind.OPTED_IN.value, Change.Kind.OPTED_OUT.value]
+FLAG = or_empty({"type": "boolean"}) | {"default": False}
+SWITCH = {"type": "boolean", "default": False}
+CURSOR = {
+    "type": ["string", "null"],
+    "description": "Where the page begins: from the answer before; to be sent with its filters.",
+}
+
+
+def choice(raw: Any, values: list[str], default: str = "") -> str:
+    """One of `values`; `default` where it is empty and there is one."""
+    chosen = default if raw in ("", None) else raw
+    if chosen not in values:
+        raise ValueError(f"Send one of {', '.join(values)}.")
+    return chosen
+
+
+class RuleField(serializers.Field):
+    """An input that one of `rules` cleans; `schema` tells a caller what may be sent.
+
+    Left out, it is as empty as `null` or `""`; an error with `required=True`, and not there at
+    all with `required=False`.
+    """
+
+    def __init__(self, rule: Callable[[Any], Any], schema: Schema, **options: Any) -> None:
+        self.rule = rule
+        self.schema = schema
+        if "required" not in options:
+            options["default"] = lambda: rule(None)
+        super().__init__(**options)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if data is serializers.empty:
+            return super().run_validation(data)
+        return self.to_internal_value(data)
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return self.rule(data)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from error
+
+
+class Sought(RuleField):
+    """A text to look for; empty: everything."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(lambda raw: rules.limited(what, raw, rules.MAX_NAME), text(rules.MAX_NAME))
+
+
+class LimitField(RuleField):
+    """A page's length; without a `default` one page has all."""
+
+    def __init__(self, most: int, default: int | None = None) -> None:
+        schema = or_empty({"type": "integer", "minimum": 1, "maximum": most})
+        if default:
+            schema |= {"default": default}
+        super().__init__(lambda raw: rules.limit(raw, most, default), schema)
+
+
+class PhoneField(RuleField):
+    """A phone in any spelling; `region` in the serializer's context completes national ones."""
+
+    def __init__(self, *, required: bool = True) -> None:
+        super().__init__(
+            lambda raw: rules.phone(raw, self.context.get("region")),
+            PHONE if required else PHONE | {"type": ["string", "null"], "minLength": 0},
+            required=required,
+            error_messages={"required": "The phone is required."},
+        )
+
+
+class Timestamp(serializers.Field):
+    """ISO 8601 in UTC, whole seconds, with the offset: 2026-05-07T08:14:23+00:00."""
+
+    def to_representation(self, value: datetime) -> str:
+        return value.astimezone(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,187 @@
+"""The actions that find contacts and tags."""
+
+from collections.abc import Iterator
+from threading import Lock
+from typing import Any
+
+from django.http import HttpResponseBase, StreamingHttpResponse
+from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from contacts.finding import cursors
+from contacts.models import Contact, CountedTag, Tombstone, contact_is_there
+from contacts.values import rules
+from tenants.isolation import seeing
+from tenants.serializers import OrNull
+
+from . import fields
+from .actions import PagedAction, PagedArray, Scope
+from .contacts import ContactDetail
+from .fields import CURSOR, FLAG, MOMENT, LimitField, RuleField, Sought, Timestamp, shared
+
+
+class TagSearch(serializers.Serializer):
+    """The body of list-tags."""
+
+    name = Sought("name")
+    limit = LimitField(most=1000)
+    cursor = RuleField(rules.cursor, CURSOR)
+
+
+class SearchInput(serializers.Serializer):
+    """The body of search-contacts."""
+
+    query = Sought("query")
+    tag = Sought("tag")
+    email = Sought("email")
+    limit = LimitField(most=50, default=50)
+    cursor = RuleField(rules.cursor, CURSOR)
+
+
+class ListInput(serializers.Serializer):
+    """The body of list-contacts."""
+
+    limit = LimitField(most=500, default=100)
+    cursor = RuleField(rules.cursor, CURSOR)
+    updated_since = RuleField(rules.timestamp, MOMENT)
+    tag = Sought("tag")
+    include_deleted = RuleField(rules.flag, FLAG)
+
+
+class FoundContact(serializers.Serializer):
+    """One contact of search-contacts."""
+
+    id = serializers.CharField()
+    phone = serializers.CharField()
+    name = OrNull()
+    email = OrNull()
+    source = serializers.CharField()  # type: ignore[assignment]
+    tags = serializers.ListField(child=serializers.CharField())
+    last_message_at = Timestamp(allow_null=True)
+    created_at = Timestamp()
+
+
+class ListedContact(ContactDetail):
+    """One contact of list-contacts."""
+
+    updated_at = Timestamp()
+
+
+class GoneContact(serializers.Serializer):
+    """One contact of list-contacts that is gone."""
+
+    id = serializers.CharField(source="pk")
+    deleted_at = Timestamp(source="updated_at")
+    merged_into = serializers.CharField(allow_null=True)
+
+
+class ListEntry(serializers.BaseSerializer):
+    """What stands in list-contacts: a contact, or one that is gone."""
+
+    def to_representation(self, instance: Any) -> Any:
+        kind = GoneContact if isinstance(instance, Tombstone) else ListedContact
+        return shared(kind).to_representation(instance)
+
+
+class ContactPage(serializers.Serializer):
+    """What list-contacts answers."""
+
+    data = ListEntry(many=True)  # type: ignore[assignment]
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class TagSummary(serializers.Serializer):
+    """One tag of list-tags."""
+
+    id = serializers.CharField()
+    name = serializers.CharField()
+    contacts_count = serializers.IntegerField()
+
+
+class SearchContacts(PagedArray):
+    """Contacts by a part of name, e-mail or phone, by tag, by e-mail; the latest message first.
+
+    The answer is an array, so the cursor of the next page is in headers. The link can be posted
+    to as it is, with the same body.
+    """
+
+    scopes = (Scope.READ,)
+    input_class = SearchInput
+    output_class = FoundContact
+    order = "last_message_at"
+
+    def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
+        tag, region = self.tag(filters["tag"]), self.tenant.default_region
+        return self.tenant.contacts.recent(after, limit, **filters | {"tag": tag, "region": region})
+
+
+class ListContacts(PagedAction):
+    """Everything, page by page, for a sync."""
+
+    scopes = (Scope.READ,)
+    input_class = ListInput
+    output_class = ContactPage
+    order = "updated_at"
+
+    def post(self, request: Request) -> Response:
+        page, next_cursor = self.page(self.clean(request))
+        return self.answer({"data": page, "next_cursor": next_cursor})
+
+    def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
+        tag, since = self.tag(filters["tag"]), filters["updated_since"]
+        found: list[Any] = self.tenant.contacts.page(after, limit, tag=tag, since=since)
+        if filters["include_deleted"]:
+            changes = self.tenant.changes.exclude(contact_is_there())
+            gone = changes.tombstones(after, limit, since)
+            found = sorted([*found, *gone], key=lambda entry: (entry.updated_at, entry.pk))[:limit]
+        return found
+
+
+class ListTags(PagedArray):
+    """The tenant's tags by name, each with the number of its contacts.
+
+    Without `limit` the answer has all of them. With `limit`, the cursor of the next page is in
+    headers, as in search-contacts.
+    """
+
+    # An answer of 50,000 tags takes a thread a third of a second, and sixteen at once would keep
+    # all other requests waiting for seconds. So a long answer is made page by page, and each
+    # process makes one page at a time.
+    longest_page = 1000
+    making_a_page = Lock()
+
+    scopes = (Scope.READ,)
+    input_class = TagSearch
+    output_class = TagSummary
+    order = "name"
+
+    def post(self, request: Request) -> HttpResponseBase:
+        fields = self.clean(request)
+        if fields["limit"]:
+            return super().post(request)
+        part = fields["name"]
+        page, next_cursor = self.page(fields | {"limit": self.longest_page})
+        if next_cursor is None:
+            return self.answer(page)
+        return StreamingHttpResponse(self.array(page, part), content_type="application/json")
+
+    def array(self, page: list[CountedTag], part: str) -> Iterator[bytes]:
+        """The JSON array of the tags in `page` and of all behind them. A tag that gets another name
+        while the answer is sent may be missing, or be in it under both names."""
+        show, start = fields.shared(self.output_class).to_representation, b"["
+        while page:
+            yield start + JSONRenderer().render([*map(show, page)])[1:-1]
+            start = b","
+            with self.making_a_page, seeing(self.tenant.pk):
+                page = self.tenant.tags.page(page[-1].name, self.longest_page, part)
+        yield b"]"
+
+    def find(
+        self, after: cursors.Position | None, limit: int, filters: dict[str, Any]
+    ) -> list[CountedTag]:
+        return self.tenant.tags.page(after[0] if after else "", limit, filters["name"])
+
+    def position(self, row: CountedTag) -> cursors.Position:
+        return (row.name,)

@@ -1,0 +1,31 @@
+from django.urls import path
+
+from . import bulk, changes, contacts, finding, imports, webhooks
+
+actions = [
+    path("actions/create-contact", contacts.CreateContact.as_view(), name="create-contact"),
+    path("actions/create-contacts", bulk.CreateContacts.as_view(), name="create-contacts"),
+    path("actions/update-contact", contacts.UpdateContact.as_view(), name="update-contact"),
+    path("actions/get-contact", contacts.GetContact.as_view(), name="get-contact"),
+    path("actions/search-contacts", finding.SearchContacts.as_view(), name="search-contacts"),
+    path("actions/list-contacts", finding.ListContacts.as_view(), name="list-contacts"),
+    path("actions/list-changes", changes.ListChanges.as_view(), name="list-changes"),
+    path("actions/add-tag", contacts.AddTag.as_view(), name="add-tag"),
+    path("actions/remove-tag", contacts.RemoveTag.as_view(), name="remove-tag"),
+    path("actions/list-tags", finding.ListTags.as_view(), name="list-tags"),
+    path("actions/record-consent", contacts.RecordConsent.as_view(), name="record-consent"),
+    path("actions/delete-contact", contacts.DeleteContact.as_view(), name="delete-contact"),
+]
+
+import_paths = [
+    path("imports", imports.CreateImport.as_view(), name="create-import"),
+    path("imports/<str:id>", imports.GetImport.as_view(), name="get-import"),
+    path("imports/<str:id>/errors", imports.GetImportErrors.as_view(), name="get-import-errors"),
+]
+
+webhook_paths = [
+    path("webhooks", webhooks.Webhooks.as_view(), name="webhooks"),
+    path("webhooks/<str:id>", webhooks.OneWebhook.as_view(), name="webhook"),
+]
+
+urlpatterns = [*actions, *import_paths, *webhook_paths]

@@ -1,0 +1,132 @@
+"""Webhooks."""
+
+from http import HTTPStatus
+
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from contacts.models import EVENTS, Webhook, events
+from contacts.models.webhook import MAX_URL
+from contacts.values import rules
+from contacts.webhooks import addresses
+from tenants.views import TenantAPIView
+
+from .actions import Scope
+from .fields import FLAG, RuleField, Timestamp, or_empty
+
+
+class WebhookInput(serializers.Serializer):
+    """The body that makes a webhook."""
+
+    url = RuleField(
+        addresses.endpoint,
+        {"type": "string", "format": "uri", "pattern": "^https://", "maxLength": MAX_URL},
+        required=True,
+        error_messages={"required": "The url is required."},
+        help_text="HTTPS, at a public address.",
+    )
+    events = RuleField(
+        events,
+        or_empty({"type": "array", "items": {"type": "string", "enum": EVENTS}}),
+        help_text="Which to send; default: all.",
+    )
+    import_rows = RuleField(
+        rules.flag, FLAG, help_text="Also an event for each contact that an import writes."
+    )
+
+
+class ShownWebhook(serializers.Serializer):
+    """A webhook."""
+
+    id = serializers.CharField()
+    url = serializers.CharField()
+    events = serializers.ListField(child=serializers.ChoiceField(EVENTS))
+    import_rows = serializers.BooleanField()
+    created_at = Timestamp()
+    last_success_at = Timestamp(allow_null=True)
+    failing_since = Timestamp(allow_null=True)
+    paused_at = Timestamp(
+        allow_null=True, help_text="After three days of failures; nothing is sent any more."
+    )
+
+
+class NewWebhook(ShownWebhook):
+    """A webhook, and what its deliveries are signed with: shown this once."""
+
+    secret = serializers.CharField()
+
+
+# Webhooks
+
+
+class CreateWebhook:
+    """Makes a webhook: an address that is told of what happens to contacts, from now on.
+
+    Its secret is in this answer and nowhere else. A delivery `webhook.test` is sent at once. As
+    it is told of contacts, it takes a token that may read them, too.
+    """
+
+    scopes = (Scope.READ, Scope.WRITE)
+    input_class = WebhookInput
+    output_class = NewWebhook
+    success = HTTPStatus.CREATED
+
+
+class ListWebhooks:
+    """The tenant's webhooks."""
+
+    scopes = (Scope.READ,)
+    output_class = ShownWebhook
+
+
+class GetWebhook:
+    """A webhook, and whether it answers."""
+
+    scopes = (Scope.READ,)
+    output_class = ShownWebhook
+
+
+class DeleteWebhook:
+    """Deletes a webhook, and what still waits to be sent to it."""
+
+    scopes = (Scope.WRITE,)
+    success = HTTPStatus.NO_CONTENT
+
+
+class Webhooks(TenantAPIView):
+    http_method_names = ["get", "head", "post"]
+    operations = {"GET": ListWebhooks, "POST": CreateWebhook}
+
+    def get(self, request: Request) -> Response:
+        found = self.tenant.webhooks.order_by("pk")
+        return Response(ListWebhooks.output_class(found, many=True).data)
+
+    def post(self, request: Request) -> Response:
+        body = CreateWebhook.input_class(data=request.data)
+        body.is_valid(raise_exception=True)
+        made = Webhook(tenant=self.tenant, **body.validated_data)
+        try:
+            made.establish()
+        except ValueError as error:
+            raise ValidationError({"url": [str(error)]}) from error
+        return Response(CreateWebhook.output_class(made).data, status=CreateWebhook.success)
+
+
+class OneWebhook(TenantAPIView):
+    http_method_names = ["get", "head", "delete"]
+    operations = {"GET": GetWebhook, "DELETE": DeleteWebhook}
+
+    def get(self, request: Request, id: str) -> Response:  # noqa: A002
+        return Response(GetWebhook.output_class(self.find(id)).data)
+
+    def delete(self, request: Request, id: str) -> Response:  # noqa: A002
+        self.find(id).delete()
+        return Response(status=DeleteWebhook.success)
+
+    def find(self, pk: str) -> Webhook:
+        try:
+            return self.tenant.webhooks.get(pk=pk)
+        except (Webhook.DoesNotExist, ValueError):  # no such id, or no id at all
+            raise NotFound("Webhook not found") from None

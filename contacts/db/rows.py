@@ -1,0 +1,33 @@
+"""Rows as parameters of statements."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from contacts.values.rules import folded, spelled
+from tenants.fields import bits_of
+
+
+def inserting(values: dict[str, str]) -> str:
+    """`values`: what each column gets."""
+    return f"INSERT INTO contacts_contact ({', '.join(values)}) SELECT {', '.join(values.values())}"
+
+
+def key(ulid: str) -> str:
+    """An id as both databases read it: 32 hexadecimal digits."""
+    return f"{bits_of(ulid):032x}"
+
+
+def json_value(value: Any, moment: Callable[[datetime], str]) -> Any:
+    """`value` as the JSON of a row has it."""
+    if isinstance(value, datetime):
+        return moment(value)
+    return ",".join(value) if isinstance(value, list) else value
+
+
+def row_in_json(row_id: str, fields: dict[str, Any], moment: Callable[[datetime], str]) -> str:
+    """A contact as an upsert takes it: its id as hexadecimal digits, and `fields` as rules give
+    them, those that are looked up without case folded as well."""
+    row = {name: json_value(value, moment) for name, value in fields.items()}
+    row |= {f"{name}_folded": folded(row[name]) for name in ("name", "email") if name in row}
+    return spelled(row | {"id": row_id})

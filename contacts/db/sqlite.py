@@ -1,0 +1,132 @@
+"""How SQLite spells what PostgreSQL spells in another way."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils import timezone
+
+from tenants.fields import new_ulid
+
+from .rows import inserting, key
+
+
+class SQLite:
+    """One writer at a time. Lists are passed as JSON, ids are 32 hexadecimal digits."""
+
+    ID_DIGITS = "id"
+    METADATA_BYTES = "length(CAST(metadata AS BLOB))"
+    CONSENT = "json_array(opted_in_at, opted_out_at)"
+    MERGED_METADATA = "contacts_merged(contacts_contact.metadata, EXCLUDED.metadata)"
+
+    @staticmethod
+    def words(items: Iterable[str]) -> str:
+        return json.dumps([*items])
+
+    @staticmethod
+    def given(name: str) -> str:
+        return f"value {'->' if name == 'metadata' else '->>'} '{name}'"
+
+    @staticmethod
+    def array(names: Iterable[str]) -> str:
+        shown = (f"json({name})" if name == "metadata" else name for name in names)
+        return f"json_array({', '.join(shown)})"
+
+    ROWS = "FROM json_each(%(rows)s) WHERE true"
+    ROWS_TO_UPDATE = ROWS
+
+    @staticmethod
+    def unindexed(column: str) -> str:
+        """The column, for a condition that SQLite must not find rows by: in a join it would go
+        through all rows of the tenant, and through the list for each of them."""
+        return f"+{column}"
+
+    @classmethod
+    def upsert(
+        cls, values: dict[str, str], conflict: str, told: tuple[str, ...], returned: tuple[str, ...]
+    ) -> tuple[str, str]:
+        was = cls.array(told)
+        before = (
+            f"SELECT phone, {was} FROM contacts_contact WHERE tenant_id = %(tenant)s"  # noqa: S608
+            " AND phone IN (SELECT value FROM json_each(%(phones)s))"
+        )
+        shown = ", ".join([*returned, "NULL AS was", f"{was} AS now", "NULL AS seen"])
+        return before, f"{inserting(values)} {cls.ROWS} {conflict} RETURNING {shown}"
+
+    @staticmethod
+    def written(write: str) -> str:
+        return write
+
+    alone = written
+
+    @staticmethod
+    def moment(value: datetime) -> str:
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+
+    @staticmethod
+    def updated_after(stored: str, now: str) -> str:
+        return f"contacts_updated_after({stored}, {now})"
+
+    OPT_OUTS = """
+SELECT digest, CAST(opted_out_at AS text) FROM contacts_optout
+WHERE tenant_id = %(tenant)s AND digest IN (SELECT value FROM json_each(%(digests)s))
+"""
+    OLDEST_RUNNING = NEXT = ""  # one writer at a time: ids are in the order of commits
+    LOG = """
+INSERT INTO contacts_change
+    (xid, tenant_id, contact_id, kind, fields, "into", actor, request_id, change_set, at)
+SELECT 0, %(tenant)s, contact_id, kind, fields, "into",
+    %(actor)s, %(request_id)s, %(change_set)s, coalesce(ended_at, %(at)s)
+FROM (
+    SELECT value AS contact_id, 'created' AS kind, '{}' AS fields, NULL AS "into", NULL AS ended_at
+    FROM json_each(%(created)s)
+    UNION ALL
+    SELECT value ->> 0, value ->> 1, value -> 2, value ->> 3, value ->> 4
+    FROM json_each(%(rows)s)
+)
+"""
+    MAKE_TAGS = """
+INSERT INTO contacts_tag (id, tenant_id, name, created_at)
+SELECT value ->> 0, %(tenant)s, value ->> 1, %(now)s FROM json_each(%(tags)s) WHERE true
+ON CONFLICT DO NOTHING
+"""
+    # CROSS JOIN keeps the order of the two: else SQLite may go through the pairs for each tag.
+    LINK = """
+INSERT INTO contacts_contacttag (tenant_id, contact_id, tag_id)
+SELECT %(tenant)s, pair.value ->> 0, tag.id
+FROM json_each(%(pairs)s) AS pair
+CROSS JOIN contacts_tag AS tag ON tag.tenant_id = %(tenant)s AND tag.name = pair.value ->> 1
+WHERE true
+ON CONFLICT DO NOTHING
+"""
+    UNLINK = """
+DELETE FROM contacts_contacttag
+WHERE contact_id IN (SELECT value FROM json_each(%(had_links)s))
+AND (contact_id, tag_id) NOT IN (
+    SELECT pair.value ->> 0, tag.id
+    FROM json_each(%(pairs)s) AS pair
+    CROSS JOIN contacts_tag AS tag ON tag.tenant_id = %(tenant)s AND tag.name = pair.value ->> 1
+)
+"""
+
+    @classmethod
+    def of_tags(cls, tenant_id: str, names: Iterable[str]) -> dict[str, Any]:
+        """The parameters that make the tags of these `names`, where they are unknown."""
+        return {
+            "tenant": key(tenant_id),
+            "now": cls.moment(timezone.now()),
+            "tags": json.dumps([(key(new_ulid()), name) for name in names]),
+        }
+
+    @classmethod
+    def of_links(cls, tags: dict[str, str], had_links: list[str]) -> dict[str, Any]:
+        """The parameters that link them: the `tags` of each contact, and which contacts
+        `had_links`. Ids are hexadecimal digits."""
+        pairs = [(carrier, name) for carrier, names in tags.items() for name in names.split(",")]
+        return {"pairs": json.dumps(pairs), "had_links": cls.words(had_links)}
+
+    @classmethod
+    def link(cls, cursor: Any, values: dict[str, Any], tags: int) -> None:
+        cursor.execute(cls.MAKE_TAGS, values)
+        cursor.execute(cls.LINK, values)

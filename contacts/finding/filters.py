@@ -1,0 +1,127 @@
+"""Which contacts the staff choose: what each filter of their list means."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, Value
+from django.db.models.functions import Substr
+from django.db.models.lookups import In
+from django.utils.timezone import make_aware
+
+from contacts.db.expressions import Holds
+from contacts.models import ContactQuerySet, ContactTag, Tag
+from contacts.values import countries, strict_json
+from contacts.values.rules import spelled
+from tenants.models import Tenant
+
+# Whether people may be written to: they have said so, they have said no, or neither.
+CONSENTS = {
+    "in": Q(opted_in_at__isnull=False, opted_out_at=None),
+    "out": Q(opted_out_at__isnull=False),
+    "none": Q(opted_in_at=None, opted_out_at=None),
+}
+
+
+def choose(contacts: ContactQuerySet, given: dict[str, Any]) -> ContactQuerySet:
+    """Those of `contacts` that `given` asks for, by the names in `FILTERS`; without empty ones."""
+    for name, meaning in FILTERS.items():
+        if given.get(name):
+            contacts = meaning(contacts, given[name])
+    return contacts
+
+
+def of_tenant(contacts: ContactQuerySet, tenant: Tenant) -> ContactQuerySet:
+    return contacts.filter(tenant=tenant)
+
+
+def with_tag(contacts: ContactQuerySet, tag: Tag) -> ContactQuerySet:
+    """The tenant is said again: links are found, and ordered by contact, by tenant and tag."""
+    return contacts.filter(links__tag=tag, links__tenant=tag.tenant_id)
+
+
+def without_tag(contacts: ContactQuerySet, tag: Tag) -> ContactQuerySet:
+    links = ContactTag.objects.filter(tenant=tag.tenant_id, tag=tag, contact=OuterRef("pk"))
+    return contacts.exclude(Exists(links))
+
+
+def of_country(contacts: ContactQuerySet, country: str) -> ContactQuerySet:
+    """As `countries` has it; the calling code is a range of an index."""
+    numbers = countries.numbering()[country]
+    contacts = contacts.filter(phone__gte=f"+{numbers.code}", phone__lt=f"+{numbers.code + 1}")
+    if not numbers.is_main:
+        return contacts.filter(begins_as(numbers))
+    if numbers.code == countries.NORTH_AMERICA:
+        shared = countries.others_behind(numbers.code).values()
+        areas = tuple(area for other in shared for area in other.areas)
+        return contacts.exclude(begins_as(numbers._replace(areas=areas)))
+    for other in countries.others_behind(numbers.code).values():
+        contacts = contacts.exclude(begins_as(other))
+    return contacts
+
+
+def begins_as(numbers: countries.Numbers) -> Q:
+    if numbers.areas:
+        return Q(In(Substr("phone", len("+1") + 1, countries.AREA), numbers.areas))
+    return Q(phone__regex=rf"^\+{numbers.code}(?:{numbers.leading})")
+
+
+def from_source(contacts: ContactQuerySet, source: str) -> ContactQuerySet:
+    return contacts.filter(source=source)
+
+
+def with_consent(contacts: ContactQuerySet, consent: str) -> ContactQuerySet:
+    return contacts.filter(CONSENTS[consent])
+
+
+def with_email(contacts: ContactQuerySet, has_one: str) -> ContactQuerySet:
+    return contacts.exclude(email="") if has_one == "yes" else contacts.filter(email="")
+
+
+def since(column: str) -> Callable[[ContactQuerySet, date], ContactQuerySet]:
+    """On that day or later, in the current time zone."""
+    return lambda contacts, day: contacts.filter(**{f"{column}__gte": midnight(day)})
+
+
+def until(column: str) -> Callable[[ContactQuerySet, date], ContactQuerySet]:
+    """On that day or before."""
+    return lambda contacts, day: contacts.filter(
+        **{f"{column}__lt": midnight(day + timedelta(days=1))}
+    )
+
+
+def midnight(day: date) -> datetime:
+    return make_aware(datetime.combine(day, time.min))
+
+
+def with_metadata(contacts: ContactQuerySet, wanted: tuple[str, str]) -> ContactQuerySet:
+    """Those that have the top-level key, with this value where one is given: a text, or what it
+    spells in JSON."""
+    key, text = wanted
+    values = (Value(spelled(value)) for value in read_as(text))
+    return contacts.filter(Holds("metadata", Value(key), *values))
+
+
+def read_as(text: str) -> Iterator[Any]:
+    """What somebody may mean who types this: `5` the number, or the text."""
+    if text:
+        yield text
+        with suppress(strict_json.MalformedJSON):
+            yield strict_json.loads(text)
+
+
+FILTERS: dict[str, Callable[[ContactQuerySet, Any], ContactQuerySet]] = {
+    "tenant": of_tenant,
+    "tag": with_tag,
+    "without": without_tag,
+    "country": of_country,
+    "source": from_source,
+    "consent": with_consent,
+    "has_email": with_email,
+    "created_from": since("created_at"),
+    "created_to": until("created_at"),
+    "updated_from": since("updated_at"),
+    "updated_to": until("updated_at"),
+    "metadata": with_metadata,
+}

@@ -1,0 +1,87 @@
+"""The tables, and the questions that are asked about them."""
+
+from .bulk_action import (
+    BulkAction,
+    BulkBatch,
+)
+from .change import (
+    ENDS,
+    Change,
+    ChangeQuerySet,
+    Entry,
+    Place,
+    Tombstone,
+    settle_restored,
+)
+from .contact import (
+    Contact,
+    ContactQuerySet,
+    ContactTag,
+    CountedTag,
+    Decision,
+    Outcome,
+    PhonesRefused,
+    Tag,
+    TagQuerySet,
+    contact_is_there,
+    decisions_of_contacts,
+    matches,
+    with_folded,
+)
+from .erasure import (
+    EARLIER_OPT_OUT,
+    Erasure,
+    OptOut,
+)
+from .import_job import (
+    Import,
+    ImportBatch,
+    ImportFailure,
+)
+from .webhook import (
+    EVENTS,
+    PAUSES,
+    Delivery,
+    DeliveryQuerySet,
+    Webhook,
+    events,
+    refuse_too_many,
+)
+
+__all__ = [
+    "EARLIER_OPT_OUT",
+    "ENDS",
+    "EVENTS",
+    "PAUSES",
+    "BulkAction",
+    "BulkBatch",
+    "Change",
+    "ChangeQuerySet",
+    "Contact",
+    "ContactQuerySet",
+    "ContactTag",
+    "CountedTag",
+    "Decision",
+    "Delivery",
+    "DeliveryQuerySet",
+    "Entry",
+    "Erasure",
+    "Import",
+    "ImportBatch",
+    "ImportFailure",
+    "OptOut",
+    "Outcome",
+    "PhonesRefused",
+    "Place",
+    "Tag",
+    "TagQuerySet",
+    "Tombstone",
+    "Webhook",
+    "contact_is_there",
+    "decisions_of_contacts",
+    "events",
+    "matches",
+    "refuse_too_many",
+    "settle_restored",
+    "with_folded",
+]

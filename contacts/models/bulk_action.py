@@ -1,0 +1,91 @@
+"""A change to many contacts that runs in the background."""
+
+from django.db import models
+from django.utils import timezone
+
+from tenants.fields import ULIDField, new_ulid
+from tenants.models import Tenant
+
+
+class BulkAction(models.Model):
+    """What the staff have done to many contacts: those that they chose, as they were counted.
+
+    Its id is the change set of what it changes.
+    """
+
+    class Kind(models.TextChoices):
+        ADD_TAG = "add_tag", "Add a tag"
+        REMOVE_TAG = "remove_tag", "Remove a tag"
+        SET_LOCALE = "set_locale", "Set the locale"
+        OPT_OUT = "opt_out", "Opt out"
+        DELETE = "delete", "Delete"
+        MERGE_TAGS = "merge_tags", "Merge tags"
+        RENAME_TAG = "rename_tag", "Rename a tag"
+        DELETE_TAGS = "delete_tags", "Delete tags"
+        UNDO = "undo", "Undo"
+
+    REPLACING = (Kind.MERGE_TAGS, Kind.RENAME_TAG)  # `value`: the old tags, then the new one
+
+    id = ULIDField(primary_key=True, default=new_ulid, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="bulk_actions", db_index=False)
+    actor = models.CharField(max_length=100, help_text="Who asked for it, such as user:7.")
+    kind = models.CharField(max_length=20, choices=Kind)
+    value = models.TextField(blank=True, help_text="The tag, or tags; the locale; the change set.")
+    total = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    changed = models.PositiveIntegerField(default=0)
+    refused = models.PositiveIntegerField(default=0)
+    refusals = models.JSONField(default=list, help_text="Of the first of them: phone and reason.")
+    problem = models.TextField(blank=True, help_text="Why it does not go on.")
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "id"], name="bulk_action_by_tenant")]
+
+    def __str__(self) -> str:
+        what, value = self.get_kind_display(), self.value
+        if self.kind in self.REPLACING:
+            old, _, new = value.rpartition(",")
+            value = f"{old} → {new}"
+        return f"{what}: {value}" if value else what
+
+    @property
+    def is_over(self) -> bool:
+        return self.finished_at is not None
+
+    @property
+    def is_running(self) -> bool:
+        return not self.is_over
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.is_running and not self.done
+
+    @property
+    def percent(self) -> int:
+        return 100 * self.done // self.total if self.total else 100
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether there is something to take back: consent is never taken back."""
+        return bool(self.changed) and self.kind != self.Kind.OPT_OUT
+
+    @property
+    def unchanged(self) -> int:
+        """Those that were so already, or are gone."""
+        return max(0, self.done - self.changed - self.refused)
+
+
+class BulkBatch(models.Model):
+    """Some of the contacts that a bulk action still has to do: so a batch that is done is done
+    once, and what is written for it does not grow with the others."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "action_id", "number")
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
+    action = models.ForeignKey(BulkAction, models.CASCADE, related_name="left", db_index=False)
+    number = models.PositiveIntegerField()
+    contacts = models.BinaryField(help_text="Their ids, 16 bytes each.")
+
+    def __str__(self) -> str:
+        return f"{self.action_id} {self.number}"

@@ -1,0 +1,422 @@
+"""Takes back what a change set did to contacts: a command, an import, a request.
+
+Only where a field still holds what the change set wrote into it; the rest is reported. What is
+taken back is a change like any other, so it can be taken back too.
+
+Consent is never taken back: who may be written to is decided by the people themselves, see
+`record-consent`. So no undo deletes a contact that has opted out, and a contact that comes back has
+opted out where the person has done so since.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, TextChoices
+
+from contacts.change_log.difference import (
+    CONSENT,
+    MOMENTS,
+    TOLD,
+    Fields,
+    exchanged,
+    moment,
+    value_of,
+)
+from contacts.db.pacing import Pace
+from contacts.db.transactions import transactional, tried_twice
+from contacts.models import ENDS, BulkAction, Change, ChangeQuerySet, Contact, Import, OptOut
+from contacts.values import rules
+from contacts.values.digests import phone_digest
+from tenants.fields import parse_ulid
+from tenants.models import Tenant
+
+AT_ONCE = 1000  # contacts that a request changes; more are left to a worker
+BATCH = 1000  # contacts a transaction
+
+
+class Reason(TextChoices):
+    """Why something stays as it is: a word for programs, and one for people."""
+
+    CONSENT = "consent", "stays as it was decided"
+    CHANGED = "changed", "has changed since"
+    GONE = "gone", "is gone by now"
+    RESTORED = "restored", "is there again"
+    FORGOTTEN = "forgotten", "cannot come back: what it held has been forgotten"
+    PHONE_TAKEN = "phone_taken", "another contact has the phone"
+    RULE = "rule", "breaks a rule"
+
+
+class Kept(NamedTuple):
+    """What stays as it is. `field`: its name, for a key `metadata.KEY`, empty where it is the whole
+    contact; `sentence`: for people, where `reason` says too little."""
+
+    field: str
+    reason: Reason
+    sentence: str = ""
+
+    def __str__(self) -> str:
+        return self.sentence or f"{self.field} {self.reason.label}".lstrip()
+
+
+class Undone(NamedTuple):
+    """What became of a contact: the fields `taken_back`, and what was `kept`."""
+
+    contact: Contact
+    taken_back: list[str]
+    kept: list[Kept]
+
+    def lines(self) -> list[str]:
+        """What was taken back, for people."""
+        return [f"{self.name}: {', '.join(self.taken_back)}"] if self.taken_back else []
+
+    def refusals(self) -> list[str]:
+        """What was not, and why."""
+        return [f"{self.name}: {kept}" for kept in self.kept]
+
+    @property
+    def name(self) -> str:
+        return self.contact.phone or self.contact.pk
+
+
+@transactional
+def undo(
+    tenant: Tenant, change_set: str, contact_ids: Sequence[str], *, dry_run: bool = False
+) -> list[Undone]:
+    """Takes back what `change_set` did to these contacts of `tenant`, the last change first.
+
+    The number of statements does not depend on the number of contacts, but for what SQLite takes
+    at once. A dry run differs in its end only.
+    """
+    undone = Batch(tenant, change_set, contact_ids).run()
+    if dry_run:
+        transaction.set_rollback(True)
+    return undone
+
+
+def contact_ids(tenant: Tenant, change_set: str, size: Callable[[], int]) -> Iterator[list[str]]:
+    """The contacts that `change_set` changed, some at a time, of `size` changes, which is asked
+    each time. Those it changed last come first: they may have the phones of others that are to
+    come back."""
+    told, end = tenant.changes.filter(change_set=change_set), None
+    while changes := list(
+        (told.filter(pk__lt=end) if end else told)
+        .order_by("-pk")
+        .values_list("pk", "contact_id")[: size()]
+    ):
+        found = told.filter(contact_id__in={contact_id for _, contact_id in changes})
+        last = found.values("contact_id").annotate(last=Max("pk")).values_list("contact_id", "last")
+        yield [pk for pk, change in last if end is None or change < end]
+        end = changes[-1][0]
+
+
+class Summary(NamedTuple):
+    """`kinds`: how many changes of each."""
+
+    actor: str
+    began_at: datetime
+    contacts: int
+    kinds: list[tuple[Change.Kind, int]]
+
+    @property
+    def is_of_consent(self) -> bool:
+        """Whether there is nothing but decisions, of which none is taken back."""
+        return {kind for kind, _ in self.kinds} <= {*CONSENT.values()}
+
+
+class ChangeSet:
+    """What one request, import or command did to contacts; of the tenants in `among` only. Of one
+    that changed nothing there, and of what is no id, `tenants` is empty."""
+
+    def __init__(self, spelling: str, among: QuerySet[Tenant]) -> None:
+        self.id, self.tenants = "", list[Tenant]()
+        try:
+            self.id = parse_ulid(spelling)
+        except ValueError:
+            return
+        changes = Change.objects.filter(tenant=OuterRef("pk"), change_set=self.id)
+        self.tenants = list(among.filter(Exists(changes)).order_by("slug"))
+
+    def is_running(self) -> bool:
+        """Whether a worker is still at it: what it does from now on would stay."""
+        mine = {"tenant__in": self.tenants, "pk": self.id}
+        actions = BulkAction.objects.filter(finished_at=None, **mine)
+        imports = Import.objects.unfinished().filter(**mine)
+        return actions.exists() or imports.exists()
+
+    def changes(self) -> ChangeQuerySet:
+        return Change.objects.filter(tenant__in=self.tenants, change_set=self.id)
+
+    def summary(self) -> Summary:
+        told = self.changes().aggregate(
+            actor=Max("actor"), began_at=Min("at"), contacts=Count("contact_id", distinct=True)
+        )
+        kinds = self.changes().values_list("kind").annotate(Count("pk")).order_by("kind")
+        return Summary(**told, kinds=[(Change.Kind(kind), n) for kind, n in kinds])
+
+    def batches(self, size: Callable[[], int]) -> Iterator[tuple[Tenant, list[str]]]:
+        for tenant in self.tenants:
+            for batch in contact_ids(tenant, self.id, size):
+                yield tenant, batch
+
+    def first(self, number: int) -> Iterator[tuple[Tenant, list[str]]]:
+        """The batches of no more than `number` contacts."""
+        left = number
+        for tenant, batch in self.batches(lambda: number):
+            yield tenant, batch[:left]
+            left -= len(batch)
+            if left <= 0:
+                return
+
+    def rehearse(self, number: int) -> list[tuple[Tenant, Undone]]:
+        """What `take_back` would do to the first contacts."""
+        return [
+            (tenant, undone)
+            for tenant, batch in self.first(number)
+            for undone in self.tried(tenant, batch, dry_run=True)
+        ]
+
+    def take_back(self) -> list[tuple[Tenant, Undone]]:
+        pace, results = Pace(BATCH), list[tuple[Tenant, Undone]]()
+        for tenant, batch in self.batches(lambda: pace.size):
+            with pace.turn(len(batch)):
+                results += ((tenant, undone) for undone in self.tried(tenant, batch))
+        return results
+
+    def ids(self, tenant: Tenant) -> list[str]:
+        """The contacts of one of the tenants, in the order in which they are taken back."""
+        return [pk for batch in contact_ids(tenant, self.id, lambda: BATCH) for pk in batch]
+
+    def tried(self, tenant: Tenant, batch: list[str], *, dry_run: bool = False) -> list[Undone]:
+        return tried_twice(lambda: undo(tenant, self.id, batch, dry_run=dry_run))
+
+
+class Batch:
+    """Some contacts of a change set."""
+
+    def __init__(self, tenant: Tenant, change_set: str, contact_ids: Sequence[str]) -> None:
+        self.tenant = tenant
+        mine = tenant.contacts.filter(pk__in=contact_ids).order_by("phone")
+        self.stored = {contact.pk: contact for contact in mine.select_for_update()}
+        told = tenant.changes.filter(contact_id__in=contact_ids)
+        self.changes = list(told.filter(change_set=change_set).order_by("-id"))
+        others = told.exclude(change_set=change_set).values("contact_id").annotate(last=Max("id"))
+        self.last_elsewhere = dict(others.values_list("contact_id", "last"))
+        self.holders = self.holders_of(self.phones_wanted())
+        self.erased = self.erased_of(self.phones_wanted())
+        self.opted_out = OptOut.objects.of(tenant.pk, self.phones_wanted())
+        survivors = {change.into for change in self.changes if change.into}
+        self.heirs = self.heirs_of(survivors)
+        opt_outs = Q(kind=Change.Kind.OPTED_OUT) | Q(fields__has_key="opted_out_at")
+        by_whom = survivors | {*self.heirs.values()}
+        self.opt_outs = list(tenant.changes.filter(opt_outs, contact_id__in=by_whom))
+
+    def phones_wanted(self) -> set[str]:
+        phones = (change.fields.get("phone", {}).get("old") for change in self.changes)
+        return {*filter(None, phones)}
+
+    def holders_of(self, phones: set[str]) -> dict[str, str]:
+        return dict(self.tenant.contacts.filter(phone__in=phones).values_list("phone", "pk"))
+
+    def erased_of(self, phones: set[str]) -> set[str]:
+        digests = {phone_digest(phone): phone for phone in phones}
+        found = self.tenant.erasures.filter(digest__in=digests)
+        return {digests[digest] for digest in found.values_list("digest", flat=True)}
+
+    def heirs_of(self, survivors: set[str]) -> dict[str, str]:
+        """What the `survivors` of merges were merged into later, and so on."""
+        heirs: dict[str, str] = {}
+        merges = self.tenant.changes.filter(kind=Change.Kind.MERGED).order_by("id")
+        while survivors:
+            later = merges.filter(contact_id__in=survivors).values_list("contact_id", "into")
+            heirs |= {contact_id: into for contact_id, into in later if into}
+            survivors = {*heirs.values()} - heirs.keys() - survivors
+        return heirs
+
+    def opted_out_since(self, end: Change, phone: str) -> datetime | None:
+        """When the person whose contact ended has opted out since: by the same phone, or under the
+        name of a contact that it was merged into."""
+        names = set[str]()
+        name = end.into
+        while name and name not in names:
+            names.add(name)
+            name = self.heirs.get(name)
+        later = (out for out in self.opt_outs if out.contact_id in names and out.pk > end.pk)
+        found = [datetime.fromisoformat(at) for out in later for at in times_of(out)]
+        return max([*found, *filter(None, [self.opted_out.get(phone)])], default=None)
+
+    def run(self) -> list[Undone]:
+        undoings: dict[str, Undoing] = {}
+        for change in self.changes:
+            pk = change.contact_id
+            if pk not in undoings:
+                undoings[pk] = Undoing(self, pk, copy(self.stored.get(pk)))
+            undoings[pk].take_back(change)
+        self.save(undoings)
+        results = [undoing.result() for undoing in undoings.values()]
+        return sorted(results, key=lambda result: result.contact.phone)
+
+    def save(self, undoings: "dict[str, Undoing]") -> None:
+        """In this order, in which phones become free before others get them."""
+        there = {pk: undoing.contact for pk, undoing in undoings.items() if undoing.contact}
+        gone = self.stored.keys() & undoings.keys() - there.keys()
+        Contact.objects.filter(pk__in=gone).delete()
+        changed = [pk for pk in there if pk in self.stored and undoings[pk].taken_back]
+        fields = {field for pk in changed for field in undoings[pk].taken_back if field in TOLD}
+        Contact.objects.change_many([there[pk] for pk in changed], fields)
+        OptOut.objects.remember(undoing.opt_out for undoing in undoings.values())
+        Contact.objects.restore([there[pk] for pk in there if pk not in self.stored])
+
+
+def times_of(opt_out: Change) -> Iterator[str]:
+    """When somebody opted out, by a change that tells the decision, or what it changed."""
+    if opt_out.kind == Change.Kind.OPTED_OUT and (consent := opt_out.fields.get("consent")):
+        yield consent["at"]
+    if at := opt_out.fields.get("opted_out_at", {}).get("new"):
+        yield at
+
+
+class Undoing:
+    """One contact on its way back, unsaved; None while it is not there. `opted_out_at`: of a
+    contact that comes back, where the person has opted out since."""
+
+    def __init__(self, batch: Batch, pk: str, contact: Contact | None) -> None:
+        self.batch = batch
+        self.contact = contact
+        self.last = contact or Contact(pk=pk, tenant=batch.tenant)
+        self.taken_back: list[str] = []
+        self.kept: list[Kept] = []
+        self.opted_out_at: datetime | None = None
+
+    @property
+    def opt_out(self) -> OptOut | None:
+        """What opts the contact out when it is restored."""
+        if self.contact is None or self.opted_out_at is None:
+            return None
+        return OptOut.of_phone(self.batch.tenant.pk, self.contact.phone, self.opted_out_at)
+
+    def result(self) -> Undone:
+        """Everything once: a contact may have several changes of a field."""
+        return Undone(self.last, [*dict.fromkeys(self.taken_back)], [*dict.fromkeys(self.kept)])
+
+    def keep(self, field: str, reason: Reason, sentence: str = "") -> None:
+        self.kept.append(Kept(field, reason, sentence))
+
+    def take_back(self, change: Change) -> None:
+        if change.kind == Change.Kind.CREATED:
+            self.take_back_creation(change)
+        elif change.kind in ENDS:
+            self.take_back_end(change)
+        elif self.contact is None:
+            self.keep("", Reason.GONE)
+        else:
+            self.take_back_fields(self.contact, change)
+
+    def take_back_fields(self, contact: Contact, change: Change) -> None:
+        if change.kind in CONSENT.values() or change.fields.keys() & CONSENT.keys():
+            self.keep("consent", Reason.CONSENT)
+        for name, sides in sorted(change.fields.items()):
+            if name in TOLD and name not in CONSENT:
+                self.take_back_field(contact, name, sides)
+
+    def take_back_creation(self, change: Change) -> None:
+        if self.contact is None:
+            self.keep("", Reason.GONE)
+        elif self.contact.opted_out_at:
+            self.keep("", Reason.CONSENT, "has opted out, and is not deleted")
+        elif self.batch.last_elsewhere.get(change.contact_id, 0) > change.pk:
+            self.keep("", Reason.CHANGED)
+        else:
+            self.taken_back.append("its creation")
+            self.kept.clear()  # nothing of it stays
+            self.release_phone()
+            self.contact = None
+
+    def take_back_end(self, change: Change) -> None:
+        phone = change.fields.get("phone", {}).get("old")
+        if self.contact:
+            self.keep("", Reason.RESTORED)
+        elif not phone or phone in self.batch.erased:
+            self.keep("", Reason.FORGOTTEN)
+        elif self.takes_phone(phone):
+            self.contact = self.last = Contact.ended(change)
+            self.taken_back.append("its end")
+            opted_out_at = self.batch.opted_out_since(change, phone)
+            now = copy(self.contact)
+            if opted_out_at and now.stay_out(opted_out_at):
+                self.keep("consent", Reason.CONSENT)
+                self.opted_out_at = now.opted_out_at
+
+    def release_phone(self) -> None:
+        if self.contact and self.batch.holders.get(self.contact.phone) == self.contact.pk:
+            del self.batch.holders[self.contact.phone]
+
+    def takes_phone(self, phone: str) -> bool:
+        """Whether the contact can have this phone, and has it from now on."""
+        is_free = self.batch.holders.setdefault(phone, self.last.pk) == self.last.pk
+        if not is_free:
+            self.keep("phone", Reason.PHONE_TAKEN, f"{Reason.PHONE_TAKEN.label} {phone}")
+        return is_free
+
+    def take_back_field(self, contact: Contact, name: str, sides: Fields) -> None:
+        held = contact.told([name])
+        try:
+            value = PARTS.get(name, whole)(contact, name, sides, self.kept)
+        except HasChanged:
+            self.keep(name, Reason.CHANGED)
+            return
+        except ValueError as error:
+            self.keep(name, Reason.RULE, str(error))
+            return
+        if name == "phone":
+            if not self.takes_phone(value):
+                return
+            self.release_phone()
+        setattr(contact, name, value)
+        if rules.spelled(contact.told([name])) != rules.spelled(held):
+            self.taken_back.append(name)
+
+
+# What a field was before. Each raises `HasChanged` where somebody has changed it since,
+# `ValueError` where it would break a rule, or adds to `kept` the parts that cannot be as they were.
+
+
+class HasChanged(Exception):
+    """A field does not hold any more what the change set wrote."""
+
+
+def whole(contact: Contact, name: str, sides: Fields, kept: list[Kept]) -> Any:
+    [held] = contact.told([name])
+    held = moment(held) if name in MOMENTS and held else held
+    if rules.spelled(held or None) != rules.spelled(sides["new"]):
+        raise HasChanged
+    return value_of(name, sides["old"])
+
+
+def tags(contact: Contact, name: str, sides: Fields, kept: list[Kept]) -> list[str]:
+    """Without those that were added, and with those removed; in their old order, where nobody has
+    touched them since."""
+    order = sides.get("order")
+    if order and contact.tags == order["new"]:
+        return order["old"]
+    return rules.tags(exchanged(contact.tags, sides["added"], sides["removed"]))
+
+
+def metadata(contact: Contact, name: str, sides: Fields, kept: list[Kept]) -> dict[str, Any]:
+    """Key by key."""
+    held = dict(contact.metadata)
+    for key, values in sorted(sides.items()):
+        now = {"new": held[key]} if key in held else {}
+        written = {"new": values["new"]} if "new" in values else {}
+        if rules.spelled(now) != rules.spelled(written):
+            kept.append(Kept(f"metadata.{key}", Reason.CHANGED))
+            continue
+        held.pop(key, None)
+        if "old" in values:
+            held[key] = values["old"]
+    return rules.metadata(held)
+
+
+PARTS = {"tags": tags, "metadata": metadata}
