@@ -136,7 +136,7 @@ WRITTEN = [
 ]
 # The letters I, L, O and U are no digits; more than 128 bits; too short; too long; other signs.
 REFUSED = [
-    *("01ARZ3NDEKTSV4RRFFQ69G5FA" + letter for letter in "ILOUilou -_\n\0é٣\u212a"),
+    *("01ARZ3NDEKTSV4RRFFQ69G5FA" + letter for letter in "ILOUilou -_\n\0é٣ſ\u212a"),
     "80000000000000000000000000",
     "01ARZ3NDEKTSV4RRFFQ69G5FA",
     "01ARZ3NDEKTSV4RRFFQ69G5FAVV",
