@@ -60,6 +60,16 @@ def test_a_lock_has_what_the_project_asks_for(lock: str) -> None:
         assert versions[requirement.name] in requirement.specifier, line
 
 
+@pytest.mark.parametrize("name", ["django-unfold", "granian", "psycopg"])
+def test_a_package_whose_internals_are_used_stays_at_its_minor_version(name: str) -> None:
+    """A minor release may change internals without notice, and `make lock` would take it."""
+    major, minor, *_ = dict(locked("requirements.txt"))[name].split(".")
+    [asked] = [
+        Requirement(line) for line in PROJECT["dependencies"] if Requirement(line).name == name
+    ]
+    assert not asked.specifier.contains(f"{major}.{int(minor) + 1}.0")
+
+
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_names_no_index_and_no_path(lock: str) -> None:
     """An address of a mirror, or a folder of one machine, would be asked for by everybody."""
