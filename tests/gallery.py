@@ -2,6 +2,7 @@
 
 Kept as pictures in `.artifacts` (or ARTIFACTS_DIR), and checked for what keeps people out. Not
 part of `make test`, which would look at two databases; .ci/run runs it: `pytest tests/gallery.py`.
+One picture is docs/admin.png; CONTRIBUTING.md says how to renew it.
 """
 
 from datetime import timedelta
