@@ -130,7 +130,7 @@ def test_every_command_named_in_the_text_exists() -> None:
     from django.core.management import get_commands
 
     text = "\n".join(DOCUMENTS.values())
-    for name in re.findall(r"manage\.py ([a-z]\w*)", text):
+    for name in re.findall(r"manage\.py\s+([a-z]\w*)", text):
         assert name in get_commands(), name
     for target in re.findall(r"`make (\w+)`", text):
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
