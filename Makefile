@@ -1,4 +1,4 @@
-# Every recipe is a command one could type; README.md explains them.
+# Every recipe is a command that you could type. README.md and CONTRIBUTING.md explain the targets.
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000

@@ -1,4 +1,4 @@
-"""Every setting of the project, from the environment; README.md has the table.
+"""Every setting of the project, from the environment; docs/configuration.md has the table.
 
 A `.env` file beside manage.py (or ENV_FILE) is read too; real environment variables win over it.
 """
@@ -35,8 +35,8 @@ class Env(environ.Env):
             raise ImproperlyConfigured(f"{var} must be a number, such as {default}.") from None
 
 
-# The scheme is the whole list of variables: name -> (type, default). A test holds the
-# README's table and .env.example to it.
+# The scheme is the whole list of variables: name -> (type, default). A test compares
+# it with docs/configuration.md and .env.example.
 env = Env(
     ALLOWED_HOSTS=(list, ["localhost", "127.0.0.1", "[::1]"]),
     BEHIND_HTTPS_PROXY=(bool, False),

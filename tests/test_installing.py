@@ -11,6 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from .conftest import ROOT
+from .documents import DOCUMENTS
 
 pytestmark = pytest.mark.once
 
@@ -89,7 +90,10 @@ def test_the_pythons_that_are_promised_are_named_in_one_way() -> None:
     oldest, newest = PROMISED[0], PROMISED[-1]
     assert [f"3.{minor}" for minor in range(int(oldest[2:]), int(newest[2:]) + 1)] == PROMISED
     assert PROJECT["requires-python"] == f">={oldest}"
-    assert f"Python {oldest} to {newest};" in (ROOT / "README.md").read_text()
+    assert f"Python {oldest} to {newest}." in DOCUMENTS["README.md"]
+    for name in DOCUMENTS.keys() - {"CHANGELOG.md"}:  # describes older versions, too
+        ranges = re.findall(r"Python (?:from )?(3\.\d+) to (3\.\d+)", DOCUMENTS[name])
+        assert {*ranges} <= {(oldest, newest)}, name
 
 
 # A Python that does not do
