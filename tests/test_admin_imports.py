@@ -21,7 +21,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from contacts.admin.imports import FAILURES, ImportAdmin
-from contacts.importing import tabular, uploads
+from contacts.importing import record_file, storage, uploads
+from contacts.importing.formats import gzipped
 from contacts.importing.preview import NO_PHONE, SHOWN
 from contacts.models import Contact, Import, ImportBatch, ImportFailure
 from tenants.models import Tenant
@@ -111,7 +112,7 @@ def test_an_upload_is_a_draft_that_nobody_brings_in(
     assert uploads.take_up() == 0
     assert work(job).state == "draft"
     assert not Import.objects.unfinished().exists()
-    assert uploads.upload_of(job).read_text() == CSV
+    assert storage.upload_of(job).read_text() == CSV
     assert staff.get(url(Import, "change", job.pk)).headers["Location"] == page_of("preview", job)
     assert listed(staff, Import) == {"shop.csv"}
 
@@ -215,11 +216,11 @@ def test_values_of_ndjson_are_shown_as_cells(staff: Client) -> None:
 def test_of_a_large_file_the_start_is_read_only(
     staff: Client, packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tabular, "LOOK", tabular.BLOCK)
+    monkeypatch.setattr(record_file, "LOOK", gzipped.BLOCK)
     read: list[int] = []
-    blocks = tabular.Source.blocks
+    blocks = record_file.Source.blocks
 
-    def counted(source: tabular.Source) -> Any:
+    def counted(source: record_file.Source) -> Any:
         for block in blocks(source):
             read.append(len(block))
             yield block
@@ -227,16 +228,16 @@ def test_of_a_large_file_the_start_is_read_only(
     content = "phone,name\n" + f"{PHONE},Zoé\n" * 400_000
     raw = content.encode()
     job = drafted(staff, gzip.compress(raw, mtime=0) if packed else raw)
-    monkeypatch.setattr(tabular.Source, "blocks", counted)
+    monkeypatch.setattr(record_file.Source, "blocks", counted)
     shown = looked_at(staff, job)["preview"]
     assert (shown.source.encoding, len(shown.rows), shown.bad) == ("utf-8", SHOWN, 0)
-    assert sum(read) < 20 * tabular.BLOCK < len(raw) / 4
+    assert sum(read) < 20 * gzipped.BLOCK < len(raw) / 4
 
 
 def test_of_much_ndjson_the_first_keys_are_columns_and_later_ones_come_in_too(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tabular.Start, "keyed", 2)
+    monkeypatch.setattr(record_file.Start, "keyed", 2)
     numbers = [f"+1415555{n:04}" for n in range(100, 103)]
     records = [{"phone": numbers[0]}, {"phone": numbers[1]}, {"phone": numbers[2], "name": "Zoé"}]
     job = drafted(staff, "\n".join(map(json.dumps, records)))
@@ -417,7 +418,7 @@ def test_a_dry_run_leaves_the_draft_with_its_file_to_be_brought_in(
     assert page_of("errors", job) in page
     answer = staff.post(page_of("run", job))
     assert answer.headers["Location"] == url(Import, "change", job.pk)
-    assert not uploads.errors_of(job).exists(), "of the dry run"
+    assert not storage.errors_of(job).exists(), "of the dry run"
     assert (work(job).state, job.dry_run, job.created, job.failed) == ("done", False, 1, 1)
     assert Contact.objects.get().name == "Zoé"
     assert [path.name for path in data_dir.glob("imports/*")] == [f"{job.pk}.errors.csv"]
@@ -433,14 +434,14 @@ def test_what_a_dry_run_has_told_goes_when_the_mapping_changes(staff: Client) ->
     press(staff, job, "update", Town="metadata.Town")
     job.refresh_from_db()
     assert (job.failed, job.failures.count(), job.rows) == (0, 0, None)
-    assert not uploads.errors_of(job).exists()
+    assert not storage.errors_of(job).exists()
     assert staff.get(url(Import, "change", job.pk)).headers["Location"] == page_of("preview", job)
 
 
 def test_a_dry_run_that_is_refused_can_be_mended_without_another_upload(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, limit in ((tabular, "LOOK"), (uploads, "SHORT")):
+    for module, limit in ((record_file, "LOOK"), (uploads, "SHORT")):
         monkeypatch.setattr(module, limit, 64 * 1024)
     content = b"phone,name\n" + f"{PHONE},Zoe\n".encode() * 8_000 + b"12,\x80\n"
     job = drafted(staff, content, encoding="utf-8")
@@ -478,7 +479,7 @@ def test_a_draft_begun_while_its_dry_run_ends_is_not_forgotten(
     uploads.begin(job, "user:1", dry_run=True)
     queued: list[str] = []
     monkeypatch.setattr(uploads, "enqueue", lambda job: queued.append(job.pk))
-    clear = uploads.clear
+    clear = storage.clear
 
     def and_somebody_begins(draft: Import, folder: Path) -> None:
         uploads.begin(draft, "user:1", dry_run=False)
@@ -533,7 +534,7 @@ def test_the_page_of_an_import_tells_how_far_it_is(staff: Client, acme: SimpleNa
     [link] = re.findall(r'href="([^"]+/errors/)"', text)
     file = b"".join(staff.get(link).streaming_content).decode()  # type: ignore[attr-defined]
     assert file.splitlines()[1].startswith("12,Bob,,3,")
-    uploads.errors_of(job).unlink()
+    storage.errors_of(job).unlink()
     assert staff.get(link).status_code == 404
     assert "Download the error file" not in told(staff.get(page))
 
@@ -650,7 +651,7 @@ def test_old_drafts_are_swept(staff: Client, data_dir: Path) -> None:
 
 def test_a_draft_whose_file_is_gone_says_so(staff: Client) -> None:
     job = drafted(staff)
-    uploads.upload_of(job).unlink()
+    storage.upload_of(job).unlink()
     answer = staff.get(page_of("preview", job), follow=True)
     assert "upload it again" in told(answer)
     assert staff.post(url(Import, "delete", job.pk), {"post": "yes"}).status_code == 302

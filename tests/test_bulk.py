@@ -612,9 +612,10 @@ def test_a_phone_that_a_contact_has_is_erased_without_a_question(acme: SimpleNam
 def test_an_interrupted_import_forgets_an_erased_person(
     acme: SimpleNamespace, tmp_path: Path, settings: Any
 ) -> None:
-    from contacts.importing.engine import Importer, spool_folder
+    from contacts.importing.engine import Importer
+    from contacts.importing.record_file import Source
     from contacts.importing.row import Options
-    from contacts.importing.tabular import Source
+    from contacts.importing.storage import spool_folder
     from contacts.jobs.lock import alone_in
 
     settings.DATA_DIR = tmp_path / "data"

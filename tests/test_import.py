@@ -21,11 +21,14 @@ from hypothesis import strategies as st
 
 from contacts.db import pacing
 from contacts.importing import columns
-from contacts.importing.engine import chunks, spool_folder
 from contacts.importing.error_file import failed_records
-from contacts.importing.tabular import Source, UnreadableFile, neutral, original
+from contacts.importing.pools import chunks
+from contacts.importing.record_file import Source
+from contacts.importing.records import UnreadableFile
+from contacts.importing.storage import spool_folder
 from contacts.jobs.lock import alone_in
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Tag
+from contacts.values.formulas import neutral, original
 
 from .api import PHONE
 from .conftest import ROOT, test_database_url

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,8 +27,9 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from contacts.api.examples import EXAMPLES
-from contacts.importing import uploads
+from contacts.importing import storage, uploads
 from contacts.importing.error_file import ErrorFile
+from contacts.jobs import files, lock
 from contacts.models import Contact, Import, ImportBatch, ImportFailure
 
 from .api import PHONE, Api, assert_error
@@ -485,7 +487,7 @@ def test_a_worker_killed_at_the_very_end_loses_nothing(
         "errors": "contacts.importing.error_file.ErrorFile.write",
         "publish": "contacts.importing.error_file.ErrorFile.publish",
         "finish": "contacts.models.import_job.Import.finish",
-        "rmtree": "contacts.importing.engine.shutil.rmtree",
+        "rmtree": "contacts.importing.storage.shutil.rmtree",
     }
     answer = post(api)
     with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
@@ -499,13 +501,13 @@ def test_a_worker_killed_at_the_very_end_loses_nothing(
 
 
 def test_a_lock_holds_while_others_come_and_the_folder_goes(data_dir: Path) -> None:
-    folder = uploads.data_folder("imports") / "x"
-    with uploads.alone_in(folder):
-        with pytest.raises(uploads.ImportRuns), uploads.alone_in(folder):
+    folder = files.data_folder("imports") / "x"
+    with lock.alone_in(folder):
+        with pytest.raises(lock.ImportRuns), lock.alone_in(folder):
             pass
-        uploads.shutil.rmtree(folder)
+        shutil.rmtree(folder)
     assert not list(data_dir.glob("imports/*"))
-    with uploads.alone_in(folder), pytest.raises(uploads.ImportRuns), uploads.alone_in(folder):
+    with lock.alone_in(folder), pytest.raises(lock.ImportRuns), lock.alone_in(folder):
         pass
 
 
@@ -579,7 +581,7 @@ def test_an_import_put_into_the_queue_twice_runs_once(api: Api) -> None:
         uploads.run_import.call(job.pk)
         assert Import.objects.get().counts()["created"] == 1
     assert uploads.take_up() == 0
-    assert not uploads.spool_folder(job).exists()
+    assert not storage.spool_folder(job).exists()
 
 
 def test_a_dry_run_begun_anew_counts_once(api: Api) -> None:
@@ -641,8 +643,8 @@ def test_old_imports_and_files_that_nobody_knows_are_swept(
         os.utime(data_dir / name, (old.timestamp(), old.timestamp()))
     (data_dir / "uploads/y").write_text("coming in")
     out = io.StringIO()
-    busy = uploads.spool_folder(Import.objects.get(pk=waiting.json()["id"]))
-    with uploads.alone_in(busy):
+    busy = storage.spool_folder(Import.objects.get(pk=waiting.json()["id"]))
+    with lock.alone_in(busy):
         call_command("prune_imports", "--older-than", "30d", stdout=out)
     call_command("prune_imports", "--older-than", "30d", stdout=out)
     assert out.getvalue() == "imports deleted: 1\n" * 2

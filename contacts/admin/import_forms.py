@@ -17,7 +17,7 @@ from contacts.api.imports import ImportForm, ImportOptions
 from contacts.importing import uploads
 from contacts.importing.columns import ALIASES
 from contacts.importing.preview import Preview
-from contacts.importing.tabular import UnreadableFile
+from contacts.importing.records import UnreadableFile
 from contacts.models import Import
 from contacts.values import rules
 from tenants.admin import TenantForm

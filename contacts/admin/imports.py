@@ -13,9 +13,9 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_POST
 
 from contacts.api.imports import error_file
-from contacts.importing import uploads
+from contacts.importing import cleanup, storage, uploads
 from contacts.importing.preview import Preview, preview
-from contacts.importing.tabular import UnreadableFile
+from contacts.importing.records import UnreadableFile
 from contacts.models import Import
 from tenants.admin import user_of
 
@@ -75,11 +75,11 @@ class ImportAdmin(ProgressAdmin):
         return [str(job) for job in jobs], {"imports": len(jobs), "failures": failures}, lacking, []
 
     def delete_model(self, request: HttpRequest, obj: Import) -> None:
-        uploads.delete(obj)
+        cleanup.delete(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet) -> None:
         for job in queryset:
-            uploads.delete(job)
+            cleanup.delete(job)
 
     # Uploading
 
@@ -206,7 +206,7 @@ class ImportAdmin(ProgressAdmin):
             "done": sum(counts.values()),
             "is_counted": job.rows is not None and is_past_reading(job),
             "failures": failures[:FAILURES],
-            "has_errors": not job.is_running and uploads.errors_of(job).exists(),
+            "has_errors": not job.is_running and storage.errors_of(job).exists(),
         }
 
     def errors_view(self, request: HttpRequest, pk: str) -> HttpResponseBase:

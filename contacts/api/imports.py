@@ -13,9 +13,11 @@ from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from contacts.importing import columns, tabular, uploads
+from contacts.importing import columns, storage, uploads
 from contacts.importing.columns import UnknownColumn
-from contacts.importing.tabular import UnreadableFile
+from contacts.importing.formats.csv import one_character
+from contacts.importing.formats.decoding import text_encoding
+from contacts.importing.records import UnreadableFile
 from contacts.models import Import
 from contacts.values import rules
 from tenants.models import validate_region
@@ -80,12 +82,12 @@ class ImportOptions(serializers.Serializer):
         help_text="A cell that empties its field; a blank one leaves it alone.",
     )
     encoding = RuleField(
-        lambda raw: tabular.text_encoding(given) if (given := word("encoding", raw)) else "",
+        lambda raw: text_encoding(given) if (given := word("encoding", raw)) else "",
         {"type": "string"},
         help_text="Where the guess is wrong.",
     )
     delimiter = RuleField(
-        lambda raw: tabular.one_character(given) if (given := word("delimiter", raw)) else "",
+        lambda raw: one_character(given) if (given := word("delimiter", raw)) else "",
         {"type": "string"},
         help_text="Likewise.",
     )
@@ -243,7 +245,7 @@ def error_file(job: Import) -> HttpResponseBase:
         raise FileNotFoundError
     name = f"{Path(job.file_name).stem}.errors.csv"
     return FileResponse(
-        uploads.errors_of(job).open("rb"),
+        storage.errors_of(job).open("rb"),
         content_type="text/csv; charset=utf-8",
         filename=name,
         as_attachment=True,

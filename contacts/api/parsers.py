@@ -12,8 +12,8 @@ from django.core.files.uploadhandler import FileUploadHandler
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
 
+from contacts.importing.formats.gzipped import is_gzip
 from contacts.importing.incoming import Incoming
-from contacts.importing.tabular import is_gzip
 
 BLOCK = 64 * 1024  # bytes
 

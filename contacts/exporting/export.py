@@ -8,10 +8,10 @@ from datetime import UTC
 from typing import Any
 
 from contacts.db.expressions import IsAnyOf, packed_ids
-from contacts.importing.tabular import neutral
 from contacts.jobs.bulk_actions import WIDTH
 from contacts.models import Contact, ContactQuerySet
 from contacts.values import rules
+from contacts.values.formulas import neutral
 
 FIELDS = [
     "phone", "name", "email", "tags", "locale", "metadata", "opted_in_at", "opted_out_at",

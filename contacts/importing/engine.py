@@ -9,39 +9,35 @@ file tells which that is.
 
 import hashlib
 import os
-import shutil
-from array import array
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import suppress
-from itertools import chain, islice, pairwise, starmap
-from multiprocessing import get_context
+from itertools import chain, islice, starmap
 from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import connection, transaction
 
 from contacts.change_log.cause import caused_by
 from contacts.db import planner, transactions
 from contacts.db.pacing import Pace
-from contacts.jobs.files import data_folder, read_json, replace_json
-from contacts.jobs.lock import ImportRuns, alone_in
+from contacts.jobs.files import read_json, replace_json
+from contacts.jobs.lock import alone_in
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, PhonesRefused, with_folded
 from contacts.values import rules
-from contacts.values.digests import phone_digest
 from tenants.isolation import seeing
-from tenants.models import Tenant
 
-from .error_file import ERASED, ErrorFile
+from .erasures import erased
+from .error_file import ErrorFile
+from .pools import chunks, in_order, reading_processes, writing_threads
+from .record_file import Source
+from .records import GaveWay, UnreadableFile
+from .repeats import kept_last_lines
 from .row import Options
-from .spool import SpoolLine, end_with_parent, parse, read_chunk
-from .tabular import GaveWay, Source, UnreadableFile
+from .spool import SpoolLine, parse, read_chunk
+from .storage import Position, clear, spool_folder
 
-PROCESSORS = os.cpu_count() or 1
-FEW = 4  # chunks or batches that are not worth a pool
 CHUNK = 2000  # records that a process reads at a time
 HEAVY_CHUNK = 1_000_000  # characters; a number of five, 1e300, takes 160 bytes of memory
 HEAVY_BATCH = 4_000_000  # characters
@@ -49,54 +45,6 @@ SHOWN = 10  # failures that a dry run remembers
 OPT_OUT_LOST = "A later row has the same phone, and this one opts out; make them one."
 
 Progress = Callable[[str, int], Any]  # what is done ("reading", "writing"), and how many more
-
-
-def chunks(
-    items: Iterable[Any], size: Callable[[], int], heavy: int, weight: Callable[[Any], int] = len
-) -> Iterator[list[Any]]:
-    """Lists of at most `size` items, asked anew for each list, that do not weigh more than `heavy`
-    characters together, except for the last item of each list."""
-    chunk, total = [], 0
-    for item in items:
-        chunk.append(item)
-        total += weight(item)
-        if len(chunk) >= size() or total > heavy:
-            yield chunk
-            chunk, total = [], 0
-    if chunk:
-        yield chunk
-
-
-def in_order(
-    function: Callable[..., Any],
-    calls: Iterator[tuple[Any, ...]],
-    make_pool: Callable[[], Executor] | None,
-    in_pool: Callable[..., Any] | None = None,
-) -> Iterator[Any]:
-    """What `function` returns for each of `calls`: here, or where there are many of them, in a
-    pool (as `in_pool`, if that differs), with only some under way at a time."""
-    first = list(islice(calls, FEW))
-    calls = chain(first, calls)
-    if make_pool is None or len(first) < FEW:
-        yield from starmap(function, calls)
-        return
-    with make_pool() as pool:
-        waiting: deque[Future[Any]] = deque()
-        for call in calls:
-            waiting.append(pool.submit(in_pool or function, *call))
-            if len(waiting) > 4 * PROCESSORS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def reading_processes() -> Executor:
-    context = get_context("spawn")
-    return ProcessPoolExecutor(PROCESSORS, mp_context=context, initializer=end_with_parent)
-
-
-def writing_threads() -> Executor:
-    return ThreadPoolExecutor(PROCESSORS)
 
 
 class Importer:
@@ -377,109 +325,6 @@ class Importer:
         """Locks the contacts with these phones, in the order of all writers. Returns theirs."""
         contacts = self.job.tenant.contacts.filter(phone__in=phones).order_by("phone")
         return {*contacts.select_for_update().values_list("phone", flat=True)}
-
-
-def erased(tenant: Tenant, phones: Iterable[str]) -> dict[str, str]:
-    """Why the phones of people who asked to be forgotten are not brought back."""
-    if not tenant.erasures.exists():
-        return {}
-    digests = {phone_digest(phone): phone for phone in phones}
-    found = tenant.erasures.filter(digest__in=digests).values_list("digest", "erased_at")
-    return {
-        digests[digest]: f"{ERASED} on {erased_at:%Y-%m-%d}; --allow-erased brings it back."
-        for digest, erased_at in found
-    }
-
-
-def last_lines(spool: Path) -> dict[str, int]:
-    """The last line of each phone that is repeated.
-
-    Phones are kept as numbers of eight bytes: a million of them take little.
-    """
-    phones = array("Q")
-    with spool.open(encoding="utf-8", newline="\n") as texts:
-        for text in texts:
-            if phone := text.split("\t", 3)[2]:
-                phones.append(int(phone[1:]))
-    repeated = {f"+{one}" for one, other in pairwise(sorted(phones)) if one == other}
-    last: dict[str, int] = {}
-    if repeated:
-        with spool.open(encoding="utf-8", newline="\n") as texts:
-            for text in texts:
-                line, _, phone, _ = text.split("\t", 3)
-                if phone in repeated:
-                    last[phone] = int(line)
-    return last
-
-
-def kept_last_lines(spool: Path) -> dict[str, int]:
-    """`last_lines`, kept for the next turn."""
-    path = spool.with_name("last")
-    last: dict[str, int] | None = read_json(path, None)
-    if last is None:
-        last = last_lines(spool)
-        replace_json(path, last)
-    return last
-
-
-class Position(NamedTuple):
-    """How far a file has been read: the line on which the last record begins; the bytes and the
-    rows of its spool."""
-
-    line: int
-    size: int
-    rows: int
-
-    @classmethod
-    def of(cls, folder: Path) -> "Position":
-        spool = folder / "reading"
-        place = cls(*read_json(folder / "position", (0, 0, 0)))
-        is_there = spool.exists() and spool.stat().st_size >= place.size
-        return place if is_there else cls(0, 0, 0)
-
-
-# Where an import is kept while it runs
-
-
-def spool_folder(job: Import) -> Path:
-    return data_folder("imports") / str(job.pk)
-
-
-def clear(job: Import, folder: Path) -> None:
-    """Removes what an import leaves of itself; a draft keeps its upload, to be run again."""
-    if not job.is_draft:
-        shutil.rmtree(folder)
-        return
-    for name in ("head", "reading", "position", "rows", "last", "tried"):
-        (folder / name).unlink(missing_ok=True)
-
-
-def erase_from_spool(job: Import, phone: str) -> None:
-    """Takes the rows with this phone out of an import that was interrupted.
-
-    One that runs refuses the phone when it writes, and removes its spool.
-    """
-    folder = spool_folder(job)
-    if folder.exists():
-        with suppress(ImportRuns), alone_in(folder):
-            for name in ("reading", "position", "last"):  # made anew
-                (folder / name).unlink(missing_ok=True)
-            if job.is_over:
-                shutil.rmtree(folder)
-            elif (folder / "rows").exists():
-                erase_from(folder / "rows", phone)
-
-
-def erase_from(spool: Path, phone: str) -> None:
-    kept = spool.with_name("kept")
-    with (
-        spool.open(encoding="utf-8", newline="\n") as texts,
-        kept.open("w", encoding="utf-8", newline="\n") as file,
-    ):
-        for text in texts:
-            line, _, found, _ = text.split("\t", 3)
-            file.write(f'{line}\t\t\t\t"{ERASED}."\n' if found == phone else text)
-    kept.replace(spool)
 
 
 def fingerprint(source: Source, options: dict[str, Any]) -> str:

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from contacts.importing import columns
 from contacts.jobs.files import read_json, replace_json
 from contacts.models import Import
-from contacts.values import phones, rules
-from contacts.values.digests import phone_digest
+from contacts.values import rules
+from contacts.values.formulas import neutral, original
 
-from . import columns
-from .row import Options, phone_of
-from .tabular import GaveWay, Record, Source, UnreadableFile, neutral, original
-
-ERASED = "Erased"  # how the errors of people begin who asked to be forgotten
+from .erasures import without_erased
+from .record_file import Source
+from .records import GaveWay, Record, UnreadableFile
+from .row import Options
 
 
 def failed_records(job: Import, source: Source, after: int = 0) -> Iterator[tuple[Record, str]]:
@@ -30,18 +30,6 @@ def failed_records(job: Import, source: Source, after: int = 0) -> Iterator[tupl
         if record is None:
             raise UnreadableFile(f"{source.path} has changed meanwhile: line {line} is gone.")
         yield record, error
-
-
-def without_erased(
-    job: Import, records: Iterator[tuple[Record, str]], options: Options
-) -> Iterator[tuple[Record, str]]:
-    """`records`, those of people who asked to be forgotten without what they hold."""
-    digests = {*job.tenant.erasures.values_list("digest", flat=True)}
-    for record, error in records:
-        is_erased = error.startswith(ERASED) or (
-            digests and phone_digest(phone_of(record.cells, options)) in digests
-        )
-        yield (record._replace(cells={}) if is_erased else record), error
 
 
 class ErrorFile:
@@ -148,29 +136,3 @@ def safe_cell(value: Any, options: Options) -> str:
     if not text or not options.is_csv:
         return neutral(text)
     return neutral(original(cell.lstrip() if text.startswith("'") else cell))
-
-
-def erase_from(path: Path, phone: str, options: Options, delimiter: str) -> None:
-    """Takes the records that show this phone, in any spelling, out of the CSV at `path`, which
-    was written with these `options` and this `delimiter`."""
-    options = options._replace(is_csv=True)
-    national = phones.national(phone)
-    kept = path.with_name(f"{path.name}.kept")
-    csv.field_size_limit(2**31 - 1)  # what could not be read is there, too
-    try:
-        with (
-            path.open(encoding="utf-8", newline="") as file,
-            kept.open("w", encoding="utf-8", newline="") as rest,
-        ):
-            rows = csv.reader(file, delimiter=delimiter)
-            writer = csv.writer(rest, delimiter=delimiter)
-            header = next(rows)
-            writer.writerow(header)
-            names = [*map(original, header)]
-            for row in rows:
-                is_theirs = phone_of(dict(zip(names, row, strict=False)), options) == phone
-                if not is_theirs and not any(national in phones.digits(cell) for cell in row):
-                    writer.writerow(row)
-        kept.replace(path)
-    finally:
-        kept.unlink(missing_ok=True)

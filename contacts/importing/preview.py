@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 from contacts.models import Import
 
 from . import columns
-from .engine import erased
-from .error_file import as_cell, rest_of, without_erased
+from .erasures import erased, without_erased
+from .error_file import as_cell, rest_of
+from .record_file import Start
+from .records import Record, UnreadableFile
 from .row import BadRecord, NoPhone, Options, clean, options_for, phone_of
-from .tabular import Record, Start, UnreadableFile
 from .uploads import source_of
 
 SHOWN = 20  # records

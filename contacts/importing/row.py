@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from contacts.values import rules, strict_json
+from contacts.values.formulas import original
 
 from . import columns
-from .tabular import Source, original
+from .record_file import Source
 
 # What spreadsheets make of long numbers.
 SCIENTIFIC = re.compile(r"\+?\d([.,]\d+)?[eE]\+?\d+")

@@ -3,18 +3,15 @@
 Knows no models, so that processes which read need not set Django up.
 """
 
-import ctypes
 import json
-import signal
-from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
 from contacts.db import dialects, rows
 from tenants.fields import bits
 
+from .records import Record
 from .row import BadRecord, Options, clean
-from .tabular import Record
 
 
 class SpoolLine(NamedTuple):
@@ -60,9 +57,3 @@ def parse(text: str) -> SpoolLine:
 @lru_cache
 def names(given: str) -> tuple[str, ...]:
     return tuple(filter(None, given.split(",")))
-
-
-def end_with_parent() -> None:
-    """A process that reads must not outlive a parent that was killed (Linux: PR_SET_PDEATHSIG)."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)

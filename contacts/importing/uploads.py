@@ -7,45 +7,34 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from django.db import transaction
 from django.utils import timezone
 from django_tasks import task
-from django_tasks_db.models import DBTaskResult
 
 from contacts.jobs import turns
 from contacts.jobs.files import data_folder, most_unpacked, read_json, replace_json
 from contacts.jobs.lock import ImportRuns, alone_in
 from contacts.models import Import
 from tenants.isolation import seeing
-from tenants.models import Tenant
 
-from . import error_file
 from .columns import UnknownColumn
-from .engine import Importer, clear, erase_from_spool, spool_folder
+from .engine import Importer
 from .error_file import ErrorFile
+from .formats.gzipped import is_gzip
 from .incoming import Incoming
+from .record_file import Source, Start
+from .records import GaveWay, UnreadableFile
 from .row import Options, options_for
-from .tabular import GaveWay, Source, Start, UnreadableFile, is_gzip
+from .storage import clear, errors_of, spool_folder, upload_of
 
 logger = logging.getLogger(__name__)
 
 SHORT = 8 * 1024 * 1024  # bytes that a request looks through by itself
 STOPPED = "It has stopped on our side, and will go on when it is started again."
-
-
-def upload_of(job: Import) -> Path:
-    return spool_folder(job) / "upload"
-
-
-def errors_of(job: Import) -> Path:
-    """The error file: a CSV, there when the import is done."""
-    return spool_folder(job).with_suffix(".errors.csv")
 
 
 AnySource = TypeVar("AnySource", bound=Source)
@@ -244,73 +233,3 @@ def take_up() -> int:
             enqueue(job)
             number += 1
     return number
-
-
-# Forgotten
-
-
-def delete(job: Import) -> None:
-    """The import and its files. Raises `ImportRuns`."""
-    with alone_in(spool_folder(job)) as folder:
-        shutil.rmtree(folder)
-        errors_of(job).unlink(missing_ok=True)
-        job.delete()
-
-
-def sweep(before: datetime) -> int:
-    """Deletes the imports begun before then, abandoned ones and drafts too, and files that no
-    import knows.
-
-    Returns how many imports.
-    """
-    number = 0
-    for job in Import.objects.filter(started_at__lt=before):
-        with suppress(ImportRuns):
-            delete(job)
-            number += 1
-    known = {*Import.objects.values_list("pk", flat=True)}
-    folders = map(data_folder, ("imports", "uploads", "turns"))
-    for path in chain.from_iterable(folder.iterdir() for folder in folders):
-        if path.name.partition(".")[0] not in known:
-            with suppress(FileNotFoundError):  # an upload that was coming in has just ended
-                remove_older(path, before)
-    DBTaskResult.objects.filter(enqueued_at__lt=before).delete()
-    return number
-
-
-def remove_older(path: Path, before: datetime) -> None:
-    if path.stat().st_mtime < before.timestamp():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-class Erased(NamedTuple):
-    """`waiting`: imports whose upload has not been brought in, and is removed when it is; or when
-    it is deleted, where it is a draft.
-    `failed`: error files that could not be read."""
-
-    waiting: list[Import]
-    failed: list[Path]
-
-
-def erase(tenant: Tenant, phone: str) -> Erased:
-    """Takes the rows with this phone out of what imports have left. Their tenant must have
-    forgotten the phone already: what still runs leaves it out by itself."""
-    found = Erased([], [])
-    for job in tenant.imports.order_by("pk"):
-        erase_from_spool(job, phone)
-        if upload_of(job).exists():
-            found.waiting.append(job)
-        if (path := errors_of(job)).exists() and not erase_from_errors(job, path, phone):
-            found.failed.append(path)
-    return found
-
-
-def erase_from_errors(job: Import, path: Path, phone: str) -> bool:
-    given = job.options
-    options = Options(given["fields"], given["region"], given["clear_marker"])
-    try:
-        error_file.erase_from(path, phone, options, given["parted_by"])
-    except Exception:
-        logger.exception("The error file of import %s could not be read", job.pk)
-        return False
-    return True

@@ -11,8 +11,9 @@ from tqdm import tqdm
 from contacts.importing import columns
 from contacts.importing.engine import Importer, fingerprint
 from contacts.importing.error_file import ErrorFile
+from contacts.importing.record_file import Source
+from contacts.importing.records import UnreadableFile
 from contacts.importing.row import options_for
-from contacts.importing.tabular import Source, UnreadableFile
 from contacts.jobs.files import most_unpacked
 from contacts.jobs.lock import ImportRuns
 from contacts.management.bulk import region, tell_how_to_undo

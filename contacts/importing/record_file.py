@@ -6,62 +6,35 @@ all of it is, else Windows-1252; the delimiter is what parts the header into mos
 
 import codecs
 import csv
-import encodings
 import gzip
-import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
-from encodings import aliases
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import islice
 from math import inf
 from pathlib import Path
-from pkgutil import iter_modules
-from typing import Any, NamedTuple
+from typing import Any
 
 from contacts.values import strict_json
+from contacts.values.formulas import original
 from contacts.values.strict_json import UNSTORABLE
 
-DELIMITERS = ",;\t|"
-MAX_CELL = 1024 * 1024  # characters; longer ones come of a quote that is not closed
-MAX_LINE = 2 * 1024 * 1024  # characters
-MAX_RECORD = 4 * 1024 * 1024  # characters
-MAX_COLUMNS = 1000
-MAX_COLUMN_NAME = 1000  # characters
-BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-# Of names of hosts, whose decoders take the square of a block's length.
-HOSTS = {"idna", "punycode"}
-ENCODINGS = {*aliases.aliases, *(one.name for one in iter_modules(encodings.__path__))} - HOSTS
-MAX_HEADER_LINES = 100  # a quoted column may go over several
-BLOCK = 64 * 1024  # bytes
+from .formats.csv import (
+    CSV_LINES,
+    DELIMITERS,
+    MAX_CELL,
+    MAX_HEADER_LINES,
+    RowLines,
+    one_character,
+)
+from .formats.decoding import BOMS, MAX_LINE, text_encoding
+from .formats.gzipped import BLOCK, is_gzip
+from .formats.ndjson import JSON_LINES, is_column
+from .records import GaveWay, Record, UnreadableFile, refuse_too_much
+
 LOOK = 8 * 1024 * 1024  # bytes that are looked at to show what a file is like
 KEYED = 1000  # records of NDJSON whose keys are looked at for that
-
-# A line, or all blank lines that follow each other. In a CSV a line of blanks has a cell.
-CSV_LINES = re.compile(r"[\r\n]*\n|[^\n]+\n?")
-JSON_LINES = re.compile(r"\s*\n|[^\n]+\n?")
-
-# What a spreadsheet takes for a formula at the beginning of a cell (OWASP, CSV injection).
-FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-
-
-class UnreadableFile(ValueError):
-    """The file as a whole cannot be read; the message says what to do."""
-
-
-class GaveWay(Exception):
-    """Another tenant waits: what is done with the file goes on at the tenant's next turn."""
-
-
-class Record(NamedTuple):
-    """`line`: of the file, where the record begins, from 1. `cells`: by column; in a CSV text.
-    `size`: characters that the file has of it."""
-
-    line: int
-    cells: dict[str, Any]
-    size: int
 
 
 class Source:
@@ -286,37 +259,6 @@ class Source:
             number += line.count("\n")
 
 
-class RowLines:
-    """`lines` of a CSV for its reader, without blank ones between rows.
-
-    `size`: characters of the row that is being read; its reader sets 0 before each row. `begin`:
-    the line on which that row begins. `read`: the number of lines read so far.
-    """
-
-    def __init__(self, lines: Iterator[str], read: int) -> None:
-        self.lines = lines
-        self.read = read
-        self.size = self.begin = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        while True:
-            text = next(self.lines)
-            if not self.size:
-                self.begin = self.read + 1
-            self.read += text.count("\n")
-            if self.size or text.strip("\r\n"):
-                break
-        self.size += len(text)
-        if self.size > MAX_RECORD:
-            raise UnreadableFile(
-                f"A record is longer than {MAX_RECORD:,} characters. Is a quote not closed?"
-            )
-        return text
-
-
 class Start(Source):
     """What a file begins with: looking at it takes no longer and no more memory, however large the
     file is. One that is not larger than `LOOK` is read as `Source` reads it, but for the columns of
@@ -332,52 +274,3 @@ class Start(Source):
                 return
             yield block
             size += len(block)
-
-
-def is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
-def text_encoding(name: str) -> str:
-    # Python never forgets a name that it was asked for: it is asked for those only that it has.
-    if encodings.normalize_encoding(name).lower() in ENCODINGS:
-        with suppress(LookupError):
-            if codecs.lookup(name)._is_text_encoding:  # others turn bytes into bytes
-                return name
-    raise UnreadableFile(f"There is no encoding “{name[:50]}”; try utf-8, cp1252 or utf-16.")
-
-
-def one_character(delimiter: str) -> str:
-    delimiter = "\t" if delimiter == r"\t" else delimiter
-    if len(delimiter) != 1 or delimiter in '\r\n"':
-        raise UnreadableFile("The delimiter is one character, such as ; or \\t.")
-    return delimiter
-
-
-def is_column(key: Any) -> bool:
-    return isinstance(key, str) and not UNSTORABLE.search(key)
-
-
-def refuse_too_much(columns: Collection[str]) -> None:
-    if len(columns) > MAX_COLUMNS:
-        raise UnreadableFile(f"There are more than {MAX_COLUMNS:,} columns.")
-    if long := next((name for name in columns if len(name) > MAX_COLUMN_NAME), ""):
-        raise UnreadableFile(
-            f"The column “{long[:50]}…” has a name of more than {MAX_COLUMN_NAME:,} characters."
-        )
-
-
-def neutral(cell: str) -> str:
-    """`cell` so that no spreadsheet runs it: an apostrophe before what would be a formula.
-
-    Before what begins with apostrophes and a formula too: so `original` undoes it exactly.
-    """
-    return f"'{cell}" if cell.lstrip("'").startswith(FORMULA) else cell
-
-
-def original(cell: str) -> str:
-    """What `neutral` was given."""
-    if not cell.startswith("'"):
-        return cell
-    return cell[1:] if cell.lstrip("'").startswith(FORMULA) else cell
