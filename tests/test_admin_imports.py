@@ -11,18 +11,22 @@ from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.core.management import call_command
+from django.core.management import CommandError, call_command, load_command_class
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from contacts.admin.import_forms import OptionsForm
 from contacts.admin.imports import FAILURES, ImportAdmin
+from contacts.api.imports import ImportOptions
 from contacts.importing import record_file, storage, uploads
-from contacts.importing.formats import gzipped
+from contacts.importing.formats import decoding, gzipped
+from contacts.importing.options import OPTIONS
 from contacts.importing.preview import NO_PHONE, SHOWN
 from contacts.models import Contact, Import, ImportBatch, ImportFailure
 from tenants.models import Tenant
@@ -37,6 +41,7 @@ pytestmark = pytest.mark.django_db
 
 CSV = "Cell phone nr,Name,Town\n+33612345678,Zoé,Lyon\n12,Bob,\n"
 POLLING = 'hx-trigger="every 2s"'
+IMPORTS = "/api/v1/imports"
 ATTACK = "<script>alert(1)</script>"
 
 
@@ -99,6 +104,46 @@ def told(answer: Any) -> str:
     return unescape(answer.content.decode())
 
 
+# The options
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("option", "bad"),
+    [
+        ("region", "xx"),
+        ("encoding", "no-such"),
+        ("delimiter", ";;"),
+        ("clear_marker", "x" * 256),
+        ("map", "Town"),
+        ("map", "Town=no_field\0"),
+    ],
+)
+def test_every_door_refuses_a_bad_option_with_the_same_sentence(
+    staff: Client, acme: SimpleNamespace, tmp_path: Path, option: str, bad: str
+) -> None:
+    file = tmp_path / "shop.csv"
+    file.write_text(CSV)
+    answer = acme.api.send(CSV, f"{IMPORTS}?{urlencode({option: bad})}", content_type="text/csv")
+    [sentence] = answer.json()["errors"][option]
+    name = option.replace("_", "-")
+    with pytest.raises(CommandError) as stop:
+        call_command("import_contacts", str(file), f"--{name}={bad}", tenant="acme")
+    assert str(stop.value) == f"--{name}: {sentence}"
+    if option != "map":  # the admin's form has choices for it
+        assert errors(upload(staff, **{option: bad}))[option] == [sentence]
+    assert not Import.objects.exists()
+
+
+def test_every_door_takes_each_option(acme: SimpleNamespace) -> None:
+    """The API and the command read one table; the admin's forms show a part of it."""
+    parser = load_command_class("contacts", "import_contacts").create_parser("manage.py", "")
+    of_command = {action.dest for action in parser._actions}
+    assert {*OPTIONS} - of_command == {"file_name"}
+    assert {*OPTIONS} == {*ImportOptions().fields}
+    assert {*OptionsForm.base_fields} == {*ImportAdmin.options} < {*OPTIONS}
+
+
 # Uploading
 
 
@@ -109,7 +154,7 @@ def test_an_upload_is_a_draft_that_nobody_brings_in(
     job = drafted(staff)
     assert (job.tenant, job.state, job.file_name) == (acme.tenant, "draft", "shop.csv")
     assert job.actor.startswith("user:")
-    assert uploads.take_up() == 0
+    assert uploads.requeue_interrupted() == 0
     assert work(job).state == "draft"
     assert not Import.objects.unfinished().exists()
     assert storage.upload_of(job).read_text() == CSV
@@ -216,19 +261,19 @@ def test_values_of_ndjson_are_shown_as_cells(staff: Client) -> None:
 def test_of_a_large_file_the_start_is_read_only(
     staff: Client, packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record_file, "LOOK", gzipped.BLOCK)
+    monkeypatch.setattr(decoding, "HEAD", gzipped.BLOCK)
     read: list[int] = []
-    blocks = record_file.Source.blocks
+    blocks = decoding.TextFile.blocks
 
-    def counted(source: record_file.Source) -> Any:
-        for block in blocks(source):
+    def counted(text: decoding.TextFile) -> Any:
+        for block in blocks(text):
             read.append(len(block))
             yield block
 
     content = "phone,name\n" + f"{PHONE},Zoé\n" * 400_000
     raw = content.encode()
     job = drafted(staff, gzip.compress(raw, mtime=0) if packed else raw)
-    monkeypatch.setattr(record_file.Source, "blocks", counted)
+    monkeypatch.setattr(decoding.TextFile, "blocks", counted)
     shown = looked_at(staff, job)["preview"]
     assert (shown.source.encoding, len(shown.rows), shown.bad) == ("utf-8", SHOWN, 0)
     assert sum(read) < 20 * gzipped.BLOCK < len(raw) / 4
@@ -237,7 +282,7 @@ def test_of_a_large_file_the_start_is_read_only(
 def test_of_much_ndjson_the_first_keys_are_columns_and_later_ones_come_in_too(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record_file.Start, "keyed", 2)
+    monkeypatch.setattr(record_file.FileHead, "max_keyed", 2)
     numbers = [f"+1415555{n:04}" for n in range(100, 103)]
     records = [{"phone": numbers[0]}, {"phone": numbers[1]}, {"phone": numbers[2], "name": "Zoé"}]
     job = drafted(staff, "\n".join(map(json.dumps, records)))
@@ -367,7 +412,7 @@ def test_a_file_that_is_read_in_another_way_is_shown_before_it_is_brought_in(
     stale = looked_at(staff, job)["form"].shape
     answer = press(staff, job, button, delimiter="|")
     assert answer.headers["Location"] == page_of("preview", job)
-    assert "look at its columns again" in told(staff.get(page_of("preview", job)))
+    assert "check its columns" in told(staff.get(page_of("preview", job)))
     assert fields_of(staff, job) == {"Mobile": "phone", "Name;Town": ""}
     again = press(staff, job, button, seen=stale)
     assert again.headers["Location"] == page_of("preview", job), "another tab shows others"
@@ -441,14 +486,14 @@ def test_what_a_dry_run_has_told_goes_when_the_mapping_changes(staff: Client) ->
 def test_a_dry_run_that_is_refused_can_be_mended_without_another_upload(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, limit in ((record_file, "LOOK"), (uploads, "SHORT")):
+    for module, limit in ((decoding, "HEAD"), (uploads, "SHORT")):
         monkeypatch.setattr(module, limit, 64 * 1024)
     content = b"phone,name\n" + f"{PHONE},Zoe\n".encode() * 8_000 + b"12,\x80\n"
     job = drafted(staff, content, encoding="utf-8")
     press(staff, job, "try")
     assert work(job).state == "draft"
     page = told(staff.get(url(Import, "change", job.pk)))
-    assert "The file is not utf-8 as a whole" in page
+    assert "Some bytes of the file are not utf-8" in page
     assert "The dry run was refused" in page
     assert "Download the error file" not in page
     press(staff, job, "update", encoding="cp1252")
@@ -461,7 +506,7 @@ def test_a_draft_is_begun_once(staff: Client, dry_run: bool) -> None:
     job = drafted(staff, CSV.replace("Cell phone nr", "Mobile"))
     assert uploads.begin(job, "user:1", dry_run=dry_run)
     assert not uploads.begin(job, "user:2", dry_run=not dry_run)
-    assert not uploads.revise(job, options={})
+    assert not uploads.change_draft(job, options={})
     for page in ("preview", "run"):
         answer = staff.post(page_of(page, job), {"run": "1"})
         assert answer.headers["Location"] == url(Import, "change", job.pk)
@@ -497,7 +542,7 @@ def test_a_dry_run_killed_at_its_end_is_a_draft_with_its_file(staff: Client) -> 
     with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
         patch.setattr("contacts.importing.engine.clear", lambda *given: sys.exit())
         uploads.run_import.call(job.pk)
-    assert uploads.take_up() == 0
+    assert uploads.requeue_interrupted() == 0
     staff.post(page_of("run", job))
     assert (work(job).state, job.created) == ("done", 1)
 
@@ -598,7 +643,7 @@ def test_the_page_shows_the_first_failures_only(staff: Client, acme: SimpleNames
     )
     text = told(staff.get(url(Import, "change", job.pk)))
     assert re.findall(r"<li>Line (\d+): Bad.</li>", text) == [str(n + 1) for n in range(FAILURES)]
-    assert "The first that failed" in text
+    assert "The first records that failed" in text
 
 
 # Deleting

@@ -23,7 +23,7 @@ from contacts.db import pacing
 from contacts.importing import columns
 from contacts.importing.error_file import failed_records
 from contacts.importing.pools import chunks
-from contacts.importing.record_file import Source
+from contacts.importing.record_file import RecordFile
 from contacts.importing.records import UnreadableFile
 from contacts.importing.storage import spool_folder
 from contacts.jobs.lock import alone_in
@@ -317,7 +317,7 @@ def test_a_damaged_gzip_is_told(tmp_path: Path) -> None:
     path = tmp_path / "x.csv.gz"
     path.write_bytes(gzip.compress(os.urandom(100_000))[:50_000])
     with pytest.raises(UnreadableFile, match="gzip file is damaged"):
-        Source(path)
+        RecordFile(path)
 
 
 # What they change
@@ -531,7 +531,7 @@ def test_a_file_that_changed_meanwhile_loses_no_failure_in_silence(
     bring(write(file, ["phone"], ["bad"], ["worse"]))
     write(file, ["phone"], ["bad"])
     with pytest.raises(UnreadableFile, match="line 3 is gone"):
-        list(failed_records(Import.objects.get(), Source(file)))
+        list(failed_records(Import.objects.get(), RecordFile(file)))
 
 
 def test_the_error_file_may_take_the_place_of_its_source(acme: SimpleNamespace, file: Path) -> None:

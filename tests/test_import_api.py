@@ -493,7 +493,7 @@ def test_a_worker_killed_at_the_very_end_loses_nothing(
     with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
         patch.setattr(places[point], lambda *given, **more: sys.exit())
         work()
-    assert uploads.take_up() == (0 if point == "rmtree" else 1)
+    assert uploads.requeue_interrupted() == (0 if point == "rmtree" else 1)
     job = outcome(api, answer)
     assert (job["state"], counted(job)) == ("done", [1, 0, 0, 0, 1])
     assert len(errors(api, job)) == 2
@@ -576,11 +576,11 @@ def test_a_form_whose_options_are_files_is_refused(api: Api) -> None:
 def test_an_import_put_into_the_queue_twice_runs_once(api: Api) -> None:
     post(api)
     job = Import.objects.get()
-    assert [uploads.take_up(), uploads.take_up()] == [1, 1]
+    assert [uploads.requeue_interrupted(), uploads.requeue_interrupted()] == [1, 1]
     for _ in range(2):
         uploads.run_import.call(job.pk)
         assert Import.objects.get().counts()["created"] == 1
-    assert uploads.take_up() == 0
+    assert uploads.requeue_interrupted() == 0
     assert not storage.spool_folder(job).exists()
 
 

@@ -275,7 +275,7 @@ def test_what_has_stopped_takes_no_turns(
             turns.give(Import, broken["id"])
     turns.give(Import, good["id"])
     assert [*Import.objects.order_by("pk").values_list("state", flat=True)] == ["writing", "done"]
-    assert uploads.take_up() == 1
+    assert uploads.requeue_interrupted() == 1
     turns.give(Import, good["id"])
     assert {*Import.objects.values_list("state", flat=True)} == {"done"}
 
@@ -338,7 +338,7 @@ def test_blank_lines_cost_next_to_nothing(tmp_path: Path, first: bytes, blank: b
     path = tmp_path / "blank.csv"
     path.write_bytes(blank * 1000 + first + blank * number + last)
     start = time.process_time()
-    source = record_file.Source(path)
+    source = record_file.RecordFile(path)
     *_, record = source.records()
     assert time.process_time() - start < 6, "2 seconds on a machine that is not busy"
     assert (record.line, record.cells) == (1002 + number, {"phone": "+14155550123"})
@@ -348,10 +348,10 @@ def test_blank_lines_cost_next_to_nothing(tmp_path: Path, first: bytes, blank: b
 def test_blank_lines_in_a_cell_stay(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b'\n\nphone,name\n\n1,"a\n\n\r\n\nb"\n\n\n2,c\n\r\n3,"\n"\n')
-    source = record_file.Source(path)
+    source = record_file.RecordFile(path)
     found = [(record.line, record.cells["name"]) for record in source.records()]
     assert found == [(5, "a\n\n\r\n\nb"), (12, "c"), (14, "\n")]
-    assert [record.line for record in source.records(since=12)] == [12, 14]
+    assert [record.line for record in source.records(first_line=12)] == [12, 14]
 
 
 @pytest.mark.once
@@ -363,7 +363,7 @@ def test_the_work_for_long_numbers_grows_with_the_file(tmp_path: Path) -> None:
             (json.dumps({"phone": "12"})[:-1] + ',"x":' + "9" * 1_000_000 + "}\n") * lines
         )
         start = time.process_time()
-        records = list(record_file.Source(path).records())
+        records = list(record_file.RecordFile(path).records())
         assert len(records) == lines
         for record in records:
             row.misfit(record.cells[None])  # type: ignore[index]

@@ -72,14 +72,6 @@ CURSOR = {
 }
 
 
-def choice(raw: Any, values: list[str], default: str = "") -> str:
-    """One of `values`; `default` where it is empty and there is one."""
-    chosen = default if raw in ("", None) else raw
-    if chosen not in values:
-        raise ValueError(f"Send one of {', '.join(values)}.")
-    return chosen
-
-
 class RuleField(serializers.Field):
     """An input that one of `rules` cleans; `schema` tells a caller what may be sent.
 

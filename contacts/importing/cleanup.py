@@ -1,4 +1,4 @@
-"""Old imports."""
+"""Deletes imports and their files."""
 
 import shutil
 from contextlib import suppress
@@ -14,25 +14,23 @@ from contacts.models import Import
 
 from .storage import errors_of, spool_folder
 
-# Forgotten
-
 
 def delete(job: Import) -> None:
-    """The import and its files. Raises `ImportRuns`."""
+    """Deletes the import and its files. Raises `ImportRuns`."""
     with alone_in(spool_folder(job)) as folder:
         shutil.rmtree(folder)
         errors_of(job).unlink(missing_ok=True)
         job.delete()
 
 
-def sweep(before: datetime) -> int:
-    """Deletes the imports begun before then, abandoned ones and drafts too, and files that no
-    import knows.
+def delete_older(limit: datetime) -> int:
+    """Deletes the imports that began before `limit` and do not run now: finished imports,
+    abandoned imports and drafts. Also deletes files that belong to no import.
 
-    Returns how many imports.
+    Returns the number of deleted imports.
     """
     number = 0
-    for job in Import.objects.filter(started_at__lt=before):
+    for job in Import.objects.filter(started_at__lt=limit):
         with suppress(ImportRuns):
             delete(job)
             number += 1
@@ -40,12 +38,12 @@ def sweep(before: datetime) -> int:
     folders = map(data_folder, ("imports", "uploads", "turns"))
     for path in chain.from_iterable(folder.iterdir() for folder in folders):
         if path.name.partition(".")[0] not in known:
-            with suppress(FileNotFoundError):  # an upload that was coming in has just ended
-                remove_older(path, before)
-    DBTaskResult.objects.filter(enqueued_at__lt=before).delete()
+            with suppress(FileNotFoundError):  # a request has just ended and removed its upload
+                remove_if_older(path, limit)
+    DBTaskResult.objects.filter(enqueued_at__lt=limit).delete()
     return number
 
 
-def remove_older(path: Path, before: datetime) -> None:
-    if path.stat().st_mtime < before.timestamp():
+def remove_if_older(path: Path, limit: datetime) -> None:
+    if path.stat().st_mtime < limit.timestamp():
         shutil.rmtree(path) if path.is_dir() else path.unlink()

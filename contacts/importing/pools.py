@@ -1,4 +1,4 @@
-"""Work that goes on in several processes or threads, its results in order."""
+"""Work in several processes or threads, with the results in order."""
 
 import ctypes
 import os
@@ -12,19 +12,22 @@ from multiprocessing import get_context
 from typing import Any
 
 PROCESSORS = os.cpu_count() or 1
-FEW = 4  # chunks or batches that are not worth a pool
+FEWEST_CALLS = 4  # fewer calls take less time than starting a pool
 
 
 def chunks(
-    items: Iterable[Any], size: Callable[[], int], heavy: int, weight: Callable[[Any], int] = len
+    items: Iterable[Any],
+    size: Callable[[], int],
+    max_weight: int,
+    weight: Callable[[Any], int] = len,
 ) -> Iterator[list[Any]]:
-    """Lists of at most `size` items, asked anew for each list, that do not weigh more than `heavy`
-    characters together, except for the last item of each list."""
+    """Lists of `items`. Each list has at most `size()` items: `size` is called for each list anew.
+    A list ends with the item that makes it heavier than `max_weight` characters."""
     chunk, total = [], 0
     for item in items:
         chunk.append(item)
         total += weight(item)
-        if len(chunk) >= size() or total > heavy:
+        if len(chunk) >= size() or total > max_weight:
             yield chunk
             chunk, total = [], 0
     if chunk:
@@ -37,11 +40,15 @@ def in_order(
     make_pool: Callable[[], Executor] | None,
     in_pool: Callable[..., Any] | None = None,
 ) -> Iterator[Any]:
-    """What `function` returns for each of `calls`: here, or where there are many of them, in a
-    pool (as `in_pool`, if that differs), with only some under way at a time."""
-    first = list(islice(calls, FEW))
+    """The results of `function` for the arguments in `calls`, in the order of `calls`.
+
+    Many calls run in a pool; few calls, and all calls if `make_pool` is None, run in this thread.
+    `in_pool`: the function that runs in the pool, if that is not `function` itself. The pool gets
+    only some calls at a time: all chunks of a large file would not fit into memory.
+    """
+    first = list(islice(calls, FEWEST_CALLS))
     calls = chain(first, calls)
-    if make_pool is None or len(first) < FEW:
+    if make_pool is None or len(first) < FEWEST_CALLS:
         yield from starmap(function, calls)
         return
     with make_pool() as pool:
@@ -64,6 +71,7 @@ def writing_threads() -> Executor:
 
 
 def end_with_parent() -> None:
-    """A process that reads must not outlive a parent that was killed (Linux: PR_SET_PDEATHSIG)."""
+    """Lets the system kill this process when its parent dies (Linux: PR_SET_PDEATHSIG). Without
+    this call, a process would wait forever for a parent that was killed."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Phones that a file has more than once."""
+"""Phones that a file has more than once: only the last row of such a phone is written."""
 
 from array import array
 from itertools import pairwise
@@ -8,16 +8,13 @@ from contacts.jobs.files import read_json, replace_json
 
 
 def last_lines(spool: Path) -> dict[str, int]:
-    """The last line of each phone that is repeated.
-
-    Phones are kept as numbers of eight bytes: a million of them take little.
-    """
-    phones = array("Q")
+    """The last line of each phone that the spool has more than once."""
+    phones = array("Q")  # eight bytes a phone: millions of strings would take much more memory
     with spool.open(encoding="utf-8", newline="\n") as texts:
         for text in texts:
             if phone := text.split("\t", 3)[2]:
                 phones.append(int(phone[1:]))
-    repeated = {f"+{one}" for one, other in pairwise(sorted(phones)) if one == other}
+    repeated = {f"+{phone}" for phone, following in pairwise(sorted(phones)) if phone == following}
     last: dict[str, int] = {}
     if repeated:
         with spool.open(encoding="utf-8", newline="\n") as texts:
@@ -28,8 +25,8 @@ def last_lines(spool: Path) -> dict[str, int]:
     return last
 
 
-def kept_last_lines(spool: Path) -> dict[str, int]:
-    """`last_lines`, kept for the next turn."""
+def stored_last_lines(spool: Path) -> dict[str, int]:
+    """`last_lines`, stored beside the spool so that the next turn need not read all rows again."""
     path = spool.with_name("last")
     last: dict[str, int] | None = read_json(path, None)
     if last is None:

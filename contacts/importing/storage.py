@@ -1,4 +1,16 @@
-"""Where an import keeps its files."""
+"""The files of an import in `DATA_DIR`, which the servers and workers of an installation share.
+
+`imports/ID/`, the spool folder, is there while the import runs, and has:
+
+- `upload`: the file, if it came over HTTP;
+- `head`: what was found out about the file (`RecordFile.found`);
+- `reading`: the clean rows so far, and `position`: how far the file was read;
+- `rows`: all clean rows, once the whole file was read;
+- `last`: the last lines of repeated phones;
+- `tried`: how many rows a dry run has tried.
+
+`imports/ID.errors.csv`, the error file, stays after the import.
+"""
 
 import shutil
 from pathlib import Path
@@ -8,36 +20,26 @@ from contacts.jobs.files import data_folder, read_json
 from contacts.models import Import
 
 
-class Position(NamedTuple):
-    """How far a file has been read: the line on which the last record begins; the bytes and the
-    rows of its spool."""
+class ReadingPosition(NamedTuple):
+    """How far a file was read: the line on which the last record begins, and the bytes and the rows
+    that the spool has up to and including this record."""
 
     line: int
     size: int
     rows: int
 
     @classmethod
-    def of(cls, folder: Path) -> "Position":
+    def of(cls, folder: Path) -> "ReadingPosition":
+        """The position that the last turn has stored; the beginning of the file if there is none,
+        or if the spool is shorter than the position says."""
         spool = folder / "reading"
-        place = cls(*read_json(folder / "position", (0, 0, 0)))
-        is_there = spool.exists() and spool.stat().st_size >= place.size
-        return place if is_there else cls(0, 0, 0)
-
-
-# Where an import is kept while it runs
+        position = cls(*read_json(folder / "position", (0, 0, 0)))
+        is_there = spool.exists() and spool.stat().st_size >= position.size
+        return position if is_there else cls(0, 0, 0)
 
 
 def spool_folder(job: Import) -> Path:
     return data_folder("imports") / str(job.pk)
-
-
-def clear(job: Import, folder: Path) -> None:
-    """Removes what an import leaves of itself; a draft keeps its upload, to be run again."""
-    if not job.is_draft:
-        shutil.rmtree(folder)
-        return
-    for name in ("head", "reading", "position", "rows", "last", "tried"):
-        (folder / name).unlink(missing_ok=True)
 
 
 def upload_of(job: Import) -> Path:
@@ -45,5 +47,14 @@ def upload_of(job: Import) -> Path:
 
 
 def errors_of(job: Import) -> Path:
-    """The error file: a CSV, there when the import is done."""
+    """The error file: a CSV, which exists once the import is done."""
     return spool_folder(job).with_suffix(".errors.csv")
+
+
+def clear(job: Import, folder: Path) -> None:
+    """Removes the spool folder of `job`. A draft keeps its upload, so that it can run again."""
+    if not job.is_draft:
+        shutil.rmtree(folder)
+        return
+    for name in ("head", "reading", "position", "rows", "last", "tried"):
+        (folder / name).unlink(missing_ok=True)

@@ -50,7 +50,7 @@ def age(text: str) -> timedelta:
     return timedelta(days=int(match[1]))
 
 
-def tell_how_to_undo(command: BaseCommand, change_set: str) -> None:
+def print_undo_hint(command: BaseCommand, change_set: str) -> None:
     """On standard error: programs read the standard output of commands."""
     command.stderr.write(f"to take it back: undo --change-set {change_set}", lambda text: text)
 
@@ -104,7 +104,7 @@ class BulkFix(BaseCommand):
         if refused:
             self.stdout.write(f"not changed, see above: {refused}")
         if self.can_be_undone and total and not options["dry_run"]:
-            tell_how_to_undo(self, self.change_set)
+            print_undo_hint(self, self.change_set)
         self.finish(total)
 
     def run_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:

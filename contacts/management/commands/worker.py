@@ -73,7 +73,7 @@ class Command(BaseCommand):
                 keep_on(lambda: self.work(once=False))
 
     def work(self, *, once: bool) -> None:
-        uploads.take_up()
+        uploads.requeue_interrupted()
         bulk_actions.take_up()
         if settings.TASKS_URL:
             call_command("rqworker", burst=once)
