@@ -15,7 +15,7 @@ from unfold.widgets import (
 
 from contacts.importing import uploads
 from contacts.importing.columns import ALIASES
-from contacts.importing.options import OF_JOB, OPTIONS, BadOptions, clean
+from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.preview import Preview
 from contacts.importing.records import UnreadableFile
 from contacts.models import Import
@@ -79,7 +79,7 @@ class UploadForm(TenantForm, OptionsForm):
     def store(self, tenant: Tenant, options: dict[str, Any]) -> None:
         file = self.cleaned_data["file"]
         job = self.instance
-        job.tenant, job.file_name = tenant, options.pop("file_name") or file.name
+        job.tenant, job.file_name = tenant, file.name
         job.dry_run, job.options = options.pop("dry_run"), options
         try:
             uploads.store_draft(job, file)
@@ -132,7 +132,7 @@ class MappingForm(OptionsForm):
         chosen = {column: self.chosen(n) for column, n in self.columns.items()}
         self.refuse_twice(chosen)
         if options := cleaned(self):
-            read = {name: options[name] for name in options.keys() - {*OF_JOB}}
+            read = {name: options[name] for name in STORED}
             self.options = read | {"map": self.column_map(chosen, read["rest_to_metadata"])}
 
     def chosen(self, number: int) -> str:

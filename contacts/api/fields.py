@@ -65,7 +65,6 @@ METADATA = or_empty({"type": "object", "additionalProperties": True}) | {
 MOMENT = or_empty({"type": "string", "format": "date-time"})
 CONSENT_STATUS = [Change.Kind.OPTED_IN.value, Change.Kind.OPTED_OUT.value]
 FLAG = or_empty({"type": "boolean"}) | {"default": False}
-SWITCH = {"type": "boolean", "default": False}
 CURSOR = {
     "type": ["string", "null"],
     "description": "Where the page begins: from the answer before; to be sent with its filters.",

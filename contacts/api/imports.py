@@ -17,11 +17,12 @@ from contacts.importing.columns import UnknownColumn
 from contacts.importing.options import OPTIONS
 from contacts.importing.records import UnreadableFile
 from contacts.models import Import
+from contacts.values import rules
 from tenants.serializers import OrNull
 from tenants.views import TenantAPIView
 
 from .actions import Scope
-from .fields import RuleField, Timestamp
+from .fields import RuleField, Timestamp, text
 from .parsers import FILE_PARSERS
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ def uploaded(raw: Any) -> UploadedFile:
 
 class ImportOptions(serializers.Serializer):
     """How a file is imported."""
+
+    file_name = RuleField(
+        lambda raw: rules.limited("name", raw, rules.MAX_NAME),
+        text(rules.MAX_NAME),
+        help_text="A name by which you recognise the import. A form sends the name of its file.",
+    )
 
     def get_fields(self) -> dict[str, serializers.Field]:
         fields = {

@@ -70,11 +70,6 @@ def storable(name: str, raw: Any) -> str:
 
 
 SWITCH = {"type": "boolean", "default": False}
-FILE_NAME = {
-    "type": ["string", "null"],
-    "pattern": rf"^\s*[\s\S]{{0,{rules.MAX_NAME}}}\s*$",
-    "description": f"At most {rules.MAX_NAME} characters after trimming.",
-}
 OPTIONS = {
     "mode": Option(
         mode,
@@ -112,14 +107,9 @@ OPTIONS = {
         {"type": "string"},
         "The character between cells, such as ; or \\t, if it is not detected correctly.",
     ),
-    "file_name": Option(
-        lambda raw: rules.limited("name", raw, rules.MAX_NAME),
-        FILE_NAME,
-        "A name by which you recognise the import. A form sends the name of its file by itself.",
-    ),
 }  # fmt: skip
-# These belong to the job itself; the others say how the file is read and written.
-OF_JOB = ("dry_run", "file_name")
+# All but `dry_run`, which is a field of the job itself.
+STORED = [name for name in OPTIONS if name != "dry_run"]
 
 
 class BadOptions(ValueError):

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from contacts.importing.columns import UnknownColumn
 from contacts.importing.engine import Importer, fingerprint
 from contacts.importing.error_file import ErrorFile
-from contacts.importing.options import OF_JOB, OPTIONS, BadOptions, clean
+from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.record_file import RecordFile
 from contacts.importing.records import UnreadableFile
 from contacts.importing.row import read_options
@@ -42,7 +42,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
         parser.add_argument("--tenant", required=True, metavar="SLUG")
-        for name in [name for name in OPTIONS if name != "file_name"]:
+        for name in OPTIONS:
             parser.add_argument(f"--{name.replace('_', '-')}", **argument(name))
         parser.add_argument("--batch-size", type=int, default=5000, help="most rows a transaction")
         parser.add_argument(
@@ -99,8 +99,7 @@ class Command(BaseCommand):
         except BadOptions as error:
             name, sentence = next(iter(error.errors.items()))
             self.refuse(f"--{name.replace('_', '-')}: {sentence}")
-        of_reader = {name: given[name] for name in OPTIONS if name not in OF_JOB}
-        return of_reader | {name: options[name] for name in OF_COMMAND}
+        return {name: given[name] for name in STORED} | {name: options[name] for name in OF_COMMAND}
 
     def refuse(self, sentence: str) -> NoReturn:
         raise CommandError(sentence, returncode=NOTHING_COULD_RUN)
