@@ -173,7 +173,7 @@ def test_an_upload_is_a_draft_that_nobody_brings_in(
         ({"content": b"PK\x03\x04"}, "file", "save it as CSV"),
         ({"content": b"a,a\n"}, "file", "Two columns are named"),
         ({"content": gzip.compress(b"phone\n", mtime=0)[:-9]}, "file", "gzip file is damaged"),
-        ({"encoding": "utf-16"}, "file", "not utf-16 as a whole"),
+        ({"encoding": "utf-16"}, "file", "file are not utf-16"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_a_form_error(
@@ -375,7 +375,7 @@ def test_a_changed_mapping_is_kept_and_shown(staff: Client) -> None:
         ({"Town": "fax"}, "valid choice"),
         ({"region": "XX"}, "two-letter"),
         ({"mode": "x"}, "valid choice"),
-        ({"encoding": "utf-16"}, "not utf-16 as a whole"),
+        ({"encoding": "utf-16"}, "file are not utf-16"),
         ({"delimiter": "ab"}, "one character"),
     ],
 )

@@ -428,7 +428,7 @@ def test_an_opt_out_is_not_lost_behind_a_later_row(acme: SimpleNamespace, file: 
     consent = [f"--map={name}={name}" for name in ("opted_in_at", "opted_out_at")]
     status, printed = bring(file, *consent)
     assert (status, counts(printed)["failed"], counts(printed)["superseded"]) == (1, 1, 0)
-    assert "this one opts out" in ImportFailure.objects.get().error
+    assert "This row opts out" in ImportFailure.objects.get().error
 
 
 def test_another_tenants_contacts_are_not_touched(

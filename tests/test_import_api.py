@@ -214,7 +214,7 @@ def test_the_keys_of_ndjson_are_told_as_cells_that_can_be_sent_again(api: Api) -
         (b"", "", "file", "The file is required."),
         (b"\n\n", "", "file", "The file is empty."),
         (b"PK\x03\x04", "", "file", "save it as CSV first"),
-        (b"a,b\n1,2\n", "", "map", "map one, as COLUMN=phone"),
+        (b"a,b\n1,2\n", "", "map", "map a column, as COLUMN=phone"),
         (b"phone\n1\n", "?map=Cell=phone", "map", "There is no column"),
         (b"phone\n1\n", "?map=phone=fax", "map", "There is no field"),
         (b"phone\n1\n", "?map=phone", "map", "COLUMN=FIELD"),
@@ -244,14 +244,14 @@ def test_what_cannot_be_brought_in_is_refused_at_once(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (gzip.compress(b"a\n1\n", mtime=0), "map one, as COLUMN=phone"),
+        (gzip.compress(b"a\n1\n", mtime=0), "map a column, as COLUMN=phone"),
         (
             gzip.compress(b"phone\n" + random.Random(1).randbytes(9000).hex().encode(), mtime=0)[
                 :5000
             ],
             "gzip file is damaged",
         ),
-        (b'{"a": 1}\n', "map one, as COLUMN=phone"),
+        (b'{"a": 1}\n', "map a column, as COLUMN=phone"),
         (b'phone\n"+1415' + b"1\n" * 1_000_000, "Is a quote not closed?"),
     ],
 )
