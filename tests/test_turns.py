@@ -355,6 +355,27 @@ def test_blank_lines_in_a_cell_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.once
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("phone;name\n1;Zoé\n", {"is_json": False, "delimiter": ";", "header": ["phone", "name"]}),
+        ('{"phone": "1", "name": "Zoé"}\n', {"is_json": True, "delimiter": "", "keys": ["phone"]}),
+    ],
+)
+def test_an_import_that_an_earlier_version_began_is_read_on(
+    tmp_path: Path, text: str, found: dict[str, Any]
+) -> None:
+    """The spool folder has what that version found out about the file."""
+    path = tmp_path / "upload"
+    path.write_bytes(text.encode("cp1252"))
+    head = {"encoding": "cp1252", "newline": "\n", "keys": [], "since": 1} | found
+    source = record_file.RecordFile(path, found=head)
+    assert source.header == ["phone", "name"]
+    assert [record.cells for record in source.records()] == [{"phone": "1", "name": "Zoé"}]
+    assert source.encoding == "cp1252"
+
+
+@pytest.mark.once
 def test_the_work_for_long_numbers_grows_with_the_file(tmp_path: Path) -> None:
     taken = []
     for lines in (2, 16):
