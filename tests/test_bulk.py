@@ -612,15 +612,16 @@ def test_a_phone_that_a_contact_has_is_erased_without_a_question(acme: SimpleNam
 def test_an_interrupted_import_forgets_an_erased_person(
     acme: SimpleNamespace, tmp_path: Path, settings: Any
 ) -> None:
-    from contacts.importing.engine import Importer, spool_folder
-    from contacts.importing.row import Options
-    from contacts.importing.tabular import Source
+    from contacts.importing.engine import Importer
+    from contacts.importing.record_file import RecordFile
+    from contacts.importing.row import ReadOptions
+    from contacts.importing.storage import spool_folder
     from contacts.jobs.lock import alone_in
 
     settings.DATA_DIR = tmp_path / "data"
     file = write(tmp_path / "x.csv", ["phone", "name"], [PHONE, "Romain"], ["+33612345678", "Ann"])
     job = Import.objects.create(tenant=acme.tenant, file_name="x", options={"mode": "upsert"})
-    importer = Importer(job, Source(file), Options({"phone": "phone", "name": "name"}))
+    importer = Importer(job, RecordFile(file), ReadOptions({"phone": "phone", "name": "name"}))
     spool_folder(job).mkdir(parents=True)
     importer.read(spool_folder(job))
     rows, half = spool_folder(job) / "rows", spool_folder(job) / "reading"

@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 
 from contacts.api import urls as contacts_urls
 from contacts.importing import uploads
+from contacts.jobs import files
 from contacts.models import BulkAction, Change, Contact, Delivery, Import, Tag, Webhook
 from tenants import urls as tenants_urls
 from tenants.fields import new_ulid
@@ -129,10 +130,10 @@ def has_tenant(model: type[Model]) -> bool:
 @pytest.fixture
 def untouched(acme: SimpleNamespace, of_acme: dict[str, list[str]]) -> Iterator[None]:
     before = everything_of(acme.tenant)
-    files = {*uploads.data_folder("imports").iterdir()}
+    before_files = {*files.data_folder("imports").iterdir()}
     yield
     assert everything_of(acme.tenant) == before
-    assert files <= {*uploads.data_folder("imports").iterdir()}
+    assert before_files <= {*files.data_folder("imports").iterdir()}
 
 
 def tells_nothing(answer: Any) -> str:

@@ -26,7 +26,6 @@ from .fields import (
     PhoneField,
     RuleField,
     Timestamp,
-    choice,
     text,
 )
 
@@ -114,7 +113,7 @@ class Consented(serializers.Serializer):
     """A decision to be recorded."""
 
     status = RuleField(
-        lambda raw: Change.Kind(choice(raw, CONSENT_STATUS)),
+        lambda raw: Change.Kind(rules.choice(raw, CONSENT_STATUS)),
         {"type": "string", "enum": CONSENT_STATUS},
         required=True,
         error_messages={"required": "The status is required."},

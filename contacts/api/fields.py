@@ -65,19 +65,10 @@ METADATA = or_empty({"type": "object", "additionalProperties": True}) | {
 MOMENT = or_empty({"type": "string", "format": "date-time"})
 CONSENT_STATUS = [Change.Kind.OPTED_IN.value, Change.Kind.OPTED_OUT.value]
 FLAG = or_empty({"type": "boolean"}) | {"default": False}
-SWITCH = {"type": "boolean", "default": False}
 CURSOR = {
     "type": ["string", "null"],
     "description": "Where the page begins: from the answer before; to be sent with its filters.",
 }
-
-
-def choice(raw: Any, values: list[str], default: str = "") -> str:
-    """One of `values`; `default` where it is empty and there is one."""
-    chosen = default if raw in ("", None) else raw
-    if chosen not in values:
-        raise ValueError(f"Send one of {', '.join(values)}.")
-    return chosen
 
 
 class RuleField(serializers.Field):

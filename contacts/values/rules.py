@@ -242,6 +242,14 @@ def limit(raw: Any, most: int, default: int | None) -> int | None:
     return int(raw)
 
 
+def choice(raw: Any, values: list[str], default: str = "") -> str:
+    """One of `values`; `default`, if there is one, where nothing is given."""
+    chosen = default if raw in ("", None) else raw
+    if chosen not in values:
+        raise ValueError(f"Send one of {', '.join(values)}.")
+    return chosen
+
+
 def cursor(raw: Any) -> str:
     return storable("cursor", string("cursor", raw))
 

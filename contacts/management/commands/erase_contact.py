@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from contacts.change_log.cause import caused_by
-from contacts.importing import uploads
+from contacts.importing import erasures
 from contacts.values import rules
 from contacts.values.digests import phone_digest
 from tenants.models import Tenant
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             self.ask_if_unknown(tenant, phone)
         with caused_by("command:erase_contact"):
             was_there, others = tenant.contacts.erase(tenant, phone)
-        found = uploads.erase(tenant, phone)
+        found = erasures.erase(tenant, phone)
         self.stdout.write("1 contact erased" if was_there else "No contact had this phone.")
         for other in others:
             self.stdout.write(f"It was merged into {other}: erase that too, if it is the same.")
