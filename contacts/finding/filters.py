@@ -10,7 +10,7 @@ from django.db.models.functions import Substr
 from django.db.models.lookups import In
 from django.utils.timezone import make_aware
 
-from contacts.db.expressions import Holds
+from contacts.db.expressions import MetadataHas
 from contacts.models import ContactQuerySet, ContactTag, Tag
 from contacts.values import countries, strict_json
 from contacts.values.rules import spelled
@@ -53,10 +53,10 @@ def of_country(contacts: ContactQuerySet, country: str) -> ContactQuerySet:
     if not numbers.is_main:
         return contacts.filter(begins_as(numbers))
     if numbers.code == countries.NORTH_AMERICA:
-        shared = countries.others_behind(numbers.code).values()
+        shared = countries.sharing(numbers.code).values()
         areas = tuple(area for other in shared for area in other.areas)
         return contacts.exclude(begins_as(numbers._replace(areas=areas)))
-    for other in countries.others_behind(numbers.code).values():
+    for other in countries.sharing(numbers.code).values():
         contacts = contacts.exclude(begins_as(other))
     return contacts
 
@@ -100,7 +100,7 @@ def with_metadata(contacts: ContactQuerySet, wanted: tuple[str, str]) -> Contact
     spells in JSON."""
     key, text = wanted
     values = (Value(spelled(value)) for value in read_as(text))
-    return contacts.filter(Holds("metadata", Value(key), *values))
+    return contacts.filter(MetadataHas("metadata", Value(key), *values))
 
 
 def read_as(text: str) -> Iterator[Any]:
