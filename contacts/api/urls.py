@@ -1,3 +1,5 @@
+"""The addresses of the API below `/api/v1/`. The names are those in the OpenAPI document."""
+
 from django.urls import path
 
 from . import bulk, changes, contacts, finding, imports, webhooks
