@@ -237,7 +237,7 @@ def test_a_cursor_is_good_for_its_own_search_only(
         assert_error(api.act("search-contacts", **body), 422, "validation_failed", "cursor")
     half = acme.api.send('{"cursor": "\\ud800:x"}', "/api/v1/actions/search-contacts")
     problem = assert_error(half, 422, "validation_failed", "cursor")
-    assert problem["errors"]["cursor"] == ["The cursor cannot hold the character U+D800."]
+    assert problem["errors"]["cursor"] == ["The cursor cannot contain the character U+D800."]
     assert_error(acme.api.send("{}", "/api/v1/actions/search-contacts?cursor=x"),
                  422, "validation_failed", "cursor")  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The addresses of the API below `/api/v1/`. The names are those in the OpenAPI document."""
+"""The addresses of the API below `/api/v1/`. The OpenAPI document uses the names."""
 
 from django.urls import path
 

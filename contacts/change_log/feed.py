@@ -1,5 +1,5 @@
-"""The feed: all changes of a tenant in the order in which they were committed, for readers that
-follow the log from a stored position and must not miss a change.
+"""The feed: all changes of a tenant, in an order to which later commits only append. Readers follow
+the feed from a stored position and miss no change.
 
 The ids of changes cannot give this order. PostgreSQL gives out an id before the transaction
 commits, so a change with a smaller id can become visible later than a change with a greater id. A
@@ -93,9 +93,9 @@ class FeedQuerySet(models.QuerySet[Row]):
         newest = DIALECTS[connections[self.db].vendor].NEXT
         if not newest or not self.filter(xid__gte=RawSQL(newest, [])).exists():  # noqa: S611
             return 0
-        brought = self.filter(xid__gte=0)
-        first = brought.order_by("xid").values_list("xid", flat=True)[0]
-        return brought.update(xid=models.F("xid") + (self.restored() + 1 - first))
+        foreign = self.filter(xid__gte=0)
+        first = foreign.order_by("xid").values_list("xid", flat=True)[0]
+        return foreign.update(xid=models.F("xid") + (self.restored() + 1 - first))
 
 
 def settle_restored(using: str, **kwargs: Any) -> None:

@@ -20,9 +20,10 @@ from .postgresql import PostgreSQL18
 
 
 class PreparingCursor(psycopg.Cursor[Any]):
-    """A cursor that sends the parameters beside the statement.
+    """A cursor that sends the parameters separately from the statement.
 
-    Django's own cursor writes them into the statement, and PostgreSQL cannot reuse the plan.
+    Django's own cursor writes the parameters into the statement, so that the text differs each time
+    and PostgreSQL cannot use the plan again.
     """
 
     def _convert_query(self, *args: Any, **kwargs: Any) -> Any:

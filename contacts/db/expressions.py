@@ -74,8 +74,8 @@ class MetadataHas(Func):
 def text_in_json(spelling: str) -> str | None:
     """The text of a JSON value as PostgreSQL's `->>` returns it: numbers without an exponent.
 
-    None for null, which `->>` turns into SQL's NULL, and for objects and arrays, whose text
-    PostgreSQL writes with other spaces.
+    None for null, which `->>` turns into SQL's NULL, and for objects and arrays, because PostgreSQL
+    writes them with other spaces.
     """
     value = json.loads(spelling)
     if isinstance(value, str):

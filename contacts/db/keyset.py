@@ -59,7 +59,7 @@ class Order(NamedTuple):
         return key.desc(nulls_last=nulls) if self.is_descending else key.asc(nulls_first=nulls)
 
     def segments(self) -> "Iterator[Segment]":
-        """The parts of the list, in order: the rows with a value in the column, and those without.
+        """The two parts of the list, in order: rows with and rows without a value in the column.
 
         Each part is a range of one index. NULLS LAST would need another index on each database.
         """
@@ -71,7 +71,7 @@ class Order(NamedTuple):
         yield from (filled, empty) if self.is_descending else (empty, filled)
 
     def segments_from(self, after: Position | None) -> "Iterator[Segment]":
-        """The segments without those that end before the position `after`."""
+        """The segments of the list, except the segments that end before the position `after`."""
         return dropwhile(
             lambda segment: after is not None and not segment.contains(self, after), self.segments()
         )
@@ -165,7 +165,7 @@ def starting(rows: QuerySet, segment: Segment, after: Position | None) -> QueryS
 def filtered(
     rows: QuerySet, among: QuerySet, segment: Segment, after: Position | None, limit: int
 ) -> list[Any]:
-    """The next `limit` of `rows`, which are those of `among` that match a filter.
+    """The next `limit` of `rows`. `rows` are the rows of `among` that match a filter.
 
     A database can read the list in its order until the page is full, or it can find all matching
     rows and sort them. If the planner chooses wrongly, a page takes seconds; for example if all
@@ -196,7 +196,7 @@ def searched(
     after: Position | None,
     limit: int,
 ) -> list[Any]:
-    """The next `limit` of `rows`, which are those of `among` that match a search.
+    """The next `limit` of `rows`. `rows` are the rows of `among` that match a search.
 
     `unindexed`: the same rows as `rows`, by conditions for which no index exists.
 

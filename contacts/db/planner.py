@@ -3,7 +3,7 @@
 Without statistics, SQLite assumes that a tenant has ten rows of each table. With statistics from an
 early moment, SQLite assumes the few rows of that moment. In both cases a bulk action would read all
 contacts of the tenant for each batch, or its whole list for each contact. Therefore SQLite gets
-fixed statistics, those of a large tenant, so that plans depend neither on the stored rows nor on
+fixed statistics, as of a large tenant, so that plans depend neither on the stored rows nor on
 the time of an ANALYZE. For a small tenant, a look-up in an index that was not necessary costs
 almost nothing. Source: https://www.sqlite.org/lang_analyze.html, "Fixed results of ANALYZE".
 

@@ -53,13 +53,12 @@ def upsert_sql(
 ) -> Upsert:
     """INSERT … ON CONFLICT of the contacts in the JSON array `%(rows)s`.
 
-    `kind`: the key of the dialect. `columns`: all columns of the table. `given`: the columns whose
-    values are in the JSON objects; the values of the other columns are parameters with the name of
-    the column, the same for all rows.
-    `changes`: the columns that change in an existing row. `-metadata` replaces the stored metadata,
-    `metadata` merges the keys into it. A row that has the new values already is neither changed nor
-    returned.
-    `logged`: the columns whose old and new values are returned. `returned`: SQL expressions.
+    `kind`: the key of the dialect. `columns`: all columns of the table. `given`: the columns that
+    have their values in the JSON objects; the values of the other columns are parameters with the
+    name of the column, the same for all rows. `changes`: the columns that change in an existing
+    row. `-metadata` replaces the stored metadata, `metadata` merges the keys into it. A row that
+    has the new values already is neither changed nor returned. `logged`: the columns for which the
+    old and new values are returned. `returned`: SQL expressions.
 
     Each row of the result describes a written row: the values of `returned`, then `was` and `now`,
     the old and the new values of the columns `logged`, as JSON arrays (`was` is NULL for a new
@@ -90,7 +89,7 @@ def insert_sql(columns: tuple[str, ...], lock_timeout: str = "") -> str:
 
     The statement is a transaction of its own, and needs one round trip instead of three. It returns
     one row if the contact was inserted, and no row if a contact has the phone already. It fails as
-    a whole with the SQLSTATE `INCOMPLETE` if somebody else has just created or renamed one of the
+    a whole with the SQLSTATE `INCOMPLETE` if another writer has just created or renamed one of the
     tags, or if a person with this phone has opted out; `%(digest)s` is the digest of the phone.
 
     `lock_timeout`: how long the statement may wait for a lock, such as `1s`; empty for the setting

@@ -32,7 +32,9 @@ def read(cursor: str, *scope: Any) -> Position:
     try:
         value, *rest = signing.loads(cursor, salt=salt(scope))
     except signing.BadSignature as error:
-        sentence = "The cursor is not one of this list; send the filters that it came with."
+        sentence = (
+            "This cursor belongs to another list; send the filters of the request that returned it."
+        )
         raise ValueError(sentence) from error
     return from_json(value), *rest
 

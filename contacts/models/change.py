@@ -121,10 +121,10 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
     def forget(self, phone: str, contact_ids: Iterable[str]) -> list[str]:
         """Clears the log entries about a person who is to be forgotten.
 
-        `phone`: the person's phone. `contact_ids`: the person's contacts. The entries of these
-        contacts are cleared, of contacts that were deleted, merged or got another phone while they
-        had `phone`, and of all contacts that were merged into one of these. A cleared entry still
-        says what kind of change happened when, but contains no values.
+        `phone`: the person's phone. `contact_ids`: the person's contacts. The method clears the
+        entries of these contacts; of contacts that were deleted, merged or got another phone while
+        they had `phone`; and of all contacts that were merged into one of these contacts. A cleared
+        entry still says when which kind of change happened, but contains no values.
 
         Returns the ids of the contacts that one of these contacts was merged into. They may belong
         to the same person.
@@ -138,23 +138,25 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
             found = {*merged} - known
             known |= found
         self.filter(contact_id__in=known).update(**FORGOTTEN)
-        return self._forget_taken_over(merges, known)
+        return self._clear_copies(merges, known)
 
-    def _forget_taken_over(self, merges: "ChangeQuerySet", gone: set[str]) -> list[str]:
+    def _clear_copies(self, merges: "ChangeQuerySet", forgotten: set[str]) -> list[str]:
         """Clears log entries that copied a forgotten contact's values into the contact it was
         merged into.
 
-        `gone`: the ids of forgotten contacts. If the other contact was merged in its turn, the log
-        entry of that merge is cleared, too. Returns the ids of these other contacts.
+        `merges`: the entries about merges. `forgotten`: the ids of the contacts to forget. If the
+        other contact was merged in its turn, the log entry of that merge is cleared, too. Returns
+        the ids of these other contacts.
         """
         others: set[str] = set()
-        while left := list(merges.filter(contact_id__in=gone).exclude(into__in=others | gone)):
-            for merge in left:
+        merged = forgotten
+        while found := list(merges.filter(contact_id__in=merged).exclude(into__in=others | merged)):
+            for merge in found:
                 into = cast("str", merge.into)
                 self.filter(contact_id=into, change_set=merge.change_set).update(**FORGOTTEN)
-            gone = {merge.into for merge in left if merge.into}
-            others |= gone
-            merges.filter(contact_id__in=gone).update(**FORGOTTEN)
+            merged = {merge.into for merge in found if merge.into}
+            others |= merged
+            merges.filter(contact_id__in=merged).update(**FORGOTTEN)
         return sorted(others)
 
     def prune(self, before: datetime, keep: models.Q) -> int:
@@ -299,4 +301,5 @@ class Change(models.Model):
         return bool(self.change_set) and self.kind not in CONSENT.values()
 
 
+# After a change of one of these kinds the contact does not exist any more.
 ENDS = [Change.Kind.DELETED, Change.Kind.ERASED, Change.Kind.MERGED]

@@ -2,9 +2,9 @@
 
 The first digits alone decide the country, so that a page and a database query can apply the same
 rule: first the calling code; then, in North America, the area code, and elsewhere the pattern that
-libphonenumber calls leading digits. Some countries have numbers that these digits cannot tell from
-the numbers of the main country of the calling code (Guernsey, Jersey, Mayotte and a few more).
-Such numbers count as numbers of the main country.
+libphonenumber calls leading digits. For some countries (Guernsey, Jersey, Mayotte and a few more)
+these digits are the same as for the main country of the calling code. Their numbers count as
+numbers of the main country.
 """
 
 import re
@@ -52,8 +52,8 @@ def numbering() -> dict[str, Numbers]:
     for code, (main, *others) in COUNTRY_CODE_TO_REGION_CODE.items():
         if main != REGION_CODE_FOR_NON_GEO_ENTITY:
             found[main] = Numbers(code)
-            by_country = ((country, numbers(code, country)) for country in others)
-            found |= {country: theirs for country, theirs in by_country if not theirs.is_main}
+            by_country = {country: numbers(code, country) for country in others}
+            found |= {country: its for country, its in by_country.items() if not its.is_main}
     return found
 
 
@@ -71,9 +71,7 @@ def numbers(code: int, country: str) -> Numbers:
 def sharing(code: int) -> dict[str, Numbers]:
     """The countries that share the calling code `code` with its main country."""
     return {
-        country: theirs
-        for country, theirs in numbering().items()
-        if theirs.code == code and not theirs.is_main
+        country: its for country, its in numbering().items() if its.code == code and not its.is_main
     }
 
 

@@ -17,8 +17,9 @@ from phonenumbers import NumberParseException, ValidationResult
 MAX_RAW_LENGTH = 64  # characters
 MAX_DIGITS = 15  # ITU-T E.164, section 6.2.1
 
-# Separators beside Unicode's spaces and dashes (categories Zs and Pd). The last three are the minus
-# sign, the Japanese long vowel mark and the middle dot: people type them for dashes and dots.
+# Separators, in addition to Unicode's spaces and dashes (categories Zs and Pd). The last three are
+# the minus sign, the Japanese long vowel mark and the middle dot: people type them for dashes and
+# dots.
 SEPARATORS = set("\t.()[]\u2212\u30fc\u00b7")
 
 PLAIN = re.compile(r"[0-9+ .()\[\]\-]*")
@@ -76,7 +77,7 @@ def normalise(raw: str, region: str | None = None) -> str:
 
 
 def parts(raw: str, region: str | None = None) -> set[str]:
-    """The digit sequences to search stored phones for, when somebody types `raw` into a search.
+    """The digit sequences to search stored phones for, when a person searches for `raw`.
 
     `raw`: a whole phone or a part of one, in any spelling; `region` as in `normalise`.
 
@@ -111,7 +112,9 @@ def dialled(raw: str) -> str:
             text = text[4:]
         number = "".join(map(digit_or_plus, text))
     if "+" in number[1:]:
-        raise PhoneError("A + stands only in front; send one phone in this field.")
+        raise PhoneError(
+            "A phone may have a + only at the beginning; send one phone in this field."
+        )
     return re.sub(r"^00", "+", number)
 
 
@@ -139,8 +142,8 @@ def variant_key(e164: str) -> str:
 
     Messaging apps know some phones by an old and a new form of the number. Brazil: mobile numbers
     got a 9 in front of their eight digits (Anatel, resolution 553/2010). Mexico: until 2019, a 1
-    followed the country code. Argentina: a 9 follows the country code when somebody calls a mobile
-    phone from abroad. Every other number is its own key.
+    followed the country code. Argentina: a 9 follows the country code when the call to a mobile
+    phone comes from abroad. Every other number is its own key.
     """
     for pattern, key in VARIANTS:
         if match := pattern.fullmatch(e164):
@@ -169,9 +172,9 @@ def digit_or_plus(character: str) -> str:
     if character in SEPARATORS or unicodedata.category(character) in {"Zs", "Pd"}:
         return ""
     raise PhoneError(
-        f"A phone has no “{character}” in it; send digits only, with + and the country code."
+        f"A phone cannot contain “{character}”; send digits, with + and the country code first."
         if character.isprintable()
-        else "The phone holds a control character; send one phone on one line."
+        else "The phone contains a control character; send one phone on one line."
     )
 
 
@@ -210,7 +213,7 @@ def to_e164(number: str, region: str | None) -> str:
     `region` as in `normalise`. Raises `PhoneError`.
     """
     if not number.strip("+"):
-        raise PhoneError("There is no digit in the phone.")
+        raise PhoneError("The phone contains no digits.")
     if not number.startswith("+") and not region:
         raise PhoneError("Write the phone in international form: + and the country code first.")
     try:

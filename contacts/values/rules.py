@@ -42,9 +42,9 @@ SWITCHES = {"true": True, "1": True, "yes": True, "on": True} | dict.fromkeys(
 
 
 validate_email = EmailValidator()
-# Checking the domain takes half of the time of checking an address, and most contacts of a tenant
-# share a few domains: hence the cache. Another quarter of the time is a look, at each call, whether
-# Django has compiled its lazy pattern: hence the compiled pattern.
+# The cache: half of the time of checking an address goes into the domain, and many contacts share
+# few domains. The compiled pattern: Django compiles its own pattern at the first use, and the test
+# whether the pattern is compiled takes another quarter of the time.
 validate_email.validate_domain_part = lru_cache(4096)(validate_email.validate_domain_part)  # type: ignore[method-assign]
 validate_email.user_regex = re.compile(validate_email.user_regex.pattern, re.IGNORECASE)
 
@@ -73,8 +73,8 @@ class RuleBroken(ValueError):
         self.field = field
 
 
-# Two values are equal if `spelled` gives the same text for both. Python's == would not tell true
-# from 1.
+# The JSON text of a value. Values must be compared by this text: Python's == takes true and 1 for
+# equal.
 spelled = CompactJSON().encode
 
 
@@ -171,7 +171,7 @@ def tag(raw: Any) -> str:
         raise ValueError("Each of the tags must be a string.")  # noqa: TRY004
     text = limited("tag", raw, MAX_TAG)
     if "," in text:
-        raise ValueError(f"The tag “{text}” cannot hold a comma; send it as two.")
+        raise ValueError(f"The tag “{text}” cannot contain a comma; send two tags.")
     return text
 
 
@@ -194,14 +194,17 @@ def metadata(raw: Any) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise ValueError("The metadata must be a JSON object.")  # noqa: TRY004
     # Each value takes at least two bytes, for example a digit and a comma. Without this check, the
-    # code below would write out millions of numbers to measure them. A number such as 1e300 is
-    # then 60 times as long as in the body.
+    # lines below would write out millions of numbers to measure their size, and a number such as
+    # 1e300 would become 60 times as long as in the body.
     if check_json(raw, MAX_METADATA_DEPTH) > MAX_METADATA_BYTES // 2:
-        raise ValueError(f"The metadata may have {MAX_METADATA_BYTES:,} bytes as compact JSON.")
+        raise ValueError(
+            f"The metadata may have at most {MAX_METADATA_BYTES:,} bytes as compact JSON."
+        )
     size = len(spelled(raw).encode())
     if size > MAX_METADATA_BYTES:
         raise ValueError(
-            f"The metadata may have {MAX_METADATA_BYTES:,} bytes as compact JSON; it has {size:,}."
+            f"The metadata may have at most {MAX_METADATA_BYTES:,} bytes as compact JSON;"
+            f" it has {size:,}."
         )
     return raw
 
@@ -217,7 +220,7 @@ def check_json(value: Any, levels: int) -> int:
         storable("metadata", value)
     elif isinstance(value, (dict, list)):
         if not levels:
-            raise ValueError(f"The metadata may nest {MAX_METADATA_DEPTH} levels deep, not more.")
+            raise ValueError(f"The metadata may nest at most {MAX_METADATA_DEPTH} levels deep.")
         if isinstance(value, dict):
             for key in value:
                 storable("metadata", key)
@@ -242,7 +245,7 @@ def ref(raw: Any) -> str | int | None:
         return raw
     text = string("ref", raw)
     if len(text) > MAX_REF:
-        raise ValueError(f"The ref may have {MAX_REF} characters; it has {len(text)}.")
+        raise ValueError(f"The ref may have at most {MAX_REF} characters; it has {len(text)}.")
     return storable("ref", text)
 
 
@@ -280,9 +283,9 @@ def decided(raw: Any) -> datetime | None:
     """When a person decided on consent: a timestamp between 1970 and now."""
     time = timestamp(raw)
     if time and time > datetime.now(UTC):
-        raise ValueError("The moment lies in the future.")
+        raise ValueError("The time is in the future.")
     if time and time.year < 1970:
-        raise ValueError("The moment lies before 1970.")
+        raise ValueError("The time is before 1970.")
     return time
 
 
@@ -293,7 +296,7 @@ def limited(field: str, raw: Any, most: int) -> str:
     """
     text = string(field, raw).strip()
     if len(text) > most:
-        raise ValueError(f"The {field} may have {most} characters; it has {len(text)}.")
+        raise ValueError(f"The {field} may have at most {most} characters; it has {len(text)}.")
     return storable(field, text)
 
 
@@ -312,5 +315,5 @@ def storable(field: str, text: str) -> str:
     These are U+0000 and one half of a surrogate pair. `field` as in `limited`.
     """
     if found := UNSTORABLE.search(text):
-        raise ValueError(f"The {field} cannot hold the character U+{ord(found[0]):04X}.")
+        raise ValueError(f"The {field} cannot contain the character U+{ord(found[0]):04X}.")
     return text
