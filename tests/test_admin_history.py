@@ -468,7 +468,7 @@ def test_an_older_decision_is_recorded_and_the_message_says_what_counts(
     [
         ({"status": ""}, "status", "required"),
         ({"status": "maybe"}, "status", "valid choice"),
-        ({"at_0": "2999-01-01", "at_1": "00:00"}, "at", "lies in the future"),
+        ({"at_0": "2999-01-01", "at_1": "00:00"}, "at", "is in the future"),
         ({"at_0": "yesterday", "at_1": "00:00"}, "at", "valid date"),
         ({"at_0": "2026-05-01"}, "at", "valid time"),
         ({"source": "x" * 101}, "source", "100 characters"),

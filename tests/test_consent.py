@@ -250,7 +250,7 @@ def test_the_command_records_for_all_who_carry_a_tag(
 
 
 def test_the_command_refuses_a_moment_in_the_future(acme: SimpleNamespace) -> None:
-    with pytest.raises(CommandError, match="--at: The moment lies in the future"):
+    with pytest.raises(CommandError, match="--at: The time is in the future"):
         call_command("record_consent", "--tenant", "acme", "--tag", "vip",
                      "--status", "opted_out", "--at", "2999-01-01T00:00:00Z")  # fmt: skip
 

@@ -237,7 +237,7 @@ def test_a_cursor_is_good_for_its_own_search_only(
         assert_error(api.act("search-contacts", **body), 422, "validation_failed", "cursor")
     half = acme.api.send('{"cursor": "\\ud800:x"}', "/api/v1/actions/search-contacts")
     problem = assert_error(half, 422, "validation_failed", "cursor")
-    assert problem["errors"]["cursor"] == ["The cursor cannot hold the character U+D800."]
+    assert problem["errors"]["cursor"] == ["The cursor cannot contain the character U+D800."]
     assert_error(acme.api.send("{}", "/api/v1/actions/search-contacts?cursor=x"),
                  422, "validation_failed", "cursor")  # fmt: skip
 
@@ -278,7 +278,7 @@ def test_what_is_found_soon_and_what_by_an_index_is_one_list(
         first = ["a"] * (int(contact.phone[-1]) % 2 == 0)
         contact.change(tags=[*first, "vip"] if contact.phone in tagged else ["vips", "my vip"])
     globex.tenant.contacts.get(phone=phones[-1]).change(tags=["vip"])
-    monkeypatch.setattr(keyset, "SOON", soon)
+    monkeypatch.setattr(keyset, "SEARCH_WINDOW", soon)
     monkeypatch.setattr("contacts.models.contact.FEW", few)
     cases: list[tuple[dict[str, Any], list[str]]] = [
         ({"tag": "vip"}, tagged),

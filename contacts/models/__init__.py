@@ -9,9 +9,7 @@ from .change import (
     Change,
     ChangeQuerySet,
     Entry,
-    Place,
     Tombstone,
-    settle_restored,
 )
 from .contact import (
     Contact,
@@ -72,7 +70,6 @@ __all__ = [
     "OptOut",
     "Outcome",
     "PhonesRefused",
-    "Place",
     "Tag",
     "TagQuerySet",
     "Tombstone",
@@ -82,6 +79,5 @@ __all__ = [
     "events",
     "matches",
     "refuse_too_many",
-    "settle_restored",
     "with_folded",
 ]
