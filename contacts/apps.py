@@ -10,7 +10,7 @@ class ContactsConfig(AppConfig):
     name = "contacts"
 
     def ready(self) -> None:
-        from contacts import checks  # noqa: F401 - registers the checks
+        from contacts.db import checks  # noqa: F401 - registers the checks
         from contacts.db.planner import fix_statistics
         from contacts.models import settle_restored
 

@@ -9,7 +9,8 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
-from contacts.models import Change, Contact, ContactTag, Outcome, Tag
+from contacts.models import Change, Contact, Outcome, Tag
+from contacts.writing import links
 
 from .api import PHONE
 from .factories import ContactFactory, TagFactory
@@ -103,7 +104,7 @@ def test_outside_a_transaction_a_new_contact_is_one_trip_to_postgresql(
 
 @pytest.mark.django_db(transaction=True)
 def test_consent_that_a_new_contact_brings_is_logged_as_a_decision(acme: SimpleNamespace) -> None:
-    given = {"defaults": {"name": "A"}, "create_defaults": {"opted_in_at": acme.tenant.created_at}}
+    given = {"defaults": {"name": "A"}, "only_if_new": {"opted_in_at": acme.tenant.created_at}}
     for phone in (PHONE, "+14155550124"):
         acme.tenant.contacts.update_or_create(phone=phone, **given)
     with transaction.atomic():
@@ -115,7 +116,7 @@ def test_consent_that_a_new_contact_brings_is_logged_as_a_decision(acme: SimpleN
 def test_create_defaults_are_for_new_rows_only(acme: SimpleNamespace) -> None:
     for name in ("A", "B"):
         acme.tenant.contacts.update_or_create(
-            phone=PHONE, defaults={"name": name}, create_defaults={"source": name, "tags": [name]}
+            phone=PHONE, defaults={"name": name}, only_if_new={"source": name, "tags": [name]}
         )
     contact = Contact.objects.get()
     assert (contact.name, contact.source, contact.tags) == ("B", "A", ["A"])
@@ -147,7 +148,7 @@ def test_a_failure_half_way_leaves_nothing(
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(type(ContactTag.objects), "link", fail)
+    monkeypatch.setattr(links, "link", fail)
     with pytest.raises(RuntimeError):
         acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["x"]})
     assert not Contact.objects.exists()

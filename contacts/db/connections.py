@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 import psycopg
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from contacts.values.rules import spelled
 
@@ -22,7 +22,7 @@ class PreparingCursor(psycopg.Cursor[Any]):
         return self._query
 
 
-def prepared(using: str) -> Any:
+def prepared(using: str = DEFAULT_DB_ALIAS) -> Any:
     """A cursor for what is run again and again: PostgreSQL plans it once a connection, not each
     time, unless `prepare_threshold` forbids it, as poolers may need.
 
@@ -36,7 +36,7 @@ def prepared(using: str) -> Any:
     return connection._prepare_cursor(PreparingCursor(connection.connection))
 
 
-def sql_kind(using: str) -> str:
+def sql_kind(using: str = DEFAULT_DB_ALIAS) -> str:
     """Which of `DIALECTS` a database understands."""
     connection: Any = connections[using]
     has_old = connection.vendor == "postgresql" and connection.pg_version >= PostgreSQL18.VERSION

@@ -1,5 +1,9 @@
 """Which database it is."""
 
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+
 from .postgresql import PostgreSQL, PostgreSQL18
 from .sqlite import SQLite
 
@@ -8,3 +12,13 @@ DIALECTS: dict[str, type[SQLite] | type[PostgreSQL]] = {
     "postgresql": PostgreSQL,
     "postgresql18": PostgreSQL18,
 }
+
+
+def dialect_of(using: str = DEFAULT_DB_ALIAS) -> Any:
+    """How the database of a connection spells what the databases spell differently."""
+    return DIALECTS[connections[using].vendor]
+
+
+def has_one_writer(using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Whether the database lets one transaction write at a time, as SQLite does."""
+    return connections[using].vendor == "sqlite"

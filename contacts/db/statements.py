@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from .dialects import DIALECTS
 from .postgresql import PostgreSQL
@@ -68,7 +68,7 @@ def upsert_sql(
     return Upsert(before, dialect.alone(write))
 
 
-def inserts_alone(using: str) -> bool:
+def inserts_alone(using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether `insert_sql` may be used now: on PostgreSQL, outside any transaction."""
     connection: Any = connections[using]
     return connection.vendor == "postgresql" and not connection.in_atomic_block
@@ -105,9 +105,9 @@ def find_sql(columns: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=256)
-def update_sql(vendor: str, columns: tuple[str, ...]) -> str:
+def update_sql(kind: str, columns: tuple[str, ...]) -> str:
     """UPDATE of the contacts of one tenant in the JSON array `%(rows)s`, found by id."""
-    dialect = DIALECTS[vendor]
+    dialect = DIALECTS[kind]
     values = ", ".join(f"{name} = {dialect.given(name)}" for name in columns)
     return (
         f"UPDATE contacts_contact SET {values} {dialect.ROWS_TO_UPDATE}"  # noqa: S608 - our own

@@ -16,15 +16,10 @@ from .change import (
 from .contact import (
     Contact,
     ContactQuerySet,
-    ContactTag,
-    CountedTag,
-    Decision,
     Outcome,
-    PhonesRefused,
-    Tag,
-    TagQuerySet,
     contact_is_there,
     decisions_of_contacts,
+    in_json,
     matches,
     with_folded,
 )
@@ -37,6 +32,12 @@ from .import_job import (
     Import,
     ImportBatch,
     ImportFailure,
+)
+from .tag import (
+    ContactTag,
+    CountedTag,
+    Tag,
+    TagQuerySet,
 )
 from .webhook import (
     EVENTS,
@@ -61,7 +62,6 @@ __all__ = [
     "ContactQuerySet",
     "ContactTag",
     "CountedTag",
-    "Decision",
     "Delivery",
     "DeliveryQuerySet",
     "Entry",
@@ -71,7 +71,6 @@ __all__ = [
     "ImportFailure",
     "OptOut",
     "Outcome",
-    "PhonesRefused",
     "Place",
     "Tag",
     "TagQuerySet",
@@ -80,6 +79,7 @@ __all__ = [
     "contact_is_there",
     "decisions_of_contacts",
     "events",
+    "in_json",
     "matches",
     "refuse_too_many",
     "settle_restored",

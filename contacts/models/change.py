@@ -4,7 +4,7 @@ One append-only table, written in the same transaction as the rows that it tells
 changes nothing is logged.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import groupby, islice
 from operator import attrgetter
@@ -17,7 +17,7 @@ from django.db.models.fields.json import KeyTransform
 from contacts.change_log.cause import cause_values
 from contacts.change_log.difference import CONSENT, Fields
 from contacts.db.connections import prepared
-from contacts.db.dialects import DIALECTS
+from contacts.db.dialects import dialect_of
 from contacts.db.pacing import Pace
 from contacts.db.rows import key
 from contacts.values import rules
@@ -48,18 +48,6 @@ class Entry(NamedTuple):
     ended_at: datetime | None = None
 
 
-def decisions(entry: Entry, source: str) -> Iterator[Entry]:
-    """`entry` without the consent that was given or withdrawn in it, then those, each as one of
-    its own. `source`: where they come from."""
-    taken = [name for name in CONSENT if entry.fields.get(name, {}).get("new")]
-    rest = {name: value for name, value in entry.fields.items() if name not in taken}
-    yield entry._replace(fields=rest)
-    for name in taken:
-        decided = {"at": entry.fields[name]["new"], "source": source, "proof": ""}
-        fields = {name: entry.fields[name], "consent": decided}
-        yield entry._replace(kind=CONSENT[name], fields=fields)
-
-
 def digits(contact_id: str) -> str:
     return contact_id if len(contact_id) == 32 else key(contact_id)
 
@@ -87,7 +75,7 @@ class ChangeQuerySet(models.QuerySet["Change"]):
 
     def _log(self, tenant_id: str, entries: Iterable[Entry]) -> None:
         created, rows = [], []
-        dialect = DIALECTS[connections[self.db].vendor]
+        dialect = dialect_of(self.db)
         for _, contact_id, kind, fields, into, ended_at in entries:
             if kind == Change.Kind.CREATED:  # of which there are most
                 created.append(digits(contact_id))
@@ -197,7 +185,7 @@ class ChangeQuerySet(models.QuerySet["Change"]):
 
         It gets numbers below 0, in its old order and behind what earlier dumps have brought.
         """
-        newest = DIALECTS[connections[self.db].vendor].NEXT
+        newest = dialect_of(self.db).NEXT
         if not newest or not self.filter(xid__gte=RawSQL(newest, [])).exists():  # noqa: S611
             return 0
         brought = self.filter(xid__gte=0)
@@ -218,7 +206,7 @@ class ChangeQuerySet(models.QuerySet["Change"]):
     def behind(self, place: "Place") -> "tuple[ChangeQuerySet, Place]":
         """Of a tenant: those behind `place` that no late commit can come before, in their order;
         and the place, which is called otherwise where a dump was restored since."""
-        dialect = DIALECTS[connections[self.db].vendor]
+        dialect = dialect_of(self.db)
         if not dialect.OLDEST_RUNNING:
             return self.filter(xid=0, id__gt=place.id).order_by("xid", "id"), place
         with connections[self.db].cursor() as cursor:
