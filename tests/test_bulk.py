@@ -334,6 +334,18 @@ def test_tags_are_renamed_merged_split_and_deleted(
     assert_links_match_tags()
 
 
+@pytest.mark.parametrize("new", ["c", "a"])  # `a` is a tag already: the two are merged
+def test_a_tag_that_the_command_renames_keeps_its_id(acme: SimpleNamespace, new: str) -> None:
+    tagged(acme.tenant)
+    renamed = acme.tenant.tags.get(name="b").pk
+    before = snapshot()
+    run("retag", "--rename", f"b={new}", "--dry-run")
+    assert snapshot() == before
+    run("retag", "--rename", f"b={new}", "--batch-size", "1")
+    assert acme.tenant.tags.get(name=new).pk == renamed
+    assert_links_match_tags()
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("--rename", "a"), ("--rename", "a,b=c"), ("--merge", "a=b"), ("--split", "a=b"),

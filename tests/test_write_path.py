@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Change, Contact, Outcome, Tag
 from contacts.writing import links
+from contacts.writing.tags import rename
 
 from .api import PHONE
 from .factories import ContactFactory, TagFactory
@@ -182,6 +183,27 @@ def test_a_renamed_tag_is_renamed_in_its_contacts_only(acme: SimpleNamespace, na
     assert tagged.updated_at > before[tagged.pk], "readers that follow changes see it"
     assert Contact.objects.get(pk=other.pk).updated_at == before[other.pk]
     assert_links_match_tags()
+
+
+def test_a_tag_renamed_to_one_that_exists_is_merged_with_it_and_keeps_its_id(
+    acme: SimpleNamespace,
+) -> None:
+    carried = [["x", "old"], ["new", "x", "old"], ["old", "x", "new"], ["new"]]
+    people = [ContactFactory.create(tenant=acme.tenant, tags=tags) for tags in carried]
+    elsewhere = ContactFactory.create(tags=["old", "new"])
+    before = {contact.pk: contact.updated_at for contact in Contact.objects.all()}
+    renamed = acme.tenant.tags.get(name="old")
+    rename(renamed, "new")
+    tags = dict(Contact.objects.values_list("pk", "tags"))
+    assert [tags[contact.pk] for contact in people] == [
+        ["x", "new"], ["new", "x"], ["new", "x"], ["new"],
+    ]  # fmt: skip
+    assert tags[elsewhere.pk] == ["old", "new"]
+    assert acme.tenant.tags.get(name="new").pk == renamed.pk
+    assert not acme.tenant.tags.filter(name="old").exists()
+    assert_links_match_tags()
+    changed = [pk for pk, at in Contact.objects.values_list("pk", "updated_at") if at > before[pk]]
+    assert {*changed} == {contact.pk for contact in people[:3]}, "the last one has the name already"
 
 
 @pytest.mark.parametrize("delete", [lambda tag: tag.delete(), lambda tag: tag_set(tag).delete()])
