@@ -26,12 +26,15 @@ from django.db import connection, transaction
 
 from contacts.change_log.cause import caused_by
 from contacts.db import planner, transactions
+from contacts.db.dialects import dialect_of, has_one_writer
 from contacts.db.pacing import Pace
 from contacts.jobs.files import data_folder, read_json, replace_json
 from contacts.jobs.lock import ImportRuns, alone_in
-from contacts.models import Contact, Import, ImportBatch, ImportFailure, PhonesRefused, with_folded
+from contacts.models import Contact, Import, ImportBatch, ImportFailure, with_folded
 from contacts.values import rules
 from contacts.values.digests import phone_digest
+from contacts.writing import upsert
+from contacts.writing.upsert import PhonesRefused
 from tenants.isolation import seeing
 from tenants.models import Tenant
 
@@ -218,7 +221,7 @@ class Importer:
         if line:
             next(records)
         found = self.in_turn(chunks(records, lambda: CHUNK, HEAVY_CHUNK, attrgetter("size")))
-        calls = ((chunk, self.options, connection.vendor) for chunk in found)
+        calls = ((chunk, self.options, dialect_of()) for chunk in found)
         return in_order(read_chunk, calls, reading_processes)
 
     # Then its rows are written
@@ -233,7 +236,7 @@ class Importer:
             calls = ((number, batch, last) for number, batch in batches)
             # Not inside a transaction: threads have connections of their own, which would wait
             # for its rows.
-            is_alone = connection.vendor != "postgresql" or connection.in_atomic_block
+            is_alone = has_one_writer() or connection.in_atomic_block
             pool = None if is_alone else writing_threads
             first = starmap(self.write_batch, islice(calls, 1))
             rest = in_order(self.write_batch, calls, pool, self.write_apart)
@@ -357,7 +360,7 @@ class Importer:
         while rows := {line.phone: line.values for line in lines if line.phone not in reasons}:
             try:
                 columns = [name.lstrip("-") for name in with_folded(given)]
-                done = Contact.objects.upsert_rows(rows, columns, changes, new)
+                done = upsert.upsert_rows(rows, columns, changes, new)
             except PhonesRefused as error:
                 reasons |= error.reasons
             else:

@@ -8,9 +8,9 @@ import json
 import signal
 from contextlib import suppress
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from contacts.db import dialects, rows
+from contacts.db import rows
 from tenants.fields import bits
 
 from .row import BadRecord, Options, clean
@@ -33,7 +33,7 @@ class SpoolLine(NamedTuple):
     error: str = ""
 
 
-def spool_text(record: Record, options: Options, vendor: str, row_id: str) -> str:
+def spool_text(record: Record, options: Options, dialect: Any, row_id: str) -> str:
     """One line of the spool. Tabs part it: in JSON they are escaped."""
     try:
         fields = clean(record.cells, options)
@@ -44,11 +44,11 @@ def spool_text(record: Record, options: Options, vendor: str, row_id: str) -> st
     if "metadata" in fields:
         fields["metadata"] = fields["metadata"] or {}
     head = f"{record.line}\t{row_id}\t{fields['phone']}\t{','.join(given)}"
-    return f"{head}\t{rows.row_in_json(row_id, fields, dialects.DIALECTS[vendor].moment)}\n"
+    return f"{head}\t{rows.row_in_json(row_id, fields, dialect.moment)}\n"
 
 
-def read_chunk(records: list[Record], options: Options, vendor: str) -> str:
-    return "".join(spool_text(record, options, vendor, f"{next(bits):032x}") for record in records)
+def read_chunk(records: list[Record], options: Options, dialect: Any) -> str:
+    return "".join(spool_text(record, options, dialect, f"{next(bits):032x}") for record in records)
 
 
 def parse(text: str) -> SpoolLine:
