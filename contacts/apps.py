@@ -10,8 +10,8 @@ class ContactsConfig(AppConfig):
     name = "contacts"
 
     def ready(self) -> None:
-        from contacts import checks  # noqa: F401 - registers the checks
         from contacts.change_log.feed import settle_restored
+        from contacts.db import checks  # noqa: F401 - registers the checks
         from contacts.db.planner import fix_statistics
 
         connection_created.connect(connections.add_functions, dispatch_uid="contacts.db")

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from contacts.exporting import export
 from contacts.models import Contact
 from contacts.values import rules
+from contacts.writing import edit
 from tenants.models import Tenant
 
 from .api import PHONE
@@ -147,7 +148,7 @@ def test_a_file_has_those_who_were_settled_as_they_are_when_their_turn_comes(
     pieces = export.export(export.select_ids(acme.tenant.contacts.with_tag("x")), "ndjson")
     text = next(pieces)
     people[1].delete()
-    people[2].change(name="changed", tags=[])
+    edit.change(people[2], name="changed", tags=[])
     ContactFactory.create(tenant=acme.tenant, phone="+14155550004", tags=["x"])
     told = [json.loads(line) for line in (text + "".join(pieces)).splitlines()]
     assert [(line["phone"], line["name"]) for line in told] == [

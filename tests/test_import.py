@@ -29,6 +29,7 @@ from contacts.importing.storage import spool_folder
 from contacts.jobs.lock import alone_in
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Tag
 from contacts.values.formulas import neutral, original
+from contacts.writing import edit
 
 from .api import PHONE
 from .conftest import ROOT, test_database_url
@@ -361,7 +362,7 @@ def test_metadata_is_merged_and_cleared_as_a_whole(ann: Contact, file: Path) -> 
 
 
 def test_metadata_that_grows_too_large_fails_its_row_alone(ann: Contact, file: Path) -> None:
-    ann.change(metadata={"x": "y" * 40_000})
+    edit.change(ann, metadata={"x": "y" * 40_000})
     write(file, ["phone", "big"], [PHONE, "z" * 30_000], ["+14155550199", "z" * 30_000])
     _, dry = bring(file, "--rest-to-metadata", "--dry-run")
     status, printed = bring(file, "--rest-to-metadata")

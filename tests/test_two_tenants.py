@@ -31,6 +31,7 @@ from contacts.api import urls as contacts_urls
 from contacts.importing import uploads
 from contacts.jobs import files
 from contacts.models import BulkAction, Change, Contact, Delivery, Import, Tag, Webhook
+from contacts.writing import merge
 from tenants import urls as tenants_urls
 from tenants.fields import new_ulid
 from tenants.models import ApiToken, Tenant, User
@@ -63,7 +64,7 @@ def of_acme(acme: SimpleNamespace) -> dict[str, list[str]]:
     api.act("create-contact", phone=MERGED, name=SECRET, metadata={"note": SECRET})
     api.act("create-contact", phone=GONE, name=SECRET, tags=f"gold, {SECRET}")
     kept, merged, gone = tenant.contacts.order_by("pk")
-    tenant.contacts.merge([[kept, merged]])
+    merge.merge([[kept, merged]])
     api.act("delete-contact", contact_id=gone.pk)
     api.send(json.dumps({"url": f"https://shop.example/{SECRET.split()[1]}"}), "/api/v1/webhooks")
     file = SimpleUploadedFile("shop.csv", f"phone,name\n{PHONE},{SECRET}\n12,{SECRET}\n".encode())

@@ -11,6 +11,7 @@ from rest_framework.serializers import Serializer
 
 from contacts.models import Contact, Outcome
 from contacts.values import rules
+from contacts.writing import upsert
 
 from . import fields
 from .actions import ActionView, Scope
@@ -74,7 +75,7 @@ class CreateContacts(ActionView):
     def post(self, request: Request) -> Response:
         rows = self.read_rows(self.clean(request)["contacts"])
         winners = {row["fields"]["phone"]: row for row in rows if "fields" in row}
-        stored = self.tenant.contacts.replace_many(
+        stored = upsert.replace_many(
             self.tenant, [row["fields"] for row in winners.values()], Contact.Source.API
         )
         for row in rows:

@@ -10,8 +10,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from contacts.models import Change, Contact, Decision
+from contacts.models import Change, Contact
 from contacts.values import rules
+from contacts.writing import consent, delete, edit, tags, upsert
+from contacts.writing.consent import Decision
 from tenants.serializers import OrNull
 
 from .actions import ActionView, Scope
@@ -225,14 +227,9 @@ class CreateContact(ActionView):
 
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
-        # Not `tenant.contacts`: it first builds a query for all contacts of the tenant, and the
-        # request would take 5 % longer.
-        contact, _ = Contact.objects.update_or_create(
-            tenant=self.tenant,
-            phone=fields.pop("phone"),
-            defaults=fields,
-            create_defaults={"source": Contact.Source.API},
-        )
+        phone = fields.pop("phone")
+        source = {"source": Contact.Source.API}
+        contact = upsert.update_or_create(self.tenant, phone, fields, only_if_new=source)
         return self.answer(contact, **{"Qyvo-Result": contact.outcome})
 
 
@@ -245,8 +242,8 @@ class UpdateContact(ActionView):
 
     def post(self, request: Request) -> Response:
         changes = self.clean(request)
-        key, contacts = changes.pop("key"), self.tenant.contacts
-        changed = self.with_contact(key, lambda key: contacts.change_one(key, changes))
+        key = changes.pop("key")
+        changed = self.with_contact(key, lambda key: edit.change_one(self.tenant, key, changes))
         return self.answer(changed)
 
 
@@ -290,7 +287,7 @@ class AddTag(TagAction):
     done = "tag_added"
 
     def act(self, key: dict[str, str], tag: str) -> Contact:
-        return self.tenant.contacts.add_tag(key, tag)
+        return tags.add_tag(self.tenant, key, tag)
 
 
 class RemoveTag(TagAction):
@@ -300,7 +297,7 @@ class RemoveTag(TagAction):
     done = "tag_removed"
 
     def act(self, key: dict[str, str], tag: str) -> Contact:
-        return self.tenant.contacts.remove_tag(key, tag)
+        return tags.remove_tag(self.tenant, key, tag)
 
 
 class RecordConsent(ActionView):
@@ -315,9 +312,9 @@ class RecordConsent(ActionView):
 
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
-        key, contacts = fields.pop("key"), self.tenant.contacts
-        decision = Decision(**fields)
-        return self.answer(self.with_contact(key, lambda key: contacts.decide_one(key, decision)))
+        key, decision = fields.pop("key"), Decision(**fields)
+        decided = self.with_contact(key, lambda key: consent.decide_one(self.tenant, key, decision))
+        return self.answer(decided)
 
 
 class DeleteContact(ActionView):
@@ -329,5 +326,5 @@ class DeleteContact(ActionView):
 
     def post(self, request: Request) -> Response:
         key = self.clean(request)["key"]
-        contact = self.with_contact(key, self.tenant.contacts.delete_one)
+        contact = self.with_contact(key, lambda key: delete.delete_one(self.tenant, key))
         return self.answer({"id": contact.pk, "phone": contact.phone, "deleted": True})

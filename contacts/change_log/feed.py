@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from django.db import connections, models
 from django.db.models.expressions import RawSQL
 
-from contacts.db.dialects import DIALECTS
+from contacts.db.dialects import dialect_of
 from tenants.models import Tenant
 
 NOTHING_RESTORED = -(2**62)  # less than every number that `settle_restored` gives
@@ -51,7 +51,7 @@ class FeedQuerySet(models.QuerySet[Row]):
         The second value is `position` itself, or the position that replaces it because a dump was
         restored. The next position must be made from it.
         """
-        dialect = DIALECTS[connections[self.db].vendor]
+        dialect = dialect_of(self.db)
         if not dialect.OLDEST_RUNNING:
             return self.filter(xid=0, id__gt=position.id).order_by("xid", "id"), position
         with connections[self.db].cursor() as cursor:
@@ -90,7 +90,7 @@ class FeedQuerySet(models.QuerySet[Row]):
         The numbers of their transactions come from another server. The changes get numbers below 0,
         in their old order, after the changes of earlier dumps. Returns the number of changes moved.
         """
-        newest = DIALECTS[connections[self.db].vendor].NEXT
+        newest = dialect_of(self.db).NEXT
         if not newest or not self.filter(xid__gte=RawSQL(newest, [])).exists():  # noqa: S611
             return 0
         foreign = self.filter(xid__gte=0)

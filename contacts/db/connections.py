@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, cast
 
 import psycopg
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from contacts.values.rules import spelled
 
@@ -32,7 +32,7 @@ class PreparingCursor(psycopg.Cursor[Any]):
         return self._query
 
 
-def prepared(using: str) -> Any:
+def prepared(using: str = DEFAULT_DB_ALIAS) -> Any:
     """A cursor for statements that run often: PostgreSQL plans them once per connection.
 
     `using`: the alias of the database. The setting `prepare_threshold` can switch preparing off,
@@ -49,7 +49,7 @@ def prepared(using: str) -> Any:
     return connection._prepare_cursor(PreparingCursor(connection.connection))
 
 
-def sql_kind(using: str) -> str:
+def sql_kind(using: str = DEFAULT_DB_ALIAS) -> str:
     """The key in `DIALECTS` for the database with the alias `using`."""
     connection: Any = connections[using]
     returns_old = (

@@ -7,7 +7,7 @@ contact with its tags and its log entry in one statement.
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from .dialects import DIALECTS
 from .postgresql import PostgreSQL
@@ -77,7 +77,7 @@ def upsert_sql(
     return Upsert(before, dialect.as_statement(write))
 
 
-def inserts_alone(using: str) -> bool:
+def inserts_alone(using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether `insert_sql` can be used now: on PostgreSQL, outside a transaction."""
     connection: Any = connections[using]
     return connection.vendor == "postgresql" and not connection.in_atomic_block
@@ -114,12 +114,12 @@ def find_sql(columns: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=256)
-def update_sql(vendor: str, columns: tuple[str, ...]) -> str:
+def update_sql(kind: str, columns: tuple[str, ...]) -> str:
     """UPDATE of contacts of the tenant `%(tenant)s` by the JSON array `%(rows)s`.
 
     Each object of the array has the `id` of a contact and its new values in `columns`.
     """
-    dialect = DIALECTS[vendor]
+    dialect = DIALECTS[kind]
     values = ", ".join(f"{name} = {dialect.given(name)}" for name in columns)
     return (
         f"UPDATE contacts_contact SET {values} {dialect.ROWS_TO_UPDATE}"  # noqa: S608 - no user input

@@ -9,7 +9,9 @@ from django.db import connection, transaction
 from contacts.change_log.cause import caused_by
 from contacts.db import transactions
 from contacts.db.pacing import Pace
-from contacts.models import Contact, Import, ImportBatch, ImportFailure, PhonesRefused, with_folded
+from contacts.models import Contact, Import, ImportBatch, ImportFailure, with_folded
+from contacts.writing import upsert
+from contacts.writing.upsert import PhonesRefused
 from tenants.isolation import seeing
 
 from .erasures import erased
@@ -111,7 +113,7 @@ class BatchWriter:
         new = Contact(tenant=self.job.tenant, source=Contact.Source.CSV_IMPORT)
         while rows := {line.phone: line.values for line in lines if line.phone not in errors}:
             try:
-                written = Contact.objects.upsert_rows(rows, columns, changes, new)
+                written = upsert.upsert_rows(rows, columns, changes, new)
             except PhonesRefused as error:
                 errors |= error.reasons
             else:

@@ -19,6 +19,7 @@ from typing import Any
 from django.db import connection
 
 from contacts.db import planner, transactions
+from contacts.db.dialects import dialect_of, has_one_writer
 from contacts.jobs.files import read_json, replace_json
 from contacts.jobs.lock import alone_in
 from contacts.models import Import
@@ -172,7 +173,7 @@ class Importer:
         if line:
             next(records)
         found = chunks(records, lambda: CHUNK, MAX_CHUNK_SIZE, attrgetter("size"))
-        calls = ((chunk, self.options, connection.vendor) for chunk in self.until_turn_ends(found))
+        calls = ((chunk, self.options, dialect_of()) for chunk in self.until_turn_ends(found))
         return in_order(read_chunk, calls, reading_processes)
 
     # Writing
@@ -194,7 +195,7 @@ class Importer:
     def write_batches(self, spool: Path, done: dict[int, int]) -> Iterator[BatchResult]:
         last_lines = stored_last_lines(spool)
         # Inside a transaction, threads would wait for its rows: a thread has its own connection.
-        is_alone = connection.vendor != "postgresql" or connection.in_atomic_block
+        is_alone = has_one_writer() or connection.in_atomic_block
         pool = None if is_alone else writing_threads
         with spool.open(encoding="utf-8", newline="\n") as texts:
             batches = self.until_turn_ends(self.unwritten(texts, done))

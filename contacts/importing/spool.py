@@ -7,9 +7,9 @@ This module imports no models, so that the reading processes need not set up Dja
 
 import json
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from contacts.db import dialects, rows
+from contacts.db import rows
 from tenants.fields import bits
 
 from .records import Record
@@ -33,7 +33,7 @@ class SpoolLine(NamedTuple):
     error: str = ""
 
 
-def spool_text(record: Record, options: ReadOptions, vendor: str, row_id: str) -> str:
+def spool_text(record: Record, options: ReadOptions, dialect: Any, row_id: str) -> str:
     """The line of the spool for `record`. Tabs separate its parts: JSON escapes tabs in values."""
     try:
         fields = clean(record.cells, options)
@@ -44,12 +44,13 @@ def spool_text(record: Record, options: ReadOptions, vendor: str, row_id: str) -
     if "metadata" in fields:
         fields["metadata"] = fields["metadata"] or {}
     head = f"{record.line}\t{row_id}\t{fields['phone']}\t{','.join(given)}"
-    return f"{head}\t{rows.row_in_json(row_id, fields, dialects.DIALECTS[vendor].moment)}\n"
+    return f"{head}\t{rows.row_in_json(row_id, fields, dialect.moment)}\n"
 
 
-def read_chunk(records: list[Record], options: ReadOptions, vendor: str) -> str:
-    """The lines of the spool for `records`. `vendor`: the database, as Django names it."""
-    return "".join(spool_text(record, options, vendor, f"{next(bits):032x}") for record in records)
+def read_chunk(records: list[Record], options: ReadOptions, dialect: Any) -> str:
+    """The lines of the spool for `records`. `dialect`: of the database, see
+    `contacts.db.dialects`."""
+    return "".join(spool_text(record, options, dialect, f"{next(bits):032x}") for record in records)
 
 
 def parse(text: str) -> SpoolLine:

@@ -14,15 +14,10 @@ from .change import (
 from .contact import (
     Contact,
     ContactQuerySet,
-    ContactTag,
-    CountedTag,
-    Decision,
     Outcome,
-    PhonesRefused,
-    Tag,
-    TagQuerySet,
     contact_is_there,
     decisions_of_contacts,
+    in_json,
     matches,
     with_folded,
 )
@@ -35,6 +30,12 @@ from .import_job import (
     Import,
     ImportBatch,
     ImportFailure,
+)
+from .tag import (
+    ContactTag,
+    CountedTag,
+    Tag,
+    TagQuerySet,
 )
 from .webhook import (
     EVENTS,
@@ -59,7 +60,6 @@ __all__ = [
     "ContactQuerySet",
     "ContactTag",
     "CountedTag",
-    "Decision",
     "Delivery",
     "DeliveryQuerySet",
     "Entry",
@@ -69,7 +69,6 @@ __all__ = [
     "ImportFailure",
     "OptOut",
     "Outcome",
-    "PhonesRefused",
     "Tag",
     "TagQuerySet",
     "Tombstone",
@@ -77,6 +76,7 @@ __all__ = [
     "contact_is_there",
     "decisions_of_contacts",
     "events",
+    "in_json",
     "matches",
     "refuse_too_many",
     "with_folded",

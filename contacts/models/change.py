@@ -4,20 +4,20 @@ The log is one table that only grows. Each entry is written in the transaction o
 describes. A write that changes nothing has no entry.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from django.db import connections, models
+from django.db import models
 from django.db.models.fields.json import KeyTransform
 
 from contacts.change_log.cause import cause_values
 from contacts.change_log.difference import CONSENT, Fields
 from contacts.change_log.feed import FeedQuerySet
 from contacts.db.connections import prepared
-from contacts.db.dialects import DIALECTS
+from contacts.db.dialects import dialect_of
 from contacts.db.pacing import Pace
 from contacts.db.rows import key
 from contacts.values import rules
@@ -47,20 +47,6 @@ class Entry(NamedTuple):
     fields: Fields
     merged_into: str = ""
     ended_at: datetime | None = None
-
-
-def decisions(entry: Entry, source: str) -> Iterator[Entry]:
-    """Splits `entry`: first the entry without decisions on consent, then one entry per decision.
-
-    `source`: where the decisions come from, for their entries.
-    """
-    taken = [name for name in CONSENT if entry.fields.get(name, {}).get("new")]
-    rest = {name: value for name, value in entry.fields.items() if name not in taken}
-    yield entry._replace(fields=rest)
-    for name in taken:
-        decided = {"at": entry.fields[name]["new"], "source": source, "proof": ""}
-        fields = {name: entry.fields[name], "consent": decided}
-        yield entry._replace(kind=CONSENT[name], fields=fields)
 
 
 def digits(contact_id: str) -> str:
@@ -99,7 +85,7 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
 
     def _log(self, tenant_id: str, entries: Iterable[Entry]) -> None:
         created, rows = [], []
-        dialect = DIALECTS[connections[self.db].vendor]
+        dialect = dialect_of(self.db)
         for _, contact_id, kind, fields, merged_into, ended_at in entries:
             if kind == Change.Kind.CREATED:  # most entries; they need only their ids
                 created.append(digits(contact_id))
