@@ -11,10 +11,11 @@ LAYERS = {
     "contacts": [
         {"apps"},
         {"admin", "checks", "management"},
-        {"api", "webhooks"},
+        {"api"},
         {"exporting"},
         {"importing"},
         {"jobs"},
+        {"webhooks"},
         {"finding", "writing"},
         {"models"},
         {"change_log"},
