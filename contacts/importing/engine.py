@@ -35,6 +35,7 @@ from contacts.values.digests import phone_digest
 from tenants.isolation import seeing
 from tenants.models import Tenant
 
+from . import ending
 from .error_file import ERASED, ErrorFile
 from .row import Options
 from .spool import SpoolLine, end_with_parent, parse, read_chunk
@@ -143,7 +144,7 @@ class Importer:
         try:
             self.bring(folder)
         except UnreadableFile as error:
-            self.job.refuse(str(error))
+            ending.refuse(self.job, str(error))
             clear(self.job, folder)
             raise
         if self.errors:  # what may still fail, and be tried again
@@ -157,7 +158,7 @@ class Importer:
         transactions.hold_tenant(self.job.tenant_id)
         if self.errors:
             self.errors.publish()
-        self.job.finish()
+        ending.finish(self.job)
 
     @property
     def is_stored(self) -> bool:

@@ -25,7 +25,7 @@ from contacts.models import Import
 from tenants.isolation import seeing
 from tenants.models import Tenant
 
-from . import error_file
+from . import ending, error_file
 from .columns import UnknownColumn
 from .engine import Importer, clear, erase_from_spool, spool_folder
 from .error_file import ErrorFile
@@ -213,7 +213,7 @@ def bring(job: Import, folder: Path, turn: turns.Turn) -> None:
         finally:
             replace_json(folder / "head", source.found())
     except (UnreadableFile, UnknownColumn) as error:
-        job.refuse(getattr(error, "sentence", str(error)))
+        ending.refuse(job, getattr(error, "sentence", str(error)))
         clear(job, folder)
         return
     job.save(update_fields=["options", "problem"])

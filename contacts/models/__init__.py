@@ -39,20 +39,24 @@ from .import_job import (
     ImportFailure,
 )
 from .webhook import (
+    EVENT_OF_KIND,
     EVENTS,
-    PAUSES,
+    IMPORT_FINISHED,
+    MAX_URL,
+    TEST_EVENT,
     Delivery,
     DeliveryQuerySet,
     Webhook,
-    events,
-    refuse_too_many,
 )
 
 __all__ = [
     "EARLIER_OPT_OUT",
     "ENDS",
     "EVENTS",
-    "PAUSES",
+    "EVENT_OF_KIND",
+    "IMPORT_FINISHED",
+    "MAX_URL",
+    "TEST_EVENT",
     "BulkAction",
     "BulkBatch",
     "Change",
@@ -79,9 +83,7 @@ __all__ = [
     "Webhook",
     "contact_is_there",
     "decisions_of_contacts",
-    "events",
     "matches",
-    "refuse_too_many",
     "settle_restored",
     "with_folded",
 ]

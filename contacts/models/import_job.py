@@ -13,7 +13,6 @@ from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from .contact import Outcome
-from .webhook import IMPORT_FINISHED, Webhook
 
 
 class ImportQuerySet(models.QuerySet["Import"]):
@@ -138,25 +137,6 @@ class Import(models.Model):
         for batch in batches:
             for name in self.COUNTS:
                 setattr(self, name, getattr(self, name) + getattr(batch, name))
-
-    @transaction.atomic
-    def finish(self) -> None:
-        self.count(self.written.all())
-        self.written.all().delete()
-        self.end(self.State.DONE)
-
-    def refuse(self, problem: str) -> None:
-        self.problem = problem
-        self.end(self.State.REFUSED)
-
-    @transaction.atomic
-    def end(self, state: State) -> None:
-        """A dry run of a draft leaves it a draft."""
-        self.state = self.State.DRAFT if self.is_draft else state
-        self.finished_at = timezone.now()
-        self.save()
-        if not self.dry_run:
-            Webhook.objects.tell(self.tenant_id, IMPORT_FINISHED, job=self)
 
 
 class ImportBatch(models.Model):

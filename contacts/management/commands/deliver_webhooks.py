@@ -10,7 +10,7 @@ from contacts.webhooks.sender import deliver
 
 
 class Command(BaseCommand):
-    help = "Sends what webhooks are to be told; `worker` starts one of these."
+    help = "Sends the deliveries of webhooks; `worker` starts a process with this command."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when nothing is due")
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         if worker := options["of_worker"]:
             end_with_parent()
             if os.getppid() != worker:
-                return  # it was gone before
+                return  # the worker ended before `end_with_parent` could take effect
         if options["once"]:
             deliver(once=True)
         else:

@@ -17,12 +17,12 @@ from contacts.management.background import keep_on
 logger = logging.getLogger(__name__)
 
 PAUSE = 2  # seconds
-PATIENCE = 20  # seconds for what is being sent to arrive
+PATIENCE = 20  # seconds for the requests under way to end: longer than the timeout of one
 
 
 class Deliverer:
-    """Tells webhooks, in a process of its own, which an import does not hold up. One that has died
-    is replaced."""
+    """Runs `deliver_webhooks` in a process of its own, so that a long import does not delay
+    deliveries. Starts the process again if it has died."""
 
     def __init__(self) -> None:
         self.is_over = Event()
@@ -32,11 +32,12 @@ class Deliverer:
         self.thread.start()
 
     def watch(self) -> None:
-        """In this thread from start to end: the process ends with the thread that started it."""
+        """Runs in one thread, because Linux ends the process with the thread that started it (see
+        `end_with_parent`)."""
         process = self.start()
         while not self.is_over.wait(PAUSE):
             if (status := process.poll()) is not None:
-                logger.error("What tells webhooks has ended with %s; it is started again", status)
+                logger.error("deliver_webhooks ended with status %s; starting it again", status)
                 process = self.start()
         process.terminate()
         try:
@@ -54,7 +55,7 @@ class Deliverer:
 
 
 class Command(BaseCommand):
-    help = "Runs what is done in the background: imports, bulk actions, undo, webhooks."
+    help = "Does the work in the background: imports, bulk actions, undo, deliveries of webhooks."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when nothing is left to do")
