@@ -108,7 +108,7 @@ def test_an_upload_is_a_draft_that_nobody_brings_in(
     job = drafted(staff)
     assert (job.tenant, job.state, job.file_name) == (acme.tenant, "draft", "shop.csv")
     assert job.actor.startswith("user:")
-    assert uploads.take_up() == 0
+    assert uploads.requeue_interrupted() == 0
     assert work(job).state == "draft"
     assert not Import.objects.unfinished().exists()
     assert uploads.upload_of(job).read_text() == CSV
@@ -496,7 +496,7 @@ def test_a_dry_run_killed_at_its_end_is_a_draft_with_its_file(staff: Client) -> 
     with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
         patch.setattr("contacts.importing.engine.clear", lambda *given: sys.exit())
         uploads.run_import.call(job.pk)
-    assert uploads.take_up() == 0
+    assert uploads.requeue_interrupted() == 0
     staff.post(page_of("run", job))
     assert (work(job).state, job.created) == ("done", 1)
 

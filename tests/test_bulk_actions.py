@@ -258,7 +258,7 @@ def test_one_that_a_worker_has_left_is_taken_up(
     action = do(staff, "add_tag", people, value="gold")
     DBTaskResult.objects.all().delete()
     bulk_actions.run_batch(action.pk)
-    bulk_actions.take_up()
+    bulk_actions.requeue_interrupted()
     [task] = DBTaskResult.objects.all()
     task.task.call(*task.args_kwargs["args"])
     assert tags(people) == ["vip,gold"] * 5

@@ -24,7 +24,7 @@ from contacts.importing import columns
 from contacts.importing.engine import chunks, spool_folder
 from contacts.importing.error_file import failed_records
 from contacts.importing.tabular import Source, UnreadableFile, neutral, original
-from contacts.jobs.lock import alone_in
+from contacts.jobs.lock import locked_folder
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Tag
 
 from .api import PHONE
@@ -634,7 +634,7 @@ def test_an_import_that_runs_is_not_run_again(
     assert bring(file)[0] == 0
     job = Import.objects.get()
     Import.objects.update(state=Import.State.READING)
-    with alone_in(spool_folder(job)), pytest.raises(CommandError, match="is running") as stop:
+    with locked_folder(spool_folder(job)), pytest.raises(CommandError, match="is running") as stop:
         bring(file, "--resume")
     assert stop.value.returncode == 2
     assert bring(file, "--resume")[0] == 0

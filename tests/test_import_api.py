@@ -491,7 +491,7 @@ def test_a_worker_killed_at_the_very_end_loses_nothing(
     with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
         patch.setattr(places[point], lambda *given, **more: sys.exit())
         work()
-    assert uploads.take_up() == (0 if point == "rmtree" else 1)
+    assert uploads.requeue_interrupted() == (0 if point == "rmtree" else 1)
     job = outcome(api, answer)
     assert (job["state"], counted(job)) == ("done", [1, 0, 0, 0, 1])
     assert len(errors(api, job)) == 2
@@ -500,12 +500,16 @@ def test_a_worker_killed_at_the_very_end_loses_nothing(
 
 def test_a_lock_holds_while_others_come_and_the_folder_goes(data_dir: Path) -> None:
     folder = uploads.data_folder("imports") / "x"
-    with uploads.alone_in(folder):
-        with pytest.raises(uploads.ImportRuns), uploads.alone_in(folder):
+    with uploads.locked_folder(folder):
+        with pytest.raises(uploads.JobIsRunning), uploads.locked_folder(folder):
             pass
         uploads.shutil.rmtree(folder)
     assert not list(data_dir.glob("imports/*"))
-    with uploads.alone_in(folder), pytest.raises(uploads.ImportRuns), uploads.alone_in(folder):
+    with (
+        uploads.locked_folder(folder),
+        pytest.raises(uploads.JobIsRunning),
+        uploads.locked_folder(folder),
+    ):
         pass
 
 
@@ -574,11 +578,11 @@ def test_a_form_whose_options_are_files_is_refused(api: Api) -> None:
 def test_an_import_put_into_the_queue_twice_runs_once(api: Api) -> None:
     post(api)
     job = Import.objects.get()
-    assert [uploads.take_up(), uploads.take_up()] == [1, 1]
+    assert [uploads.requeue_interrupted(), uploads.requeue_interrupted()] == [1, 1]
     for _ in range(2):
         uploads.run_import.call(job.pk)
         assert Import.objects.get().counts()["created"] == 1
-    assert uploads.take_up() == 0
+    assert uploads.requeue_interrupted() == 0
     assert not uploads.spool_folder(job).exists()
 
 
@@ -642,7 +646,7 @@ def test_old_imports_and_files_that_nobody_knows_are_swept(
     (data_dir / "uploads/y").write_text("coming in")
     out = io.StringIO()
     busy = uploads.spool_folder(Import.objects.get(pk=waiting.json()["id"]))
-    with uploads.alone_in(busy):
+    with uploads.locked_folder(busy):
         call_command("prune_imports", "--older-than", "30d", stdout=out)
     call_command("prune_imports", "--older-than", "30d", stdout=out)
     assert out.getvalue() == "imports deleted: 1\n" * 2

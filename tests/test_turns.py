@@ -259,7 +259,7 @@ def test_what_another_worker_does_is_left_alone(
     with django_capture_on_commit_callbacks(execute=True):
         busy = post(globex.api, rows(1, 30)).json()
         post(acme.api, rows(1, 30))
-    with uploads.alone_in(turns.data_folder("imports") / busy["id"]):
+    with uploads.locked_folder(turns.data_folder("imports") / busy["id"]):
         assert work_off()[:2] == ["globex", "acme"]
     assert states() == {"globex": "queued", "acme": "done"}
 
@@ -272,11 +272,11 @@ def test_what_has_stopped_takes_no_turns(
     with monkeypatch.context() as patch:
         patch.setattr("contacts.importing.uploads.Importer.write", None)
         with pytest.raises(TypeError):
-            turns.give(Import, broken["id"])
-    turns.give(Import, good["id"])
+            turns.run_next(Import, broken["id"])
+    turns.run_next(Import, good["id"])
     assert [*Import.objects.order_by("pk").values_list("state", flat=True)] == ["writing", "done"]
-    assert uploads.take_up() == 1
-    turns.give(Import, good["id"])
+    assert uploads.requeue_interrupted() == 1
+    turns.run_next(Import, good["id"])
     assert {*Import.objects.values_list("state", flat=True)} == {"done"}
 
 
@@ -318,7 +318,7 @@ def test_a_file_unpacks_to_four_times_the_largest_upload_at_most(
         with pytest.raises(CommandError, match=sentence):
             call_command("import_contacts", *given)
         job = post(acme.api, path.read_bytes(), kind="application/gzip").json()
-        turns.give(Import, job["id"])
+        turns.run_next(Import, job["id"])
         assert sentence in acme.api.get(f"/api/v1/imports/{job['id']}").json()["problem"]
 
 

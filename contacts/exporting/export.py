@@ -9,7 +9,7 @@ from typing import Any
 
 from contacts.db.expressions import IsAnyOf, packed_ids
 from contacts.importing.tabular import neutral
-from contacts.jobs.bulk_actions import WIDTH
+from contacts.jobs.bulk_actions import ID_BYTES
 from contacts.models import Contact, ContactQuerySet
 from contacts.values import rules
 
@@ -21,7 +21,7 @@ PAGE = 2000  # contacts
 
 
 def settle(contacts: ContactQuerySet) -> bytes:
-    """The ids of `contacts` as they are now, `WIDTH` bytes each, ordered by phone.
+    """The ids of `contacts` as they are now, `ID_BYTES` bytes each, ordered by phone.
 
     One statement: whom a filter chooses is asked once, however many pages an export has.
     """
@@ -45,9 +45,9 @@ def export(settled: bytes, form: str) -> Iterator[str]:
 
 
 def pages(settled: bytes) -> Iterator[list[dict[str, Any]]]:
-    step = PAGE * WIDTH
+    step = PAGE * ID_BYTES
     for start in range(0, len(settled), step):
-        digits = settled[start : start + step].hex(",", WIDTH).split(",")
+        digits = settled[start : start + step].hex(",", ID_BYTES).split(",")
         found = Contact.objects.filter(IsAnyOf("pk", digits))
         yield list(found.order_by("phone", "pk").values(*FIELDS))
 

@@ -28,7 +28,7 @@ from contacts.change_log.cause import caused_by
 from contacts.db import planner, transactions
 from contacts.db.pacing import Pace
 from contacts.jobs.files import data_folder, read_json, replace_json
-from contacts.jobs.lock import ImportRuns, alone_in
+from contacts.jobs.lock import JobIsRunning, locked_folder
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, PhonesRefused, with_folded
 from contacts.values import rules
 from contacts.values.digests import phone_digest
@@ -128,13 +128,13 @@ class Importer:
         self.has_given_way = False
 
     def run(self) -> None:
-        """Raises `ImportRuns` where another process does this import, `UnreadableFile` before
+        """Raises `JobIsRunning` where another process does this import, `UnreadableFile` before
         anything is written; then the import counts as refused."""
         if self.is_dry and not self.is_stored:
             with TemporaryDirectory(prefix="qyvo-import-") as folder:
                 self.bring(Path(folder))
             return
-        with alone_in(spool_folder(self.job)) as spool:
+        with locked_folder(spool_folder(self.job)) as spool:
             if not self.is_stored:
                 self.job.save()
             self.run_in(spool)
@@ -462,7 +462,7 @@ def erase_from_spool(job: Import, phone: str) -> None:
     """
     folder = spool_folder(job)
     if folder.exists():
-        with suppress(ImportRuns), alone_in(folder):
+        with suppress(JobIsRunning), locked_folder(folder):
             for name in ("reading", "position", "last"):  # made anew
                 (folder / name).unlink(missing_ok=True)
             if job.is_over:

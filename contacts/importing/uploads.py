@@ -19,8 +19,8 @@ from django_tasks import task
 from django_tasks_db.models import DBTaskResult
 
 from contacts.jobs import turns
-from contacts.jobs.files import data_folder, most_unpacked, read_json, replace_json
-from contacts.jobs.lock import ImportRuns, alone_in
+from contacts.jobs.files import data_folder, max_unpacked_bytes, read_json, replace_json
+from contacts.jobs.lock import JobIsRunning, locked_folder
 from contacts.models import Import
 from tenants.isolation import seeing
 from tenants.models import Tenant
@@ -57,7 +57,7 @@ def source_of(job: Import, kind: type[AnySource], head: dict[str, Any] | None = 
         upload_of(job),
         job.options["encoding"],
         job.options["delimiter"],
-        at_most=most_unpacked(),
+        at_most=max_unpacked_bytes(),
         head=head,
     )
 
@@ -166,20 +166,20 @@ def enqueue(job: Import) -> None:
 @task()
 def run_import(pk: str) -> None:
     """Does what is to be done next: this import, or a job of a tenant that has waited longer."""
-    turns.give(Import, pk)
+    turns.run_next(Import, pk)
 
 
 @turns.runs(Import)
 def run(pk: str) -> None:
     """Brings an upload in, or goes on with it, until its turn is over. A draft is left alone.
 
-    Raises `ImportRuns` where another worker does.
+    Raises `JobIsRunning` where another worker does.
     """
     job = Import.objects.filter(pk=pk).first()
     if job is None:
         return  # its tenant was deleted
     try:
-        with seeing(job.tenant_id), alone_in(spool_folder(job)) as folder:
+        with seeing(job.tenant_id), locked_folder(spool_folder(job)) as folder:
             job.refresh_from_db()
             if job.is_over:
                 shutil.rmtree(folder)
@@ -190,7 +190,7 @@ def run(pk: str) -> None:
             queue_again(job)
     except GaveWay:
         enqueue(job)
-    except ImportRuns:
+    except JobIsRunning:
         raise
     except Exception:
         Import.objects.filter(pk=pk).update(problem=STOPPED)
@@ -227,7 +227,7 @@ def bring(job: Import, folder: Path, turn: turns.Turn) -> None:
             raise  # it was not refused
 
 
-def take_up() -> int:
+def requeue_interrupted() -> int:
     """Puts the uploads into the queue that a worker has left, killed or stopped, and removes what
     one that was killed at the very end has left. Returns how many are in the queue.
 
@@ -237,7 +237,7 @@ def take_up() -> int:
     for folder in data_folder("imports").iterdir():
         job = Import.objects.filter(pk=folder.name).first() if folder.is_dir() else None
         if job and job.is_over:
-            with suppress(ImportRuns), alone_in(folder):
+            with suppress(JobIsRunning), locked_folder(folder):
                 shutil.rmtree(folder)
         elif job and job.is_running and upload_of(job).exists():
             Import.objects.filter(pk=job.pk).update(problem="")
@@ -250,8 +250,8 @@ def take_up() -> int:
 
 
 def delete(job: Import) -> None:
-    """The import and its files. Raises `ImportRuns`."""
-    with alone_in(spool_folder(job)) as folder:
+    """The import and its files. Raises `JobIsRunning`."""
+    with locked_folder(spool_folder(job)) as folder:
         shutil.rmtree(folder)
         errors_of(job).unlink(missing_ok=True)
         job.delete()
@@ -265,7 +265,7 @@ def sweep(before: datetime) -> int:
     """
     number = 0
     for job in Import.objects.filter(started_at__lt=before):
-        with suppress(ImportRuns):
+        with suppress(JobIsRunning):
             delete(job)
             number += 1
     known = {*Import.objects.values_list("pk", flat=True)}

@@ -29,13 +29,13 @@ from tenants.models import Tenant
 
 from . import turns
 from .files import data_folder
-from .lock import alone_in
+from .lock import locked_folder
 
 logger = logging.getLogger(__name__)
 
 BATCH = 2000  # contacts a transaction
 REFUSALS = 100  # that are kept
-WIDTH = 16  # bytes of an id
+ID_BYTES = 16  # bytes of an id
 ADMIN = "admin"  # where the staff's decisions come from
 LATER = "has decided something at a later time"
 STOPPED = "It has stopped on our side, and will go on when a worker is started again."
@@ -174,16 +174,16 @@ def enqueue(pk: str) -> None:
 @task()
 def run_bulk_action(pk: str) -> None:
     """Does what is to be done next: this action, or a job of a tenant that has waited longer."""
-    turns.give(BulkAction, pk)
+    turns.run_next(BulkAction, pk)
 
 
 @turns.runs(BulkAction)
 def run_in_turn(pk: str) -> None:
-    """`run`, until its turn is over. Raises `ImportRuns` where another worker does it."""
+    """`run`, until its turn is over. Raises `JobIsRunning` where another worker does it."""
     action = BulkAction.objects.filter(pk=pk).first()
     if action is None:
         return  # its tenant was deleted
-    with alone_in(data_folder("turns") / pk) as folder, turns.Turn(action.tenant_id) as turn:
+    with locked_folder(data_folder("turns") / pk) as folder, turns.Turn(action.tenant_id) as turn:
         folder.rmdir()
         is_over = run(pk, turn.is_over)
     if not is_over:
@@ -230,12 +230,12 @@ def run_batch(pk: str, size: int = BATCH) -> int:
 def take(batch: BulkBatch, size: int) -> list[str]:
     """Takes at most `size` contacts out of what is still to be done."""
     ids = bytes(batch.contacts)
-    batch.contacts = ids[size * WIDTH :]
+    batch.contacts = ids[size * ID_BYTES :]
     if batch.contacts:
         batch.save(update_fields=["contacts"])
     else:
         batch.delete()
-    return unpack(ids[: size * WIDTH])
+    return unpack(ids[: size * ID_BYTES])
 
 
 def late(action: BulkAction) -> BulkBatch | None:
@@ -262,7 +262,7 @@ def note(action: BulkAction, number: int, done: Done) -> None:
     action.refusals = [*action.refusals, *done.refused][:REFUSALS]
 
 
-def take_up() -> None:
+def requeue_interrupted() -> None:
     """Puts into the queue what a worker has left, killed or stopped."""
     left = BulkAction.objects.filter(finished_at=None)
     left.update(problem="")
@@ -271,9 +271,9 @@ def take_up() -> None:
 
 
 def pack(pks: Iterable[str]) -> bytes:
-    return b"".join(bits_of(pk).to_bytes(WIDTH, "big") for pk in pks)
+    return b"".join(bits_of(pk).to_bytes(ID_BYTES, "big") for pk in pks)
 
 
 def unpack(ids: bytes) -> list[str]:
-    starts = range(0, len(ids), WIDTH)
-    return [ulid_of(int.from_bytes(ids[start : start + WIDTH], "big")) for start in starts]
+    starts = range(0, len(ids), ID_BYTES)
+    return [ulid_of(int.from_bytes(ids[start : start + ID_BYTES], "big")) for start in starts]

@@ -9,7 +9,7 @@ from django.conf import settings
 UNPACKED = 4  # times IMPORT_MAX_MB
 
 
-def most_unpacked() -> int:
+def max_unpacked_bytes() -> int:
     """Bytes that a gzip file may unpack to."""
     return UNPACKED * int(settings.IMPORT_MAX_BYTES)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import IO
 
 
-class ImportRuns(RuntimeError):
+class JobIsRunning(RuntimeError):
     """Another process does the same import at this moment."""
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[Path]:
-    """Keeps other processes of this machine out of `folder`, which is made. Raises `ImportRuns`.
+def locked_folder(folder: Path) -> Iterator[Path]:
+    """Keeps other processes of this machine out of `folder`, which is made. Raises `JobIsRunning`.
 
     The lock stands beside it, and goes when the folder has gone: whoever has opened it before
     that sees that it is another file by then.
@@ -25,7 +25,7 @@ def alone_in(folder: Path) -> Iterator[Path]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise ImportRuns("This import is running.") from error
+                raise JobIsRunning("This import is running.") from error
             if not is_at(file, lock):
                 continue
             folder.mkdir(mode=0o700, exist_ok=True)

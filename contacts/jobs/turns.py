@@ -20,7 +20,7 @@ from contacts.models import BulkAction, Import
 from tenants.isolation import seeing_everybody
 
 from .files import data_folder
-from .lock import ImportRuns, alone_in
+from .lock import JobIsRunning, locked_folder
 
 SECONDS = 10.0  # that a job may go on while another tenant waits; `worker --turn` sets another
 TRIES = 2  # somebody may be asking at this moment whether a job is free
@@ -41,10 +41,10 @@ class Job(NamedTuple):
     def is_free(self) -> bool:
         """Whether no worker does it at this moment."""
         try:
-            with alone_in(self.folder) as folder:
+            with locked_folder(self.folder) as folder:
                 if self.model is not Import:
                     folder.rmdir()
-        except ImportRuns:
+        except JobIsRunning:
             return False
         return True
 
@@ -76,7 +76,7 @@ RUNS: dict[type[models.Model], Run] = {}
 
 
 def runs(model: type[models.Model]) -> Callable[[Run], Run]:
-    """Registers what does a job of this kind, by its id, for a turn. It raises `ImportRuns` where
+    """Registers what does a job of this kind, by its id, for a turn. It raises `JobIsRunning` where
     another worker does the job."""
 
     def register(run: Run) -> Run:
@@ -86,12 +86,12 @@ def runs(model: type[models.Model]) -> Callable[[Run], Run]:
     return register
 
 
-def give(model: type[models.Model], pk: str) -> None:
+def run_next(model: type[models.Model], pk: str) -> None:
     """Gives a turn to the job whose turn it is; to the one named where nobody waits."""
     for attempt in range(TRIES):
         time.sleep(PAUSE * attempt)
         for job in in_turn(model, pk):
-            with suppress(ImportRuns):  # another worker does this one
+            with suppress(JobIsRunning):  # another worker does this one
                 RUNS[job.model](job.pk)
                 return
 

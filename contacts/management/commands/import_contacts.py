@@ -13,8 +13,8 @@ from contacts.importing.engine import Importer, fingerprint
 from contacts.importing.error_file import ErrorFile
 from contacts.importing.row import options_for
 from contacts.importing.tabular import Source, UnreadableFile
-from contacts.jobs.files import most_unpacked
-from contacts.jobs.lock import ImportRuns
+from contacts.jobs.files import max_unpacked_bytes
+from contacts.jobs.lock import JobIsRunning
 from contacts.management.bulk import region, tell_how_to_undo
 from contacts.models import Import
 from tenants.models import Tenant
@@ -72,7 +72,7 @@ class Command(BaseCommand):
             with errors_of(importer, options["errors"]) as told, Bars(self.stderr) as bars:
                 importer.progress = bars
                 importer.run()
-        except (UnreadableFile, columns.UnknownColumn, ImportRuns, OSError) as error:
+        except (UnreadableFile, columns.UnknownColumn, JobIsRunning, OSError) as error:
             raise CommandError(str(error), returncode=NOTHING_COULD_RUN) from error
         self.report(importer, told)
 
@@ -86,7 +86,7 @@ class Command(BaseCommand):
         if options["dry_run"] and options["resume"]:
             self.refuse("A dry run leaves nothing to resume; choose one of the two.")
         source = Source(
-            options["file"], options["encoding"], options["delimiter"], at_most=most_unpacked()
+            options["file"], options["encoding"], options["delimiter"], at_most=max_unpacked_bytes()
         )
         given = {name: options[name] for name in OF_IMPORT} | {
             "map": dict(columns.pair(text) for text in options["map"]),

@@ -74,8 +74,8 @@ class Command(BaseCommand):
                 keep_on(lambda: self.work(once=False))
 
     def work(self, *, once: bool) -> None:
-        uploads.take_up()
-        bulk_actions.take_up()
+        uploads.requeue_interrupted()
+        bulk_actions.requeue_interrupted()
         if settings.TASKS_URL:
             call_command("rqworker", burst=once)
         else:
