@@ -1,4 +1,4 @@
-"""Tenants take turns at a worker: nobody's large job stops the others."""
+"""Tenants take turns at a worker: a large job of one tenant delays no other tenant."""
 
 import gzip
 import io
@@ -43,7 +43,7 @@ def few_rows(init: Any) -> Any:
 
 
 def rows(first: int, number: int) -> str:
-    """Some of them wrong, some twice, some over two lines."""
+    """One record is bad, some phones repeat, and each name spans two lines."""
     found = [f'"+1415555{n % 97 + first:04}","Ann\n{n}",t{n % 3}' for n in range(number)]
     found[number // 2] = "bad,Bob,"
     return "\n".join(["phone,name,tags", *found])
@@ -60,7 +60,7 @@ def finished() -> list[str]:
 
 
 def work_off(limit: int = 200) -> list[str]:
-    """What a worker does with its queue, task by task; the tenants that had a turn."""
+    """Does the tasks of the queue as a worker does; returns the tenants in the order of turns."""
     had: list[str] = []
     given = dict(turns.RUNS)
 
@@ -82,7 +82,7 @@ def work_off(limit: int = 200) -> list[str]:
     return had
 
 
-def test_an_import_gives_way_and_goes_on_where_it_was(
+def test_an_import_gives_way_and_continues_where_it_was(
     acme: SimpleNamespace, globex: SimpleNamespace, short_turns: None,
     django_capture_on_commit_callbacks: Any,
 ) -> None:  # fmt: skip
@@ -118,11 +118,11 @@ def test_a_dry_run_that_gave_way_counts_each_row_once(
 
 
 @pytest.mark.parametrize("killed", ["reading", "writing"])
-def test_an_import_killed_after_it_gave_way_goes_on(
+def test_an_import_killed_after_it_gave_way_continues(
     acme: SimpleNamespace, globex: SimpleNamespace, data_dir: Path, short_turns: None,
     killed: str, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Its spool is longer than the place says at which it gave way."""
+    """Its spool is longer than the position at which it gave way."""
     for dry_run in ("true", "false"):
         post(globex.api, rows(200, 5))
         job = post(acme.api, rows(1, 60), f"?dry_run={dry_run}").json()
@@ -176,7 +176,7 @@ def test_looking_for_the_keys_of_ndjson_gives_way_too(
 def test_writing_the_error_file_gives_way_too(
     acme: SimpleNamespace, globex: SimpleNamespace, short_turns: None, dry_run: str, erased: bool
 ) -> None:
-    """Somebody who is erased while it waits is not in it."""
+    """The file leaves out a person who is erased while it waits."""
     wrong = [f"+1415555{n:04},bad" for n in range(4)]
     content = "\n".join(["phone,email", *wrong[:2], "+14155559999,", *wrong[2:], ""])
     job, _ = [post(cast.api, content, f"?dry_run={dry_run}").json() for cast in (acme, globex)]
@@ -243,7 +243,7 @@ def test_bulk_actions_and_imports_take_turns(
     assert {*states().values()} == {"done"}
 
 
-def test_nobody_gives_way_where_nobody_waits(
+def test_a_job_does_not_give_way_if_no_other_tenant_waits(
     acme: SimpleNamespace, short_turns: None, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
@@ -252,7 +252,7 @@ def test_nobody_gives_way_where_nobody_waits(
     assert work_off() == ["acme", "acme"]
 
 
-def test_what_another_worker_does_is_left_alone(
+def test_a_job_of_another_worker_is_left_alone(
     acme: SimpleNamespace, globex: SimpleNamespace, short_turns: None,
     django_capture_on_commit_callbacks: Any,
 ) -> None:  # fmt: skip
@@ -264,10 +264,10 @@ def test_what_another_worker_does_is_left_alone(
     assert states() == {"globex": "queued", "acme": "done"}
 
 
-def test_what_has_stopped_takes_no_turns(
+def test_a_job_that_has_stopped_with_a_problem_gets_no_turns(
     acme: SimpleNamespace, globex: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would fail again and again; when a worker is started again, it is tried once more."""
+    """It would fail in every turn. It is tried again when a worker starts."""
     broken, good = [post(acme.api, rows(n, 3)).json() for n in (1, 2)]
     with monkeypatch.context() as patch:
         patch.setattr("contacts.importing.uploads.Importer.write", None)
@@ -285,7 +285,7 @@ def test_what_has_stopped_takes_no_turns(
 def test_a_worker_lets_a_small_import_pass_a_large_one(
     acme: SimpleNamespace, globex: SimpleNamespace, data_dir: Path, tmp_path: Path, queue: str
 ) -> None:
-    """Both are in the queue when the worker starts: it puts them there itself."""
+    """Both wait when the worker starts, which enqueues them itself."""
     port = free_port()
     variables = {"TASKS_URL": f"redis://127.0.0.1:{port}/0"} if queue == "redis" else {}
     large = post(acme.api, "phone\n" + "".join(f"+1415{n:07}\n" for n in range(20_000))).json()

@@ -1,4 +1,4 @@
-"""What commands share that are no bulk fixes: those that never end, those of webhooks."""
+"""Shared by commands that run until they are stopped, and by commands for a webhook."""
 
 import logging
 import time
@@ -15,13 +15,13 @@ PAUSE = 2  # seconds
 
 
 def keep_on(work: Callable[[], None]) -> None:
-    """Does `work` until it ends by itself; again, where something was in its way: mostly the
-    database, gone for a while."""
+    """Calls `work` until it returns. After an error, such as a database that is down for a while,
+    it is called again."""
     while True:
         try:
             work()
         except Exception:
-            logger.exception("It has stopped; trying again")
+            logger.exception("The work has failed; trying again in %s seconds", PAUSE)
             connection.close()
             time.sleep(PAUSE)
         else:
@@ -29,7 +29,7 @@ def keep_on(work: Callable[[], None]) -> None:
 
 
 def webhook(text: str) -> Webhook:
-    """The one with the id `text`. Raises `CommandError`."""
+    """The webhook with the id `text`. Raises `CommandError`."""
     try:
         return Webhook.objects.get(pk=text)
     except (Webhook.DoesNotExist, ValueError):
