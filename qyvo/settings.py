@@ -1,4 +1,4 @@
-"""Every setting of the project, from the environment; README.md has the table.
+"""Every setting of the project, from the environment; docs/configuration.md has the table.
 
 A `.env` file beside manage.py (or ENV_FILE) is read too; real environment variables win over it.
 """
@@ -6,11 +6,9 @@ A `.env` file beside manage.py (or ENV_FILE) is read too; real environment varia
 import logging
 import secrets
 from datetime import timedelta
-from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import environ
@@ -37,8 +35,8 @@ class Env(environ.Env):
             raise ImproperlyConfigured(f"{var} must be a number, such as {default}.") from None
 
 
-# The scheme is the whole list of variables: name -> (type, default). A test holds the
-# README's table and .env.example to it.
+# The scheme is the whole list of variables: name -> (type, default). A test compares
+# it with docs/configuration.md and .env.example.
 env = Env(
     ALLOWED_HOSTS=(list, ["localhost", "127.0.0.1", "[::1]"]),
     BEHIND_HTTPS_PROXY=(bool, False),
@@ -55,7 +53,6 @@ env = Env(
     RATELIMIT_STORAGE_URL=(str, "memory://"),
     REQUIRE_TWO_FACTOR=(bool, False),
     SECRET_KEY=(str, ""),
-    TASKS_URL=(str, ""),
     TIME_ZONE=(str, "UTC"),
     WEBHOOK_ALLOWED_NETWORKS=(list, []),
 )
@@ -336,16 +333,6 @@ FILE_UPLOAD_HANDLERS = ["contacts.api.parsers.OnDisk"]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_100  # a file may have 1,000 columns, and each has two in a form
 
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
-
-if TASKS_URL := env("TASKS_URL"):
-    if urlsplit(TASKS_URL).scheme not in ("redis", "rediss", "unix"):
-        raise ImproperlyConfigured("TASKS_URL must begin with redis://; leave it empty for none.")
-    if not find_spec("django_tasks_rq"):
-        raise ImproperlyConfigured("TASKS_URL needs a package: pip install django-tasks-rq")
-    TASKS["default"]["BACKEND"] = "django_tasks_rq.RQBackend"
-    INSTALLED_APPS.append("django_rq")
-    RQ_QUEUES = {"default": {"URL": TASKS_URL, "DEFAULT_TIMEOUT": 24 * 60 * 60}}
-    RQ = {"JOB_CLASS": "django_tasks_rq.Job"}
 
 # Webhooks: networks inside that they may reach, such as one with an n8n of one's own
 

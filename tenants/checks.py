@@ -55,7 +55,7 @@ def check_row_level_security(
     return [
         checks.Warning(
             problem,
-            hint="Only the service itself keeps the tenants apart: see Isolation in README.md.",
+            hint="Only the service itself separates the tenants; see docs/operations.md#isolation.",
             id="tenants.W001",
         )
         for problem in problems
