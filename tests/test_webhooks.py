@@ -23,10 +23,11 @@ from typing import Any
 import aiohttp
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from contacts.models import EVENTS, Change, Delivery, Webhook
+from contacts.importing import ending
+from contacts.models import EVENTS, Change, Delivery, Import, Webhook
 from contacts.webhooks import outbox, payload, sender
 from contacts.webhooks.outbox import RETRY_DELAYS, Attempt, enqueue_deliveries
 from contacts.webhooks.sender import deliver
@@ -213,6 +214,32 @@ def test_an_import_is_one_event_and_its_rows_only_on_request(
     job = acme.tenant.imports.get()
     assert body["import"] == acme.api.get(f"/api/v1/imports/{job.pk}").json()
     assert body["import"]["created"] == 3
+
+
+def test_a_refused_import_is_an_event_too(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    job = Import.objects.create(tenant=acme.tenant, file_name="x", options={"mode": "upsert"})
+    ending.refuse(job, "No phone.")
+    send()
+    [received] = receiver.received
+    assert received.json["event"] == "import.finished"
+    assert received.json["import"]["state"] == "refused"
+
+
+def test_an_import_does_not_end_without_its_event(
+    acme: SimpleNamespace, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is killed between the two would lose the event."""
+
+    def fail(*args: Any, **fields: Any) -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr(ending, "enqueue_event", fail)
+    job = Import.objects.create(tenant=acme.tenant, file_name="x", options={"mode": "upsert"})
+    with pytest.raises(DatabaseError):
+        ending.finish(job)
+    assert not Import.objects.get().is_over
 
 
 def test_a_thousand_deliveries_cost_no_more_statements_each_than_ten(

@@ -48,7 +48,8 @@ class ShownWebhook(serializers.Serializer):
     last_success_at = Timestamp(allow_null=True)
     failing_since = Timestamp(allow_null=True)
     paused_at = Timestamp(
-        allow_null=True, help_text="Set after three days without a success; nothing is sent since."
+        allow_null=True,
+        help_text="Set after three days of failures; deliveries wait until it is resumed.",
     )
 
 
@@ -62,7 +63,7 @@ class NewWebhook(ShownWebhook):
 
 
 class CreateWebhook:
-    """Creates a webhook: a URL that gets every event from now on.
+    """Creates a webhook: a URL that gets the chosen events from now on.
 
     The secret is in this answer and nowhere else. A delivery `webhook.test` is sent at once. The
     token must be allowed to read contacts too, because deliveries contain contacts.

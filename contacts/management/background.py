@@ -11,19 +11,19 @@ from contacts.models import Webhook
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 2  # seconds
+RETRY_DELAY = 2  # seconds
 
 
-def keep_on(work: Callable[[], None]) -> None:
+def retry_until_done(work: Callable[[], None]) -> None:
     """Calls `work` until it returns. After an error, such as a database that is down for a while,
     it is called again."""
     while True:
         try:
             work()
         except Exception:
-            logger.exception("The work has failed; trying again in %s seconds", PAUSE)
+            logger.exception("The work has failed; trying again in %s seconds", RETRY_DELAY)
             connection.close()
-            time.sleep(PAUSE)
+            time.sleep(RETRY_DELAY)
         else:
             return
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from contacts.importing.spool import end_with_parent
-from contacts.management.background import keep_on
+from contacts.management.background import retry_until_done
 from contacts.webhooks.sender import deliver
 
 
@@ -24,4 +24,4 @@ class Command(BaseCommand):
         if options["once"]:
             deliver(once=True)
         else:
-            keep_on(lambda: deliver(once=False))
+            retry_until_done(lambda: deliver(once=False))

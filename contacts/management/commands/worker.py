@@ -11,12 +11,12 @@ from django.core.management.base import BaseCommand
 
 from contacts.importing import uploads
 from contacts.jobs import bulk_actions, turns
-from contacts.management.background import keep_on
+from contacts.management.background import retry_until_done
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 2  # seconds
-PATIENCE = 20  # seconds for the requests under way to end: longer than the timeout of one
+CHECK_INTERVAL = 2  # seconds between two looks at the process
+STOP_TIMEOUT = 20  # seconds for requests under way to end: longer than the timeout of a request
 
 
 class Deliverer:
@@ -34,13 +34,13 @@ class Deliverer:
         """Runs in one thread, because Linux ends the process with the thread that started it (see
         `end_with_parent`)."""
         process = self.start()
-        while not self.is_over.wait(PAUSE):
+        while not self.is_over.wait(CHECK_INTERVAL):
             if (status := process.poll()) is not None:
                 logger.error("deliver_webhooks ended with status %s; starting it again", status)
                 process = self.start()
         process.terminate()
         try:
-            process.wait(PATIENCE)
+            process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
             call_command("deliver_webhooks", once=True)
         else:
             with Deliverer():
-                keep_on(lambda: self.work(once=False))
+                retry_until_done(lambda: self.work(once=False))
 
     def work(self, *, once: bool) -> None:
         uploads.requeue_interrupted()
