@@ -483,7 +483,7 @@ def test_a_worker_killed_at_the_very_end_loses_nothing(
     places = {
         "errors": "contacts.importing.error_file.ErrorFile.write",
         "publish": "contacts.importing.error_file.ErrorFile.publish",
-        "finish": "contacts.models.import_job.Import.finish",
+        "finish": "contacts.importing.ending.finish",
         "rmtree": "contacts.importing.engine.shutil.rmtree",
     }
     answer = post(api)
