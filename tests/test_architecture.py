@@ -14,11 +14,12 @@ LAYERS = {
     "contacts": [
         {"apps"},
         {"admin", "management"},
-        {"api", "webhooks"},
+        {"api"},
         {"erasing"},
         {"exporting"},
         {"importing"},
         {"jobs"},
+        {"webhooks"},
         {"finding", "writing"},
         {"models"},
         {"change_log"},

@@ -11,7 +11,7 @@ from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from contacts.exporting.export import export, select_ids
-from contacts.jobs.bulk_actions import WIDTH
+from contacts.jobs.bulk_actions import ID_BYTES
 from contacts.models import BulkAction, ContactQuerySet
 from contacts.values import rules
 from tenants.admin import user_of
@@ -114,7 +114,7 @@ class BulkAdmin(AskingAdmin):
     ) -> HttpResponseBase:
         def act(_: SureForm, agreed: int) -> HttpResponseBase | None:
             ids = select_ids(contacts)
-            if len(ids) != agreed * WIDTH:
+            if len(ids) != agreed * ID_BYTES:
                 return None
             log(request, f"{EXPORTS[form].title}: {agreed:,} contacts")
             return download(ids, form)
