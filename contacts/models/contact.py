@@ -59,23 +59,21 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         self,
         defaults: dict[str, Any] | None = None,
         only_if_new: dict[str, Any] | None = None,
-        *,
-        tenant: Tenant,
-        phone: str,
+        **key: Any,
     ) -> tuple["Contact", bool]:
         """Upserts on (tenant, phone): `tenant.contacts.update_or_create(phone=…, defaults={…})`.
 
-        `phone`: in E.164; the related manager adds `tenant`. `defaults`: the fields to set, in the
-        shape that `rules` gives them. `only_if_new`: what a new contact gets besides. This is not
-        `create_defaults` of Django's method, which a new row gets instead of `defaults`: there is
-        no such argument here.
+        `key`: `phone` in E.164, and `tenant`, which the related manager adds. `defaults`: the
+        fields to set, in the shape that `rules` gives them. `only_if_new`: what a new contact gets
+        besides. It is not `create_defaults` of Django's method, which a new row gets instead of
+        `defaults`; that argument is refused.
 
         Returns the contact and whether it is new. `contact.outcome` also distinguishes an update
         from a call that changed nothing.
         """
         from contacts.writing import upsert
 
-        contact = upsert.update_or_create(tenant, phone, defaults or {}, only_if_new)
+        contact = upsert.update_or_create(**key, defaults=defaults or {}, only_if_new=only_if_new)
         return contact, contact.outcome is Outcome.CREATED
 
     update_or_create.alters_data = True  # type: ignore[attr-defined]
