@@ -7,12 +7,13 @@ from typing import Any, cast
 
 from django.utils import timezone
 from rest_framework import serializers
+from rest_framework.fields import Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from contacts.models import Change, Contact, Decision
+from contacts.schema import Shape
 from contacts.values import rules
-from tenants.serializers import OrNull
 
 from .actions import ActionView, Scope
 from .fields import (
@@ -22,11 +23,12 @@ from .fields import (
     METADATA,
     MOMENT,
     TAG,
-    TAGS,
     PhoneField,
     RuleField,
     Timestamp,
     choice,
+    inputs,
+    outputs,
     text,
 )
 
@@ -34,11 +36,8 @@ from .fields import (
 class ContactInput(serializers.Serializer):
     """The body of create-contact. Every field but the phone is emptied when left out."""
 
-    phone = PhoneField()
-    name = RuleField(rules.name, text(rules.MAX_NAME))
-    email = RuleField(rules.email, EMAIL)
-    tags = RuleField(rules.tags, TAGS)
-    metadata = RuleField(rules.metadata, METADATA)
+    def get_fields(self) -> dict[str, Field]:
+        return inputs(Shape.CREATE) | super().get_fields()
 
     @cached_property
     def cleaners(self) -> dict[str, Callable[[Any], Any]]:
@@ -93,10 +92,11 @@ class ContactLookup(ContactKey):
 class ContactChanges(ContactKey):
     """The body of update-contact: what is left out stays as it is."""
 
-    name = RuleField(rules.name, text(rules.MAX_NAME), required=False)
-    email = RuleField(rules.email, EMAIL, required=False)
-    tags = RuleField(rules.tags, TAGS, required=False)
-    metadata = RuleField(rules.metadata_changes, METADATA, required=False)
+    def get_fields(self) -> dict[str, Field]:
+        # Unlike create-contact, which replaces the metadata, update-contact merges it.
+        merged = RuleField(rules.metadata_changes, METADATA, required=False)
+        changes = inputs(Shape.UPDATE, required=False) | {"metadata": merged}
+        return super().get_fields() | changes
 
 
 class TagOfContact(ContactKey):
@@ -138,44 +138,33 @@ class ConsentInput(ContactKey, Consented):
     """The body of record-consent."""
 
 
-class ContactHead(serializers.Serializer):
-    """What every answer about one contact begins with."""
+class ShownContact(serializers.Serializer):
+    """A contact in an answer: its id, and the fields that the schema declares for the `shape`."""
+
+    shape: Shape
 
     id = serializers.CharField()
-    phone = serializers.CharField()
-    name = OrNull()
-    email = OrNull()
-    tags = serializers.ListField(child=serializers.CharField())
+
+    def get_fields(self) -> dict[str, Field]:
+        return super().get_fields() | outputs(self.shape)
 
 
-class ContactSummary(ContactHead):
+class ContactSummary(ShownContact):
     """What create-contact answers: exactly these six keys."""
 
-    created_at = Timestamp()
+    shape = Shape.CREATED
 
 
-class UpdatedContact(ContactHead):
+class UpdatedContact(ShownContact):
     """What update-contact answers."""
 
-    updated_at = Timestamp()
+    shape = Shape.UPDATED
 
 
-class ContactDetail(serializers.Serializer):
+class ContactDetail(ShownContact):
     """What get-contact answers: all there is of a contact."""
 
-    id = serializers.CharField()
-    phone = serializers.CharField()
-    name = OrNull()
-    email = OrNull()
-    source = serializers.CharField()  # type: ignore[assignment]
-    locale = OrNull()
-    metadata = serializers.DictField()
-    tags = serializers.ListField(child=serializers.CharField())
-    opted_in_at = Timestamp(allow_null=True)
-    opted_out_at = Timestamp(allow_null=True)
-    last_message_at = Timestamp(allow_null=True)
-    total_messages = serializers.IntegerField()
-    created_at = Timestamp()
+    shape = Shape.DETAIL
 
 
 class TagAdded(serializers.Serializer):

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from contacts import schema
 from contacts.values.rules import folded, spelled
 from tenants.fields import bits_of
+
+FOLDED = [field.name for field in schema.FIELDS if field.is_folded]
 
 
 def inserting(values: dict[str, str]) -> str:
@@ -29,5 +32,5 @@ def row_in_json(row_id: str, fields: dict[str, Any], moment: Callable[[datetime]
     """A contact as an upsert takes it: its id as hexadecimal digits, and `fields` as rules give
     them, those that are looked up without case folded as well."""
     row = {name: json_value(value, moment) for name, value in fields.items()}
-    row |= {f"{name}_folded": folded(row[name]) for name in ("name", "email") if name in row}
+    row |= {f"{name}_folded": folded(row[name]) for name in FOLDED if name in row}
     return spelled(row | {"id": row_id})

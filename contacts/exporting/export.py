@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from datetime import UTC
 from typing import Any
 
+from contacts import schema
 from contacts.db.expressions import IsAnyOf, packed_ids
 from contacts.importing.tabular import neutral
 from contacts.jobs.bulk_actions import WIDTH
 from contacts.models import Contact, ContactQuerySet
 from contacts.values import rules
 
-FIELDS = [
-    "phone", "name", "email", "tags", "locale", "metadata", "opted_in_at", "opted_out_at",
-]  # fmt: skip
+FIELDS = [field.name for field in schema.FIELDS if field.is_exported]
 FORMATS = ("csv", "ndjson")
 PAGE = 2000  # contacts
 
