@@ -1,4 +1,4 @@
-"""Declares the field `company` of a contact, and nothing else, then puts it through everything that
+"""Declares a field `nickname` of a contact, and nothing else, then puts the field through all that
 handles fields: `python -m tests.one_more_field TOKEN`. Its column is there already.
 
 `FIELDS` has to be longer before any other module reads it, so this is a process of its own.
@@ -19,21 +19,21 @@ from django.db.models.signals import class_prepared
 from contacts import schema
 from contacts.values import rules
 
-COMPANY = schema.Field(
-    "company", schema.Kind.TEXT, partial(rules.limited, "company", most=100), 100,
+NICKNAME = schema.Field(
+    "nickname", schema.Kind.TEXT, partial(rules.limited, "nickname", most=100), 100,
     schema.Merge.NEWEST, schema.Shape.BODIES | schema.Shape.FULL,
-    is_exported=True, is_edited=True, aliases=("company", "organization"),
+    is_exported=True, is_edited=True, aliases=("nickname", "calledby"),
 )  # fmt: skip
 
 
 def add_column(sender: Any, **_: Any) -> None:
     if sender.__name__ == "Contact":
         models.CharField(max_length=100, blank=True, default="").contribute_to_class(
-            sender, COMPANY.name
+            sender, NICKNAME.name
         )
 
 
-schema.FIELDS += (COMPANY,)
+schema.FIELDS += (NICKNAME,)
 class_prepared.connect(add_column)
 os.environ["DJANGO_SETTINGS_MODULE"] = "qyvo.settings"
 django.setup()
@@ -67,62 +67,62 @@ def undo() -> None:
     run("undo", "--change-set", change_set)
 
 
-def company(phone: str = PHONE) -> str:
-    return Contact.objects.get(phone=phone).company  # type: ignore[attr-defined]
+def nickname(phone: str = PHONE) -> str:
+    return Contact.objects.get(phone=phone).nickname  # type: ignore[attr-defined]
 
 
 def created(api: Api) -> None:
-    answer = api.create(company=" Acme ", name="Ann")
+    answer = api.create(nickname=" Annie ", name="Ann")
     assert answer.status_code == 201, answer.json()
-    assert "company" not in answer.json(), "this answer has exactly six keys"
-    assert api.create(company="Acme", name="Ann")["Qyvo-Result"] == "unchanged"
-    assert company() == "Acme"
-    assert api.act("get-contact", phone=PHONE).json()["company"] == "Acme"
+    assert "nickname" not in answer.json(), "this answer has exactly six keys"
+    assert api.create(nickname="Annie", name="Ann")["Qyvo-Result"] == "unchanged"
+    assert nickname() == "Annie"
+    assert api.act("get-contact", phone=PHONE).json()["nickname"] == "Annie"
     [listed] = api.act("list-contacts").json()["data"]
-    assert listed["company"] == "Acme"
-    assert_error(api.create(company="x" * 101), 422, "validation_failed", "company")
-    rows = [{"phone": PHONE, "name": "Ann", "company": "Acme"}, {"phone": OTHER}]
+    assert listed["nickname"] == "Annie"
+    assert_error(api.create(nickname="x" * 101), 422, "validation_failed", "nickname")
+    rows = [{"phone": PHONE, "name": "Ann", "nickname": "Annie"}, {"phone": OTHER}]
     counts = api.act("create-contacts", contacts=rows).json()
     assert (counts["created"], counts["unchanged"]) == (1, 1)
-    assert api.act("get-contact", phone=OTHER).json()["company"] is None
+    assert api.act("get-contact", phone=OTHER).json()["nickname"] is None
 
 
 def updated(api: Api) -> None:
-    assert api.act("update-contact", phone=PHONE, company="Globex").status_code == 200
+    assert api.act("update-contact", phone=PHONE, nickname="Nan").status_code == 200
     change = api.act("list-changes", phone=PHONE).json()["data"][-1]
-    assert change["changes"] == {"company": {"old": "Acme", "new": "Globex"}}
+    assert change["changes"] == {"nickname": {"old": "Annie", "new": "Nan"}}
     assert api.create(name="Ann")["Qyvo-Result"] == "updated", "left out, it is emptied"
     change = api.act("list-changes", phone=PHONE).json()["data"][-1]
-    assert change["changes"] == {"company": {"old": "Globex", "new": None}}
+    assert change["changes"] == {"nickname": {"old": "Nan", "new": None}}
 
 
 def undone(api: Api) -> None:
     undo()
-    assert company() == "Globex"
+    assert nickname() == "Nan"
 
 
 def merged(api: Api) -> None:
     """The newest value that is not empty."""
     other = Contact.objects.get(phone=OTHER)
-    other.change(company="Initech")
+    other.change(nickname="Nancy")
     with caused_by("tests"):
         kept = Contact.objects.merge_as([*Contact.objects.all()], {})
-    assert company(kept.phone) == "Initech"
+    assert nickname(kept.phone) == "Nancy"
     undo()
-    assert (company(), company(OTHER)) == ("Globex", "Initech")
+    assert (nickname(), nickname(OTHER)) == ("Nan", "Nancy")
 
 
 def deleted(api: Api) -> None:
     with caused_by("tests"):
         Contact.objects.filter(phone=OTHER).delete()
     undo()
-    assert company(OTHER) == "Initech"
+    assert nickname(OTHER) == "Nancy"
 
 
 def exported(api: Api) -> None:
     header, *rows = run("export_contacts", "--tenant", "acme").splitlines()
-    at = header.split(",").index("company")
-    assert [row.split(",")[at] for row in rows] == ["Globex", "Initech"]
+    at = header.split(",").index("nickname")
+    assert [row.split(",")[at] for row in rows] == ["Nan", "Nancy"]
 
 
 def imported(api: Api) -> None:
@@ -131,9 +131,9 @@ def imported(api: Api) -> None:
         file = Path(folder) / "contacts.csv"
         file.write_text(run("export_contacts", "--tenant", "acme"))
         assert "unchanged 2" in run("import_contacts", str(file), "--tenant", "acme")
-        file.write_text(f"Phone,Organization\n{PHONE},Umbrella\n")
+        file.write_text(f"Phone,Called by\n{PHONE},Hannah\n")
         assert "updated 1" in run("import_contacts", str(file), "--tenant", "acme")
-    assert company() == "Umbrella"
+    assert nickname() == "Hannah"
 
 
 def edited(api: Api) -> None:
@@ -146,36 +146,36 @@ def edited(api: Api) -> None:
     client.force_login(user)
     page = reverse("admin:contacts_contact_change", args=[Contact.objects.get(phone=PHONE).pk])
     form: Any = client.get(page)
-    assert 'name="company"' in form.content.decode()
+    assert 'name="nickname"' in form.content.decode()
     sent = {
         name: shown
         for field in form.context["adminform"].form
         for name in (field.html_name, field.html_initial_name)
         if (shown := field.field.prepare_value(field.value())) is not None
     }
-    assert client.post(page, sent | {"company": "x" * 101}).status_code == 200, "it is refused"
-    answer = client.post(page, sent | {"company": " Hooli "})
+    assert client.post(page, sent | {"nickname": "x" * 101}).status_code == 200, "it is refused"
+    answer = client.post(page, sent | {"nickname": " Anneke "})
     assert answer.status_code == 302
-    assert company() == "Hooli"
+    assert nickname() == "Anneke"
     history = client.get(
         reverse("admin:contacts_contact_history", args=[Contact.objects.get(phone=PHONE).pk])
     )
-    assert "Umbrella → Hooli" in history.content.decode()
+    assert "Hannah → Anneke" in history.content.decode()
 
 
 def checked(api: Api) -> None:
     assert "rules broken: 0" in run("check_contacts", "--tenant", "acme")
-    Contact.objects.filter(phone=PHONE).update(company=" Hooli ")
+    Contact.objects.filter(phone=PHONE).update(**{NICKNAME.name: " Anneke "})
     try:
         run("check_contacts", "--tenant", "acme")
     except SystemExit:
         return
-    raise AssertionError("The company breaks its rule, and check_contacts finds nothing")
+    raise AssertionError("The nickname breaks its rule, and check_contacts finds nothing")
 
 
 def documented(api: Api) -> None:
     shapes = api.get("/api/v1/openapi.json").json()["components"]["schemas"]
-    having = {name for name, shape in shapes.items() if "company" in shape.get("properties", {})}
+    having = {name for name, shape in shapes.items() if "nickname" in shape.get("properties", {})}
     assert having == {
         "ContactInput",
         "BatchRow",

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -42,8 +43,9 @@ def test_every_column_of_a_contact_is_declared_or_technical() -> None:
 @once
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 def test_a_column_is_what_its_declaration_says(field: schema.Field) -> None:
-    column = Contact._meta.get_field(field.name)
-    assert isinstance(column, COLUMN_OF_KIND[field.kind])
+    column: Any = Contact._meta.get_field(field.name)
+    kind: Any = COLUMN_OF_KIND[field.kind]
+    assert isinstance(column, kind)
     if field.max_length:
         assert column.max_length == field.max_length
     if not field.is_required:
@@ -104,14 +106,14 @@ def alter(change: str) -> None:
 
 
 @pytest.fixture
-def column_of_company(transactional_db: None) -> Iterator[None]:
-    alter("ADD COLUMN company varchar(100) NOT NULL DEFAULT ''")
+def column_of_nickname(transactional_db: None) -> Iterator[None]:
+    alter("ADD COLUMN nickname varchar(100) NOT NULL DEFAULT ''")
     yield
-    alter("DROP COLUMN company")
+    alter("DROP COLUMN nickname")
 
 
 def test_a_field_that_is_only_declared_is_handled_everywhere(
-    column_of_company: None, acme: SimpleNamespace
+    column_of_nickname: None, acme: SimpleNamespace
 ) -> None:
     """In a process of its own: modules read the declaration when they are imported."""
     environment = os.environ | {"DATABASE_URL": test_database_url(), "RATELIMIT_DEFAULT": ""}
