@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
@@ -14,8 +14,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from contacts import schema
 from contacts.change_log.difference import exchanged, of_metadata
 from contacts.models import Change, Contact
+from contacts.schema import Kind
 from contacts.values import rules
 from contacts.writing import edit
 from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, RacingFormAdmin, TenantForm
@@ -48,18 +50,15 @@ class ContactForm(TenantForm):
         show_hidden_initial=True,
         help_text="With + and the country code, in any spelling.",
     )
-    name = RuleFormField(rules.name)
-    email = RuleFormField(rules.email)
     tags = TagNamesFormField(
         rules.tags,
         help_text="Separated by commas. Enter takes the marked suggestion, a comma what you typed.",
     )
-    locale = RuleFormField(rules.locale)
     metadata = MetadataFormField(metadata_from_text, help_text="A JSON object.")
 
     class Meta:
         model = Contact
-        fields = ["tenant", "phone", "name", "email", "tags", "locale", "metadata"]
+        fields = ["tenant", *(field.name for field in schema.FIELDS if field.is_edited)]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -180,6 +179,13 @@ class ContactAdmin(ContactPageAdmin, ContactListAdmin, MergeAdmin, OverviewAdmin
         form = super().get_form(request, obj, change, **options)
         form.may_view = self.has_view_permission(request)
         return form
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **options: Any) -> Any:
+        """Texts are cleaned by their rules."""
+        for field in schema.FIELDS:
+            if field.name == db_field.name and field.is_edited and field.kind is Kind.TEXT:
+                return RuleFormField(cast("schema.Rule", field.rule))
+        return super().formfield_for_dbfield(db_field, request, **options)
 
     def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
         if not change:
