@@ -1,4 +1,4 @@
-"""What commands share that are no bulk fixes: those that never end, those of webhooks."""
+"""Helpers for commands that run forever and for commands on one webhook."""
 
 import logging
 import time
@@ -11,17 +11,17 @@ from contacts.models import Webhook
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 2  # seconds
+PAUSE = 2  # seconds between two attempts
 
 
 def keep_on(work: Callable[[], None]) -> None:
-    """Does `work` until it ends by itself; again, where something was in its way: mostly the
-    database, gone for a while."""
+    """Runs `work` until it returns. Runs it again after any exception: a worker must survive an
+    outage of the database."""
     while True:
         try:
             work()
         except Exception:
-            logger.exception("It has stopped; trying again")
+            logger.exception("Background work stopped with an error; starting it again")
             connection.close()
             time.sleep(PAUSE)
         else:
@@ -29,7 +29,7 @@ def keep_on(work: Callable[[], None]) -> None:
 
 
 def webhook(text: str) -> Webhook:
-    """The one with the id `text`. Raises `CommandError`."""
+    """The webhook with the id `text`. Raises `CommandError` if there is none."""
     try:
         return Webhook.objects.get(pk=text)
     except (Webhook.DoesNotExist, ValueError):

@@ -11,18 +11,17 @@ from contacts.webhooks.sender import derive
 
 
 class Command(BaseCommand):
-    help = (
-        "Deletes what is old of changes, bulk actions and what webhooks were told. Contacts stay."
-    )
+    help = "Deletes old log entries, bulk actions and deliveries. Contacts stay."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--older-than", type=age, required=True, metavar="400d")
 
     def handle(self, *args: Any, **options: Any) -> None:
         before = timezone.now() - options["older_than"]
-        derive(wait=True)  # what webhooks have not heard of yet
+        derive(wait=True)  # otherwise webhooks would never get the deleted entries
         Delivery.objects.prune(before)
         needed = Q(pk__in=Delivery.objects.changes()) | decisions_of_contacts()
         number = Change.objects.prune(before, keep=needed)
-        BulkAction.objects.filter(finished_at__lt=before).delete()  # nothing can take them back
+        # Without their log entries, these bulk actions cannot be undone any more.
+        BulkAction.objects.filter(finished_at__lt=before).delete()
         self.stdout.write(f"changes deleted: {number}")

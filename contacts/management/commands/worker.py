@@ -15,13 +15,13 @@ from contacts.management.background import keep_on
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 2  # seconds
-PATIENCE = 20  # seconds for what is being sent to arrive
+PAUSE = 2  # seconds between two checks of the process
+PATIENCE = 20  # seconds in which the process may finish the deliveries that it is sending
 
 
 class Deliverer:
-    """Tells webhooks, in a process of its own, which an import does not hold up. One that has died
-    is replaced."""
+    """Sends deliveries of webhooks in a process of its own, so that an import does not delay them.
+    Starts a new process if the old one ends."""
 
     def __init__(self) -> None:
         self.is_over = Event()
@@ -31,11 +31,12 @@ class Deliverer:
         self.thread.start()
 
     def watch(self) -> None:
-        """In this thread from start to end: the process ends with the thread that started it."""
+        """Runs in one thread all the time: the process ends when the thread that started it ends;
+        see `end_with_parent`."""
         process = self.start()
         while not self.is_over.wait(PAUSE):
             if (status := process.poll()) is not None:
-                logger.error("What tells webhooks has ended with %s; it is started again", status)
+                logger.error("deliver_webhooks ended with status %s; starting it again", status)
                 process = self.start()
         process.terminate()
         try:
@@ -53,13 +54,13 @@ class Deliverer:
 
 
 class Command(BaseCommand):
-    help = "Runs what is done in the background: imports, bulk actions, undo, webhooks."
+    help = "Runs background work: imports, bulk actions and undo. Also sends webhooks."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--once", action="store_true", help="end when nothing is left to do")
+        parser.add_argument("--once", action="store_true", help="exit when no work is left")
         parser.add_argument(
             "--turn", type=float, default=turns.SECONDS, metavar="SECONDS",
-            help="how long a job goes on while another tenant waits; default: 10",
+            help="how long a job runs while another tenant waits; default: 10",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
