@@ -82,7 +82,7 @@ def test_the_consent_sentence_names_the_user_who_merged(acme: SimpleNamespace) -
         found = list(Contact.objects.filter(pk__in=[kept.pk, other.pk]).order_by("pk"))
         merged = Contact.objects.merge_as(found, {})
     sentence = consent_of(Contact.objects.get(pk=merged.pk))
-    assert f"as a change by {acme.user.email} on" in sentence
+    assert f"set by {acme.user.email} on" in sentence
 
 
 @pytest.mark.parametrize(

@@ -518,8 +518,8 @@ def test_the_undo_page_shows_the_change_set_and_a_preview(
     undone, before = last_set(), held(acme.tenant)
     changes = Change.objects.count()
     page = text(staff.get(undo_page(undone.lower())))
-    assert "what command:retag did at" in page
-    assert "to 25 contacts: updated 25." in page
+    assert "command:retag changed 25 contacts at" in page
+    assert ": updated 25." in page
     shown = [f"acme {contact.phone}: tags" for contact in people]
     assert [line in page for line in shown] == [False] * 5 + [True] * 20, "the newest 20"
     assert "And 5 more contacts." in page
@@ -602,12 +602,14 @@ def test_staff_see_and_undo_only_changes_of_their_own_tenant(
 ) -> None:
     undone = spread(acme, globex)
     page = text(staff.get(undo_page(undone)))
-    assert "to 1 contact: updated 1." in page
+    assert "changed 1 contact at" in page
+    assert ": updated 1." in page
     assert "globex" not in page
     assert "globex" not in text(staff.post(undo_page(undone)))
     assert tags_of(acme, globex) == [["vip"], ["gold"]]
     page = text(superuser.get(undo_page(undone)))
-    assert "to 2 contacts: updated 2." in page
+    assert "changed 2 contacts at" in page
+    assert ": updated 2." in page
     assert f"globex {PHONE}: tags" in page
     superuser.post(undo_page(undone))
     assert tags_of(acme, globex) == [["vip"], ["vip"]]
@@ -781,7 +783,7 @@ def test_an_import_is_undone_from_its_page(
     job = bring(tmp_path / "f.csv", f"phone,name\n{PHONE},Bob\n{OTHER},Zoe\n")
     assert undo_page(job) in staff.get(url(Import, "change", job)).content.decode()
     page = text(staff.get(undo_page(job)))
-    assert "what import of f.csv did" in page
+    assert "import of f.csv changed 2 contacts at" in page
     assert "created 1, updated 1" in page
     assert f"acme {OTHER}: its creation" in page
     staff.post(undo_page(job))

@@ -241,7 +241,7 @@ def test_of_much_ndjson_the_first_keys_are_columns_and_later_ones_come_in_too(
     records = [{"phone": numbers[0]}, {"phone": numbers[1]}, {"phone": numbers[2], "name": "Zoé"}]
     job = drafted(staff, "\n".join(map(json.dumps, records)))
     assert fields_of(staff, job) == {"phone": "phone"}
-    assert "of the first 2 records" in told(staff.get(page_of("preview", job)))
+    assert "from the first 2 records" in told(staff.get(page_of("preview", job)))
     press(staff, job, "run")
     assert work(job).created == 3
     assert Contact.objects.get(phone=numbers[2]).name == "Zoé"
@@ -558,7 +558,7 @@ def test_an_import_that_came_over_http_has_the_same_page(
                   content_type="text/csv")  # fmt: skip
     job = work(Import.objects.get())
     text = told(staff.get(url(Import, "change", job.pk)))
-    assert "Check finished" in text
+    assert "Check: done" in text
     assert page_of("run", job) not in text, "its file is gone"
 
 

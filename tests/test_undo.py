@@ -105,7 +105,7 @@ def test_an_import_is_taken_back_with_the_contacts_that_it_made(
     acme.api.create(PHONE, name="Ann", tags="vip")
     before = held(acme.tenant)
     pk = bring(tmp_path / "f.csv", f"phone,name,tags\n{PHONE},Bob,new\n{OTHER},Zoe,new\n")
-    assert lines("undo", "--change-set", pk.lower(), "--dry-run")[-1].endswith("were: 2")
+    assert lines("undo", "--change-set", pk.lower(), "--dry-run")[-1].endswith("back: 2")
     assert len(held(acme.tenant)) == 2
     said = lines("undo", "--change-set", pk)
     assert f"acme {OTHER}: its creation" in said
