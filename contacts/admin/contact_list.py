@@ -201,7 +201,7 @@ class ContactListAdmin(TenantOwnedAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     search_fields = ["name", "email", "phone"]  # Django shows the box; see get_search_results
-    search_help_text = "Part of a name or e-mail address, or a phone in any spelling"
+    search_help_text = "Name, e-mail or phone"
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ContactList]:
         return ContactList

@@ -12,7 +12,7 @@ from tenants.models import Tenant
 
 
 class Command(BulkFix):
-    help = "Merges contacts of the same person. The oldest stays and gets the values of the others."
+    help = "Merges contacts of the same person. The oldest stays, with the newest values."
     noun = "groups merged"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
