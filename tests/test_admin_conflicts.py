@@ -10,6 +10,7 @@ from django.test import Client
 
 from contacts.change_log import cause
 from contacts.models import EVENTS, Contact, Tag, Webhook
+from contacts.writing import edit
 from tenants.models import ApiToken, Tenant, User
 
 from .api import PHONE
@@ -155,7 +156,7 @@ def test_a_program_that_changed_the_field_is_named(
 ) -> None:
     typed = opened(bob, contact, name="Bob's", metadata='{"city": "Bonn", "note": "a"}')
     with cause.caused_by(acme.token.actor):
-        contact.change(name="Api's", metadata={"city": "Aix", "note": "a"})
+        edit.change(contact, name="Api's", metadata={"city": "Aix", "note": "a"})
     form = save(bob, contact, typed).context["adminform"].form
     found = {one.name: one.by.partition(" at ")[0] for one in form.contested()}
     assert found == dict.fromkeys(("name", "metadata.city"), f"by {acme.token.actor} (tests)")
@@ -167,7 +168,7 @@ def test_a_conflict_on_a_key_with_any_characters_can_be_decided(
 ) -> None:
     contact = ContactFactory.create(tenant=acme.tenant, metadata={key: 1})
     typed = opened(bob, contact, metadata=json.dumps({key: 2}))
-    contact.change(metadata={key: 3})
+    edit.change(contact, metadata={key: 3})
     answer = save(bob, contact, typed)
     [conflict] = conflicts(answer).values()
     assert "<script>alert" not in answer.content.decode()
@@ -181,7 +182,7 @@ def test_too_many_conflicting_keys_are_decided_together(bob: Client, acme: Simpl
     keys = [f"k{number}" for number in range(1000)]
     contact = ContactFactory.create(tenant=acme.tenant, metadata=dict.fromkeys(keys, 1))
     typed = opened(bob, contact, metadata=json.dumps(dict.fromkeys(keys, 2)))
-    contact.change(metadata=dict.fromkeys(keys, 3))
+    edit.change(contact, metadata=dict.fromkeys(keys, 3))
     answer = save(bob, contact, typed)
     assert save(bob, contact, typed | decided(answer, metadata="mine")).status_code == 302
     contact.refresh_from_db()

@@ -33,6 +33,7 @@ from contacts.models import (
     Tag,
     Webhook,
 )
+from contacts.writing import consent
 from tenants import isolation
 from tenants.admin.scoped import TenantScopedAdmin
 from tenants.isolation import EVERYBODY, NOBODY, always_tell, seeing, whose
@@ -92,7 +93,7 @@ def furnish(tenant: Tenant) -> None:
     action = BulkAction.objects.create(tenant=tenant, kind=BulkAction.Kind.DELETE, total=1)
     BulkBatch.objects.create(tenant=tenant, action=action, number=0, contacts=b"")
     Erasure.objects.create(tenant=tenant, digest="0" * 64)
-    OptOut.objects.remember([OptOut.of_phone(tenant.pk, "+33612345678", timezone.now())])
+    consent.remember([OptOut.of_phone(tenant.pk, "+33612345678", timezone.now())])
     Webhook(tenant=tenant, url="https://shop.example/hook", events=[]).establish()
 
 

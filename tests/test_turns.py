@@ -12,8 +12,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django_tasks_db.models import DBTaskResult
 
-from contacts.importing import engine, row, tabular, uploads
-from contacts.jobs import bulk_actions, turns
+from contacts.importing import engine, record_file, row, storage, uploads
+from contacts.jobs import bulk_actions, lock, turns
 from contacts.models import BulkAction, Contact, Import
 
 from .test_import_api import counted, errors, post, worker
@@ -179,10 +179,10 @@ def test_writing_the_error_file_gives_way_too(
     content = "\n".join(["phone,email", *wrong[:2], "+14155559999,", *wrong[2:], ""])
     job, _ = [post(cast.api, content, f"?dry_run={dry_run}").json() for cast in (acme, globex)]
     row = Import.objects.get(pk=job["id"])
-    unfinished = uploads.errors_of(row).with_suffix(".csv.unfinished")
+    unfinished = storage.errors_of(row).with_suffix(".csv.unfinished")
     while not (unfinished.exists() and "+14155550001" in unfinished.read_text()):
         uploads.run(row.pk)
-        assert not uploads.errors_of(row).exists()
+        assert not storage.errors_of(row).exists()
     if erased:
         call_command(
             "erase_contact", "+14155550000", "--tenant", "acme", "--yes", stdout=io.StringIO()
@@ -257,7 +257,7 @@ def test_what_another_worker_does_is_left_alone(
     with django_capture_on_commit_callbacks(execute=True):
         busy = post(globex.api, rows(1, 30)).json()
         post(acme.api, rows(1, 30))
-    with uploads.alone_in(turns.data_folder("imports") / busy["id"]):
+    with lock.alone_in(turns.data_folder("imports") / busy["id"]):
         assert work_off()[:2] == ["globex", "acme"]
     assert states() == {"globex": "queued", "acme": "done"}
 
@@ -273,7 +273,7 @@ def test_what_has_stopped_takes_no_turns(
             turns.give(Import, broken["id"])
     turns.give(Import, good["id"])
     assert [*Import.objects.order_by("pk").values_list("state", flat=True)] == ["writing", "done"]
-    assert uploads.take_up() == 1
+    assert uploads.requeue_interrupted() == 1
     turns.give(Import, good["id"])
     assert {*Import.objects.values_list("state", flat=True)} == {"done"}
 
@@ -330,7 +330,7 @@ def test_blank_lines_cost_next_to_nothing(tmp_path: Path, first: bytes, blank: b
     path = tmp_path / "blank.csv"
     path.write_bytes(blank * 1000 + first + blank * number + last)
     start = time.process_time()
-    source = tabular.Source(path)
+    source = record_file.RecordFile(path)
     *_, record = source.records()
     assert time.process_time() - start < 6, "2 seconds on a machine that is not busy"
     assert (record.line, record.cells) == (1002 + number, {"phone": "+14155550123"})
@@ -340,10 +340,31 @@ def test_blank_lines_cost_next_to_nothing(tmp_path: Path, first: bytes, blank: b
 def test_blank_lines_in_a_cell_stay(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b'\n\nphone,name\n\n1,"a\n\n\r\n\nb"\n\n\n2,c\n\r\n3,"\n"\n')
-    source = tabular.Source(path)
+    source = record_file.RecordFile(path)
     found = [(record.line, record.cells["name"]) for record in source.records()]
     assert found == [(5, "a\n\n\r\n\nb"), (12, "c"), (14, "\n")]
-    assert [record.line for record in source.records(since=12)] == [12, 14]
+    assert [record.line for record in source.records(first_line=12)] == [12, 14]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("phone;name\n1;Zoé\n", {"is_json": False, "delimiter": ";", "header": ["phone", "name"]}),
+        ('{"phone": "1", "name": "Zoé"}\n', {"is_json": True, "delimiter": "", "keys": ["phone"]}),
+    ],
+)
+def test_an_import_that_an_earlier_version_began_is_read_on(
+    tmp_path: Path, text: str, found: dict[str, Any]
+) -> None:
+    """The spool folder has what that version found out about the file."""
+    path = tmp_path / "upload"
+    path.write_bytes(text.encode("cp1252"))
+    head = {"encoding": "cp1252", "newline": "\n", "keys": [], "since": 1} | found
+    source = record_file.RecordFile(path, found=head)
+    assert source.header == ["phone", "name"]
+    assert [record.cells for record in source.records()] == [{"phone": "1", "name": "Zoé"}]
+    assert source.encoding == "cp1252"
 
 
 @pytest.mark.once
@@ -355,7 +376,7 @@ def test_the_work_for_long_numbers_grows_with_the_file(tmp_path: Path) -> None:
             (json.dumps({"phone": "12"})[:-1] + ',"x":' + "9" * 1_000_000 + "}\n") * lines
         )
         start = time.process_time()
-        records = list(tabular.Source(path).records())
+        records = list(record_file.RecordFile(path).records())
         assert len(records) == lines
         for record in records:
             row.misfit(record.cells[None])  # type: ignore[index]

@@ -13,7 +13,7 @@ from django.utils import timezone
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from contacts.exporting.export import export, settle
+from contacts.exporting.export import export, select_ids
 from contacts.jobs.bulk_actions import WIDTH
 from contacts.models import BulkAction, ContactQuerySet
 from contacts.values import rules
@@ -118,20 +118,20 @@ class BulkAdmin(ConfirmActionAdmin):
         self, request: HttpRequest, contacts: ContactQuerySet, form: str
     ) -> HttpResponseBase:
         def act(_: ConfirmForm, confirmed: int) -> HttpResponseBase | None:
-            settled = settle(contacts)
-            if len(settled) != confirmed * WIDTH:
+            ids = select_ids(contacts)
+            if len(ids) != confirmed * WIDTH:
                 return None
             log(request, f"{EXPORTS[form].title}: {confirmed:,} contacts")
-            return download(settled, form)
+            return download(ids, form)
 
         return self.ask(request, contacts, EXPORTS[form], act)
 
 
-def download(settled: bytes, form: str) -> StreamingHttpResponse:
-    """Streams the file. `settled`: the ids of the contacts, one after the other."""
+def download(ids: bytes, form: str) -> StreamingHttpResponse:
+    """Streams the file. `ids`: the ids of the contacts, one after the other."""
     name = f"contacts-{timezone.now():%Y-%m-%d}.{form}"
     return StreamingHttpResponse(
-        export(settled, form),
+        export(ids, form),
         content_type=CONTENT_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

@@ -19,9 +19,11 @@ from contacts.models import (
     Contact,
     ContactQuerySet,
     ContactTag,
-    Decision,
 )
 from contacts.values import rules
+from contacts.writing import consent, edit, tags
+from contacts.writing.consent import Decision
+from contacts.writing.delete import delete_many
 from contacts.writing.undo import AT_ONCE, undo
 from tenants.fields import bits_of, ulid_of
 from tenants.isolation import seeing
@@ -62,46 +64,46 @@ def set_locale(tenant: Tenant, pks: list[str], locale: str) -> Done:
     others = list(locked(tenant, pks).exclude(locale=locale).only("tenant_id", "phone", "locale"))
     for contact in others:
         contact.locale = locale
-    Contact.objects.change_many(others, ["locale"])
+    edit.change_many(others, ["locale"])
     return Done(len(others), [])
 
 
 def retagging(retagged: Callable[[list[str], str], list[str]]) -> Verb:
-    """An action that gives each contact the tags that `retagged` makes of its own and of the
-    action's value."""
+    """An action that gives each contact the tags that `retagged` makes of the contact's tags and of
+    the action's value."""
 
     def run(tenant: Tenant, pks: list[str], value: str) -> Done:
-        done = tenant.contacts.retag(tenant, pks, lambda tags: retagged(tags, value))
+        done = tags.retag(tenant, pks, lambda names: retagged(names, value))
         return Done(len(done.changed), done.refused)
 
     return run
 
 
-def with_tag(tags: list[str], name: str) -> list[str]:
-    return tags if name in tags else rules.tags([*tags, name])
+def with_tag(names: list[str], name: str) -> list[str]:
+    return names if name in names else rules.tags([*names, name])
 
 
-def with_tags_merged(tags: list[str], names: str) -> list[str]:
-    """The last of the tag names in the place of the others."""
-    *old, new = names.split(",")
-    return list(dict.fromkeys(new if tag in old else tag for tag in tags))
+def with_tags_replaced(names: list[str], value: str) -> list[str]:
+    """The last tag name of the value in the place of its other names."""
+    *old, new = value.split(",")
+    return tags.replaced(names, old, [new])
 
 
-def without_tags(tags: list[str], names: str) -> list[str]:
-    return [tag for tag in tags if tag not in names.split(",")]
+def without_tags(names: list[str], value: str) -> list[str]:
+    return tags.without(names, value.split(","))
 
 
 def opt_out(tenant: Tenant, pks: list[str], value: str) -> Done:
     """Of those who have said no already, the first time stays."""
     out = Decision(Change.Kind.OPTED_OUT, timezone.now(), ADMIN)
     willing = list(locked(tenant, pks).filter(opted_out_at=None))
-    Contact.objects.decide_many(willing, out)
+    consent.decide_many(willing, out)
     refused = [(one.phone, LATER) for one in willing if one.opted_out_at != out.at]
     return Done(len(willing) - len(refused), refused)
 
 
 def delete(tenant: Tenant, pks: list[str], value: str) -> Done:
-    _, counts = tenant.contacts.filter(pk__in=pks).delete()
+    _, counts = delete_many(tenant.contacts.filter(pk__in=pks))
     return Done(counts.get(Contact._meta.label, 0), [])
 
 
@@ -118,8 +120,8 @@ VERBS: dict[str, Verb] = {
     BulkAction.Kind.SET_LOCALE: set_locale,
     BulkAction.Kind.OPT_OUT: opt_out,
     BulkAction.Kind.DELETE: delete,
-    BulkAction.Kind.MERGE_TAGS: retagging(with_tags_merged),
-    BulkAction.Kind.RENAME_TAG: retagging(with_tags_merged),
+    BulkAction.Kind.MERGE_TAGS: retagging(with_tags_replaced),
+    BulkAction.Kind.RENAME_TAG: retagging(with_tags_replaced),
     BulkAction.Kind.DELETE_TAGS: retagging(without_tags),
     BulkAction.Kind.UNDO: take_back,
 }
@@ -217,14 +219,24 @@ def run_batch(pk: str, size: int = BATCH) -> int:
     action.problem = ""
     batch = action.left.order_by("number").first() or late(action)
     pks = take(batch, size) if batch else []
-    if pks:
-        with seeing(action.tenant_id), caused_by(action.actor, action.pk):
+    with seeing(action.tenant_id), caused_by(action.actor, action.pk):
+        if pks:
             note(action, len(pks), VERBS[action.kind](action.tenant, pks, action.value))
-    else:
-        action.tenant.tags.filter(name__in=gone(action)).delete_unused()
-        action.finished_at = timezone.now()
+        else:
+            finish_tags(action)
+            action.finished_at = timezone.now()
     action.save()
     return len(pks)
+
+
+def finish_tags(action: BulkAction) -> None:
+    """What is left to do with the tags themselves, after their contacts."""
+    if action.kind == BulkAction.Kind.RENAME_TAG:
+        old, new = action.value.split(",")
+        for tag in action.tenant.tags.filter(name=old):
+            tags.rename(tag, new)
+    else:
+        tags.delete_unused(action.tenant.tags.filter(name__in=gone(action)))
 
 
 def take(batch: BulkBatch, size: int) -> list[str]:

@@ -9,22 +9,15 @@ from .change import (
     Change,
     ChangeQuerySet,
     Entry,
-    Place,
     Tombstone,
-    settle_restored,
 )
 from .contact import (
     Contact,
     ContactQuerySet,
-    ContactTag,
-    CountedTag,
-    Decision,
     Outcome,
-    PhonesRefused,
-    Tag,
-    TagQuerySet,
     contact_is_there,
     decisions_of_contacts,
+    in_json,
     matches,
     with_folded,
 )
@@ -37,6 +30,12 @@ from .import_job import (
     Import,
     ImportBatch,
     ImportFailure,
+)
+from .tag import (
+    ContactTag,
+    CountedTag,
+    Tag,
+    TagQuerySet,
 )
 from .webhook import (
     EVENTS,
@@ -61,7 +60,6 @@ __all__ = [
     "ContactQuerySet",
     "ContactTag",
     "CountedTag",
-    "Decision",
     "Delivery",
     "DeliveryQuerySet",
     "Entry",
@@ -71,8 +69,6 @@ __all__ = [
     "ImportFailure",
     "OptOut",
     "Outcome",
-    "PhonesRefused",
-    "Place",
     "Tag",
     "TagQuerySet",
     "Tombstone",
@@ -80,8 +76,8 @@ __all__ = [
     "contact_is_there",
     "decisions_of_contacts",
     "events",
+    "in_json",
     "matches",
     "refuse_too_many",
-    "settle_restored",
     "with_folded",
 ]

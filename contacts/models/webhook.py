@@ -17,11 +17,12 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from contacts.change_log.feed import FeedPosition
 from contacts.db.pacing import Pace
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
-from .change import PRUNED, Change, Place
+from .change import PRUNED, Change
 
 IMPORT_FINISHED = "import.finished"
 TEST = "webhook.test"
@@ -129,7 +130,7 @@ class Webhook(models.Model):
         """
         Tenant.objects.select_for_update(no_key=True).get(pk=self.tenant_id)
         refuse_too_many(self.tenant)
-        self.place = [*self.tenant.changes.end()]
+        self.place = [*self.tenant.changes.latest_position()]
         self.save(force_insert=True)
         self.test()
 
@@ -182,14 +183,14 @@ class Webhook(models.Model):
 
         What another worker is about is left to it, unless this is to `wait` for it.
         """
-        found, _ = self.tenant.changes.behind(Place(*self.place))
+        found, _ = self.tenant.changes.after(FeedPosition(*self.place))
         if not found.exists():
             return False
         with transaction.atomic():
             rows = Webhook.objects.filter(pk=self.pk).select_for_update(skip_locked=not wait)
             if (mine := rows.first()) is None:
                 return False
-            found, place = self.tenant.changes.behind(Place(*mine.place))
+            found, place = self.tenant.changes.after(FeedPosition(*mine.place))
             changes = list(found[:DERIVED].values_list("xid", "pk", "kind", "actor"))
             Delivery.objects.bulk_create(
                 (

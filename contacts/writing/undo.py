@@ -33,6 +33,8 @@ from contacts.values.digests import phone_digest
 from tenants.fields import parse_ulid
 from tenants.models import Tenant
 
+from . import consent, delete, edit
+
 AT_ONCE = 1000  # contacts that a request changes; more are left to a worker
 BATCH = 1000  # contacts a transaction
 
@@ -262,12 +264,12 @@ class Batch:
         """In this order, in which phones become free before others get them."""
         there = {pk: undoing.contact for pk, undoing in undoings.items() if undoing.contact}
         gone = self.stored.keys() & undoings.keys() - there.keys()
-        Contact.objects.filter(pk__in=gone).delete()
+        delete.delete_many(Contact.objects.filter(pk__in=gone))
         changed = [pk for pk in there if pk in self.stored and undoings[pk].taken_back]
         fields = {field for pk in changed for field in undoings[pk].taken_back if field in TOLD}
-        Contact.objects.change_many([there[pk] for pk in changed], fields)
-        OptOut.objects.remember(undoing.opt_out for undoing in undoings.values())
-        Contact.objects.restore([there[pk] for pk in there if pk not in self.stored])
+        edit.change_many([there[pk] for pk in changed], fields)
+        consent.remember(undoing.opt_out for undoing in undoings.values())
+        delete.restore([there[pk] for pk in there if pk not in self.stored])
 
 
 def times_of(opt_out: Change) -> Iterator[str]:
@@ -345,7 +347,7 @@ class Undoing:
             self.taken_back.append("its end")
             opted_out_at = self.batch.opted_out_since(change, phone)
             now = copy(self.contact)
-            if opted_out_at and now.stay_out(opted_out_at):
+            if opted_out_at and consent.opt_out_earlier(now, opted_out_at):
                 self.keep("consent", Reason.CONSENT)
                 self.opted_out_at = now.opted_out_at
 

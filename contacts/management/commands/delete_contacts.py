@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from contacts.management.bulk import ChosenFix
 from contacts.models import Contact, ContactQuerySet
+from contacts.writing.delete import delete_many
 from tenants.models import Tenant
 
 
@@ -59,6 +60,6 @@ class Command(ChosenFix):
             self.confirmed -= len(contacts)
             if self.confirmed < 0:
                 raise CommandError("More contacts match now than before. Run the command again.")
-        Contact.objects.filter(pk__in=[contact.pk for contact in contacts]).delete()
+        delete_many(Contact.objects.filter(pk__in=[contact.pk for contact in contacts]))
         for contact in contacts:
             yield f"{contact.phone} deleted"

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from contacts.importing.spool import end_with_parent
+from contacts.importing.pools import end_with_parent
 from contacts.management.background import keep_on
 from contacts.webhooks.sender import deliver
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from contacts import erasing
 from contacts.change_log.cause import caused_by
-from contacts.importing import uploads
 from contacts.values import rules
 from contacts.values.digests import phone_digest
 from tenants.models import Tenant
@@ -32,10 +32,9 @@ class Command(BaseCommand):
         if not options["yes"]:
             self.ask_if_unknown(tenant, phone)
         with caused_by("command:erase_contact"):
-            was_there, others = tenant.contacts.erase(tenant, phone)
-        found = uploads.erase(tenant, phone)
-        self.stdout.write("1 contact erased" if was_there else "No contact had this phone.")
-        for other in others:
+            erased = erasing.erase(tenant, phone)
+        self.stdout.write("1 contact erased" if erased.was_there else "No contact had this phone.")
+        for other in erased.merged_into:
             self.stdout.write(
                 f"It was merged into {other}. If this is the same person, erase that contact too."
             )
@@ -43,13 +42,13 @@ class Command(BaseCommand):
             "Imports cannot add this phone again. Delete the files that you imported, and their"
             " error files, yourself."
         )
-        for job in found.waiting:
+        for job in erased.waiting:
             end = "you import or delete it" if job.is_draft else "a worker has imported it"
             self.stdout.write(f"The upload {job.pk} still contains the phone, until {end}.")
-        if found.failed:
+        if erased.unreadable:
             raise CommandError(
                 "These files could not be read. Delete the files yourself:"
-                f" {', '.join(map(str, found.failed))}."
+                f" {', '.join(map(str, erased.unreadable))}."
             )
 
     def ask_if_unknown(self, tenant: Tenant, phone: str) -> None:

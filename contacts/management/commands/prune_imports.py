@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from contacts.importing import uploads
+from contacts.importing import cleanup
 from contacts.management.bulk import age
 
 
@@ -15,5 +15,5 @@ class Command(BaseCommand):
         parser.add_argument("--older-than", type=age, required=True, metavar="30d")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        number = uploads.sweep(timezone.now() - options["older_than"])
+        number = cleanup.delete_older(timezone.now() - options["older_than"])
         self.stdout.write(f"imports deleted: {number}")

@@ -13,7 +13,7 @@ class Command(BulkFix):
     help = "Undoes everything that one command, import or request did. Later edits are kept."
     noun = "contacts changed back"
 
-    def add_whose(self, parser: ArgumentParser) -> None:
+    def add_tenant_options(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--change-set",
             required=True,

@@ -73,6 +73,6 @@ class Command(BaseCommand):
                 keep_on(lambda: self.work(once=False))
 
     def work(self, *, once: bool) -> None:
-        uploads.take_up()
+        uploads.requeue_interrupted()
         bulk_actions.take_up()
         call_command("db_worker", batch=once, reload=False)
