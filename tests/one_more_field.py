@@ -46,7 +46,7 @@ from django.urls import reverse  # noqa: E402
 
 from contacts.change_log.cause import caused_by  # noqa: E402
 from contacts.models import Change, Contact  # noqa: E402
-from contacts.writing import edit, merge
+from contacts.writing import edit, merge  # noqa: E402
 from tenants.isolation import see_everybody_outside_requests  # noqa: E402
 from tenants.models import Tenant, User  # noqa: E402
 

@@ -411,7 +411,7 @@ def test_where_it_is_required_nothing_is_open_before_it_is_on(
     name = {"name": "Mallory", "email": ann.email, "date_joined_0": "2026-01-01"}
     assert superuser.post(url(User, "change", ann.pk), name).headers["Location"] == PAGE
     assert client.get("/admin/password_change/").status_code == 200
-    assert "This installation asks for" in client.get(PAGE).content.decode()
+    assert "This installation requires" in client.get(PAGE).content.decode()
     turn_on(client, ann)
     assert is_in(client)
     assert is_in(log_in(ann, code_of(ann)).browser)

@@ -3,10 +3,10 @@
 from . import tenants, tokens, two_factor, users
 from .conflicts import MINE, THEIRS, UNDECIDED, UNKNOWN
 from .scoped import (
-    CarefulAdmin,
-    RacingFormAdmin,
+    SafeChangelistAdmin,
     TenantForm,
     TenantOwnedAdmin,
+    TenantOwnedRetryAdmin,
     TenantScopedAdmin,
     named_for,
     save_changed,
@@ -19,10 +19,10 @@ __all__ = [
     "THEIRS",
     "UNDECIDED",
     "UNKNOWN",
-    "CarefulAdmin",
-    "RacingFormAdmin",
+    "SafeChangelistAdmin",
     "TenantForm",
     "TenantOwnedAdmin",
+    "TenantOwnedRetryAdmin",
     "TenantScopedAdmin",
     "named_for",
     "save_changed",

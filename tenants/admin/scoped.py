@@ -43,7 +43,7 @@ def checkbox() -> str:
     return ModelAdmin.action_checkbox(ModelAdmin, SimpleNamespace(pk="{}"))
 
 
-class CarefulAdmin(ModelAdmin):
+class SafeChangelistAdmin(ModelAdmin):
     """Its list can be asked for anything."""
 
     def changelist_view(
@@ -59,7 +59,7 @@ class CarefulAdmin(ModelAdmin):
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
 
 
-class TenantScopedAdmin(CarefulAdmin):
+class TenantScopedAdmin(SafeChangelistAdmin):
     """Superusers see every tenant's rows; other staff their own tenant's, by any URL.
 
     Django's admin takes lists, single objects, choices, actions and histories from
@@ -132,7 +132,7 @@ class TenantOwnedAdmin(TenantScopedAdmin):
         return form
 
 
-class RacingAdmin(TenantScopedAdmin):
+class RetryOnConflictAdmin(TenantScopedAdmin):
     """Where a program writes or deletes the row between a form's check and its save, the form is
     checked again. A `ConflictForm` shows here what the user has to decide."""
 
@@ -145,7 +145,7 @@ class RacingAdmin(TenantScopedAdmin):
             return super().changeform_view(request, *args, **kwargs)
 
 
-class RacingFormAdmin(RacingAdmin, TenantOwnedAdmin):
+class TenantOwnedRetryAdmin(RetryOnConflictAdmin, TenantOwnedAdmin):
     """The same, for rows with a `tenant`."""
 
 

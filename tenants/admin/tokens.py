@@ -24,7 +24,7 @@ from unfold.widgets import (
 from .. import roles
 from ..models import LAST_DAY, LATEST, ApiToken, User, all_scopes
 from .conflicts import ConflictForm
-from .scoped import RacingAdmin, save_changed, user_of
+from .scoped import RetryOnConflictAdmin, save_changed, user_of
 
 SOON = timedelta(days=14)
 OVERLAPS = {"0": "At once", "1": "In an hour", "24": "In 24 hours", "168": "In 7 days"}  # hours
@@ -110,7 +110,7 @@ STATES = {
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(RacingAdmin):
+class ApiTokenAdmin(RetryOnConflictAdmin):
     """A token is issued here and shown in the answer itself: it is stored nowhere, no session
     or message holds it, no browser caches it (the admin's pages say no-store), and no later
     page can show it."""

@@ -15,7 +15,13 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from .. import roles
 from ..models import User
 from .conflicts import ConflictForm
-from .scoped import CarefulAdmin, RacingAdmin, save_changed, superusers_only, user_of
+from .scoped import (
+    RetryOnConflictAdmin,
+    SafeChangelistAdmin,
+    save_changed,
+    superusers_only,
+    user_of,
+)
 
 
 class UserCreationForm(UnfoldUserCreationForm):
@@ -29,7 +35,7 @@ class UserForm(ConflictForm, UserChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(RacingAdmin, DjangoUserAdmin):
+class UserAdmin(RetryOnConflictAdmin, DjangoUserAdmin):
     form = UserForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -114,7 +120,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, CarefulAdmin):
+class GroupAdmin(DjangoGroupAdmin, SafeChangelistAdmin):
     """Groups hold permissions and belong to no tenant: superusers only."""
 
     has_module_permission = superusers_only
