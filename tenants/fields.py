@@ -83,6 +83,11 @@ def bits_of(ulid: str) -> int:
     return int(ulid.translate(TO_PYTHON), 32)
 
 
+def hex_id(ulid: str) -> str:
+    """A ULID as both databases read it in statements: 32 hexadecimal digits."""
+    return f"{bits_of(ulid):032x}"
+
+
 class ULIDField(models.UUIDField):
     """A ULID in Python, the database's own 128-bit type (or hexadecimal on SQLite) below.
 

@@ -35,6 +35,7 @@ from contacts.models import (
 )
 from tenants import isolation
 from tenants.admin.scoped import TenantScopedAdmin
+from tenants.fields import hex_id
 from tenants.isolation import EVERYBODY, NOBODY, always_tell, seeing, whose
 from tenants.models import Tenant
 
@@ -291,7 +292,7 @@ def setting() -> str:
 @pytest.fixture
 def acme_id(acme: SimpleNamespace) -> str:
     always_tell(connection)
-    return isolation.digits(acme.tenant.pk)
+    return hex_id(acme.tenant.pk)
 
 
 @of_postgresql
@@ -315,7 +316,7 @@ def test_it_is_told_anew_where_it_changes_inside_a_transaction(
     acme: SimpleNamespace, globex: SimpleNamespace, acme_id: str
 ) -> None:
     """Also where it was told since a savepoint, and that is rolled back."""
-    of_globex = isolation.digits(globex.tenant.pk)
+    of_globex = hex_id(globex.tenant.pk)
     assert setting() == EVERYBODY
     with seeing(acme.tenant.pk):
         assert setting() == acme_id
@@ -362,9 +363,9 @@ def test_every_kind_of_statement_is_told(
 def test_only_statements_of_rows_become_two() -> None:
     """Others cannot run beside another one."""
     for statement in ("SELECT 1", "(SELECT 1)", "\nWITH x AS (SELECT 1) SELECT 2", "delete from x"):
-        assert isolation.OF_ROWS.match(statement)
+        assert isolation.ROW_STATEMENT.match(statement)
     for statement in ("CREATE INDEX CONCURRENTLY", "VACUUM", "SAVEPOINT a", "ANALYZE x"):
-        assert not isolation.OF_ROWS.match(statement)
+        assert not isolation.ROW_STATEMENT.match(statement)
 
 
 def test_a_request_sees_nothing_until_it_is_known_who_asks(
@@ -426,7 +427,7 @@ def test_check_isolation_is_content_where_every_table_is_protected(
         ("CREATE POLICY more ON contacts_tag USING (true)", "other policies: more"),
         (
             "ALTER POLICY tenant_isolation ON contacts_contact USING (true)",
-            "contacts_contact shows rows before it is told whose",
+            "contacts_contact shows rows although no tenant is set",
         ),
         ("CREATE TABLE staged (tenant_id uuid)", "staged has no row-level security"),
     ],

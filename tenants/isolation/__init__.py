@@ -1,0 +1,51 @@
+"""Row-level security: PostgreSQL itself returns only the rows of the current tenant.
+
+Every query filters by tenant as well. Row-level security is the second barrier: a query that
+forgets its filter still returns no row of another tenant. Each table with a tenant has a policy
+that compares `tenant_id` with the setting `qyvo.tenant` of the transaction. Where the setting is
+missing or empty, queries return no rows.
+
+Policies apply only to a role that neither owns the tables nor bypasses row-level security;
+`manage.py check_isolation` finds out. SQLite has no row-level security.
+
+- `context`: which tenant is current, in a request, a command or a worker
+- `connection`: how PostgreSQL receives the current tenant
+- `policies`: the operation for migrations
+- `audit`: whether the policies are in place and apply
+"""
+
+from .audit import problems
+from .connection import ROW_STATEMENT, always_tell, lock_timeout, tell_connection, telling
+from .context import (
+    EVERYBODY,
+    NOBODY,
+    begin_request,
+    end_request,
+    see,
+    see_as,
+    see_everybody_outside_requests,
+    seeing,
+    seeing_everybody,
+    whose,
+)
+from .policies import protect
+
+__all__ = [
+    "EVERYBODY",
+    "NOBODY",
+    "ROW_STATEMENT",
+    "always_tell",
+    "begin_request",
+    "end_request",
+    "lock_timeout",
+    "problems",
+    "protect",
+    "see",
+    "see_as",
+    "see_everybody_outside_requests",
+    "seeing",
+    "seeing_everybody",
+    "tell_connection",
+    "telling",
+    "whose",
+]
