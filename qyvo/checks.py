@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import connections
 
-from .settings import env
+from .environment import env
 
 
 def processes() -> int:

@@ -24,7 +24,7 @@ from django.core.management import call_command
 from contacts.importing import uploads
 from contacts.models import Contact, Webhook
 from qyvo import api
-from qyvo.settings import env
+from qyvo.environment import env
 
 from .conftest import need
 
