@@ -69,12 +69,12 @@ def is_ulid(value: Any) -> bool:
 
 
 def ulid_of(bits: int) -> str:
-    """The ULID that these 128 bits are."""
+    """The ULID with these 128 bits."""
     return "".join([PAIRS[bits >> shift & 1023] for shift in SHIFTS])
 
 
 def first_ulid(moment: datetime) -> str:
-    """The least of the ids that are made at this moment, or later."""
+    """The smallest ULID that can be made at `moment`."""
     return ulid_of(int(moment.timestamp() * 1000) << 80)
 
 
@@ -89,9 +89,9 @@ def hex_id(ulid: str) -> str:
 
 
 class ULIDField(models.UUIDField):
-    """A ULID in Python, the database's own 128-bit type (or hexadecimal on SQLite) below.
+    """A ULID in Python; in the database a `uuid` (PostgreSQL) or 32 hexadecimal digits (SQLite).
 
-    Both order as the ULIDs do, that is by time of creation.
+    All three sort in the same order: by time of creation.
     """
 
     description = "ULID"
@@ -115,7 +115,7 @@ class ULIDField(models.UUIDField):
         return None if value is None else parse_ulid(value)
 
     def get_prep_value(self, value: Any) -> str | None:
-        """Raises `ValueError` for what is no id, as other fields do in look-ups."""
+        """Raises `ValueError` if `value` is not an id, as other fields do in look-ups."""
         return None if value is None else parse_ulid(value)
 
     def get_db_prep_value(

@@ -102,8 +102,8 @@ def test_the_new_one_lives_as_long_as_the_old_one_was_to(acme: SimpleNamespace) 
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"revoked_at": timezone.now()}, "has ended"),
-        ({"expires_at": timezone.now()}, "has ended"),
+        ({"revoked_at": timezone.now()}, "is revoked or expired"),
+        ({"expires_at": timezone.now()}, "is revoked or expired"),
     ],
 )
 def test_a_token_that_has_ended_is_not_rotated(
@@ -449,7 +449,7 @@ def rows_of(tenant: Tenant) -> dict[str, int]:
 def test_a_tenant_goes_with_all_that_it_has_and_no_other_does(
     superuser: Client, monkeypatch: pytest.MonkeyPatch, selected: bool
 ) -> None:
-    monkeypatch.setattr(tenant_models, "DELETED", 2)
+    monkeypatch.setattr(tenant_models, "DELETE_BATCH", 2)
     gone, other = full_tenant(), full_tenant()
     had = rows_of(other)
     assert all(had.values())
@@ -466,7 +466,7 @@ def test_a_tenant_goes_with_all_that_it_has_and_no_other_does(
 def test_rows_are_deleted_some_at_a_time_until_none_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tenant_models, "DELETED", 2)
+    monkeypatch.setattr(tenant_models, "DELETE_BATCH", 2)
     tenant, other = full_tenant(), full_tenant()
     had = rows_of(tenant)
     deleted = {
