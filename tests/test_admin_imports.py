@@ -510,9 +510,10 @@ def test_the_page_of_an_import_tells_how_far_it_is(staff: Client, acme: SimpleNa
     page = url(Import, "change", job.pk)
     assert POLLING in told(staff.get(page))
     assert "Queued" in told(staff.get(page))
-    assert "It waits for a worker" not in told(staff.get(page))
+    assert "Waiting for a worker" not in told(staff.get(page))
     Import.objects.update(started_at=timezone.now() - timedelta(minutes=1))
-    assert "It waits for a worker: <code>manage.py worker</code>" in told(staff.get(page))
+    waiting = "Waiting for a worker. Is one running? <code>manage.py worker</code>"
+    assert waiting in told(staff.get(page))
     Import.objects.update(state="reading", rows=12_000)
     assert "12,000 records read" in told(staff.get(page))
     Import.objects.update(state="writing", rows=20_000)

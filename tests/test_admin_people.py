@@ -118,7 +118,7 @@ def test_a_token_that_has_ended_is_not_rotated(
 def test_a_token_is_replaced_once(staff: Client, acme: SimpleNamespace) -> None:
     staff.post(rotate_page(acme.token.pk), {"overlap": "24"})
     answer = staff.post(rotate_page(acme.token.pk), {"overlap": "24"}, follow=True)
-    assert "rotate the new one" in answer.content.decode()
+    assert "Rotate the new token" in answer.content.decode()
     assert acme.user.tokens.count() == 2
 
 
@@ -336,7 +336,7 @@ def test_an_end_that_no_calendar_reaches_is_a_form_error(
     with timezone.override(zone):
         answer = staff.post(url(ApiToken, "add"), token_form(acme, **given))
         if not is_possible:
-            assert errors(answer)["expires_at"] == ["At the latest on 2999-12-31."]
+            assert errors(answer)["expires_at"] == ["The latest possible date is 2999-12-31."]
         assert ApiToken.objects.filter(name="n8n").exists() is is_possible
         page = url(ApiToken, "change", acme.token.pk)
         answer = staff.post(page, page_of(staff, acme.token, **given))

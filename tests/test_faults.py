@@ -116,7 +116,7 @@ def assert_outage_page(client: httpx.Client) -> None:
     page = client.get("/admin/", headers={"Cookie": f"sessionid={'x' * 32}"})
     assert (page.status_code, page.headers["Retry-After"]) == (503, "1")
     assert page.headers["Content-Type"].startswith("text/html")
-    assert "Out of service for now" in page.text
+    assert "Temporarily unavailable" in page.text
 
 
 def assert_only_outages(load: Load, what: str) -> None:

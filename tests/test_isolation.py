@@ -412,7 +412,7 @@ def test_check_isolation_is_content_where_every_table_is_protected(
 ) -> None:
     furnish(acme.tenant)
     call_command("check_isolation")
-    assert "that tenant only" in capsys.readouterr().out
+    assert "to their own tenant only" in capsys.readouterr().out
 
 
 @of_postgresql

@@ -1,4 +1,4 @@
-"""Tenants, users and tokens for the staff; and what keeps staff inside their tenant."""
+"""The admin of tenants, users and tokens, and the base classes that limit staff to their tenant."""
 
 from . import tenants, tokens, two_factor, users
 from .conflicts import MINE, THEIRS, UNDECIDED, UNKNOWN
