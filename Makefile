@@ -1,4 +1,4 @@
-# Every recipe is a command one could type; README.md explains them.
+# Every recipe is a command that you could type. README.md and CONTRIBUTING.md explain the targets.
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -44,7 +44,7 @@ lint: .venv/development
 
 # Beside other ways to build the same; on two processors a quarter of an hour.
 bench: export ENV_FILE := /dev/null
-bench: .venv/development
+bench: .venv/benchmarks
 	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.create_contact
 	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.batch
 	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.imports
@@ -53,6 +53,7 @@ bench: .venv/development
 lock: .venv/development
 	$(BIN)/uv pip compile --quiet pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --group bench -c requirements-dev.txt -o requirements-bench.txt
 
 # A .venv whose Python is gone or too old is made again.
 SUITABLE := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
@@ -70,3 +71,7 @@ $(BIN)/python:
 .venv/development: .venv/bin/python requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	touch $@ .venv/runtime
+
+.venv/benchmarks: .venv/development requirements-bench.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	touch $@

@@ -85,7 +85,7 @@ def check_database_role(databases: Any = None, **kwargs: Any) -> list[Warning]:
                     Warning(
                         "The role of DATABASE_URL is a superuser of PostgreSQL.",
                         hint="CREATE ROLE qyvo LOGIN PASSWORD '…'; make it owner of the database. "
-                        "Isolation in README.md has the one that servers connect as.",
+                        "docs/operations.md#isolation describes the role of the servers.",
                         id="qyvo.W005",
                     )
                 )

@@ -46,7 +46,6 @@ env = Env(
     RATELIMIT_STORAGE_URL=(str, "memory://"),
     REQUIRE_TWO_FACTOR=(bool, False),
     SECRET_KEY=(str, ""),
-    TASKS_URL=(str, ""),
     TIME_ZONE=(str, "UTC"),
     WEBHOOK_ALLOWED_NETWORKS=(list, []),
 )

@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
+from django_tasks_db.models import DBTaskResult
 
 from tenants.throttling import counter
 
@@ -41,12 +42,6 @@ def migrations_are_applied() -> bool:
 
 def queued_tasks() -> int:
     """How many tasks wait for a worker."""
-    if settings.TASKS_URL:
-        from django_rq import get_queue
-
-        return get_queue().count
-    from django_tasks_db.models import DBTaskResult
-
     return DBTaskResult.objects.ready().count()
 
 

@@ -6,11 +6,9 @@ environment wins over the same variable in the file.
 
 import logging
 from datetime import timedelta
-from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
@@ -237,16 +235,6 @@ FILE_UPLOAD_HANDLERS = ["contacts.api.parsers.OnDisk"]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_100
 
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
-
-if TASKS_URL := env("TASKS_URL"):
-    if urlsplit(TASKS_URL).scheme not in ("redis", "rediss", "unix"):
-        raise ImproperlyConfigured("TASKS_URL must begin with redis://; leave it empty for none.")
-    if not find_spec("django_tasks_rq"):
-        raise ImproperlyConfigured("TASKS_URL needs a package: pip install django-tasks-rq")
-    TASKS["default"]["BACKEND"] = "django_tasks_rq.RQBackend"
-    INSTALLED_APPS.append("django_rq")
-    RQ_QUEUES = {"default": {"URL": TASKS_URL, "DEFAULT_TIMEOUT": 24 * 60 * 60}}
-    RQ = {"JOB_CLASS": "django_tasks_rq.Job"}
 
 # Webhooks: the private networks that they may reach, such as the network of a self-hosted n8n
 

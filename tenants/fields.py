@@ -56,7 +56,8 @@ def parse_ulid(value: Any) -> str:
         raise ValueError("Not a ULID.")  # noqa: TRY004 - one error for all that is not an id
     if len(value) != 26:
         return ulid_of(uuid.UUID(value).int)
-    if not SHAPE.fullmatch(ulid := value.upper()):
+    # ASCII only: the upper case of U+017F, a letter that no ULID has, is "S".
+    if not (value.isascii() and SHAPE.fullmatch(ulid := value.upper())):
         raise ValueError("Not a ULID.")
     return ulid
 

@@ -37,10 +37,18 @@ class Quota(NamedTuple):
 
 
 class Counter:
-    """Counts requests in this process."""
+    """Counts requests in this process.
+
+    Why not `MemoryStorage` of `limits`: it starts a thread every 10 ms, which goes through all
+    tokens. At one request every 2 ms and 100 tokens, a count costs 71 µs of processor time, 9 µs
+    with this class; at one request every 5 ms and 1,000 tokens 458 µs and 18 µs
+    (`python -m tests.benchmarks.rate_limit`). 36 µs are 3 % of a create-contact. Also, two requests
+    that start the thread at once raise `RuntimeError`, a 500 for one of the callers, and when the
+    clock is set forward, all counts are lost.
+    """
 
     def __init__(self) -> None:
-        # When those in the window of each key were, and when the last of them leaves it.
+        # When the requests in the window of each key were, and when the last one leaves the window.
         self.passed: dict[str, deque[float]] = {}
         self.ends: dict[str, float] = {}
         self.lock = Lock()

@@ -2,6 +2,7 @@
 
 Kept as pictures in `.artifacts` (or ARTIFACTS_DIR), and checked for what keeps people out. Not
 part of `make test`, which would look at two databases; .ci/run runs it: `pytest tests/gallery.py`.
+One picture is docs/admin.png; CONTRIBUTING.md says how to renew it.
 """
 
 from datetime import timedelta
@@ -28,6 +29,24 @@ from .browser import (
     log_in,
     page_of,
 )
+from .factories import ContactFactory
+
+# More people for the list, newest last. The phones are in ranges that are reserved for fiction, by
+# Bundesnetzagentur, PTS, ACMA, Ofcom, ARCEP and NANPA.
+MORE_PEOPLE: list[dict[str, Any]] = [
+    {"name": "Lena Vogt", "phone": "+4915228817386", "email": "lena.vogt@example.com",
+     "tags": ["newsletter"], "source": "csv_import", "consent": "opted_in_at"},
+    {"name": "Maya Lindqvist", "phone": "+46701740605", "email": "maya@example.com",
+     "tags": ["wholesale", "sv-SE"], "source": "csv_import"},
+    {"name": "Liam Carter", "phone": "+61491570156", "email": "liam.carter@example.com",
+     "tags": ["newsletter"], "source": "csv_import", "consent": "opted_out_at"},
+    {"name": "Priya Nair", "phone": "+447700900123", "email": "priya@example.com",
+     "tags": ["vip", "wholesale"], "source": "manual", "consent": "opted_in_at"},
+    {"name": "Zoé Martin", "phone": "+33639980123", "email": "zoe.martin@example.com",
+     "tags": ["fr-FR"], "source": "api", "consent": "opted_in_at"},
+    {"name": "Romain", "phone": "+14155550123", "email": "romain@example.com",
+     "tags": ["vip", "fr-FR"], "source": "api"},
+]  # fmt: skip
 
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light", "viewport": WIDE},
@@ -42,6 +61,11 @@ def rows(admin_staff: SimpleNamespace, people: list[Contact]) -> SimpleNamespace
     User.objects.filter(pk=user.pk).update(is_superuser=True)
     Contact.objects.filter(pk=people[1].pk).update(opted_in_at=now)
     Contact.objects.filter(pk=people[2].pk).update(opted_out_at=now)
+    for day, person in enumerate(MORE_PEOPLE):
+        seen = now - timedelta(days=len(MORE_PEOPLE) - day)
+        decided = {person["consent"]: seen} if "consent" in person else {}
+        values = {name: value for name, value in person.items() if name != "consent"}
+        ContactFactory.create(tenant=tenant, last_message_at=seen, **values, **decided)
     ApiToken.objects.issue(user, "n8n", expires_at=now + timedelta(days=3))
     job = Import.objects.create(
         tenant=tenant, file_name="customers.csv", state=Import.State.DONE, rows=3, created=2,

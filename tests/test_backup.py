@@ -1,4 +1,4 @@
-"""The README's commands for backup and restore: what comes back is all there was, and goes on."""
+"""The commands of docs/operations.md for backup and restore: all data comes back, and goes on."""
 
 import os
 import sqlite3
@@ -17,9 +17,11 @@ import pytest
 from django.db import connection
 
 from .conftest import need
-from .test_docs import ROOT, blocks
+from .documents import ROOT, blocks
 
-BACKUP_POSTGRESQL, BACKUP_SQLITE, RESTORE_POSTGRESQL, RESTORE_SQLITE, UPGRADE = blocks("bash")
+BACKUP_POSTGRESQL, BACKUP_SQLITE, RESTORE_POSTGRESQL, RESTORE_SQLITE, UPGRADE = blocks(
+    "bash", "docs/operations.md"
+)
 
 FILL = """
 from tenants.models import Tenant

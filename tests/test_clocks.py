@@ -197,7 +197,7 @@ def test_a_change_moves_a_contact_on_whatever_the_clock_says(
 def test_a_sync_that_overlaps_by_a_minute_misses_nothing_within_a_minute_of_clocks(
     acme: SimpleNamespace, clock: Clock, seed: int
 ) -> None:
-    """As the README has it. The reader never takes an older state for a newer one."""
+    """As docs/api.md describes it. The reader never takes an older state for a newer one."""
     chance = random.Random(seed)
     pks = [ContactFactory.create(tenant=acme.tenant, name=str(n)).pk for n in range(6)]
     known: dict[str, dict[str, Any]] = {}

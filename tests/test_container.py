@@ -28,6 +28,7 @@ from django.db import connection
 from qyvo.environment import env
 
 from .conftest import free_port, need, wait_for
+from .documents import blocks
 from .test_settings import manage
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -196,7 +197,7 @@ def test_the_role_of_compose_may_do_all_that_is_needed(tmp_path: Path) -> None:
             admin.execute(f"DROP ROLE IF EXISTS {name}".encode())
 
 
-# The proxy of README.md
+# The proxy of docs/operations.md
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ def nginx(server: httpx.Client, tmp_path: Path) -> Iterator[str]:
          "-subj", "/CN=localhost", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
-    [site] = re.findall(r"^```nginx\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    [site] = blocks("nginx", "docs/operations.md")
     for written, here in {
         "127.0.0.1:8000": f"127.0.0.1:{server.base_url.port}",
         "listen 443": f"listen 127.0.0.1:{port}",

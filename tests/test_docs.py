@@ -1,13 +1,15 @@
-"""The README is true: its commands run, its tables are complete."""
+"""The documentation is true: its commands run, its tables are complete, its links resolve."""
 
 import ast
 import io
 import json
 import os
+import pkgutil
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,17 +24,20 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 
 from contacts.importing import uploads
-from contacts.models import Contact, Webhook
+from contacts.models import EVENTS, Contact, Webhook
+from contacts.models.webhook import TEST
 from qyvo import api
 from qyvo.environment import env
+from tenants.roles import ROLES
 
 from .conftest import need
+from .documents import DOCUMENTS, PAGES, ROOT, TEXT, blocks, first_column, prose, table
 
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 ULID = r"\b01[0-9A-HJKMNP-TV-Z]{24}\b"
 ADDRESS = "http://127.0.0.1:8000"
+# Code words that begin so are paths of this repository.
+FOLDERS = ("qyvo/", "tenants/", "contacts/", "templates/", "tests/", "docs/", ".ci/")
 
 # Run by .ci/run itself and by tests/fresh_clone.py, which it runs.
 RUN_BY_CI = {
@@ -40,10 +45,6 @@ RUN_BY_CI = {
     "make test",
     "DATABASE_URL=postgres://user:password@localhost/qyvo make run",
 }
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 def commands() -> Iterator[str]:
@@ -54,13 +55,6 @@ def commands() -> Iterator[str]:
                     yield command
             else:
                 break  # one request, to the end of its block
-
-
-def first_column(heading: str) -> set[str]:
-    """The code words in the first column of the table under the header row `heading`."""
-    table = README[README.index(heading) :].split("\n\n")[0]
-    cells = (row.split("|")[1] for row in table.splitlines()[2:])
-    return {word for cell in cells for word in re.findall(r"`([^`]+)`", cell)}
 
 
 # Commands
@@ -135,10 +129,18 @@ def shape_of(answer: dict[str, Any]) -> dict[str, Any]:
 def test_every_command_named_in_the_text_exists() -> None:
     from django.core.management import get_commands
 
-    for name in re.findall(r"manage\.py (\w+)", README):
-        assert name in get_commands()
-    for target in re.findall(r"`make (\w+)`", README):
+    text = "\n".join(DOCUMENTS.values())
+    for name in re.findall(r"manage\.py\s+([a-z]\w*)", text):
+        assert name in get_commands(), name
+    for target in re.findall(r"`make (\w+)`", text):
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
+
+
+def test_the_table_of_commands_is_what_the_apps_have() -> None:
+    from django.core.management import get_commands
+
+    own = {name for name, app in get_commands().items() if app in ("contacts", "tenants")}
+    assert first_column("| command |") == own
 
 
 # Clients
@@ -162,9 +164,9 @@ def run_client(server: httpx.Client, tool: str, command: list[str], code: str) -
 
 
 def test_the_curl_example_gets_the_reply_shown(server: httpx.Client) -> None:
-    [code] = [block for block in blocks("sh") if block.startswith("curl")]
+    [code] = [block for block in blocks("sh", "README.md") if block.startswith("curl")]
     reply = json.loads(run_client(server, "curl", ["sh", "-c"], code.replace("curl", "curl -sS")))
-    shown = json.loads(blocks("json")[0])
+    [shown] = map(json.loads, blocks("json", "README.md"))
     assert list(reply) == list(shown)
     for key in ("phone", "name", "email", "tags"):
         assert reply[key] == shown[key]
@@ -182,7 +184,7 @@ def test_the_curl_example_gets_the_reply_shown(server: httpx.Client) -> None:
 def test_the_client_example_creates_a_contact(
     server: httpx.Client, language: str, command: list[str]
 ) -> None:
-    code = blocks(language)[-1]
+    [code] = blocks(language, "docs/api.md")
     printed = run_client(server, command[0], command, code.removeprefix("<?php "))
     contact = Contact.objects.get()
     assert printed == contact.pk
@@ -193,10 +195,10 @@ def test_the_client_example_creates_a_contact(
 
 
 def vector() -> tuple[str, str, str]:
-    """The secret, the body and the signature that the README shows."""
-    table = README[README.index("| secret |") :].partition("\n\n")[0]
-    secret, body, signature = (row.rpartition(" | `")[2].removesuffix("` |")
-                               for row in table.splitlines() if "---" not in row)  # fmt: skip
+    """The secret, the body and the signature that docs/webhooks.md shows."""
+    shown = TEXT[TEXT.index("| secret |") :].partition("\n\n")[0]
+    secret, body, signature = (row.rpartition(" | `")[2].strip().removesuffix("` |")
+                               for row in shown.splitlines() if "---" not in row)  # fmt: skip
     return secret, body, signature
 
 
@@ -233,7 +235,8 @@ def test_the_vector_shown_is_verified_by_the_code_shown(language: str) -> None:
              f"t=1,{digest}", digest, "", "v1=x,t=1"]  # fmt: skip
     call = call.replace("SECRET", secret).replace("BODY", body)
     call = call.replace("SIGNED", ", ".join(f"'{text}'" for text in tried))
-    code = blocks(language)[0].removeprefix("<?php\n")
+    [code] = blocks(language, "docs/webhooks.md")
+    code = code.removeprefix("<?php\n")
     run = subprocess.run([*command, f"{code}\n{call}"], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.lower().split() == ["true"] * 2 + ["false"] * 6
@@ -277,14 +280,15 @@ def test_the_table_of_errors_has_every_code() -> None:
     from tenants.views import NoWorkspace
 
     codes = {code for code, _ in api.ERRORS.values()} | {"bad_request", NoWorkspace.contract_code}
-    table = README[README.index("| status | `code` |") :].split("\n\n")[0]
-    assert set(re.findall(r"^\| \d{3} \| `(\w+)` \|", table, re.MULTILINE)) == codes
+    assert {code.strip("`") for _, code, _ in table("| status | `code` |")} == codes
 
 
-def test_the_table_of_actions_is_what_is_served() -> None:
+def test_the_tables_of_actions_are_what_is_served() -> None:
     from contacts.api.urls import actions
 
-    assert first_column("| action |") == {pattern.name for pattern in actions}
+    served = {pattern.name for pattern in actions}
+    assert first_column("| action | body |") == served
+    assert first_column("| action | what it does |") == served
 
 
 def test_the_table_of_fields_is_what_create_contact_reads() -> None:
@@ -294,21 +298,132 @@ def test_the_table_of_fields_is_what_create_contact_reads() -> None:
 
 
 def test_every_test_that_proves_a_requirement_exists() -> None:
-    table = README[README.index("| requirement |") :].partition("\n\n")[0]
-    proofs = re.findall(r"`(test_\w+)`", table)
-    defined = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
-    assert len(proofs) >= len(table.splitlines()[2:])
-    for name in proofs:
-        assert f"def {name}(" in defined, name
+    defined = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for requirement, _, tests in table("| requirement |"):
+        proofs = re.findall(r"`(test_\w+)`", tests)
+        assert proofs, requirement
+        for name in proofs:
+            assert f"def {name}(" in defined, name
+
+
+def test_the_table_of_events_is_what_webhooks_send() -> None:
+    assert first_column("| event |") == {*EVENTS, TEST}
+
+
+def test_the_table_of_roles_has_every_role() -> None:
+    assert [role.strip("*") for role, _ in table("| role |")] == [*ROLES]
+
+
+# The documents together
+
+
+def test_the_readme_is_short() -> None:
+    assert len(PAGES["README.md"].splitlines()) <= 150
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    for name in PAGES.keys() - {"README.md"}:
+        assert f"]({name})" in PAGES["README.md"], name
+
+
+def slugs(text: str) -> set[str]:
+    """The anchors that GitHub gives to the headings of a document."""
+    headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
+    names = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    assert len(names) == len(set(names)), "GitHub numbers headings that are alike"
+    return set(names)
+
+
+def links(name: str) -> Iterator[tuple[Path, str]]:
+    """The file and the anchor of each link of the document `name` that stays in the repository."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(DOCUMENTS[name])):
+        if not target.startswith(("https://", "http://")):
+            path, _, anchor = target.partition("#")
+            yield (ROOT / name).parent / path if path else ROOT / name, anchor
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_and_anchor_resolves(name: str) -> None:
+    for path, anchor in links(name):
+        assert path.is_file(), path
+        assert not anchor or anchor in slugs(path.read_text()), f"{path}#{anchor}"
+
+
+def test_pictures_are_small() -> None:
+    pictures = {path for name in PAGES for path, _ in links(name) if path.suffix == ".png"}
+    assert pictures
+    for path in pictures:
+        assert path.stat().st_size < 200_000, path
+
+
+def test_every_file_that_a_document_names_exists() -> None:
+    for name, text in DOCUMENTS.items():
+        for path in re.findall(r"`([\w.-]+(?:/[\w.*-]+)*/?)`", prose(text)):
+            if path.endswith(".py") or path.startswith(FOLDERS):
+                assert [*ROOT.glob(path)], f"{name}: {path}"
+
+
+def test_every_page_that_the_code_names_exists() -> None:
+    for path in tracked_files():
+        if path.suffix in (".py", ".toml", ".md", ".yaml", "") and path.is_file():
+            for page, anchor in re.findall(r"\b(docs/[a-z-]+\.md)(?:#([\w-]+))?", path.read_text()):
+                assert page in PAGES, f"{path}: {page}"
+                assert not anchor or anchor in slugs(PAGES[page]), f"{path}: {page}#{anchor}"
+
+
+def test_the_changelog_begins_with_the_version_of_the_project() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    released = re.findall(
+        r"^## \[?([\d.]+)\]? - \d{4}-\d{2}-\d{2}$", DOCUMENTS["CHANGELOG.md"], re.M
+    )
+    assert released[0] == version
+
+
+# Architecture
+
+APPS = ("qyvo", "tenants", "contacts")
+
+
+def test_the_architecture_names_every_package_and_top_level_module() -> None:
+    packages = {
+        f"{path.parent.relative_to(ROOT)}/"
+        for app in APPS
+        for path in ROOT.glob(f"{app}/**/__init__.py")
+    }
+    modules = {str(path.relative_to(ROOT)) for app in APPS for path in ROOT.glob(f"{app}/*.py")}
+    expected = packages | {name for name in modules if not name.endswith("/__init__.py")}
+    assert not expected - named_in_architecture()
+
+
+def test_the_architecture_names_only_what_exists() -> None:
+    named = named_in_architecture()
+    assert named
+    for name in named:
+        if "/" in name or name.endswith(".py"):
+            path = ROOT / name
+            assert path.is_dir() if name.endswith("/") else path.is_file(), name
+        elif name.startswith(tuple(f"{app}." for app in APPS)):
+            pkgutil.resolve_name(name)
+
+
+def named_in_architecture() -> set[str]:
+    """The paths and dotted names in code style, such as `qyvo/sqlite/` or `tenants.isolation`."""
+    return {*re.findall(r"`(\w[\w./]*)`", prose(PAGES["docs/architecture.md"]))}
+
+
+# The repository
+
+
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    return [ROOT / name for name in listed.split("\0") if name]
 
 
 def test_no_tracked_file_names_a_machine_or_an_index() -> None:
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split("\0")
-    for name in filter(None, tracked):
-        path = ROOT / name
+    for path in tracked_files():
         if path.is_file():
             text = path.read_text(errors="replace")
-            assert str(ROOT) + "/" not in text, name
-            assert not re.search(r"--(extra-)?index-url h|https?://\S+/simple", text), name
+            assert str(ROOT) + "/" not in text, path
+            assert not re.search(r"--(extra-)?index-url h|https?://\S+/simple", text), path

@@ -96,7 +96,6 @@ def test_hosts_that_hang_hold_no_answer_up_and_no_secret_gets_out(
     where = f"127.0.0.1:{silent_port}"
     urls = {
         "DATABASE_URL": f"postgres://u:hunter2@{where}/db",
-        "TASKS_URL": f"redis://:hunter2@{where}/1",
         "RATELIMIT_STORAGE_URL": f"redis://:hunter2@{where}/0",
         "METRICS_TOKEN": "watched", "TMPDIR": str(tmp_path),
     }  # fmt: skip

@@ -23,7 +23,6 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.utils import timezone
-from django_tasks_db.models import DBTaskResult
 
 from contacts.api.examples import EXAMPLES
 from contacts.importing import uploads
@@ -31,7 +30,7 @@ from contacts.importing.error_file import ErrorFile
 from contacts.models import Contact, Import, ImportBatch, ImportFailure
 
 from .api import PHONE, Api, assert_error
-from .conftest import ROOT, free_port, redis_at, serving, test_database_url
+from .conftest import ROOT, test_database_url
 from .test_import import everything
 from .test_openapi import operations, shape, without_volatile
 from .test_write_path import assert_links_match_tags
@@ -652,23 +651,3 @@ def test_old_imports_and_files_that_nobody_knows_are_swept(
     for wrong in ("30", "d", "1.5d"):
         with pytest.raises(CommandError, match="such as 30d"):
             call_command("prune_imports", "--older-than", wrong)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_redis_can_be_the_queue(acme: SimpleNamespace, data_dir: Path, tmp_path: Path) -> None:
-    """What the server puts in, the worker takes out, without the database between them."""
-    port = free_port()
-    queue = {"TASKS_URL": f"redis://127.0.0.1:{port}/0", "DATA_DIR": str(data_dir)}
-    headers = acme.api.headers | {"Content-Type": "text/csv"}
-    told = tmp_path / "log"
-    with (
-        redis_at(port),
-        serving(tmp_path / "server", workers=1, **queue) as address,
-        worker(data_dir, told, **queue) as process,
-    ):
-        wait_for(lambda: "Listening" in told.read_text(), process, told)
-        answer = httpx.post(address + IMPORTS, content=CSV, headers=headers)
-        assert answer.status_code == 202, answer.text
-        wait_for(lambda: Import.objects.get().is_over, process, told)
-    assert Contact.objects.count() == 1
-    assert not DBTaskResult.objects.exists()

@@ -11,12 +11,20 @@ import pytest
 from packaging.requirements import Requirement
 
 from .conftest import ROOT
+from .documents import DOCUMENTS
 
 pytestmark = pytest.mark.once
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 PROMISED = re.findall(r":: Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
-LOCKS = ("requirements.txt", "requirements-dev.txt")
+# What each lock was made for, see `make lock`.
+REQUIRED = {
+    "requirements.txt": PROJECT["dependencies"],
+    "requirements-dev.txt": [*PROJECT["dependencies"], *PYPROJECT["dependency-groups"]["dev"]],
+    "requirements-bench.txt": PYPROJECT["dependency-groups"]["bench"],
+}
+LOCKS = tuple(REQUIRED)
 
 
 def locked(lock: str) -> list[tuple[str, str]]:
@@ -28,7 +36,7 @@ def locked(lock: str) -> list[tuple[str, str]]:
 def test_a_package_is_locked_in_one_version_for_every_python(lock: str) -> None:
     """Two versions for two Pythons would mean that one of them is never tested here."""
     packages = locked(lock)
-    assert len(packages) > len(PROJECT["dependencies"])
+    assert len(packages) >= len(REQUIRED[lock])
     assert len({name for name, _ in packages}) == len(packages)
 
 
@@ -36,19 +44,56 @@ def test_what_is_served_is_locked_as_it_is_tested() -> None:
     assert {*locked("requirements.txt")} <= {*locked("requirements-dev.txt")}
 
 
-def test_the_lock_has_what_the_project_asks_for() -> None:
+def test_the_benchmarks_run_with_the_versions_that_are_tested() -> None:
+    """Both locks are installed into one environment."""
+    versions = dict(locked("requirements-dev.txt"))
+    shared = [package for package in locked("requirements-bench.txt") if package[0] in versions]
+    assert shared
+    assert {*shared} <= {*versions.items()}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_what_the_project_asks_for(lock: str) -> None:
     """It fails when pyproject.toml was changed without `make lock`."""
-    versions = dict(locked("requirements.txt"))
-    for line in PROJECT["dependencies"]:
+    versions = dict(locked(lock))
+    for line in REQUIRED[lock]:
         requirement = Requirement(line)
         assert versions[requirement.name] in requirement.specifier, line
+
+
+@pytest.mark.parametrize("name", ["django-unfold", "granian", "psycopg"])
+def test_a_package_whose_internals_are_used_stays_at_its_minor_version(name: str) -> None:
+    """A minor release may change internals without notice, and `make lock` would take it."""
+    major, minor, *_ = dict(locked("requirements.txt"))[name].split(".")
+    [asked] = [
+        Requirement(line) for line in PROJECT["dependencies"] if Requirement(line).name == name
+    ]
+    assert not asked.specifier.contains(f"{major}.{int(minor) + 1}.0")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_no_index_and_no_path(lock: str) -> None:
+    """An address of a mirror, or a folder of one machine, would be asked for by everybody."""
+    text = (ROOT / lock).read_text()
+    assert [line for line in text.splitlines() if "/" in line] == []
+    assert {*re.findall(r"--[a-z-]+", text)} == {"--hash"}
+
+
+def test_only_the_benchmarks_install_what_they_compare_the_project_with(clone: Path) -> None:
+    for goal, is_installed in {"test": False, "lint": False, "run": False, "bench": True}.items():
+        commands = make(clone, "--dry-run", goal).stdout
+        assert "pip install" in commands
+        assert ("requirements-bench.txt" in commands) == is_installed, goal
 
 
 def test_the_pythons_that_are_promised_are_named_in_one_way() -> None:
     oldest, newest = PROMISED[0], PROMISED[-1]
     assert [f"3.{minor}" for minor in range(int(oldest[2:]), int(newest[2:]) + 1)] == PROMISED
     assert PROJECT["requires-python"] == f">={oldest}"
-    assert f"Python {oldest} to {newest};" in (ROOT / "README.md").read_text()
+    assert f"Python {oldest} to {newest}." in DOCUMENTS["README.md"]
+    for name in DOCUMENTS.keys() - {"CHANGELOG.md"}:  # describes older versions, too
+        ranges = re.findall(r"Python (?:from )?(3\.\d+) to (3\.\d+)", DOCUMENTS[name])
+        assert {*ranges} <= {(oldest, newest)}, name
 
 
 # A Python that does not do

@@ -41,7 +41,7 @@ from tenants.models import Tenant
 
 from .api import PHONE
 from .conftest import of_the_owner
-from .test_docs import blocks
+from .documents import blocks
 
 ROOT = Path(__file__).resolve().parent.parent
 OWNED = [
@@ -66,11 +66,11 @@ def as_before() -> Iterator[None]:
 
 
 def be_restricted() -> None:
-    """Until the test's transaction ends: the role that the README makes, which is gone with it."""
+    """Until the test's transaction ends: the role of docs/operations.md, which is gone with it."""
     if "TEST_ROLE" in os.environ:
         return
     role = f"{connection.settings_dict['NAME']}_restricted"  # roles are those of all databases
-    [recipe] = blocks("sql")
+    [recipe] = blocks("sql", "docs/operations.md")
     execute(recipe.replace("qyvo_app", role))
     execute(f"SET LOCAL ROLE {role}")
     always_tell(connection)  # as it does where that role connects

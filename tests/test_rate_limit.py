@@ -13,7 +13,9 @@ import httpx
 import pytest
 from django.core.management import call_command
 from django.test import Client
-from limits import parse
+from hypothesis import given
+from hypothesis import strategies as st
+from limits import RateLimitItemPerHour, parse
 
 from tenants.models import ApiToken
 from tenants.throttling import Counter, Quota, SharedCounter, counter, default_limit
@@ -145,6 +147,49 @@ def test_a_count_is_kept_for_its_own_window_whoever_comes_in_between(
     now += 3600
     assert counts.count(minutely, "d")[0]
     assert {*counts.passed} == {"d"}, "what has left its window takes no memory"
+
+
+@pytest.mark.once
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=60))
+def test_no_window_has_more_requests_than_the_limit_and_none_is_refused_too_early(
+    gaps: list[int],
+) -> None:
+    """Held to a list of all requests that passed; a window of 60 s ends 60 s after a request."""
+    counts, item, now = Counter(), parse("4/minute"), 0
+    passed: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tenants.throttling.time.monotonic", lambda: float(now))
+        for gap in gaps:
+            now += gap
+            window = [moment for moment in passed if moment > now - 60]
+            is_allowed, quota = counts.count(item, "a")
+            assert is_allowed == (len(window) < 4)
+            if is_allowed:
+                passed.append(now)
+                window.append(now)
+            assert quota == Quota(4, 4 - len(window), max(1, window[0] + 60 - now))
+
+
+class Interrupted(RateLimitItemPerHour):
+    """A limit that lets other threads run each time it is read."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "amount":
+            time.sleep(0.0001)
+        return super().__getattribute__(name)
+
+
+@pytest.mark.once
+def test_threads_share_a_count_and_each_request_is_told_its_own_remainder() -> None:
+    counts, item = Counter(), Interrupted(50)
+    answers = [
+        answer
+        for answers in all_at_once(lambda _: [counts.count(item, "a") for _ in range(10)], 8)
+        for answer in answers
+    ]
+    told = [quota.remaining for is_allowed, quota in answers if is_allowed]
+    assert sorted(told, reverse=True) == [*range(49, -1, -1)]
+    assert len(answers) == 80
 
 
 def test_each_token_has_a_count_of_its_own(acme: SimpleNamespace, globex: SimpleNamespace) -> None:

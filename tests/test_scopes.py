@@ -20,10 +20,10 @@ from tenants.models import ApiToken
 from tenants.views import TenantAPIView
 
 from .api import PHONE, Api, assert_error
+from .documents import table
 from .factories import ContactFactory, UserFactory
 from .test_actions import ACTION_BODIES
 from .test_admin import errors, logged_in, token_form, url
-from .test_docs import README
 
 pytestmark = pytest.mark.django_db
 
@@ -119,12 +119,10 @@ def test_the_schema_says_what_a_token_needs() -> None:
         assert ("403" in told["responses"]) is bool(NEEDS[name]), name
 
 
-def test_the_table_in_the_readme_is_what_is_needed() -> None:
+def test_the_documented_table_of_scopes_is_what_is_needed() -> None:
     from contacts.api.urls import actions
 
-    table = README[README.index("| scope |") :].partition("\n\n")[0]
-    rows = [row.split("|") for row in table.splitlines()[2:]]
-    said = {name: re.findall(r"`([a-z-]+)`", what) for _, name, what, _ in rows}
+    said = {name: re.findall(r"`([a-z-]+)`", what) for name, what in table("| scope |")}
     assert [name.strip(" `") for name in said] == [*ApiToken.Scope]
     for scope, names in said.items():
         needs = {

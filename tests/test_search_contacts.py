@@ -279,7 +279,7 @@ def test_what_is_found_soon_and_what_by_an_index_is_one_list(
         contact.change(tags=[*first, "vip"] if contact.phone in tagged else ["vips", "my vip"])
     globex.tenant.contacts.get(phone=phones[-1]).change(tags=["vip"])
     monkeypatch.setattr(keyset, "SOON", soon)
-    monkeypatch.setattr(contact, "FEW", few)
+    monkeypatch.setattr("contacts.models.contact.FEW", few)
     cases: list[tuple[dict[str, Any], list[str]]] = [
         ({"tag": "vip"}, tagged),
         ({"tag": "a"}, [phone for phone in tagged if int(phone[-1]) % 2 == 0]),

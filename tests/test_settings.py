@@ -132,7 +132,6 @@ WRONG = {
         "sqlite:////nowhere/hunter2.sqlite3",
         "postgres://u:hunter2@db/x?nonsense=1",
     ],
-    "TASKS_URL": ["amqp://u:hunter2@mq/0"],
     "RATELIMIT_STORAGE_URL": ["redis://u:hunter2@redis:port/0", "memcache+hunter2://x"],
     "IMPORT_MAX_MB": ["hunter2", ""],
     "DEBUG": ["hunter2"],

@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +16,6 @@ from contacts.importing import engine, row, tabular, uploads
 from contacts.jobs import bulk_actions, turns
 from contacts.models import BulkAction, Contact, Import
 
-from .conftest import free_port, redis_at
 from .test_import_api import counted, errors, post, worker
 from .test_write_path import assert_links_match_tags
 
@@ -280,20 +278,14 @@ def test_what_has_stopped_takes_no_turns(
     assert {*Import.objects.values_list("state", flat=True)} == {"done"}
 
 
-@pytest.mark.parametrize("queue", ["database", "redis"])
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_lets_a_small_import_pass_a_large_one(
-    acme: SimpleNamespace, globex: SimpleNamespace, data_dir: Path, tmp_path: Path, queue: str
+    acme: SimpleNamespace, globex: SimpleNamespace, data_dir: Path, tmp_path: Path
 ) -> None:
     """Both are in the queue when the worker starts: it puts them there itself."""
-    port = free_port()
-    variables = {"TASKS_URL": f"redis://127.0.0.1:{port}/0"} if queue == "redis" else {}
     large = post(acme.api, "phone\n" + "".join(f"+1415{n:07}\n" for n in range(20_000))).json()
     small = post(globex.api, rows(1, 5)).json()
-    with (
-        redis_at(port) if variables else nullcontext(),
-        worker(data_dir, tmp_path / "log", "--once", "--turn", "0", **variables) as process,
-    ):
+    with worker(data_dir, tmp_path / "log", "--once", "--turn", "0") as process:
         assert process.wait(timeout=180) == 0, (tmp_path / "log").read_text()
     assert {*states().values()} == {"done"}
     assert finished() == [small["id"], large["id"]]

@@ -4,7 +4,8 @@
 this machine and a role that may create databases. Each contender gets a database of its own, which
 is removed at the end. wrk makes the load: 16 connections kept alive, 80 % new phones and 20 %
 repeats with another name, two tags, small metadata. After a warm-up the contenders run in turns;
-the medians count.
+the medians count. The other servers are packages of requirements-bench.txt, which `make bench`
+installs.
 
 `--before REVISION` adds this project as it was at a commit. To hold a change to "not slower":
 `python -m tests.postgres python -m tests.benchmarks.create_contact "Qyvo Contacts" --before HEAD~3

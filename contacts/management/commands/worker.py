@@ -6,7 +6,6 @@ from argparse import ArgumentParser
 from threading import Event, Thread
 from typing import Any
 
-from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
@@ -75,7 +74,4 @@ class Command(BaseCommand):
     def work(self, *, once: bool) -> None:
         uploads.take_up()
         bulk_actions.take_up()
-        if settings.TASKS_URL:
-            call_command("rqworker", burst=once)
-        else:
-            call_command("db_worker", batch=once, reload=False)
+        call_command("db_worker", batch=once, reload=False)
