@@ -19,11 +19,11 @@ def main() -> None:
     except DatabaseError:
         if (problem := unreachable()) is None:
             raise
-        sys.exit(f"Check DATABASE_URL, its database cannot be reached: {problem}")
+        sys.exit(f"The database cannot be reached; check DATABASE_URL: {problem}")
 
 
 def unreachable() -> str | None:
-    """Why no connection to the database can be had, in one line; None where it can."""
+    """The reason why the database cannot be reached, in one line; None if it can be reached."""
     from django.db import DatabaseError, connection
 
     connection.close()

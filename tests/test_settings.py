@@ -165,7 +165,7 @@ def test_a_database_that_is_not_there_is_told_without_a_traceback(tmp_path: Path
     url = urlsplit(os.environ["DATABASE_URL"])._replace(path="/nowhere").geturl()
     result = manage(tmp_path, "migrate", "-v0", DATABASE_URL=url)
     assert result.returncode == 1
-    assert result.stderr.startswith("Check DATABASE_URL, its database cannot be reached: ")
+    assert result.stderr.startswith("The database cannot be reached; check DATABASE_URL: ")
     assert 'database "nowhere" does not exist' in result.stderr
     assert result.stderr.count("\n") == 1
 

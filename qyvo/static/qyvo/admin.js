@@ -1,5 +1,5 @@
-// A button with data-copy puts its value on the clipboard. Over plain HTTP browsers offer no
-// clipboard but the old command, which copies what is selected.
+// A button with data-copy copies its value to the clipboard. Over plain HTTP, browsers have no
+// clipboard API; the old command copies the selected text instead.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-copy]");
   if (!button) return;
@@ -14,7 +14,7 @@ async function copy(text) {
       await navigator.clipboard.writeText(text);
       return true;
     } catch {
-      // no permission
+      // no permission: use the old command
     }
   }
   const field = document.createElement("textarea");
@@ -26,7 +26,7 @@ async function copy(text) {
   return done;
 }
 
-// Countries by their names in the reader's language, which browsers know.
+// Shows the names of countries in the language of the browser.
 document.addEventListener("DOMContentLoaded", () => {
   const names = new Intl.DisplayNames([navigator.language, "en"], { type: "region" });
   for (const code of document.querySelectorAll("abbr[data-country]")) {
@@ -34,7 +34,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   const countries = document.querySelector("select[name=country]");
   if (!countries) return;
-  const { value } = countries; // which is lost when its option is moved
+  const { value } = countries; // moving the options loses the selection
   const [all, ...options] = countries.options;
   for (const option of options) option.textContent = `${names.of(option.value)} (${option.value})`;
   options.sort((one, other) => one.text.localeCompare(other.text));
@@ -42,31 +42,31 @@ document.addEventListener("DOMContentLoaded", () => {
   countries.value = value;
 });
 
-// The theme draws charts when a page is there; those of the overview come later.
+// The theme draws charts when the page is loaded; the charts of the overview arrive later.
 document.addEventListener("htmx:afterSettle", () => {
   if (document.querySelector("canvas.chart")) renderCharts();
 });
 
-// The theme's hints have no role; set once its own script has made them.
+// Gives the theme's hints a role for screen readers, after the theme's script has created them.
 window.addEventListener("load", () => setTimeout(() => {
   for (const hint of document.querySelectorAll(".help-tooltip")) hint.setAttribute("role", "img");
 }));
 
-// Asks before somebody leaves a page to add or change a row with something that is not saved.
+// Asks for confirmation before the user leaves a form with unsaved changes.
 document.addEventListener("DOMContentLoaded", () => {
   const form = document.querySelector(".change-form #content-main form[method=post]");
   if (!form) return;
   let isSent = false;
-  // Other scripts may hold the form back, and send it later.
+  // Another script may stop this submission and submit the form later.
   form.addEventListener("submit", (event) => (isSent = !event.defaultPrevented));
   window.addEventListener("beforeunload", (event) => {
-    // A form that was refused shows what was typed as if it had come so from the server.
+    // In a form with errors, the typed values are the default values: they look unchanged.
     const isChanged = form.querySelector(".errornote") || [...form.elements].some(differs);
     if (isChanged && !isSent) event.preventDefault();
   });
 });
 
-// Whether a field differs from what the server sent.
+// Whether the value of a field differs from the value that the server sent.
 function differs(field) {
   if (!field.name || field.disabled) return false;
   if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;

@@ -1,9 +1,9 @@
-// Text boxes for tags, with suggestions below (a combobox of WAI-ARIA 1.2). What counts is the text
-// in the box. A suggestion counts only for the text that it was asked for: an answer that comes late
-// belongs to an older text, and taking it would name a wrong tag.
+// Text boxes for tags, with suggestions below (a combobox of WAI-ARIA 1.2). The text in the box is
+// what counts. A suggestion is valid only for the text that it was requested for: a late response
+// belongs to an older text, and taking it would choose a wrong tag.
 
-const PAUSE = 120; // milliseconds without a key before suggestions are asked for
-const PATIENCE = 1000; // milliseconds that Enter waits for suggestions; then the typed text counts
+const PAUSE = 120; // milliseconds without a key press before suggestions are requested
+const TIMEOUT = 1000; // milliseconds that Enter waits for suggestions; then the typed text counts
 let numbered = 0;
 
 function element(tag, properties = {}, ...children) {
@@ -16,15 +16,15 @@ function element(tag, properties = {}, ...children) {
 
 const startsWith = (name, text) => name.toLowerCase().startsWith(text.toLowerCase());
 
-// The tag that somebody most likely means who types `text`: the tag of that name, else the first
-// existing one that begins so, else a new one.
+// The tag that the user most likely means by `text`: the tag with this name, or the first existing
+// tag that begins with `text`, or a new tag.
 function likeliest(names, text) {
   return names.includes(text) ? text : (names.find((name) => startsWith(name, text)) ?? text);
 }
 
 class Suggestions {
-  // `take` is called with the suggestion that was chosen. `mayCreate`: a new tag is offered too,
-  // and the suggestion that Enter would take is marked.
+  // `take` is called with the chosen suggestion. `mayCreate`: also offers a new tag, and marks the
+  // suggestion that Enter would take.
   constructor(box, address, take, mayCreate) {
     Object.assign(this, { box, address, take, mayCreate, answers: new Map(), marked: null, turn: 0 });
     const id = `suggestions-${++numbered}`;
@@ -42,7 +42,7 @@ class Suggestions {
     box.addEventListener("click", () => this.show());
     box.addEventListener("blur", () => this.hide());
     box.addEventListener("keydown", (event) => isTyped(event) && this.key(event));
-    this.list.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus
+    this.list.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus in the box
     this.list.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
       if (option) this.choose(option);
@@ -53,11 +53,11 @@ class Suggestions {
     return this.box.value.trim();
   }
 
-  // The names that the server suggests for `text`; none where it does not answer.
+  // The names that the server suggests for `text`; empty if it does not answer.
   ask(text) {
     const url = new URL(this.address, location);
     url.searchParams.set("term", text);
-    // A superuser chooses the tenant of a new row in the same form.
+    // Superusers choose the tenant of a new row in the same form.
     const tenant = this.box.form?.elements.namedItem("tenant")?.value;
     if (tenant) url.searchParams.set("tenant", tenant);
     if (!this.answers.has(url.href)) this.answers.set(url.href, this.fetch(url));
@@ -69,19 +69,19 @@ class Suggestions {
       const { results } = await (await fetch(url)).json();
       return results.map((result) => result.text);
     } catch {
-      this.answers.delete(url.href); // and asks again next time
+      this.answers.delete(url.href); // try again next time
       return [];
     }
   }
 
-  // What Enter takes for `text`, the same whether its suggestions are shown already or not.
+  // The tag that Enter takes for `text`, whether or not its suggestions are visible yet.
   async resolve(text) {
-    const late = new Promise((done) => setTimeout(done, PATIENCE, []));
+    const late = new Promise((done) => setTimeout(done, TIMEOUT, []));
     return likeliest(await Promise.race([this.ask(text), late]), text);
   }
 
   showSoon() {
-    this.hide(); // what is shown belongs to an older text
+    this.hide(); // the visible suggestions belong to an older text
     clearTimeout(this.timer);
     if (this.text) this.timer = setTimeout(() => this.show(), PAUSE);
   }
@@ -127,7 +127,7 @@ class Suggestions {
   }
 
   hide() {
-    this.turn += 1; // what is still to come is not shown
+    this.turn += 1; // ignore suggestions that arrive later
     this.list.hidden = true;
     this.list.replaceChildren();
     this.box.setAttribute("aria-expanded", "false");
@@ -167,11 +167,11 @@ class Suggestions {
   }
 }
 
-// Not a key of an input method that is still composing a character: there Enter ends the character.
+// False while an input method composes a character: Enter then only ends the character.
 const isTyped = (event) => !event.isComposing && event.keyCode !== 229;
 
-// A box for several tags: a chip for each. The field that the form sends holds their names and the
-// text in the box at any time, so nothing typed is lost, however the form is sent.
+// A box for several tags, with a chip for each tag. The form's field always contains the names of the
+// chips and the text in the box, so no typed text is lost, however the form is submitted.
 class TagNames {
   constructor(field) {
     this.field = field;
@@ -180,13 +180,13 @@ class TagNames {
     this.box = field.cloneNode();
     for (const name of ["name", "value", "data-suggest", "data-tags", "required"]) this.box.removeAttribute(name);
     field.after(this.box);
-    field.hidden = true; // not of the type hidden, which would forget what the server sent
-    field.removeAttribute("id"); // which the label names
+    field.hidden = true; // type=hidden would lose the default value that the server sent
+    field.removeAttribute("id"); // the label refers to this id, which the new box has now
     this.list = element("ul", { className: "chips tag-names" });
     this.list.setAttribute("aria-label", this.box.labels?.[0]?.textContent.trim() ?? "Tags");
     this.said = element("p", { className: "tag-said", role: "status" });
     this.suggestions = new Suggestions(this.box, field.dataset.suggest, (name) => this.choose(name), true);
-    this.box.parentElement.before(this.list, this.said); // the suggestions would hide what is below
+    this.box.parentElement.before(this.list, this.said); // above the box: below, the suggestions would cover them
     names(field.value).forEach((name) => this.add(name));
     this.box.addEventListener("input", (event) => this.typed(event));
     this.box.addEventListener("compositionend", (event) => this.typed(event));
@@ -195,14 +195,14 @@ class TagNames {
     field.form?.addEventListener("submit", (event) => this.wait(event));
   }
 
-  // Puts into the field what is chosen and typed.
+  // Writes the chosen tags and the typed text into the field.
   sync() {
     const { value } = this.field;
     this.field.value = [...this.chips.map((chip) => chip.name), ...names(this.box.value)].join(", ");
     if (this.field.value !== value) this.field.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
-  // A chip with this name: a new one, or the one that is there.
+  // Returns the chip with this name; adds it if there is none.
   add(name) {
     const there = this.chips.find((chip) => chip.name === name);
     return there ?? this.append(name);
@@ -246,7 +246,7 @@ class TagNames {
     this.said.textContent = `Added: ${name}`;
   }
 
-  // Enter takes the suggestion that is marked for this text, or would be once it is there.
+  // Enter takes the suggestion that is marked for this text, or will be marked when it arrives.
   async enter() {
     const text = this.take();
     if (!text) return;
@@ -264,7 +264,7 @@ class TagNames {
     this.said.replaceChildren(`“${text}” was completed to “${name}”. `, back);
   }
 
-  // The text of the box, which is empty then.
+  // Returns the text of the box and empties the box.
   take() {
     const text = this.box.value.trim();
     this.box.value = "";
@@ -280,7 +280,7 @@ class TagNames {
     this.sync();
   }
 
-  // Of several lines, such as a column of a spreadsheet, each is a tag.
+  // Pasting several lines, such as a column of a spreadsheet: each line is a tag.
   paste(event) {
     const text = event.clipboardData.getData("text").trim();
     if (!/[\n\r\t]/.test(text)) return;
@@ -292,7 +292,7 @@ class TagNames {
 
   key(event) {
     if (event.key === "Enter" && !event.defaultPrevented) {
-      event.preventDefault(); // the form is saved by its buttons
+      event.preventDefault(); // Enter must not submit the form
       const work = this.enter().finally(() => this.pending.delete(work));
       this.pending.add(work);
     } else if (event.key === "Tab") {
@@ -306,7 +306,7 @@ class TagNames {
     }
   }
 
-  // What Enter has begun is finished first.
+  // Delays the submission until the requests that Enter has started are finished.
   wait(event) {
     if (!this.pending.size) return;
     event.preventDefault();
