@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from .isolation import see
+from .isolation import set_tenant
 from .models import ApiToken, Tenant, User
 from .serializers import MeSerializer
 
@@ -54,7 +54,7 @@ class TenantAPIView(APIView):
         needed = self.operations.get(cast("str", method), self).scopes
         if missing := cast("ApiToken", request.auth).lacking(needed):
             raise InsufficientScope(missing)
-        see(self.tenant.pk)
+        set_tenant(self.tenant.pk)
 
 
 class Me(APIView):

@@ -233,7 +233,7 @@ def test_the_filter_is_really_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else the test above would show nothing."""
-    monkeypatch.setattr("tenants.views.see", lambda tenant_id: isolation.end_request())
+    monkeypatch.setattr("tenants.views.set_tenant", lambda tenant_id: isolation.end_request())
     assert not {*shown(globex, belongings).values()} & {0, 404}
 
 

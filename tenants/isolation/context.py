@@ -30,7 +30,7 @@ def see_everybody_outside_requests() -> None:
     _outside_requests = EVERYBODY
 
 
-def see(tenant_id: str | None) -> None:
+def set_tenant(tenant_id: str | None) -> None:
     """Sets the tenant (a ULID) for the rest of the request. With None, queries return no rows."""
     _tenant.set(_encoded(tenant_id))
 
@@ -41,7 +41,7 @@ def see_as(user: Any) -> None:
     if user.is_superuser:
         _tenant.set(EVERYBODY)
     else:
-        see(user.tenant_id)
+        set_tenant(user.tenant_id)
 
 
 @contextmanager
