@@ -15,7 +15,7 @@ from unfold.sites import UnfoldAdminSite
 from unfold.templatetags import unfold_list
 
 from tenants import two_factor
-from tenants.isolation import see_as
+from tenants.isolation import set_tenant_for
 from tenants.logins import LoginForm
 
 # The pages that are open before two-factor login is turned on, if the installation requires it.
@@ -62,7 +62,7 @@ class Site(UnfoldAdminSite):
         def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if self.needs_two_factor(request):
                 return redirect("admin:two_factor")
-            see_as(request.user)
+            set_tenant_for(request.user)
             return view(request, *args, **kwargs)
 
         return super().admin_view(inside, cacheable)

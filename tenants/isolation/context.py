@@ -35,7 +35,7 @@ def set_tenant(tenant_id: str | None) -> None:
     _tenant.set(_encoded(tenant_id))
 
 
-def see_as(user: Any) -> None:
+def set_tenant_for(user: Any) -> None:
     """Sets the context for the rest of the request: all tenants for a superuser, otherwise the
     tenant of `user`."""
     if user.is_superuser:
