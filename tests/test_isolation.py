@@ -36,7 +36,7 @@ from contacts.models import (
 from tenants import isolation
 from tenants.admin.scoped import TenantScopedAdmin
 from tenants.fields import hex_id
-from tenants.isolation import EVERYBODY, NOBODY, always_tell, seeing, whose
+from tenants.isolation import EVERYBODY, NOBODY, always_tell, tenant_context, whose
 from tenants.models import Tenant
 
 from .api import PHONE
@@ -125,13 +125,13 @@ def test_a_query_without_a_filter_finds_the_rows_of_one_tenant(
     furnish(globex.tenant)
     everything = model._default_manager.all()
     assert {row.tenant_id for row in everything} == {acme.tenant.pk, globex.tenant.pk}
-    with seeing(globex.tenant.pk):
+    with tenant_context(globex.tenant.pk):
         assert {row.tenant_id for row in everything.all()} == {globex.tenant.pk}
         others = model._default_manager.filter(tenant=acme.tenant)
         assert not others.exists()
         assert models.QuerySet.update(others, tenant=globex.tenant) == 0
         assert others._raw_delete(others.db) == 0
-    with seeing(None):
+    with tenant_context(None):
         assert not everything.all().exists()
     assert everything.filter(tenant=acme.tenant).exists()
 
@@ -146,7 +146,7 @@ def test_metrics_are_of_all_tenants(
     furnish(globex.tenant)
     registry = CollectorRegistry()
     registry.register(Stored())
-    with seeing(None):
+    with tenant_context(None):
         assert b'qyvo_queue_depth{queue="deliveries"} 2.0' in of_everybody(registry)
         assert not Delivery.objects.exists()
 
@@ -158,12 +158,12 @@ def test_no_row_is_written_for_another_tenant(
     furnish(acme.tenant)
     for whom in (globex.tenant.pk, None):
         with (
-            seeing(whom),
+            tenant_context(whom),
             pytest.raises(ProgrammingError, match="row-level security"),
             transaction.atomic(),
         ):
             acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"name": "Mallory"})
-    with seeing(globex.tenant.pk), pytest.raises(ProgrammingError), transaction.atomic():
+    with tenant_context(globex.tenant.pk), pytest.raises(ProgrammingError), transaction.atomic():
         Tag.objects.bulk_create([Tag(tenant=acme.tenant, name="mine")])
     assert Contact.objects.get().name == acme.tenant.name
 
@@ -301,11 +301,11 @@ def test_what_was_told_does_not_outlive_the_transaction(
     acme: SimpleNamespace, acme_id: str
 ) -> None:
     for _ in range(2):
-        with seeing(acme.tenant.pk):
+        with tenant_context(acme.tenant.pk):
             assert setting() == acme_id
             with transaction.atomic():
                 assert setting() == acme_id
-        with seeing(None):
+        with tenant_context(None):
             assert setting() == NOBODY
             with transaction.atomic():
                 assert setting() == NOBODY
@@ -318,10 +318,10 @@ def test_it_is_told_anew_where_it_changes_inside_a_transaction(
     """Also where it was told since a savepoint, and that is rolled back."""
     of_globex = hex_id(globex.tenant.pk)
     assert setting() == EVERYBODY
-    with seeing(acme.tenant.pk):
+    with tenant_context(acme.tenant.pk):
         assert setting() == acme_id
         start = transaction.savepoint()
-        with seeing(globex.tenant.pk):
+        with tenant_context(globex.tenant.pk):
             assert setting() == of_globex
             transaction.savepoint_rollback(start)
             assert setting() == of_globex
@@ -345,7 +345,7 @@ def test_every_kind_of_statement_is_told(
     connection.connection.isolation_level = level
     expected = (acme_id, "serializable" if level else "read committed")
     try:
-        with seeing(acme.tenant.pk):
+        with tenant_context(acme.tenant.pk):
             for number in range(7):  # prepared on the way
                 with prepared("default") as cursor:
                     cursor.execute(f"{query} WHERE %s >= 0", [number])

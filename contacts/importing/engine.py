@@ -32,7 +32,7 @@ from contacts.jobs.lock import ImportRuns, alone_in
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, PhonesRefused, with_folded
 from contacts.values import rules
 from contacts.values.digests import phone_digest
-from tenants.isolation import seeing
+from tenants.isolation import tenant_context
 from tenants.models import Tenant
 
 from .error_file import ERASED, ErrorFile
@@ -297,7 +297,7 @@ class Importer:
     ) -> tuple[int, ImportBatch, list[SpoolLine]]:
         lines = [parse(text) for text in texts]
         cause = caused_by(f"import:{self.job.pk}", change_set=self.job.pk)
-        with seeing(self.job.tenant_id), cause, self.pace.turn(len(lines)):
+        with tenant_context(self.job.tenant_id), cause, self.pace.turn(len(lines)):
             return self.try_batch(number, lines, last)
 
     @transactions.transactional

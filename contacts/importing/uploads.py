@@ -22,7 +22,7 @@ from contacts.jobs import turns
 from contacts.jobs.files import data_folder, most_unpacked, read_json, replace_json
 from contacts.jobs.lock import ImportRuns, alone_in
 from contacts.models import Import
-from tenants.isolation import seeing
+from tenants.isolation import tenant_context
 from tenants.models import Tenant
 
 from . import error_file
@@ -179,7 +179,7 @@ def run(pk: str) -> None:
     if job is None:
         return  # its tenant was deleted
     try:
-        with seeing(job.tenant_id), alone_in(spool_folder(job)) as folder:
+        with tenant_context(job.tenant_id), alone_in(spool_folder(job)) as folder:
             job.refresh_from_db()
             if job.is_over:
                 shutil.rmtree(folder)

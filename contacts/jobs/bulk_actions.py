@@ -24,7 +24,7 @@ from contacts.models import (
 from contacts.values import rules
 from contacts.writing.undo import AT_ONCE, undo
 from tenants.fields import bits_of, ulid_of
-from tenants.isolation import seeing
+from tenants.isolation import tenant_context
 from tenants.models import Tenant
 
 from . import turns
@@ -218,7 +218,7 @@ def run_batch(pk: str, size: int = BATCH) -> int:
     batch = action.left.order_by("number").first() or late(action)
     pks = take(batch, size) if batch else []
     if pks:
-        with seeing(action.tenant_id), caused_by(action.actor, action.pk):
+        with tenant_context(action.tenant_id), caused_by(action.actor, action.pk):
             note(action, len(pks), VERBS[action.kind](action.tenant, pks, action.value))
     else:
         action.tenant.tags.filter(name__in=gone(action)).delete_unused()

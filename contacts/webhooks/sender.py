@@ -21,7 +21,7 @@ from django.db import DatabaseError, connection, transaction
 from yarl import URL
 
 from contacts.models import Delivery, Webhook
-from tenants.isolation import seeing
+from tenants.isolation import tenant_context
 
 from .addresses import Forbidden, check_address, check_host
 from .payload import Message, messages
@@ -223,7 +223,7 @@ class Sender:
         """`ask`, where only the rows of the tenant of `webhook` are seen."""
 
         def asked() -> Any:
-            with seeing(webhook.tenant_id):
+            with tenant_context(webhook.tenant_id):
                 return question(webhook, *words)
 
         return await self.ask(self.database, asked)
@@ -240,7 +240,7 @@ def derive_some(*, wait: bool = False) -> bool:
     is_left = False
     for webhook in Webhook.objects.select_related("tenant").order_by("pk"):
         try:
-            with seeing(webhook.tenant_id):
+            with tenant_context(webhook.tenant_id):
                 is_left |= webhook.derive(wait=wait)
         except DatabaseError:
             if wait:

@@ -22,10 +22,10 @@ from .context import (
     begin_request,
     end_request,
     see_everybody_outside_requests,
-    seeing,
     seeing_everybody,
     set_tenant,
     set_tenant_for,
+    tenant_context,
     whose,
 )
 from .policies import protect
@@ -41,11 +41,11 @@ __all__ = [
     "problems",
     "protect",
     "see_everybody_outside_requests",
-    "seeing",
     "seeing_everybody",
     "set_tenant",
     "set_tenant_for",
     "tell_connection",
     "telling",
+    "tenant_context",
     "whose",
 ]

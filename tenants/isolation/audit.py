@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from .context import seeing
+from .context import tenant_context
 from .policies import POLICY
 
 # Has no policy: authentication reads a user before the tenant is known.
@@ -55,7 +55,7 @@ class Table(NamedTuple):
 
     @property
     def shows_rows_without_tenant(self) -> bool:
-        with seeing(None), connection.cursor() as cursor:
+        with tenant_context(None), connection.cursor() as cursor:
             name = connection.ops.quote_name(self.name)
             cursor.execute(f"SELECT EXISTS (SELECT FROM {name})")  # noqa: S608 - from pg_class
             return cursor.fetchone()[0]

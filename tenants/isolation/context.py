@@ -45,7 +45,7 @@ def set_tenant_for(user: Any) -> None:
 
 
 @contextmanager
-def seeing(tenant_id: str | None) -> Iterator[None]:
+def tenant_context(tenant_id: str | None) -> Iterator[None]:
     """Sets the tenant (a ULID) inside the block. With None, queries return no rows."""
     token = _tenant.set(_encoded(tenant_id))
     try:
