@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from django.db import models
 
 from contacts.models import BulkAction, Import
-from tenants.isolation import seeing_everybody
+from tenants.isolation import all_tenants_context
 
 from .files import data_folder
 from .lock import ImportRuns, alone_in
@@ -108,7 +108,7 @@ def in_turn(model: type[models.Model], pk: str) -> Iterator[Job]:
 
 def waiting() -> list[Job]:
     """What is begun and not done, the oldest first; not what has stopped with a problem."""
-    with seeing_everybody():
+    with all_tenants_context():
         imports = begun(Import, Import.objects.unfinished())
         actions = begun(BulkAction, BulkAction.objects.filter(finished_at=None))
     uploads = [row for row in imports if (row[1].folder / "upload").exists()]  # not of commands

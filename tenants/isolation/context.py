@@ -55,7 +55,7 @@ def tenant_context(tenant_id: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def seeing_everybody() -> Iterator[None]:
+def all_tenants_context() -> Iterator[None]:
     """Gives access to all tenants inside the block. For numbers over all tenants: metrics."""
     token = _tenant.set(EVERYBODY)
     try:
