@@ -9,9 +9,9 @@ def main() -> None:
     from django.core.management import execute_from_command_line
     from django.db import DatabaseError
 
-    from tenants.isolation import see_everybody_outside_requests
+    from tenants.isolation import allow_all_tenants_outside_requests
 
-    see_everybody_outside_requests()
+    allow_all_tenants_outside_requests()
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:

@@ -23,7 +23,7 @@ def whose() -> str:
     return _outside_requests if tenant is None else tenant
 
 
-def see_everybody_outside_requests() -> None:
+def allow_all_tenants_outside_requests() -> None:
     """Gives this process access to all tenants outside requests, in all of its threads. For
     processes that the operator starts: commands and workers."""
     global _outside_requests
