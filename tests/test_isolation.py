@@ -36,7 +36,7 @@ from contacts.models import (
 from tenants import isolation
 from tenants.admin.scoped import TenantScopedAdmin
 from tenants.fields import hex_id
-from tenants.isolation import EVERYBODY, NOBODY, always_tell, tenant_context, whose
+from tenants.isolation import EVERYBODY, NOBODY, always_tell, current_tenant, tenant_context
 from tenants.models import Tenant
 
 from .api import PHONE
@@ -374,18 +374,18 @@ def test_a_request_sees_nothing_until_it_is_known_who_asks(
     seen = []
 
     def data(serializer: object) -> dict[str, str]:
-        seen.append(whose())
+        seen.append(current_tenant())
         return {}
 
     monkeypatch.setattr("tenants.views.MeSerializer.data", property(data))
     acme.api.get("/api/v1/me")
     outsider.api.get("/api/v1/me")
     assert seen == [NOBODY, NOBODY]
-    assert whose() == EVERYBODY
+    assert current_tenant() == EVERYBODY
 
 
 def test_a_process_sees_every_tenant_where_it_is_the_operators(tmp_path: Path) -> None:
-    show = "from tenants.isolation import whose; print(repr(whose()))"
+    show = "from tenants.isolation import current_tenant; print(repr(current_tenant()))"
     environment = os.environ | {"DATA_DIR": str(tmp_path)}
     for command, seen in [
         ([sys.executable, "manage.py", "shell", "-v0", "-c", show], EVERYBODY),

@@ -22,11 +22,11 @@ from .context import (
     all_tenants_context,
     allow_all_tenants_outside_requests,
     begin_request,
+    current_tenant,
     end_request,
     set_tenant,
     set_tenant_for,
     tenant_context,
-    whose,
 )
 from .policies import protect
 
@@ -38,6 +38,7 @@ __all__ = [
     "allow_all_tenants_outside_requests",
     "always_tell",
     "begin_request",
+    "current_tenant",
     "end_request",
     "lock_timeout",
     "problems",
@@ -47,5 +48,4 @@ __all__ = [
     "tell_connection",
     "telling",
     "tenant_context",
-    "whose",
 ]

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import generators
 from psycopg.pq import ExecStatus, TransactionStatus
 
-from .context import NOBODY, whose
+from .context import NOBODY, current_tenant
 
 SETTING = "qyvo.tenant"
 
@@ -68,7 +68,7 @@ def telling(
     """Django's execute wrapper: runs a statement, and before it sends the settings if this
     transaction does not have them yet."""
     connection = context["connection"]
-    tenant = whose() if connection.is_held else NOBODY
+    tenant = current_tenant() if connection.is_held else NOBODY
     is_row_statement = isinstance(sql, str) and ROW_STATEMENT.match(sql)
     if connection.get_autocommit():
         if is_row_statement:

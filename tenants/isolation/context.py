@@ -17,7 +17,7 @@ _outside_requests = NOBODY
 _tenant: ContextVar[str | None] = ContextVar("current tenant", default=None)
 
 
-def whose() -> str:
+def current_tenant() -> str:
     """The current tenant as 32 hexadecimal digits, or `NOBODY`, or `EVERYBODY`."""
     tenant = _tenant.get()
     return _outside_requests if tenant is None else tenant
