@@ -36,7 +36,7 @@ from contacts.models import (
 from tenants import isolation
 from tenants.admin.scoped import TenantScopedAdmin
 from tenants.fields import hex_id
-from tenants.isolation import EVERYBODY, NOBODY, always_tell, current_tenant, tenant_context
+from tenants.isolation import ALL_TENANTS, NO_TENANT, always_tell, current_tenant, tenant_context
 from tenants.models import Tenant
 
 from .api import PHONE
@@ -286,7 +286,7 @@ def test_commands_work_on_all_tenants(
 def setting() -> str:
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('qyvo.tenant', true)")
-        return cursor.fetchone()[0] or NOBODY
+        return cursor.fetchone()[0] or NO_TENANT
 
 
 @pytest.fixture
@@ -306,9 +306,9 @@ def test_what_was_told_does_not_outlive_the_transaction(
             with transaction.atomic():
                 assert setting() == acme_id
         with tenant_context(None):
-            assert setting() == NOBODY
+            assert setting() == NO_TENANT
             with transaction.atomic():
-                assert setting() == NOBODY
+                assert setting() == NO_TENANT
 
 
 @of_postgresql
@@ -317,7 +317,7 @@ def test_it_is_told_anew_where_it_changes_inside_a_transaction(
 ) -> None:
     """Also where it was told since a savepoint, and that is rolled back."""
     of_globex = hex_id(globex.tenant.pk)
-    assert setting() == EVERYBODY
+    assert setting() == ALL_TENANTS
     with tenant_context(acme.tenant.pk):
         assert setting() == acme_id
         start = transaction.savepoint()
@@ -328,7 +328,7 @@ def test_it_is_told_anew_where_it_changes_inside_a_transaction(
         assert setting() == acme_id
         transaction.savepoint_rollback(start)
         assert setting() == acme_id
-    assert setting() == EVERYBODY
+    assert setting() == ALL_TENANTS
 
 
 @of_postgresql
@@ -380,16 +380,16 @@ def test_a_request_sees_nothing_until_it_is_known_who_asks(
     monkeypatch.setattr("tenants.views.MeSerializer.data", property(data))
     acme.api.get("/api/v1/me")
     outsider.api.get("/api/v1/me")
-    assert seen == [NOBODY, NOBODY]
-    assert current_tenant() == EVERYBODY
+    assert seen == [NO_TENANT, NO_TENANT]
+    assert current_tenant() == ALL_TENANTS
 
 
 def test_a_process_sees_every_tenant_where_it_is_the_operators(tmp_path: Path) -> None:
     show = "from tenants.isolation import current_tenant; print(repr(current_tenant()))"
     environment = os.environ | {"DATA_DIR": str(tmp_path)}
     for command, seen in [
-        ([sys.executable, "manage.py", "shell", "-v0", "-c", show], EVERYBODY),
-        ([sys.executable, "-c", f"import qyvo.wsgi; {show}"], NOBODY),
+        ([sys.executable, "manage.py", "shell", "-v0", "-c", show], ALL_TENANTS),
+        ([sys.executable, "-c", f"import qyvo.wsgi; {show}"], NO_TENANT),
     ]:
         run = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True

@@ -17,8 +17,8 @@ Policies apply only to a role that neither owns the tables nor bypasses row-leve
 from .audit import problems
 from .connection import ROW_STATEMENT, always_tell, lock_timeout, tell_connection, telling
 from .context import (
-    EVERYBODY,
-    NOBODY,
+    ALL_TENANTS,
+    NO_TENANT,
     all_tenants_context,
     allow_all_tenants_outside_requests,
     begin_request,
@@ -31,8 +31,8 @@ from .context import (
 from .policies import protect
 
 __all__ = [
-    "EVERYBODY",
-    "NOBODY",
+    "ALL_TENANTS",
+    "NO_TENANT",
     "ROW_STATEMENT",
     "all_tenants_context",
     "allow_all_tenants_outside_requests",

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import generators
 from psycopg.pq import ExecStatus, TransactionStatus
 
-from .context import NOBODY, current_tenant
+from .context import NO_TENANT, current_tenant
 
 SETTING = "qyvo.tenant"
 
@@ -68,7 +68,7 @@ def telling(
     """Django's execute wrapper: runs a statement, and before it sends the settings if this
     transaction does not have them yet."""
     connection = context["connection"]
-    tenant = current_tenant() if connection.is_held else NOBODY
+    tenant = current_tenant() if connection.is_held else NO_TENANT
     is_row_statement = isinstance(sql, str) and ROW_STATEMENT.match(sql)
     if connection.get_autocommit():
         if is_row_statement:
@@ -95,7 +95,7 @@ def settings_sql(connection: Any, tenant: str) -> str:
 def begin_with_settings(connection: Any, tenant: str) -> None:
     """Sends BEGIN and the settings in one message, instead of the BEGIN that psycopg would send
     before the first statement. Raises Django's database errors."""
-    connection.shows = NOBODY
+    connection.shows = NO_TENANT
     raw = connection.connection
     if raw.isolation_level is not None:  # only psycopg's own BEGIN names the isolation level
         send_settings(connection, tenant)

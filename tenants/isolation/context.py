@@ -11,14 +11,14 @@ from typing import Any
 
 from ..fields import hex_id
 
-NOBODY, EVERYBODY = "", "all"  # no tenant: no rows; all tenants: no restriction
+NO_TENANT, ALL_TENANTS = "", "all"  # no tenant: no rows; all tenants: no restriction
 
-_outside_requests = NOBODY
+_outside_requests = NO_TENANT
 _tenant: ContextVar[str | None] = ContextVar("current tenant", default=None)
 
 
 def current_tenant() -> str:
-    """The current tenant as 32 hexadecimal digits, or `NOBODY`, or `EVERYBODY`."""
+    """The current tenant as 32 hexadecimal digits, or `NO_TENANT`, or `ALL_TENANTS`."""
     tenant = _tenant.get()
     return _outside_requests if tenant is None else tenant
 
@@ -27,7 +27,7 @@ def allow_all_tenants_outside_requests() -> None:
     """Gives this process access to all tenants outside requests, in all of its threads. For
     processes that the operator starts: commands and workers."""
     global _outside_requests
-    _outside_requests = EVERYBODY
+    _outside_requests = ALL_TENANTS
 
 
 def set_tenant(tenant_id: str | None) -> None:
@@ -39,7 +39,7 @@ def set_tenant_for(user: Any) -> None:
     """Sets the context for the rest of the request: all tenants for a superuser, otherwise the
     tenant of `user`."""
     if user.is_superuser:
-        _tenant.set(EVERYBODY)
+        _tenant.set(ALL_TENANTS)
     else:
         set_tenant(user.tenant_id)
 
@@ -57,7 +57,7 @@ def tenant_context(tenant_id: str | None) -> Iterator[None]:
 @contextmanager
 def all_tenants_context() -> Iterator[None]:
     """Gives access to all tenants inside the block. For numbers over all tenants: metrics."""
-    token = _tenant.set(EVERYBODY)
+    token = _tenant.set(ALL_TENANTS)
     try:
         yield
     finally:
@@ -65,13 +65,13 @@ def all_tenants_context() -> Iterator[None]:
 
 
 def _encoded(tenant_id: str | None) -> str:
-    return hex_id(tenant_id) if tenant_id else NOBODY
+    return hex_id(tenant_id) if tenant_id else NO_TENANT
 
 
 def begin_request(**kwargs: Any) -> None:
     """Receiver of `request_started`. Before authentication, queries return no rows; also in a
     process with access to all tenants."""
-    _tenant.set(NOBODY)
+    _tenant.set(NO_TENANT)
 
 
 def end_request(**kwargs: Any) -> None:

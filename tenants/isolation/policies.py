@@ -8,7 +8,7 @@ from django.apps.registry import Apps
 from django.db import migrations
 
 from .connection import SETTING
-from .context import EVERYBODY, NOBODY
+from .context import ALL_TENANTS, NO_TENANT
 
 POLICY = "tenant_isolation"
 
@@ -16,8 +16,8 @@ POLICY = "tenant_isolation"
 # mean: no rows.
 RULE = f"""
 CASE current_setting('{SETTING}', true)
-    WHEN '{EVERYBODY}' THEN true
-    WHEN '{NOBODY}' THEN false
+    WHEN '{ALL_TENANTS}' THEN true
+    WHEN '{NO_TENANT}' THEN false
     ELSE tenant_id = current_setting('{SETTING}', true)::uuid
 END"""
 
