@@ -107,13 +107,13 @@ def test_a_connection_tells_whose_rows_it_sees_where_its_role_is_held_to_that(
 ) -> None:
     told = connection.execute_wrappers
     isolation.tell_connection(connection)
-    assert isolation.telling not in told, "the owner"
+    assert isolation.rls_wrapper not in told, "the owner"
     be_restricted()
     isolation.tell_connection(connection)
-    assert isolation.telling in told
+    assert isolation.rls_wrapper in told
     execute("RESET ROLE")
     isolation.tell_connection(connection)
-    assert isolation.telling not in told, "opened again by the owner"
+    assert isolation.rls_wrapper not in told, "opened again by the owner"
 
 
 @of_postgresql

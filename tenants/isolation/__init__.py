@@ -15,7 +15,7 @@ Policies apply only to a role that neither owns the tables nor bypasses row-leve
 """
 
 from .audit import problems
-from .connection import ROW_STATEMENT, always_tell, lock_timeout, tell_connection, telling
+from .connection import ROW_STATEMENT, always_tell, lock_timeout, rls_wrapper, tell_connection
 from .context import (
     ALL_TENANTS,
     NO_TENANT,
@@ -43,9 +43,9 @@ __all__ = [
     "lock_timeout",
     "problems",
     "protect",
+    "rls_wrapper",
     "set_tenant",
     "set_tenant_for",
     "tell_connection",
-    "telling",
     "tenant_context",
 ]

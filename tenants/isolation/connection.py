@@ -49,10 +49,10 @@ def always_tell(connection: Any, *, is_held: bool = True) -> None:
     connection.shows = None
     wrappers = connection.execute_wrappers
     is_needed = is_held or lock_timeout(connection)
-    if is_needed and telling not in wrappers:
-        wrappers.append(telling)
-    elif not is_needed and telling in wrappers:
-        wrappers.remove(telling)
+    if is_needed and rls_wrapper not in wrappers:
+        wrappers.append(rls_wrapper)
+    elif not is_needed and rls_wrapper in wrappers:
+        wrappers.remove(rls_wrapper)
 
 
 def lock_timeout(connection: Any) -> str:
@@ -62,7 +62,7 @@ def lock_timeout(connection: Any) -> str:
     return getattr(connection, "lock_timeout", "")
 
 
-def telling(
+def rls_wrapper(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
     """Django's execute wrapper: runs a statement, and before it sends the settings if this
