@@ -106,13 +106,13 @@ def test_a_connection_tells_whose_rows_it_sees_where_its_role_is_held_to_that(
     acme: SimpleNamespace,
 ) -> None:
     told = connection.execute_wrappers
-    isolation.tell_connection(connection)
+    isolation.configure_connection(connection)
     assert isolation.rls_wrapper not in told, "the owner"
     be_restricted()
-    isolation.tell_connection(connection)
+    isolation.configure_connection(connection)
     assert isolation.rls_wrapper in told
     execute("RESET ROLE")
-    isolation.tell_connection(connection)
+    isolation.configure_connection(connection)
     assert isolation.rls_wrapper not in told, "opened again by the owner"
 
 

@@ -15,7 +15,7 @@ Policies apply only to a role that neither owns the tables nor bypasses row-leve
 """
 
 from .audit import problems
-from .connection import ROW_STATEMENT, always_tell, lock_timeout, rls_wrapper, tell_connection
+from .connection import ROW_STATEMENT, always_tell, configure_connection, lock_timeout, rls_wrapper
 from .context import (
     ALL_TENANTS,
     NO_TENANT,
@@ -38,6 +38,7 @@ __all__ = [
     "allow_all_tenants_outside_requests",
     "always_tell",
     "begin_request",
+    "configure_connection",
     "current_tenant",
     "end_request",
     "lock_timeout",
@@ -46,6 +47,5 @@ __all__ = [
     "rls_wrapper",
     "set_tenant",
     "set_tenant_for",
-    "tell_connection",
     "tenant_context",
 ]

@@ -31,7 +31,7 @@ FROM pg_roles WHERE rolname = current_user
 """
 
 
-def tell_connection(connection: Any, **kwargs: Any) -> None:
+def configure_connection(connection: Any, **kwargs: Any) -> None:
     """Receiver of `connection_created`. Installs the wrapper only if row-level security applies to
     the connected role: for other roles the setting has no effect, and sending it would take a tenth
     of the time of create-contact."""
