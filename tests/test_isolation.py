@@ -36,7 +36,13 @@ from contacts.models import (
 from tenants import isolation
 from tenants.admin.scoped import TenantScopedAdmin
 from tenants.fields import hex_id
-from tenants.isolation import ALL_TENANTS, NO_TENANT, always_tell, current_tenant, tenant_context
+from tenants.isolation import (
+    ALL_TENANTS,
+    NO_TENANT,
+    current_tenant,
+    install_wrapper,
+    tenant_context,
+)
 from tenants.models import Tenant
 
 from .api import PHONE
@@ -62,7 +68,7 @@ def execute(sql: str) -> None:
 def as_before() -> Iterator[None]:
     """Where the tests themselves connect as the owner, the next one need not tell."""
     yield
-    always_tell(connection, is_held="TEST_ROLE" in os.environ)
+    install_wrapper(connection, is_held="TEST_ROLE" in os.environ)
 
 
 def be_restricted() -> None:
@@ -73,7 +79,7 @@ def be_restricted() -> None:
     [recipe] = blocks("sql", "docs/operations.md")
     execute(recipe.replace("qyvo_app", role))
     execute(f"SET LOCAL ROLE {role}")
-    always_tell(connection)  # as it does where that role connects
+    install_wrapper(connection)  # as it does where that role connects
 
 
 @pytest.fixture
@@ -291,7 +297,7 @@ def setting() -> str:
 
 @pytest.fixture
 def acme_id(acme: SimpleNamespace) -> str:
-    always_tell(connection)
+    install_wrapper(connection)
     return hex_id(acme.tenant.pk)
 
 

@@ -15,7 +15,13 @@ Policies apply only to a role that neither owns the tables nor bypasses row-leve
 """
 
 from .audit import problems
-from .connection import ROW_STATEMENT, always_tell, configure_connection, lock_timeout, rls_wrapper
+from .connection import (
+    ROW_STATEMENT,
+    configure_connection,
+    install_wrapper,
+    lock_timeout,
+    rls_wrapper,
+)
 from .context import (
     ALL_TENANTS,
     NO_TENANT,
@@ -36,11 +42,11 @@ __all__ = [
     "ROW_STATEMENT",
     "all_tenants_context",
     "allow_all_tenants_outside_requests",
-    "always_tell",
     "begin_request",
     "configure_connection",
     "current_tenant",
     "end_request",
+    "install_wrapper",
     "lock_timeout",
     "problems",
     "protect",

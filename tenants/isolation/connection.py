@@ -38,10 +38,10 @@ def configure_connection(connection: Any, **kwargs: Any) -> None:
     if connection.vendor == "postgresql":
         with connection.wrap_database_errors:
             row = connection.connection.execute(IS_RESTRICTED).fetchone()
-        always_tell(connection, is_held=bool(row and row[0]))
+        install_wrapper(connection, is_held=bool(row and row[0]))
 
 
-def always_tell(connection: Any, *, is_held: bool = True) -> None:
+def install_wrapper(connection: Any, *, is_held: bool = True) -> None:
     """Makes `connection` (Django's) send settings with each transaction: the tenant, if row-level
     security applies to its role (`is_held`), and `lock_timeout`, if the connection has one. Removes
     the wrapper again if the connection was reopened by a role that needs neither."""
