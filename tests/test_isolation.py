@@ -68,7 +68,7 @@ def execute(sql: str) -> None:
 def as_before() -> Iterator[None]:
     """Where the tests themselves connect as the owner, the next one need not tell."""
     yield
-    install_wrapper(connection, is_held="TEST_ROLE" in os.environ)
+    install_wrapper(connection, is_restricted="TEST_ROLE" in os.environ)
 
 
 def be_restricted() -> None:

@@ -37,12 +37,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
         return
     connection.ensure_connection()
-    is_held = connection.is_held  # type: ignore[attr-defined]
+    is_restricted = connection.is_restricted  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
         patch.setattr(connection, "lock_timeout", "100ms", raising=False)
-        install_wrapper(connection, is_held=is_held)
+        install_wrapper(connection, is_restricted=is_restricted)
         yield
-    install_wrapper(connection, is_held=is_held)
+    install_wrapper(connection, is_restricted=is_restricted)
 
 
 @contextmanager

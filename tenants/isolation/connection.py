@@ -38,17 +38,17 @@ def configure_connection(connection: Any, **kwargs: Any) -> None:
     if connection.vendor == "postgresql":
         with connection.wrap_database_errors:
             row = connection.connection.execute(IS_RESTRICTED).fetchone()
-        install_wrapper(connection, is_held=bool(row and row[0]))
+        install_wrapper(connection, is_restricted=bool(row and row[0]))
 
 
-def install_wrapper(connection: Any, *, is_held: bool = True) -> None:
+def install_wrapper(connection: Any, *, is_restricted: bool = True) -> None:
     """Makes `connection` (Django's) send settings with each transaction: the tenant, if row-level
-    security applies to its role (`is_held`), and `lock_timeout`, if the connection has one. Removes
-    the wrapper again if the connection was reopened by a role that needs neither."""
-    connection.is_held = is_held
-    connection.shows = None
+    security applies to its role (`is_restricted`), and `lock_timeout`, if the connection has one.
+    Removes the wrapper again if the connection was reopened by a role that needs neither."""
+    connection.is_restricted = is_restricted
+    connection.sent_tenant = None
     wrappers = connection.execute_wrappers
-    is_needed = is_held or lock_timeout(connection)
+    is_needed = is_restricted or lock_timeout(connection)
     if is_needed and rls_wrapper not in wrappers:
         wrappers.append(rls_wrapper)
     elif not is_needed and rls_wrapper in wrappers:
@@ -68,7 +68,7 @@ def rls_wrapper(
     """Django's execute wrapper: runs a statement, and before it sends the settings if this
     transaction does not have them yet."""
     connection = context["connection"]
-    tenant = current_tenant() if connection.is_held else NO_TENANT
+    tenant = current_tenant() if connection.is_restricted else NO_TENANT
     is_row_statement = isinstance(sql, str) and ROW_STATEMENT.match(sql)
     if connection.get_autocommit():
         if is_row_statement:
@@ -77,16 +77,16 @@ def rls_wrapper(
     raw = connection.connection
     if raw.pgconn.transaction_status == TransactionStatus.IDLE:
         begin_with_settings(connection, tenant)
-    elif connection.is_held and is_row_statement and connection.shows != tenant:
+    elif connection.is_restricted and is_row_statement and connection.sent_tenant != tenant:
         send_settings(connection, tenant)
     if isinstance(sql, str) and sql.startswith("ROLLBACK TO"):
-        connection.shows = None  # PostgreSQL undoes a SET LOCAL that came after the savepoint
+        connection.sent_tenant = None  # PostgreSQL undoes a SET LOCAL that came after the savepoint
     return execute(sql, params, many, context)
 
 
 def settings_sql(connection: Any, tenant: str) -> str:
     """`SET LOCAL` statements for the tenant and the lock timeout; empty if neither is needed."""
-    settings = {SETTING: tenant} if connection.is_held else {}
+    settings = {SETTING: tenant} if connection.is_restricted else {}
     if limit := lock_timeout(connection):
         settings["lock_timeout"] = limit
     return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())
@@ -95,7 +95,7 @@ def settings_sql(connection: Any, tenant: str) -> str:
 def begin_with_settings(connection: Any, tenant: str) -> None:
     """Sends BEGIN and the settings in one message, instead of the BEGIN that psycopg would send
     before the first statement. Raises Django's database errors."""
-    connection.shows = NO_TENANT
+    connection.sent_tenant = NO_TENANT
     raw = connection.connection
     if raw.isolation_level is not None:  # only psycopg's own BEGIN names the isolation level
         send_settings(connection, tenant)
@@ -106,14 +106,14 @@ def begin_with_settings(connection: Any, tenant: str) -> None:
         *_, result = raw.wait(generators.execute(raw.pgconn))
         if result.status != ExecStatus.COMMAND_OK:
             raise psycopg.errors.error_from_result(result)
-    connection.shows = tenant
+    connection.sent_tenant = tenant
 
 
 def send_settings(connection: Any, tenant: str) -> None:
     with connection.wrap_database_errors:
         raw, sql = connection.connection, settings_sql(connection, tenant)
         raw.execute(sql.encode())
-    connection.shows = tenant
+    connection.sent_tenant = tenant
 
 
 def execute_with_settings(
