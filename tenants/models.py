@@ -47,7 +47,7 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
         if users:
             raise models.ProtectedError("These tenants still have users.", users)
         counts = Counter[str]()
-        for model in owned():
+        for model in models_of_tenants():
             for tenant in tenants:
                 theirs = model._base_manager.using(self.db).filter(tenant=tenant)
                 counts[model._meta.label] += delete_rows(theirs)
@@ -99,7 +99,7 @@ class Tenant(models.Model):
 
 
 @cache
-def owned() -> "list[type[models.Model]]":
+def models_of_tenants() -> "list[type[models.Model]]":
     """The models whose rows are deleted with their tenant, in the order in which they can be
     deleted: a model comes before the models that it refers to."""
     found = [

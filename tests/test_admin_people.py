@@ -31,7 +31,7 @@ from tenants import models as tenant_models
 from tenants import roles
 from tenants.admin.tokens import ApiTokenAdmin
 from tenants.admin.users import UserAdmin
-from tenants.models import LATEST, ApiToken, Tenant, User, owned
+from tenants.models import LATEST, ApiToken, Tenant, User, models_of_tenants
 
 from .api import Api
 from .factories import ContactFactory, TenantFactory, UserFactory
@@ -442,7 +442,10 @@ def full_tenant(contacts: int = 5) -> Tenant:
 
 
 def rows_of(tenant: Tenant) -> dict[str, int]:
-    return {model.__name__: model._base_manager.filter(tenant=tenant).count() for model in owned()}
+    return {
+        model.__name__: model._base_manager.filter(tenant=tenant).count()
+        for model in models_of_tenants()
+    }
 
 
 @pytest.mark.parametrize("selected", [False, True], ids=["one", "selected"])
@@ -471,7 +474,7 @@ def test_rows_are_deleted_some_at_a_time_until_none_is_left(
     had = rows_of(tenant)
     deleted = {
         model.__name__: tenant_models.delete_rows(model._base_manager.filter(tenant=tenant))
-        for model in owned()
+        for model in models_of_tenants()
     }
     assert deleted == had == rows_of(other)
 

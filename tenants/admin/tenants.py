@@ -18,7 +18,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from ..models import Tenant, User, owned
+from ..models import Tenant, User, models_of_tenants
 from ..roles import MANAGER, ROLES
 from .conflicts import ConflictForm
 from .scoped import RacingAdmin, save_changed, superusers_only
@@ -119,7 +119,7 @@ class TenantAdmin(RacingAdmin):
         """The content of the confirmation page: numbers per kind of row, because a line per row
         would be a million lines."""
         counts, lacking = {"tenants": len(objs)}, set()
-        for model in owned():
+        for model in models_of_tenants():
             rows = model._default_manager.filter(tenant__in=objs).order_by()
             if not (number := rows.count()):
                 continue
