@@ -4,12 +4,12 @@ from django.contrib import admin
 from django_tasks_db.admin import DBTaskResultAdmin
 from django_tasks_db.models import DBTaskResult
 
-from tenants.admin import CarefulAdmin, superusers_only
+from tenants.admin import SafeChangelistAdmin, superusers_only
 
 admin.site.unregister(DBTaskResult)
 
 
 @admin.register(DBTaskResult)
-class TaskAdmin(DBTaskResultAdmin, CarefulAdmin):
+class TaskAdmin(DBTaskResultAdmin, SafeChangelistAdmin):
     has_module_permission = superusers_only
     has_view_permission = superusers_only

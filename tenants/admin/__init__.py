@@ -3,8 +3,8 @@
 from . import tenants, tokens, two_factor, users
 from .conflicts import MINE, THEIRS, UNDECIDED, UNKNOWN
 from .scoped import (
-    CarefulAdmin,
     RacingFormAdmin,
+    SafeChangelistAdmin,
     TenantForm,
     TenantOwnedAdmin,
     TenantScopedAdmin,
@@ -19,8 +19,8 @@ __all__ = [
     "THEIRS",
     "UNDECIDED",
     "UNKNOWN",
-    "CarefulAdmin",
     "RacingFormAdmin",
+    "SafeChangelistAdmin",
     "TenantForm",
     "TenantOwnedAdmin",
     "TenantScopedAdmin",

@@ -43,7 +43,7 @@ def checkbox() -> str:
     return ModelAdmin.action_checkbox(ModelAdmin, SimpleNamespace(pk="{}"))
 
 
-class CarefulAdmin(ModelAdmin):
+class SafeChangelistAdmin(ModelAdmin):
     """A list that answers every query string, also an invalid one."""
 
     def changelist_view(
@@ -60,7 +60,7 @@ class CarefulAdmin(ModelAdmin):
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
 
 
-class TenantScopedAdmin(CarefulAdmin):
+class TenantScopedAdmin(SafeChangelistAdmin):
     """Superusers see the rows of every tenant. Other staff see only the rows of their own tenant,
     at every URL.
 

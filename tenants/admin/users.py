@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from .. import roles
 from ..models import User
 from .conflicts import ConflictForm
-from .scoped import CarefulAdmin, RacingAdmin, save_changed, superusers_only, user_of
+from .scoped import RacingAdmin, SafeChangelistAdmin, save_changed, superusers_only, user_of
 
 
 class UserCreationForm(UnfoldUserCreationForm):
@@ -117,7 +117,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, CarefulAdmin):
+class GroupAdmin(DjangoGroupAdmin, SafeChangelistAdmin):
     """Groups hold permissions and belong to no tenant: superusers only."""
 
     has_module_permission = superusers_only
