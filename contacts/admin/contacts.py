@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from contacts.change_log.difference import exchanged, of_metadata
 from contacts.models import Change, Contact
 from contacts.values import rules
-from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, RacingFormAdmin, TenantForm
+from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, RetryOnConflictOwnedAdmin, TenantForm
 
 from . import words
 from .contact_list import ContactListAdmin
@@ -156,7 +156,9 @@ def has_changed(change: Change, name: str) -> bool:
 
 
 @admin.register(Contact)
-class ContactAdmin(ContactPageAdmin, ContactListAdmin, MergeAdmin, OverviewAdmin, RacingFormAdmin):
+class ContactAdmin(
+    ContactPageAdmin, ContactListAdmin, MergeAdmin, OverviewAdmin, RetryOnConflictOwnedAdmin
+):
     form = ContactForm
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:

@@ -15,7 +15,7 @@ from unfold.views import ChangeList
 from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Contact, ContactTag, Tag, TagQuerySet
 from contacts.values import rules
-from tenants.admin import RacingFormAdmin, TenantForm, user_of
+from tenants.admin import RetryOnConflictOwnedAdmin, TenantForm, user_of
 from tenants.models import Tenant, User
 
 from .asking import AskingAdmin, Question, SureForm, start
@@ -79,7 +79,7 @@ class TagList(ChangeList):
 
 
 @admin.register(Tag)
-class TagAdmin(AskingAdmin, RacingFormAdmin):
+class TagAdmin(AskingAdmin, RetryOnConflictOwnedAdmin):
     form = TagForm
     list_display = ["name", "contacts_count", "created_at"]
     search_fields = ["name"]

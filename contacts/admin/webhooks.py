@@ -16,7 +16,7 @@ from contacts.models import EVENTS, Delivery, DeliveryQuerySet, Webhook, refuse_
 from contacts.values import rules
 from contacts.webhooks import addresses
 from tenants.admin import (
-    RacingFormAdmin,
+    RetryOnConflictOwnedAdmin,
     TenantForm,
     TenantOwnedAdmin,
     save_changed,
@@ -51,7 +51,7 @@ class WebhookForm(TenantForm):
 
 
 @admin.register(Webhook)
-class WebhookAdmin(RacingFormAdmin):
+class WebhookAdmin(RetryOnConflictOwnedAdmin):
     """Its secret is shown in the answer that makes or changes it, and nowhere else."""
 
     form = WebhookForm

@@ -3,7 +3,7 @@
 from . import tenants, tokens, two_factor, users
 from .conflicts import MINE, THEIRS, UNDECIDED, UNKNOWN
 from .scoped import (
-    RacingFormAdmin,
+    RetryOnConflictOwnedAdmin,
     SafeChangelistAdmin,
     TenantForm,
     TenantOwnedAdmin,
@@ -19,7 +19,7 @@ __all__ = [
     "THEIRS",
     "UNDECIDED",
     "UNKNOWN",
-    "RacingFormAdmin",
+    "RetryOnConflictOwnedAdmin",
     "SafeChangelistAdmin",
     "TenantForm",
     "TenantOwnedAdmin",

@@ -137,7 +137,7 @@ class TenantOwnedAdmin(TenantScopedAdmin):
         return form
 
 
-class RacingAdmin(TenantScopedAdmin):
+class RetryOnConflictAdmin(TenantScopedAdmin):
     """Validates a form again if a program writes or deletes the row between the form's validation
     and its save: otherwise the user would get a 500. The page shows the conflicts of a
     `ConflictForm`."""
@@ -151,8 +151,8 @@ class RacingAdmin(TenantScopedAdmin):
             return super().changeform_view(request, *args, **kwargs)
 
 
-class RacingFormAdmin(RacingAdmin, TenantOwnedAdmin):
-    """`RacingAdmin` for rows with a `tenant`."""
+class RetryOnConflictOwnedAdmin(RetryOnConflictAdmin, TenantOwnedAdmin):
+    """`RetryOnConflictAdmin` for rows with a `tenant`."""
 
 
 def save_changed(row: models.Model, form: forms.ModelForm) -> None:

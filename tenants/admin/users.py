@@ -15,7 +15,13 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from .. import roles
 from ..models import User
 from .conflicts import ConflictForm
-from .scoped import RacingAdmin, SafeChangelistAdmin, save_changed, superusers_only, user_of
+from .scoped import (
+    RetryOnConflictAdmin,
+    SafeChangelistAdmin,
+    save_changed,
+    superusers_only,
+    user_of,
+)
 
 
 class UserCreationForm(UnfoldUserCreationForm):
@@ -30,7 +36,7 @@ class UserForm(ConflictForm, UserChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(RacingAdmin, DjangoUserAdmin):
+class UserAdmin(RetryOnConflictAdmin, DjangoUserAdmin):
     form = UserForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
