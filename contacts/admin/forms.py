@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from contacts.models import ContactTag, Tag, TagQuerySet
 from contacts.values import rules, strict_json
-from tenants.admin import named_for
+from tenants.admin import label_for
 from tenants.fields import is_ulid
 from tenants.models import Tenant, User
 
@@ -117,14 +117,14 @@ class TagField(forms.CharField):
         raise forms.ValidationError(sentence.format(text))
 
     def label_of(self, tag: Tag) -> str:
-        return named_for(self.user, tag)
+        return label_for(self.user, tag)
 
     def prepare_value(self, value: Any) -> Any:
         """An id, which nobody can read, is shown as the name."""
         return self.labels.get(value, value)
 
 
-WITH_TENANT = Concat("name", Value(" ("), "tenant__name", Value(")"))  # as `named_for` has it
+WITH_TENANT = Concat("name", Value(" ("), "tenant__name", Value(")"))  # as `label_for` has it
 NO_TAG = "There is no tag “{}”. Upper and lower case matter."
 SEVERAL_TAGS = "Several tenants have a tag “{0}”. Add the tenant: “{0} (name of the tenant)”."
 

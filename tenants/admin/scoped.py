@@ -26,7 +26,7 @@ def user_of(request: HttpRequest) -> User:
     return cast("User", request.user)
 
 
-def named_for(user: User, row: Any) -> str:
+def label_for(user: User, row: Any) -> str:
     """The name of a row in a list; for superusers, who see all tenants, with the tenant."""
     tenant = getattr(row, "tenant", None) if user.is_superuser else None
     return f"{row} ({tenant})" if tenant else str(row)

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.db.models import QuerySet
 
-from .scoped import named_for, user_of
+from .scoped import label_for, user_of
 
 
 class Suggestions(AutocompleteJsonView):
@@ -19,4 +19,4 @@ class Suggestions(AutocompleteJsonView):
 
     def serialize_result(self, obj: Any, to_field_name: str) -> dict[str, str]:
         result = super().serialize_result(obj, to_field_name)
-        return result | {"text": named_for(user_of(self.request), obj)}
+        return result | {"text": label_for(user_of(self.request), obj)}
