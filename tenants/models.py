@@ -88,14 +88,16 @@ class Tenant(models.Model):
         return Tenant.objects.filter(pk=self.pk).delete()
 
     @transaction.atomic
-    def establish(self, first_user: "User | None" = None, groups: Sequence[Group] = ()) -> None:
-        """Saves the new tenant, and `first_user` (unsaved) as its member and a member of `groups`.
-        Saves both or neither."""
+    def save_with_user(self, user: "User | None" = None, groups: Sequence[Group] = ()) -> None:
+        """Saves this new tenant and its first user, if there is one. Saves both or neither.
+
+        `user`: not saved yet. `groups`: the groups of the user.
+        """
         self.save()
-        if first_user:
-            first_user.tenant = self
-            first_user.save()
-            first_user.groups.set(groups)
+        if user:
+            user.tenant = self
+            user.save()
+            user.groups.set(groups)
 
 
 @cache

@@ -111,7 +111,7 @@ class TenantAdmin(RetryOnConflictAdmin):
             save_changed(obj, form)
         else:
             role = form.cleaned_data.get("role")
-            obj.establish(form.user, [role] if role else [])
+            obj.save_with_user(form.user, [role] if role else [])
 
     # Deleting
 

@@ -32,7 +32,7 @@ class Command(BaseCommand):
         try:
             tenant.full_clean()
             user = self.first_user(options["email"])
-            tenant.establish(user)
+            tenant.save_with_user(user)
         except ValidationError as error:
             reasons = [f"{field}: {' '.join(said)}" for field, said in error.message_dict.items()]
             raise CommandError(" ".join(reasons)) from error
