@@ -5,17 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from contacts.values.rules import folded, spelled
-from tenants.fields import bits_of
 
 
 def inserting(values: dict[str, str]) -> str:
     """`values`: what each column gets."""
     return f"INSERT INTO contacts_contact ({', '.join(values)}) SELECT {', '.join(values.values())}"
-
-
-def key(ulid: str) -> str:
-    """An id as both databases read it: 32 hexadecimal digits."""
-    return f"{bits_of(ulid):032x}"
 
 
 def json_value(value: Any, moment: Callable[[datetime], str]) -> Any:

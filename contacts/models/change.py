@@ -19,9 +19,8 @@ from contacts.change_log.difference import CONSENT, Fields
 from contacts.db.connections import prepared
 from contacts.db.dialects import DIALECTS
 from contacts.db.pacing import Pace
-from contacts.db.rows import key
 from contacts.values import rules
-from tenants.fields import ULIDField
+from tenants.fields import ULIDField, hex_id
 from tenants.models import Tenant
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def decisions(entry: Entry, source: str) -> Iterator[Entry]:
 
 
 def digits(contact_id: str) -> str:
-    return contact_id if len(contact_id) == 32 else key(contact_id)
+    return contact_id if len(contact_id) == 32 else hex_id(contact_id)
 
 
 class Tombstone(NamedTuple):
@@ -99,7 +98,7 @@ class ChangeQuerySet(models.QuerySet["Change"]):
         if not created and not rows:
             return
         values = cause_values(dialect) | {
-            "tenant": key(tenant_id),
+            "tenant": hex_id(tenant_id),
             "created": dialect.words(created),
             "rows": f"[{','.join(rows)}]",
         }

@@ -26,12 +26,12 @@ from contacts.db.expressions import ByCodePoint, IsOneOf, UpdatedAfter, updated_
 from contacts.db.fields import FoldedField, TagNamesField
 from contacts.db.keyset import Order
 from contacts.db.postgresql import PostgreSQL
-from contacts.db.rows import key, row_in_json
+from contacts.db.rows import row_in_json
 from contacts.db.statements import INCOMPLETE, Upsert, find_sql, insert_sql, update_sql, upsert_sql
 from contacts.db.transactions import DEADLOCK, sqlstate, transactional
 from contacts.values import phones, rules
 from contacts.values.digests import phone_digest
-from tenants.fields import ULIDField, bits, new_ulid, ulid_of
+from tenants.fields import ULIDField, bits, hex_id, new_ulid, ulid_of
 from tenants.isolation import lock_timeout
 from tenants.models import Tenant
 
@@ -366,7 +366,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     ) -> "Contact":
         """`update_or_create` in a transaction; returns what is stored, with its `outcome`."""
         moment = DIALECTS[connections[self.db].vendor].moment
-        fields = row_in_json(key(contact.pk), given | {"phone": contact.phone}, moment)
+        fields = row_in_json(hex_id(contact.pk), given | {"phone": contact.phone}, moment)
         names = with_folded(given)
         written = self._upsert_rows({contact.phone: fields}, names, replacing(changes), contact)
         row = written.get(contact.phone)
@@ -383,7 +383,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         the database to answer it."""
         fields = Contact._meta.concrete_fields
         with prepared(self.db) as cursor:
-            cursor.execute(find_sql(all_columns()), {"tenant": key(tenant_id), "phone": phone})
+            cursor.execute(find_sql(all_columns()), {"tenant": hex_id(tenant_id), "phone": phone})
             rows = cursor.fetchall()
         compiler = self.using(self.db).query.get_compiler(self.db)
         columns = [field.get_col(Contact._meta.db_table) for field in fields]
@@ -495,7 +495,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         told = told_of(changes)
         kind = sql_kind(self.db)
         sql = upsert_sql(kind, all_columns(), columns, tuple(changes), told, returned)
-        values |= {"tenant": key(new.tenant_id)}
+        values |= {"tenant": hex_id(new.tenant_id)}
         written = self._run(sql, values, rows)
         if large := [row.phone for row in written if row.metadata_bytes > rules.MAX_METADATA_BYTES]:
             self.filter(tenant=new.tenant_id, phone__in=large).refuse_large_metadata()
@@ -765,7 +765,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         if not rows:
             return
         columns = tuple(name for name in rows[0] if name != "id")
-        values = {"tenant": key(tenant_id), "rows": rules.spelled(rows)}
+        values = {"tenant": hex_id(tenant_id), "rows": rules.spelled(rows)}
         with connections[self.db].cursor() as cursor:
             cursor.execute(update_sql(connections[self.db].vendor, columns), values)
 
@@ -798,9 +798,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
                 refused.append((phone, str(error)))
             else:
                 if retag.told:
-                    changed[key(pk)] = phone, retag
+                    changed[hex_id(pk)] = phone, retag
                     at = moment(updated_after(updated_at))
-                    rows.append({"id": key(pk), "tags": ",".join(retag.now), "updated_at": at})
+                    rows.append({"id": hex_id(pk), "tags": ",".join(retag.now), "updated_at": at})
         self._update(tenant.pk, rows)
         links = {pk: ",".join(retag.links) for pk, (_, retag) in changed.items()}
         had_links = [pk for pk, (_, retag) in changed.items() if retag.has_lost]
@@ -1126,7 +1126,7 @@ class Contact(models.Model):
             if names and field.name not in names:
                 continue
             value = field.pre_save(self, True)
-            value = key(value) if isinstance(field, IDS) else value
+            value = hex_id(value) if isinstance(field, IDS) else value
             row[str(field.column)] = rows.json_value(value, dialect.moment)
         return row
 
@@ -1258,7 +1258,7 @@ class ContactTagQuerySet(models.QuerySet["ContactTag"]):
         keep other writers of them out.
         """
         if contacts:
-            tags = {key(contact.pk): ",".join(contact.tags) for contact in contacts}
+            tags = {hex_id(contact.pk): ",".join(contact.tags) for contact in contacts}
             self.link(contacts[0].tenant_id, tags, [*tags])
 
     def link(self, tenant_id: str, tags: dict[str, str], had_links: list[str]) -> None:
