@@ -47,7 +47,7 @@ class Site(UnfoldAdminSite):
             raise Http404 from error
 
     def has_permission(self, request: HttpRequest) -> bool:
-        return super().has_permission(request) and two_factor.is_passed(request)
+        return super().has_permission(request) and two_factor.is_verified(request)
 
     def needs_two_factor(self, request: Any) -> bool:
         """Whether the user must turn two-factor login on before this page can be used."""

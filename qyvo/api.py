@@ -106,7 +106,7 @@ def error_body(
     return body | ({"errors": errors} if errors else {})
 
 
-def wanted_types(view: Any) -> str:
+def accepted_types(view: Any) -> str:
     """The sentence of a 415: which content types `view` accepts."""
     *others, last = [parser.media_type for parser in view.parser_classes]
     wanted = f"{', '.join(others)} or {last}" if others else last
@@ -126,7 +126,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     if response is None:
         return unavailable(context["request"], error) if is_outage(error) else None
     if isinstance(error, exceptions.UnsupportedMediaType):
-        response.data = error_body(415, wanted_types(context["view"]))
+        response.data = error_body(415, accepted_types(context["view"]))
     elif isinstance(error, exceptions.ValidationError):
         response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
         response.data = error_body(422, errors=response.data)

@@ -91,17 +91,17 @@ running: dict[str, Probe] = {}
 one_at_a_time = Lock()
 
 
-def answers(**asked: Callable[[], Any]) -> dict[str, Any]:
+def run_checks(**asked: Callable[[], Any]) -> dict[str, Any]:
     """Runs the checks `asked` at the same time. Maps each name to what its check returns, or to
     None if the check fails or takes longer than `TIMEOUT`."""
     end = time.monotonic() + TIMEOUT
-    probes = [probe_of(name, ask) for name, ask in asked.items()]
+    probes = [running_probe(name, ask) for name, ask in asked.items()]
     for probe in probes:
         probe.join(max(0, end - time.monotonic()))
     return {probe.name: probe.answer for probe in probes}
 
 
-def probe_of(name: str, ask: Callable[[], Any]) -> Probe:
+def running_probe(name: str, ask: Callable[[], Any]) -> Probe:
     """The running thread of this check, or a new thread if none is running.
 
     So only one thread waits for a part that hangs, however many health checks arrive meanwhile.
@@ -124,7 +124,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """Readiness: 200 if all parts work, 503 if a part is down. For load balancers. The log has the
     reason."""
-    parts = {part: "up" if answer else "down" for part, answer in answers(**PARTS).items()}
+    parts = {part: "up" if answer else "down" for part, answer in run_checks(**PARTS).items()}
     ready = "down" not in parts.values()
     status = "ok" if ready else "unavailable"
     return JsonResponse({"status": status} | parts, status=200 if ready else 503)

@@ -9,18 +9,18 @@ from django.http import HttpRequest
 API = ("/api/v1/", "/v1/")
 
 
-def is_of_api(request: HttpRequest) -> bool:
+def is_api_request(request: HttpRequest) -> bool:
     """Whether the address of `request` belongs to the API."""
     return request.path_info.startswith(API)
 
 
-class NotOfAPI(logging.Filter):
+class DropAPIRefusals(logging.Filter):
     """Drops Django's own lines about refused API requests (4xx): the access line reports them
     already, and Django's line shows the address, which may contain personal data."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         request, status = getattr(record, "request", None), getattr(record, "status_code", 500)
-        return status >= 500 or not (isinstance(request, HttpRequest) and is_of_api(request))
+        return status >= 500 or not (isinstance(request, HttpRequest) and is_api_request(request))
 
 
 class JSONFormatter(logging.Formatter):

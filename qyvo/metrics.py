@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from contacts.models import Delivery, Import, Outcome
 from tenants.isolation import all_tenants_context
 
-from .health import answers, queued_tasks
+from .health import queued_tasks, run_checks
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
@@ -66,7 +66,7 @@ class Stored(Collector):
         yield rows
 
 
-def of_everybody(stored: CollectorRegistry) -> bytes:
+def of_all_tenants(stored: CollectorRegistry) -> bytes:
     """The numbers of all tenants, in Prometheus's text format."""
     with all_tenants_context():
         return generate_latest(stored)
@@ -78,5 +78,5 @@ def exposition() -> bytes:
     counted, stored = CollectorRegistry(), CollectorRegistry()
     MultiProcessCollector(counted)
     stored.register(Stored())
-    from_database = answers(metrics=lambda: of_everybody(stored))["metrics"]
+    from_database = run_checks(metrics=lambda: of_all_tenants(stored))["metrics"]
     return generate_latest(counted) + (from_database or b"")

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from . import health, views
-from .logs import is_of_api
+from .logs import is_api_request
 
 logger = logging.getLogger("qyvo.access")
 
@@ -38,7 +38,7 @@ class Observe:
             return PROBES[request.path_info](request)
         start = time.perf_counter()
         response = self.get_response(request)
-        if is_of_api(request):
+        if is_api_request(request):
             seconds = time.perf_counter() - start
             match = request.resolver_match
             for report in self.reporters:

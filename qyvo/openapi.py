@@ -26,7 +26,7 @@ from contacts.api.parsers import FILE_PARSERS, LengthRequired
 from tenants.examples import ME
 from tenants.views import InsufficientScope
 
-from .api import PayloadTooLarge, error_body, max_body_bytes, wanted_types
+from .api import PayloadTooLarge, accepted_types, error_body, max_body_bytes
 
 ALL_EXAMPLES: dict[str, tuple[Any, Any]] = EXAMPLES | {"me": (None, ME)}
 
@@ -220,7 +220,7 @@ def failure(code: int, view: Any, source: Any) -> OpenApiResponse:
     if code == 413:
         bodies = [error_body(413, str(PayloadTooLarge(max_body_bytes(view)).detail))]
     if code == 415:
-        bodies = [error_body(415, wanted_types(view))]
+        bodies = [error_body(415, accepted_types(view))]
     examples = [OpenApiExample(body["code"], body) for body in bodies]
     return OpenApiResponse(Error, meaning, examples)
 

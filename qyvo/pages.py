@@ -13,16 +13,16 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
 
-from .logs import is_of_api
+from .logs import is_api_request
 
 
-class OfPages:
+class PagesOnly:
     """A mixin: requests to the API skip the middleware after it in the class's bases."""
 
     get_response: Any
 
     def __call__(self, request: HttpRequest) -> Any:
-        if is_of_api(request):
+        if is_api_request(request):
             return self.get_response(request)
         return super().__call__(request)  # type: ignore[misc] # the other base class is the middleware
 
@@ -30,7 +30,7 @@ class OfPages:
 # Subclasses, because Django's system checks look for each of these classes in MIDDLEWARE.
 
 
-class StaticFiles(OfPages, WhiteNoiseMiddleware):
+class StaticFiles(PagesOnly, WhiteNoiseMiddleware):
     """Serves the static files of the packages, except 9 of 14 MB that no page of ours uses."""
 
     NOT_SERVED = re.compile(
@@ -50,13 +50,13 @@ class StaticFiles(OfPages, WhiteNoiseMiddleware):
         return response
 
 
-class Sessions(OfPages, SessionMiddleware):
+class Sessions(PagesOnly, SessionMiddleware):
     pass
 
 
-class Authentication(OfPages, AuthenticationMiddleware):
+class Authentication(PagesOnly, AuthenticationMiddleware):
     pass
 
 
-class Messages(OfPages, MessageMiddleware):
+class Messages(PagesOnly, MessageMiddleware):
     pass

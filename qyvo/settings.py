@@ -258,7 +258,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {
         "request_id": {"()": "qyvo.request_id.RequestIdFilter"},
-        "not_of_api": {"()": "qyvo.logs.NotOfAPI"},
+        "drop_api_refusals": {"()": "qyvo.logs.DropAPIRefusals"},
     },
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
@@ -275,6 +275,6 @@ LOGGING = {
     # Without Django's own handlers: they would e-mail ADMINS and, under DEBUG, write lines twice.
     "loggers": {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
-        "django.request": {"filters": ["not_of_api"]},
+        "django.request": {"filters": ["drop_api_refusals"]},
     },
 }

@@ -11,8 +11,8 @@ from django.http import HttpRequest, HttpResponseBase
 
 from .api import unavailable
 
-SMALL = 64 * 1024  # bytes of an unread body up to which the connection is kept open
-LARGE = 1024 * 1024  # bytes of an unread body that are read, so that the client sees the response
+KEEP_OPEN_BYTES = 64 * 1024  # of an unread body, up to which the connection is kept open
+READ_BYTES = 1024 * 1024  # of an unread body that are read, so that the client sees the response
 STREAMS = BoundedSemaphore(64)  # streamed responses that a process sends at the same time
 
 CONTENT_HEADERS = {"cache-control", "content-disposition", "content-encoding", "content-length",
@@ -45,11 +45,11 @@ class Handler(WSGIHandler):
         body: Any = request._stream  # a `LimitedStream`; Django replaces it when the body is read
         response = super().get_response(request)
         if body._pos < body.limit:
-            finish(request, response, body.limit - body._pos)
+            handle_unread_body(request, response, body.limit - body._pos)
         return stream_or_refuse(request, response) if response.streaming else response
 
 
-def finish(request: HttpRequest, response: HttpResponseBase, left: int) -> None:
+def handle_unread_body(request: HttpRequest, response: HttpResponseBase, left: int) -> None:
     """Handles a body of which `left` bytes are unread.
 
     The server closes the connection after such a response. A client that does not know this loses
@@ -64,8 +64,8 @@ def finish(request: HttpRequest, response: HttpResponseBase, left: int) -> None:
     waits_for_us = "HTTP_EXPECT" in request.META  # 100-continue: the client may never send the body
     if is_known and not waits_for_us:
         # Closing a connection with unread data may destroy the response on its way (TCP reset).
-        stream.read(min(left, LARGE))
-    if not is_known or waits_for_us or left > SMALL:
+        stream.read(min(left, READ_BYTES))
+    if not is_known or waits_for_us or left > KEEP_OPEN_BYTES:
         response["Connection"] = "close"
 
 

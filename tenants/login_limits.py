@@ -68,10 +68,10 @@ class LoginLimits(AxesDatabaseHandler):
         wait = seconds_to_wait(name, address, now)
         if not wait:  # a flood of refused attempts must not write or wait for the lock
             with transaction.atomic():
-                lock()
+                lock_logins()
                 wait = seconds_to_wait(name, address, now)
                 if not wait:
-                    count(name, address, now)
+                    count_failure(name, address, now)
         request.login_wait = wait
         request.login_counts = not wait
         return not wait
@@ -94,7 +94,7 @@ class LoginLimits(AxesDatabaseHandler):
         KnownAddress.objects.remember(user, request.axes_ip_address)
 
 
-def lock() -> None:
+def lock_logins() -> None:
     """Waits until no other login is being counted, and keeps others waiting until the transaction
     ends. On SQLite each transaction does so, because it begins with BEGIN IMMEDIATE."""
     if connection.vendor == "postgresql":
@@ -102,7 +102,7 @@ def lock() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
 
-def count(name: str, address: str, now: datetime) -> None:
+def count_failure(name: str, address: str, now: datetime) -> None:
     """Adds a failure for the pair. Begins again with one if the last failure is older than
     `WINDOW`."""
     attempt, _ = AccessAttempt.objects.get_or_create(

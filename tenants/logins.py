@@ -51,7 +51,7 @@ class LoginForm(AuthenticationForm):
         super().confirm_login_allowed(user)
         if user.authenticator is None:
             return
-        if not two_factor.accept(user, self.cleaned_data.get("otp_token", "")):
+        if not two_factor.use_code(user, self.cleaned_data.get("otp_token", "")):
             raise self.get_invalid_login_error()
         user.otp_device = user.authenticator
 
@@ -91,10 +91,10 @@ def address_of(request: HttpRequest) -> str:
     peer = request.META.get("REMOTE_ADDR", "")
     added = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
     addresses = [added, peer] if settings.BEHIND_HTTPS_PROXY else [peer]
-    return counted_as(next(filter(is_address, addresses), "::"))
+    return network_of(next(filter(is_address, addresses), "::"))
 
 
-def counted_as(address: str) -> str:
+def network_of(address: str) -> str:
     """The address that failures of `address` are counted for.
 
     For IPv6, the first address of its /64 network: each customer of a provider has at least such a

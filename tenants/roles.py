@@ -46,7 +46,7 @@ def grant(apps: Any, models: Iterable[str]) -> None:
     Creates groups and permissions that do not exist yet: Django creates permissions only after all
     migrations have run, and keeps the existing ones.
     """
-    groups = {name: named(apps, name) for name in ROLES}
+    groups = {name: group_named(apps, name) for name in ROLES}
     for model in models:
         app_label, name = model.split(".")
         types = apps.get_model("contenttypes", "ContentType").objects
@@ -62,7 +62,7 @@ def grant(apps: Any, models: Iterable[str]) -> None:
                 group.permissions.add(permission)
 
 
-def named(apps: Any, name: str) -> Any:
+def group_named(apps: Any, name: str) -> Any:
     group, _ = apps.get_model("auth", "Group").objects.get_or_create(name=name)
     return group
 
@@ -76,15 +76,15 @@ def permissions_of(user: User) -> set[str]:
     A disabled user keeps them: somebody may enable the user again.
     """
     given = Permission.objects.filter(Q(user=user) | Q(group__user=user))
-    return spelled(given)
+    return permission_names(given)
 
 
-def spelled(permissions: Any) -> set[str]:
+def permission_names(permissions: Any) -> set[str]:
     names = permissions.values_list("content_type__app_label", "codename")
     return {f"{app_label}.{codename}" for app_label, codename in names}
 
 
-def is_above(user: User, other: User) -> bool:
+def has_more_permissions(user: User, other: User) -> bool:
     """Whether `user` has all permissions of `other`, and more.
 
     Only then may `user` set the password of `other`, because whoever knows a password can log in
@@ -95,7 +95,7 @@ def is_above(user: User, other: User) -> bool:
     return not other.is_superuser and permissions_of(other) < permissions_of(user)
 
 
-def no_higher_than(user: User) -> QuerySet[User]:
+def users_without_more_permissions(user: User) -> QuerySet[User]:
     """The users of the same tenant, including `user`, who have no permission that `user` lacks."""
     own = Permission.objects.filter(Q(user=user) | Q(group__user=user))
     more = Permission.objects.exclude(pk__in=own.values("pk"))
@@ -103,8 +103,8 @@ def no_higher_than(user: User) -> QuerySet[User]:
     return people.exclude(user_permissions__in=more).exclude(groups__permissions__in=more)
 
 
-def grantable(user: User) -> list[Group]:
+def roles_to_give(user: User) -> list[Group]:
     """The roles that `user` may give to others: those without a permission that `user` lacks."""
     groups = Group.objects.filter(name__in=ROLES)
     own = permissions_of(user)
-    return [group for group in groups if spelled(group.permissions) <= own]
+    return [group for group in groups if permission_names(group.permissions) <= own]

@@ -43,14 +43,14 @@ class Authenticator(TOTPDevice):
         return segno.make_qr(self.config_url).svg_data_uri(scale=5, light="white")
 
 
-def is_passed(request: HttpRequest) -> bool:
+def is_verified(request: HttpRequest) -> bool:
     """Whether this session may use the admin: two-factor login of its user is off, or this session
     has entered a code since it was turned on."""
     app: Authenticator | None = request.user.authenticator  # type: ignore[union-attr]
     return app is None or request.session.get(DEVICE_ID_SESSION_KEY) == app.persistent_id
 
 
-def plain(code: str) -> str:
+def normalized(code: str) -> str:
     """`code` without the spaces, dashes and capitals of people."""
     return "".join(code.split()).replace("-", "").lower()
 
@@ -60,13 +60,13 @@ def digest(code: str) -> str:
     return salted_hmac("tenants.recovery_code", code).hexdigest()[:16]
 
 
-def accept(user: Any, code: str) -> bool:
+def use_code(user: Any, code: str) -> bool:
     """Whether `code`, as typed, is a valid code of the user's app or a valid recovery code.
 
     A valid code is used up. After a wrong code, all codes are refused for one second; this time
     doubles with each further wrong code.
     """
-    code = plain(code)
+    code = normalized(code)
     is_of_app = len(code) == 6 and code.isdecimal()
     device = user.authenticator if is_of_app else StaticDevice.objects.filter(user=user).first()
     if not code or device is None:
@@ -75,22 +75,24 @@ def accept(user: Any, code: str) -> bool:
     return verify_token(user, device.persistent_id, token) is not None
 
 
-def begin(user: AbstractBaseUser) -> Authenticator:
+def start(user: AbstractBaseUser) -> Authenticator:
     """Saves a new app of the user, which does not count before `confirm`, and returns it."""
     Authenticator.objects.filter(user=user, confirmed=False).delete()
     return Authenticator.objects.create(user=user, name="App", confirmed=False)
 
 
-def begun(user: AbstractBaseUser) -> Authenticator:
+def pending_app(user: AbstractBaseUser) -> Authenticator:
     """The latest app that is not confirmed yet; a new one if there is none."""
-    return Authenticator.objects.filter(user=user, confirmed=False).last() or begin(user)
+    return Authenticator.objects.filter(user=user, confirmed=False).last() or start(user)
 
 
 @transaction.atomic
 def confirm(user: AbstractBaseUser, code: str) -> Authenticator | None:
     """Turns two-factor login on if `code` is a code of the latest unconfirmed app. Returns the app,
     or None for a wrong code."""
-    app: Authenticator | None = verify_token(user, begun(user).persistent_id, plain(code))
+    app: Authenticator | None = verify_token(
+        user, pending_app(user).persistent_id, normalized(code)
+    )
     if app:
         app.confirmed = True
         app.save(update_fields=["confirmed"])

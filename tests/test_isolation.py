@@ -146,14 +146,14 @@ def test_a_query_without_a_filter_finds_only_the_rows_of_the_current_tenant(
 def test_metrics_cover_all_tenants(
     restricted: None, acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
-    from qyvo.metrics import Stored, of_everybody
+    from qyvo.metrics import Stored, of_all_tenants
 
     furnish(acme.tenant)
     furnish(globex.tenant)
     registry = CollectorRegistry()
     registry.register(Stored())
     with tenant_context(None):
-        assert b'qyvo_queue_depth{queue="deliveries"} 2.0' in of_everybody(registry)
+        assert b'qyvo_queue_depth{queue="deliveries"} 2.0' in of_all_tenants(registry)
         assert not Delivery.objects.exists()
 
 

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from contacts.models import Contact, Import, Tag, Webhook
-from tenants.login_limits import ADDRESS_LIMIT, PAIR_LIMIT, Failures, count, until_turn
+from tenants.login_limits import ADDRESS_LIMIT, PAIR_LIMIT, Failures, count_failure, until_turn
 from tenants.models import ApiToken, KnownAddress, Tenant, User
 
 from .conftest import PASSWORD, serving
@@ -192,7 +192,7 @@ def test_the_case_of_the_name_does_not_matter_to_the_limits(ann: User, clock: Cl
 
 def test_failures_for_many_accounts_lock_the_address(ann: User, clock: Clock) -> None:
     for n in range(1, ADDRESS_LIMIT):
-        count(f"somebody{n}@acme.example", HERE, clock())
+        count_failure(f"somebody{n}@acme.example", HERE, clock())
     assert log_in("somebody@acme.example").status_code == 200
     assert_has_to_wait(log_in(ann.email), 900, "15 minutes")
     assert log_in(ann.email, address=THERE).status_code == 302
@@ -203,7 +203,7 @@ def test_failures_of_others_do_not_lock_users_out_of_a_shared_address_they_have_
 ) -> None:
     assert log_in(ann.email).status_code == 302
     for n in range(ADDRESS_LIMIT):
-        count(f"somebody{n}@acme.example", HERE, clock())
+        count_failure(f"somebody{n}@acme.example", HERE, clock())
     assert log_in("somebody@acme.example").status_code == 429
     assert log_in(ann.email).status_code == 302
 
@@ -213,7 +213,7 @@ def test_a_locked_address_gets_in_when_the_oldest_failures_leave_the_window(
 ) -> None:
     for n in range(ADDRESS_LIMIT):
         clock.wait(10)
-        count(f"somebody{n}@acme.example", HERE, clock())
+        count_failure(f"somebody{n}@acme.example", HERE, clock())
     assert_has_to_wait(log_in(ann.email), 900 - 490, "7 minutes")
     clock.wait(410)
     assert log_in(ann.email).status_code == 302

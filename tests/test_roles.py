@@ -63,7 +63,7 @@ def test_a_role_has_exactly_the_permissions_of_the_table(acme: SimpleNamespace, 
 
 
 def test_a_later_role_has_all_permissions_of_the_earlier_roles() -> None:
-    held = [roles.spelled(Group.objects.get(name=name).permissions) for name in ROLES]
+    held = [roles.permission_names(Group.objects.get(name=name).permissions) for name in ROLES]
     assert held[0] < held[1] < held[2]
 
 
@@ -83,7 +83,7 @@ def test_granting_is_idempotent() -> None:
     editors.permissions.remove(Permission.objects.get(codename="delete_contact"))
     roles.grant(apps, ["contacts.tag"])
     assert {*Permission.objects.values_list("pk", "name")} == before
-    held = roles.spelled(editors.permissions)
+    held = roles.permission_names(editors.permissions)
     assert "auth.view_group" in held
     assert "contacts.delete_contact" not in held, "what an operator has taken away stays so"
 

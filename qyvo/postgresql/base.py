@@ -30,7 +30,7 @@ def wait(connection: psycopg.Connection[Any], gen: Any, interval: float = 0.1) -
         try:
             connection.cancel_safe(timeout=CANCEL_TIMEOUT)
         except psycopg.OperationalError:
-            DatabaseWrapper.leave_alone()
+            DatabaseWrapper.pause_connecting()
         connection.close()
         raise psycopg.OperationalError(f"no answer within {TIMEOUT} seconds") from error
 
@@ -40,7 +40,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     silent_until = 0.0  # a time of `time.monotonic`, for all threads
 
     @classmethod
-    def leave_alone(cls) -> None:
+    def pause_connecting(cls) -> None:
         """Refuses new connections for `PAUSE` seconds. Otherwise the next requests would wait for
         the timeout one after the other."""
         cls.silent_until = time.monotonic() + PAUSE
@@ -51,7 +51,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             connection = super().get_new_connection(conn_params)
         except psycopg.errors.ConnectionTimeout:
-            self.leave_alone()
+            self.pause_connecting()
             raise
         connection.wait = partial(wait, connection)
         return connection

@@ -20,7 +20,7 @@ LOCK_TIMEOUT = 1.0  # seconds that a request may wait for the lock
 BUSY_TIMEOUT = 5
 
 
-def when_free(execute: Callable[[], Any], timeout: float) -> Any:
+def retry_while_busy(execute: Callable[[], Any], timeout: float) -> Any:
     """Calls `execute` until no other connection holds the write lock, for at most `timeout`
     seconds. Returns its result, or raises the error of the last attempt."""
     give_up = time.monotonic() + timeout
@@ -37,10 +37,10 @@ class Cursor(base.SQLiteCursorWrapper):
     timeout: float  # seconds
 
     def execute(self, query: str, params: Any = None) -> Any:
-        return when_free(partial(super().execute, query, params), self.timeout)
+        return retry_while_busy(partial(super().execute, query, params), self.timeout)
 
     def executemany(self, query: str, param_list: Any) -> Any:
-        return when_free(partial(super().executemany, query, [*param_list]), self.timeout)
+        return retry_while_busy(partial(super().executemany, query, [*param_list]), self.timeout)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

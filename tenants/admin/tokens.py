@@ -162,7 +162,7 @@ class ApiTokenAdmin(RetryOnConflictAdmin):
         """Offers only users without more permissions than the user of the request: otherwise staff
         could issue themselves the token of somebody with more permissions."""
         if db_field.name == "user" and not request.user.is_superuser:
-            options["queryset"] = roles.no_higher_than(user_of(request))
+            options["queryset"] = roles.users_without_more_permissions(user_of(request))
         return super().formfield_for_foreignkey(db_field, request, **options)
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
@@ -227,7 +227,9 @@ class ApiTokenAdmin(RetryOnConflictAdmin):
     def may_issue_for(self, request: HttpRequest, user: User) -> bool:
         """Whether the user of the request may see a new token of `user`."""
         me = user_of(request)
-        return me.is_superuser or roles.no_higher_than(me).filter(pk=user.pk).exists()
+        return (
+            me.is_superuser or roles.users_without_more_permissions(me).filter(pk=user.pk).exists()
+        )
 
     @admin.action(description="Rotate the selected token…", permissions=["change"])
     def rotate_selected(self, request: HttpRequest, tokens: models.QuerySet) -> HttpResponse | None:

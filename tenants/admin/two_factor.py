@@ -55,12 +55,12 @@ def turn_on(request: HttpRequest, user: User) -> HttpResponse:
         request.session.cycle_key()
         login(request, form.passed)
         return show_codes(request, user, "Turned two-factor login on.")
-    app = two_factor.begun(user) if form.is_bound else two_factor.begin(user)
+    app = two_factor.pending_app(user) if form.is_bound else two_factor.start(user)
     return show(request, "set_up", form=form, app=app, is_required=settings.REQUIRE_TWO_FACTOR)
 
 
 def change(request: HttpRequest, user: User) -> HttpResponse:
-    form = CodeForm(partial(two_factor.accept, user), request)
+    form = CodeForm(partial(two_factor.use_code, user), request)
     if not form.is_valid():
         return show(request, "change", form=form)
     if "off" not in request.POST:

@@ -82,7 +82,7 @@ class UserAdmin(RetryOnConflictAdmin, DjangoUserAdmin):
         """Whether the user may change or delete `obj`: themselves, or somebody with fewer
         permissions."""
         user = user_of(request)
-        return obj is None or obj == user or roles.is_above(user, obj)
+        return obj is None or obj == user or roles.has_more_permissions(user, obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         fields = list(super().get_readonly_fields(request, obj))
@@ -97,7 +97,7 @@ class UserAdmin(RetryOnConflictAdmin, DjangoUserAdmin):
         if db_field.name == "groups":
             options["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
             if not request.user.is_superuser:
-                offered = [group.pk for group in roles.grantable(user_of(request))]
+                offered = [group.pk for group in roles.roles_to_give(user_of(request))]
                 options["queryset"] = Group.objects.filter(pk__in=offered)
         return super().formfield_for_manytomany(db_field, request, **options)
 
