@@ -1,4 +1,7 @@
-"""Tenants, their users, and the API tokens of the users."""
+"""Tenants, their users, and the API tokens of the users.
+
+One module, because the migrations refer to its functions and the three models refer to each other.
+"""
 
 import hashlib
 import re

@@ -75,11 +75,11 @@ def be_restricted() -> None:
     """Continues as the restricted role of docs/operations.md until the test's transaction ends."""
     if "TEST_ROLE" in os.environ:
         return
-    role = f"{connection.settings_dict['NAME']}_restricted"  # roles are those of all databases
+    role = f"{connection.settings_dict['NAME']}_restricted"  # roles are global
     [recipe] = blocks("sql", "docs/operations.md")
     execute(recipe.replace("qyvo_app", role))
     execute(f"SET LOCAL ROLE {role}")
-    install_wrapper(connection)  # as it does where that role connects
+    install_wrapper(connection)  # as when this role connects
 
 
 @pytest.fixture
@@ -111,15 +111,15 @@ def furnish(tenant: Tenant) -> None:
 def test_a_connection_sends_the_tenant_only_if_row_level_security_applies_to_its_role(
     acme: SimpleNamespace,
 ) -> None:
-    told = connection.execute_wrappers
+    wrappers = connection.execute_wrappers
     isolation.configure_connection(connection)
-    assert isolation.rls_wrapper not in told, "the owner"
+    assert isolation.rls_wrapper not in wrappers, "the owner"
     be_restricted()
     isolation.configure_connection(connection)
-    assert isolation.rls_wrapper in told
+    assert isolation.rls_wrapper in wrappers
     execute("RESET ROLE")
     isolation.configure_connection(connection)
-    assert isolation.rls_wrapper not in told, "opened again by the owner"
+    assert isolation.rls_wrapper not in wrappers, "reopened by the owner"
 
 
 @of_postgresql
@@ -350,7 +350,7 @@ def test_every_kind_of_statement_has_the_setting(
     expected = (acme_id, "serializable" if level else "read committed")
     try:
         with tenant_context(acme.tenant.pk):
-            for number in range(7):  # prepared on the way
+            for number in range(7):  # psycopg prepares the statement on the way
                 with prepared("default") as cursor:
                     cursor.execute(f"{query} WHERE %s >= 0", [number])
                     assert cursor.fetchall()[0][0] == acme_id
@@ -486,7 +486,7 @@ def test_check_isolation_fails_on_sqlite() -> None:
 def test_the_deployment_checks_warn_if_the_role_bypasses_row_level_security() -> None:
     from tenants.checks import check_row_level_security
 
-    assert check_row_level_security() == [], "not asked to look at the database"
+    assert check_row_level_security() == [], "the database is not named"
     [warning] = check_row_level_security(databases=["default"])
     assert warning.id == "tenants.W001"
     be_restricted()

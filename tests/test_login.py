@@ -430,7 +430,7 @@ def test_cookies_are_limited_to_this_site_and_to_https(
         with httpx.Client(base_url=address, headers=secure, timeout=60) as web:
             page = web.get(LOGIN)
             [token] = [c.value for c in web.cookies.jar if c.name == "csrftoken"]
-            # httpx keeps a secure cookie to itself, as this is HTTP
+            # httpx does not send a secure cookie over HTTP
             web.cookies.clear()
             answer = web.post(
                 LOGIN,
@@ -464,7 +464,7 @@ ELSEWHERE = [
 @pytest.mark.parametrize("target", ELSEWHERE)
 def test_the_login_never_redirects_to_another_site(ann: User, target: str) -> None:
     client = Client()
-    for ask in (client.post, client.get):  # the second time as somebody who is logged in
+    for ask in (client.post, client.get):  # the second request is logged in
         answer = ask(
             f"{LOGIN}?next=x", {"username": ann.email, "password": PASSWORD, "next": target}
         )

@@ -109,7 +109,9 @@ def test_the_log_contains_no_personal_data(
     for word in [PHONE, PHONE[1:], "Romain", "romain", "example.com", "lover", acme.plaintext]:
         assert word not in text
     if log_format == "json":
-        lines = [json.loads(line) for line in text.splitlines()]  # the server program's, too
+        lines = [
+            json.loads(line) for line in text.splitlines()
+        ]  # including the lines of the server program
         told = [line["status"] for line in lines if line["logger"] == "qyvo.access"]
         assert told[-5:] == [201, 422, 404, 400, 404]
 

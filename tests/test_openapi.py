@@ -116,7 +116,7 @@ def test_every_operation_needs_a_token_and_lists_every_error(schema: Any) -> Non
 def test_every_example_matches_its_schema(schema: Any) -> None:
     for operation in operations(schema).values():
         for content in [operation.get("requestBody"), *operation["responses"].values()]:
-            if content and "content" in content:  # there is none of what was deleted
+            if content and "content" in content:  # the response to a deletion has no content
                 assert examples(content)
                 for example in examples(content):
                     shape(schema, content).validate(example)

@@ -16,7 +16,7 @@ from .browser import page_of
 from .conftest import serving
 from .test_races import all_at_once
 
-pytestmark = pytest.mark.once  # whatever the database
+pytestmark = pytest.mark.once  # does not depend on the database
 
 
 def test_the_landing_page_links_to_all_parts(client: Client) -> None:

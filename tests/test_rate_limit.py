@@ -308,7 +308,7 @@ def test_two_servers_with_one_store_share_the_counter(
     port = free_port()
     shared = {
         "RATELIMIT_DEFAULT": "20/minute",
-        # Not the half second after which a server goes on without: machines are slow at times.
+        # The server's limit of half a second is too short for a slow machine.
         "RATELIMIT_STORAGE_URL": f"redis://127.0.0.1:{port}/0?socket_timeout=30",
     }
     headers = {"Authorization": f"Bearer {acme.plaintext}"}
@@ -335,7 +335,7 @@ def test_without_redis_requests_are_allowed_and_the_log_has_an_error(
 def test_a_hanging_redis_delays_one_request_and_not_all(
     acme: SimpleNamespace, store: int, log: io.StringIO
 ) -> None:
-    with socket.create_server(("127.0.0.1", store)):  # accepts, and never answers
+    with socket.create_server(("127.0.0.1", store)):  # accepts connections and never answers
         assert {acme.api.get(ME).status_code for _ in range(5)} == {200}
     assert log.getvalue().count("The rate limit is off") < 5
 

@@ -155,7 +155,7 @@ def test_a_wrong_variable_is_named_in_one_line(tmp_path: Path, name: str, value:
     assert name in result.stderr
     for word in ["Traceback", "hunter2", "  File "]:
         assert word not in result.stderr
-    # Django's own way of telling what its checks have found takes a few more.
+    # Django's report of failed checks has a few more lines.
     assert result.stderr.count("\n") == (5 if name == "RATELIMIT_STORAGE_URL" else 1)
 
 

@@ -218,7 +218,7 @@ def test_no_kind_of_request_bypasses_the_code(
     recovery: list[str],
 ) -> None:
     assert_refused(log_in(ann, next="/admin/tenants/user/"))
-    by_hand = logged_in(ann)  # by another login, or before it was turned on
+    by_hand = logged_in(ann)  # a session of another login, or from before two-factor login was on
     for path in ("/admin/", PAGE, "/admin/password_change/", url(User, "changelist")):
         answer = by_hand.get(path)
         assert answer.headers["Location"].startswith(LOGIN), path

@@ -105,7 +105,7 @@ class Suggestions {
     );
     this.list.hidden = !this.list.childElementCount;
     this.box.setAttribute("aria-expanded", String(!this.list.hidden));
-    this.said.textContent = this.list.hidden && text ? `No tag holds “${text}”.` : "";
+    this.said.textContent = this.list.hidden && text ? `No tag contains “${text}”.` : "";
     this.mark(this.mayCreate && text ? this.list.firstElementChild : null);
     this.wasMoved = false;
   }
