@@ -10,12 +10,12 @@ class ContactsConfig(AppConfig):
     name = "contacts"
 
     def ready(self) -> None:
-        from contacts import checks  # noqa: F401 - registers the checks
+        from contacts.change_log.feed import settle_restored
+        from contacts.db import checks  # noqa: F401 - registers the checks
         from contacts.db.planner import fix_statistics
-        from contacts.models import settle_restored
 
         connection_created.connect(connections.add_functions, dispatch_uid="contacts.db")
-        # Behind Django's own receiver, which has each connection asked again.
+        # Must run after Django's own receiver, which marks each connection for a new health check.
         request_started.connect(connections.trust_busy_connections, dispatch_uid="contacts.db")
         post_migrate.connect(settle_restored, sender=self, dispatch_uid="contacts.changes")
         post_migrate.connect(fix_statistics, sender=self, dispatch_uid="contacts.db.planner")

@@ -12,6 +12,8 @@ import pytest
 
 from contacts.api.urls import actions
 from contacts.models import Contact, ContactTag, Tag
+from contacts.writing import delete, edit
+from contacts.writing.tags import add_tag
 from tenants.fields import bits_of
 
 from .api import ACTIONS, PHONE, Api, assert_error
@@ -415,12 +417,12 @@ def test_concurrent_updates_all_survive(server: httpx.Client, acme: SimpleNamesp
 
 @pytest.mark.django_db(transaction=True)
 def test_threads_that_create_tag_and_delete_one_contact_all_succeed(acme: SimpleNamespace) -> None:
-    contacts = acme.tenant.contacts
+    tenant, key = acme.tenant, {"phone": PHONE}
     verbs: list[Callable[[], Any]] = [
-        lambda: contacts.update_or_create(phone=PHONE, defaults={"tags": ["a", "b"]}),
-        lambda: contacts.add_tag({"phone": PHONE}, "c"),
-        lambda: contacts.change_one({"phone": PHONE}, {"metadata": {"k": 1}}),
-        lambda: contacts.delete_one({"phone": PHONE}),
+        lambda: tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["a", "b"]}),
+        lambda: add_tag(tenant, key, "c"),
+        lambda: edit.change_one(tenant, key, {"metadata": {"k": 1}}),
+        lambda: delete.delete_one(tenant, key),
     ]
 
     def call(number: int) -> None:

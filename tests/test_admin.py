@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.admin.sites import site
 from django.contrib.auth.models import Group, Permission
+from django.db import connection
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
@@ -19,7 +20,7 @@ from tenants.models import ApiToken, Tenant, User
 
 from .api import PHONE, Api
 from .factories import ContactFactory, TagFactory, UserFactory
-from .test_write_path import assert_links_match_tags
+from .test_write_path import assert_links_match_tags, statements
 
 pytestmark = pytest.mark.django_db
 
@@ -228,6 +229,18 @@ def test_what_becomes_too_much_beside_what_programs_write_is_a_form_error(
     [sentence] = errors(staff.post(address, data))["tags"]
     assert sentence.startswith(f"A contact has at most {rules.MAX_TAGS} tags")
     assert Contact.objects.get().tags == many
+
+
+def test_saving_reads_the_contact_once_and_locks_it(staff: Client, acme: SimpleNamespace) -> None:
+    contact = ContactFactory.create(tenant=acme.tenant, name="old", tags=["a"])
+    address = url(Contact, "change", contact.pk)
+    data = contact_form(staff, address, name="new", tags="a,b")
+    sql = statements(lambda: staff.post(address, data))
+    [read] = [one for one in sql if re.match(r'SELECT .* FROM "contacts_contact"', one)]
+    assert read.endswith('FOR UPDATE OF "contacts_contact"') or connection.vendor == "sqlite"
+    contact.refresh_from_db()
+    assert (contact.name, contact.tags) == ("new", ["a", "b"])
+    assert contact.tenant.changes.latest("pk").fields.keys() == {"name", "tags"}
 
 
 def test_saving_without_a_change_writes_nothing(staff: Client, acme: SimpleNamespace) -> None:

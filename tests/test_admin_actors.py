@@ -11,7 +11,9 @@ from django.utils import timezone
 from contacts.admin.words import consent_of
 from contacts.change_log.cause import caused_by
 from contacts.jobs import bulk_actions
-from contacts.models import BulkAction, Change, Contact, Decision
+from contacts.models import BulkAction, Change, Contact
+from contacts.writing import consent, merge
+from contacts.writing.consent import Decision
 from tenants.fields import new_ulid
 
 from .api import PHONE
@@ -77,10 +79,10 @@ def test_the_sentence_on_consent_names_who_merged(acme: SimpleNamespace) -> None
     kept = ContactFactory.create(tenant=acme.tenant, phone=PHONE)
     other = ContactFactory.create(tenant=acme.tenant)
     decision = Decision(Change.Kind.OPTED_OUT, timezone.now())
-    acme.tenant.contacts.decide_one({"contact_id": other.pk}, decision)
+    consent.decide_one(acme.tenant, {"contact_id": other.pk}, decision)
     with caused_by(f"user:{acme.user.pk}", new_ulid()):
         found = list(Contact.objects.filter(pk__in=[kept.pk, other.pk]).order_by("pk"))
-        merged = Contact.objects.merge_as(found, {})
+        merged = merge.merge_as(found, {})
     sentence = consent_of(Contact.objects.get(pk=merged.pk))
     assert f"as a change by {acme.user.email} on" in sentence
 

@@ -11,6 +11,7 @@ from django.urls import reverse
 from playwright.sync_api import Dialog, Page, expect
 
 from contacts.models import BulkAction, Contact, Import
+from contacts.writing import edit
 from tenants.models import ApiToken
 
 from .browser import NARROW, WIDE, assert_accessible, assert_fits, log_in, page_of
@@ -141,7 +142,7 @@ def test_two_staff_change_a_name_and_nothing_unsaved_is_left_unasked(
 def test_the_filters_find_whom_they_say_and_everybody_untouched(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
-    people[0].change(tags=["early"], phone="+33612345678")
+    edit.change(people[0], tags=["early"], phone="+33612345678")
     rows, filters = "#result_list tr.data-row", "Filters"
     with page_of(admin_server) as page:
         log_in(page, admin_staff)

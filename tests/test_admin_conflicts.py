@@ -10,6 +10,8 @@ from django.test import Client
 
 from contacts.change_log import cause
 from contacts.models import EVENTS, Contact, Tag, Webhook
+from contacts.webhooks import outbox
+from contacts.writing import edit
 from tenants.models import ApiToken, Tenant, User
 
 from .api import PHONE
@@ -155,7 +157,7 @@ def test_a_program_that_has_changed_the_field_is_named_too(
 ) -> None:
     typed = opened(bob, contact, name="Bob's", metadata='{"city": "Bonn", "note": "a"}')
     with cause.caused_by(acme.token.actor):
-        contact.change(name="Api's", metadata={"city": "Aix", "note": "a"})
+        edit.change(contact, name="Api's", metadata={"city": "Aix", "note": "a"})
     form = save(bob, contact, typed).context["adminform"].form
     found = {one.name: one.by.partition(" at ")[0] for one in form.contested()}
     assert found == dict.fromkeys(("name", "metadata.city"), f"by {acme.token.actor} (tests)")
@@ -165,7 +167,7 @@ def test_a_program_that_has_changed_the_field_is_named_too(
 def test_a_key_of_any_characters_is_decided(bob: Client, acme: SimpleNamespace, key: str) -> None:
     contact = ContactFactory.create(tenant=acme.tenant, metadata={key: 1})
     typed = opened(bob, contact, metadata=json.dumps({key: 2}))
-    contact.change(metadata={key: 3})
+    edit.change(contact, metadata={key: 3})
     answer = save(bob, contact, typed)
     [conflict] = conflicts(answer).values()
     assert "<script>alert" not in answer.content.decode()
@@ -179,7 +181,7 @@ def test_very_many_keys_are_decided_together(bob: Client, acme: SimpleNamespace)
     keys = [f"k{number}" for number in range(1000)]
     contact = ContactFactory.create(tenant=acme.tenant, metadata=dict.fromkeys(keys, 1))
     typed = opened(bob, contact, metadata=json.dumps(dict.fromkeys(keys, 2)))
-    contact.change(metadata=dict.fromkeys(keys, 3))
+    edit.change(contact, metadata=dict.fromkeys(keys, 3))
     answer = save(bob, contact, typed)
     assert save(bob, contact, typed | decided(answer, metadata="mine")).status_code == 302
     contact.refresh_from_db()
@@ -196,7 +198,7 @@ def test_the_same_holds_for_other_rows(
 ) -> None:
     hook = Webhook(tenant=acme.tenant, url="https://shop.example.com/", events=EVENTS)
     if model is Webhook:
-        hook.establish()
+        outbox.create(hook)
     row = {
         Tag: lambda: TagFactory.create(tenant=acme.tenant, name="old"), Webhook: lambda: hook,
         ApiToken: lambda: acme.token, Tenant: lambda: acme.tenant,
@@ -259,7 +261,7 @@ def test_a_stale_page_of_a_webhook_takes_no_events_back(
     acme: SimpleNamespace,
 ) -> None:
     hook = Webhook(tenant=acme.tenant, url="https://shop.example.com/", events=EVENTS)
-    hook.establish()
+    outbox.create(hook)
     stale = opened(superuser, hook, url="https://a.example.com/")
     Webhook.objects.filter(pk=hook.pk).update(events=["contact.created"], import_rows=True)
     stale = {name: value for name, value in stale.items() if name != "import_rows"}

@@ -11,17 +11,22 @@ from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.core.management import call_command
+from django.core.management import CommandError, call_command, load_command_class
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from contacts.admin.import_forms import OptionsForm
 from contacts.admin.imports import FAILURES, ImportAdmin
-from contacts.importing import tabular, uploads
+from contacts.api.imports import ImportOptions
+from contacts.importing import record_file, storage, uploads
+from contacts.importing.formats import decoding, gzipped
+from contacts.importing.options import OPTIONS
 from contacts.importing.preview import NO_PHONE, SHOWN
 from contacts.models import Contact, Import, ImportBatch, ImportFailure
 from tenants.models import Tenant
@@ -36,6 +41,7 @@ pytestmark = pytest.mark.django_db
 
 CSV = "Cell phone nr,Name,Town\n+33612345678,Zoé,Lyon\n12,Bob,\n"
 POLLING = 'hx-trigger="every 2s"'
+IMPORTS = "/api/v1/imports"
 ATTACK = "<script>alert(1)</script>"
 
 
@@ -98,6 +104,46 @@ def told(answer: Any) -> str:
     return unescape(answer.content.decode())
 
 
+# The options
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("option", "bad"),
+    [
+        ("region", "xx"),
+        ("encoding", "no-such"),
+        ("delimiter", ";;"),
+        ("clear_marker", "x" * 256),
+        ("map", "Town"),
+        ("map", "Town=no_field\0"),
+    ],
+)
+def test_every_door_refuses_a_bad_option_with_the_same_sentence(
+    staff: Client, acme: SimpleNamespace, tmp_path: Path, option: str, bad: str
+) -> None:
+    file = tmp_path / "shop.csv"
+    file.write_text(CSV)
+    answer = acme.api.send(CSV, f"{IMPORTS}?{urlencode({option: bad})}", content_type="text/csv")
+    [sentence] = answer.json()["errors"][option]
+    name = option.replace("_", "-")
+    with pytest.raises(CommandError) as stop:
+        call_command("import_contacts", str(file), f"--{name}={bad}", tenant="acme")
+    assert str(stop.value) == f"--{name}: {sentence}"
+    if option != "map":  # the admin's form has choices for it
+        assert errors(upload(staff, **{option: bad}))[option] == [sentence]
+    assert not Import.objects.exists()
+
+
+def test_every_door_takes_each_option(acme: SimpleNamespace) -> None:
+    """The API and the command read one table; the admin's forms show a part of it."""
+    parser = load_command_class("contacts", "import_contacts").create_parser("manage.py", "")
+    of_command = {action.dest for action in parser._actions}
+    assert of_command > {*OPTIONS}
+    assert {*ImportOptions().fields} == {*OPTIONS, "file_name"}
+    assert {*OptionsForm.base_fields} == {*ImportAdmin.options} < {*OPTIONS}
+
+
 # Uploading
 
 
@@ -108,10 +154,10 @@ def test_an_upload_is_a_draft_that_nobody_brings_in(
     job = drafted(staff)
     assert (job.tenant, job.state, job.file_name) == (acme.tenant, "draft", "shop.csv")
     assert job.actor.startswith("user:")
-    assert uploads.take_up() == 0
+    assert uploads.requeue_interrupted() == 0
     assert work(job).state == "draft"
     assert not Import.objects.unfinished().exists()
-    assert uploads.upload_of(job).read_text() == CSV
+    assert storage.upload_of(job).read_text() == CSV
     assert staff.get(url(Import, "change", job.pk)).headers["Location"] == page_of("preview", job)
     assert listed(staff, Import) == {"shop.csv"}
 
@@ -127,7 +173,7 @@ def test_an_upload_is_a_draft_that_nobody_brings_in(
         ({"content": b"PK\x03\x04"}, "file", "save it as CSV"),
         ({"content": b"a,a\n"}, "file", "Two columns are named"),
         ({"content": gzip.compress(b"phone\n", mtime=0)[:-9]}, "file", "gzip file is damaged"),
-        ({"encoding": "utf-16"}, "file", "not utf-16 as a whole"),
+        ({"encoding": "utf-16"}, "file", "file are not utf-16"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_a_form_error(
@@ -215,28 +261,28 @@ def test_values_of_ndjson_are_shown_as_cells(staff: Client) -> None:
 def test_of_a_large_file_the_start_is_read_only(
     staff: Client, packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tabular, "LOOK", tabular.BLOCK)
+    monkeypatch.setattr(decoding, "HEAD", gzipped.BLOCK)
     read: list[int] = []
-    blocks = tabular.Source.blocks
+    blocks = decoding.TextFile.blocks
 
-    def counted(source: tabular.Source) -> Any:
-        for block in blocks(source):
+    def counted(text: decoding.TextFile) -> Any:
+        for block in blocks(text):
             read.append(len(block))
             yield block
 
     content = "phone,name\n" + f"{PHONE},Zoé\n" * 400_000
     raw = content.encode()
     job = drafted(staff, gzip.compress(raw, mtime=0) if packed else raw)
-    monkeypatch.setattr(tabular.Source, "blocks", counted)
+    monkeypatch.setattr(decoding.TextFile, "blocks", counted)
     shown = looked_at(staff, job)["preview"]
     assert (shown.source.encoding, len(shown.rows), shown.bad) == ("utf-8", SHOWN, 0)
-    assert sum(read) < 20 * tabular.BLOCK < len(raw) / 4
+    assert sum(read) < 20 * gzipped.BLOCK < len(raw) / 4
 
 
 def test_of_much_ndjson_the_first_keys_are_columns_and_later_ones_come_in_too(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tabular.Start, "keyed", 2)
+    monkeypatch.setattr(record_file.FileHead, "max_keyed", 2)
     numbers = [f"+1415555{n:04}" for n in range(100, 103)]
     records = [{"phone": numbers[0]}, {"phone": numbers[1]}, {"phone": numbers[2], "name": "Zoé"}]
     job = drafted(staff, "\n".join(map(json.dumps, records)))
@@ -329,7 +375,7 @@ def test_a_changed_mapping_is_kept_and_shown(staff: Client) -> None:
         ({"Town": "fax"}, "valid choice"),
         ({"region": "XX"}, "two-letter"),
         ({"mode": "x"}, "valid choice"),
-        ({"encoding": "utf-16"}, "not utf-16 as a whole"),
+        ({"encoding": "utf-16"}, "file are not utf-16"),
         ({"delimiter": "ab"}, "one character"),
     ],
 )
@@ -366,7 +412,7 @@ def test_a_file_that_is_read_in_another_way_is_shown_before_it_is_brought_in(
     stale = looked_at(staff, job)["form"].shape
     answer = press(staff, job, button, delimiter="|")
     assert answer.headers["Location"] == page_of("preview", job)
-    assert "look at its columns again" in told(staff.get(page_of("preview", job)))
+    assert "check its columns" in told(staff.get(page_of("preview", job)))
     assert fields_of(staff, job) == {"Mobile": "phone", "Name;Town": ""}
     again = press(staff, job, button, seen=stale)
     assert again.headers["Location"] == page_of("preview", job), "another tab shows others"
@@ -417,7 +463,7 @@ def test_a_dry_run_leaves_the_draft_with_its_file_to_be_brought_in(
     assert page_of("errors", job) in page
     answer = staff.post(page_of("run", job))
     assert answer.headers["Location"] == url(Import, "change", job.pk)
-    assert not uploads.errors_of(job).exists(), "of the dry run"
+    assert not storage.errors_of(job).exists(), "of the dry run"
     assert (work(job).state, job.dry_run, job.created, job.failed) == ("done", False, 1, 1)
     assert Contact.objects.get().name == "Zoé"
     assert [path.name for path in data_dir.glob("imports/*")] == [f"{job.pk}.errors.csv"]
@@ -433,21 +479,21 @@ def test_what_a_dry_run_has_told_goes_when_the_mapping_changes(staff: Client) ->
     press(staff, job, "update", Town="metadata.Town")
     job.refresh_from_db()
     assert (job.failed, job.failures.count(), job.rows) == (0, 0, None)
-    assert not uploads.errors_of(job).exists()
+    assert not storage.errors_of(job).exists()
     assert staff.get(url(Import, "change", job.pk)).headers["Location"] == page_of("preview", job)
 
 
 def test_a_dry_run_that_is_refused_can_be_mended_without_another_upload(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, limit in ((tabular, "LOOK"), (uploads, "SHORT")):
+    for module, limit in ((decoding, "HEAD"), (uploads, "SHORT")):
         monkeypatch.setattr(module, limit, 64 * 1024)
     content = b"phone,name\n" + f"{PHONE},Zoe\n".encode() * 8_000 + b"12,\x80\n"
     job = drafted(staff, content, encoding="utf-8")
     press(staff, job, "try")
     assert work(job).state == "draft"
     page = told(staff.get(url(Import, "change", job.pk)))
-    assert "The file is not utf-8 as a whole" in page
+    assert "Some bytes of the file are not utf-8" in page
     assert "The dry run was refused" in page
     assert "Download the error file" not in page
     press(staff, job, "update", encoding="cp1252")
@@ -460,7 +506,7 @@ def test_a_draft_is_begun_once(staff: Client, dry_run: bool) -> None:
     job = drafted(staff, CSV.replace("Cell phone nr", "Mobile"))
     assert uploads.begin(job, "user:1", dry_run=dry_run)
     assert not uploads.begin(job, "user:2", dry_run=not dry_run)
-    assert not uploads.revise(job, options={})
+    assert not uploads.change_draft(job, options={})
     for page in ("preview", "run"):
         answer = staff.post(page_of(page, job), {"run": "1"})
         assert answer.headers["Location"] == url(Import, "change", job.pk)
@@ -478,7 +524,7 @@ def test_a_draft_begun_while_its_dry_run_ends_is_not_forgotten(
     uploads.begin(job, "user:1", dry_run=True)
     queued: list[str] = []
     monkeypatch.setattr(uploads, "enqueue", lambda job: queued.append(job.pk))
-    clear = uploads.clear
+    clear = storage.clear
 
     def and_somebody_begins(draft: Import, folder: Path) -> None:
         uploads.begin(draft, "user:1", dry_run=False)
@@ -496,7 +542,7 @@ def test_a_dry_run_killed_at_its_end_is_a_draft_with_its_file(staff: Client) -> 
     with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
         patch.setattr("contacts.importing.engine.clear", lambda *given: sys.exit())
         uploads.run_import.call(job.pk)
-    assert uploads.take_up() == 0
+    assert uploads.requeue_interrupted() == 0
     staff.post(page_of("run", job))
     assert (work(job).state, job.created) == ("done", 1)
 
@@ -534,7 +580,7 @@ def test_the_page_of_an_import_tells_how_far_it_is(staff: Client, acme: SimpleNa
     [link] = re.findall(r'href="([^"]+/errors/)"', text)
     file = b"".join(staff.get(link).streaming_content).decode()  # type: ignore[attr-defined]
     assert file.splitlines()[1].startswith("12,Bob,,3,")
-    uploads.errors_of(job).unlink()
+    storage.errors_of(job).unlink()
     assert staff.get(link).status_code == 404
     assert "Download the error file" not in told(staff.get(page))
 
@@ -598,7 +644,7 @@ def test_the_page_shows_the_first_failures_only(staff: Client, acme: SimpleNames
     )
     text = told(staff.get(url(Import, "change", job.pk)))
     assert re.findall(r"<li>Line (\d+): Bad.</li>", text) == [str(n + 1) for n in range(FAILURES)]
-    assert "The first that failed" in text
+    assert "The first records that failed" in text
 
 
 # Deleting
@@ -651,7 +697,7 @@ def test_old_drafts_are_swept(staff: Client, data_dir: Path) -> None:
 
 def test_a_draft_whose_file_is_gone_says_so(staff: Client) -> None:
     job = drafted(staff)
-    uploads.upload_of(job).unlink()
+    storage.upload_of(job).unlink()
     answer = staff.get(page_of("preview", job), follow=True)
     assert "upload it again" in told(answer)
     assert staff.post(url(Import, "delete", job.pk), {"post": "yes"}).status_code == 302

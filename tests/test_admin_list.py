@@ -250,7 +250,7 @@ def test_pages_hold_each_contact_once_in_order_forward_and_back(
     order: str,
     asked: dict[str, str],
 ) -> None:
-    monkeypatch.setattr(keyset, "NEAR", 2)
+    monkeypatch.setattr(keyset, "SCAN_WINDOW", 2)
     for number in range(9):
         at = DAY + timedelta(days=number // 2) if number % 3 else None
         person = {"name": f"{number}", "last_message_at": at, "tags": ["vip"]}
@@ -334,7 +334,7 @@ def test_what_a_filter_picks_is_the_same_however_far_is_looked_first(
     wanted = keyset.page(chosen, order, None, 100)
     assert len(wanted) == 3
     for near in (1, 3, 11, 12, 100):
-        monkeypatch.setattr(keyset, "NEAR", near)
+        monkeypatch.setattr(keyset, "SCAN_WINDOW", near)
         for limit in (1, 2, 3, 4):
             assert keyset.page(chosen, order, None, limit, everybody) == wanted[:limit]
 

@@ -7,9 +7,12 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django_tasks_db.models import DBTaskResult
 
 from contacts.jobs import bulk_actions
-from contacts.models import BulkAction, Contact, Tag
+from contacts.models import BulkAction, Change, Contact, Tag
+from contacts.writing.tags import add_tag
+from contacts.writing.upsert import replace_many
 
 from .factories import ContactFactory, TagFactory, UserFactory
 from .test_admin import contact_form, errors, logged_in, url
@@ -118,6 +121,35 @@ def test_many_contacts_get_the_new_name_of_their_tag_in_the_background(
     assert_links_match_tags()
     staff.post(reverse("admin:contacts_contact_undo", args=[action.pk]))
     assert tags(people) == before
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_a_tag_keeps_its_id_where_a_worker_renames_it_on_more_than_1000_contacts(
+    staff: Client,
+    acme: SimpleNamespace,
+    django_capture_on_commit_callbacks: Any,
+    is_taken: bool,  # whether somebody uses the new name before the worker begins
+) -> None:
+    phones = [f"+1415{number:07}" for number in range(1001)]
+    rows = [{"phone": phone, "tags": ["vip", "x"]} for phone in phones]
+    replace_many(acme.tenant, rows, Contact.Source.API)
+    renamed = tag(acme, "vip")
+    address = url(Tag, "change", renamed.pk)
+    with django_capture_on_commit_callbacks(execute=True):
+        staff.post(address, contact_form(staff, address, name="new"))
+    assert BulkAction.objects.get().total == 1001
+    if is_taken:
+        ContactFactory.create(tenant=acme.tenant, tags=["new", "x"])
+        add_tag(acme.tenant, {"phone": phones[7]}, "new")  # has the old name, too
+    [task] = DBTaskResult.objects.all()
+    task.task.call(*task.args_kwargs["args"])
+    assert not acme.tenant.tags.filter(name="vip").exists()
+    assert tag(acme, "new").pk == renamed.pk
+    assert renamed.links.count() == 1001 + is_taken
+    assert sum("new" in contact.tags for contact in acme.tenant.contacts.all()) == 1001 + is_taken
+    assert_links_match_tags()
+    entry = Change.objects.filter(change_set=BulkAction.objects.get().pk).latest("pk")
+    assert entry.fields == {"tags": {"added": ["new"], "removed": ["vip"]}}
 
 
 def test_those_who_get_the_old_name_while_it_is_replaced_get_the_new_one_too(

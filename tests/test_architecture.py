@@ -1,6 +1,9 @@
 """Imports go one way: qyvo → contacts → tenants, and inside an app from the doors to the rules."""
 
 import ast
+import re
+from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -10,11 +13,13 @@ APPS = ["qyvo", "contacts", "tenants"]  # each may import those behind it
 LAYERS = {
     "contacts": [
         {"apps"},
-        {"admin", "checks", "management"},
-        {"api", "webhooks"},
+        {"admin", "management"},
+        {"api"},
+        {"erasing"},
         {"exporting"},
         {"importing"},
         {"jobs"},
+        {"webhooks"},
         {"finding", "writing"},
         {"models"},
         {"change_log"},
@@ -32,6 +37,29 @@ LAYERS = {
         {"fields"},
     ],
 }
+
+
+# The methods of models that call the write path, because Django, its admin or the user's own code
+# calls them by these names. Each imports the verb when it is called.
+FACES = {
+    "contacts/models/contact.py": {
+        "ContactQuerySet.update_or_create", "ContactQuerySet.delete", "Contact.save",
+    },
+    "contacts/models/tag.py": {"TagQuerySet.delete", "Tag.save"},
+}  # fmt: skip
+# What the ORM writes with.
+ORM_WRITES = {
+    "save", "create", "get_or_create", "update_or_create", "update", "delete", "bulk_create",
+    "bulk_update",
+}  # fmt: skip
+# The methods of models that only call another method of the list above.
+PASSED_ON = {"Contact.delete", "Tag.delete"}
+# Rows of contacts, tags and links, as an expression begins or contains them.
+WRITTEN_ROWS = re.compile(
+    r"\b(Contact|Tag|ContactTag)\.objects\b|\b(contacts?|tags?|links)\b(?!\.own)"
+)
+# What only `contacts.db` may ask.
+DATABASE_NAMES = {"vendor", "DIALECTS", "PostgreSQL", "PostgreSQL18", "SQLite", "pg_version"}
 
 
 def modules(app: str) -> list[Path]:
@@ -72,13 +100,92 @@ def test_inside_an_app_imports_go_down(app: str) -> None:
             package, _, rest = name.partition(".")
             module = rest.split(".")[0]
             if package == app and module in rank and module != own:
+                if module == "writing" and str(path.relative_to(ROOT)) in FACES:
+                    continue  # see the next test
                 assert rank[module] >= rank[own], f"{path} imports {name}"
+
+
+def functions(tree: ast.AST) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Functions and methods with their qualified names."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef):
+            yield node.name, node
+        elif isinstance(node, ast.ClassDef):
+            yield from ((f"{node.name}.{name}", inner) for name, inner in functions(node))
+
+
+def imports_writing(tree: ast.AST) -> int:
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return sum((node.module or "").startswith("contacts.writing") for node in found)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "contacts/models").glob("*.py")), ids=attrgetter("name")
+)
+def test_models_call_the_write_path_in_the_named_methods_only(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    faces = {name for name, function in functions(tree) if imports_writing(function)}
+    assert faces == FACES.get(str(path.relative_to(ROOT)), set())
+    assert imports_writing(tree) == len(faces), "and nowhere else in the module"
+
+
+@pytest.mark.parametrize("path", modules("contacts"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_contacts_tags_and_links_are_written_by_the_write_path_only(path: Path) -> None:
+    own = path.relative_to(ROOT / "contacts").parts[0]
+    if own == "writing":
+        return
+    faces = FACES.get(str(path.relative_to(ROOT)), set()) | PASSED_ON
+    tree = ast.parse(path.read_text())
+    for name, function in functions(tree):
+        for call in orm_writes(function):
+            assert name in faces, f"{path}: {name}: {call}"
+
+
+def orm_writes(tree: ast.AST) -> list[str]:
+    """The calls that write contacts, tags or links with the ORM, and not with a module of
+    `contacts.writing`, which may be called `tags`."""
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    methods = ((call, call.func) for call in found if isinstance(call.func, ast.Attribute))
+    return [
+        ast.unparse(call)
+        for call, method in methods
+        if method.attr in ORM_WRITES
+        and WRITTEN_ROWS.search(receiver := ast.unparse(method.value))
+        and receiver not in {path.stem for path in (ROOT / "contacts/writing").glob("*.py")}
+    ]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "Contact.objects.filter(pk=pk).update(name='Ann')",
+        "tenant.contacts.all().delete()",
+        "contact.save()",
+        "tag.links.all().delete()",
+        "ContactTag.objects.bulk_create(found)",
+    ],
+)
+def test_a_write_past_the_write_path_is_found(call: str) -> None:
+    assert orm_writes(ast.parse(call))
+
+
+@pytest.mark.parametrize("path", modules("contacts"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_one_package_knows_which_database_it_is(path: Path) -> None:
+    if path.relative_to(ROOT / "contacts").parts[0] == "db":
+        return
+    text = path.read_text()
+    for node in ast.walk(ast.parse(text)):
+        name = getattr(node, "attr", getattr(node, "id", getattr(node, "name", "")))
+        assert name not in DATABASE_NAMES, f"{path}: {name}"
+    assert not {f"contacts.db.{name}" for name in ("postgresql", "sqlite")} & imports(path)
+    assert not re.search(r"as_postgresql|as_sqlite|\"(postgresql|sqlite)\"", text), path
 
 
 @pytest.mark.parametrize(
     "module",
     [
         "contacts/importing/columns.py",
+        "contacts/values/formulas.py",
         *(f"contacts/values/{name}.py" for name in ("countries", "phones", "strict_json")),
     ],
 )

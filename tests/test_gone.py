@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from contacts.change_log.cause import caused_by
 from contacts.models import Change, Contact
+from contacts.writing.merge import merge as merge_contacts
 
 from .api import PHONE, Api, assert_error
 from .factories import ContactFactory
@@ -26,7 +27,7 @@ MERGED_INTO = "Qyvo-Merged-Into"
 def merge(tenant: Any, *phones: str) -> Contact:
     group = [Contact.objects.get(tenant=tenant, phone=phone) for phone in phones]
     with caused_by("command:test"):
-        [(kept, _, problem)] = tenant.contacts.merge([group])
+        [(kept, _, problem)] = merge_contacts([group])
     assert not problem
     return kept
 

@@ -21,11 +21,15 @@ from hypothesis import strategies as st
 
 from contacts.db import pacing
 from contacts.importing import columns
-from contacts.importing.engine import chunks, spool_folder
 from contacts.importing.error_file import failed_records
-from contacts.importing.tabular import Source, UnreadableFile, neutral, original
-from contacts.jobs.lock import alone_in
+from contacts.importing.pools import chunks
+from contacts.importing.record_file import RecordFile
+from contacts.importing.records import UnreadableFile
+from contacts.importing.storage import spool_folder
+from contacts.jobs.lock import locked_folder
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Tag
+from contacts.values.formulas import neutral, original
+from contacts.writing import edit
 
 from .api import PHONE
 from .conftest import ROOT, test_database_url
@@ -236,7 +240,7 @@ def test_columns_are_shown_and_can_be_mapped(acme: SimpleNamespace, file: Path) 
         ("14155550123", "The + is missing in front"),
         ("415-555-0123", "international form"),
         ("", "The phone is required."),
-        ("call me", "A phone has no “c” in it"),
+        ("call me", "A phone cannot contain “c”"),
     ],
 )
 def test_what_a_spreadsheet_ruined_is_told_apart(
@@ -314,7 +318,7 @@ def test_a_damaged_gzip_is_told(tmp_path: Path) -> None:
     path = tmp_path / "x.csv.gz"
     path.write_bytes(gzip.compress(os.urandom(100_000))[:50_000])
     with pytest.raises(UnreadableFile, match="gzip file is damaged"):
-        Source(path)
+        RecordFile(path)
 
 
 # What they change
@@ -358,14 +362,14 @@ def test_metadata_is_merged_and_cleared_as_a_whole(ann: Contact, file: Path) -> 
 
 
 def test_metadata_that_grows_too_large_fails_its_row_alone(ann: Contact, file: Path) -> None:
-    ann.change(metadata={"x": "y" * 40_000})
+    edit.change(ann, metadata={"x": "y" * 40_000})
     write(file, ["phone", "big"], [PHONE, "z" * 30_000], ["+14155550199", "z" * 30_000])
     _, dry = bring(file, "--rest-to-metadata", "--dry-run")
     status, printed = bring(file, "--rest-to-metadata")
     assert status == 1
     assert counts(printed) == counts(dry)
     assert (counts(printed)["created"], counts(printed)["failed"]) == (1, 1)
-    assert "may have 65,536 bytes" in ImportFailure.objects.get().error
+    assert "may have at most 65,536 bytes" in ImportFailure.objects.get().error
     ann.refresh_from_db()
     assert list(ann.metadata) == ["x"]
 
@@ -425,7 +429,7 @@ def test_an_opt_out_is_not_lost_behind_a_later_row(acme: SimpleNamespace, file: 
     consent = [f"--map={name}={name}" for name in ("opted_in_at", "opted_out_at")]
     status, printed = bring(file, *consent)
     assert (status, counts(printed)["failed"], counts(printed)["superseded"]) == (1, 1, 0)
-    assert "this one opts out" in ImportFailure.objects.get().error
+    assert "This row opts out" in ImportFailure.objects.get().error
 
 
 def test_another_tenants_contacts_are_not_touched(
@@ -528,7 +532,7 @@ def test_a_file_that_changed_meanwhile_loses_no_failure_in_silence(
     bring(write(file, ["phone"], ["bad"], ["worse"]))
     write(file, ["phone"], ["bad"])
     with pytest.raises(UnreadableFile, match="line 3 is gone"):
-        list(failed_records(Import.objects.get(), Source(file)))
+        list(failed_records(Import.objects.get(), RecordFile(file)))
 
 
 def test_the_error_file_may_take_the_place_of_its_source(acme: SimpleNamespace, file: Path) -> None:
@@ -634,7 +638,7 @@ def test_an_import_that_runs_is_not_run_again(
     assert bring(file)[0] == 0
     job = Import.objects.get()
     Import.objects.update(state=Import.State.READING)
-    with alone_in(spool_folder(job)), pytest.raises(CommandError, match="is running") as stop:
+    with locked_folder(spool_folder(job)), pytest.raises(CommandError, match="is running") as stop:
         bring(file, "--resume")
     assert stop.value.returncode == 2
     assert bring(file, "--resume")[0] == 0

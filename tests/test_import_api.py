@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,8 +26,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from contacts.api.examples import EXAMPLES
-from contacts.importing import uploads
+from contacts.importing import storage, uploads
 from contacts.importing.error_file import ErrorFile
+from contacts.jobs import files, lock
 from contacts.models import Contact, Import, ImportBatch, ImportFailure
 
 from .api import PHONE, Api, assert_error
@@ -211,7 +213,7 @@ def test_the_keys_of_ndjson_are_told_as_cells_that_can_be_sent_again(api: Api) -
         (b"", "", "file", "The file is required."),
         (b"\n\n", "", "file", "The file is empty."),
         (b"PK\x03\x04", "", "file", "save it as CSV first"),
-        (b"a,b\n1,2\n", "", "map", "map one, as COLUMN=phone"),
+        (b"a,b\n1,2\n", "", "map", "map a column, as COLUMN=phone"),
         (b"phone\n1\n", "?map=Cell=phone", "map", "There is no column"),
         (b"phone\n1\n", "?map=phone=fax", "map", "There is no field"),
         (b"phone\n1\n", "?map=phone", "map", "COLUMN=FIELD"),
@@ -241,14 +243,14 @@ def test_what_cannot_be_brought_in_is_refused_at_once(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (gzip.compress(b"a\n1\n", mtime=0), "map one, as COLUMN=phone"),
+        (gzip.compress(b"a\n1\n", mtime=0), "map a column, as COLUMN=phone"),
         (
             gzip.compress(b"phone\n" + random.Random(1).randbytes(9000).hex().encode(), mtime=0)[
                 :5000
             ],
             "gzip file is damaged",
         ),
-        (b'{"a": 1}\n', "map one, as COLUMN=phone"),
+        (b'{"a": 1}\n', "map a column, as COLUMN=phone"),
         (b'phone\n"+1415' + b"1\n" * 1_000_000, "Is a quote not closed?"),
     ],
 )
@@ -483,14 +485,14 @@ def test_a_worker_killed_at_the_very_end_loses_nothing(
     places = {
         "errors": "contacts.importing.error_file.ErrorFile.write",
         "publish": "contacts.importing.error_file.ErrorFile.publish",
-        "finish": "contacts.models.import_job.Import.finish",
-        "rmtree": "contacts.importing.engine.shutil.rmtree",
+        "finish": "contacts.importing.ending.finish",
+        "rmtree": "contacts.importing.storage.shutil.rmtree",
     }
     answer = post(api)
     with pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
         patch.setattr(places[point], lambda *given, **more: sys.exit())
         work()
-    assert uploads.take_up() == (0 if point == "rmtree" else 1)
+    assert uploads.requeue_interrupted() == (0 if point == "rmtree" else 1)
     job = outcome(api, answer)
     assert (job["state"], counted(job)) == ("done", [1, 0, 0, 0, 1])
     assert len(errors(api, job)) == 2
@@ -498,13 +500,13 @@ def test_a_worker_killed_at_the_very_end_loses_nothing(
 
 
 def test_a_lock_holds_while_others_come_and_the_folder_goes(data_dir: Path) -> None:
-    folder = uploads.data_folder("imports") / "x"
-    with uploads.alone_in(folder):
-        with pytest.raises(uploads.ImportRuns), uploads.alone_in(folder):
+    folder = files.data_folder("imports") / "x"
+    with lock.locked_folder(folder):
+        with pytest.raises(lock.JobIsRunning), lock.locked_folder(folder):
             pass
-        uploads.shutil.rmtree(folder)
+        shutil.rmtree(folder)
     assert not list(data_dir.glob("imports/*"))
-    with uploads.alone_in(folder), pytest.raises(uploads.ImportRuns), uploads.alone_in(folder):
+    with lock.locked_folder(folder), pytest.raises(lock.JobIsRunning), lock.locked_folder(folder):
         pass
 
 
@@ -573,12 +575,12 @@ def test_a_form_whose_options_are_files_is_refused(api: Api) -> None:
 def test_an_import_put_into_the_queue_twice_runs_once(api: Api) -> None:
     post(api)
     job = Import.objects.get()
-    assert [uploads.take_up(), uploads.take_up()] == [1, 1]
+    assert [uploads.requeue_interrupted(), uploads.requeue_interrupted()] == [1, 1]
     for _ in range(2):
         uploads.run_import.call(job.pk)
         assert Import.objects.get().counts()["created"] == 1
-    assert uploads.take_up() == 0
-    assert not uploads.spool_folder(job).exists()
+    assert uploads.requeue_interrupted() == 0
+    assert not storage.spool_folder(job).exists()
 
 
 def test_a_dry_run_begun_anew_counts_once(api: Api) -> None:
@@ -640,8 +642,8 @@ def test_old_imports_and_files_that_nobody_knows_are_swept(
         os.utime(data_dir / name, (old.timestamp(), old.timestamp()))
     (data_dir / "uploads/y").write_text("coming in")
     out = io.StringIO()
-    busy = uploads.spool_folder(Import.objects.get(pk=waiting.json()["id"]))
-    with uploads.alone_in(busy):
+    busy = storage.spool_folder(Import.objects.get(pk=waiting.json()["id"]))
+    with lock.locked_folder(busy):
         call_command("prune_imports", "--older-than", "30d", stdout=out)
     call_command("prune_imports", "--older-than", "30d", stdout=out)
     assert out.getvalue() == "imports deleted: 1\n" * 2

@@ -33,6 +33,8 @@ from contacts.models import (
     Tag,
     Webhook,
 )
+from contacts.webhooks import outbox
+from contacts.writing import consent
 from tenants import isolation
 from tenants.admin.scoped import TenantScopedAdmin
 from tenants.fields import hex_id
@@ -99,8 +101,8 @@ def furnish(tenant: Tenant) -> None:
     action = BulkAction.objects.create(tenant=tenant, kind=BulkAction.Kind.DELETE, total=1)
     BulkBatch.objects.create(tenant=tenant, action=action, number=0, contacts=b"")
     Erasure.objects.create(tenant=tenant, digest="0" * 64)
-    OptOut.objects.remember([OptOut.of_phone(tenant.pk, "+33612345678", timezone.now())])
-    Webhook(tenant=tenant, url="https://shop.example/hook", events=[]).establish()
+    consent.remember([OptOut.of_phone(tenant.pk, "+33612345678", timezone.now())])
+    outbox.create(Webhook(tenant=tenant, url="https://shop.example/hook", events=[]))
 
 
 # Rows

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from contacts.models import Contact, ContactTag, contact
+from contacts.models import Contact, tag
+from contacts.writing import delete, links
 
 from .api import Api, assert_error
 from .factories import ContactFactory
@@ -149,12 +150,12 @@ def test_a_bad_field_is_named(api: Api, field: str, value: Any) -> None:
 def test_contacts_of_a_tag_come_in_the_same_order_whether_many_or_few_have_it(
     api: Api, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(contact, "FEW", few)
+    monkeypatch.setattr(tag, "SMALL_RESULT", few)
     numbers = add(acme.tenant, 20)
     some = [phone for n, phone in enumerate(numbers) if n % 3]
     Contact.objects.update(tags=["vips", "my vip"])
     Contact.objects.filter(phone__in=some).update(tags=["vips", "vip"])
-    ContactTag.objects.match(acme.tenant.contacts.all())
+    links.match(acme.tenant.contacts.all())
     for limit in (1, 4, 100):
         assert phones(api, tag="vip", limit=limit) == some
 
@@ -186,7 +187,7 @@ def test_a_reader_misses_no_contact_that_stands_still_while_writers_run(
             phone = busy[turn % len(busy)]
             acme.tenant.contacts.update_or_create(phone=phone, defaults={"name": str(turn)})
             if turn % 5 == 4:
-                acme.tenant.contacts.delete_one({"phone": phone})
+                delete.delete_one(acme.tenant, {"phone": phone})
             turn += 1
         connection.close()
 

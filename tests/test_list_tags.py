@@ -78,7 +78,7 @@ def test_a_long_list_is_sent_page_by_page(
 def test_a_page_is_found_behind_a_part_that_few_names_have(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contacts.models.contact.NAMES", 10)
+    monkeypatch.setattr("contacts.models.tag.NAMES_READ", 10)
     names = [f"{n:03}{'x' * (n % 20 == 7)}" for n in range(100)]
     Tag.objects.bulk_create(Tag(tenant=acme.tenant, name=name) for name in names)
     found = [tag["name"] for page in pages(acme.api, name="X", limit=2) for tag in page]

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from contacts.models import ContactTag
+from contacts.writing import links
 from qyvo.logs import JSONFormatter
 
 from .api import ACTIONS, CREATE, PHONE, Api
@@ -78,7 +78,7 @@ def test_an_error_has_its_traceback_as_a_field(
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(type(ContactTag.objects), "link", fail)
+    monkeypatch.setattr(links, "link", fail)
     api.client.raise_request_exception = False
     api.create(tags="vip")
     error, access = sorted(lines_of(log), key=lambda line: line["level"])

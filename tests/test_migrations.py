@@ -126,7 +126,7 @@ def test_what_the_version_before_does_not_bear_is_found(operation: Any, is_broke
 def test_tasks_in_the_queue_find_their_functions_after_the_modules_were_moved(db: None) -> None:
     migration = import_module("contacts.migrations.0016_task_paths")
     editor = SimpleNamespace(connection=connection)
-    tasks = [
+    tasks: list[Any] = [
         DBTaskResult(task_path=old, args_kwargs={}, run_after=timezone.now())
         for old in migration.MOVED
     ]

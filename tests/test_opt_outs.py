@@ -17,11 +17,15 @@ from django.db import connection, transaction
 from django.test import Client
 from django.utils.crypto import salted_hmac
 
+from contacts import erasing
 from contacts.change_log.cause import caused_by
 from contacts.db.rows import row_in_json
 from contacts.jobs import bulk_actions
-from contacts.models import EARLIER_OPT_OUT, BulkAction, Change, Contact, Decision, OptOut, Outcome
+from contacts.models import EARLIER_OPT_OUT, BulkAction, Change, Contact, OptOut, Outcome
 from contacts.values.digests import phone_digest
+from contacts.writing import consent, edit, merge
+from contacts.writing.consent import Decision
+from contacts.writing.upsert import replace_many, upsert_rows
 from tenants.fields import new_ulid
 from tenants.models import Tenant
 
@@ -42,7 +46,7 @@ OLD_FORM, NEW_FORM = "+551187654321", "+5511987654321"
 
 def opted_out(tenant: Tenant, phone: str = PHONE, **fields: Any) -> Contact:
     contact = ContactFactory.create(tenant=tenant, phone=phone, **fields)
-    tenant.contacts.decide_one({"phone": phone}, OUT)
+    consent.decide_one(tenant, {"phone": phone}, OUT)
     contact.refresh_from_db()
     return contact
 
@@ -98,7 +102,7 @@ def erase(member: SimpleNamespace, path: Path) -> None:
 def merge_away(member: SimpleNamespace, path: Path) -> None:
     older = ContactFactory.create(tenant=member.tenant, pk="01" + "0" * 24, phone=OTHER)
     newer = member.tenant.contacts.get(phone=PHONE)
-    [(kept, _, problem)] = member.tenant.contacts.merge([[older, newer]])
+    [(kept, _, problem)] = merge.merge([[older, newer]])
     assert (kept.pk, problem) == (older.pk, "")
 
 
@@ -143,7 +147,7 @@ def test_the_phone_of_a_contact_that_is_merged_into_one_that_has_opted_out_has_o
     """They are one person, who has opted out."""
     first = opted_out(acme.tenant, OTHER)
     second = ContactFactory.create(tenant=acme.tenant, phone=PHONE)
-    acme.tenant.contacts.merge([[first, second]])
+    merge.merge([[first, second]])
     acme.api.create(PHONE)
     assert_opted_out(acme.tenant)
 
@@ -152,7 +156,7 @@ def test_a_phone_chosen_in_a_merge_and_the_one_given_up_have_opted_out(
     acme: SimpleNamespace,
 ) -> None:
     contacts = [opted_out(acme.tenant, phone) for phone in (OTHER, PHONE)]
-    kept = acme.tenant.contacts.merge_as(contacts, {"phone": PHONE})
+    kept = merge.merge_as(contacts, {"phone": PHONE})
     assert (kept.phone, kept.opted_out_at) == (PHONE, JUNE)
     acme.api.create(OTHER)
     assert_opted_out(acme.tenant, OTHER)
@@ -184,7 +188,7 @@ def upsert(member: SimpleNamespace, path: Path) -> None:
 
 
 def upsert_with_consent(member: SimpleNamespace, path: Path) -> None:
-    member.tenant.contacts.update_or_create(phone=PHONE, create_defaults={"opted_in_at": JULY})
+    member.tenant.contacts.update_or_create(phone=PHONE, only_if_new={"opted_in_at": JULY})
 
 
 def bring_in(member: SimpleNamespace, path: Path) -> None:
@@ -254,7 +258,7 @@ def test_a_contact_that_gets_the_phone_of_somebody_who_has_opted_out_has_opted_o
 ) -> None:
     opted_out(acme.tenant).delete()
     contact = ContactFactory.create(tenant=acme.tenant, phone=OTHER, opted_in_at=JULY)
-    contact.change(phone=PHONE)
+    edit.change(contact, phone=PHONE)
     assert contact.opted_out_at == JUNE
     assert_opted_out(acme.tenant)
     assert [*OptOut.objects.of(acme.tenant.pk, [PHONE, OTHER])] == [PHONE], "not the old phone"
@@ -263,9 +267,9 @@ def test_a_contact_that_gets_the_phone_of_somebody_who_has_opted_out_has_opted_o
 def test_of_thousands_the_right_ones_start_as_opted_out(acme: SimpleNamespace) -> None:
     people = [{"phone": f"+1415555{n:04}", "name": f"n{n}"} for n in range(1000)]
     out = {person["phone"] for person in people[::7]}
-    OptOut.objects.remember(OptOut.of_phone(acme.tenant.pk, phone, JUNE) for phone in out)
+    consent.remember(OptOut.of_phone(acme.tenant.pk, phone, JUNE) for phone in out)
     acme.tenant.contacts.update_or_create(phone=people[7]["phone"])
-    done = acme.tenant.contacts.replace_many(acme.tenant, people, "api")
+    done = replace_many(acme.tenant, people, "api")
     assert [outcome for outcome, _ in done.values()].count(Outcome.CREATED) == 999
     found = acme.tenant.contacts.exclude(opted_out_at=None).values_list("phone", flat=True)
     assert {*found} == out
@@ -318,7 +322,7 @@ def test_the_phone_cannot_be_read_from_what_is_kept(acme: SimpleNamespace, setti
 
 def test_a_contact_that_should_have_opted_out_is_found(acme: SimpleNamespace) -> None:
     contact = opted_out(acme.tenant)
-    OptOut.objects.remember([contact.opt_out])
+    consent.remember([contact.opt_out])
     assert lines("check_contacts", "--tenant", "acme") == ["rules broken: 0"]
     Contact.objects.update(opted_out_at=None)
     out = io.StringIO()
@@ -342,7 +346,7 @@ def create_in_a_transaction(tenant: Tenant) -> None:
 def create_rows(tenant: Tenant) -> None:
     rows = {PHONE: row_in_json(f"{1:032x}", {"phone": PHONE, "name": "Ann"}, str)}
     names = ["name", "name_folded"]
-    tenant.contacts.upsert_rows(rows, names, names, Contact(tenant=tenant))
+    upsert_rows(rows, names, names, Contact(tenant=tenant))
 
 
 def create_by_saving(tenant: Tenant) -> None:
@@ -350,7 +354,7 @@ def create_by_saving(tenant: Tenant) -> None:
 
 
 def give_the_phone_to_another(tenant: Tenant) -> None:
-    tenant.contacts.get(phone=OTHER).change(phone=PHONE)
+    edit.change(tenant.contacts.get(phone=OTHER), phone=PHONE)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -501,7 +505,7 @@ def test_who_opts_out_after_two_merges_is_opted_out_in_all_that_come_back(
     undone = merged(acme, {}, {})
     [kept] = acme.tenant.contacts.all()
     older = ContactFactory.create(tenant=acme.tenant, pk="01" + "0" * 24, phone=OTHER)
-    acme.tenant.contacts.merge([[older, kept]])
+    merge.merge([[older, kept]])
     acme.api.act("record-consent", phone=OTHER, status="opted_out", at=JUNE.isoformat())
     said = undo(undone)
     assert f"acme {NEW_FORM}: its end" in said
@@ -512,7 +516,7 @@ def test_who_opts_out_after_two_merges_is_opted_out_in_all_that_come_back(
 def test_a_phone_that_is_given_back_by_an_undo_leaves_both_opted_out(acme: SimpleNamespace) -> None:
     contact = opted_out(acme.tenant)
     with caused_by("command:test", change_set := new_ulid()):
-        contact.change(phone=OTHER)
+        edit.change(contact, phone=OTHER)
     assert undo(change_set) == [f"acme {PHONE}: phone", "contacts as they were: 1"]
     acme.api.create(OTHER)
     assert_opted_out(acme.tenant, OTHER)
@@ -606,7 +610,7 @@ def test_the_migration_remembers_the_opt_outs_of_contacts_deleted_before(
     ContactFactory.create(tenant=acme.tenant, phone=phones[2], opted_in_at=JULY).delete()
     ContactFactory.create(tenant=acme.tenant, phone=phones[3], opted_out_at=JULY).delete()
     ContactFactory.create(tenant=acme.tenant, phone=phones[4]).delete()
-    acme.tenant.contacts.erase(acme.tenant, phones[5])
+    erasing.erase(acme.tenant, phones[5])
     ContactFactory.create(tenant=acme.tenant, phone=PHONE).delete()
     OptOut.objects.all().delete()
     migration: Any = import_module("contacts.migrations.0014_opt_outs")
@@ -618,6 +622,6 @@ def test_the_migration_remembers_the_opt_outs_of_contacts_deleted_before(
 
 def test_an_opt_out_cannot_be_dated_before_the_one_in_force(acme: SimpleNamespace) -> None:
     contact = Contact(tenant=acme.tenant, phone=PHONE, opted_out_at=JULY)
-    assert not contact.stay_out(JUNE)
+    assert not consent.opt_out_earlier(contact, JUNE)
     assert contact.opted_out_at == JULY
-    assert contact.stay_out(JULY + timedelta(days=1))
+    assert consent.opt_out_earlier(contact, JULY + timedelta(days=1))

@@ -151,13 +151,13 @@ def test_others_write_in_the_middle_of_a_bulk_action(acme: SimpleNamespace) -> N
 def unwritten(done: dict[int, int], sizes: list[int]) -> dict[int, list[str]]:
     """The batches of a hundred rows, by the number of their first row."""
     importer = Importer(Import(), None, None)  # type: ignore[arg-type]
-    importer.pace.size = sizes[0]
+    importer.writer.pace.size = sizes[0]
     found = {}
     turns = deque(sizes[1:])
     rows: Iterator[str] = map(str, range(100))
     for first, batch in importer.unwritten(rows, done):
         found[first] = batch
-        importer.pace.size = turns.popleft() if turns else importer.pace.size
+        importer.writer.pace.size = turns.popleft() if turns else importer.writer.pace.size
     return found
 
 

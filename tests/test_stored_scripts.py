@@ -8,7 +8,9 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Dialog
 
-from contacts.models import BulkAction, Change, Contact, Decision, Delivery, Import, Tag, Webhook
+from contacts.models import BulkAction, Change, Contact, Delivery, Import, Tag, Webhook
+from contacts.writing import consent, edit
+from contacts.writing.consent import Decision
 from tenants.models import ApiToken, Tenant, User
 
 from .browser import log_in, page_of
@@ -28,9 +30,9 @@ def poison(rows: SimpleNamespace) -> None:  # noqa: F811
     """Puts it into every text that a caller, a file or the staff decides, past the rules."""
     contact, now = rows.contact, timezone.now()
     tags = [ATTACK[:90], "x" + ATTACK[-90:]]
-    contact.change(name=ATTACK, tags=tags, metadata={ATTACK: ATTACK})
+    edit.change(contact, name=ATTACK, tags=tags, metadata={ATTACK: ATTACK})
     decision = Decision(Change.Kind.OPTED_IN, now, source=ATTACK[:100], proof=ATTACK)
-    rows.tenant.contacts.decide_one({"contact_id": contact.pk}, decision)
+    consent.decide_one(rows.tenant, {"contact_id": contact.pk}, decision)
     Contact.objects.filter(pk=contact.pk).update(email=ATTACK, locale=ATTACK[:30])
     Tag.objects.filter(pk=rows.tag.pk).update(name=ATTACK[:100])
     Import.objects.update(

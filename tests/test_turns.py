@@ -1,4 +1,4 @@
-"""Tenants take turns at a worker: nobody's large job stops the others."""
+"""Tenants take turns at a worker: a large job of one tenant delays no other tenant."""
 
 import gzip
 import io
@@ -12,8 +12,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django_tasks_db.models import DBTaskResult
 
-from contacts.importing import engine, row, tabular, uploads
-from contacts.jobs import bulk_actions, turns
+from contacts.importing import engine, record_file, row, storage, uploads
+from contacts.jobs import bulk_actions, lock, turns
 from contacts.models import BulkAction, Contact, Import
 
 from .test_import_api import counted, errors, post, worker
@@ -41,7 +41,7 @@ def few_rows(init: Any) -> Any:
 
 
 def rows(first: int, number: int) -> str:
-    """Some of them wrong, some twice, some over two lines."""
+    """One record is bad, some phones repeat, and each name spans two lines."""
     found = [f'"+1415555{n % 97 + first:04}","Ann\n{n}",t{n % 3}' for n in range(number)]
     found[number // 2] = "bad,Bob,"
     return "\n".join(["phone,name,tags", *found])
@@ -58,7 +58,7 @@ def finished() -> list[str]:
 
 
 def work_off(limit: int = 200) -> list[str]:
-    """What a worker does with its queue, task by task; the tenants that had a turn."""
+    """Does the tasks of the queue as a worker does; returns the tenants in the order of turns."""
     had: list[str] = []
     given = dict(turns.RUNS)
 
@@ -80,7 +80,7 @@ def work_off(limit: int = 200) -> list[str]:
     return had
 
 
-def test_an_import_gives_way_and_goes_on_where_it_was(
+def test_an_import_gives_way_and_continues_where_it_was(
     acme: SimpleNamespace, globex: SimpleNamespace, short_turns: None,
     django_capture_on_commit_callbacks: Any,
 ) -> None:  # fmt: skip
@@ -116,11 +116,11 @@ def test_a_dry_run_that_gave_way_counts_each_row_once(
 
 
 @pytest.mark.parametrize("killed", ["reading", "writing"])
-def test_an_import_killed_after_it_gave_way_goes_on(
+def test_an_import_killed_after_it_gave_way_continues(
     acme: SimpleNamespace, globex: SimpleNamespace, data_dir: Path, short_turns: None,
     killed: str, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Its spool is longer than the place says at which it gave way."""
+    """Its spool is longer than the position at which it gave way."""
     for dry_run in ("true", "false"):
         post(globex.api, rows(200, 5))
         job = post(acme.api, rows(1, 60), f"?dry_run={dry_run}").json()
@@ -174,15 +174,15 @@ def test_looking_for_the_keys_of_ndjson_gives_way_too(
 def test_writing_the_error_file_gives_way_too(
     acme: SimpleNamespace, globex: SimpleNamespace, short_turns: None, dry_run: str, erased: bool
 ) -> None:
-    """Somebody who is erased while it waits is not in it."""
+    """The file leaves out a person who is erased while it waits."""
     wrong = [f"+1415555{n:04},bad" for n in range(4)]
     content = "\n".join(["phone,email", *wrong[:2], "+14155559999,", *wrong[2:], ""])
     job, _ = [post(cast.api, content, f"?dry_run={dry_run}").json() for cast in (acme, globex)]
     row = Import.objects.get(pk=job["id"])
-    unfinished = uploads.errors_of(row).with_suffix(".csv.unfinished")
+    unfinished = storage.errors_of(row).with_suffix(".csv.unfinished")
     while not (unfinished.exists() and "+14155550001" in unfinished.read_text()):
         uploads.run(row.pk)
-        assert not uploads.errors_of(row).exists()
+        assert not storage.errors_of(row).exists()
     if erased:
         call_command(
             "erase_contact", "+14155550000", "--tenant", "acme", "--yes", stdout=io.StringIO()
@@ -241,7 +241,7 @@ def test_bulk_actions_and_imports_take_turns(
     assert {*states().values()} == {"done"}
 
 
-def test_nobody_gives_way_where_nobody_waits(
+def test_a_job_does_not_give_way_if_no_other_tenant_waits(
     acme: SimpleNamespace, short_turns: None, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
@@ -250,31 +250,31 @@ def test_nobody_gives_way_where_nobody_waits(
     assert work_off() == ["acme", "acme"]
 
 
-def test_what_another_worker_does_is_left_alone(
+def test_a_job_of_another_worker_is_left_alone(
     acme: SimpleNamespace, globex: SimpleNamespace, short_turns: None,
     django_capture_on_commit_callbacks: Any,
 ) -> None:  # fmt: skip
     with django_capture_on_commit_callbacks(execute=True):
         busy = post(globex.api, rows(1, 30)).json()
         post(acme.api, rows(1, 30))
-    with uploads.alone_in(turns.data_folder("imports") / busy["id"]):
+    with lock.locked_folder(turns.data_folder("imports") / busy["id"]):
         assert work_off()[:2] == ["globex", "acme"]
     assert states() == {"globex": "queued", "acme": "done"}
 
 
-def test_what_has_stopped_takes_no_turns(
+def test_a_job_that_has_stopped_with_a_problem_gets_no_turns(
     acme: SimpleNamespace, globex: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would fail again and again; when a worker is started again, it is tried once more."""
+    """It would fail in every turn. It is tried again when a worker starts."""
     broken, good = [post(acme.api, rows(n, 3)).json() for n in (1, 2)]
     with monkeypatch.context() as patch:
         patch.setattr("contacts.importing.uploads.Importer.write", None)
         with pytest.raises(TypeError):
-            turns.give(Import, broken["id"])
-    turns.give(Import, good["id"])
+            turns.run_next(Import, broken["id"])
+    turns.run_next(Import, good["id"])
     assert [*Import.objects.order_by("pk").values_list("state", flat=True)] == ["writing", "done"]
-    assert uploads.take_up() == 1
-    turns.give(Import, good["id"])
+    assert uploads.requeue_interrupted() == 1
+    turns.run_next(Import, good["id"])
     assert {*Import.objects.values_list("state", flat=True)} == {"done"}
 
 
@@ -282,7 +282,7 @@ def test_what_has_stopped_takes_no_turns(
 def test_a_worker_lets_a_small_import_pass_a_large_one(
     acme: SimpleNamespace, globex: SimpleNamespace, data_dir: Path, tmp_path: Path
 ) -> None:
-    """Both are in the queue when the worker starts: it puts them there itself."""
+    """Both wait when the worker starts, which enqueues them itself."""
     large = post(acme.api, "phone\n" + "".join(f"+1415{n:07}\n" for n in range(20_000))).json()
     small = post(globex.api, rows(1, 5)).json()
     with worker(data_dir, tmp_path / "log", "--once", "--turn", "0") as process:
@@ -310,7 +310,7 @@ def test_a_file_unpacks_to_four_times_the_largest_upload_at_most(
         with pytest.raises(CommandError, match=sentence):
             call_command("import_contacts", *given)
         job = post(acme.api, path.read_bytes(), kind="application/gzip").json()
-        turns.give(Import, job["id"])
+        turns.run_next(Import, job["id"])
         assert sentence in acme.api.get(f"/api/v1/imports/{job['id']}").json()["problem"]
 
 
@@ -330,7 +330,7 @@ def test_blank_lines_cost_next_to_nothing(tmp_path: Path, first: bytes, blank: b
     path = tmp_path / "blank.csv"
     path.write_bytes(blank * 1000 + first + blank * number + last)
     start = time.process_time()
-    source = tabular.Source(path)
+    source = record_file.RecordFile(path)
     *_, record = source.records()
     assert time.process_time() - start < 6, "2 seconds on a machine that is not busy"
     assert (record.line, record.cells) == (1002 + number, {"phone": "+14155550123"})
@@ -340,10 +340,31 @@ def test_blank_lines_cost_next_to_nothing(tmp_path: Path, first: bytes, blank: b
 def test_blank_lines_in_a_cell_stay(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b'\n\nphone,name\n\n1,"a\n\n\r\n\nb"\n\n\n2,c\n\r\n3,"\n"\n')
-    source = tabular.Source(path)
+    source = record_file.RecordFile(path)
     found = [(record.line, record.cells["name"]) for record in source.records()]
     assert found == [(5, "a\n\n\r\n\nb"), (12, "c"), (14, "\n")]
-    assert [record.line for record in source.records(since=12)] == [12, 14]
+    assert [record.line for record in source.records(first_line=12)] == [12, 14]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("phone;name\n1;Zoé\n", {"is_json": False, "delimiter": ";", "header": ["phone", "name"]}),
+        ('{"phone": "1", "name": "Zoé"}\n', {"is_json": True, "delimiter": "", "keys": ["phone"]}),
+    ],
+)
+def test_an_import_that_an_earlier_version_began_is_read_on(
+    tmp_path: Path, text: str, found: dict[str, Any]
+) -> None:
+    """The spool folder has what that version found out about the file."""
+    path = tmp_path / "upload"
+    path.write_bytes(text.encode("cp1252"))
+    head = {"encoding": "cp1252", "newline": "\n", "keys": [], "since": 1} | found
+    source = record_file.RecordFile(path, found=head)
+    assert source.header == ["phone", "name"]
+    assert [record.cells for record in source.records()] == [{"phone": "1", "name": "Zoé"}]
+    assert source.encoding == "cp1252"
 
 
 @pytest.mark.once
@@ -355,7 +376,7 @@ def test_the_work_for_long_numbers_grows_with_the_file(tmp_path: Path) -> None:
             (json.dumps({"phone": "12"})[:-1] + ',"x":' + "9" * 1_000_000 + "}\n") * lines
         )
         start = time.process_time()
-        records = list(tabular.Source(path).records())
+        records = list(record_file.RecordFile(path).records())
         assert len(records) == lines
         for record in records:
             row.misfit(record.cells[None])  # type: ignore[index]

@@ -29,7 +29,9 @@ from hypothesis import strategies as st
 
 from contacts.api import urls as contacts_urls
 from contacts.importing import uploads
+from contacts.jobs import files
 from contacts.models import BulkAction, Change, Contact, Delivery, Import, Tag, Webhook
+from contacts.writing import merge
 from tenants import urls as tenants_urls
 from tenants.fields import new_ulid
 from tenants.models import ApiToken, Tenant, User
@@ -62,7 +64,7 @@ def of_acme(acme: SimpleNamespace) -> dict[str, list[str]]:
     api.act("create-contact", phone=MERGED, name=SECRET, metadata={"note": SECRET})
     api.act("create-contact", phone=GONE, name=SECRET, tags=f"gold, {SECRET}")
     kept, merged, gone = tenant.contacts.order_by("pk")
-    tenant.contacts.merge([[kept, merged]])
+    merge.merge([[kept, merged]])
     api.act("delete-contact", contact_id=gone.pk)
     api.send(json.dumps({"url": f"https://shop.example/{SECRET.split()[1]}"}), "/api/v1/webhooks")
     file = SimpleUploadedFile("shop.csv", f"phone,name\n{PHONE},{SECRET}\n12,{SECRET}\n".encode())
@@ -129,10 +131,10 @@ def has_tenant(model: type[Model]) -> bool:
 @pytest.fixture
 def untouched(acme: SimpleNamespace, of_acme: dict[str, list[str]]) -> Iterator[None]:
     before = everything_of(acme.tenant)
-    files = {*uploads.data_folder("imports").iterdir()}
+    before_files = {*files.data_folder("imports").iterdir()}
     yield
     assert everything_of(acme.tenant) == before
-    assert files <= {*uploads.data_folder("imports").iterdir()}
+    assert before_files <= {*files.data_folder("imports").iterdir()}
 
 
 def tells_nothing(answer: Any) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from contacts.importing import columns, tabular
+from contacts.importing import columns, records
+from contacts.importing.formats import decoding
 
 from .api import ACTIONS, PHONE, Api
 from .hostile import BODIES, VALUES
@@ -131,6 +132,6 @@ def test_no_encoding_that_is_asked_for_is_remembered() -> None:
 
     before = len(vars(encodings)["_cache"])
     for n in range(100):
-        with pytest.raises(tabular.UnreadableFile, match="There is no encoding"):
-            tabular.text_encoding(f"no-{n}-{'x' * 1000}")
+        with pytest.raises(records.UnreadableFile, match="There is no encoding"):
+            decoding.text_encoding(f"no-{n}-{'x' * 1000}")
     assert len(vars(encodings)["_cache"]) == before

@@ -9,7 +9,9 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
-from contacts.models import Change, Contact, ContactTag, Outcome, Tag
+from contacts.models import Change, Contact, Outcome, Tag
+from contacts.writing import links
+from contacts.writing.tags import rename
 
 from .api import PHONE
 from .factories import ContactFactory, TagFactory
@@ -103,7 +105,7 @@ def test_outside_a_transaction_a_new_contact_is_one_trip_to_postgresql(
 
 @pytest.mark.django_db(transaction=True)
 def test_consent_that_a_new_contact_brings_is_logged_as_a_decision(acme: SimpleNamespace) -> None:
-    given = {"defaults": {"name": "A"}, "create_defaults": {"opted_in_at": acme.tenant.created_at}}
+    given = {"defaults": {"name": "A"}, "only_if_new": {"opted_in_at": acme.tenant.created_at}}
     for phone in (PHONE, "+14155550124"):
         acme.tenant.contacts.update_or_create(phone=phone, **given)
     with transaction.atomic():
@@ -112,14 +114,21 @@ def test_consent_that_a_new_contact_brings_is_logged_as_a_decision(acme: SimpleN
     assert [*kinds] == [Change.Kind.CREATED, Change.Kind.OPTED_IN] * 3
 
 
-def test_create_defaults_are_for_new_rows_only(acme: SimpleNamespace) -> None:
+def test_what_only_a_new_contact_gets_stays_as_it_was_stored(acme: SimpleNamespace) -> None:
     for name in ("A", "B"):
         acme.tenant.contacts.update_or_create(
-            phone=PHONE, defaults={"name": name}, create_defaults={"source": name, "tags": [name]}
+            phone=PHONE, defaults={"name": name}, only_if_new={"source": name, "tags": [name]}
         )
     contact = Contact.objects.get()
     assert (contact.name, contact.source, contact.tags) == ("B", "A", ["A"])
     assert_links_match_tags()
+
+
+def test_the_create_defaults_of_django_are_refused(acme: SimpleNamespace) -> None:
+    """They mean something else: what a new row gets instead of the defaults."""
+    with pytest.raises(TypeError, match="create_defaults"):
+        acme.tenant.contacts.update_or_create(phone=PHONE, create_defaults={"name": "A"})
+    assert not Contact.objects.exists()
 
 
 def test_a_value_where_there_was_none_is_a_change(acme: SimpleNamespace) -> None:
@@ -147,7 +156,7 @@ def test_a_failure_half_way_leaves_nothing(
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(type(ContactTag.objects), "link", fail)
+    monkeypatch.setattr(links, "link", fail)
     with pytest.raises(RuntimeError):
         acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["x"]})
     assert not Contact.objects.exists()
@@ -181,6 +190,27 @@ def test_a_renamed_tag_is_renamed_in_its_contacts_only(acme: SimpleNamespace, na
     assert tagged.updated_at > before[tagged.pk], "readers that follow changes see it"
     assert Contact.objects.get(pk=other.pk).updated_at == before[other.pk]
     assert_links_match_tags()
+
+
+def test_a_tag_renamed_to_one_that_exists_is_merged_with_it_and_keeps_its_id(
+    acme: SimpleNamespace,
+) -> None:
+    carried = [["x", "old"], ["new", "x", "old"], ["old", "x", "new"], ["new"]]
+    people = [ContactFactory.create(tenant=acme.tenant, tags=tags) for tags in carried]
+    elsewhere = ContactFactory.create(tags=["old", "new"])
+    before = {contact.pk: contact.updated_at for contact in Contact.objects.all()}
+    renamed = acme.tenant.tags.get(name="old")
+    rename(renamed, "new")
+    tags = dict(Contact.objects.values_list("pk", "tags"))
+    assert [tags[contact.pk] for contact in people] == [
+        ["x", "new"], ["new", "x"], ["new", "x"], ["new"],
+    ]  # fmt: skip
+    assert tags[elsewhere.pk] == ["old", "new"]
+    assert acme.tenant.tags.get(name="new").pk == renamed.pk
+    assert not acme.tenant.tags.filter(name="old").exists()
+    assert_links_match_tags()
+    changed = [pk for pk, at in Contact.objects.values_list("pk", "updated_at") if at > before[pk]]
+    assert {*changed} == {contact.pk for contact in people[:3]}, "the last one has the name already"
 
 
 @pytest.mark.parametrize("delete", [lambda tag: tag.delete(), lambda tag: tag_set(tag).delete()])

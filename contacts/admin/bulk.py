@@ -10,8 +10,8 @@ from django.utils import timezone
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from contacts.exporting.export import export, settle
-from contacts.jobs.bulk_actions import WIDTH
+from contacts.exporting.export import export, select_ids
+from contacts.jobs.bulk_actions import ID_BYTES
 from contacts.models import BulkAction, ContactQuerySet
 from contacts.values import rules
 from tenants.admin import user_of
@@ -113,19 +113,19 @@ class BulkAdmin(AskingAdmin):
         self, request: HttpRequest, contacts: ContactQuerySet, form: str
     ) -> HttpResponseBase:
         def act(_: SureForm, agreed: int) -> HttpResponseBase | None:
-            settled = settle(contacts)
-            if len(settled) != agreed * WIDTH:
+            ids = select_ids(contacts)
+            if len(ids) != agreed * ID_BYTES:
                 return None
             log(request, f"{EXPORTS[form].title}: {agreed:,} contacts")
-            return download(settled, form)
+            return download(ids, form)
 
         return self.ask(request, contacts, EXPORTS[form], act)
 
 
-def download(settled: bytes, form: str) -> StreamingHttpResponse:
+def download(ids: bytes, form: str) -> StreamingHttpResponse:
     name = f"contacts-{timezone.now():%Y-%m-%d}.{form}"
     return StreamingHttpResponse(
-        export(settled, form),
+        export(ids, form),
         content_type=CONTENT_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

@@ -44,12 +44,14 @@ class ContactPageAdmin(HistoryAdmin):
             first = first | {"fields": first["fields"][1:]}
         return [(title, first), *others]
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        contact = self.get_object(request, object_id)
-        context = self.summary(request, contact) if contact else {}
-        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+        """Also shows the contact as it is stored, whatever has been typed."""
+        form = context["adminform"].form
+        if not form.instance._state.adding:
+            context |= self.summary(request, form.before)
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def summary(self, request: HttpRequest, contact: Contact) -> dict[str, Any]:
         return {

@@ -1,11 +1,13 @@
 """Contacts for the staff, by the same rules as the API."""
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from functools import partial
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.http import HttpRequest
 from django.urls import reverse
@@ -15,6 +17,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from contacts.change_log.difference import exchanged, of_metadata
 from contacts.models import Change, Contact
 from contacts.values import rules
+from contacts.writing import edit
 from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, RetryOnConflictOwnedAdmin, TenantForm
 
 from . import words
@@ -60,6 +63,7 @@ class ContactForm(TenantForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.before = copy(self.instance)  # the instance takes over what was typed
         if "tags" in self.fields and not self.instance._state.adding:
             widget: Any = self.fields["tags"].widget
             widget.suggest = suggestions_of(self.instance.tenant)
@@ -71,7 +75,7 @@ class ContactForm(TenantForm):
             phone = rules.phone(self.cleaned_data["phone"], region)
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
-        if other := self.other("phone", phone):
+        if phone != self.before.phone and (other := self.other("phone", phone)):
             raise forms.ValidationError(self.taken(other))
         return phone
 
@@ -162,11 +166,15 @@ class ContactAdmin(
     form = ContactForm
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
-        """Where it is saved, nobody else writes it between the form's look at it and the end."""
-        found = super().get_object(request, object_id, from_field)
-        if found is None or request.method != "POST" or not connection.in_atomic_block:
-            return found
-        return Contact.objects.filter(pk=found.pk).select_for_update().first()
+        """Where the contact is going to be saved, it is read once, and locked: so nobody else
+        writes it between the check of the form and the end of the transaction."""
+        if request.method != "POST" or not connection.in_atomic_block:
+            return super().get_object(request, object_id, from_field)
+        try:
+            found = self.get_queryset(request).filter(pk=object_id)
+            return found.select_for_update(of=("self",)).first()
+        except (ValueError, ValidationError):
+            return None
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any
@@ -178,6 +186,6 @@ class ContactAdmin(
     def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
         if not change:
             obj.source = Contact.Source.MANUAL
-            obj.save()
+            edit.save(obj)
         elif form.changed_data:
-            obj.save(update_fields=form.changed_data)
+            edit.save(obj, update_fields=form.changed_data, before=form.before)

@@ -20,8 +20,9 @@ from unfold.widgets import (
 from contacts.api.contacts import Consented
 from contacts.api.fields import CONSENT_STATUS
 from contacts.change_log import cause
-from contacts.models import BulkAction, Change, Contact, Decision
-from contacts.writing import undo
+from contacts.models import BulkAction, Change, Contact
+from contacts.writing import consent, undo
+from contacts.writing.consent import Decision
 from tenants.admin import TenantOwnedAdmin
 from tenants.models import Tenant
 
@@ -145,7 +146,7 @@ class HistoryAdmin(TenantOwnedAdmin):
 
     def record(self, request: HttpRequest, contact: Contact, decision: Decision) -> HttpResponse:
         try:
-            contact = contact.tenant.contacts.decide_one({"contact_id": contact.pk}, decision)
+            contact = consent.decide_one(contact.tenant, {"contact_id": contact.pk}, decision)
         except Contact.DoesNotExist:
             return self.no_contact(request, contact.pk)
         told = f"Recorded: {words.words(decision.status)}."

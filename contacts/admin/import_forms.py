@@ -1,4 +1,4 @@
-"""The forms of an import; their rules are those of the API."""
+"""The forms of an import: the upload, and the preview with the choice of columns."""
 
 from collections import Counter
 from hashlib import sha256
@@ -13,55 +13,55 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from contacts.api.imports import ImportForm, ImportOptions
 from contacts.importing import uploads
 from contacts.importing.columns import ALIASES
+from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.preview import Preview
-from contacts.importing.tabular import UnreadableFile
+from contacts.importing.records import UnreadableFile
 from contacts.models import Import
 from contacts.values import rules
 from tenants.admin import TenantForm
 from tenants.models import Tenant
 
-from .forms import checked
-
 KINDS = ".csv,.tsv,.txt,.ndjson,.jsonl,.json,.gz"
-ANOTHER = "metadata."  # a key that the field beside it names
-LONG = 40  # characters of a column's name in a choice
+ANOTHER = "metadata."  # the choice of a metadata key that the user types
+LONG = 40  # characters of a metadata key in a choice
+
+
+def option_field(name: str) -> forms.CharField:
+    """A text field for an option of an import. Its rule runs in `cleaned`."""
+    return forms.CharField(
+        required=False, widget=UnfoldAdminTextInputWidget, help_text=OPTIONS[name].help
+    )
+
+
+def cleaned(form: forms.Form) -> dict[str, Any]:
+    """The options of the import from `form`; empty if the form has errors."""
+    try:
+        return clean(form.cleaned_data)
+    except BadOptions as error:
+        for name, sentence in error.errors.items():
+            form.add_error(name, sentence)
+        return {}
 
 
 class OptionsForm(forms.Form):
     mode = forms.ChoiceField(
         choices=Import.Mode.choices, label="Contacts", widget=UnfoldAdminSelectWidget
     )
-    region = forms.CharField(
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
-        help_text="The country of phones without +, such as FR; else the tenant's.",
-    )
-    clear_marker = forms.CharField(
-        required=False,
-        initial="--",
-        widget=UnfoldAdminTextInputWidget,
-        help_text="A cell that empties its field; blank ones do not.",
-    )
-    encoding = forms.CharField(
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
-        help_text="Where it is not found out rightly, such as cp1252.",
-    )
-    delimiter = forms.CharField(
-        required=False, widget=UnfoldAdminTextInputWidget, help_text="Likewise, such as ; or \\t."
-    )
+    region = option_field("region")
+    clear_marker = option_field("clear_marker")
+    encoding = option_field("encoding")
+    delimiter = option_field("delimiter")
 
 
 class UploadForm(TenantForm, OptionsForm):
-    """A file, to be looked at before it is brought in."""
+    """The upload of a file. The next page shows a preview before anything is imported."""
 
     file = forms.FileField(
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": KINDS}),
-        help_text="CSV or NDJSON, or one of them gzipped. Nothing is brought in before you have "
-        "seen what it would be.",
+        help_text="CSV or NDJSON, gzipped or not. The next page shows a preview; nothing is "
+        "imported before you confirm it.",
     )
 
     class Meta:
@@ -73,13 +73,13 @@ class UploadForm(TenantForm, OptionsForm):
         tenant = self.row_tenant()
         if self.errors or tenant is None:
             return
-        if options := checked(self, ImportForm, self.cleaned_data):
-            self.keep(tenant, options)
+        if options := cleaned(self):
+            self.store(tenant, options)
 
-    def keep(self, tenant: Tenant, options: dict[str, Any]) -> None:
-        file = options.pop("file")
+    def store(self, tenant: Tenant, options: dict[str, Any]) -> None:
+        file = self.cleaned_data["file"]
         job = self.instance
-        job.tenant, job.file_name = tenant, options.pop("file_name") or file.name
+        job.tenant, job.file_name = tenant, file.name
         job.dry_run, job.options = options.pop("dry_run"), options
         try:
             uploads.store_draft(job, file)
@@ -88,8 +88,8 @@ class UploadForm(TenantForm, OptionsForm):
 
 
 class MappingForm(OptionsForm):
-    """Which field each column is, and how the file is read: what it says after `is_valid` are
-    `options` of an import."""
+    """The field of each column, and how the file is read. After `is_valid`, `options` has the
+    options of the import."""
 
     seen = forms.CharField(widget=forms.HiddenInput)
     rest_to_metadata = forms.BooleanField(
@@ -103,7 +103,7 @@ class MappingForm(OptionsForm):
         self.job, self.options = job, job.options
         self.shape = sha256(rules.spelled(header).encode()).hexdigest()
         super().__init__(data, initial=job.options | {"seen": self.shape})
-        # One without a name cannot be told from others, nor be said to be something.
+        # A map names columns, so a column without a name cannot be mapped.
         self.columns = {column: n for n, column in enumerate(header) if column}
         for column, n in self.columns.items():
             field = preview.fields.get(column, "")
@@ -119,11 +119,11 @@ class MappingForm(OptionsForm):
             )  # fmt: skip
 
     def is_of_other_columns(self) -> bool:
-        """Whether the page showed a file that was read otherwise."""
+        """Whether the page showed other columns, because the file was read with other options."""
         return self.data.get("seen") != self.shape
 
     def changes_columns(self) -> bool:
-        """Whether there are other columns now than the page showed, or they are something else."""
+        """Whether the options in the form change the columns or their fields."""
         names = ("encoding", "delimiter", "rest_to_metadata")
         return any(self.options[name] != self.job.options[name] for name in names)
 
@@ -131,9 +131,9 @@ class MappingForm(OptionsForm):
         super().clean()
         chosen = {column: self.chosen(n) for column, n in self.columns.items()}
         self.refuse_twice(chosen)
-        if options := checked(self, ImportOptions, self.cleaned_data):
-            how = {name: options[name] for name in options.keys() - {"dry_run", "file_name"}}
-            self.options = how | {"map": self.said(chosen, how["rest_to_metadata"])}
+        if options := cleaned(self):
+            read = {name: options[name] for name in STORED}
+            self.options = read | {"map": self.column_map(chosen, read["rest_to_metadata"])}
 
     def chosen(self, number: int) -> str:
         field = self.cleaned_data.get(f"field_{number}", "")
@@ -149,8 +149,9 @@ class MappingForm(OptionsForm):
         return f"{ANOTHER}{key}"
 
     def refuse_twice(self, chosen: dict[str, str]) -> None:
-        """A person who changes one column easily forgets the other; a program says both on
-        purpose: then the later one wins."""
+        """Refuses two columns with the same field: a person who gives a field to another column
+        easily forgets the first one. The API allows this, because a program does it on purpose; the
+        later column wins there."""
         twice = {field for field, number in Counter(chosen.values()).items() if number > 1}
         for field in sorted(twice - {"", ANOTHER}):
             names = [f"“{column}”" for column, given in chosen.items() if given == field]
@@ -158,9 +159,9 @@ class MappingForm(OptionsForm):
                 None, f"{' and '.join(names)} are both {label(field)}: leave one of them out."
             )
 
-    def said(self, chosen: dict[str, str], rest: bool) -> dict[str, str]:
-        """All that the page showed; but where others become metadata from now on, or no longer, it
-        is not said of those."""
+    def column_map(self, chosen: dict[str, str], rest: bool) -> dict[str, str]:
+        """The `map` option: all columns that the page showed. If `rest_to_metadata` changes, the
+        map leaves out the columns that this option decides about."""
         if rest == self.job.options["rest_to_metadata"]:
             return chosen
         return {
@@ -178,7 +179,7 @@ def label(field: str) -> str:
 
 
 def choices(column: str, field: str) -> list[tuple[str, Any]]:
-    """What a column can be; `field`, which it is, among them."""
+    """The choices for a column. `field`: the field to which the column is mapped now."""
     keys = dict.fromkeys([f"metadata.{column}", *[field] * field.startswith("metadata.")])
     return [
         ("", "Left out"),

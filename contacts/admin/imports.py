@@ -1,4 +1,4 @@
-"""Imports for the staff: a file is looked at, tried, and brought in."""
+"""Imports in the admin: upload, preview, dry run, import, result."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +13,9 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_POST
 
 from contacts.api.imports import error_file
-from contacts.importing import uploads
+from contacts.importing import cleanup, storage, uploads
 from contacts.importing.preview import Preview, preview
-from contacts.importing.tabular import UnreadableFile
+from contacts.importing.records import UnreadableFile
 from contacts.models import Import
 from tenants.admin import user_of
 
@@ -24,15 +24,13 @@ from .progress import ProgressAdmin
 
 State = Import.State
 FAILURES = 10  # that the page of an import shows
-BEGUN_ALREADY = "It was begun already."
-OTHER_COLUMNS = "The file is read in another way now: look at its columns again, then go on."
-GONE = "Its file is not there any more; upload it again."
+BEGUN_ALREADY = "This import has begun already."
+OTHER_COLUMNS = "The file is now read with other options: check its columns, then continue."
+GONE = "The file of this import is gone; upload it again."
 
 
 @admin.register(Import)
 class ImportAdmin(ProgressAdmin):
-    """A file goes in, is looked at, and what became of it is shown."""
-
     form = UploadForm
     add_form_template = "admin/contacts/import/add.html"
     change_form_template = "admin/contacts/import/progress.html"
@@ -59,7 +57,7 @@ class ImportAdmin(ProgressAdmin):
         return [(None, {"fields": given}), ("Options", options)]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        return []  # the page of one is its progress
+        return []  # the page of an import shows its progress instead of fields
 
     # Deleting
 
@@ -68,18 +66,18 @@ class ImportAdmin(ProgressAdmin):
         return not is_running and super().has_delete_permission(request, obj)
 
     def get_deleted_objects(self, jobs: Any, request: HttpRequest) -> Any:
-        """What the confirmation page says: not a line for each of maybe a million failures."""
+        """The confirmation page has no line for each failure: an import may have a million."""
         running = [str(job) for job in jobs if job.is_running]
         failures = sum(job.failures.count() for job in jobs)
         lacking = {"import"} if running else set()
         return [str(job) for job in jobs], {"imports": len(jobs), "failures": failures}, lacking, []
 
     def delete_model(self, request: HttpRequest, obj: Import) -> None:
-        uploads.delete(obj)
+        cleanup.delete(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet) -> None:
         for job in queryset:
-            uploads.delete(job)
+            cleanup.delete(job)
 
     # Uploading
 
@@ -92,26 +90,27 @@ class ImportAdmin(ProgressAdmin):
     ) -> HttpResponse:
         return to("preview", obj.pk)
 
-    # Looking
+    # Preview
 
     def preview_view(self, request: HttpRequest, pk: str) -> HttpResponse:
-        return self.with_draft(request, pk, self.look)
+        return self.with_draft(request, pk, self.show_preview)
 
-    def look(self, request: HttpRequest, job: Import) -> HttpResponse:
+    def show_preview(self, request: HttpRequest, job: Import) -> HttpResponse:
         shown = preview(job)
         form = MappingForm(job, shown, request.POST if request.method == "POST" else None)
         if form.is_bound and form.is_of_other_columns():
             self.message_user(request, OTHER_COLUMNS, messages.WARNING)
             return to("preview", job.pk)
-        if form.is_valid() and (answer := self.take(request, job, form)):
+        if form.is_valid() and (answer := self.submit(request, job, form)):
             return answer
-        return self.look_page(request, job, shown, form)
+        return self.preview_page(request, job, shown, form)
 
-    def take(self, request: HttpRequest, job: Import, form: MappingForm) -> HttpResponse | None:
-        """Does with what the form says what its button says; nothing where that is refused."""
-        asked = Import(pk=job.pk, tenant=job.tenant, options=form.options)
+    def submit(self, request: HttpRequest, job: Import, form: MappingForm) -> HttpResponse | None:
+        """Does what the button of the form says. Returns None, and adds errors to the form, if the
+        options are refused."""
+        submitted = Import(pk=job.pk, tenant=job.tenant, options=form.options)
         try:
-            read = preview(asked)
+            read = preview(submitted)
         except UnreadableFile as error:
             form.add_error(None, str(error))
             return None
@@ -127,10 +126,10 @@ class ImportAdmin(ProgressAdmin):
         if "update" not in request.POST:
             self.message_user(request, OTHER_COLUMNS, messages.WARNING)
         if any(job.options[name] != value for name, value in options.items()):
-            uploads.revise(job, options=options)
+            uploads.change_draft(job, options=options)
         return to("preview", job.pk)
 
-    def look_page(
+    def preview_page(
         self, request: HttpRequest, job: Import, shown: Preview, form: MappingForm
     ) -> HttpResponse:
         numbers = [form.columns.get(column) for column in shown.source.header]
@@ -147,7 +146,7 @@ class ImportAdmin(ProgressAdmin):
     # Running
 
     def run_view(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Brings in what a dry run has tried."""
+        """Imports the file after a dry run."""
         return self.with_draft(request, pk, lambda *given: self.begin(*given, dry_run=False))
 
     def begin(
@@ -162,7 +161,8 @@ class ImportAdmin(ProgressAdmin):
     def with_draft(
         self, request: HttpRequest, pk: str, act: Callable[[HttpRequest, Import], HttpResponse]
     ) -> HttpResponse:
-        """`act` with a draft of the user's tenant; one that was begun shows how far it is."""
+        """The result of `act` for a draft of the user's tenant; the progress page if the import has
+        begun already."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         job = self.get_object(request, unquote(pk))
@@ -176,7 +176,7 @@ class ImportAdmin(ProgressAdmin):
             self.message_user(request, GONE, messages.ERROR)
             return to("changelist")
 
-    # What became of it
+    # Result
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -188,16 +188,16 @@ class ImportAdmin(ProgressAdmin):
         if may_run and not job.finished_at:
             return to("preview", job.pk)
         now = Import.objects.with_counts().filter(pk=job.pk).first()
-        if now is None:  # it is deleted just now
+        if now is None:  # somebody has deleted the import at this moment
             return super().change_view(request, object_id, form_url, extra_context)
-        context = self.told(now) | {
+        context = self.progress_of(now) | {
             "may_run": may_run,
             "may_delete": self.has_delete_permission(request, job),
         }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
-    def told(self, job: Import) -> dict[str, Any]:
-        """How far one of `with_counts` is, also while it runs."""
+    def progress_of(self, job: Import) -> dict[str, Any]:
+        """The progress of a job from `with_counts`, also while it runs."""
         counts = {name: getattr(job, f"{name}_so_far") for name in Import.COUNTS}
         failures = job.failures.filter(tenant=job.tenant_id).order_by("line")
         return {
@@ -206,7 +206,7 @@ class ImportAdmin(ProgressAdmin):
             "done": sum(counts.values()),
             "is_counted": job.rows is not None and is_past_reading(job),
             "failures": failures[:FAILURES],
-            "has_errors": not job.is_running and uploads.errors_of(job).exists(),
+            "has_errors": not job.is_running and storage.errors_of(job).exists(),
         }
 
     def errors_view(self, request: HttpRequest, pk: str) -> HttpResponseBase:
@@ -226,6 +226,6 @@ def to(page: str, *args: str) -> HttpResponseRedirect:
 
 
 def is_past_reading(job: Import) -> bool:
-    """Whether the counts say something; of a file that was refused they do not."""
+    """Whether the counts mean anything: for a file that was refused, they do not."""
     tried = job.state == State.DRAFT and not job.problem
     return tried or job.state in (State.WRITING, State.DONE)

@@ -15,6 +15,7 @@ from contacts.change_log.difference import MOMENTS
 from contacts.models import Contact, ContactQuerySet
 from contacts.values import phones
 from contacts.values.rules import spelled
+from contacts.writing.merge import merge_as
 from tenants.admin import user_of
 
 from . import words
@@ -89,7 +90,7 @@ class MergeAdmin(BulkAdmin):
         self, request: HttpRequest, found: list[Contact], chosen: dict[str, str]
     ) -> HttpResponse | None:
         try:
-            kept = Contact.objects.merge_as(found, chosen)
+            kept = merge_as(found, chosen)
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
             return None

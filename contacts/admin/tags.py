@@ -109,7 +109,7 @@ class TagAdmin(AskingAdmin, RetryOnConflictOwnedAdmin):
         if not change:
             super().save_model(request, tag, form, change)
         elif "name" in form.changed_data:
-            chosen = list(tag.contacts().values_list("pk", flat=True))
+            chosen = list(tag.own_links().values_list("contact", flat=True))
             if len(chosen) <= bulk_actions.AT_ONCE:
                 super().save_model(request, tag, form, change)
             else:

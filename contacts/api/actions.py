@@ -1,4 +1,4 @@
-"""What all actions have in common."""
+"""What all actions of the API have in common: reading a body, finding a contact, and pages."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -24,10 +24,11 @@ Found = TypeVar("Found")
 
 
 class ActionView(TenantAPIView):
-    """An action of the API: `input_class` reads its body, `self.tenant` is whose rows it sees.
+    """An action of the API: a POST with a JSON body, on the rows of `self.tenant` only.
 
-    `output_class` is what it answers with status `success`, an array of them where `is_list`;
-    `answer_headers` are those of its own, each with what it tells.
+    `input_class`: the shape of the body. `output_class`: the shape of the answer, or of each entry
+    if `is_list`. `success`: the status of the answer. `answer_headers`: headers that only this
+    action sends, each with its description for the OpenAPI document.
     """
 
     http_method_names = ["post"]
@@ -38,28 +39,33 @@ class ActionView(TenantAPIView):
     answer_headers: dict[str, str] = {}
 
     def answer(self, result: Any, **headers: str) -> Response:
+        """The answer with `result` in the shape `output_class`."""
         show = fields.shared(self.output_class).to_representation
         data = [*map(show, result)] if self.is_list else show(result)
         return Response(data, status=self.success, headers=headers)
 
     def clean(self, request: Request) -> dict[str, Any]:
-        """The body's fields; raises `ValidationError`."""
+        """The values of the body, checked by `input_class`. Raises `ValidationError`."""
         reader = fields.shared(self.input_class, self.tenant.default_region)
         return reader.run_validation(request.data)
 
     def with_contact(self, key: dict[str, str], verb: Callable[[dict[str, Any]], Found]) -> Found:
-        """`verb` of the contact that `key` names: of the one that is asked for, or else of the one
-        that it has been merged into. Raises `DoesNotExist`."""
+        """Calls `verb` with the key of the contact that the caller means; returns its result.
+
+        `key`: one of the names of `ContactKey.keys`, with its value. If the contact was merged into
+        another contact, `verb` gets the id of that contact, and the header `Qyvo-Merged-Into` tells
+        the caller. Raises `Contact.DoesNotExist` if there is no contact.
+        """
         while True:
             try:
                 return verb(key)
             except Contact.DoesNotExist:
-                gone = key.get("contact_id")
-                into = self.tenant.changes.merged_into(gone) if gone else ""
-                if not into:
+                contact_id = key.get("contact_id")
+                survivor = self.tenant.changes.merged_into(contact_id) if contact_id else ""
+                if not survivor:
                     raise
-                self.headers[MERGED_INTO] = into
-                key = {"contact_id": into}
+                self.headers[MERGED_INTO] = survivor
+                key = {"contact_id": survivor}
 
     def handle_exception(self, error: Exception) -> Response:
         if isinstance(error, Contact.DoesNotExist):
@@ -70,7 +76,10 @@ class ActionView(TenantAPIView):
 
 
 def read_cursor(cursor: str, *scope: Any) -> cursors.Position | None:
-    """Raises `ValidationError` for one of another list."""
+    """The position that `cursor` stands for; None for an empty cursor.
+
+    `scope`: as in `cursors.write`. Raises `ValidationError` for a cursor of another list.
+    """
     try:
         return cursors.read(cursor, *scope) if cursor else None
     except ValueError as error:
@@ -78,15 +87,18 @@ def read_cursor(cursor: str, *scope: Any) -> cursors.Position | None:
 
 
 class PagedAction(ActionView):
-    """An action that answers a page of a list, which `find` reads.
+    """An action that answers one page of a list. Subclasses read the rows of the page in `find`.
 
-    The list is ordered by the field `order`, then by id.
+    `order`: the field by which the list is ordered; rows with the same value are ordered by id.
     """
 
     order: str
 
     def page(self, fields: dict[str, Any]) -> tuple[list[Any], str | None]:
-        """The page that the clean `fields` of the body ask for, and the cursor of the next."""
+        """The page that the body asks for, and the cursor of the next page, or None.
+
+        `fields`: the checked values of the body; `limit` and `cursor` are removed from them.
+        """
         limit, cursor = fields.pop("limit"), fields.pop("cursor")
         scope = (self.tenant.pk, self.order, fields)
         found = self.find(read_cursor(cursor, *scope), limit + 1, fields)
@@ -96,27 +108,31 @@ class PagedAction(ActionView):
         return page, cursors.write(self.position(page[-1]), *scope)
 
     def position(self, row: Any) -> cursors.Position:
+        """The position of `row` in the list."""
         return getattr(row, self.order), row.pk
 
     def find(
         self, after: cursors.Position | None, limit: int, filters: dict[str, Any]
     ) -> list[Any]:
-        """`limit` rows behind the position `after`."""
+        """The next `limit` rows that match `filters`, after the position `after`."""
         raise NotImplementedError
 
     def tag(self, name: str) -> Tag | None:
+        """The tag to filter by; None without a name. An unknown name gives an unsaved tag."""
         return self.tenant.tags.named(name) if name else None
 
 
 class PagedArray(PagedAction):
-    """A `PagedAction` that answers an array: the cursor of the next page is in headers."""
+    """A `PagedAction` that answers an array, and the cursor of the next page in headers."""
 
     is_list = True
     answer_headers = {
-        "Qyvo-Next-Cursor": "The cursor of the next page, where there is one.",
-        "Link": "The address of the next page, to post the same body to (RFC 8288).",
+        "Qyvo-Next-Cursor": "The cursor of the next page, if there is a next page.",
+        "Link": "The address of the next page: post the same body to it (RFC 8288).",
     }
-    query_parameters = {"cursor": "As in the body; this one counts. `Link` has it."}
+    query_parameters = {
+        "cursor": "As `cursor` in the body, and preferred to it. `Link` contains it."
+    }
 
     def clean(self, request: Request) -> dict[str, Any]:
         fields = super().clean(request)
@@ -126,6 +142,6 @@ class PagedArray(PagedAction):
         page, next_cursor = self.page(self.clean(request))
         if next_cursor is None:
             return self.answer(page)
-        here = request.build_absolute_uri(request.path)
-        link = f'<{here}?cursor={next_cursor}>; rel="next"'
+        url = request.build_absolute_uri(request.path)
+        link = f'<{url}?cursor={next_cursor}>; rel="next"'
         return self.answer(page, **{"Qyvo-Next-Cursor": next_cursor, "Link": link})

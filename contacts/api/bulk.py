@@ -1,4 +1,4 @@
-"""Many contacts in one request."""
+"""Many contacts in one request: the shapes of create-contacts, and its view."""
 
 from collections import Counter
 from typing import Any, cast
@@ -11,6 +11,7 @@ from rest_framework.serializers import Serializer
 
 from contacts.models import Contact, Outcome
 from contacts.values import rules
+from contacts.writing import upsert
 
 from . import fields
 from .actions import ActionView, Scope
@@ -19,14 +20,14 @@ from .fields import RuleField
 
 
 class BatchInput(serializers.Serializer):
-    """The body of create-contacts; its rows are cleaned one by one, a bad one fails alone."""
+    """The body of create-contacts. Each contact is checked by itself; a bad contact fails alone."""
 
-    # A row may be anything: a bad one fails alone, in an answer of status 200.
+    # The schema allows any item: a bad contact fails alone, and the status of the answer is 200.
     contacts = RuleField(rules.batch, {"type": "array", "maxItems": rules.MAX_BATCH}, required=True)
 
 
 class BatchRow(ContactInput):
-    """One contact of a batch: the body of create-contact, and a `ref` for the caller's own use."""
+    """One contact of a batch: the body of create-contact, and `ref`, the caller's own mark."""
 
     ref = RuleField(rules.ref, {"type": ["string", "integer", "null"], "maxLength": rules.MAX_REF})
 
@@ -37,7 +38,7 @@ class BatchRow(ContactInput):
 
 
 class BatchResult(serializers.Serializer):
-    """What became of one contact of a batch."""
+    """The result for one contact of a batch."""
 
     index = serializers.IntegerField()
     ref = serializers.JSONField(required=False)
@@ -50,7 +51,7 @@ class BatchResult(serializers.Serializer):
 
 
 class BatchAnswer(serializers.Serializer):
-    """What create-contacts answers."""
+    """The answer of create-contacts."""
 
     created = serializers.IntegerField()
     updated = serializers.IntegerField()
@@ -60,7 +61,11 @@ class BatchAnswer(serializers.Serializer):
 
 
 class CreateContacts(ActionView):
-    """Upserts up to 1,000 contacts; a bad row fails alone, of a phone's rows the last wins."""
+    """Upserts up to 1,000 contacts. A bad contact fails alone.
+
+    If several contacts have the same phone, the last of them is stored; the status of the others is
+    `superseded`.
+    """
 
     scopes = (Scope.WRITE,)
     input_class = BatchInput
@@ -70,7 +75,7 @@ class CreateContacts(ActionView):
     def post(self, request: Request) -> Response:
         rows = self.read_rows(self.clean(request)["contacts"])
         winners = {row["fields"]["phone"]: row for row in rows if "fields" in row}
-        stored = self.tenant.contacts.replace_many(
+        stored = upsert.replace_many(
             self.tenant, [row["fields"] for row in winners.values()], Contact.Source.API
         )
         for row in rows:
@@ -84,11 +89,13 @@ class CreateContacts(ActionView):
         return Response(counted | {"results": rows})
 
     def read_rows(self, raw_rows: list[Any]) -> list[dict[str, Any]]:
-        """A result for each row: with its clean `fields`, or failed and with its `errors`."""
+        """A result for each row: with its checked `fields`, or with the status failed and
+        `errors`."""
         reader = fields.shared(BatchRow, self.tenant.default_region)
         return [self.read_row(reader, index, raw) for index, raw in enumerate(raw_rows)]
 
     def read_row(self, reader: Serializer, index: int, raw: Any) -> dict[str, Any]:
+        """The result for the row `raw` at `index`; see `read_rows`."""
         try:
             fields = reader.run_validation(raw)
         except ValidationError as error:

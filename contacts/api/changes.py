@@ -1,4 +1,4 @@
-"""The change log."""
+"""The action that lists the change log: the shapes of its body and answer, and the view."""
 
 from datetime import datetime
 from typing import Any
@@ -8,8 +8,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from contacts.change_log.difference import MOMENTS
+from contacts.change_log.feed import FeedPosition
 from contacts.finding import cursors
-from contacts.models import Change, Contact, Place
+from contacts.models import Change, Contact
 from contacts.values import rules
 from tenants.serializers import OrNull
 
@@ -32,7 +33,10 @@ class ChangesInput(serializers.Serializer):
 
 
 class ShownDifferences(serializers.DictField):
-    """Moments are stored with the parts of their seconds."""
+    """The differences of a change, with timestamps in whole seconds.
+
+    The log stores timestamps with the fractions of their seconds.
+    """
 
     def to_representation(self, value: dict[str, Any]) -> dict[str, Any]:
         shown = value | {name: shortened(value[name]) for name in MOMENTS if name in value}
@@ -41,40 +45,47 @@ class ShownDifferences(serializers.DictField):
         return shown
 
 
-def shortened(moments: dict[str, str | None]) -> dict[str, str | None]:
+def shortened(timestamps: dict[str, str | None]) -> dict[str, str | None]:
+    """`timestamps` in ISO 8601, cut to whole seconds."""
     return {
         name: text and datetime.fromisoformat(text).isoformat(timespec="seconds")
-        for name, text in moments.items()
+        for name, text in timestamps.items()
     }
 
 
 class ShownChange(serializers.Serializer):
-    """A change of a contact. `changes` has the `old` and `new` value of each field; of `tags` those
-    `added` and `removed`, of `metadata` each key. A creation has none: the contact shows them."""
+    """A change of a contact.
+
+    `changes` has the `old` and the `new` value of each field that changed; for `tags` it has the
+    tags that were `added` and `removed`, for `metadata` one entry per key. A creation has no
+    `changes`: the contact itself shows its values.
+    """
 
     sequence = serializers.IntegerField(source="pk")
     contact_id = serializers.CharField()
     kind = serializers.ChoiceField(Change.Kind.values)
-    merged_into = OrNull(source="into", help_text="Of one that was `merged`.")
+    merged_into = OrNull(
+        source="into", help_text="The contact that a `merged` contact was merged into."
+    )
     changes = ShownDifferences(source="fields")
     actor = OrNull(help_text="`token:…`, `user:…`, `import:…` or `command:…`.")
     request_id = OrNull()
-    change_set = OrNull(help_text="The same for all that one request, import or command did.")
+    change_set = OrNull(help_text="The same for all changes of one request, import or command.")
     at = Timestamp()
 
 
 class ChangePage(serializers.Serializer):
-    """What list-changes answers."""
+    """The answer of list-changes."""
 
     data = ShownChange(many=True)  # type: ignore[assignment]
     next_cursor = serializers.CharField()
 
 
 class ListChanges(ActionView):
-    """What has happened: to one contact, or to all of them since a cursor.
+    """Lists the changes of one contact, or of all contacts.
 
-    `next_cursor` is where to go on, also when there is nothing more yet: ask again with it, and
-    no change is missed. A change shows when every transaction that began before it has ended.
+    Send `next_cursor` to get the changes that follow, now or later: no change is missed. Without a
+    contact, a change is listed as soon as all transactions that began before it have ended.
     """
 
     scopes = (Scope.READ,)
@@ -85,34 +96,37 @@ class ListChanges(ActionView):
         fields = self.clean(request)
         contact_ids = self.contact_ids(fields)
         scope = (self.tenant.pk, "changes", "".join(contact_ids[:1]))
-        place = Place(*read_cursor(fields["cursor"], *scope) or ())
+        position = FeedPosition(*read_cursor(fields["cursor"], *scope) or ())
         if contact_ids:
-            found = self.tenant.changes.of(contact_ids, place.id)
+            found = self.tenant.changes.of(contact_ids, position.id)
         else:
-            found, place = self.tenant.changes.behind(place)
+            found, position = self.tenant.changes.after(position)
         page = list(found[: fields["limit"]])
         if contact_ids and not page and not fields["cursor"] and not self.knows(contact_ids[-1]):
             raise Contact.DoesNotExist
         if page:
-            place = place._replace(xid=page[-1].xid, id=page[-1].pk)
-        return self.answer({"data": page, "next_cursor": cursors.write(place, *scope)})
+            position = position._replace(xid=page[-1].xid, id=page[-1].pk)
+        return self.answer({"data": page, "next_cursor": cursors.write(position, *scope)})
 
     def contact_ids(self, fields: dict[str, Any]) -> list[str]:
-        """None for all. A contact that is gone has its history still, and then that of the one it
-        has been merged into."""
+        """The ids of the contact that the caller means; an empty list means all contacts.
+
+        If the contact was merged into another contact, the list goes on with the id of that
+        contact, because the history goes on there.
+        """
         contact_id = fields["contact_id"]
         if not contact_id:
             phone = fields["phone"]
             return [self.tenant.contacts.find(phone=phone).pk] if phone else []
         found = [contact_id]
         while not self.knows(found[-1]):
-            into = self.tenant.changes.merged_into(found[-1])
-            if not into:
+            survivor = self.tenant.changes.merged_into(found[-1])
+            if not survivor:
                 break
-            self.headers[MERGED_INTO] = into
-            found.append(into)
+            self.headers[MERGED_INTO] = survivor
+            found.append(survivor)
         return found
 
     def knows(self, contact_id: str) -> bool:
-        """Also those that are older than the log."""
+        """Whether the contact exists. A contact that is older than the log may have no changes."""
         return self.tenant.contacts.filter(pk=contact_id).exists()

@@ -1,6 +1,6 @@
-"""A body and its answer for each action, for the API's documentation.
+"""An example of a body and its answer for each operation, for the OpenAPI document.
 
-A test sends the bodies in this order and compares the answers.
+A test sends the bodies in this order and compares the answers, so that no example is wrong.
 """
 
 from typing import Any
@@ -72,7 +72,8 @@ WEBHOOK = {
     "paused_at": None,
 }
 
-# Of what takes or gives a file, the file's text.
+# By operation: the body, or None, and the answer. If the body or the answer is a file, the text of
+# the file.
 EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
     "create-contact": (
         {

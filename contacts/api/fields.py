@@ -1,4 +1,4 @@
-"""The fields of bodies and answers, each with its JSON Schema."""
+"""The fields of bodies and answers, each with the JSON Schema that the OpenAPI document shows."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,28 +10,35 @@ from rest_framework import serializers
 from contacts.models import Change
 from contacts.values import rules
 
-Schema = dict[str, Any]  # JSON Schema, as OpenAPI 3.1 has it
+Schema = dict[str, Any]  # a JSON Schema, in the dialect of OpenAPI 3.1
 
 
 def or_empty(schema: Schema) -> Schema:
-    """What `schema` admits, and both ways to send nothing."""
+    """A schema that also allows null and "", which both mean an empty value."""
     return {"anyOf": [schema, {"enum": ["", None]}]}
 
 
 def trimmed(most: int, of: str = r"[\s\S]") -> Schema:
-    """A string of at most `most` characters `of` a class, blanks around it not counted."""
+    """A string of at most `most` characters; whitespace at both ends does not count.
+
+    `of`: the allowed characters, as a character class of a regular expression.
+    """
     return {"type": "string", "pattern": rf"^\s*{of}{{0,{most}}}\s*$"}
 
 
 def text(most: int) -> Schema:
+    """A string of at most `most` characters, or null."""
     description = f"At most {most} characters after trimming."
     return trimmed(most) | {"type": ["string", "null"], "description": description}
 
 
 @cache
 def shared(kind: type[serializers.Serializer], region: str = "") -> serializers.Serializer:
-    """The one serializer of this kind for all callers with this default `region`: it keeps nothing
-    of what it reads or shows, and to make one costs as much as to read a body."""
+    """The serializer of the class `kind`, made once for all callers with the same default region.
+
+    Making a serializer costs as much as reading a body. Sharing is safe, because serializers that
+    read with `run_validation` and show with `to_representation` keep no values.
+    """
     return kind(context={"region": region})
 
 
@@ -42,21 +49,22 @@ ULID_OR_UUID = (
 CONTACT_ID = {
     "type": ["string", "null"],
     "pattern": ULID_OR_UUID,
-    "description": "A ULID, in either case, or the same as a UUID. Decides when both are sent.",
+    "description": "A ULID, in upper or lower case, or the same id as a UUID. Preferred to "
+    "the phone if both are sent.",
 }
 PHONE = {
     "type": "string",
     "minLength": 1,
     "maxLength": rules.MAX_PHONE,
-    "description": "In any spelling, with `+` or `00` and the country code, unless your tenant has "
-    "a default region.",
+    "description": "In any spelling. The country code, after `+` or `00`, may only be "
+    "missing if your tenant has a default region.",
 }
 EMAIL = or_empty({"type": "string", "format": "email", "maxLength": rules.MAX_EMAIL})
 TAG = trimmed(rules.MAX_TAG, of="[^,]")
 TAGS = {
     "anyOf": [{"type": "array", "items": TAG}, {"type": ["string", "null"]}],
-    "description": f"Comma-separated or a list; at most {rules.MAX_TAGS}. Order is kept, "
-    "repetitions are dropped, unknown tags are created.",
+    "description": f"A comma-separated string or a list; at most {rules.MAX_TAGS} tags. The order "
+    "is kept, repeated tags are dropped, and unknown tags are created.",
 }
 METADATA = or_empty({"type": "object", "additionalProperties": True}) | {
     "description": f"At most {rules.MAX_METADATA_BYTES:,} bytes as compact JSON and "
@@ -65,26 +73,19 @@ METADATA = or_empty({"type": "object", "additionalProperties": True}) | {
 MOMENT = or_empty({"type": "string", "format": "date-time"})
 CONSENT_STATUS = [Change.Kind.OPTED_IN.value, Change.Kind.OPTED_OUT.value]
 FLAG = or_empty({"type": "boolean"}) | {"default": False}
-SWITCH = {"type": "boolean", "default": False}
 CURSOR = {
     "type": ["string", "null"],
-    "description": "Where the page begins: from the answer before; to be sent with its filters.",
+    "description": "Where the page begins: the cursor of the answer before. Send the same filters "
+    "as before with it.",
 }
 
 
-def choice(raw: Any, values: list[str], default: str = "") -> str:
-    """One of `values`; `default` where it is empty and there is one."""
-    chosen = default if raw in ("", None) else raw
-    if chosen not in values:
-        raise ValueError(f"Send one of {', '.join(values)}.")
-    return chosen
-
-
 class RuleField(serializers.Field):
-    """An input that one of `rules` cleans; `schema` tells a caller what may be sent.
+    """An input field. `rule` checks the value; `schema` describes the allowed values to callers.
 
-    Left out, it is as empty as `null` or `""`; an error with `required=True`, and not there at
-    all with `required=False`.
+    If the caller leaves the field out: without the option `required`, the value is empty, as for
+    null and ""; with `required=True` the answer is an error; with `required=False` the checked
+    values do not contain the field.
     """
 
     def __init__(self, rule: Callable[[Any], Any], schema: Schema, **options: Any) -> None:
@@ -107,14 +108,17 @@ class RuleField(serializers.Field):
 
 
 class Sought(RuleField):
-    """A text to look for; empty: everything."""
+    """A text to search for; an empty text matches everything.
+
+    `what`: the name of the field, for the sentence of an error.
+    """
 
     def __init__(self, what: str) -> None:
         super().__init__(lambda raw: rules.limited(what, raw, rules.MAX_NAME), text(rules.MAX_NAME))
 
 
 class LimitField(RuleField):
-    """A page's length; without a `default` one page has all."""
+    """The number of entries on a page, at most `most`. Without a `default`, it may be left out."""
 
     def __init__(self, most: int, default: int | None = None) -> None:
         schema = or_empty({"type": "integer", "minimum": 1, "maximum": most})
@@ -124,7 +128,7 @@ class LimitField(RuleField):
 
 
 class PhoneField(RuleField):
-    """A phone in any spelling; `region` in the serializer's context completes national ones."""
+    """A phone in any spelling. `region` in the serializer's context completes national numbers."""
 
     def __init__(self, *, required: bool = True) -> None:
         super().__init__(
@@ -135,8 +139,14 @@ class PhoneField(RuleField):
         )
 
 
+class TagNames(serializers.ListField):
+    """The names of a contact's tags in an answer, in the order in which they were given."""
+
+    child = serializers.CharField()
+
+
 class Timestamp(serializers.Field):
-    """ISO 8601 in UTC, whole seconds, with the offset: 2026-05-07T08:14:23+00:00."""
+    """A time in an answer: ISO 8601, UTC, whole seconds, with offset: 2026-05-07T08:14:23+00:00."""
 
     def to_representation(self, value: datetime) -> str:
         return value.astimezone(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""The actions that find contacts and tags."""
+"""The actions that find contacts and tags: the shapes of bodies and answers, and the views."""
 
 from collections.abc import Iterator
 from threading import Lock
@@ -18,8 +18,8 @@ from tenants.serializers import OrNull
 
 from . import fields
 from .actions import PagedAction, PagedArray, Scope
-from .contacts import ContactDetail
-from .fields import CURSOR, FLAG, MOMENT, LimitField, RuleField, Sought, Timestamp, shared
+from .contacts import ContactDetail, ContactReference
+from .fields import CURSOR, FLAG, MOMENT, LimitField, RuleField, Sought, TagNames, Timestamp, shared
 
 
 class TagSearch(serializers.Serializer):
@@ -50,27 +50,25 @@ class ListInput(serializers.Serializer):
     include_deleted = RuleField(rules.flag, FLAG)
 
 
-class FoundContact(serializers.Serializer):
-    """One contact of search-contacts."""
+class FoundContact(ContactReference):
+    """One contact in the answer of search-contacts."""
 
-    id = serializers.CharField()
-    phone = serializers.CharField()
     name = OrNull()
     email = OrNull()
     source = serializers.CharField()  # type: ignore[assignment]
-    tags = serializers.ListField(child=serializers.CharField())
+    tags = TagNames()
     last_message_at = Timestamp(allow_null=True)
     created_at = Timestamp()
 
 
 class ListedContact(ContactDetail):
-    """One contact of list-contacts."""
+    """One contact in the answer of list-contacts."""
 
     updated_at = Timestamp()
 
 
 class GoneContact(serializers.Serializer):
-    """One contact of list-contacts that is gone."""
+    """A deleted, erased or merged contact in the answer of list-contacts."""
 
     id = serializers.CharField(source="pk")
     deleted_at = Timestamp(source="updated_at")
@@ -78,7 +76,7 @@ class GoneContact(serializers.Serializer):
 
 
 class ListEntry(serializers.BaseSerializer):
-    """What stands in list-contacts: a contact, or one that is gone."""
+    """One entry in the answer of list-contacts: a contact, or a contact that was deleted."""
 
     def to_representation(self, instance: Any) -> Any:
         kind = GoneContact if isinstance(instance, Tombstone) else ListedContact
@@ -86,14 +84,14 @@ class ListEntry(serializers.BaseSerializer):
 
 
 class ContactPage(serializers.Serializer):
-    """What list-contacts answers."""
+    """The answer of list-contacts."""
 
     data = ListEntry(many=True)  # type: ignore[assignment]
     next_cursor = serializers.CharField(allow_null=True)
 
 
 class TagSummary(serializers.Serializer):
-    """One tag of list-tags."""
+    """One tag in the answer of list-tags."""
 
     id = serializers.CharField()
     name = serializers.CharField()
@@ -101,10 +99,10 @@ class TagSummary(serializers.Serializer):
 
 
 class SearchContacts(PagedArray):
-    """Contacts by a part of name, e-mail or phone, by tag, by e-mail; the latest message first.
+    """Finds contacts by a part of name, e-mail or phone, by tag and by e-mail.
 
-    The answer is an array, so the cursor of the next page is in headers. The link can be posted
-    to as it is, with the same body.
+    The contact with the latest message comes first. The answer is an array, so the cursor of the
+    next page is in headers. For the next page, post the same body to the link.
     """
 
     scopes = (Scope.READ,)
@@ -118,7 +116,7 @@ class SearchContacts(PagedArray):
 
 
 class ListContacts(PagedAction):
-    """Everything, page by page, for a sync."""
+    """Lists all contacts page by page, for a sync."""
 
     scopes = (Scope.READ,)
     input_class = ListInput
@@ -140,15 +138,14 @@ class ListContacts(PagedAction):
 
 
 class ListTags(PagedArray):
-    """The tenant's tags by name, each with the number of its contacts.
+    """Lists the tenant's tags by name, each with the number of its contacts.
 
-    Without `limit` the answer has all of them. With `limit`, the cursor of the next page is in
-    headers, as in search-contacts.
-    """
+    Without `limit` the answer has all tags. With `limit`, the cursor of the next page is in
+    headers, as in search-contacts."""
 
-    # An answer of 50,000 tags takes a thread a third of a second, and sixteen at once would keep
-    # all other requests waiting for seconds. So a long answer is made page by page, and each
-    # process makes one page at a time.
+    # An answer with 50,000 tags takes a third of a second of a thread. Sixteen such answers at once
+    # would make all other requests wait for seconds. So a long answer is made page by page, and
+    # each process makes one page at a time.
     longest_page = 1000
     making_a_page = Lock()
 
@@ -168,8 +165,11 @@ class ListTags(PagedArray):
         return StreamingHttpResponse(self.array(page, part), content_type="application/json")
 
     def array(self, page: list[CountedTag], part: str) -> Iterator[bytes]:
-        """The JSON array of the tags in `page` and of all behind them. A tag that gets another name
-        while the answer is sent may be missing, or be in it under both names."""
+        """The parts of the JSON array of the tags in `page` and of all tags after them.
+
+        `part`: as `name` in the body. A tag that is renamed while the answer is sent may be missing
+        from the answer, or be in the answer under both names.
+        """
         show, start = fields.shared(self.output_class).to_representation, b"["
         while page:
             yield start + JSONRenderer().render([*map(show, page)])[1:-1]

@@ -1,10 +1,9 @@
-"""Imports of files."""
+"""Imports of files: their options, their state, and the file of records that failed."""
 
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from django.core.exceptions import ValidationError as InvalidValue
 from django.core.files.uploadedfile import UploadedFile
 from django.http import FileResponse, HttpResponseBase, QueryDict
 from django.urls import reverse
@@ -13,87 +12,46 @@ from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from contacts.importing import columns, tabular, uploads
+from contacts.importing import storage, uploads
 from contacts.importing.columns import UnknownColumn
-from contacts.importing.tabular import UnreadableFile
+from contacts.importing.options import OPTIONS
+from contacts.importing.records import UnreadableFile
 from contacts.models import Import
 from contacts.values import rules
-from tenants.models import validate_region
 from tenants.serializers import OrNull
 from tenants.views import TenantAPIView
 
 from .actions import Scope
-from .fields import SWITCH, RuleField, Timestamp, choice, text
+from .fields import RuleField, Timestamp, text
 from .parsers import FILE_PARSERS
 
 if TYPE_CHECKING:
     from tenants.models import ApiToken
 
 
-def region(raw: Any) -> str:
-    try:
-        if raw:
-            validate_region(raw)
-    except InvalidValue as error:
-        raise ValueError(error.messages[0]) from error
-    return raw or ""
-
-
-def word(name: str, raw: Any) -> str:
-    return rules.storable(name, rules.string(name, raw))
-
-
 def uploaded(raw: Any) -> UploadedFile:
     if not isinstance(raw, UploadedFile):
-        raise ValueError("Send a CSV or NDJSON file.")  # noqa: TRY004 - a rule is broken
+        raise ValueError("Send a CSV or NDJSON file.")  # noqa: TRY004 - rules raise ValueError
     if not raw.size:
         raise ValueError("The file is empty.")
     return raw
 
 
 class ImportOptions(serializers.Serializer):
-    """How a file is brought in."""
+    """How a file is imported."""
 
-    mode = RuleField(
-        lambda raw: choice(raw, Import.Mode.values, Import.Mode.UPSERT),
-        {"type": "string", "enum": Import.Mode.values, "default": Import.Mode.UPSERT.value},
-        help_text="What becomes of contacts that exist, or do not.",
-    )
-    dry_run = RuleField(rules.switch, SWITCH, help_text="Count, and write no contact.")
-    map = RuleField(
-        lambda raw: dict(columns.pair(word("map", text)) for text in raw or []),
-        {"type": "array", "items": {"type": "string", "pattern": "="}},
-        help_text="`COLUMN=FIELD`, such as `Cell=phone` or `Town=metadata.city`, for columns that "
-        "are not known by their names; an empty field leaves the column out.",
-    )
-    rest_to_metadata = RuleField(
-        rules.switch, SWITCH, help_text="Columns that are no field become metadata."
-    )
-    region = RuleField(
-        region,
-        {"type": "string", "pattern": "^([A-Z]{2})?$"},
-        help_text="The country of phones without `+`, such as `FR`; default: your tenant's.",
-    )
-    clear_marker = RuleField(
-        lambda raw: "--" if raw is None else rules.limited("marker", raw, rules.MAX_NAME),
-        {"type": "string", "default": "--"},
-        help_text="A cell that empties its field; a blank one leaves it alone.",
-    )
-    encoding = RuleField(
-        lambda raw: tabular.text_encoding(given) if (given := word("encoding", raw)) else "",
-        {"type": "string"},
-        help_text="Where the guess is wrong.",
-    )
-    delimiter = RuleField(
-        lambda raw: tabular.one_character(given) if (given := word("delimiter", raw)) else "",
-        {"type": "string"},
-        help_text="Likewise.",
-    )
     file_name = RuleField(
         lambda raw: rules.limited("name", raw, rules.MAX_NAME),
         text(rules.MAX_NAME),
-        help_text="To tell imports apart; a form names its file itself.",
+        help_text="A name by which you recognise the import. A form sends the name of its file.",
     )
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields = {
+            name: RuleField(option.rule, option.schema, help_text=option.help)
+            for name, option in OPTIONS.items()
+        }
+        return fields | super().get_fields()
 
 
 class ImportForm(ImportOptions):
@@ -108,7 +66,7 @@ class ImportForm(ImportOptions):
 
 
 class ImportJob(serializers.Serializer):
-    """An import, while it runs and after."""
+    """An import, while it runs and afterwards."""
 
     id = serializers.CharField()
     state = serializers.ChoiceField(
@@ -119,10 +77,10 @@ class ImportJob(serializers.Serializer):
     dry_run = serializers.BooleanField()
     columns = serializers.DictField(
         source="options.fields", default=None, allow_null=True, child=serializers.CharField(),
-        help_text="The field of each column that has one, as soon as they are known.",
+        help_text="The field of each column that has one, as soon as the columns are known.",
     )  # fmt: skip
     rows = serializers.IntegerField(
-        allow_null=True, help_text="Records of the file, as far as it has been read."
+        allow_null=True, help_text="How many records of the file were read so far."
     )
     created = serializers.IntegerField(source="created_so_far")
     updated = serializers.IntegerField(source="updated_so_far")
@@ -131,12 +89,9 @@ class ImportJob(serializers.Serializer):
         source="superseded_so_far", help_text="A later row had the same phone."
     )
     failed = serializers.IntegerField(source="failed_so_far")
-    problem = OrNull(help_text="Why the file was refused, or does not go on.")
+    problem = OrNull(help_text="Why the file was refused, or why the import has stopped.")
     started_at = Timestamp()
     finished_at = Timestamp(allow_null=True)
-
-
-# Imports
 
 
 class NotFinished(APIException):
@@ -145,7 +100,7 @@ class NotFinished(APIException):
 
 
 class ImportView(TenantAPIView):
-    """What the addresses of imports have in common."""
+    """What all views of imports share."""
 
     scopes = (Scope.IMPORTS,)
     output_class = ImportJob
@@ -159,11 +114,11 @@ class ImportView(TenantAPIView):
 
 
 class CreateImport(ImportView):
-    """Brings contacts from a CSV or NDJSON file, either of them gzipped, in the background.
+    """Imports contacts from a CSV or NDJSON file, gzipped or not, in the background.
 
-    The file is the body, or the field `file` of a form; what is said of it stands in the address or
-    in the form. Columns are known by common names. A blank cell leaves its field alone, a bad
-    record fails alone.
+    The file is the body, or the field `file` of a form. The options are in the address or in the
+    form. Columns with common names are recognised. A blank cell does not change its field. A bad
+    record fails, and the other records are imported.
     """
 
     http_method_names = ["post"]
@@ -171,7 +126,7 @@ class CreateImport(ImportView):
     input_class = ImportForm
     query_class = ImportOptions
     success = HTTPStatus.ACCEPTED
-    answer_headers = {"Location": "Where the import tells how far it is."}
+    answer_headers = {"Location": "The address of the import, which shows its progress."}
 
     def post(self, request: Request) -> Response:
         try:
@@ -182,10 +137,10 @@ class CreateImport(ImportView):
             raise ValidationError({"file": [str(error)]}) from error
         finally:
             for file in request.FILES.values():
-                file.close()  # which deletes it, unless it was moved
-        where = reverse("get-import", args=[job.pk])
+                file.close()  # deletes the file, unless the import has moved it
+        location = reverse("get-import", args=[job.pk])
         data = self.output_class(self.find(job.pk)).data
-        return Response(data, status=self.success, headers={"Location": where})
+        return Response(data, status=self.success, headers={"Location": location})
 
     def receive(self, request: Request, options: dict[str, Any]) -> Import:
         file = options.pop("file")
@@ -201,7 +156,7 @@ class CreateImport(ImportView):
         return job
 
     def clean(self, request: Request) -> dict[str, Any]:
-        """What the address and the form say, the form last."""
+        """The options in the address and in the form; the form overrides the address."""
         given = QueryDict(mutable=True)
         given.update(request.query_params)
         given.update(request.data)
@@ -211,7 +166,7 @@ class CreateImport(ImportView):
 
 
 class GetImport(ImportView):
-    """How far an import is, and what became of the records."""
+    """The progress of an import, and how many records were created, updated or failed."""
 
     http_method_names = ["get", "head"]
 
@@ -220,9 +175,9 @@ class GetImport(ImportView):
 
 
 class GetImportErrors(ImportView):
-    """The records that failed, as a CSV: as they came, with `line` and `error`.
+    """The records that failed, as a CSV: as they were in the file, with `line` and `error`.
 
-    Mended, it can be imported as it is.
+    The corrected file can be imported as it is.
     """
 
     http_method_names = ["get", "head"]
@@ -238,12 +193,12 @@ class GetImportErrors(ImportView):
 
 
 def error_file(job: Import) -> HttpResponseBase:
-    """Raises `FileNotFoundError`."""
+    """The error file of `job` as a download. Raises `FileNotFoundError` if there is none (yet)."""
     if job.is_running:
         raise FileNotFoundError
     name = f"{Path(job.file_name).stem}.errors.csv"
     return FileResponse(
-        uploads.errors_of(job).open("rb"),
+        storage.errors_of(job).open("rb"),
         content_type="text/csv; charset=utf-8",
         filename=name,
         as_attachment=True,

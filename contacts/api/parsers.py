@@ -1,6 +1,6 @@
-"""How the file of an import is read from a request: as the body itself, or from a form.
+"""Parsers for the file of an import: the file is the body of the request, or a part of a form.
 
-Either way it goes to the disk block by block, and nothing behind the largest size is read.
+The file is written to the disk block by block. Reading stops at the largest allowed size.
 """
 
 from http import HTTPStatus
@@ -12,8 +12,8 @@ from django.core.files.uploadhandler import FileUploadHandler
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
 
+from contacts.importing.formats.gzipped import is_gzip
 from contacts.importing.incoming import Incoming
-from contacts.importing.tabular import is_gzip
 
 BLOCK = 64 * 1024  # bytes
 
@@ -32,13 +32,13 @@ class BrokenBody(ParseError):
 class LengthRequired(APIException):
     status_code = HTTPStatus.LENGTH_REQUIRED
     default_detail = (
-        "Send Content-Length, a form, or the file gzipped: it could not be told whether another "
-        "body has come whole."
+        "Send Content-Length, a form, or a gzipped file; otherwise a truncated upload cannot be "
+        "detected."
     )
 
 
 class AtMost:
-    """`stream` up to the largest body."""
+    """`stream`, up to the largest allowed body. Raises `PayloadTooLarge`."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -53,7 +53,7 @@ class AtMost:
 
 
 class FileBody(BaseParser):
-    """The body is the file, whatever it says of its kind: that is found out."""
+    """The body is the file. Its format is detected from its content, not from Content-Type."""
 
     media_type = "application/octet-stream"
 
@@ -69,15 +69,15 @@ class FileBody(BaseParser):
         file.size = file.tell()
         file.flush()
         try:
-            self.refuse_half(file, parser_context["request"].META)
+            self.refuse_truncated(file, parser_context["request"].META)
         except APIException:
             file.close()
             raise
         return DataAndFiles({}, {"file": file})
 
-    def refuse_half(self, file: Incoming, meta: dict[str, Any]) -> None:
+    def refuse_truncated(self, file: Incoming, meta: dict[str, Any]) -> None:
         if meta.get("qyvo.unknown_length"):
-            if not is_gzip(file.path):  # which has an end of its own
+            if not is_gzip(file.path):  # a gzip file shows where it ends
                 raise LengthRequired
         elif file.size != int(meta["CONTENT_LENGTH"]):
             raise BrokenBody("The body has ended early; send it again.")
@@ -96,13 +96,13 @@ class GzipBody(FileBody):
 
 
 class OnDisk(FileUploadHandler):
-    """How Django takes the files of all forms. Raises `RequestDataTooBig`."""
+    """Django's upload handler for the files of all forms. Raises `RequestDataTooBig`."""
 
     file: Incoming | None = None
 
     def handle_raw_input(self, input_data: Any, *args: Any, **kwargs: Any) -> None:
         _, content_length, *_ = args
-        # One more: see qyvo/wsgi.py for bodies of unknown length.
+        # For a body of unknown length, qyvo/wsgi.py gives a length of the limit plus one.
         if content_length > settings.IMPORT_MAX_BYTES + 1:
             raise RequestDataTooBig("The form is too large.")
 
@@ -125,7 +125,7 @@ class OnDisk(FileUploadHandler):
 
 
 class FileForm(MultiPartParser):
-    """A form whose field `file` is the file."""
+    """A form with the file in its field `file`."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:

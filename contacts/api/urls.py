@@ -1,3 +1,5 @@
+"""The addresses of the API below `/api/v1/`. The OpenAPI document uses the names."""
+
 from django.urls import path
 
 from . import bulk, changes, contacts, finding, imports, webhooks

@@ -1,4 +1,8 @@
-"""Who changes something, and why."""
+"""Who makes the changes that happen now, and which of them belong together.
+
+The code that writes the log takes the cause from a context variable, so that functions between a
+request or command and the log need no argument for it.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +17,13 @@ from tenants.fields import hex_id, new_ulid
 
 
 class Cause(NamedTuple):
-    """What a change is put down to. `change_set`: all that one request, import or command did."""
+    """The cause of changes, for their log entries.
+
+    `actor`: who makes the changes, such as `token:…`, `user:42` or `command:retag`. `change_set`:
+    the id for all changes of one request, import or command; `undo` takes this id. Both are
+    functions, because a request knows its user only later and needs a change set only if it changes
+    something.
+    """
 
     actor: Callable[[], str]
     request_id: str
@@ -26,7 +36,10 @@ current: ContextVar[Cause] = ContextVar("cause", default=NOBODY)
 
 @contextmanager
 def caused_by(actor: str, change_set: str = "") -> Iterator[None]:
-    """Puts what is changed inside down to `actor`, such as `command:retag`."""
+    """Logs the changes inside the block under `actor`, such as `command:retag`.
+
+    `change_set`: the id of the change set; a new id if it is empty.
+    """
     change_set = change_set or new_ulid()
     token = current.set(Cause(lambda: actor, "", lambda: change_set))
     try:
@@ -36,7 +49,7 @@ def caused_by(actor: str, change_set: str = "") -> Iterator[None]:
 
 
 class CauseMiddleware:
-    """Puts what a request changes down to its token or user."""
+    """Logs the changes of each request under its token or user."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -51,14 +64,15 @@ class CauseMiddleware:
 
 
 def actor_of(request: Any) -> str:
+    """The actor of a request: its token, or else its user; empty for requests without either."""
     if token := getattr(request, "auth", None):
         return token.actor
-    user = getattr(request, "user", None)  # the API sets it when it knows the token
+    user = getattr(request, "user", None)  # the API sets it after authentication
     return f"user:{user.pk}" if user and user.is_authenticated else ""
 
 
 def cause_values(dialect: Any) -> dict[str, Any]:
-    """The current cause, as the statements that log take it."""
+    """The current cause and time, as parameters of the statements that write the log."""
     cause = current.get()
     change_set = cause.change_set()
     return {

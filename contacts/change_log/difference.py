@@ -1,4 +1,8 @@
-"""The difference between two states of a contact, as the change log stores it."""
+"""The difference between two states of a contact, in the form that the change log stores.
+
+The log must work on two databases that write the same value in different ways, and an undo must be
+able to compute the old state from the new state and the difference.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -6,7 +10,7 @@ from typing import Any
 
 from contacts.values import rules
 
-# The columns of a contact whose changes are told, and what each holds where it is empty.
+# The columns of a contact that are logged, each with its empty value.
 EMPTY: dict[str, Any] = {
     "phone": "", "name": "", "email": "", "tags": "", "metadata": {}, "locale": "", "source": "",
     "opted_in_at": None, "opted_out_at": None, "last_message_at": None, "total_messages": 0,
@@ -19,8 +23,14 @@ Fields = dict[str, Any]
 
 
 def difference(names: Sequence[str], was: Sequence[Any], now: Sequence[Any]) -> Fields:
-    """What differs: of each column its `old` and `new` value, tags and keys of metadata one by
-    one. Columns are as JSON has them: tags comma-separated."""
+    """The difference between two states of a contact, by column.
+
+    `names`: the columns of the values in `was` and `now`, the old and the new state. Values are as
+    in JSON, tags are comma-separated. Columns that are not logged are left out.
+
+    Returns an entry for each column that differs: `old` and `new`; for tags what was added and
+    removed, see `of_tags`; for metadata one entry per key, see `of_metadata`.
+    """
     fields: Fields = {}
     for name, old, new in zip(names, was, now, strict=True):
         if name in TOLD and differ(old, new):
@@ -29,18 +39,23 @@ def difference(names: Sequence[str], was: Sequence[Any], now: Sequence[Any]) -> 
 
 
 def differ(old: Any, new: Any) -> bool:
-    """To Python itself, true equals 1."""
+    """Whether two JSON values differ. Python's own != would say that true equals 1."""
     if isinstance(old, str) and isinstance(new, str):
         return old != new
     return rules.spelled(old) != rules.spelled(new)
 
 
 def of_values(old: Any, new: Any) -> Fields:
+    """The difference of a plain value; an empty value is logged as null."""
     return {"old": old or None, "new": new or None}
 
 
 def of_tags(old: str, new: str) -> Fields:
-    """Those added and removed; and the order, where that does not follow from them."""
+    """The difference of two comma-separated lists of tags: which were `added` and `removed`.
+
+    `order` has both complete lists; it is there only if `exchanged` cannot compute one list from
+    the other, for example if only the order of the tags has changed.
+    """
     before, after = (text.split(",") if text else [] for text in (old, new))
     added = [tag for tag in after if tag not in before]
     removed = [tag for tag in before if tag not in after]
@@ -51,32 +66,36 @@ def of_tags(old: str, new: str) -> Fields:
 
 
 def exchanged(tags: list[str], old: list[str], new: list[str]) -> list[str]:
-    """`tags` without `old` and with `new`: in the places of those where they are as many, else
-    behind the others."""
+    """`tags` without the tags in `old` and with the tags in `new`.
+
+    If `old` and `new` have the same length, each new tag takes the place of an old tag. Otherwise
+    the new tags come at the end.
+    """
     instead = dict(zip(old, new, strict=True)) if len(old) == len(new) else {}
     kept = [instead.get(tag, tag) for tag in tags if tag in instead or tag not in old]
     return list(dict.fromkeys([*kept, *new]))
 
 
 def of_moments(old: str | None, new: str | None) -> Fields:
-    """Databases spell them differently."""
+    """The difference of two timestamps, in one form for both databases."""
     return of_values(*(text and moment(text) for text in (old, new)))
 
 
 def moment(text: str) -> str:
+    """A timestamp of a database in ISO 8601, in UTC with the offset; SQLite stores no offset."""
     at = datetime.fromisoformat(text)
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
 
 
-def value_of(name: str, told: Any) -> Any:
-    """What the column `name` held, from what the log tells of it."""
-    if told is None:
+def value_of(name: str, logged: Any) -> Any:
+    """The value of the column `name`, from the `logged` value."""
+    if logged is None:
         return EMPTY[name]
-    return datetime.fromisoformat(told) if name in MOMENTS else told
+    return datetime.fromisoformat(logged) if name in MOMENTS else logged
 
 
 def of_metadata(old: dict[str, Any], new: dict[str, Any]) -> Fields:
-    """By key; one that was not there has no `old`, one that is gone no `new`."""
+    """The difference of metadata, by key. A new key has no `old`, a removed key has no `new`."""
     return {
         name: {
             side: values[name] for side, values in (("old", old), ("new", new)) if name in values

@@ -1,4 +1,8 @@
-"""What a connection to the database gets when it is opened, and how it prepares statements."""
+"""What the code adds to Django's database connections.
+
+SQLite connections get the functions that PostgreSQL has as operators. PostgreSQL connections get a
+cursor that prepares statements, and fewer health checks.
+"""
 
 import json
 import time
@@ -7,7 +11,7 @@ from functools import partial
 from typing import Any, cast
 
 import psycopg
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from contacts.values.rules import spelled
 
@@ -16,17 +20,26 @@ from .postgresql import PostgreSQL18
 
 
 class PreparingCursor(psycopg.Cursor[Any]):
+    """A cursor that sends the parameters separately from the statement.
+
+    Django's own cursor writes the parameters into the statement, so that the text differs each time
+    and PostgreSQL cannot use the plan again.
+    """
+
     def _convert_query(self, *args: Any, **kwargs: Any) -> Any:
-        """Kept for Django's log of statements; psycopg itself forgets a prepared one."""
+        """Keeps the query for Django's log of statements: psycopg forgets a prepared query."""
         self._query = super()._convert_query(*args, **kwargs)
         return self._query
 
 
-def prepared(using: str) -> Any:
-    """A cursor for what is run again and again: PostgreSQL plans it once a connection, not each
-    time, unless `prepare_threshold` forbids it, as poolers may need.
+def prepared(using: str = DEFAULT_DB_ALIAS) -> Any:
+    """A cursor for statements that run often: PostgreSQL plans them once per connection.
 
-    What is only read goes without: there the best plan depends on the values.
+    `using`: the alias of the database. The setting `prepare_threshold` can switch preparing off,
+    as some connection poolers need.
+
+    Use this cursor for writing only. The best plan of a query that reads depends on its values, and
+    a prepared statement may keep a plan that is bad for other values.
     """
     connection: Any = connections[using]
     if connection.vendor != "postgresql":
@@ -36,25 +49,33 @@ def prepared(using: str) -> Any:
     return connection._prepare_cursor(PreparingCursor(connection.connection))
 
 
-def sql_kind(using: str) -> str:
-    """Which of `DIALECTS` a database understands."""
+def sql_kind(using: str = DEFAULT_DB_ALIAS) -> str:
+    """The key in `DIALECTS` for the database with the alias `using`."""
     connection: Any = connections[using]
-    has_old = connection.vendor == "postgresql" and connection.pg_version >= PostgreSQL18.VERSION
-    return "postgresql18" if has_old else connection.vendor
+    returns_old = (
+        connection.vendor == "postgresql" and connection.pg_version >= PostgreSQL18.VERSION
+    )
+    return "postgresql18" if returns_old else connection.vendor
 
 
 def add_functions(connection: Any, **kwargs: Any) -> None:
-    """Gives a new connection to SQLite what PostgreSQL has as an operator."""
+    """Defines on a new SQLite connection the functions that PostgreSQL has as operators.
+
+    A receiver of Django's signal `connection_created`.
+    """
     if connection.vendor == "sqlite":
         add = partial(connection.connection.create_function, deterministic=True)
         add("contacts_merged", 2, merged_metadata)
-        add("contacts_holds", -1, holds)
+        add("contacts_holds", -1, metadata_has)
         add("contacts_updated_after", 2, text_updated_after)
 
 
 def trust_busy_connections(**kwargs: Any) -> None:
-    """Has a request ask its connection whether it still lives once a second, not each time; one
-    that has been idle for longer is always asked."""
+    """Checks the health of a connection at most once a second, and not with every request.
+
+    Each check is a round trip to the database. A connection that was idle for a second or more is
+    checked by the next request. A receiver of Django's signal `request_started`.
+    """
     now = time.monotonic()
     for each in cast("list[Any]", connections.all(initialized_only=True)):
         if now - getattr(each, "asked_at", -1) < 1:
@@ -64,17 +85,21 @@ def trust_busy_connections(**kwargs: Any) -> None:
 
 
 def merged_metadata(stored: str, given: str) -> str:
+    """The metadata `stored` with the keys of `given`: PostgreSQL's `||` for JSON, for SQLite."""
     return spelled(json.loads(stored) | json.loads(given))
 
 
 def text_updated_after(stored: str, now: str) -> str:
-    """`updated_after` for timestamps as SQLite stores them: UTC without an offset, which compare
-    as text."""
+    """`updated_after` for timestamps as SQLite stores them: UTC, without an offset.
+
+    Timestamps in this form sort as text in the order of time.
+    """
     if now > stored:
         return now
     return (datetime.fromisoformat(stored) + MICROSECOND).isoformat(" ")
 
 
-def holds(stored: str, key: str, *values: str) -> bool:
-    held = json.loads(stored)
-    return key in held and (not values or spelled(held[key]) in values)
+def metadata_has(stored: str, key: str, *values: str) -> bool:
+    """`expressions.MetadataHas` for one row, on SQLite."""
+    metadata = json.loads(stored)
+    return key in metadata and (not values or spelled(metadata[key]) in values)

@@ -1,4 +1,11 @@
-"""Which database it is."""
+"""The dialects of SQL, by the kind of the database (see `connections.sql_kind`).
+
+No other package asks which database is in use: it takes the dialect from here.
+"""
+
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from .postgresql import PostgreSQL, PostgreSQL18
 from .sqlite import SQLite
@@ -8,3 +15,13 @@ DIALECTS: dict[str, type[SQLite] | type[PostgreSQL]] = {
     "postgresql": PostgreSQL,
     "postgresql18": PostgreSQL18,
 }
+
+
+def dialect_of(using: str = DEFAULT_DB_ALIAS) -> Any:
+    """How the database of a connection spells what the databases spell differently."""
+    return DIALECTS[connections[using].vendor]
+
+
+def has_one_writer(using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Whether the database lets one transaction write at a time, as SQLite does."""
+    return connections[using].vendor == "sqlite"

@@ -1,4 +1,7 @@
-"""Expressions for queries that the ORM does not have."""
+"""Expressions for queries that Django's ORM does not have.
+
+Each expression writes the SQL of the database of the query, so that callers need not know it.
+"""
 
 import json
 from collections.abc import Iterable
@@ -30,25 +33,28 @@ MICROSECOND = timedelta(microseconds=1)  # the resolution of both databases' tim
 
 
 def updated_after(stored: datetime) -> datetime:
-    """The `updated_at` of a contact that changes now: later than `stored`, the one that it has.
+    """The new `updated_at` of a contact that changes now: always later than `stored`, the old one.
 
-    A clock may step back, and the clocks of servers differ. Without this rule a reader that knows
-    the contact as of `stored` would take the newer row for an older one. The statements that
-    change contacts without reading them first say the same with `updated_after` of a dialect.
+    A clock may step back, and the clocks of servers differ. Without this rule the newer row could
+    get the earlier time, and a reader that follows `updated_at` would miss the change. Statements
+    that change contacts without reading them first use `updated_after` of the dialect.
     """
     return max(timezone.now(), stored + MICROSECOND)
 
 
-class Holds(Func):
-    """Whether metadata has a key at its top level, with one of the values that follow, each as
-    `spelled`; without values, whatever the key holds."""
+class MetadataHas(Func):
+    """Whether metadata has a key at its top level, and whether the key has one of some values.
+
+    Arguments: the column of the metadata, the key, then the values as `rules.spelled` writes them.
+    Without values, every value of the key counts.
+    """
 
     function = "contacts_holds"
     output_field = BooleanField()
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         metadata, key, *values = (compiler.compile(part) for part in self.source_expressions)
-        spellings = [value for _, told in values for value in told]
+        spellings = [value for _, params in values for value in params]
         if not spellings:
             sql = f"jsonb_exists({metadata[0]}, {key[0]}::text)"
             return sql, [*metadata[1], *key[1]]
@@ -58,15 +64,19 @@ class Holds(Func):
         texts = [text_in_json(value) for value in spellings]
         if None in texts:
             return sql, params
-        # Hardly any has the same text, and to compare that takes half of the time; and 1 is not
-        # 1.0, as on SQLite. ANY, because PostgreSQL looks at what equals one value last.
+        # Comparing the texts first takes half of the time, because few rows have the same text. It
+        # also makes 1 and 1.0 different, as on SQLite. ANY and not =: PostgreSQL evaluates an
+        # equality with one value last.
         same = f"{metadata[0]} ->> {key[0]}::text = ANY(%s)"
         return f"({same} AND {sql})", [*metadata[1], *key[1], texts, *params]
 
 
 def text_in_json(spelling: str) -> str | None:
-    """What PostgreSQL's `->>` shows of a value: a number without an exponent. None where that is a
-    matter of spaces, or nothing."""
+    """The text of a JSON value as PostgreSQL's `->>` returns it: numbers without an exponent.
+
+    None for null, which `->>` turns into SQL's NULL, and for objects and arrays, because PostgreSQL
+    writes them with other spaces.
+    """
     value = json.loads(spelling)
     if isinstance(value, str):
         return value
@@ -76,7 +86,7 @@ def text_in_json(spelling: str) -> str | None:
 
 
 class UpdatedAfter(Func):
-    """`updated_after` of the column `stored`, computed by the database."""
+    """`updated_after` for the column `stored`, computed by the database."""
 
     output_field = DateTimeField()
 
@@ -91,8 +101,11 @@ class UpdatedAfter(Func):
 
 
 class IsOneOf(Func):
-    """Whether a key is one of those that a query finds, which are few: PostgreSQL finds them, then
-    looks for each, however many it thinks they are."""
+    """Whether the column `name` is one of the keys that the query `keys` finds.
+
+    Only for queries that find few keys. PostgreSQL runs the query first and then looks up each key
+    in an index, whatever number of keys its statistics predict.
+    """
 
     template, arg_joiner = "%(expressions)s", " IN "
     output_field = BooleanField()
@@ -106,8 +119,11 @@ class IsOneOf(Func):
 
 
 class IsAnyOf(Func):
-    """Whether a key is one of `ids`, hexadecimal digits, which may be thousands: one parameter for
-    all of them, through which neither Django nor psycopg goes."""
+    """Whether the column `name` is one of `ids`, which are hexadecimal digits.
+
+    For thousands of ids: they are one parameter of the statement, so that neither Django nor
+    psycopg handles each id.
+    """
 
     output_field = BooleanField()
 
@@ -127,8 +143,10 @@ class IsAnyOf(Func):
 
 
 class ByCodePoint(Func):
-    """A text in the order of its code points, as Python and SQLite sort; PostgreSQL's own order
-    depends on the collation of the database."""
+    """Sorts texts by code points, as Python and SQLite do.
+
+    The order that PostgreSQL uses otherwise depends on the collation of the database.
+    """
 
     template = "%(expressions)s"
     output_field = TextField()
@@ -138,7 +156,7 @@ class ByCodePoint(Func):
 
 
 class PackedIds(Aggregate):
-    """The bits of all keys, one behind the other, in the order of the columns that follow."""
+    """The 16 bytes of each key, joined. Arguments: the key, then the columns to order by."""
 
     output_field = BinaryField()
 
@@ -148,9 +166,10 @@ class PackedIds(Aggregate):
 
 
 def packed_ids(rows: QuerySet[Any], *order: str) -> bytes:
-    """The ids of `rows` as they are now, 16 bytes each, in this order.
+    """The ids of `rows` at this moment, joined, 16 bytes each, sorted by the columns `order`.
 
-    From PostgreSQL as one value: a million rows of its answer take 200 MB, and 4 s to go through.
+    PostgreSQL returns the ids as one value: a million ids as rows would take 200 MB of memory and
+    4 s.
     """
     if connections[rows.db].vendor == "postgresql":
         return bytes(rows.order_by().aggregate(ids=PackedIds("pk", *order))["ids"] or b"")

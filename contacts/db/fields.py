@@ -1,3 +1,5 @@
+"""Fields of models that Django does not have."""
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,13 +11,14 @@ from contacts.values.rules import folded
 class TagNamesField(models.TextField):
     """A list of tag names in Python, one comma-separated text in the database.
 
-    Exact both ways, because a tag cannot hold a comma (`rules.tag`). As one plain value it is
-    compared, written and read with its row: no join, and no race between the two.
+    No tag contains a comma (`rules.tag`), so the conversion loses nothing in either direction. The
+    tags are a value of the row: one statement reads, compares and writes the contact and its tags,
+    without a join, and no other writer can come between the contact and the tags.
     """
 
     description = "Tag names"
 
-    # What type checkers see (django-stubs).
+    # The types that django-stubs shows to type checkers.
     _pyi_private_set_type: list[str]  # type: ignore[assignment]
     _pyi_private_get_type: list[str]  # type: ignore[assignment]
 
@@ -35,9 +38,9 @@ class TagNamesField(models.TextField):
 
 
 class FoldedField(models.TextField):
-    """What the field `of` holds, folded by `rules.folded`: for looking it up without case.
+    """A copy of the field `of`, folded by `rules.folded`, for searches that ignore case.
 
-    A column of its own, because databases fold differently, each depending on its locale.
+    The folded text has its own column, because each database folds by its own rules and its locale.
     """
 
     def __init__(self, of: str, **options: Any) -> None:

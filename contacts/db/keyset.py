@@ -1,7 +1,7 @@
-"""A page of a long list, found by where the last one ended: page 10,000 costs what page 1 costs,
-and a row that stands still keeps its place however many are written meanwhile.
+"""Pages of long lists by keyset: a page begins after the position at which the last one ended.
 
-No count, and no OFFSET but a short one within an index.
+Page 10,000 costs as much as page 1, and a row that does not change keeps its place in the list
+while others are written. There is no count, and no OFFSET but a short one inside an index.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,16 +15,20 @@ from django.db.models.functions import Greatest
 
 from .planner import IsRare
 
-# Rows that are looked through in the order of the list before all the others are: by a filter of
-# the staff's, and by a search, which finds others sooner.
-NEAR, SOON = 20_000, 5_000
+# How many rows of the list are read in the order of the list before the database has to find all
+# matching rows in another way; see `filtered` and `searched`. A search has the smaller window,
+# because its indexes find the other matching rows faster than a filter does.
+SCAN_WINDOW, SEARCH_WINDOW = 20_000, 5_000
 
-Position = tuple[Any, ...]  # of a row: the values of its order's columns
+Position = tuple[Any, ...]  # of a row in a list: its values in the columns that order the list
 
 
 class Order(NamedTuple):
-    """By `column`, where equal by primary key: as an index has it behind the tenant. Rows that
-    have nothing there are less than all others."""
+    """The order of a list: by `column`, and by primary key where two rows have the same value.
+
+    An index on the tenant, `column` and the primary key has this order. Rows without a value in
+    `column` are less than all other rows.
+    """
 
     column: str  # or "pk"
     is_descending: bool = False
@@ -34,15 +38,19 @@ class Order(NamedTuple):
         return self._replace(is_descending=not self.is_descending)
 
     def position(self, row: Model) -> Position:
+        """The position of `row` in a list with this order."""
         return tuple(getattr(row, name) for name in columns(self.column))
 
-    def behind(self, position: Position) -> Q:
-        """The rows behind `position`, wherever it is."""
+    def after(self, position: Position) -> Q:
+        """The condition for the rows after `position`, in all segments."""
         first, *others = self.segments_from(position)
-        return reduce(or_, [first.behind(position), *(other.within for other in others)])
+        return reduce(or_, [first.after(position), *(other.within for other in others)])
 
     def sorted_without_index(self, rows: QuerySet) -> QuerySet:
-        """No planner knows an index for what is greater, a value or itself."""
+        """`rows` in this order, written so that the planner cannot use an index for the order.
+
+        No index exists for `GREATEST(column, column)`, which has the same value as the column.
+        """
         return rows.order_by(*(self.key_without_index(name) for name in columns(self.column)))
 
     def key_without_index(self, name: str) -> OrderBy:
@@ -51,8 +59,10 @@ class Order(NamedTuple):
         return key.desc(nulls_last=nulls) if self.is_descending else key.asc(nulls_first=nulls)
 
     def segments(self) -> "Iterator[Segment]":
-        """The parts that indexes have one behind the other: NULLS LAST would ask for another
-        index on each database."""
+        """The two parts of the list, in order: rows with and rows without a value in the column.
+
+        Each part is a range of one index. NULLS LAST would need another index on each database.
+        """
         if not self.is_nullable:
             yield Segment(Q(), self.column, self.is_descending)
             return
@@ -61,18 +71,24 @@ class Order(NamedTuple):
         yield from (filled, empty) if self.is_descending else (empty, filled)
 
     def segments_from(self, after: Position | None) -> "Iterator[Segment]":
-        """Without those that end before the position `after`."""
-        return dropwhile(lambda s: after is not None and not s.holds(self, after), self.segments())
+        """The segments of the list, except the segments that end before the position `after`."""
+        return dropwhile(
+            lambda segment: after is not None and not segment.contains(self, after), self.segments()
+        )
 
 
 class Segment(NamedTuple):
-    """The rows `within`, by a column that all of them have, and by primary key."""
+    """A part of a list: the rows that meet the condition `within`, by `column` and primary key.
+
+    All these rows have a value in `column`.
+    """
 
     within: Q
     column: str
     is_descending: bool
 
-    def holds(self, order: Order, position: Position) -> bool:
+    def contains(self, order: Order, position: Position) -> bool:
+        """Whether `position` of a list in the order `order` lies in this segment."""
         return (position[0] is None) == (self.column != order.column)
 
     def sorted(self, rows: QuerySet) -> QuerySet:
@@ -84,31 +100,37 @@ class Segment(NamedTuple):
     def order(self) -> Order:
         return Order(self.column, self.is_descending)
 
-    def behind(self, position: Position) -> Q:
+    def after(self, position: Position) -> Q:
+        """The condition for the rows of this segment after `position`."""
         return self.within & self.compared("lt" if self.is_descending else "gt", position)
 
     def up_to(self, position: Position) -> Q:
-        """The rows up to a position that is not far."""
+        """The condition for the rows up to `position`, which must be near: few rows come before."""
         than = "gte" if self.is_descending else "lte"
         return self.within & self.compared(than, position, IsRare)
 
     def compared(self, than: str, position: Position, as_range: Callable[[Q], Any] = Q) -> Q:
-        """`as_range`: wraps the condition on the index, to give the planner a hint."""
+        """The condition that rows compare with `position` as the look-up `than` says.
+
+        `than`: lt, lte, gt or gte. `as_range`: wraps the condition that is a range of the index, to
+        give a hint to the planner.
+        """
         pk = Q(**{f"pk__{than}": position[-1]})
         if self.column == "pk":
             return Q(as_range(pk))
         [value, _], strictly = position, than[:2]
         either = Q(**{f"{self.column}__{strictly}": value}) | Q(pk, **{self.column: value})
-        # The second one is what an index can begin at.
+        # `either` alone is exact, but an index needs the second condition to know where to begin.
         return either & Q(as_range(Q(**{f"{self.column}__{strictly}e": value})))
 
     def edge(self, rows: QuerySet, number: int) -> Position | None:
-        """Where the first `number` of `rows` end; None where there are fewer."""
+        """The position of the row with this number in `rows`; None if `rows` has fewer rows."""
         last = self.sorted(rows).values_list(*columns(self.column))
         return last[number - 1 : number].first()
 
 
 def columns(column: str) -> list[str]:
+    """The columns that order a list by `column`."""
     return ["pk"] if column == "pk" else [column, "pk"]
 
 
@@ -119,83 +141,89 @@ def page(
     limit: int,
     among: QuerySet | None = None,
 ) -> list[Any]:
-    """The next `limit` of `rows`, behind the position `after`.
+    """The next `limit` of `rows` in `order`, after the position `after` (None: from the beginning).
 
-    `among`: the rows that a filter has picked them from; see `picked`.
+    `among`: if `rows` are the result of a filter, all rows that the filter chose from; see
+    `filtered`.
     """
     found: list[Any] = []
     for segment in order.segments_from(after):
         wanted = limit - len(found)
         if wanted and among is None:
-            found += some(segment.sorted(rows), segment, after)[:wanted]
+            found += starting(segment.sorted(rows), segment, after)[:wanted]
         elif wanted and among is not None:
-            found += picked(rows, among, segment, after, wanted)
+            found += filtered(rows, among, segment, after, wanted)
         after = None
     return found
 
 
-def some(rows: QuerySet, segment: Segment, after: Position | None) -> QuerySet:
-    return rows.filter(segment.behind(after)) if after else rows
+def starting(rows: QuerySet, segment: Segment, after: Position | None) -> QuerySet:
+    """`rows` after the position `after`; all of them without a position."""
+    return rows.filter(segment.after(after)) if after else rows
 
 
-def picked(
+def filtered(
     rows: QuerySet, among: QuerySet, segment: Segment, after: Position | None, limit: int
 ) -> list[Any]:
-    """A page of `rows` that a filter has picked from `among`.
+    """The next `limit` of `rows`. `rows` are the rows of `among` that match a filter.
 
-    A database goes through the list in its order until it has enough; or finds all that the
-    filter picks, and sorts them. Where it guesses wrong which is better, as for things that all
-    came in one file long ago, a page takes seconds. So it goes through the next `NEAR` in their
-    order, and where those have not enough, it has to find all the others.
+    A database can read the list in its order until the page is full, or it can find all matching
+    rows and sort them. If the planner chooses wrongly, a page takes seconds; for example if all
+    matching rows come from one file that was imported long ago. So this function reads the next
+    `SCAN_WINDOW` rows in the order of the list. Only if they do not fill the page, the database
+    finds all other matching rows and sorts them.
     """
-    rows = some(rows, segment, after)
-    edge = segment.edge(some(among, segment, after), NEAR)
+    rows = starting(rows, segment, after)
+    edge = segment.edge(starting(among, segment, after), SCAN_WINDOW)
     if edge is None:
         return list(segment.sorted(rows)[:limit])
     near = list(segment.sorted(rows.filter(segment.up_to(edge)))[:limit])
     if len(near) == limit:
         return near
-    behind = rows.filter(segment.behind(edge)).select_related(None)
-    # Only keys are sorted: whole rows of all that is picked would go to disk.
-    others = segment.order.sorted_without_index(behind).values_list("pk", flat=True)
-    pks = list(others[: limit - len(near)])
-    there = rows.in_bulk(pks)
-    return [*near, *(there[pk] for pk in pks if pk in there)]
+    far = rows.filter(segment.after(edge)).select_related(None)
+    # Sorts only the keys: sorting whole rows would write all matching rows to disk.
+    far_keys = segment.order.sorted_without_index(far).values_list("pk", flat=True)
+    pks = list(far_keys[: limit - len(near)])
+    stored = rows.in_bulk(pks)
+    return [*near, *(stored[pk] for pk in pks if pk in stored)]
 
 
 def searched(
     rows: QuerySet,
-    plainly: QuerySet,
+    unindexed: QuerySet,
     among: QuerySet,
     order: Order,
     after: Position | None,
     limit: int,
 ) -> list[Any]:
-    """A page of `rows` that a search has picked from `among`; `plainly`: the same ones, said so
-    that no index finds them.
+    """The next `limit` of `rows`. `rows` are the rows of `among` that match a search.
 
-    What many have is found soon in the order of the list; what few have, by an index. How many
-    have a part of a name, no planner knows. So the next `SOON` are looked through, and where those
-    have not enough, the rest is found by an index and sorted; mostly there are not many.
+    `unindexed`: the same rows as `rows`, by conditions for which no index exists.
+
+    If many rows match, reading the list in its order finds them fastest; if few rows match, an
+    index does. No planner knows how many contacts have a given part of a name. So this function
+    reads the next `SEARCH_WINDOW` rows in the order of the list. If they do not fill the page, an
+    index finds the other matching rows, usually few, and the database sorts them.
     """
     found: list[Any] = []
     for segment in order.segments_from(after):
-        edge = segment.edge(some(among, segment, after), SOON)
-        near = some(plainly, segment, after)
+        edge = segment.edge(starting(among, segment, after), SEARCH_WINDOW)
+        near = starting(unindexed, segment, after)
         if edge:
             near = near.filter(segment.up_to(edge))
         found += segment.sorted(near)[: limit - len(found)]
         if len(found) == limit:
             break
         if edge:
-            nowhere = [None] * (len(columns(order.column)) - len(edge))
-            return found + gathered(rows, order, (*nowhere, *edge), limit - len(found))
+            # In the segment without values, the edge consists of the primary key only.
+            no_value = [None] * (len(columns(order.column)) - len(edge))
+            return found + gathered(rows, order, (*no_value, *edge), limit - len(found))
         after = None
     return found
 
 
 def gathered(rows: QuerySet, order: Order, after: Position | None, limit: int) -> list[Any]:
-    """A page of `rows`, which are few: all are found, and sorted."""
+    """The next `limit` of `rows`, which must be few: the database finds all and sorts them."""
     if after:
-        rows = rows.filter(order.behind(after))
+        rows = rows.filter(order.after(after))
     return list(order.sorted_without_index(rows)[:limit])

@@ -1,13 +1,25 @@
-"""How the databases say that they cannot serve for now."""
+"""Which database errors mean that the database cannot serve at the moment.
+
+The API answers such an error with 503 and Retry-After. Other database errors are mistakes in the
+code and give 500.
+"""
 
 import sqlite3
 
 import psycopg
 
-# How the databases say that they cannot serve for now. PostgreSQL's SQLSTATEs begin with: gone; out
-# of disk, memory or connections; stopping or starting; its disk fails; takes no writes; in each
-# other's way for too long: serialization, deadlock, lock and statement timeouts.
-UNAVAILABLE = ("08", "53", "57P0", "58030", "25006", "40001", "40P01", "55P03", "57014")
+# The beginnings of PostgreSQL's SQLSTATEs (PostgreSQL manual, appendix A).
+UNAVAILABLE = (
+    "08",  # the connection is lost
+    "53",  # no disk space, memory or connections left
+    "57P0",  # the server is stopping or starting
+    "58030",  # input/output error of the disk
+    "25006",  # the server accepts no writes
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "55P03",  # lock timeout
+    "57014",  # statement timeout
+)
 SQLITE_UNAVAILABLE = {
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_CANTOPEN,
@@ -15,15 +27,16 @@ SQLITE_UNAVAILABLE = {
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether `error` says that the database cannot serve for now: what has failed may well succeed
-    later. A mistake of ours, which would fail again, is none of these.
+    """Whether `error`, of Django, means that the same request may succeed later.
+
+    False for mistakes in the code: the same request would fail again.
     """
     cause = error.__cause__
     if isinstance(cause, sqlite3.Error):
-        return (
-            getattr(cause, "sqlite_errorcode", 0) & 0xFF in SQLITE_UNAVAILABLE
-        )  # none of a misuse
+        # Errors of the sqlite3 module itself, such as a misuse, have no code.
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF in SQLITE_UNAVAILABLE
     if isinstance(cause, psycopg.Error) and cause.sqlstate:
         return cause.sqlstate.startswith(UNAVAILABLE)
-    # Not from the server: it could not be reached, was lost, or has not answered.
+    # Without a SQLSTATE the error does not come from the server: the server could not be reached,
+    # the connection was lost, or no answer came.
     return isinstance(cause, psycopg.OperationalError)

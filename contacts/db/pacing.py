@@ -1,9 +1,9 @@
-"""How bulk work leaves room for everybody else on SQLite, which has one writer at a time.
+"""Pauses in bulk work, so that other writers get their turn on SQLite.
 
-A transaction of bulk work keeps all other writers waiting until it ends, and SQLite does not queue
-them: each looks every few milliseconds whether the database is free (`qyvo.sqlite`). So bulk work
-is done in short transactions, and pauses between two of them. PostgreSQL locks rows, and needs none
-of this.
+SQLite has one writer at a time. A transaction of bulk work makes all other writers wait until it
+ends, and SQLite does not queue the waiting writers: each of them looks every few milliseconds
+whether the database is free (`qyvo.sqlite`). Therefore bulk work runs in short transactions with
+pauses between them. PostgreSQL locks rows and needs no pauses.
 """
 
 import time
@@ -13,28 +13,37 @@ from typing import Any
 
 from django.db import connection
 
-HELD = 0.08  # seconds that a transaction is to keep others waiting: it may take three times as long
-FEWEST = 20  # items a transaction: most of the time would go into commits otherwise
-GROWTH = 1.25  # at most, from one transaction to the next: the last one may have been lucky
-FIRST = 100  # items, while nobody knows yet how long they take
-PAUSE = 0.03  # seconds: several looks of everybody who waits, also on a machine that is busy
+HELD = 0.08  # seconds that a transaction should take; some take three times as long
+FEWEST = 20  # items per transaction: with fewer, most of the time goes into commits
+GROWTH = 1.25  # limit from one transaction to the next: the last one may have been fast by chance
+FIRST = 100  # items of the first transaction, when the time per item is not known yet
+PAUSE = (
+    0.03  # seconds: long enough for each waiting writer to look several times, on slow machines too
+)
 
 
 class Pace:
-    """The number of items that the next transaction of bulk work takes: `size`, at most `most`.
+    """Measures the transactions of bulk work and says how many items the next one may take.
 
-    Not for several threads, where it changes: on SQLite there is one that writes.
+    `size`: the number of items for the next transaction, at most `most`. On PostgreSQL always
+    `most`.
+
+    Threads must not share an object on SQLite, where `size` changes: one thread writes there.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.is_shared = connection.vendor == "sqlite"
         self.size = min(FIRST, most) if self.is_shared else most
-        self.held = 0.0  # seconds, by the last transaction
+        self.held = 0.0  # seconds that the last transaction took
 
     @contextmanager
     def turn(self, items: int = 0) -> "Iterator[Turn]":
-        """Around one transaction with so many items, which may also be told inside the block."""
+        """Wraps one transaction: pauses before it if others wait, and measures how long it takes.
+
+        `items`: how many items the transaction writes. If the number is known only later, the block
+        sets `items` of the turn that it receives.
+        """
         is_alone = not self.is_shared or connection.in_atomic_block
         if self.held and not is_alone:
             give_way(self.held)
@@ -51,7 +60,10 @@ class Pace:
 
 
 class Turn:
-    """One transaction of bulk work. `began`: when it had waited for the lock and got it."""
+    """One transaction of bulk work. `began`: the time at which it got the lock for writing.
+
+    An `execute_wrapper` of Django: it sees the BEGIN that waits for the lock.
+    """
 
     def __init__(self, items: int) -> None:
         self.items = items
@@ -65,8 +77,11 @@ class Turn:
 
 
 def give_way(held: float) -> None:
-    """Lets others write, after a transaction of `held` seconds: for a pause, and as long as they go
-    on writing, but not much longer than they had to wait."""
+    """Waits until the other writers are done, but little longer than they had to wait.
+
+    `held`: how many seconds the last transaction of bulk work made the others wait. The function
+    waits for one pause, and then for further pauses while other connections commit.
+    """
     end = time.monotonic() + held
     before = commits_of_others()
     while True:
@@ -78,7 +93,7 @@ def give_way(held: float) -> None:
 
 
 def commits_of_others() -> int:
-    """A number that changes whenever another connection has written."""
+    """A number that changes when another connection commits (SQLite's PRAGMA data_version)."""
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA data_version")
         return cursor.fetchone()[0]

@@ -1,4 +1,4 @@
-"""How PostgreSQL spells what SQLite spells in another way."""
+"""The SQL of PostgreSQL, where SQLite needs other SQL. The names are the same as in `sqlite`."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -12,7 +12,10 @@ from .rows import inserting
 
 
 class PostgreSQL:
-    """Many writers at a time. Lists are passed as arrays, rows as JSON."""
+    """PostgreSQL before version 18. Lists are parameters in the form of arrays, rows are JSON.
+
+    Many writers work at the same time, so statements lock the rows that they depend on.
+    """
 
     ID_DIGITS = "replace(id::text, '-', '')"
     METADATA_BYTES = "octet_length(metadata::text)"
@@ -21,7 +24,7 @@ class PostgreSQL:
 
     @staticmethod
     def words(items: Iterable[str]) -> str:
-        """An array as PostgreSQL writes it: of ids, phones and the like, which need no quotes."""
+        """A parameter for a list of ids, phones or digests, which need no quotes in an array."""
         return f"{{{','.join(items)}}}"
 
     ROWS = "FROM json_populate_recordset(NULL::contacts_contact, %(rows)s::json) AS given"
@@ -29,53 +32,73 @@ class PostgreSQL:
 
     @staticmethod
     def unindexed(column: str) -> str:
+        """The column itself; see `SQLite.unindexed`."""
         return column
 
     @staticmethod
     def given(name: str) -> str:
+        """The value of the column `name` in a row of `ROWS`."""
         return f"given.{name}"
 
     @staticmethod
     def array(names: Iterable[str]) -> str:
+        """A JSON array of the columns `names`."""
         return f"json_build_array({', '.join(names)})"
 
     @staticmethod
-    def written(write: str) -> str:
+    def as_part(write: str) -> str:
+        """The statement `write`, which returns rows, as the beginning of `as_statement`."""
         return f"written AS ({write})"
 
     @staticmethod
-    def alone(ctes: str) -> str:
-        return f"WITH {ctes} SELECT * FROM written"  # noqa: S608 - our own
+    def as_statement(ctes: str) -> str:
+        """A complete statement that returns the rows of `as_part`."""
+        return f"WITH {ctes} SELECT * FROM written"  # noqa: S608 - no user input
 
     # The function is volatile: it reads what is committed when it is called, not when the statement
-    # began. The statement may have waited for somebody who was deleting a contact with the same
-    # phone, and must not miss the opt-out that was stored with that. So it is called after the
-    # row is written.
+    # began. The statement may have waited for a transaction that deleted a contact with the same
+    # phone, and that transaction may have stored the opt-out of this contact. So the function is
+    # called after the row is written.
     HAS_OPTED_OUT = "contacts_has_opted_out(%(tenant)s::uuid, %(digest)s::text)"
 
     @classmethod
-    def whole(cls, insert: str) -> str:
-        """With all that belongs to a new contact, or an error."""
+    def complete_insert(cls, insert: str) -> str:
+        """INSERT of a contact with its tags, links and log entry; see `statements.insert_sql`.
+
+        `insert`: the INSERT of the contact. If the statement cannot write all of them, it fails
+        with a division by zero.
+        """
         is_complete = f"{cls.ARE_LINKED} AND NOT {cls.HAS_OPTED_OUT}"
-        done = f"SELECT 1 / ({is_complete})::int FROM written"  # noqa: S608 - our own
+        done = f"SELECT 1 / ({is_complete})::int FROM written"  # noqa: S608 - no user input
         return f"WITH written AS ({insert}), {cls.COMPLETING} {done}"
 
     @classmethod
     def upsert(
-        cls, values: dict[str, str], conflict: str, told: tuple[str, ...], returned: tuple[str, ...]
+        cls,
+        values: dict[str, str],
+        conflict: str,
+        logged: tuple[str, ...],
+        returned: tuple[str, ...],
     ) -> tuple[str, str]:
-        """What rows were is read, and locked, before the first of them is written.
+        """An upsert that also returns the old and the new values; see `statements.upsert_sql`.
 
-        A row that another writer has created in between is locked, and neither changed nor
-        returned: its `was` is not known. `seen` is the number of rows that are: where it and the
-        new ones are fewer than those given, the statement has to be run again for the rest,
-        which it then sees. The first row may have nothing but `seen`.
+        `values`: the SQL expression for each column. `conflict`: the ON CONFLICT clause. `logged`,
+        `returned`: as in `upsert_sql`. Returns two statements: one to run before, which is empty
+        here, and the upsert.
+
+        The statement reads and locks the existing rows before it writes the first row. Another
+        writer may create a row in between. Such a row is locked, but neither changed nor returned,
+        because its old values are not known. `seen` is the number of existing rows that were read.
+        If `seen` and the number of new rows add up to less than the given rows, the statement has
+        to run again for the rest; it then reads the rows of the other writer. The first row of the
+        result may contain nothing but `seen`.
         """
-        was = cls.array(told)
-        # An uncorrelated subquery is evaluated once, and this one needs all of `old`.
+        was = cls.array(logged)
+        # Makes PostgreSQL read all of `old` before it writes the first row: PostgreSQL evaluates a
+        # subquery once if the subquery does not refer to the row.
         after = f"CASE WHEN (SELECT count(*) FROM old) >= 0 THEN {values['phone']} END"  # noqa: S608
-        # No look-up for each phone: while the planner takes the table for a small one, each of
-        # them may go through all contacts of the tenant.
+        # Phones are compared with one list, not looked up one by one: while the planner takes the
+        # table for a small one, each look-up may read all contacts of the tenant.
         write = f"""
 old AS MATERIALIZED (
     SELECT phone, {was}::text AS was FROM contacts_contact
@@ -89,15 +112,17 @@ old AS MATERIALIZED (
     SELECT {", ".join(returned)}, was, CASE WHEN was IS NOT NULL THEN {was}::text END AS now, seen
     FROM (SELECT count(*) AS seen FROM old) AS counted
     LEFT JOIN (stored LEFT JOIN old USING (phone)) ON true
-)"""  # noqa: S608 - our own
+)"""  # noqa: S608 - no user input
         return "", write
 
     @staticmethod
     def moment(value: datetime) -> str:
+        """A timestamp as text, for a parameter."""
         return value.isoformat()
 
     @staticmethod
     def updated_after(stored: str, now: str) -> str:
+        """`expressions.updated_after` in SQL, of two SQL expressions."""
         return f"GREATEST({now}, {stored} + interval '1 microsecond')"
 
     OPT_OUTS = """
@@ -120,11 +145,12 @@ FROM"""
         (entry ->> 4)::timestamptz
     FROM json_array_elements(%(rows)s::json) AS entry
 ) AS entries
-"""  # noqa: S608 - our own
+"""  # noqa: S608 - no user input
 
-    # Of a `pair` of a contact and a tag's name each. FOR KEY SHARE, a foreign key's lock: nobody
-    # renames or deletes the tags meanwhile. Sorted, so that the contacts of the same statement are
-    # written before.
+    # Creates the tags and links of `pair`; each of its rows has the id of a contact and the name of
+    # a tag. FOR KEY SHARE, the lock of a foreign key, keeps others from renaming or deleting the
+    # tags until the transaction ends. The sorting makes PostgreSQL write the contacts of the same
+    # statement before it locks tags, because all writers lock contacts first.
     LINKING = """known AS (
     SELECT id, name FROM contacts_tag
     WHERE tenant_id = %(tenant)s::uuid AND name = ANY(string_to_array(%(names)s, ','))
@@ -149,7 +175,7 @@ pair AS (
 ), {LINKING}, logged AS (
     {LOG_OF} (SELECT id AS contact_id, {CREATED} FROM written) AS created
 )
-"""  # noqa: S608 - our own
+"""  # noqa: S608 - no user input
     ARE_LINKED = "(SELECT count(DISTINCT name) FROM pair) = (SELECT count(*) FROM tags)"
 
     PAIRS = """
@@ -157,7 +183,7 @@ SELECT contact_id, name
 FROM unnest(%(carriers)s::uuid[], string_to_array(%(carried)s, ',,')) AS given (contact_id, names),
     unnest(string_to_array(names, ',')) AS name
 """
-    LINK = f"WITH pair AS ({PAIRS}), {LINKING} SELECT count(*) FROM tags"  # noqa: S608 - our own
+    LINK = f"WITH pair AS ({PAIRS}), {LINKING} SELECT count(*) FROM tags"  # noqa: S608 - no user input
     UNLINK = f"""
 DELETE FROM contacts_contacttag
 WHERE contact_id = ANY(%(had_links)s::uuid[])
@@ -166,11 +192,11 @@ AND (contact_id, tag_id) NOT IN (
     FROM ({PAIRS}) AS pair
     JOIN contacts_tag AS tag ON tag.tenant_id = %(tenant)s::uuid AND tag.name = pair.name
 )
-"""  # noqa: S608 - our own
+"""  # noqa: S608 - no user input
 
     @classmethod
     def of_tags(cls, tenant_id: str, names: Iterable[str]) -> dict[str, Any]:
-        """The parameters that make the tags of these `names`, where they are unknown."""
+        """The parameters of `LINK` for creating the tags `names` that do not exist yet."""
         names = [*names]
         return {
             "tenant": hex_id(tenant_id),
@@ -181,11 +207,14 @@ AND (contact_id, tag_id) NOT IN (
 
     @classmethod
     def of_links(cls, tags: dict[str, str], had_links: list[str]) -> dict[str, Any]:
-        """The parameters that link them: the `tags` of each contact, and which contacts
-        `had_links`. Ids are hexadecimal digits.
+        """The parameters of `LINK` and `UNLINK` for the links between contacts and tags.
 
-        Long lists are one text each, which psycopg need not go through: arrays of ids as
-        PostgreSQL writes them; tags parted by two commas, because none is empty or has one.
+        `tags`: the comma-separated tags of each contact, by id. `had_links`: the ids of contacts
+        that may have had other tags before. Ids are hexadecimal digits.
+
+        Each long list is one text, so that psycopg need not handle its items: ids form an array in
+        PostgreSQL's notation. Two commas separate the tags of two contacts, because a tag is never
+        empty and never contains a comma.
         """
         return {
             "carriers": cls.words(tags),
@@ -195,10 +224,10 @@ AND (contact_id, tag_id) NOT IN (
 
     @classmethod
     def link(cls, cursor: Any, values: dict[str, Any], tags: int) -> None:
-        """Also locks the tags against being renamed or deleted until the transaction ends.
+        """Runs `LINK` and locks the tags, so that nobody renames or deletes them before the commit.
 
-        A tag that somebody else creates or renames at this very moment escapes the statement
-        once; the next finds it.
+        `tags`: the number of different tags. The statement can miss a tag that another transaction
+        creates or renames at the same moment, so it is repeated until it has linked all tags.
         """
         linked = 0
         while linked < tags:
@@ -207,16 +236,20 @@ AND (contact_id, tag_id) NOT IN (
 
 
 class PostgreSQL18(PostgreSQL):
-    """Which tells by itself what a row was before an upsert."""
+    """PostgreSQL 18 and later, which can return the old values of a row that an upsert changed."""
 
     VERSION = 18_00_00
 
     @classmethod
     def upsert(
-        cls, values: dict[str, str], conflict: str, told: tuple[str, ...], returned: tuple[str, ...]
+        cls,
+        values: dict[str, str],
+        conflict: str,
+        logged: tuple[str, ...],
+        returned: tuple[str, ...],
     ) -> tuple[str, str]:
-        was = cls.array(f"old.{name}" for name in told)
-        now = cls.array(f"new.{name}" for name in told)
+        was = cls.array(f"old.{name}" for name in logged)
+        now = cls.array(f"new.{name}" for name in logged)
         shown = [
             *returned,
             f"CASE WHEN old.id IS NOT NULL THEN {was}::text END AS was",
@@ -224,4 +257,4 @@ class PostgreSQL18(PostgreSQL):
             "NULL AS seen",
         ]
         insert = f"{inserting(values)} {cls.ROWS} {conflict} RETURNING {', '.join(shown)}"
-        return "", cls.written(insert)
+        return "", cls.as_part(insert)

@@ -1,4 +1,4 @@
-"""Rows as parameters of statements."""
+"""Turns ids and contacts into the parameters of SQL statements."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,20 +8,23 @@ from contacts.values.rules import folded, spelled
 
 
 def inserting(values: dict[str, str]) -> str:
-    """`values`: what each column gets."""
+    """The beginning of an INSERT of contacts. `values`: the SQL expression for each column."""
     return f"INSERT INTO contacts_contact ({', '.join(values)}) SELECT {', '.join(values.values())}"
 
 
 def json_value(value: Any, moment: Callable[[datetime], str]) -> Any:
-    """`value` as the JSON of a row has it."""
+    """`value` of a field as JSON. `moment`: how the database writes a timestamp."""
     if isinstance(value, datetime):
         return moment(value)
     return ",".join(value) if isinstance(value, list) else value
 
 
 def row_in_json(row_id: str, fields: dict[str, Any], moment: Callable[[datetime], str]) -> str:
-    """A contact as an upsert takes it: its id as hexadecimal digits, and `fields` as rules give
-    them, those that are looked up without case folded as well."""
+    """A contact as JSON, for the statement of an upsert.
+
+    `row_id`: the id in hexadecimal digits. `fields`: values as `contacts.values.rules` return them;
+    name and e-mail also get their folded copies. `moment` as in `json_value`.
+    """
     row = {name: json_value(value, moment) for name, value in fields.items()}
     row |= {f"{name}_folded": folded(row[name]) for name in ("name", "email") if name in row}
     return spelled(row | {"id": row_id})

@@ -1,4 +1,4 @@
-"""How SQLite spells what PostgreSQL spells in another way."""
+"""The SQL of SQLite, where PostgreSQL needs other SQL. `postgresql` describes the shared names."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from .rows import inserting
 
 
 class SQLite:
-    """One writer at a time. Lists are passed as JSON, ids are 32 hexadecimal digits."""
+    """SQLite has one writer at a time. Lists are JSON parameters, ids are 32 hexadecimal digits."""
 
     ID_DIGITS = "id"
     METADATA_BYTES = "length(CAST(metadata AS BLOB))"
@@ -38,15 +38,22 @@ class SQLite:
 
     @staticmethod
     def unindexed(column: str) -> str:
-        """The column, for a condition that SQLite must not find rows by: in a join it would go
-        through all rows of the tenant, and through the list for each of them."""
+        """The column in a form that keeps SQLite from using an index on the column.
+
+        For joins with a list of rows: with the index on the tenant, SQLite would read all rows of
+        the tenant, and compare each of them with the whole list.
+        """
         return f"+{column}"
 
     @classmethod
     def upsert(
-        cls, values: dict[str, str], conflict: str, told: tuple[str, ...], returned: tuple[str, ...]
+        cls,
+        values: dict[str, str],
+        conflict: str,
+        logged: tuple[str, ...],
+        returned: tuple[str, ...],
     ) -> tuple[str, str]:
-        was = cls.array(told)
+        was = cls.array(logged)
         before = (
             f"SELECT phone, {was} FROM contacts_contact WHERE tenant_id = %(tenant)s"  # noqa: S608
             " AND phone IN (SELECT value FROM json_each(%(phones)s))"
@@ -55,10 +62,10 @@ class SQLite:
         return before, f"{inserting(values)} {cls.ROWS} {conflict} RETURNING {shown}"
 
     @staticmethod
-    def written(write: str) -> str:
+    def as_part(write: str) -> str:
         return write
 
-    alone = written
+    as_statement = as_part
 
     @staticmethod
     def moment(value: datetime) -> str:
@@ -72,7 +79,7 @@ class SQLite:
 SELECT digest, CAST(opted_out_at AS text) FROM contacts_optout
 WHERE tenant_id = %(tenant)s AND digest IN (SELECT value FROM json_each(%(digests)s))
 """
-    OLDEST_RUNNING = NEXT = ""  # one writer at a time: ids are in the order of commits
+    OLDEST_RUNNING = NEXT = ""  # with one writer at a time, ids follow the order of commits
     LOG = """
 INSERT INTO contacts_change
     (xid, tenant_id, contact_id, kind, fields, "into", actor, request_id, change_set, at)
@@ -91,7 +98,7 @@ INSERT INTO contacts_tag (id, tenant_id, name, created_at)
 SELECT value ->> 0, %(tenant)s, value ->> 1, %(now)s FROM json_each(%(tags)s) WHERE true
 ON CONFLICT DO NOTHING
 """
-    # CROSS JOIN keeps the order of the two: else SQLite may go through the pairs for each tag.
+    # CROSS JOIN fixes the order of the join. Otherwise SQLite may read all pairs for each tag.
     LINK = """
 INSERT INTO contacts_contacttag (tenant_id, contact_id, tag_id)
 SELECT %(tenant)s, pair.value ->> 0, tag.id
@@ -112,7 +119,6 @@ AND (contact_id, tag_id) NOT IN (
 
     @classmethod
     def of_tags(cls, tenant_id: str, names: Iterable[str]) -> dict[str, Any]:
-        """The parameters that make the tags of these `names`, where they are unknown."""
         return {
             "tenant": hex_id(tenant_id),
             "now": cls.moment(timezone.now()),
@@ -121,8 +127,6 @@ AND (contact_id, tag_id) NOT IN (
 
     @classmethod
     def of_links(cls, tags: dict[str, str], had_links: list[str]) -> dict[str, Any]:
-        """The parameters that link them: the `tags` of each contact, and which contacts
-        `had_links`. Ids are hexadecimal digits."""
         pairs = [(carrier, name) for carrier, names in tags.items() for name in names.split(",")]
         return {"pairs": json.dumps(pairs), "had_links": cls.words(had_links)}
 

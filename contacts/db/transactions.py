@@ -1,4 +1,4 @@
-"""Transactions, and what is tried again."""
+"""Transactions, and when a transaction that failed is run again."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -9,19 +9,19 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 from tenants.fields import hex_id
 
 ATTEMPTS = 3
-# PostgreSQL's SQLSTATEs
-DEADLOCK = "40P01"
+DEADLOCK = "40P01"  # SQLSTATE of PostgreSQL
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 Result = TypeVar("Result")
 
 
 def transactional(verb: Verb) -> Verb:
-    """Runs `verb` in a transaction; tried again where PostgreSQL ends it to resolve a deadlock.
+    """Runs `verb` in a transaction, and runs it again if PostgreSQL aborts it to end a deadlock.
 
-    Every writer locks contacts, then tags, each in one order. Somebody who deletes tags that
-    others are just creating anew can still close a circle of three. Inside another transaction
-    a deadlock has no second try: that one is lost as a whole.
+    Every writer locks contacts first and tags second, and sorts both before it locks them.
+    Nevertheless three transactions can wait for each other in a circle if one of them deletes tags
+    that the others are creating again. Inside an outer transaction there is no second attempt:
+    PostgreSQL has aborted the outer transaction, too.
     """
 
     @wraps(verb)
@@ -34,19 +34,22 @@ def transactional(verb: Verb) -> Verb:
                 is_deadlock = sqlstate(error) == DEADLOCK
                 if not is_deadlock or attempt == ATTEMPTS or connection.in_atomic_block:
                     raise
-        raise AssertionError  # the last attempt returns or raises
+        raise AssertionError  # unreachable: the last attempt returns or raises
 
     return cast("Verb", run)
 
 
 def sqlstate(error: DatabaseError) -> str:
-    """What kind of an error PostgreSQL tells."""
+    """The SQLSTATE of an error from PostgreSQL; empty for other errors."""
     return getattr(error.__cause__, "sqlstate", None) or ""
 
 
 def tried_twice(transact: Callable[[], Result]) -> Result:
-    """What `transact` returns; tried once more where another writer has just taken a phone or a
-    tag."""
+    """The result of `transact`, which is called a second time after an `IntegrityError`.
+
+    Another writer may store the same phone or tag between the check and the write. The second call
+    finds the other writer's row.
+    """
     try:
         return transact()
     except IntegrityError:
@@ -54,9 +57,10 @@ def tried_twice(transact: Callable[[], Result]) -> Result:
 
 
 def hold_tenant(tenant_id: str) -> None:
-    """Lets nobody erase a person of the tenant until the transaction ends; others pass.
+    """Keeps persons of the tenant from being erased until the current transaction ends.
 
-    SQLite has one writer at a time anyway.
+    A shared lock on the row of the tenant: other writers do not wait. SQLite needs no lock, because
+    it has one writer at a time.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

@@ -1,0 +1,1 @@
+"""Which contacts a filter means, and the cursors of lists."""

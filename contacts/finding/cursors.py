@@ -1,43 +1,58 @@
-"""Positions in a list, for a caller to hand back: opaque, and of no use elsewhere."""
+"""Cursors: positions in a list, signed, that a caller sends back to get the next page.
+
+The signature covers the tenant, the order and the filters of the list. A cursor is of no use for
+another list, and nobody can make one up.
+"""
 
 from datetime import datetime
 from typing import Any
 
 from django.core import signing
 
-# What the list is ordered by: a moment, the number of a transaction, or a text; then the id; then
-# what else tells where it is.
+# First the value that orders the list: a time, the number of a transaction, or a text. Then the id
+# of the row, and any further values of JSON.
 Position = tuple[Any, ...]
 
 
 def write(position: Position, *scope: Any) -> str:
-    """The cursor for `position` in the list that `scope` (tenant, order, filters) describes."""
-    place, *rest = position
-    return signing.dumps([as_json(place), *rest], salt=salt(scope), compress=False)
+    """The cursor for `position` in the list that `scope` describes.
+
+    `scope`: whatever makes the list different from other lists: tenant, order, filters.
+    """
+    value, *rest = position
+    return signing.dumps([as_json(value), *rest], salt=salt(scope), compress=False)
 
 
 def read(cursor: str, *scope: Any) -> Position:
-    """What `write` was given; raises `ValueError` for a cursor of another list, or of nobody."""
+    """The position that `write` made `cursor` of.
+
+    `scope` as in `write`. Raises `ValueError` if the cursor belongs to another list, or was not
+    made by `write`.
+    """
     try:
-        place, *rest = signing.loads(cursor, salt=salt(scope))
+        value, *rest = signing.loads(cursor, salt=salt(scope))
     except signing.BadSignature as error:
-        sentence = "The cursor is not one of this list; send the filters that it came with."
+        sentence = (
+            "This cursor belongs to another list; send the filters of the request that returned it."
+        )
         raise ValueError(sentence) from error
-    return from_json(place), *rest
+    return from_json(value), *rest
 
 
-def as_json(place: Any) -> Any:
-    """A moment as text, a text as a list that has nothing else."""
-    if isinstance(place, datetime):
-        return place.isoformat()
-    return [place] if isinstance(place, str) else place
+def as_json(value: Any) -> Any:
+    """A time as text, and a text as a list with one item, so that both can be distinguished."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return [value] if isinstance(value, str) else value
 
 
-def from_json(place: Any) -> Any:
-    if isinstance(place, str):
-        return datetime.fromisoformat(place)
-    return place[0] if isinstance(place, list) else place
+def from_json(value: Any) -> Any:
+    """The inverse of `as_json`."""
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    return value[0] if isinstance(value, list) else value
 
 
 def salt(scope: tuple[Any, ...]) -> str:
+    """The text that makes the signature valid for one list only."""
     return f"contacts.finding.cursors {scope!r}"

@@ -1,4 +1,4 @@
-"""Which contacts the staff choose: what each filter of their list means."""
+"""The filters of the contact list in the admin: one function per filter."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -10,13 +10,13 @@ from django.db.models.functions import Substr
 from django.db.models.lookups import In
 from django.utils.timezone import make_aware
 
-from contacts.db.expressions import Holds
+from contacts.db.expressions import MetadataHas
 from contacts.models import ContactQuerySet, ContactTag, Tag
 from contacts.values import countries, strict_json
 from contacts.values.rules import spelled
 from tenants.models import Tenant
 
-# Whether people may be written to: they have said so, they have said no, or neither.
+# By consent: the person has opted in, has opted out, or has not decided.
 CONSENTS = {
     "in": Q(opted_in_at__isnull=False, opted_out_at=None),
     "out": Q(opted_out_at__isnull=False),
@@ -25,7 +25,10 @@ CONSENTS = {
 
 
 def choose(contacts: ContactQuerySet, given: dict[str, Any]) -> ContactQuerySet:
-    """Those of `contacts` that `given` asks for, by the names in `FILTERS`; without empty ones."""
+    """The contacts that match all filters in `given`, by the names in `FILTERS`.
+
+    A filter without a value matches all contacts.
+    """
     for name, meaning in FILTERS.items():
         if given.get(name):
             contacts = meaning(contacts, given[name])
@@ -37,7 +40,9 @@ def of_tenant(contacts: ContactQuerySet, tenant: Tenant) -> ContactQuerySet:
 
 
 def with_tag(contacts: ContactQuerySet, tag: Tag) -> ContactQuerySet:
-    """The tenant is said again: links are found, and ordered by contact, by tenant and tag."""
+    """The contacts with `tag`. The tenant is in the condition, because the index on links begins
+    with tenant and tag and is ordered by contact.
+    """
     return contacts.filter(links__tag=tag, links__tenant=tag.tenant_id)
 
 
@@ -47,21 +52,25 @@ def without_tag(contacts: ContactQuerySet, tag: Tag) -> ContactQuerySet:
 
 
 def of_country(contacts: ContactQuerySet, country: str) -> ContactQuerySet:
-    """As `countries` has it; the calling code is a range of an index."""
+    """The contacts with a phone of `country`, by the rule of `contacts.values.countries`.
+
+    The calling code is a range of the index on the phone.
+    """
     numbers = countries.numbering()[country]
     contacts = contacts.filter(phone__gte=f"+{numbers.code}", phone__lt=f"+{numbers.code + 1}")
     if not numbers.is_main:
         return contacts.filter(begins_as(numbers))
     if numbers.code == countries.NORTH_AMERICA:
-        shared = countries.others_behind(numbers.code).values()
+        shared = countries.sharing(numbers.code).values()
         areas = tuple(area for other in shared for area in other.areas)
         return contacts.exclude(begins_as(numbers._replace(areas=areas)))
-    for other in countries.others_behind(numbers.code).values():
+    for other in countries.sharing(numbers.code).values():
         contacts = contacts.exclude(begins_as(other))
     return contacts
 
 
 def begins_as(numbers: countries.Numbers) -> Q:
+    """The condition that a phone has the calling code and the next digits of `numbers`."""
     if numbers.areas:
         return Q(In(Substr("phone", len("+1") + 1, countries.AREA), numbers.areas))
     return Q(phone__regex=rf"^\+{numbers.code}(?:{numbers.leading})")
@@ -80,12 +89,12 @@ def with_email(contacts: ContactQuerySet, has_one: str) -> ContactQuerySet:
 
 
 def since(column: str) -> Callable[[ContactQuerySet, date], ContactQuerySet]:
-    """On that day or later, in the current time zone."""
+    """A filter: the time in `column` is on the given day or later, in the current time zone."""
     return lambda contacts, day: contacts.filter(**{f"{column}__gte": midnight(day)})
 
 
 def until(column: str) -> Callable[[ContactQuerySet, date], ContactQuerySet]:
-    """On that day or before."""
+    """A filter: the time in `column` is on the given day or earlier, in the current time zone."""
     return lambda contacts, day: contacts.filter(
         **{f"{column}__lt": midnight(day + timedelta(days=1))}
     )
@@ -96,15 +105,18 @@ def midnight(day: date) -> datetime:
 
 
 def with_metadata(contacts: ContactQuerySet, wanted: tuple[str, str]) -> ContactQuerySet:
-    """Those that have the top-level key, with this value where one is given: a text, or what it
-    spells in JSON."""
+    """The contacts whose metadata has a key at its top level, and a value if one is given.
+
+    `wanted`: the key and the value. The value is a text; it also matches the JSON value that the
+    text spells.
+    """
     key, text = wanted
     values = (Value(spelled(value)) for value in read_as(text))
-    return contacts.filter(Holds("metadata", Value(key), *values))
+    return contacts.filter(MetadataHas("metadata", Value(key), *values))
 
 
 def read_as(text: str) -> Iterator[Any]:
-    """What somebody may mean who types this: `5` the number, or the text."""
+    """The values that a person may mean by `text`: 5 can be the number 5 or the text "5"."""
     if text:
         yield text
         with suppress(strict_json.MalformedJSON):

@@ -1,13 +1,13 @@
-"""Which column of a file is which field of a contact. Pure."""
+"""Which column of a file is which field of a contact. This module imports no framework."""
 
 import re
 import unicodedata
 from collections.abc import Iterable
 from itertools import islice
 
-# The fields that a column can be mapped to, and what their columns are called elsewhere, the
-# best first: by HubSpot, Shopify, Google Contacts, Mailchimp and Brevo among others. Consent has
-# no other name: it is touched only where it is mapped explicitly.
+# The fields that a column can be mapped to, and the names of their columns in the exports of
+# HubSpot, Shopify, Google Contacts, Mailchimp, Brevo and others; the best name first. Consent has
+# no such names: an import changes consent only if the user maps a column to it.
 ALIASES: dict[str, list[str]] = {
     "phone": [
         "phone", "mobile", "mobilephonenumber", "mobilephone", "mobilenumber", "cell", "cellphone",
@@ -26,22 +26,22 @@ ALIASES: dict[str, list[str]] = {
     "opted_out_at": [],
 }  # fmt: skip
 
-MAX_ALIAS = 100  # characters of a column's name that may be one of these
+MAX_ALIAS = 100  # characters; a longer name of a column is not compared with the aliases
 
-# What an error file adds to the cells of a record.
+# The columns that an error file adds.
 OF_ERROR_FILE = ("line", "error")
 
 
 class UnknownColumn(ValueError):
-    """A mapping names a column or a field that there is not.
+    """A mapping names a column or a field that does not exist.
 
-    `sentence`: without the columns that there are. A file without a header has somebody's name
-    and phone there, which must not be kept.
+    `sentence`: the message without the list of columns. In a file without a header, this list is
+    the name and the phone of a person, which must not be stored.
     """
 
-    def __init__(self, sentence: str, there_are: Iterable[str] = ()) -> None:
+    def __init__(self, sentence: str, existing: Iterable[str] = ()) -> None:
         self.sentence = sentence
-        names = ", ".join(shortened(name) for name in islice(there_are, 50))
+        names = ", ".join(shortened(name) for name in islice(existing, 50))
         super().__init__(f"{sentence} There are: {names}." if names else sentence)
 
 
@@ -58,10 +58,11 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def squeezed(name: str) -> str:
-    """`E-mail 1 - Value` and `email1value` alike: letters and digits only, without accents.
+    """`name` in lower case with letters and digits only, without accents: `E-mail 1 - Value` and
+    `email1value` become equal.
 
-    Empty for a name that is too long to be an alias. Python sorts accents by insertion: a million
-    of them on one letter would take it an hour.
+    Empty for a name that is too long to be an alias. Without this limit, a name of one letter with
+    a million accents would take an hour, because Python sorts accents by insertion.
     """
     if len(name) > MAX_ALIAS:
         return ""
@@ -74,13 +75,14 @@ def match(
 ) -> dict[str, str]:
     """The field of each column that has one: `{"Cell": "phone", "City": "metadata.City"}`.
 
-    `given`: what the caller says, by column; an empty field leaves the column out. The other
-    columns are matched by name, each field once. Raises `UnknownColumn`.
+    `given`: the field of each column that the user maps; an empty field leaves the column out. The
+    other columns are matched by name; a field gets one column. `rest_to_metadata`: columns that
+    are left become metadata. Raises `UnknownColumn`.
     """
     header = list(header)
-    there_are = {*header}
+    existing = {*header}
     for column, field in given.items():
-        if column not in there_are:
+        if column not in existing:
             raise UnknownColumn(f"There is no column “{shortened(column)}”.", header)
         if field and field not in ALIASES and field.removeprefix("metadata.") == field:
             known = [*ALIASES, "metadata.KEY"]
@@ -100,10 +102,11 @@ def match(
 
 
 def is_error_file(header: list[str]) -> bool:
-    """Whether it is of ours; a file may have columns of these names of its own."""
+    """Whether an import of ours has written the file. Other files may have columns with the same
+    names, but not as the last two."""
     return tuple(header[-2:]) == OF_ERROR_FILE
 
 
 def is_made_of(field: str, found: Iterable[str]) -> bool:
-    """First and last name are not looked for where there is a name."""
+    """Whether the field is a part of a name, and the file has a column with the whole name."""
     return field in {"first_name", "last_name"} and "name" in found

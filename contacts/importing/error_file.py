@@ -1,5 +1,5 @@
-"""The records that an import could not bring in: as they came, with `line` and `error`, to be
-mended and imported again."""
+"""The error file of an import: the records that failed, as they were in the file, with the columns
+`line` and `error`. A user corrects the file and imports it again."""
 
 import csv
 import json
@@ -9,47 +9,50 @@ from typing import IO, Any
 
 from contacts.jobs.files import read_json, replace_json
 from contacts.models import Import
-from contacts.values import phones, rules
-from contacts.values.digests import phone_digest
+from contacts.values import rules
+from contacts.values.formulas import neutral, original
 
 from . import columns
-from .row import Options, phone_of
-from .tabular import GaveWay, Record, Source, UnreadableFile, neutral, original
+from .erasures import without_erased
+from .record_file import RecordFile
+from .records import Record, TurnEnded, UnreadableFile
+from .row import ReadOptions
 
-ERASED = "Erased"  # how the errors of people begin who asked to be forgotten
 
+def failed_records(
+    job: Import, source: RecordFile, after_line: int = 0
+) -> Iterator[tuple[Record, str]]:
+    """The records that failed, each with its error.
 
-def failed_records(job: Import, source: Source, after: int = 0) -> Iterator[tuple[Record, str]]:
-    """The records that were not brought in, as the file has them, each with its error; those only
-    that begin behind the line `after`, on which one begins, too."""
-    failed = job.failures.filter(line__gt=after).order_by("line")
+    `after_line`: the line on which a record begins; only records after this one are returned.
+    Raises `UnreadableFile` if the file has changed since the import has read it.
+    """
+    failed = job.failures.filter(line__gt=after_line).order_by("line")
     failures = failed.values_list("line", "error").iterator()
-    records = source.records(since=after or 1)
+    records = source.records(after_line or 1)
     for line, error in failures:
         record = next((record for record in records if record.line == line), None)
         if record is None:
-            raise UnreadableFile(f"{source.path} has changed meanwhile: line {line} is gone.")
+            raise UnreadableFile(f"{source.path} has changed since: line {line} is gone.")
         yield record, error
 
 
-def without_erased(
-    job: Import, records: Iterator[tuple[Record, str]], options: Options
-) -> Iterator[tuple[Record, str]]:
-    """`records`, those of people who asked to be forgotten without what they hold."""
-    digests = {*job.tenant.erasures.values_list("digest", flat=True)}
-    for record, error in records:
-        is_erased = error.startswith(ERASED) or (
-            digests and phone_digest(phone_of(record.cells, options)) in digests
-        )
-        yield (record._replace(cells={}) if is_erased else record), error
-
-
 class ErrorFile:
-    """The error file of `job` at `path`: a CSV, or NDJSON. It is written under another name, and
-    put in its place when the import is done; a person may be erased in between."""
+    """The error file of `job` at `path`, as CSV or NDJSON.
+
+    `write` writes the file under another name, `publish` renames it when the import is done: a
+    person may be erased in between, and `publish` then writes the file again.
+    `turn_is_over`: asked after each record.
+    """
 
     def __init__(
-        self, job: Import, source: Source, options: Options, path: Path, *, as_json: bool = False
+        self,
+        job: Import,
+        source: RecordFile,
+        options: ReadOptions,
+        path: Path,
+        *,
+        as_json: bool = False,
     ) -> None:
         self.job = job
         self.source = source
@@ -58,75 +61,78 @@ class ErrorFile:
         self.unfinished = path.with_name(f"{path.name}.unfinished")
         self.as_json = as_json
         self.erasures = 0
-        self.must_give_way: Callable[[], bool] = lambda: False  # asked after each record
-        self.place = path.with_name(f"{path.name}.place")  # where it gave way
+        self.turn_is_over: Callable[[], bool] = lambda: False
+        self.position_file = path.with_name(f"{path.name}.place")
 
     def write(self) -> None:
-        """Raises `GaveWay`, and goes on where it was when it is called again; from the beginning
-        where somebody was erased meanwhile."""
+        """Raises `TurnEnded`, and continues from there when it is called again; it begins anew if a
+        person was erased in the meantime."""
         self.erasures = self.job.tenant.erasures.count()
-        after, size, erasures = read_json(self.place, (0, 0, 0))
+        after_line, size, erasures = read_json(self.position_file, (0, 0, 0))
         if erasures != self.erasures:
-            after = size = 0
-        failed = failed_records(self.job, self.source, after)
-        records = self.in_turn(without_erased(self.job, failed, self.options))
-        # Half a surrogate pair, which JSON can spell, cannot be written otherwise.
+            after_line = size = 0
+        failed = failed_records(self.job, self.source, after_line)
+        records = self.until_turn_ends(without_erased(self.job, failed, self.options))
+        # JSON can contain half of a surrogate pair, which UTF-8 cannot. Without backslashreplace,
+        # such a record would stop the import.
         with self.unfinished.open(
             "a", encoding="utf-8", errors="backslashreplace", newline=""
         ) as file:
             file.seek(file.truncate(size))
             (self.write_json if self.as_json else self.write_csv)(file, records)
-            if self.gave_way_at:
-                replace_json(self.place, (self.gave_way_at, file.tell(), self.erasures))
-                raise GaveWay
-        self.place.unlink(missing_ok=True)
+            if self.turn_ended_at:
+                replace_json(self.position_file, (self.turn_ended_at, file.tell(), self.erasures))
+                raise TurnEnded
+        self.position_file.unlink(missing_ok=True)
 
-    def in_turn(self, records: Iterator[tuple[Record, str]]) -> Iterator[tuple[Record, str]]:
-        """`records`, until the import must give way; `gave_way_at` is the line of the last one."""
-        self.gave_way_at = line = 0
+    def until_turn_ends(
+        self, records: Iterator[tuple[Record, str]]
+    ) -> Iterator[tuple[Record, str]]:
+        """`records`, until the turn is over; `turn_ended_at` is then the line of the last one."""
+        self.turn_ended_at = line = 0
         for record, error in records:
-            if line and self.must_give_way():
-                self.gave_way_at = line
+            if line and self.turn_is_over():
+                self.turn_ended_at = line
                 return
             line = record.line
             yield record, error
 
     def publish(self) -> None:
         if self.job.tenant.erasures.count() != self.erasures:
-            self.must_give_way = lambda: False
+            self.turn_is_over = lambda: False
             self.write()
         self.unfinished.replace(self.path)
 
     def write_json(self, file: IO[str], records: Iterator[tuple[Record, str]]) -> None:
         for record, error in records:
-            told = {**named(record.cells), "line": record.line, "error": error}
-            file.write(json.dumps(told) + "\n")
+            failure = {**named(record.cells), "line": record.line, "error": error}
+            file.write(json.dumps(failure) + "\n")
 
     def write_csv(self, file: IO[str], records: Iterator[tuple[Record, str]]) -> None:
         header = self.source.header
         writer = csv.writer(file, delimiter=self.source.delimiter or ",")
-        kept = header[:-2] if columns.is_error_file(header) else header
+        names = header[:-2] if columns.is_error_file(header) else header
         if not file.tell():
-            writer.writerow([*map(neutral, kept), *columns.OF_ERROR_FILE])
+            writer.writerow([*map(neutral, names), *columns.OF_ERROR_FILE])
         for record, error in records:
-            cells = [safe_cell(record.cells.get(name, ""), self.options) for name in kept]
+            cells = [safe_cell(record.cells.get(name, ""), self.options) for name in names]
             rest = [safe_cell(cell, self.options) for cell in rest_of(record.cells)]
             writer.writerow([*cells, record.line, neutral(error), *rest])
 
 
 def named(cells: dict[Any, Any]) -> dict[str, Any]:
-    """The cells of a line of NDJSON; one that is no object is a `text`."""
+    """The values of a line of NDJSON by key; a line that is not an object has the key `text`."""
     return {"text": cells[None]} if None in cells else cells
 
 
 def rest_of(cells: dict[Any, Any]) -> list[str]:
-    """What does not fit the columns."""
+    """The cells that do not fit the columns."""
     rest = cells.get(None, [])
     return [rest] if isinstance(rest, str) else rest
 
 
 def as_cell(value: Any) -> str:
-    """A value of NDJSON as the import reads it from a cell of a CSV."""
+    """A value of NDJSON as the cell of a CSV from which an import reads the same value."""
     if isinstance(value, str):
         return value
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -134,12 +140,12 @@ def as_cell(value: Any) -> str:
     return "" if value is None else rules.spelled(value)
 
 
-def safe_cell(value: Any, options: Options) -> str:
+def safe_cell(value: Any, options: ReadOptions) -> str:
     """`value`, which an import has read with these `options`, as a cell of a CSV that no
-    spreadsheet runs (OWASP, CSV injection). An import of that CSV reads the same.
+    spreadsheet runs as a formula. An import of this CSV reads the same value.
 
-    A cell of a CSV may have its apostrophe already, which is not doubled. The clear marker stays
-    plain: `--` after an apostrophe would be text.
+    A cell of a CSV may have its apostrophe already; a second apostrophe would become part of the
+    value. The clear marker gets no apostrophe: with an apostrophe, `--` would be text.
     """
     cell = as_cell(value)
     text = cell.strip()
@@ -148,29 +154,3 @@ def safe_cell(value: Any, options: Options) -> str:
     if not text or not options.is_csv:
         return neutral(text)
     return neutral(original(cell.lstrip() if text.startswith("'") else cell))
-
-
-def erase_from(path: Path, phone: str, options: Options, delimiter: str) -> None:
-    """Takes the records that show this phone, in any spelling, out of the CSV at `path`, which
-    was written with these `options` and this `delimiter`."""
-    options = options._replace(is_csv=True)
-    national = phones.national(phone)
-    kept = path.with_name(f"{path.name}.kept")
-    csv.field_size_limit(2**31 - 1)  # what could not be read is there, too
-    try:
-        with (
-            path.open(encoding="utf-8", newline="") as file,
-            kept.open("w", encoding="utf-8", newline="") as rest,
-        ):
-            rows = csv.reader(file, delimiter=delimiter)
-            writer = csv.writer(rest, delimiter=delimiter)
-            header = next(rows)
-            writer.writerow(header)
-            names = [*map(original, header)]
-            for row in rows:
-                is_theirs = phone_of(dict(zip(names, row, strict=False)), options) == phone
-                if not is_theirs and not any(national in phones.digits(cell) for cell in row):
-                    writer.writerow(row)
-        kept.replace(path)
-    finally:
-        kept.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""An upload while it is read from the request."""
+"""The file of a request while it is received."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +10,8 @@ from contacts.jobs.files import data_folder
 
 
 class Incoming(UploadedFile):
-    """A file that comes in, on the disk from which an import takes it without copying."""
+    """A file that is being received. It is on the disk of `DATA_DIR`, so that an import can take
+    it by moving it, without a copy. Closing it deletes it, unless it was moved."""
 
     def __init__(self, name: str = "upload", content_type: str = "") -> None:
         file = NamedTemporaryFile(dir=data_folder("uploads"))  # noqa: SIM115 - lives as long as the request
@@ -18,5 +19,5 @@ class Incoming(UploadedFile):
         super().__init__(file, name, content_type)
 
     def close(self) -> None:
-        with suppress(FileNotFoundError):  # it was moved
+        with suppress(FileNotFoundError):  # the file was moved
             super().close()

@@ -1,4 +1,4 @@
-"""What an upload is like before it is brought in: its columns, and how its first records fare."""
+"""The preview of an upload: its columns, and which of its first records would fail."""
 
 from itertools import islice
 from typing import Any, NamedTuple
@@ -6,18 +6,19 @@ from typing import Any, NamedTuple
 from contacts.models import Import
 
 from . import columns
-from .engine import erased
-from .error_file import as_cell, rest_of, without_erased
-from .row import BadRecord, NoPhone, Options, clean, options_for, phone_of
-from .tabular import Record, Start, UnreadableFile
+from .erasures import erased, without_erased
+from .error_file import as_cell, rest_of
+from .record_file import FileHead
+from .records import Record, UnreadableFile
+from .row import BadRecord, NoPhone, ReadOptions, clean, phone_of, read_options
 from .uploads import source_of
 
 SHOWN = 20  # records
-NO_PHONE = "No column is the phone: choose which one is."
+NO_PHONE = "No column is mapped to the phone: choose a column."
 
 
 class Row(NamedTuple):
-    """`cells`: of each column, as read. `rest`: what does not fit the columns."""
+    """`cells`: the value of each column. `rest`: the cells that do not fit the columns."""
 
     line: int
     cells: list[str]
@@ -26,10 +27,10 @@ class Row(NamedTuple):
 
 
 class Preview(NamedTuple):
-    """`given`: of what was said of columns, that of those there are. `problem`: why nothing can be
-    brought in like this; then no record is judged."""
+    """`given`: the part of the user's map whose columns the file has. `fields`: the field of each
+    column that has one. `problem`: why the import cannot begin; the rows then have no errors."""
 
-    source: Start
+    source: FileHead
     given: dict[str, str]
     fields: dict[str, str]
     rows: list[Row]
@@ -41,26 +42,28 @@ class Preview(NamedTuple):
 
 
 def preview(job: Import) -> Preview:
-    """How the upload of `job` begins, read by its options. What only the whole file or the database
-    can tell, a dry run tells. Raises `UnreadableFile` where there are no columns."""
-    source = source_of(job, Start)
+    """The beginning of the upload of `job`, read with its options. Errors that only the whole file
+    or the database can show are left to the dry run.
+
+    Raises `UnreadableFile` if the file has no columns.
+    """
+    source = source_of(job, FileHead)
     header = source.header
     given = {column: field for column, field in job.options["map"].items() if column in header}
     records, problem = first_records(source)
     try:
-        options = options_for(source, job.options | {"map": given}, job.tenant.default_region)
+        options = read_options(source, job.options | {"map": given}, job.tenant.default_region)
     except NoPhone:
         rest = job.options["rest_to_metadata"]
         fields = columns.match(header, given, rest_to_metadata=rest)
         rows = [row_of(source, record, "") for record in records]
         return Preview(source, given, fields, rows, problem or NO_PHONE)
-    told = with_errors(job, records, options)
-    rows = [row_of(source, record, error) for record, error in told]
+    rows = [row_of(source, record, error) for record, error in with_errors(job, records, options)]
     return Preview(source, given, options.fields, rows, problem)
 
 
-def first_records(source: Start) -> tuple[list[Record], str]:
-    """Those that can be read, and why the next one cannot."""
+def first_records(source: FileHead) -> tuple[list[Record], str]:
+    """The first records, and the reason why the next one cannot be read, if there is one."""
     found: list[Record] = []
     try:
         found.extend(islice(source.records(), SHOWN))
@@ -69,19 +72,21 @@ def first_records(source: Start) -> tuple[list[Record], str]:
     return found, ""
 
 
-def with_errors(job: Import, records: list[Record], options: Options) -> list[tuple[Record, str]]:
-    """`records`, each with why it is not brought in; what is known of people who asked to be
-    forgotten is not shown."""
+def with_errors(
+    job: Import, records: list[Record], options: ReadOptions
+) -> list[tuple[Record, str]]:
+    """`records`, each with its error, which may be empty. The records of erased people have no
+    cells."""
     phones = [phone_of(record.cells, options) for record in records]
-    gone = erased(job.tenant, filter(None, phones))
-    told = [
-        (record, error_of(record, options) or gone.get(phone, ""))
+    reasons = erased(job.tenant, filter(None, phones))
+    found = [
+        (record, error_of(record, options) or reasons.get(phone, ""))
         for record, phone in zip(records, phones, strict=True)
     ]
-    return [*without_erased(job, iter(told), options)]
+    return [*without_erased(job, iter(found), options)]
 
 
-def error_of(record: Record, options: Options) -> str:
+def error_of(record: Record, options: ReadOptions) -> str:
     try:
         clean(record.cells, options)
     except BadRecord as error:
@@ -89,7 +94,7 @@ def error_of(record: Record, options: Options) -> str:
     return ""
 
 
-def row_of(source: Start, record: Record, error: str) -> Row:
+def row_of(source: FileHead, record: Record, error: str) -> Row:
     cells: dict[Any, Any] = record.cells
     shown = [as_cell(cells.get(column)) for column in source.header]
     return Row(record.line, shown, rest_of(cells), error)

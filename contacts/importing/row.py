@@ -1,15 +1,16 @@
-"""One record of a file → the fields of a contact, by the same rules as everywhere."""
+"""One record of a file → the fields of a contact, by the rules that all callers share."""
 
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from contacts.values import rules, strict_json
+from contacts.values.formulas import original
 
 from . import columns
-from .tabular import Source, original
+from .record_file import RecordFile
 
-# What spreadsheets make of long numbers.
+# Phones that a spreadsheet has turned into numbers.
 SCIENTIFIC = re.compile(r"\+?\d([.,]\d+)?[eE]\+?\d+")
 FLOAT = re.compile(r"\+?\d{7,}[.,]0+")
 DIGITS = re.compile(r"[1-9]\d{7,14}")
@@ -24,9 +25,10 @@ SCALARS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-class Options(NamedTuple):
-    """How the cells are read. `fields`: of each column that has one, as `columns.match` says.
-    `is_csv`: cells may carry the apostrophe that `tabular.neutral` puts before a formula."""
+class ReadOptions(NamedTuple):
+    """How the cells are read. `fields`: the field of each column that has one, as `columns.match`
+    returns it. `region`: the country of phones without +. `is_csv`: cells may have the apostrophe
+    that `formulas.neutral` puts before a formula."""
 
     fields: dict[str, str]
     region: str = ""
@@ -35,35 +37,38 @@ class Options(NamedTuple):
 
 
 class NoPhone(columns.UnknownColumn):
-    """No column is mapped to the phone, nor known to be it."""
+    """No column is mapped to the phone, and no column's name is known to mean the phone."""
 
 
-def options_for(source: Source, given: dict[str, Any], region: str) -> Options:
-    """How `source` is read. `given`: `map` (field by column), `rest_to_metadata`, `region`
-    (else the tenant's, `region`) and `clear_marker`, as a caller says them.
+def read_options(source: RecordFile, given: dict[str, Any], region: str) -> ReadOptions:
+    """How `source` is read.
 
-    Raises `UnknownColumn`; `NoPhone` where no column is the phone.
+    `given`: the options of the import, of which `map`, `rest_to_metadata`, `region` and
+    `clear_marker` are used. `region`: the default region of the tenant.
+
+    Raises `UnknownColumn`, and `NoPhone` if no column is the phone.
     """
     fields = columns.match(source.header, given["map"], rest_to_metadata=given["rest_to_metadata"])
     if "phone" not in fields.values():
         raise NoPhone(
-            "No column is known to be the phone; map one, as COLUMN=phone.", source.header
+            "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
         )
     region = given["region"] or region
-    return Options(fields, region, given["clear_marker"], is_csv=not source.is_json)
+    return ReadOptions(fields, region, given["clear_marker"], is_csv=not source.is_json)
 
 
-CLEARED = object()
+CLEARED = object()  # the value of a cell that has the clear marker
 
 
 class BadRecord(ValueError):
-    """The sentences say what is wrong with which field."""
+    """The message has a sentence for each field that is wrong."""
 
 
-def clean(cells: dict[Any, Any], options: Options) -> dict[str, Any]:
-    """The fields that a record gives; those left blank are not among them.
+def clean(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
+    """The fields that a record sets: blank cells set nothing.
 
-    Raises `BadRecord`. Metadata are the keys to merge; the marker clears them as a whole: None.
+    `metadata` has the keys to merge into the metadata of the contact, or is None if the clear
+    marker clears all metadata. Raises `BadRecord`.
     """
     if None in cells:
         raise BadRecord(misfit(cells[None]))
@@ -83,7 +88,8 @@ def clean(cells: dict[Any, Any], options: Options) -> dict[str, Any]:
 
 
 def misfit(rest: list[str] | str) -> str:
-    """Why a record does not fit its columns: `rest` is more cells, or a line that is no object."""
+    """Why a record does not fit its columns. `rest`: the cells that are too many, or the line of
+    NDJSON that is not an object."""
     if isinstance(rest, list):
         return "There are more cells than columns: is a delimiter in a cell not quoted?"
     try:
@@ -93,8 +99,9 @@ def misfit(rest: list[str] | str) -> str:
     return "The line is not a JSON object."
 
 
-def gathered(cells: dict[Any, Any], options: Options) -> dict[str, Any]:
-    """What is not blank, by field: names put together, metadata keys put into one object."""
+def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
+    """The values that are not blank, by field. First and last name become one name, the columns of
+    metadata keys become one value."""
     given: dict[str, Any] = {}
     keys: dict[str, Any] = {}
     for column, field in options.fields.items():
@@ -114,8 +121,9 @@ def gathered(cells: dict[Any, Any], options: Options) -> dict[str, Any]:
     return given
 
 
-def content(cell: Any, options: Options) -> Any:
-    """What a cell says: `CLEARED` for the marker, which is one only where it stands plain."""
+def content(cell: Any, options: ReadOptions) -> Any:
+    """The value of a cell; `CLEARED` for the clear marker. A clear marker with an apostrophe before
+    it is text."""
     if not isinstance(cell, str):
         return cell
     text = cell.strip()
@@ -124,7 +132,7 @@ def content(cell: Any, options: Options) -> Any:
     return original(text).strip() if options.is_csv else text
 
 
-def value_of(field: str, raw: Any, options: Options) -> Any:
+def value_of(field: str, raw: Any, options: ReadOptions) -> Any:
     if field == "phone":
         return phone("" if raw is CLEARED else raw, options.region)
     if raw is CLEARED:
@@ -135,9 +143,9 @@ def value_of(field: str, raw: Any, options: Options) -> Any:
 
 
 def phone(raw: Any, region: str) -> str:
-    """As `rules.phone`, and what spreadsheets do to phones told apart.
+    """`rules.phone`, with errors of their own for phones that a spreadsheet has changed.
 
-    No sentence repeats the phone: it is kept after the file is gone, and its owner erased.
+    No error repeats the phone: errors are kept when the file is gone and when its owner is erased.
     """
     text = str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
     if isinstance(text, str):
@@ -153,14 +161,14 @@ def phone(raw: Any, region: str) -> str:
             )
         if not region and DIGITS.fullmatch(text):
             raise ValueError(
-                "The + is missing in front: a spreadsheet may have dropped it. Put it back, or name"
-                " the country of national numbers: region."
+                "The + is missing in front: a spreadsheet may have dropped it. Add it, or give the"
+                " country of national numbers as region."
             )
     return rules.phone(text, region)
 
 
-def phone_of(cells: dict[Any, Any], options: Options) -> str:
-    """The phone of a record that may be wrong in other fields; empty where it has none."""
+def phone_of(cells: dict[Any, Any], options: ReadOptions) -> str:
+    """The phone of a record, whose other fields may be wrong; empty if there is no good phone."""
     raw = gathered(cells, options).get("phone")
     try:
         return phone("" if raw is CLEARED else raw, options.region)
@@ -169,7 +177,8 @@ def phone_of(cells: dict[Any, Any], options: Options) -> str:
 
 
 def metadata(raw: Any) -> dict[str, Any] | None:
-    """From JSON in a cell, or an object; and the keys of columns of their own, over those."""
+    """The metadata of a record: from an object, or from a cell with JSON. Columns that are mapped
+    to metadata keys overwrite the keys of this object."""
     whole, keys = raw if isinstance(raw, tuple) else (raw, {})
     if isinstance(whole, str):
         whole = strict_json.loads(whole)

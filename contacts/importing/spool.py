@@ -1,28 +1,28 @@
-"""The clean rows of a file, line by line: what an import writes after it has read all of it.
+"""The spool: one line of text for each record, with the clean row or the error.
 
-Knows no models, so that processes which read need not set Django up.
+An import writes the spool while it reads the file, and writes contacts when the spool is complete.
+
+This module imports no models, so that the reading processes need not set up Django.
 """
 
-import ctypes
 import json
-import signal
-from contextlib import suppress
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from contacts.db import dialects, rows
+from contacts.db import rows
 from tenants.fields import bits
 
-from .row import BadRecord, Options, clean
-from .tabular import Record
+from .records import Record
+from .row import BadRecord, ReadOptions, clean
 
 
 class SpoolLine(NamedTuple):
-    """A record as the spool has it: a clean row, or no phone but an `error`.
+    """A record in the spool: a clean row, or an `error` and no phone.
 
-    `id`: for the contact if it is new, as hexadecimal digits. `given`: the fields that the row
-    has; `-metadata` stands for one that clears them. `values`: id, phone and those, as the JSON
-    object that `sql` takes.
+    `id`: the id that a new contact gets, as hexadecimal digits.
+    `given`: the names of the fields that the row sets; `-metadata` means that the row clears the
+    metadata.
+    `values`: id, phone and the given fields, as the JSON object that `upsert_rows` takes.
     """
 
     line: int
@@ -33,8 +33,8 @@ class SpoolLine(NamedTuple):
     error: str = ""
 
 
-def spool_text(record: Record, options: Options, vendor: str, row_id: str) -> str:
-    """One line of the spool. Tabs part it: in JSON they are escaped."""
+def spool_text(record: Record, options: ReadOptions, dialect: Any, row_id: str) -> str:
+    """The line of the spool for `record`. Tabs separate its parts: JSON escapes tabs in values."""
     try:
         fields = clean(record.cells, options)
     except BadRecord as error:
@@ -44,11 +44,13 @@ def spool_text(record: Record, options: Options, vendor: str, row_id: str) -> st
     if "metadata" in fields:
         fields["metadata"] = fields["metadata"] or {}
     head = f"{record.line}\t{row_id}\t{fields['phone']}\t{','.join(given)}"
-    return f"{head}\t{rows.row_in_json(row_id, fields, dialects.DIALECTS[vendor].moment)}\n"
+    return f"{head}\t{rows.row_in_json(row_id, fields, dialect.moment)}\n"
 
 
-def read_chunk(records: list[Record], options: Options, vendor: str) -> str:
-    return "".join(spool_text(record, options, vendor, f"{next(bits):032x}") for record in records)
+def read_chunk(records: list[Record], options: ReadOptions, dialect: Any) -> str:
+    """The lines of the spool for `records`. `dialect`: of the database, see
+    `contacts.db.dialects`."""
+    return "".join(spool_text(record, options, dialect, f"{next(bits):032x}") for record in records)
 
 
 def parse(text: str) -> SpoolLine:
@@ -60,9 +62,3 @@ def parse(text: str) -> SpoolLine:
 @lru_cache
 def names(given: str) -> tuple[str, ...]:
     return tuple(filter(None, given.split(",")))
-
-
-def end_with_parent() -> None:
-    """A process that reads must not outlive a parent that was killed (Linux: PR_SET_PDEATHSIG)."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)

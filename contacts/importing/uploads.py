@@ -1,100 +1,94 @@
-"""Imports whose file came over HTTP: kept beside the spool until a worker has brought it in.
-
-The servers and the workers of an installation share `DATA_DIR`.
-"""
+"""Imports whose file came over HTTP: a request stores the file, a worker imports it."""
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from django.db import transaction
 from django.utils import timezone
 from django_tasks import task
-from django_tasks_db.models import DBTaskResult
 
 from contacts.jobs import turns
-from contacts.jobs.files import data_folder, most_unpacked, read_json, replace_json
-from contacts.jobs.lock import ImportRuns, alone_in
+from contacts.jobs.files import data_folder, max_unpacked_bytes, read_json, replace_json
+from contacts.jobs.lock import JobIsRunning, locked_folder
 from contacts.models import Import
 from tenants.isolation import tenant_context
-from tenants.models import Tenant
 
-from . import error_file
+from . import ending
 from .columns import UnknownColumn
-from .engine import Importer, clear, erase_from_spool, spool_folder
+from .engine import Importer
 from .error_file import ErrorFile
+from .formats.gzipped import is_gzip
 from .incoming import Incoming
-from .row import Options, options_for
-from .tabular import GaveWay, Source, Start, UnreadableFile, is_gzip
+from .record_file import FileHead, RecordFile
+from .records import TurnEnded, UnreadableFile
+from .row import ReadOptions, read_options
+from .storage import clear, errors_of, spool_folder, upload_of
 
 logger = logging.getLogger(__name__)
 
-SHORT = 8 * 1024 * 1024  # bytes that a request looks through by itself
-STOPPED = "It has stopped on our side, and will go on when it is started again."
+SHORT = 8 * 1024 * 1024  # bytes; a request reads a file of this size itself
+STOPPED = "The import has stopped because of a server fault. It continues when a worker starts."
 
 
-def upload_of(job: Import) -> Path:
-    return spool_folder(job) / "upload"
+AnyFile = TypeVar("AnyFile", bound=RecordFile)
 
 
-def errors_of(job: Import) -> Path:
-    """The error file: a CSV, there when the import is done."""
-    return spool_folder(job).with_suffix(".errors.csv")
-
-
-AnySource = TypeVar("AnySource", bound=Source)
-
-
-def source_of(job: Import, kind: type[AnySource], head: dict[str, Any] | None = None) -> AnySource:
-    """`head`: what was found out about the file before."""
+def source_of(
+    job: Import,
+    kind: type[AnyFile],
+    found: dict[str, Any] | None = None,
+    turn_is_over: Callable[[], bool] = lambda: False,
+) -> AnyFile:
+    """The upload of `job`. `found`, `turn_is_over`: see `RecordFile`."""
     return kind(
         upload_of(job),
         job.options["encoding"],
         job.options["delimiter"],
-        at_most=most_unpacked(),
-        head=head,
+        max_unpacked_bytes(),
+        found=found,
+        turn_is_over=turn_is_over,
     )
 
 
-def matched(job: Import, source: Source) -> Options:
-    """How the upload is read, from what its sender said; the job shows it."""
-    options = options_for(source, job.options, job.tenant.default_region)
+def match_columns(job: Import, source: RecordFile) -> ReadOptions:
+    """How to read the upload, by the options of `job`. The job's options then have the result."""
+    options = read_options(source, job.options, job.tenant.default_region)
     read = {"fields": options.fields, "region": options.region}
     job.options |= read | {"parted_by": source.delimiter or ","}
     return options
 
 
-# From the request
+# In the request
 
 
 def store(job: Import, file: Incoming) -> None:
-    """Keeps `file` for `job`, whose options have what `options_for` wants, and `mode`, `encoding`,
-    `delimiter`.
+    """Stores `file` for `job`, which is not saved yet and has all options.
 
-    Raises `UnreadableFile` and `UnknownColumn` where a short look at a CSV tells; then nothing is
-    kept. What only a long look can tell, the worker does.
+    Raises `UnreadableFile` and `UnknownColumn` if a short CSV cannot be imported; then nothing is
+    stored. All other files are checked by the worker, because reading them takes longer than a
+    request may.
     """
-    with kept(job, file) as upload:
+    with stored(job, file) as upload:
         is_short = upload.stat().st_size <= SHORT and not is_gzip(upload)
-        if is_short and not (source := source_of(job, Source)).is_json:
-            matched(job, source)
+        if is_short and not (source := source_of(job, RecordFile)).is_json:
+            match_columns(job, source)
 
 
 def store_draft(job: Import, file: Incoming) -> None:
-    """`store`, for somebody to look at before it is begun: columns need not be known yet."""
+    """`store`, for an import that a person looks at first. The columns need not be known yet."""
     job.state, job.is_draft = Import.State.DRAFT, True
-    with kept(job, file):
-        _ = source_of(job, Start).header
+    with stored(job, file):
+        _ = source_of(job, FileHead).header  # raises `UnreadableFile`
 
 
 @contextmanager
-def kept(job: Import, file: Incoming) -> Iterator[Path]:
+def stored(job: Import, file: Incoming) -> Iterator[Path]:
+    """Moves `file` into the spool folder; removes the folder again if the block raises."""
     upload = upload_of(job)
     upload.parent.mkdir(mode=0o700)
     with removed_on_failure(upload.parent):
@@ -109,14 +103,14 @@ def save(job: Import) -> None:
 
 
 def queue(job: Import) -> None:
-    """Saves `job`, whose file is stored, for a worker to run."""
+    """Saves `job`, whose file is stored, and enqueues it for a worker."""
     job.state = Import.State.QUEUED
     save(job)
     transaction.on_commit(partial(enqueue, job))
 
 
-def revise(job: Import, **values: Any) -> bool:
-    """`Import.change_draft`, with the error file of the last dry run."""
+def change_draft(job: Import, **values: Any) -> bool:
+    """`Import.change_draft`, which also removes the error file of the last dry run."""
     changed = job.change_draft(**values)
     if changed:
         errors_of(job).unlink(missing_ok=True)
@@ -124,12 +118,13 @@ def revise(job: Import, **values: Any) -> bool:
 
 
 def begin(job: Import, actor: str, *, dry_run: bool, **values: Any) -> bool:
-    """Has a worker run the draft `job`, and returns whether it still was one.
+    """Enqueues the draft `job` with these `values` set. Returns False if somebody else has begun
+    the draft before.
 
-    A dry run leaves it a draft and keeps its file: it is the same row, so that what was tried and
-    what is brought in cannot come apart, and no file is kept twice.
+    After a dry run, the job is a draft again and keeps its file. The dry run and the real run are
+    the same row: so a person imports exactly what was tried, and the file is stored once.
     """
-    begun = revise(
+    begun = change_draft(
         job,
         state=Import.State.QUEUED,
         is_draft=dry_run,
@@ -153,7 +148,8 @@ def removed_on_failure(folder: Path) -> Iterator[None]:
 
 
 def enqueue(job: Import) -> None:
-    """Where the queue is down, the import waits for the next start of a worker."""
+    """Puts the import into the queue. If that fails, the import waits for the next start of a
+    worker, see `requeue_interrupted`."""
     try:
         run_import.enqueue(job.pk)
     except Exception:
@@ -165,152 +161,87 @@ def enqueue(job: Import) -> None:
 
 @task()
 def run_import(pk: str) -> None:
-    """Does what is to be done next: this import, or a job of a tenant that has waited longer."""
-    turns.give(Import, pk)
+    """Runs the job whose turn it is: this import, or a job of a tenant that has waited longer.
+
+    Tasks in the queue name this function by its path. If it moves, a migration must rename it, as
+    0016 did.
+    """
+    turns.run_next(Import, pk)
 
 
 @turns.runs(Import)
 def run(pk: str) -> None:
-    """Brings an upload in, or goes on with it, until its turn is over. A draft is left alone.
+    """Imports an upload, or continues with it, until the turn is over. Ignores drafts.
 
-    Raises `ImportRuns` where another worker does.
+    Raises `JobIsRunning` if another worker runs the import.
     """
     job = Import.objects.filter(pk=pk).first()
     if job is None:
-        return  # its tenant was deleted
+        return  # the tenant was deleted
     try:
-        with tenant_context(job.tenant_id), alone_in(spool_folder(job)) as folder:
+        with tenant_context(job.tenant_id), locked_folder(spool_folder(job)) as folder:
             job.refresh_from_db()
             if job.is_over:
                 shutil.rmtree(folder)
             elif job.is_running:
                 with turns.Turn(job.tenant_id) as turn:
-                    bring(job, folder, turn)
+                    run_in_turn(job, folder, turn)
         if job.is_draft:
-            queue_again(job)
-    except GaveWay:
+            enqueue_if_begun(job)
+    except TurnEnded:
         enqueue(job)
-    except ImportRuns:
+    except JobIsRunning:
         raise
     except Exception:
         Import.objects.filter(pk=pk).update(problem=STOPPED)
         raise
 
 
-def queue_again(job: Import) -> None:
-    """For a draft that was begun while its dry run still had the folder: that task was let go."""
+def enqueue_if_begun(job: Import) -> None:
+    """Enqueues a draft that was begun while its dry run still had the folder: the task of that
+    moment has ended with `JobIsRunning`."""
     if Import.objects.filter(pk=job.pk, state=Import.State.QUEUED).exists():
         enqueue(job)
 
 
-def bring(job: Import, folder: Path, turn: turns.Turn) -> None:
+def run_in_turn(job: Import, folder: Path, turn: turns.Turn) -> None:
     job.problem = ""
     try:
-        source = source_of(job, Source, read_json(folder / "head", None))
-        source.must_give_way = turn.is_over
+        found = read_json(folder / "head", None)
+        source = source_of(job, RecordFile, found, turn.is_over)
         try:
-            options = matched(job, source)
+            options = match_columns(job, source)
         finally:
             replace_json(folder / "head", source.found())
     except (UnreadableFile, UnknownColumn) as error:
-        job.refuse(getattr(error, "sentence", str(error)))
+        ending.refuse(job, getattr(error, "sentence", str(error)))
         clear(job, folder)
         return
     job.save(update_fields=["options", "problem"])
     importer = Importer(job, source, options)
     importer.errors = ErrorFile(job, source, options, errors_of(job))
-    importer.must_give_way = importer.errors.must_give_way = turn.is_over
+    importer.turn_is_over = importer.errors.turn_is_over = turn.is_over
     try:
         importer.run_in(folder)
     except UnreadableFile:
         if job.is_running:
-            raise  # it was not refused
+            raise  # the error file could not be written; `run_in` has not refused the job
 
 
-def take_up() -> int:
-    """Puts the uploads into the queue that a worker has left, killed or stopped, and removes what
-    one that was killed at the very end has left. Returns how many are in the queue.
+def requeue_interrupted() -> int:
+    """Enqueues the uploads that a worker has left unfinished because it was killed or stopped, and
+    removes the spool folders of imports that are over. Returns how many uploads were enqueued.
 
-    One that another worker is busy with is not done twice.
+    If another worker runs such an upload at this moment, the task ends without doing anything.
     """
     number = 0
     for folder in data_folder("imports").iterdir():
         job = Import.objects.filter(pk=folder.name).first() if folder.is_dir() else None
         if job and job.is_over:
-            with suppress(ImportRuns), alone_in(folder):
+            with suppress(JobIsRunning), locked_folder(folder):
                 shutil.rmtree(folder)
         elif job and job.is_running and upload_of(job).exists():
             Import.objects.filter(pk=job.pk).update(problem="")
             enqueue(job)
             number += 1
     return number
-
-
-# Forgotten
-
-
-def delete(job: Import) -> None:
-    """The import and its files. Raises `ImportRuns`."""
-    with alone_in(spool_folder(job)) as folder:
-        shutil.rmtree(folder)
-        errors_of(job).unlink(missing_ok=True)
-        job.delete()
-
-
-def sweep(before: datetime) -> int:
-    """Deletes the imports begun before then, abandoned ones and drafts too, and files that no
-    import knows.
-
-    Returns how many imports.
-    """
-    number = 0
-    for job in Import.objects.filter(started_at__lt=before):
-        with suppress(ImportRuns):
-            delete(job)
-            number += 1
-    known = {*Import.objects.values_list("pk", flat=True)}
-    folders = map(data_folder, ("imports", "uploads", "turns"))
-    for path in chain.from_iterable(folder.iterdir() for folder in folders):
-        if path.name.partition(".")[0] not in known:
-            with suppress(FileNotFoundError):  # an upload that was coming in has just ended
-                remove_older(path, before)
-    DBTaskResult.objects.filter(enqueued_at__lt=before).delete()
-    return number
-
-
-def remove_older(path: Path, before: datetime) -> None:
-    if path.stat().st_mtime < before.timestamp():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-class Erased(NamedTuple):
-    """`waiting`: imports whose upload has not been brought in, and is removed when it is; or when
-    it is deleted, where it is a draft.
-    `failed`: error files that could not be read."""
-
-    waiting: list[Import]
-    failed: list[Path]
-
-
-def erase(tenant: Tenant, phone: str) -> Erased:
-    """Takes the rows with this phone out of what imports have left. Their tenant must have
-    forgotten the phone already: what still runs leaves it out by itself."""
-    found = Erased([], [])
-    for job in tenant.imports.order_by("pk"):
-        erase_from_spool(job, phone)
-        if upload_of(job).exists():
-            found.waiting.append(job)
-        if (path := errors_of(job)).exists() and not erase_from_errors(job, path, phone):
-            found.failed.append(path)
-    return found
-
-
-def erase_from_errors(job: Import, path: Path, phone: str) -> bool:
-    given = job.options
-    options = Options(given["fields"], given["region"], given["clear_marker"])
-    try:
-        error_file.erase_from(path, phone, options, given["parted_by"])
-    except Exception:
-        logger.exception("The error file of import %s could not be read", job.pk)
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""What commands share that are no bulk fixes: those that never end, those of webhooks."""
+"""Shared by commands that run until they are stopped, and by commands for a webhook."""
 
 import logging
 import time
@@ -11,25 +11,25 @@ from contacts.models import Webhook
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 2  # seconds
+RETRY_DELAY = 2  # seconds
 
 
-def keep_on(work: Callable[[], None]) -> None:
-    """Does `work` until it ends by itself; again, where something was in its way: mostly the
-    database, gone for a while."""
+def retry_until_done(work: Callable[[], None]) -> None:
+    """Calls `work` until it returns. After an error, such as a database that is down for a while,
+    it is called again."""
     while True:
         try:
             work()
         except Exception:
-            logger.exception("It has stopped; trying again")
+            logger.exception("The work has failed; trying again in %s seconds", RETRY_DELAY)
             connection.close()
-            time.sleep(PAUSE)
+            time.sleep(RETRY_DELAY)
         else:
             return
 
 
 def webhook(text: str) -> Webhook:
-    """The one with the id `text`. Raises `CommandError`."""
+    """The webhook with the id `text`. Raises `CommandError`."""
     try:
         return Webhook.objects.get(pk=text)
     except (Webhook.DoesNotExist, ValueError):

@@ -1,4 +1,4 @@
-"""What the commands for bulk fixes share."""
+"""What the commands share that change many contacts."""
 
 import re
 import sys
@@ -28,13 +28,13 @@ Item = TypeVar("Item")
 
 
 class Refused(str):
-    """A line about something that was not changed."""
+    """A line of output about something that the command has not changed."""
 
     __slots__ = ()
 
 
 def region(text: str | None, returncode: int = 1) -> str | None:
-    """The value of an option --region. Raises `CommandError`."""
+    """Checks the value of an option --region. Raises `CommandError` with this `returncode`."""
     try:
         if text is not None:
             validate_region(text)
@@ -44,36 +44,39 @@ def region(text: str | None, returncode: int = 1) -> str | None:
 
 
 def age(text: str) -> timedelta:
-    """The value of an option such as `--older-than 30d`."""
+    """The value of an option such as `--older-than 30d`, for argparse."""
     if not (match := re.fullmatch(r"(\d{1,5})d", text)):
         raise ArgumentTypeError(f"an age is a number of days, such as 30d, not “{text}”")
     return timedelta(days=int(match[1]))
 
 
-def tell_how_to_undo(command: BaseCommand, change_set: str) -> None:
-    """To a person, not to a program that reads the output."""
+def print_undo_hint(command: BaseCommand, change_set: str) -> None:
+    """On standard error: programs read the standard output of commands."""
     command.stderr.write(f"to take it back: undo --change-set {change_set}", lambda text: text)
 
 
 class BulkFix(BaseCommand):
-    """Goes through a tenant's rows in batches, each in a transaction of its own; see `pacing`.
+    """A command that goes through the rows of a tenant in batches, a transaction each; see
+    `contacts.db.pacing`.
 
-    A command says which `batches` there are, and what to `fix` in one. It prints a line for
-    each change and a total. A dry run does the same and takes each batch back.
+    A subclass has `batches`, and `fix`, which changes one batch and returns a line of output for
+    each change. A dry run does the same and rolls each batch back.
+
+    `noun`: what the total at the end counts. `can_be_undone`: whether to print how to undo.
     """
 
     noun = "changed"
     can_be_undone = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        self.add_whose(parser)
+        self.add_tenant_options(parser)
         parser.add_argument("--dry-run", action="store_true", help="show, and write nothing")
         parser.add_argument("--batch-size", type=int, default=1000, help="most rows a transaction")
 
-    def add_whose(self, parser: ArgumentParser) -> None:
-        whose = parser.add_mutually_exclusive_group(required=True)
-        whose.add_argument("--tenant", metavar="SLUG")
-        whose.add_argument("--all-tenants", action="store_true")
+    def add_tenant_options(self, parser: ArgumentParser) -> None:
+        tenants = parser.add_mutually_exclusive_group(required=True)
+        tenants.add_argument("--tenant", metavar="SLUG")
+        tenants.add_argument("--all-tenants", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.change_set = new_ulid()
@@ -101,7 +104,7 @@ class BulkFix(BaseCommand):
         if refused:
             self.stdout.write(f"not changed, see above: {refused}")
         if self.can_be_undone and total and not options["dry_run"]:
-            tell_how_to_undo(self, self.change_set)
+            print_undo_hint(self, self.change_set)
         self.finish(total)
 
     def run_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:
@@ -110,7 +113,7 @@ class BulkFix(BaseCommand):
 
     @transactional
     def try_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:
-        """One body for both: a dry run differs in its end only."""
+        """A dry run has the same code, and differs only in the rollback at the end."""
         lines = list(self.fix(tenant, batch))
         if self.options["dry_run"]:
             transaction.set_rollback(True)
@@ -125,17 +128,17 @@ class BulkFix(BaseCommand):
         return found
 
     def prepare(self, tenants: list[Tenant]) -> None:
-        """Raises `CommandError` where the command should not begin."""
+        """Raises `CommandError` if the command must not begin."""
 
     def finish(self, total: int) -> None:
-        """What the exit status depends on."""
+        """Called at the end; a subclass sets the exit status here."""
 
     def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
-        """By default all contacts of the tenant."""
+        """The rows to go through; all contacts of the tenant unless a subclass says otherwise."""
         return self.by_key(tenant.contacts.all())
 
     def by_key(self, contacts: ContactQuerySet) -> Iterator[list[Contact]]:
-        """Keyset batches by id: of what changes meanwhile, nothing is passed twice."""
+        """Batches in the order of ids. A contact that changes meanwhile does not come twice."""
         ordered, last = contacts.order_by("pk"), ""
         while batch := list((ordered.filter(pk__gt=last) if last else ordered)[: self.size]):
             yield batch
@@ -148,17 +151,17 @@ class BulkFix(BaseCommand):
 
     @property
     def size(self) -> int:
-        """Of the next batch."""
+        """The number of rows of the next batch."""
         return self.pace.size
 
     def fix(self, tenant: Tenant, batch: list[Any]) -> Iterable[str]:
-        """Changes what is to be changed in `batch`; a line for each change."""
+        """Changes the rows of `batch`. Returns a line of output for each change."""
         raise NotImplementedError
 
 
 def refuse_unknown_tags(tenants: list[Tenant], names: list[str]) -> None:
-    """Raises `CommandError` if a tag is on no contact of these tenants: mostly it is mistyped, and
-    without the error the command would seem to have worked."""
+    """Raises `CommandError` if no contact of these tenants has one of the tags. Such a tag is
+    usually mistyped, and without the error the command would seem to have worked."""
     carried = Exists(ContactTag.objects.filter(tag=OuterRef("pk")))
     found = Tag.objects.filter(carried, tenant__in=tenants, name__in=names)
     if unknown := {*names} - {*found.values_list("name", flat=True)}:
@@ -167,13 +170,13 @@ def refuse_unknown_tags(tenants: list[Tenant], names: list[str]) -> None:
 
 
 class ChosenFix(BulkFix):
-    """One for contacts of a choice: by their phones, by a tag."""
+    """A `BulkFix` for contacts that the user chooses by their phones or by a tag."""
 
     def add_choice(self, parser: ArgumentParser) -> Any:
         super().add_arguments(parser)
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("--phones", type=Path, metavar="FILE", help="one phone a line")
-        which.add_argument("--tag", help="those that carry it")
+        which.add_argument("--tag", help="contacts with this tag")
         return which
 
     def prepare(self, tenants: list[Tenant]) -> None:
@@ -184,8 +187,8 @@ class ChosenFix(BulkFix):
             refuse_unknown_tags(tenants, [self.options["tag"]])
 
     def read_phones(self, tenants: list[Tenant]) -> dict[int, set[tuple[str, str]]]:
-        """Adds the phones of the file to `numbers`, each read in the region of each tenant. Returns
-        the ids of tenants and the phones by line."""
+        """Reads the phones of the file in the region of each tenant, and adds them to `numbers`.
+        Returns the pairs of a tenant's id and a phone by line number."""
         try:
             lines = self.options["phones"].read_text().splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -205,8 +208,8 @@ class ChosenFix(BulkFix):
     def refuse_unknown_phones(
         self, tenants: list[Tenant], read: dict[int, set[tuple[str, str]]]
     ) -> None:
-        """Names the lines with a phone that no contact has. Raises `CommandError` if these are all
-        lines."""
+        """Prints the lines whose phone no contact has. Raises `CommandError` if that is true for
+        all lines."""
         found = {
             (tenant.pk, phone)
             for tenant in tenants
@@ -220,11 +223,12 @@ class ChosenFix(BulkFix):
             self.stderr.write(f"line {number}: no contact has this phone", lambda text: text)
 
     def choices(self, tenant: Tenant) -> Iterator[ContactQuerySet]:
-        """Those chosen; phones some at a time, as many as a statement takes."""
+        """The chosen contacts. Phones come in parts, because a statement takes a limited number of
+        parameters."""
         contacts = tenant.contacts.all()
         if self.options["phones"]:
-            for some in self.grouped(sorted(self.numbers[tenant.pk])):
-                yield contacts.filter(phone__in=some)
+            for phones in self.grouped(sorted(self.numbers[tenant.pk])):
+                yield contacts.filter(phone__in=phones)
         else:
             yield contacts.with_tag(self.options["tag"])
 
@@ -234,7 +238,7 @@ class ChosenFix(BulkFix):
             yield from self.by_key(chosen)
 
     def locked(self, batch: list[Contact]) -> list[Contact]:
-        """Those of the batch that are still chosen, locked."""
+        """The contacts of the batch that are still chosen, locked."""
         pks = [contact.pk for contact in batch]
         found = self.chosen.filter(pk__in=pks).order_by("phone")
         return list(found.select_for_update(of=("self",)))

@@ -1,23 +1,23 @@
-"""The change log: what happened to each contact, who did it, and when.
+"""The change log: what happened to each contact, when, and who did it.
 
-One append-only table, written in the same transaction as the rows that it tells of. Nothing that
-changes nothing is logged.
+The log is one table that only grows. Each entry is written in the transaction of the change that it
+describes. A write that changes nothing has no entry.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import groupby, islice
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from django.db import connections, models
-from django.db.models.expressions import RawSQL
+from django.db import models
 from django.db.models.fields.json import KeyTransform
 
 from contacts.change_log.cause import cause_values
 from contacts.change_log.difference import CONSENT, Fields
+from contacts.change_log.feed import FeedQuerySet
 from contacts.db.connections import prepared
-from contacts.db.dialects import DIALECTS
+from contacts.db.dialects import dialect_of
 from contacts.db.pacing import Pace
 from contacts.values import rules
 from tenants.fields import ULIDField, hex_id
@@ -26,75 +26,73 @@ from tenants.models import Tenant
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PRUNED = 5000  # rows a transaction
-LOGGED = 5000  # rows a statement
-NOTHING_RESTORED = -(2**62)
-FORGOTTEN: dict[str, Any] = {"fields": {}, "request_id": ""}
-
-
-# What
+PRUNED = 5000  # rows per transaction when old entries are deleted
+LOGGED = 5000  # rows per statement when entries are written
+FORGOTTEN: dict[str, Any] = {"fields": {}, "request_id": ""}  # what is left of a cleared entry
 
 
 class Entry(NamedTuple):
-    """A change to be logged. `into`: what the contact was merged into. `ended_at`: when the contact
-    ended; other changes are logged with the time of the clock."""
+    """A change that is to be logged.
+
+    `contact_id`: a ULID or 32 hexadecimal digits. `fields`: see `change_log.difference`.
+    `merged_into`: the id of the contact that this contact was merged into, if it was. `ended_at`:
+    when the contact was deleted, erased or merged; other changes get the time at which they are
+    logged.
+    """
 
     tenant_id: str
-    contact_id: str  # or as hexadecimal digits
+    contact_id: str
     kind: str
     fields: Fields
-    into: str = ""
+    merged_into: str = ""
     ended_at: datetime | None = None
 
 
-def decisions(entry: Entry, source: str) -> Iterator[Entry]:
-    """`entry` without the consent that was given or withdrawn in it, then those, each as one of
-    its own. `source`: where they come from."""
-    taken = [name for name in CONSENT if entry.fields.get(name, {}).get("new")]
-    rest = {name: value for name, value in entry.fields.items() if name not in taken}
-    yield entry._replace(fields=rest)
-    for name in taken:
-        decided = {"at": entry.fields[name]["new"], "source": source, "proof": ""}
-        fields = {name: entry.fields[name], "consent": decided}
-        yield entry._replace(kind=CONSENT[name], fields=fields)
-
-
 def digits(contact_id: str) -> str:
+    """The id of an entry as 32 hexadecimal digits."""
     return contact_id if len(contact_id) == 32 else hex_id(contact_id)
 
 
 class Tombstone(NamedTuple):
-    """A contact that is gone, as lists of contacts show it at its place."""
+    """A deleted, erased or merged contact, as list-contacts shows it.
+
+    `updated_at`: when the contact was deleted, erased or merged.
+    """
 
     pk: str
-    updated_at: datetime  # when it ended
+    updated_at: datetime
     merged_into: str | None
 
 
-class ChangeQuerySet(models.QuerySet["Change"]):
-    def log(self, entries: Iterable[Entry]) -> None:
-        """Appends `entries`, put down to the current cause; in one statement a tenant, or several
-        where there are thousands.
+class ChangeQuerySet(FeedQuerySet["Change"]):
+    """Writes the log, reads the history of contacts and clears entries.
 
-        Those of an update that has changed nothing are left out.
+    `Change.objects.log` takes entries of several tenants; all other methods need the changes of one
+    tenant, `tenant.changes`.
+    """
+
+    def log(self, entries: Iterable[Entry]) -> None:
+        """Appends `entries` with the current cause: one statement per tenant and 5,000 entries.
+
+        Entries of updates that changed nothing are left out.
         """
         by_tenant = attrgetter("tenant_id")
         entries = iter(entries)
         while some := list(islice(entries, LOGGED)):
-            for tenant_id, told in groupby(sorted(some, key=by_tenant), by_tenant):
-                self._log(tenant_id, told)
+            for tenant_id, its_entries in groupby(sorted(some, key=by_tenant), by_tenant):
+                self._log(tenant_id, its_entries)
 
     def _log(self, tenant_id: str, entries: Iterable[Entry]) -> None:
         created, rows = [], []
-        dialect = DIALECTS[connections[self.db].vendor]
-        for _, contact_id, kind, fields, into, ended_at in entries:
-            if kind == Change.Kind.CREATED:  # of which there are most
+        dialect = dialect_of(self.db)
+        for _, contact_id, kind, fields, merged_into, ended_at in entries:
+            if kind == Change.Kind.CREATED:  # most entries; they need only their ids
                 created.append(digits(contact_id))
             elif fields or kind != Change.Kind.UPDATED:
-                merged = f'"{digits(into)}"' if into else "null"
-                told = rules.spelled(fields)
+                into = f'"{digits(merged_into)}"' if merged_into else "null"
                 ended = f'"{dialect.moment(ended_at)}"' if ended_at else "null"
-                rows.append(f'["{digits(contact_id)}","{kind}",{told},{merged},{ended}]')
+                spelled = rules.spelled(fields)
+                rows.append(f'["{digits(contact_id)}","{kind}",{spelled},{into},{ended}]')
         if not created and not rows:
             return
         values = cause_values(dialect) | {
@@ -106,11 +104,15 @@ class ChangeQuerySet(models.QuerySet["Change"]):
             cursor.execute(dialect.LOG, values)
 
     def forget(self, phone: str, contact_ids: Iterable[str]) -> list[str]:
-        """Empties what is told of the contacts with these ids, of those that were deleted, merged
-        or moved away while they had the phone, and of those merged into one of them. The facts
-        stay.
+        """Clears the log entries about a person who is to be forgotten.
 
-        Returns the contacts that some of them were merged into, which may be the same person.
+        `phone`: the person's phone. `contact_ids`: the person's contacts. The method clears the
+        entries of these contacts; of contacts that were deleted, merged or got another phone while
+        they had `phone`; and of all contacts that were merged into one of these contacts. A cleared
+        entry still says when which kind of change happened, but contains no values.
+
+        Returns the ids of the contacts that one of these contacts was merged into. They may belong
+        to the same person.
         """
         had = self.filter(fields__phone__old=phone, fields__has_key="phone")
         known = {*contact_ids, *had.values_list("contact_id", flat=True)}
@@ -121,142 +123,109 @@ class ChangeQuerySet(models.QuerySet["Change"]):
             found = {*merged} - known
             known |= found
         self.filter(contact_id__in=known).update(**FORGOTTEN)
-        return self._forget_taken_over(merges, known)
+        return self._clear_copies(merges, known)
 
-    def _forget_taken_over(self, merges: "ChangeQuerySet", gone: set[str]) -> list[str]:
-        """Empties what tells what others took over when those in `gone` were merged into them,
-        and when they were merged themselves. Returns those others."""
+    def _clear_copies(self, merges: "ChangeQuerySet", forgotten: set[str]) -> list[str]:
+        """Clears log entries that copied a forgotten contact's values into the contact it was
+        merged into.
+
+        `merges`: the entries about merges. `forgotten`: the ids of the contacts to forget. If the
+        other contact was merged in its turn, the log entry of that merge is cleared, too. Returns
+        the ids of these other contacts.
+        """
         others: set[str] = set()
-        while left := list(merges.filter(contact_id__in=gone).exclude(into__in=others | gone)):
-            for merge in left:
-                self.filter(contact_id=merge.into, change_set=merge.change_set).update(**FORGOTTEN)
-            gone = {merge.into for merge in left if merge.into}
-            others |= gone
-            merges.filter(contact_id__in=gone).update(**FORGOTTEN)
+        merged = forgotten
+        while found := list(merges.filter(contact_id__in=merged).exclude(into__in=others | merged)):
+            for merge in found:
+                into = cast("str", merge.into)
+                self.filter(contact_id=into, change_set=merge.change_set).update(**FORGOTTEN)
+            merged = {merge.into for merge in found if merge.into}
+            others |= merged
+            merges.filter(contact_id__in=merged).update(**FORGOTTEN)
         return sorted(others)
 
     def prune(self, before: datetime, keep: models.Q) -> int:
-        """Deletes what is older, batch by batch; returns how many. `keep`: which are still needed.
+        """Deletes entries that are older than `before`; returns how many were deleted.
 
-        Of contacts that are gone the fact stays, for readers that come late: without its values.
+        `keep`: the condition for entries that must stay. Entries about the end of a contact are not
+        deleted, because list-contacts still shows the end; they only lose their values.
         """
         old = self.filter(at__lt=before).exclude(keep)
         ends = old.filter(kind__in=ENDS).exclude(fields={})
-        ends.in_pieces(lambda some: some.update(fields={}))
-        return old.exclude(kind__in=ENDS).in_pieces(lambda some: some.delete()[0])
+        ends.in_batches(lambda batch: batch.update(fields={}))
+        return old.exclude(kind__in=ENDS).in_batches(lambda batch: batch.delete()[0])
 
-    def in_pieces(self, change: "Callable[[ChangeQuerySet], int]") -> int:
-        """Has `change` written all of them, some at a time; returns the sum of what it returns."""
+    def in_batches(self, write: "Callable[[ChangeQuerySet], int]") -> int:
+        """Calls `write` with batches of these changes; returns the sum of its results.
+
+        Each batch is a transaction of its own, so that no lock is held for long.
+        """
         pace, number, last = Pace(PRUNED), 0, 0
         while pks := list(
             self.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[: pace.size]
         ):
             with pace.turn(len(pks)):
-                number += change(self.filter(pk__gt=last, pk__lte=pks[-1]))
+                number += write(self.filter(pk__gt=last, pk__lte=pks[-1]))
             last = pks[-1]
         return number
 
     def of(self, contact_ids: Iterable[str], after: int) -> "ChangeQuerySet":
-        """Those of a contact, and of those that it was merged into, behind the id `after`. Its
-        writers wait for each other, so their order is that of their ids, and none comes late."""
+        """The changes of these contacts with an id greater than `after`, by id.
+
+        No change can appear later with a smaller id: two writers of one contact wait for each
+        other, so its changes are committed in the order of their ids.
+        """
         return self.filter(contact_id__in=contact_ids, id__gt=after).order_by("id")
 
     def merged_into(self, contact_id: str) -> str:
-        """The contact that one which is gone was merged into; empty where it was not."""
+        """The id of the contact that the contact `contact_id` was merged into; empty if it was not
+        merged.
+
+        A contact may come back, by an undo, and be deleted again: only the last such entry counts.
+        """
         lives = self.filter(contact_id=contact_id, kind__in=[Change.Kind.CREATED, *ENDS])
         return lives.order_by("-id").values_list("into", flat=True).first() or ""
 
     def tombstones(
         self, after: tuple[datetime, str] | None, limit: int, since: datetime | None
     ) -> "list[Tombstone]":
-        """The next `limit` ends of contacts by (moment, contact), behind the position `after`;
-        `since`: inclusive, empty for all."""
+        """The next `limit` tombstones, by (time of the end, id of the contact).
+
+        `after`: the position after which to begin; None for the beginning. `since`: the earliest
+        time, inclusive; None for no limit.
+        """
         ended = self.filter(kind__in=ENDS).order_by("at", "contact_id")
         if after:
-            moment, pk = after
-            ended = ended.filter(at__gte=moment).exclude(at=moment, contact_id__lte=pk)
+            at, pk = after
+            ended = ended.filter(at__gte=at).exclude(at=at, contact_id__lte=pk)
         if since:
             ended = ended.filter(at__gte=since)
         return [Tombstone(*row) for row in ended.values_list("contact_id", "at", "into")[:limit]]
 
     def last_ends(self, contact_ids: Iterable[str]) -> dict[str, datetime]:
-        """When each of these contacts ended last, if it ever did."""
+        """When each of these contacts was last deleted, erased or merged, by id.
+
+        Contacts to which this never happened are left out.
+        """
         ended = self.filter(contact_id__in=contact_ids, kind__in=ENDS).order_by()
         return dict(ended.values_list("contact_id").annotate(models.Max("at")))
 
     def decisions(self, contact_id: str) -> "ChangeQuerySet":
-        """Why the contact may be written to, or may not: what was decided, or has changed its
-        consent otherwise, the latest last."""
+        """The changes of a contact that explain whether the person may be contacted, oldest first.
+
+        These are its decisions on consent, and other changes that touched the consent.
+        """
         decided = models.Q(kind__in=[*CONSENT.values()]) | models.Q(fields__has_any_keys=[*CONSENT])
         return self.filter(decided, contact_id=contact_id).order_by("id")
 
-    def settle_restored(self) -> int:
-        """Of a tenant: moves what a dump from another server has brought, whose transactions are
-        not this server's, before all that is written from now on; how many.
-
-        It gets numbers below 0, in its old order and behind what earlier dumps have brought.
-        """
-        newest = DIALECTS[connections[self.db].vendor].NEXT
-        if not newest or not self.filter(xid__gte=RawSQL(newest, [])).exists():  # noqa: S611
-            return 0
-        brought = self.filter(xid__gte=0)
-        first = brought.order_by("xid").values_list("xid", flat=True)[0]
-        return brought.update(xid=models.F("xid") + (self.restored() + 1 - first))
-
-    def restored(self) -> int:
-        """The greatest number of what dumps have brought: another one after each."""
-        brought = self.filter(xid__lt=0).order_by("-xid")
-        return brought.values_list("xid", flat=True).first() or NOTHING_RESTORED
-
-    def end(self) -> "Place":
-        """Of a tenant: the place behind all that is settled, for a reader of what comes."""
-        settled, place = self.behind(Place())
-        last = settled.reverse().values_list("xid", "id").first()
-        return Place(*last, place.restored) if last else place
-
-    def behind(self, place: "Place") -> "tuple[ChangeQuerySet, Place]":
-        """Of a tenant: those behind `place` that no late commit can come before, in their order;
-        and the place, which is called otherwise where a dump was restored since."""
-        dialect = DIALECTS[connections[self.db].vendor]
-        if not dialect.OLDEST_RUNNING:
-            return self.filter(xid=0, id__gt=place.id).order_by("xid", "id"), place
-        with connections[self.db].cursor() as cursor:
-            cursor.execute(f"SELECT {dialect.OLDEST_RUNNING}")
-            [oldest] = cursor.fetchone()
-        restored = self.restored()
-        if restored > place.restored:
-            place = self._after_restore(place, restored)
-        # One range of the index; two conditions joined by OR would read what lies before it.
-        later = RawSQL("(xid, id) > (%s, %s)", [*place[:2]], models.BooleanField())
-        return self.filter(later, xid__lt=oldest).order_by("xid", "id"), place
-
-    def _after_restore(self, place: "Place", restored: int) -> "Place":
-        """The same place, found by its change. Without that, one that repeats some changes, for
-        none may be missed; and behind all that was restored, where its change came later."""
-        there = self.filter(pk=place.id).values_list("xid", "id").first()
-        if there is None:
-            later = self.filter(xid__lt=0, id__gt=place.id).order_by("xid", "id")
-            xid = later.values_list("xid", flat=True).first()
-            there = (restored + 1, 0) if xid is None else (xid, 0)
-        return Place(there[0], there[1], restored)
-
-
-class Place(NamedTuple):
-    """A place in the feed: behind the change with this `xid` and `id`. `restored`: see there, as
-    it was when the place was noted."""
-
-    xid: int = -(2**63)
-    id: int = 0
-    restored: int = NOTHING_RESTORED
-
 
 class Change(models.Model):
-    """A change of a contact. Its id is the sequence: of one contact's changes, later is more.
+    """A change of a contact. Of two changes of one contact, the later one has the greater id.
 
-    `fields`: see `difference`. A creation has none, the row itself shows them. `into`: the contact
-    that a merged one is now. `xid`: of the transaction (PostgreSQL). Ids are given out before
-    commits, so a reader that follows them would miss a late commit; transactions below the oldest
-    that still runs are settled.
+    `fields`: see `change_log.difference`; empty for a creation, because the row itself shows the
+    values. `into`: the id of the contact that a merged contact was merged into. `xid`: the number
+    of the transaction on PostgreSQL, 0 on SQLite; see `change_log.feed`. `change_set`: the same for
+    all changes of one request, import or command. `at`: when the change happened.
     """
 
     class Kind(models.TextChoices):
@@ -270,7 +239,7 @@ class Change(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     xid = models.BigIntegerField(default=0)
-    # Without a constraint, which would be checked for every change.
+    # Without a constraint: the database would check the tenant with every change.
     tenant = models.ForeignKey(
         Tenant, models.CASCADE, related_name="changes", db_index=False, db_constraint=False
     )
@@ -313,15 +282,9 @@ class Change(models.Model):
 
     @property
     def can_be_undone(self) -> bool:
-        """Whether an undo may take back something of it: consent is never taken back."""
+        """Whether an undo may take back a part of this change. An undo never takes back consent."""
         return bool(self.change_set) and self.kind not in CONSENT.values()
 
 
+# After a change of one of these kinds the contact does not exist any more.
 ENDS = [Change.Kind.DELETED, Change.Kind.ERASED, Change.Kind.MERGED]
-
-
-def settle_restored(using: str, **kwargs: Any) -> None:
-    """After `migrate`, which follows the restoring of a dump."""
-    if "contacts_change" in connections[using].introspection.table_names():
-        for tenant in Tenant.objects.using(using):
-            tenant.changes.using(using).settle_restored()

@@ -1,4 +1,4 @@
-"""What stays of people who were erased or who have opted out: digests of their phones."""
+"""What is kept about people who were erased or have opted out: digests of their phones."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from django.db import connections, models
 from django.utils import timezone
 
 from contacts.change_log.difference import moment
-from contacts.db.dialects import DIALECTS
+from contacts.db.dialects import dialect_of
 from contacts.values.digests import phone_digest
 from tenants.fields import hex_id
 from tenants.models import Tenant
@@ -20,8 +20,8 @@ def in_utc(at: datetime) -> str:
 
 
 class Erasure(models.Model):
-    """A person who asked to be forgotten: a digest of the phone, made with the secret key, so
-    that it can be recognised and not be read."""
+    """A person who asked to be forgotten: a digest of the phone, made with the secret key. With it
+    the phone can be recognised, but not read."""
 
     pk = models.CompositePrimaryKey("tenant_id", "digest")
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="erasures", db_index=False)
@@ -34,40 +34,27 @@ class Erasure(models.Model):
 
 class OptOutQuerySet(models.QuerySet["OptOut"]):
     def of(self, tenant_id: str, phones: Iterable[str]) -> dict[str, datetime]:
-        """When somebody opted out, by phone; only of `phones` by which somebody has. Asked at each
-        creation: not by a queryset, which takes longer to build than to run."""
+        """When the owner of each of `phones` opted out, by phone; the other phones are left out.
+        Asked each time a contact is created: building a queryset would take longer than running
+        it."""
         digests = {phone_digest(phone): phone for phone in phones}
         if not digests:
             return {}
-        dialect = DIALECTS[connections[self.db].vendor]
+        dialect = dialect_of(self.db)
         values = {"tenant": hex_id(tenant_id), "digests": dialect.words(digests)}
         with connections[self.db].cursor() as cursor:
             cursor.execute(dialect.OPT_OUTS, values)
             found = cursor.fetchall()
         return {digests[digest]: datetime.fromisoformat(moment(at)) for digest, at in found}
 
-    def remember(self, opt_outs: "Iterable[OptOut | None]") -> None:
-        """Stores those that there are; the later one of a phone replaces the earlier one."""
-        by_digest = sorted(filter(None, opt_outs), key=lambda opt_out: opt_out.digest)
-        OptOut.objects.bulk_create(
-            by_digest,
-            update_conflicts=True,
-            unique_fields=["tenant", "digest"],
-            update_fields=["opted_out_at"],
-        )
-
-    def forget(self, tenant_id: str, phones: Iterable[str]) -> None:
-        """For people who have opted in again."""
-        self.filter(tenant=tenant_id, digest__in=[*map(phone_digest, phones)]).delete()
-
 
 class OptOut(models.Model):
-    """The opt-out of a person, which outlives the contact: whoever gets a contact with this phone
-    again, by whatever way, must not write to that person.
+    """The opt-out of a person, which outlives the contact: whoever creates a contact with this
+    phone again must not write to that person.
 
     Stored when a contact that has opted out is deleted, merged into another one or given another
-    phone. It is read when a contact gets a phone, see `ContactQuerySet.keep_out`, and goes when a
-    person opts in. `digest`: see `phone_digest`.
+    phone. Read when a contact gets a phone, see `writing.consent.keep_out`. Deleted when the person
+    opts in. `digest`: see `phone_digest`.
     """
 
     pk = models.CompositePrimaryKey("tenant_id", "digest")

@@ -1,0 +1,1 @@
+"""Rules for values. No models: everything else may use this package."""

@@ -1,4 +1,8 @@
-"""Phones that have to be recognised, and must not be readable."""
+"""Digests of phones: they recognise a phone without storing the phone in readable form.
+
+A person who was erased, or who opted out, must be recognised when a later import brings the same
+phone again. The digest makes this possible, and the table of digests shows no phone.
+"""
 
 import hmac
 from functools import lru_cache
@@ -8,18 +12,23 @@ from django.utils.crypto import salted_hmac
 
 
 def phone_digest(phone: str) -> str:
-    """The digest of a phone in E.164, made with `SECRET_KEY`: 64 hexadecimal digits.
+    """The digest of a phone: HMAC-SHA256 with a key from `SECRET_KEY`, as 64 hexadecimal digits.
 
-    Without the key nobody can find the phone by trying all phones; with another key no phone is
-    recognised.
+    `phone`: in E.164.
+
+    Without the key, nobody can find the phone by trying all phones. If `SECRET_KEY` changes, the
+    stored digests recognise no phone any more.
     """
-    digest = keyed(settings.SECRET_KEY).copy()
+    digest = keyed_hash(settings.SECRET_KEY).copy()
     digest.update(phone.encode())
     return digest.hexdigest()
 
 
 @lru_cache
-def keyed(secret: str) -> hmac.HMAC:
-    """To be copied: deriving the key takes longer than the digest, which imports make by the
-    million."""
+def keyed_hash(secret: str) -> hmac.HMAC:
+    """The hash with its key and without data; callers must copy the hash before they add data.
+
+    The hash is cached, because imports make millions of digests, and deriving the key takes longer
+    than the digest itself.
+    """
     return salted_hmac("contacts.Erasure", "", secret, algorithm="sha256")

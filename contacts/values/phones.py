@@ -1,8 +1,8 @@
-"""Phone numbers as people paste them → E.164. Pure: no Django, no database.
+"""Reads phone numbers as people write them and returns E.164. Pure: no Django, no database.
 
-"Possible" and "valid" are libphonenumber's words: a possible number has a length that its
-country uses, a valid one also lies in a range known to be assigned. Number plans change faster
-than the tables, so possible is enough here.
+libphonenumber calls a number "possible" if its country uses numbers of this length, and "valid" if
+the number also lies in a range that is known to be assigned. Numbering plans change faster than the
+tables of libphonenumber, so this module accepts every possible number.
 """
 
 import re
@@ -17,14 +17,15 @@ from phonenumbers import NumberParseException, ValidationResult
 MAX_RAW_LENGTH = 64  # characters
 MAX_DIGITS = 15  # ITU-T E.164, section 6.2.1
 
-# Beside Unicode's spaces and dashes (categories Zs and Pd): minus sign, Japanese long vowel mark
-# and middle dot, which stand for dashes and dots.
+# Separators, in addition to Unicode's spaces and dashes (categories Zs and Pd). The last three are
+# the minus sign, the Japanese long vowel mark and the middle dot: people type them for dashes and
+# dots.
 SEPARATORS = set("\t.()[]\u2212\u30fc\u00b7")
 
 PLAIN = re.compile(r"[0-9+ .()\[\]\-]*")
 NO_SEPARATORS = str.maketrans("", "", " .()[]-")
 
-# What Unicode calls default-ignorable outside category Cf, as far as it occurs in the wild.
+# Characters outside category Cf that Unicode calls default-ignorable and that real data contains.
 INVISIBLE = {"\u034f", "\u115f", "\u1160", *map(chr, range(0xFE00, 0xFE10))}
 
 CALLING_CODES = {str(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE}
@@ -37,7 +38,7 @@ LENGTHS = {
     ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "The phone lacks its area code.",
 }
 
-
+# Two spellings of one number, and the spelling that stands for both; see `variant_key`.
 VARIANTS = [
     (re.compile(r"\+55([1-9]\d)9([6-9]\d{7})"), r"+55\1\2"),
     (re.compile(r"\+521(\d{10})"), r"+52\1"),
@@ -46,21 +47,23 @@ VARIANTS = [
 
 
 class PhoneError(ValueError):
-    """Not a phone number; the message is a sentence for whoever typed it."""
+    """The text is not a phone number. The message is a sentence for the person who typed it."""
 
 
 def normalise(raw: str, region: str | None = None) -> str:
-    """`raw` in E.164: a plus sign and at most 15 digits.
+    """The phone that `raw` spells, in E.164: a plus sign and at most 15 digits.
 
-    `raw`: at most 64 characters. Spaces, dashes, dots and brackets between the digits, `00` for
-    the plus, digits of any script, full-width forms, `tel:` in front and invisible marks are
-    understood.
-    `region`: the country (ISO 3166-1, two letters) of numbers without plus or `00`; without it
-    those are refused, because guessing a country writes to a stranger.
+    `raw`: at most 64 characters. The number may contain spaces, dashes, dots, brackets, digits of
+    any script, full-width characters and invisible marks. It may begin with `tel:`, and with `00`
+    instead of the plus sign.
+    `region`: the country (ISO 3166-1, two letters) of numbers that begin with neither a plus sign
+    nor `00`. Without `region` such numbers are refused: a wrong guess would send messages to a
+    stranger.
 
-    Normalising a result again gives that result. Raises `PhoneError` for letters, extensions,
-    numbers that only work locally, two numbers in one field, and what is not a possible number
-    of an existing country code.
+    A result of this function is returned unchanged when it is normalised again.
+
+    Raises `PhoneError` for letters, extensions, numbers that work only within their area, two
+    numbers in one field, and numbers that are not possible in an existing calling code.
     """
     if len(raw) > MAX_RAW_LENGTH:
         raise PhoneError(f"The phone is longer than {MAX_RAW_LENGTH} characters.")
@@ -68,16 +71,18 @@ def normalise(raw: str, region: str | None = None) -> str:
     if is_e164(number):
         return number
     e164 = to_e164(number, region)
-    while e164 != number:  # libphonenumber may strip a trunk prefix each time
+    while e164 != number:  # else a second call could strip another trunk prefix
         number, e164 = e164, to_e164(e164, None)
     return e164
 
 
 def parts(raw: str, region: str | None = None) -> set[str]:
-    """What phones hold that `raw` spells, whole or in part; nothing where it spells none.
+    """The digit sequences to search stored phones for, when a person searches for `raw`.
 
-    Without zeros in front: the trunk prefix of a national spelling, which E.164 does not have.
-    `region` as in `normalise`.
+    `raw`: a whole phone or a part of one, in any spelling; `region` as in `normalise`.
+
+    Zeros at the beginning are dropped: a national spelling begins with the trunk prefix 0, and
+    E.164 does not contain the trunk prefix. Returns an empty set if `raw` cannot be a phone.
     """
     try:
         found = {dialled(raw).lstrip("0")}
@@ -89,14 +94,17 @@ def parts(raw: str, region: str | None = None) -> set[str]:
 
 
 def may_hold(part: str) -> bool:
-    """Whether some phone in E.164 has `part` in it: no database need look for letters there."""
+    """Whether a phone in E.164 can contain `part`. If not, a search need not look at phones."""
     return bool(re.fullmatch(r"\+?[0-9]*", part))
 
 
 def dialled(raw: str) -> str:
-    """The ASCII digits of `raw`, after a plus sign where it has one or begins with `00`."""
+    """The ASCII digits of `raw`, with a plus sign in front if `raw` begins with one or with `00`.
+
+    Raises `PhoneError` for other characters than digits and separators, and for a second plus sign.
+    """
     if PLAIN.fullmatch(raw):
-        number = raw.translate(NO_SEPARATORS)  # what the rest would do, in a tenth of the time
+        number = raw.translate(NO_SEPARATORS)  # same result as below, in a tenth of the time
     else:
         text = unicodedata.normalize("NFKC", raw)
         text = "".join(character for character in text if not is_invisible(character)).strip()
@@ -104,32 +112,38 @@ def dialled(raw: str) -> str:
             text = text[4:]
         number = "".join(map(digit_or_plus, text))
     if "+" in number[1:]:
-        raise PhoneError("A + stands only in front; send one phone in this field.")
+        raise PhoneError(
+            "A phone may have a + only at the beginning; send one phone in this field."
+        )
     return re.sub(r"^00", "+", number)
 
 
 def digits(text: str) -> str:
-    """The digits of any script in `text`, whatever stands between them, as ASCII."""
+    """All digits in `text`, of any script, as ASCII; every other character is dropped."""
     return "".join(str(unicodedata.decimal(c)) for c in text if c.isdecimal())
 
 
 def national(e164: str) -> str:
-    """The number without its country code, as nearly every spelling of it holds it."""
+    """A phone in E.164 without its country code: nearly every spelling contains these digits."""
     return str(phonenumbers.parse(e164).national_number)
 
 
 def readable(e164: str) -> str:
-    """As people of other countries write it, such as +33 6 12 34 56 78 (ITU-T E.123)."""
+    """A phone in E.164 with spaces, in the international notation of ITU-T E.123.
+
+    For example +33 6 12 34 56 78.
+    """
     parsed = phonenumbers.parse(e164)
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
 def variant_key(e164: str) -> str:
-    """The same for numbers that reach the same phone, as messaging apps know them.
+    """A key that is equal for two numbers in E.164 that reach the same phone.
 
-    Brazil: mobile numbers got a ninth digit, 9, in front (Anatel, resolution 553/2010). Mexico:
-    a 1 behind the country code, until 2019. Argentina: a 9 there for mobile phones called from
-    abroad. Other numbers are their own key.
+    Messaging apps know some phones by an old and a new form of the number. Brazil: mobile numbers
+    got a 9 in front of their eight digits (Anatel, resolution 553/2010). Mexico: until 2019, a 1
+    followed the country code. Argentina: a 9 follows the country code when the call to a mobile
+    phone comes from abroad. Every other number is its own key.
     """
     for pattern, key in VARIANTS:
         if match := pattern.fullmatch(e164):
@@ -138,12 +152,19 @@ def variant_key(e164: str) -> str:
 
 
 def is_invisible(character: str) -> bool:
-    """Direction marks, zero-width spaces, BOM (category Cf), joiners, variation selectors."""
+    """Whether `character` is one that people paste without seeing it.
+
+    Direction marks, zero-width spaces and the byte order mark (category Cf), joiners, and variation
+    selectors.
+    """
     return unicodedata.category(character) == "Cf" or character in INVISIBLE
 
 
 def digit_or_plus(character: str) -> str:
-    """What `character` adds to the number: a digit, a plus, or nothing where it separates."""
+    """What `character` adds to the number: a digit, a plus sign, or nothing for a separator.
+
+    Raises `PhoneError` for every other character.
+    """
     if character.isdecimal():
         return str(unicodedata.decimal(character))
     if character == "+":
@@ -151,17 +172,18 @@ def digit_or_plus(character: str) -> str:
     if character in SEPARATORS or unicodedata.category(character) in {"Zs", "Pd"}:
         return ""
     raise PhoneError(
-        f"A phone has no “{character}” in it; send digits only, with + and the country code."
+        f"A phone cannot contain “{character}”; send digits, with + and the country code first."
         if character.isprintable()
-        else "The phone holds a control character; send one phone on one line."
+        else "The phone contains a control character; send one phone on one line."
     )
 
 
 def is_e164(number: str) -> bool:
-    """Whether libphonenumber would find `number` possible and leave it as it is.
+    """Whether `number` is a possible number that libphonenumber would return unchanged.
 
-    By its own tables, in a twelfth of the time: a known calling code, nothing that could be a
-    trunk prefix behind it, and a possible length. False: it has to be asked.
+    The function reads libphonenumber's own tables and takes a twelfth of the time of a call: the
+    calling code is known, no trunk prefix can follow it, and the length is possible. False means
+    that only libphonenumber itself can decide.
     """
     if number[:1] != "+" or len(number) > 1 + MAX_DIGITS:
         return False
@@ -175,7 +197,8 @@ def is_e164(number: str) -> bool:
 
 @lru_cache
 def plan(code: str) -> tuple[re.Pattern[str] | None, set[int]]:
-    """The trunk prefix and the lengths of national numbers behind a calling code."""
+    """Of the calling code `code`: the pattern of the trunk prefix, or None, and the possible
+    lengths of national numbers."""
     region = phonenumbers.region_code_for_country_code(int(code))
     tables = phonenumbers.PhoneMetadata
     metadata: Any = tables.metadata_for_region_or_calling_code(int(code), region)
@@ -185,9 +208,12 @@ def plan(code: str) -> tuple[re.Pattern[str] | None, set[int]]:
 
 
 def to_e164(number: str, region: str | None) -> str:
-    """`number` (digits, perhaps after a plus) in E.164. Raises `PhoneError`."""
+    """`number` in E.164, by libphonenumber; `number`: digits, with or without a plus sign in front.
+
+    `region` as in `normalise`. Raises `PhoneError`.
+    """
     if not number.strip("+"):
-        raise PhoneError("There is no digit in the phone.")
+        raise PhoneError("The phone contains no digits.")
     if not number.startswith("+") and not region:
         raise PhoneError("Write the phone in international form: + and the country code first.")
     try:
@@ -204,6 +230,7 @@ def to_e164(number: str, region: str | None) -> str:
 
 
 def parse_problem(error: NumberParseException) -> str:
+    """The sentence for a number that libphonenumber cannot read at all."""
     if error.error_type == NumberParseException.INVALID_COUNTRY_CODE:
         return LENGTHS[ValidationResult.INVALID_COUNTRY_CODE]
     if error.error_type == NumberParseException.TOO_LONG:

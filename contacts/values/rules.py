@@ -1,7 +1,9 @@
-"""What each field of a contact may be: one function a field, for every door.
+"""The rules for the values of fields: one function per field.
 
-Each takes what a caller gave, of any type, and returns what is stored. `None` and `""` alike
-give the field's empty value. Each raises `ValueError` with a sentence for the caller.
+The API, the imports, the admin and the commands all use these functions, so that every way into the
+database accepts the same values. Each function takes the value that a caller sent, of any type, and
+returns the value to store. `None` and `""` both give the empty value of the field. Each function
+raises `ValueError` with a sentence for the caller if the value breaks the rule.
 """
 
 import json
@@ -40,17 +42,18 @@ SWITCHES = {"true": True, "1": True, "yes": True, "on": True} | dict.fromkeys(
 
 
 validate_email = EmailValidator()
-# Contacts share few domains, and looking at one is half of what an address takes; another quarter
-# is that Django compiles its pattern with the first call, and asks each time whether it has.
+# The cache: half of the time of checking an address goes into the domain, and many contacts share
+# few domains. The compiled pattern: Django compiles its own pattern at the first use, and the test
+# whether the pattern is compiled takes another quarter of the time.
 validate_email.validate_domain_part = lru_cache(4096)(validate_email.validate_domain_part)  # type: ignore[method-assign]
 validate_email.user_regex = re.compile(validate_email.user_regex.pattern, re.IGNORECASE)
 
 
 class CompactJSON(json.JSONEncoder):
-    """The one spelling of a value: no spaces, keys in order, characters as they are.
+    """Writes each JSON value in one spelling only: no spaces, sorted keys, characters unescaped.
 
-    SQLite compares JSON as text; only with one spelling does "unchanged" mean there what it
-    means on PostgreSQL.
+    SQLite compares JSON as text. With several spellings of one value, SQLite would see a change
+    where PostgreSQL sees none.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -60,19 +63,23 @@ class CompactJSON(json.JSONEncoder):
 
 
 class RuleBroken(ValueError):
-    """A rule broken together with what is stored already; `field` is the one to blame."""
+    """A value that is valid by itself breaks a rule together with the stored values.
+
+    For example, the merged metadata is too large. `field`: the name of the field to correct.
+    """
 
     def __init__(self, field: str, error: ValueError) -> None:
         super().__init__(str(error))
         self.field = field
 
 
-# The one spelling of a value: equal where the values are. To Python itself true equals 1.
+# The JSON text of a value. Values must be compared by this text: Python's == takes true and 1 for
+# equal.
 spelled = CompactJSON().encode
 
 
 def switch(raw: Any) -> bool:
-    """A yes or no, as addresses and forms write it."""
+    """A boolean as text, in the spellings that query strings and forms use; see `SWITCHES`."""
     word = str(raw or "").strip().lower()
     if word not in SWITCHES:
         raise ValueError("Send true or false.")
@@ -80,17 +87,18 @@ def switch(raw: Any) -> bool:
 
 
 def flag(raw: Any) -> bool:
-    """A yes or no of JSON."""
+    """A boolean of a JSON body."""
     if raw not in (None, "") and not isinstance(raw, bool):
         raise ValueError("Send true or false.")
     return bool(raw)
 
 
 def folded(text: str) -> str:
-    """`text` for comparing without case: equal where two texts differ in case or spelling only.
+    """`text` in the form that is stored and compared for searches that ignore case.
 
+    Two texts have the same form if they differ only in case or in the composition of characters:
     Unicode's canonical caseless matching (The Unicode Standard, section 3.13, D145), composed
-    again. Databases differ in what they take for the same letter, so none of them is asked.
+    again. Python folds the text, because databases disagree about which letters are equal.
     """
     if text.isascii():
         return text.lower()
@@ -99,7 +107,7 @@ def folded(text: str) -> str:
 
 
 def contact_id(raw: Any) -> str:
-    """A ULID in upper case, from a ULID in either case or a UUID."""
+    """The id of a contact: a ULID in upper case, from a ULID in any case or from a UUID."""
     text = string("contact_id", raw)
     try:
         return parse_ulid(text) if text else ""
@@ -108,7 +116,7 @@ def contact_id(raw: Any) -> str:
 
 
 def phone(raw: Any, region: str | None = None) -> str:
-    """E.164; `region` as in `phones.normalise`. The one field that cannot be empty."""
+    """A phone in E.164. `region` as in `phones.normalise`. This field is the only required one."""
     text = string("phone", raw)
     if not text:
         raise ValueError("The phone is required.")
@@ -116,27 +124,31 @@ def phone(raw: Any, region: str | None = None) -> str:
 
 
 def name(raw: Any) -> str:
+    """The name of a contact, trimmed."""
     return limited("name", raw, MAX_NAME)
 
 
 def email(raw: Any) -> str:
+    """An e-mail address, trimmed. The case of its letters stays."""
     text = limited("email", raw, MAX_EMAIL)
     try:
         if text:
-            validate_email(text if text.isprintable() else "")  # it takes zero-width spaces
+            # Django's validator accepts zero-width spaces, so they are refused here.
+            validate_email(text if text.isprintable() else "")
     except ValidationError as error:
         raise ValueError("The email must be a valid address.") from error
     return text
 
 
 def locale(raw: Any) -> str:
+    """A language tag such as fr-FR (RFC 5646), trimmed. Only its length is checked."""
     return limited("locale", raw, MAX_LOCALE)
 
 
 def tags(raw: Any) -> list[str]:
-    """Tag names in the order given: from `"vip, fr-FR"` or `["vip", "fr-FR"]`.
+    """Tag names in the order of `raw`, which is text or a list: `"vip, fr-FR"`, `["vip", "fr-FR"]`.
 
-    Trimmed; empty ones and repetitions dropped, the first kept.
+    Names are trimmed, empty names are dropped, and of a repeated name only the first is kept.
     """
     names = list(dict.fromkeys(filter(None, map(tag, tag_list(raw)))))
     if len(names) > MAX_TAGS:
@@ -145,6 +157,7 @@ def tags(raw: Any) -> list[str]:
 
 
 def tag_list(raw: Any) -> list[Any]:
+    """The parts of `raw`, not yet checked one by one."""
     if isinstance(raw, list):
         return raw
     if raw is None or isinstance(raw, str):
@@ -153,55 +166,61 @@ def tag_list(raw: Any) -> list[Any]:
 
 
 def tag(raw: Any) -> str:
-    """One tag name. It cannot hold a comma: the comma-separated form would split it."""
+    """One tag name, trimmed. A comma is refused, because a comma separates tags in text."""
     if not isinstance(raw, str):
         raise ValueError("Each of the tags must be a string.")  # noqa: TRY004
     text = limited("tag", raw, MAX_TAG)
     if "," in text:
-        raise ValueError(f"The tag “{text}” cannot hold a comma; send it as two.")
+        raise ValueError(f"The tag “{text}” cannot contain a comma; send two tags.")
     return text
 
 
 def required_tag(raw: Any) -> str:
+    """One tag name that is not empty."""
     if raw is None or not tag(raw):
         raise ValueError("The tag is required.")
     return tag(raw)
 
 
 def metadata_changes(raw: Any) -> dict[str, Any] | None:
-    """What to merge into the metadata; None, where it is to be cleared."""
+    """The metadata to merge into the stored metadata; None clears the stored metadata."""
     return None if raw is None or raw == "" else metadata(raw)
 
 
 def metadata(raw: Any) -> dict[str, Any]:
-    """A JSON object of at most 65,536 bytes and 32 levels, the object itself being the first."""
+    """A JSON object of at most 65,536 bytes and 32 levels; the object itself is the first level."""
     if raw is None or raw == "":
         return {}
     if not isinstance(raw, dict):
         raise ValueError("The metadata must be a JSON object.")  # noqa: TRY004
-    # A value takes at least two bytes, such as a digit and a comma. Without this line millions of
-    # numbers would be written out to be counted, some at 60 times their length: 1e300.
+    # Each value takes at least two bytes, for example a digit and a comma. Without this check, the
+    # lines below would write out millions of numbers to measure their size, and a number such as
+    # 1e300 would become 60 times as long as in the body.
     if check_json(raw, MAX_METADATA_DEPTH) > MAX_METADATA_BYTES // 2:
-        raise ValueError(f"The metadata may have {MAX_METADATA_BYTES:,} bytes as compact JSON.")
+        raise ValueError(
+            f"The metadata may have at most {MAX_METADATA_BYTES:,} bytes as compact JSON."
+        )
     size = len(spelled(raw).encode())
     if size > MAX_METADATA_BYTES:
         raise ValueError(
-            f"The metadata may have {MAX_METADATA_BYTES:,} bytes as compact JSON; it has {size:,}."
+            f"The metadata may have at most {MAX_METADATA_BYTES:,} bytes as compact JSON;"
+            f" it has {size:,}."
         )
     return raw
 
 
 def check_json(value: Any, levels: int) -> int:
-    """The number of values that `value` holds, with itself and without keys of objects.
+    """Checks a JSON value and counts the values inside it, itself included, keys not included.
 
-    Raises `ValueError` where `value` nests deeper than `levels` or holds unstorable text.
+    `levels`: how many more levels `value` may nest. Raises `ValueError` if `value` nests deeper, or
+    contains text that PostgreSQL cannot store.
     """
     number = 1
     if isinstance(value, str):
         storable("metadata", value)
     elif isinstance(value, (dict, list)):
         if not levels:
-            raise ValueError(f"The metadata may nest {MAX_METADATA_DEPTH} levels deep, not more.")
+            raise ValueError(f"The metadata may nest at most {MAX_METADATA_DEPTH} levels deep.")
         if isinstance(value, dict):
             for key in value:
                 storable("metadata", key)
@@ -212,6 +231,7 @@ def check_json(value: Any, levels: int) -> int:
 
 
 def batch(raw: Any) -> list[Any]:
+    """The list of contacts in a body of create-contacts; the contacts are not checked here."""
     if not isinstance(raw, list):
         raise ValueError("The contacts must be a list.")  # noqa: TRY004
     if len(raw) > MAX_BATCH:
@@ -220,19 +240,19 @@ def batch(raw: Any) -> list[Any]:
 
 
 def ref(raw: Any) -> str | int | None:
-    """A caller's own mark on a row of a batch, handed back as it is."""
+    """The caller's own mark on a row of a batch: text or an integer, returned unchanged."""
     if raw is None or (isinstance(raw, int) and not isinstance(raw, bool)):
         return raw
     text = string("ref", raw)
     if len(text) > MAX_REF:
-        raise ValueError(f"The ref may have {MAX_REF} characters; it has {len(text)}.")
+        raise ValueError(f"The ref may have at most {MAX_REF} characters; it has {len(text)}.")
     return storable("ref", text)
 
 
 def limit(raw: Any, most: int, default: int | None) -> int | None:
-    """A page's length, from 1 to `most`; `default` where none is given.
+    """The number of entries on a page, from 1 to `most`; `default` if the caller sends none.
 
-    10.0 is a whole number too, as in JSON Schema.
+    10.0 counts as a whole number, as in JSON Schema.
     """
     if raw is None or raw == "":
         return default
@@ -242,41 +262,54 @@ def limit(raw: Any, most: int, default: int | None) -> int | None:
     return int(raw)
 
 
+def choice(raw: Any, values: list[str], default: str = "") -> str:
+    """One of `values`; `default`, if there is one, where nothing is given."""
+    chosen = default if raw in ("", None) else raw
+    if chosen not in values:
+        raise ValueError(f"Send one of {', '.join(values)}.")
+    return chosen
+
+
 def cursor(raw: Any) -> str:
+    """The text of a cursor; `contacts.finding.cursors` checks its content."""
     return storable("cursor", string("cursor", raw))
 
 
 def timestamp(raw: Any) -> datetime | None:
-    """A moment in ISO 8601 with its offset (RFC 3339), such as 2026-05-07T08:14:23+00:00."""
+    """A time in UTC, from ISO 8601 with an offset (RFC 3339): 2026-05-07T08:14:23+00:00."""
     text = string("timestamp", raw).strip()
     if not text:
         return None
     with suppress(ValueError, OverflowError):
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo:
-            return moment.astimezone(UTC)
+        time = datetime.fromisoformat(text)
+        if time.tzinfo:
+            return time.astimezone(UTC)
     raise ValueError("Send a timestamp in ISO 8601 with an offset: 2026-05-07T08:14:23+00:00.")
 
 
 def decided(raw: Any) -> datetime | None:
-    """When somebody has decided something: a timestamp from 1970 till now."""
-    moment = timestamp(raw)
-    if moment and moment > datetime.now(UTC):
-        raise ValueError("The moment lies in the future.")
-    if moment and moment.year < 1970:
-        raise ValueError("The moment lies before 1970.")
-    return moment
+    """When a person decided on consent: a timestamp between 1970 and now."""
+    time = timestamp(raw)
+    if time and time > datetime.now(UTC):
+        raise ValueError("The time is in the future.")
+    if time and time.year < 1970:
+        raise ValueError("The time is before 1970.")
+    return time
 
 
 def limited(field: str, raw: Any, most: int) -> str:
-    """`raw` trimmed: a storable string of at most `most` characters."""
+    """The string `raw`, trimmed, of at most `most` characters that can be stored.
+
+    `field`: the name of the field, for the sentence of the error.
+    """
     text = string(field, raw).strip()
     if len(text) > most:
-        raise ValueError(f"The {field} may have {most} characters; it has {len(text)}.")
+        raise ValueError(f"The {field} may have at most {most} characters; it has {len(text)}.")
     return storable(field, text)
 
 
 def string(field: str, raw: Any) -> str:
+    """The string `raw`; empty for None. `field` as in `limited`."""
     if raw is None:
         return ""
     if not isinstance(raw, str):
@@ -285,7 +318,10 @@ def string(field: str, raw: Any) -> str:
 
 
 def storable(field: str, text: str) -> str:
-    """`text`, which PostgreSQL could not store with U+0000 or half a surrogate pair in it."""
+    """`text` unchanged. Raises `ValueError` for characters that PostgreSQL cannot store.
+
+    These are U+0000 and one half of a surrogate pair. `field` as in `limited`.
+    """
     if found := UNSTORABLE.search(text):
-        raise ValueError(f"The {field} cannot hold the character U+{ord(found[0]):04X}.")
+        raise ValueError(f"The {field} cannot contain the character U+{ord(found[0]):04X}.")
     return text

@@ -1,7 +1,8 @@
-"""JSON as RFC 8259 has it, where Python's own reader is more generous. Pure: no Django.
+"""Reads JSON strictly by RFC 8259. Pure: no Django.
 
-Python reads `NaN` and `Infinity`, turns `1e400` into infinity, keeps integers of any length
-up to a limit of the interpreter, and recurses as deep as the stack allows.
+Python's own reader accepts more than the RFC: it reads `NaN` and `Infinity`, turns `1e400` into
+infinity, reads integers of any length up to a limit of the interpreter, and recurses as deep as the
+stack allows. PostgreSQL and most JSON readers of clients refuse such values.
 """
 
 import json
@@ -13,26 +14,29 @@ from typing import Any
 
 MAX_DEPTH = 64
 
-# What JSON can spell and PostgreSQL cannot store: U+0000, and half a surrogate pair.
+# Characters that JSON can spell and PostgreSQL cannot store: U+0000, and half a surrogate pair.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 STRING = r'"(?:[^"\\]++|\\.)*+"?'
 BRACKET = re.compile(rf"{STRING}|[\[{{]|[\]}}]", re.DOTALL)
-# Numbers and constants, parted as Python's reader parts them.
+# Numbers and constants, split in the same way as by Python's reader.
 LITERAL = re.compile(
     rf"{STRING}|-?Infinity|NaN|-?(?:0|[1-9][0-9]*+)(?:[.][0-9]++)?(?:[eE][-+]?[0-9]++)?", re.DOTALL
 )
 ESCAPE = re.compile(r"\\.", re.DOTALL)
-LEVELS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one more, or one less: signed bytes
+LEVELS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # +1 and -1 as signed bytes
 NO_BRACKETS = bytes({*range(256)} - {*b"[]{}"})
 
 
 class MalformedJSON(ValueError):
-    """The message says what is wrong and, where it can, at which line and column."""
+    """The text is not valid JSON. The message says why and, if known, at which line and column."""
 
 
 class BadValue(ValueError):
-    """A value that Python's reader takes, with its `spelling`."""
+    """Python's reader accepts this value, and this module does not.
+
+    `spelling`: the value as the text has it. `problem`: a sentence for the caller.
+    """
 
     def __init__(self, spelling: str, problem: str) -> None:
         super().__init__(problem)
@@ -40,14 +44,14 @@ class BadValue(ValueError):
 
 
 def loads(text: str | bytes) -> Any:
-    """The value that `text` stands for; of a key given twice, the last value.
+    """The value of the JSON document `text`. If an object has a key twice, the last value counts.
 
-    `text`: characters, or their UTF-8 bytes. A byte order mark in front is ignored (RFC 8259,
-    section 8.1, leaves that to the reader; PowerShell and Excel write one).
+    `text`: characters, or their UTF-8 bytes. A byte order mark in front is ignored: RFC 8259,
+    section 8.1, allows that, and PowerShell and Excel write one.
 
-    Raises `MalformedJSON` for what is not UTF-8 or not JSON, for numbers beyond the range of
-    IEEE 754 doubles (section 6; integers within it stay exact, however long), and for
-    nesting deeper than `MAX_DEPTH`.
+    Raises `MalformedJSON` if `text` is not UTF-8 or not JSON, if a number is outside the range of
+    IEEE 754 doubles (section 6; an integer inside this range stays exact, however long), and if
+    brackets nest deeper than `MAX_DEPTH`.
     """
     try:
         text = (text.decode() if isinstance(text, bytes) else text).removeprefix("\ufeff")
@@ -57,32 +61,35 @@ def loads(text: str | bytes) -> Any:
     try:
         return DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise MalformedJSON(f"Not JSON: {error.msg} at {place(text, error.pos)}.") from error
+        raise MalformedJSON(
+            f"Not JSON: {error.msg} at {line_and_column(text, error.pos)}."
+        ) from error
     except BadValue as error:
         raise MalformedJSON(
-            f"{error} It is at {place(text, found(text, error.spelling))}."
+            f"{error} It is at {line_and_column(text, start_of(text, error.spelling))}."
         ) from error
 
 
-def place(text: str, index: int) -> str:
-    """Where people find a character."""
+def line_and_column(text: str, index: int) -> str:
+    """Where a person finds the character at `index`: line and column, both counted from 1."""
     line = text.count("\n", 0, index) + 1
     return f"line {line}, column {index - text.rfind(chr(10), 0, index)}"
 
 
-def found(text: str, spelling: str) -> int:
-    """Where the first number or constant with this `spelling` begins, strings left out.
+def start_of(text: str, spelling: str) -> int:
+    """The index of the first number or constant with this `spelling`, outside strings.
 
-    One pattern for all of them: `re` would compile a pattern with the spelling in it for seconds
-    where a number has a million digits, and keep the last 512 such patterns in its cache.
+    One pattern finds all numbers and constants. A pattern with the spelling inside would take `re`
+    seconds to compile if the number has a million digits, and `re` caches the last 512 patterns.
     """
     return next(token.start() for token in LITERAL.finditer(text) if token[0] == spelling)
 
 
 def refuse_deep_nesting(text: str) -> None:
-    """Raises `MalformedJSON` before the recursive reader meets more than `MAX_DEPTH` levels.
+    """Raises `MalformedJSON` if brackets nest deeper than `MAX_DEPTH`.
 
-    How deep that one could go depends on the interpreter and on the stack of the thread.
+    Without this check, the depth at which Python's recursive reader fails would depend on the
+    interpreter and on the stack of the thread.
     """
     if text.count("[") + text.count("{") <= MAX_DEPTH or depth(text) <= MAX_DEPTH:
         return
@@ -90,15 +97,16 @@ def refuse_deep_nesting(text: str) -> None:
     for token in BRACKET.finditer(text):
         level += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
         if level > MAX_DEPTH:
-            where = place(text, token.start())
+            where = line_and_column(text, token.start())
             raise MalformedJSON(f"Nested deeper than {MAX_DEPTH} levels at {where}.")
 
 
 def depth(text: str) -> int:
-    """How many brackets are open at most, in a tenth of the time of looking at each token.
+    """The largest number of brackets that are open at one time.
 
-    Quotes part strings from the rest, once escapes are out. Where they do not, `text` is not JSON,
-    and the reader comes no further.
+    The function takes a tenth of the time of a loop over the tokens: it removes escapes, splits
+    `text` at the quotes and keeps the parts outside strings. If the quotes do not match, `text` is
+    not JSON, and the reader stops before it reaches any deeper bracket.
     """
     outside = (ESCAPE.sub("", text) if "\\" in text else text).split('"')[::2]
     steps = "".join(outside).encode(errors="replace").translate(LEVELS, NO_BRACKETS)
@@ -106,11 +114,13 @@ def depth(text: str) -> int:
 
 
 def parse_float(digits: str) -> float | int:
-    """A number with a fraction or exponent.
+    """The value of a number with a fraction or an exponent.
 
-    From 10^16 on, where Python writes floats with an exponent, it is read as the integer that
-    it is, because PostgreSQL writes it out in full: so it has one spelling everywhere. So has
-    -0.0, which PostgreSQL does not know: 0.0.
+    From 10^16 on, Python writes a float with an exponent, and PostgreSQL writes all digits. Such a
+    number becomes an integer, so that both spell the number in the same way. For the same reason
+    -0.0 becomes 0.0: PostgreSQL does not know -0.0.
+
+    Raises `BadValue` for a number that a double cannot hold, or that a double rounds to zero.
     """
     number = float(digits)
     vanished = number == 0 and digits.lstrip("-0.")[:1].isdigit()
@@ -120,6 +130,7 @@ def parse_float(digits: str) -> float | int:
 
 
 def parse_int(digits: str) -> int:
+    """The value of an integer. Raises `BadValue` if the integer is beyond the range of doubles."""
     if len(digits) > 308 and isinf(float(digits)):
         raise out_of_range(digits)
     return int(digits)

@@ -1,11 +1,15 @@
-"""Takes back what a change set did to contacts: a command, an import, a request.
+"""Takes back what a change set did to contacts: what a command, an import or a request changed.
 
-Only where a field still holds what the change set wrote into it; the rest is reported. What is
-taken back is a change like any other, so it can be taken back too.
+A field is taken back only where it still holds what the change set wrote into it; the rest is
+reported. Undoing is a change like any other, so it can be undone, too.
 
-Consent is never taken back: who may be written to is decided by the people themselves, see
-`record-consent`. So no undo deletes a contact that has opted out, and a contact that comes back has
-opted out where the person has done so since.
+Consent is never taken back: people themselves decide whether they may be written to, see
+`record-consent`. So undo never deletes a contact that has opted out, and a contact that comes back
+has opted out where its owner has opted out since.
+
+More than 400 lines, because the classes below need each other: a change set is taken back in
+batches (`ChangeSet`), a batch reads everything that its contacts need in a fixed number of
+statements (`Batch`), and each contact is then taken back in memory (`Undoing`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +36,8 @@ from contacts.values import rules
 from contacts.values.digests import phone_digest
 from tenants.fields import parse_ulid
 from tenants.models import Tenant
+
+from . import consent, delete, edit
 
 AT_ONCE = 1000  # contacts that a request changes; more are left to a worker
 BATCH = 1000  # contacts a transaction
@@ -262,12 +268,12 @@ class Batch:
         """In this order, in which phones become free before others get them."""
         there = {pk: undoing.contact for pk, undoing in undoings.items() if undoing.contact}
         gone = self.stored.keys() & undoings.keys() - there.keys()
-        Contact.objects.filter(pk__in=gone).delete()
+        delete.delete_many(Contact.objects.filter(pk__in=gone))
         changed = [pk for pk in there if pk in self.stored and undoings[pk].taken_back]
         fields = {field for pk in changed for field in undoings[pk].taken_back if field in TOLD}
-        Contact.objects.change_many([there[pk] for pk in changed], fields)
-        OptOut.objects.remember(undoing.opt_out for undoing in undoings.values())
-        Contact.objects.restore([there[pk] for pk in there if pk not in self.stored])
+        edit.change_many([there[pk] for pk in changed], fields)
+        consent.remember(undoing.opt_out for undoing in undoings.values())
+        delete.restore([there[pk] for pk in there if pk not in self.stored])
 
 
 def times_of(opt_out: Change) -> Iterator[str]:
@@ -345,7 +351,7 @@ class Undoing:
             self.taken_back.append("its end")
             opted_out_at = self.batch.opted_out_since(change, phone)
             now = copy(self.contact)
-            if opted_out_at and now.stay_out(opted_out_at):
+            if opted_out_at and consent.opt_out_earlier(now, opted_out_at):
                 self.keep("consent", Reason.CONSENT)
                 self.opted_out_at = now.opted_out_at
 

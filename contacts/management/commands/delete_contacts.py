@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from contacts.management.bulk import ChosenFix
 from contacts.models import Contact, ContactQuerySet
+from contacts.writing.delete import delete_many
 from tenants.models import Tenant
 
 
@@ -58,6 +59,6 @@ class Command(ChosenFix):
             self.agreed -= len(contacts)
             if self.agreed < 0:
                 raise CommandError("By now more contacts match than were counted; run it again.")
-        Contact.objects.filter(pk__in=[contact.pk for contact in contacts]).delete()
+        delete_many(Contact.objects.filter(pk__in=[contact.pk for contact in contacts]))
         for contact in contacts:
             yield f"{contact.phone} deleted"

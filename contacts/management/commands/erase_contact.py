@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from contacts import erasing
 from contacts.change_log.cause import caused_by
-from contacts.importing import uploads
 from contacts.values import rules
 from contacts.values.digests import phone_digest
 from tenants.models import Tenant
@@ -32,21 +32,20 @@ class Command(BaseCommand):
         if not options["yes"]:
             self.ask_if_unknown(tenant, phone)
         with caused_by("command:erase_contact"):
-            was_there, others = tenant.contacts.erase(tenant, phone)
-        found = uploads.erase(tenant, phone)
-        self.stdout.write("1 contact erased" if was_there else "No contact had this phone.")
-        for other in others:
+            erased = erasing.erase(tenant, phone)
+        self.stdout.write("1 contact erased" if erased.was_there else "No contact had this phone.")
+        for other in erased.merged_into:
             self.stdout.write(f"It was merged into {other}: erase that too, if it is the same.")
         self.stdout.write(
             "Imports will not bring it back. Files that you imported, and error files beside them,"
             " are yours to delete."
         )
-        for job in found.waiting:
+        for job in erased.waiting:
             end = "it is imported or deleted" if job.is_draft else "a worker has run it"
             self.stdout.write(f"An upload waits, and goes when {end}: {job.pk}.")
-        if found.failed:
+        if erased.unreadable:
             raise CommandError(
-                f"Not looked through, delete them: {', '.join(map(str, found.failed))}."
+                f"Not looked through, delete them: {', '.join(map(str, erased.unreadable))}."
             )
 
     def ask_if_unknown(self, tenant: Tenant, phone: str) -> None:

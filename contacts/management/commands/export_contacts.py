@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from contacts.exporting.export import FORMATS, export, settle
+from contacts.exporting.export import FORMATS, export, select_ids
 from tenants.models import Tenant
 
 
@@ -15,11 +15,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--tenant", required=True, metavar="SLUG")
         parser.add_argument("--format", choices=FORMATS, default="csv")
-        parser.add_argument("--tag", default="", help="only contacts that carry this tag")
-        parser.add_argument("--query", default="", help="only those that search-contacts finds")
+        parser.add_argument("--tag", default="", help="only contacts with this tag")
+        parser.add_argument(
+            "--query", default="", help="only contacts that search-contacts finds for this query"
+        )
         parser.add_argument(
             "-o", "--output", type=Path, metavar="FILE",
-            help="gzipped where it ends in .gz; default: standard output",
+            help="gzipped if the name ends in .gz; default: standard output",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -32,11 +34,11 @@ class Command(BaseCommand):
             contacts = contacts.matching(options["query"], tenant.default_region)
         if options["tag"]:
             contacts = contacts.with_tag(options["tag"])
-        settled = settle(contacts)
+        ids = select_ids(contacts)
         filters = [f"--{name} “{options[name]}”" for name in ("tag", "query") if options[name]]
-        if filters and not settled:
+        if filters and not ids:
             raise CommandError(f"No contact matches {' and '.join(filters)}: nothing was written.")
-        pieces = export(settled, options["format"])
+        pieces = export(ids, options["format"])
         if options["output"]:
             write(options["output"], pieces)
         else:
@@ -45,7 +47,7 @@ class Command(BaseCommand):
 
 
 def write(path: Path, pieces: Any) -> None:
-    """Under another name first: nobody finds half a file."""
+    """Writes the file under another name first, so that nobody finds half a file."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
         opened = gzip.open if path.suffix == ".gz" else open

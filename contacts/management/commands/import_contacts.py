@@ -8,73 +8,64 @@ from typing import Any, NoReturn
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from contacts.importing import columns
+from contacts.importing.columns import UnknownColumn
 from contacts.importing.engine import Importer, fingerprint
 from contacts.importing.error_file import ErrorFile
-from contacts.importing.row import options_for
-from contacts.importing.tabular import Source, UnreadableFile
-from contacts.jobs.files import most_unpacked
-from contacts.jobs.lock import ImportRuns
-from contacts.management.bulk import region, tell_how_to_undo
+from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
+from contacts.importing.record_file import RecordFile
+from contacts.importing.records import UnreadableFile
+from contacts.importing.row import read_options
+from contacts.jobs.files import max_unpacked_bytes
+from contacts.jobs.lock import JobIsRunning
+from contacts.management.bulk import print_undo_hint
 from contacts.models import Import
 from tenants.models import Tenant
 
 NOTHING_COULD_RUN = 2
-# What the import itself has to know of the options.
-OF_IMPORT = (
-    "map", "rest_to_metadata", "region", "clear_marker", "encoding", "delimiter", "mode",
-    "batch_size", "allow_erased",
-)  # fmt: skip
+OF_COMMAND = ("batch_size", "allow_erased")  # options that only the command has
+
+
+def argument(name: str) -> dict[str, Any]:
+    """What `add_argument` needs for an option of an import."""
+    option = OPTIONS[name]
+    kind = option.schema["type"]
+    if kind == "boolean":
+        return {"action": "store_true", "help": option.help}
+    if kind == "array":
+        return {"action": "append", "metavar": "COLUMN=FIELD", "help": option.help}
+    return {"choices": option.schema.get("enum"), "default": option.default, "help": option.help}
 
 
 class Command(BaseCommand):
-    help = "Brings contacts from a CSV or NDJSON file (or one of them gzipped) into a tenant."
+    help = "Imports contacts from a CSV or NDJSON file, gzipped or not, into a tenant."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
         parser.add_argument("--tenant", required=True, metavar="SLUG")
-        parser.add_argument(
-            "--map", action="append", default=[], metavar="COLUMN=FIELD",
-            help="e.g. 'Cell=phone' or 'Town=metadata.city'; an empty field leaves it out",
-        )  # fmt: skip
-        parser.add_argument(
-            "--rest-to-metadata", action="store_true", help="other columns become metadata"
-        )
-        parser.add_argument(
-            "--mode", choices=Import.Mode.values, default=Import.Mode.UPSERT,
-            help="what becomes of contacts that exist, or do not; default: upsert",
-        )  # fmt: skip
-        parser.add_argument(
-            "--region", metavar="XX", help="country of phones without +; default: the tenant's"
-        )
-        parser.add_argument(
-            "--clear-marker", default="--", help="a cell that empties the field; default: --"
-        )
-        parser.add_argument("--encoding", default="", help="where the guess is wrong")
-        parser.add_argument("--delimiter", default="", help="likewise")
+        for name in OPTIONS:
+            parser.add_argument(f"--{name.replace('_', '-')}", **argument(name))
         parser.add_argument("--batch-size", type=int, default=5000, help="most rows a transaction")
         parser.add_argument(
-            "--allow-erased", action="store_true", help="bring people back who were erased"
+            "--allow-erased", action="store_true", help="also import people who were erased"
         )
-        parser.add_argument("--dry-run", action="store_true", help="count, and write nothing")
         parser.add_argument(
-            "--resume", action="store_true", help="go on with an import that was interrupted"
+            "--resume", action="store_true", help="continue an import that was interrupted"
         )
         parser.add_argument(
             "--errors", type=Path, metavar="FILE",
-            help="where records that failed are written; default: FILE.errors.csv beside it",
+            help="where to write the records that failed; default: FILE.errors.csv beside FILE",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             importer = self.prepare(options)
             self.show(importer)
-            with errors_of(importer, options["errors"]) as told, Bars(self.stderr) as bars:
+            with error_file_of(importer, options["errors"]) as errors, Bars(self.stderr) as bars:
                 importer.progress = bars
                 importer.run()
-        except (UnreadableFile, columns.UnknownColumn, ImportRuns, OSError) as error:
+        except (UnreadableFile, UnknownColumn, JobIsRunning, OSError) as error:
             raise CommandError(str(error), returncode=NOTHING_COULD_RUN) from error
-        self.report(importer, told)
+        self.report(importer, errors)
 
     def prepare(self, options: dict[str, Any]) -> Importer:
         try:
@@ -85,15 +76,12 @@ class Command(BaseCommand):
             self.refuse("--batch-size takes a number from 1 to 50000.")
         if options["dry_run"] and options["resume"]:
             self.refuse("A dry run leaves nothing to resume; choose one of the two.")
-        source = Source(
-            options["file"], options["encoding"], options["delimiter"], at_most=most_unpacked()
+        given = self.clean(options)
+        source = RecordFile(
+            options["file"], given["encoding"], given["delimiter"], max_unpacked_bytes()
         )
-        given = {name: options[name] for name in OF_IMPORT} | {
-            "map": dict(columns.pair(text) for text in options["map"]),
-            "region": region(options["region"], NOTHING_COULD_RUN),
-        }
-        reading = options_for(source, given, tenant.default_region)
-        given |= {"fields": reading.fields, "region": reading.region}
+        read = read_options(source, given, tenant.default_region)
+        given |= {"fields": read.fields, "region": read.region}
         job = Import(
             tenant=tenant,
             actor="command:import_contacts",
@@ -104,19 +92,28 @@ class Command(BaseCommand):
         )
         if options["resume"]:
             job = self.interrupted(job)
-        return Importer(job, source, reading, batch_size=options["batch_size"])
+        return Importer(job, source, read, batch_size=options["batch_size"])
+
+    def clean(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options that the job stores. Raises `CommandError`."""
+        try:
+            given = clean(options)
+        except BadOptions as error:
+            name, sentence = next(iter(error.errors.items()))
+            self.refuse(f"--{name.replace('_', '-')}: {sentence}")
+        return {name: given[name] for name in STORED} | {name: options[name] for name in OF_COMMAND}
 
     def refuse(self, sentence: str) -> NoReturn:
         raise CommandError(sentence, returncode=NOTHING_COULD_RUN)
 
     def interrupted(self, job: Import) -> Import:
-        alike = Import.objects.filter(tenant=job.tenant, fingerprint=job.fingerprint)
-        found = alike.unfinished().order_by("-pk").first()
+        same = Import.objects.filter(tenant=job.tenant, fingerprint=job.fingerprint)
+        found = same.unfinished().order_by("-pk").first()
         if found is None:
             self.refuse("There is no interrupted import of this file with these options.")
         return found
 
-    # What is said
+    # Output
 
     def show(self, importer: Importer) -> None:
         fields = importer.options.fields
@@ -132,7 +129,7 @@ class Command(BaseCommand):
         counts = ", ".join(f"{name} {count}" for name, count in job.counts().items())
         self.stdout.write(f"{'dry run: ' if importer.is_dry else ''}{counts}")
         if (job.created or job.updated) and not importer.is_dry:
-            tell_how_to_undo(self, job.pk)
+            print_undo_hint(self, job.pk)
         if not job.failed:
             return
         if importer.is_dry:
@@ -145,9 +142,10 @@ class Command(BaseCommand):
 
 
 @contextmanager
-def errors_of(importer: Importer, path: Path | None) -> Iterator[Path]:
-    """Where the records that fail are told: a file made before anything runs, under another name
-    until it is whole. It may take the place of the file that is imported."""
+def error_file_of(importer: Importer, path: Path | None) -> Iterator[Path]:
+    """The path of the error file. The file is made before the import begins, so that an import
+    whose errors could not be written does not run, and is renamed when it is complete. It may
+    replace the file that is imported."""
     source = importer.source
     if path is None:
         name = source.path.name.removesuffix(".gz")
@@ -166,13 +164,15 @@ def errors_of(importer: Importer, path: Path | None) -> Iterator[Path]:
 
 
 class ErrorsIfAny(ErrorFile):
+    """An error file that does not exist if no record failed."""
+
     def publish(self) -> None:
         if self.job.failures.exists():
             super().publish()
 
 
 class Bars:
-    """A progress bar for each stage, where a person watches."""
+    """A progress bar for each stage, if standard error is a terminal."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream

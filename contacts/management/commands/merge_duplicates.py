@@ -8,6 +8,7 @@ from django.core.management.base import CommandError
 from contacts.management.bulk import BulkFix, Refused
 from contacts.models import Contact
 from contacts.values import phones
+from contacts.writing.merge import merge
 from tenants.models import Tenant
 
 
@@ -64,7 +65,7 @@ class Command(BulkFix):
             raise CommandError(f"No contact has “{key}” in its metadata.")
 
     def fix(self, tenant: Tenant, batch: list[list[Contact]]) -> Iterator[str]:
-        for kept, others, problem in tenant.contacts.merge(batch, self.key):
+        for kept, others, problem in merge(batch, self.key):
             gone = ", ".join(contact.phone for contact in others)
             if problem:
                 yield Refused(f"{kept.phone}: cannot be merged with {gone}: {problem}")

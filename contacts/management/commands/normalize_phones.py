@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contacts.management.bulk import BulkFix, Refused, region
 from contacts.models import Contact
 from contacts.values import phones
+from contacts.writing import edit, merge
 from tenants.models import Tenant
 
 
@@ -43,7 +44,7 @@ class Command(BulkFix):
     def merge(self, tenant: Tenant, groups: dict[str, list[Contact]]) -> Iterator[str]:
         phone_of = {contact.pk: phone for phone, group in groups.items() for contact in group}
         kept = {}
-        for contact, others, problem in tenant.contacts.merge([*groups.values()]):
+        for contact, others, problem in merge.merge([*groups.values()]):
             phone, gone = phone_of[contact.pk], ", ".join(other.phone for other in others)
             if problem:
                 yield Refused(f"{contact.phone}: cannot be merged with {gone}: {problem}")
@@ -55,7 +56,7 @@ class Command(BulkFix):
     def move(self, contacts: dict[str, Contact]) -> None:
         for phone, contact in contacts.items():
             contact.phone = phone
-        Contact.objects.change_many([*contacts.values()], ["phone"])
+        edit.change_many([*contacts.values()], ["phone"])
 
 
 def reported(groups: dict[str, list[Contact]]) -> Iterator[str]:

@@ -4,16 +4,16 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from contacts.importing import uploads
+from contacts.importing import cleanup
 from contacts.management.bulk import age
 
 
 class Command(BaseCommand):
-    help = "Deletes old imports: what they counted, their error files, what was left of them."
+    help = "Deletes old imports: their counts, their error files, and all other files of theirs."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--older-than", type=age, required=True, metavar="30d")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        number = uploads.sweep(timezone.now() - options["older_than"])
+        number = cleanup.delete_older(timezone.now() - options["older_than"])
         self.stdout.write(f"imports deleted: {number}")

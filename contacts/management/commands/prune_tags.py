@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 from contacts.management.bulk import BulkFix
 from contacts.models import Tag
+from contacts.writing.tags import delete_unused
 from tenants.models import Tenant
 
 
@@ -14,5 +15,4 @@ class Command(BulkFix):
         return self.grouped(list(tenant.tags.filter(links=None).order_by("name")))
 
     def fix(self, tenant: Tenant, batch: list[Tag]) -> Iterator[str]:
-        tags = Tag.objects.filter(pk__in=[tag.pk for tag in batch])
-        yield from tags.delete_unused()
+        yield from delete_unused(Tag.objects.filter(pk__in=[tag.pk for tag in batch]))

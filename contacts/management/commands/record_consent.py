@@ -7,7 +7,9 @@ from rest_framework.serializers import Serializer
 from contacts.api.contacts import Consented
 from contacts.api.fields import CONSENT_STATUS
 from contacts.management.bulk import ChosenFix
-from contacts.models import Contact, Decision
+from contacts.models import Contact
+from contacts.writing import consent
+from contacts.writing.consent import Decision
 from tenants.models import Tenant
 
 
@@ -32,6 +34,6 @@ class Command(ChosenFix):
         super().prepare(tenants)
 
     def fix(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
-        for contact in Contact.objects.decide_many(self.locked(batch), self.decision):
+        for contact in consent.decide_many(self.locked(batch), self.decision):
             state = "out" if contact.opted_out_at else "in" if contact.opted_in_at else "unknown"
             yield f"{contact.phone}: {self.decision.status}, now {state}"

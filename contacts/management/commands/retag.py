@@ -7,6 +7,7 @@ from django.core.management.base import CommandError
 from contacts.management.bulk import BulkFix, Refused, refuse_unknown_tags
 from contacts.models import Tag
 from contacts.values import rules
+from contacts.writing import tags
 from tenants.models import Tenant
 
 
@@ -36,24 +37,32 @@ class Command(BulkFix):
         refuse_unknown_tags(tenants, self.old)
 
     def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
-        """The contacts that carry one of the old tags, then the old tags themselves."""
+        """The contacts that have one of the old tags, then the old tags themselves."""
         carriers = tenant.contacts.filter(links__tag__name__in=self.old).distinct()
         yield from self.by_key(carriers)
         yield list(tenant.tags.filter(name__in={*self.old} - {*self.new}))
 
     def fix(self, tenant: Tenant, batch: list[Any]) -> Iterator[str]:
         if batch and isinstance(batch[0], Tag):
-            Tag.objects.filter(pk__in=[tag.pk for tag in batch]).delete_unused()
+            self.finish_tags(batch)
             return
-        done = tenant.contacts.retag(tenant, [contact.pk for contact in batch], self.retagged)
+        done = tags.retag(tenant, [contact.pk for contact in batch], self.retagged)
         for phone, problem in done.refused:
             yield Refused(f"{phone}: {problem}")
-        for phone, tags in done.changed:
-            yield f"{phone}: {', '.join(tags.was)} → {', '.join(tags.now)}"
+        for phone, change in done.changed:
+            yield f"{phone}: {', '.join(change.before)} → {', '.join(change.after)}"
 
-    def retagged(self, tags: list[str]) -> list[str]:
-        """`tags`, each old one replaced. Raises `ValueError` where they become too many."""
-        return rules.tags([new for tag in tags for new in (self.new if tag in self.old else [tag])])
+    def retagged(self, names: list[str]) -> list[str]:
+        """Raises `ValueError` where a contact would get too many tags."""
+        return rules.tags(tags.replaced(names, self.old, self.new))
+
+    def finish_tags(self, old: list[Tag]) -> None:
+        """A dry run has left each tag on its contacts, and renaming it would lock them all."""
+        if self.options["rename"] is None:
+            tags.delete_unused(Tag.objects.filter(pk__in=[tag.pk for tag in old]))
+        elif not self.options["dry_run"]:
+            for tag in old:
+                tags.rename(tag, self.new[0])
 
 
 # How many tags stand on each side of the =.

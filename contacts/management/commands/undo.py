@@ -13,7 +13,7 @@ class Command(BulkFix):
     help = "Takes back all that a command, an import or a request did, where nobody changed it."
     noun = "contacts as they were"
 
-    def add_whose(self, parser: ArgumentParser) -> None:
+    def add_tenant_options(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--change-set", required=True, metavar="ID", help="what it printed, or the import's id"
         )

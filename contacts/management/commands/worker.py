@@ -11,17 +11,17 @@ from django.core.management.base import BaseCommand
 
 from contacts.importing import uploads
 from contacts.jobs import bulk_actions, turns
-from contacts.management.background import keep_on
+from contacts.management.background import retry_until_done
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 2  # seconds
-PATIENCE = 20  # seconds for what is being sent to arrive
+CHECK_INTERVAL = 2  # seconds between two looks at the process
+STOP_TIMEOUT = 20  # seconds for requests under way to end: longer than the timeout of a request
 
 
 class Deliverer:
-    """Tells webhooks, in a process of its own, which an import does not hold up. One that has died
-    is replaced."""
+    """Runs `deliver_webhooks` in a process of its own, so that a long import does not delay
+    deliveries. Starts the process again if it has died."""
 
     def __init__(self) -> None:
         self.is_over = Event()
@@ -31,15 +31,16 @@ class Deliverer:
         self.thread.start()
 
     def watch(self) -> None:
-        """In this thread from start to end: the process ends with the thread that started it."""
+        """Runs in one thread, because Linux ends the process with the thread that started it (see
+        `end_with_parent`)."""
         process = self.start()
-        while not self.is_over.wait(PAUSE):
+        while not self.is_over.wait(CHECK_INTERVAL):
             if (status := process.poll()) is not None:
-                logger.error("What tells webhooks has ended with %s; it is started again", status)
+                logger.error("deliver_webhooks ended with status %s; starting it again", status)
                 process = self.start()
         process.terminate()
         try:
-            process.wait(PATIENCE)
+            process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
 
@@ -53,7 +54,7 @@ class Deliverer:
 
 
 class Command(BaseCommand):
-    help = "Runs what is done in the background: imports, bulk actions, undo, webhooks."
+    help = "Does the work in the background: imports, bulk actions, undo, deliveries of webhooks."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when nothing is left to do")
@@ -69,9 +70,9 @@ class Command(BaseCommand):
             call_command("deliver_webhooks", once=True)
         else:
             with Deliverer():
-                keep_on(lambda: self.work(once=False))
+                retry_until_done(lambda: self.work(once=False))
 
     def work(self, *, once: bool) -> None:
-        uploads.take_up()
-        bulk_actions.take_up()
+        uploads.requeue_interrupted()
+        bulk_actions.requeue_interrupted()
         call_command("db_worker", batch=once, reload=False)

@@ -1,0 +1,148 @@
+"""A batch of clean rows → contacts: one transaction, which also stores that the batch is done."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from django.db import connection, transaction
+
+from contacts.change_log.cause import caused_by
+from contacts.db import transactions
+from contacts.db.pacing import Pace
+from contacts.models import Contact, Import, ImportBatch, ImportFailure, with_folded
+from contacts.writing import upsert
+from contacts.writing.upsert import PhonesRefused
+from tenants.isolation import tenant_context
+
+from .erasures import erased
+from .spool import SpoolLine, parse
+
+OPT_OUT_LOST = "This row opts out, but a later row has the same phone: combine the two rows."
+NO_CONTACT = "There is no contact with this phone to update."  # mode update-only
+
+
+class BatchResult(NamedTuple):
+    """`rows`: how many rows the batch has. `counts`: what became of the rows."""
+
+    rows: int
+    counts: ImportBatch
+    failures: list[SpoolLine]
+
+
+class BatchWriter:
+    """Writes batches of the import `job`. A dry run does the same, and rolls each batch back."""
+
+    def __init__(self, job: Import, batch_size: int) -> None:
+        self.job = job
+        self.pace = Pace(batch_size)
+
+    def write_in_thread(
+        self, number: int, texts: list[str], last_lines: dict[str, int]
+    ) -> BatchResult:
+        """`write`, and closes the connection of the thread: nobody else would close it."""
+        try:
+            return self.write(number, texts, last_lines)
+        finally:
+            connection.close()
+
+    def write(self, number: int, texts: list[str], last_lines: dict[str, int]) -> BatchResult:
+        """Writes the lines of the spool in `texts`.
+
+        `number`: the number of the first line in the spool, from 0. `last_lines`: the last line of
+        each phone that the file has more than once. Raises `IntegrityError` if another process has
+        written the same batch.
+        """
+        lines = [parse(text) for text in texts]
+        cause = caused_by(f"import:{self.job.pk}", change_set=self.job.pk)
+        with tenant_context(self.job.tenant_id), cause, self.pace.turn(len(lines)):
+            return self.write_lines(number, lines, last_lines)
+
+    @transactions.transactional
+    def write_lines(
+        self, number: int, lines: list[SpoolLine], last_lines: dict[str, int]
+    ) -> BatchResult:
+        transactions.hold_tenant(self.job.tenant_id)
+        counts = ImportBatch(tenant_id=self.job.tenant_id, job=self.job, number=number)
+        if not self.job.dry_run:
+            counts.save(force_insert=True)
+        failures = [line for line in lines if line.error]
+        winners, superseded = parted(lines, last_lines)
+        lost = [line for line in superseded if "opted_out_at" in line.given]
+        failures += [line._replace(error=OPT_OUT_LOST) for line in lost]
+        counts.superseded = len(superseded) - len(lost)
+        failures += self.write_winners(winners, counts)
+        counts.failed = len(failures)
+        if self.job.dry_run:
+            transaction.set_rollback(True)
+        else:
+            counts.save(force_update=True)
+            self.save_failures(failures)
+        return BatchResult(len(lines), counts, failures)
+
+    def save_failures(self, failures: list[SpoolLine]) -> None:
+        job = self.job
+        ImportFailure.objects.bulk_create(
+            ImportFailure(tenant_id=job.tenant_id, job=job, line=failure.line, error=failure.error)
+            for failure in failures
+        )
+
+    def write_winners(self, lines: list[SpoolLine], counts: ImportBatch) -> list[SpoolLine]:
+        """Writes the rows, in groups that give the same fields. Returns the rows that failed."""
+        groups: dict[tuple[str, ...], list[SpoolLine]] = defaultdict(list)
+        for line in lines:
+            groups[line.given].append(line)
+        if len(groups) > 1:
+            # Each group locks its contacts in the order of their phones, but one group after the
+            # other. Without this lock, two writers could wait for each other.
+            self.lock([line.phone for line in lines])
+        failures: list[SpoolLine] = []
+        for given, group in sorted(groups.items()):
+            failures += self.write_group(given, group, counts)
+        return failures
+
+    def write_group(
+        self, given: tuple[str, ...], lines: list[SpoolLine], counts: ImportBatch
+    ) -> list[SpoolLine]:
+        """Writes rows that give the same fields, and counts them. Returns the rows that failed."""
+        mode = self.job.options["mode"]
+        errors = self.without_contact(lines) if mode == Import.Mode.UPDATE_ONLY else {}
+        if not self.job.options.get("allow_erased"):
+            errors |= erased(self.job.tenant, (line.phone for line in lines))
+        columns = [name.lstrip("-") for name in with_folded(given)]
+        changes = [] if mode == Import.Mode.CREATE_ONLY else with_folded(given)
+        new = Contact(tenant=self.job.tenant, source=Contact.Source.CSV_IMPORT)
+        while rows := {line.phone: line.values for line in lines if line.phone not in errors}:
+            try:
+                written = upsert.upsert_rows(rows, columns, changes, new)
+            except PhonesRefused as error:
+                errors |= error.reasons
+            else:
+                counts.add(row.outcome for row in written.values())
+                counts.unchanged += len(rows) - len(written)
+                break
+        return [line._replace(error=errors[line.phone]) for line in lines if line.phone in errors]
+
+    def without_contact(self, lines: list[SpoolLine]) -> dict[str, str]:
+        """The phones that no contact has, each with the error for its row."""
+        phones = {line.phone for line in lines}
+        return dict.fromkeys(phones - self.lock(phones), NO_CONTACT)
+
+    def lock(self, phones: Iterable[str]) -> set[str]:
+        """Locks the contacts with these phones, in the order in which all writers lock contacts.
+        Returns the phones of these contacts."""
+        contacts = self.job.tenant.contacts.filter(phone__in=phones).order_by("phone")
+        return {*contacts.select_for_update().values_list("phone", flat=True)}
+
+
+def parted(
+    lines: list[SpoolLine], last_lines: dict[str, int]
+) -> tuple[list[SpoolLine], list[SpoolLine]]:
+    """The clean rows that are written, and the rows that a later row with the same phone
+    supersedes."""
+    rows = [line for line in lines if line.phone]
+    winners: list[SpoolLine] = []
+    superseded: list[SpoolLine] = []
+    for row in rows:
+        is_last = last_lines.get(row.phone, row.line) == row.line
+        (winners if is_last else superseded).append(row)
+    return winners, superseded

@@ -1,0 +1,149 @@
+"""People who asked to be forgotten: imports must not bring them back, and the files that imports
+keep must not contain them."""
+
+import csv
+import logging
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from contacts.jobs.lock import JobIsRunning, locked_folder
+from contacts.models import Import
+from contacts.values import phones
+from contacts.values.digests import phone_digest
+from contacts.values.formulas import original
+from tenants.models import Tenant
+
+from .records import Record
+from .row import ReadOptions, phone_of
+from .storage import errors_of, spool_folder, upload_of
+
+logger = logging.getLogger(__name__)
+
+ERASED = "Erased"  # the errors of rows of erased people begin with this word
+
+
+# Rows of erased people
+
+
+def erased(tenant: Tenant, numbers: Iterable[str]) -> dict[str, str]:
+    """The phones of erased people among `numbers`, each with the error for its row."""
+    if not tenant.erasures.exists():
+        return {}
+    digests = {phone_digest(phone): phone for phone in numbers}
+    found = tenant.erasures.filter(digest__in=digests).values_list("digest", "erased_at")
+    return {
+        digests[
+            digest
+        ]: f"{ERASED} on {erased_at:%Y-%m-%d}; --allow-erased imports it all the same."
+        for digest, erased_at in found
+    }
+
+
+def without_erased(
+    job: Import, records: Iterator[tuple[Record, str]], options: ReadOptions
+) -> Iterator[tuple[Record, str]]:
+    """`records` with their errors; the records of erased people have no cells any more."""
+    digests = {*job.tenant.erasures.values_list("digest", flat=True)}
+    for record, error in records:
+        is_erased = error.startswith(ERASED) or (
+            digests and phone_digest(phone_of(record.cells, options)) in digests
+        )
+        yield (record._replace(cells={}) if is_erased else record), error
+
+
+# Erasing a person from the files of imports
+
+
+class ErasedFromImports(NamedTuple):
+    """`waiting`: imports whose upload still contains the person. The upload is removed when the
+    import has run, or when the draft is deleted. `failed`: error files that cannot be read."""
+
+    waiting: list[Import]
+    failed: list[Path]
+
+
+def erase(tenant: Tenant, phone: str) -> ErasedFromImports:
+    """Removes the rows with this phone from the files of the tenant's imports.
+
+    The tenant must have an erasure for the phone already, so that imports which run now leave the
+    phone out by themselves.
+    """
+    found = ErasedFromImports([], [])
+    for job in tenant.imports.order_by("pk"):
+        erase_from_spool(job, phone)
+        if upload_of(job).exists():
+            found.waiting.append(job)
+        if (path := errors_of(job)).exists() and not erase_from_errors_of(job, path, phone):
+            found.failed.append(path)
+    return found
+
+
+def erase_from_spool(job: Import, phone: str) -> None:
+    """Removes the rows with this phone from the spool of an import that was interrupted.
+
+    An import that runs refuses the phone when it writes, and then removes its spool.
+    """
+    folder = spool_folder(job)
+    if folder.exists():
+        with suppress(JobIsRunning), locked_folder(folder):
+            for name in ("reading", "position", "last"):  # the import makes these files again
+                (folder / name).unlink(missing_ok=True)
+            if job.is_over:
+                shutil.rmtree(folder)
+            elif (folder / "rows").exists():
+                erase_from_rows(folder / "rows", phone)
+
+
+def erase_from_rows(spool: Path, phone: str) -> None:
+    """Replaces the rows with this phone by rows that have only a line number and an error."""
+    kept = spool.with_name("kept")
+    with (
+        spool.open(encoding="utf-8", newline="\n") as texts,
+        kept.open("w", encoding="utf-8", newline="\n") as file,
+    ):
+        for text in texts:
+            line, _, found, _ = text.split("\t", 3)
+            file.write(f'{line}\t\t\t\t"{ERASED}."\n' if found == phone else text)
+    kept.replace(spool)
+
+
+def erase_from_errors_of(job: Import, path: Path, phone: str) -> bool:
+    """Returns whether the error file could be read."""
+    read = job.options
+    options = ReadOptions(read["fields"], read["region"], read["clear_marker"])
+    try:
+        erase_from_error_file(path, phone, options, read["parted_by"])
+    except Exception:
+        logger.exception("The error file of import %s could not be read", job.pk)
+        return False
+    return True
+
+
+def erase_from_error_file(path: Path, phone: str, options: ReadOptions, delimiter: str) -> None:
+    """Removes the rows that contain this phone, in any spelling and in any column, from the CSV at
+    `path`, which was written with these `options` and this `delimiter`."""
+    options = options._replace(is_csv=True)
+    national = phones.national(phone)
+    kept = path.with_name(f"{path.name}.kept")
+    # The file has cells that were too long for the import.
+    csv.field_size_limit(2**31 - 1)
+    try:
+        with (
+            path.open(encoding="utf-8", newline="") as file,
+            kept.open("w", encoding="utf-8", newline="") as rest,
+        ):
+            rows = csv.reader(file, delimiter=delimiter)
+            writer = csv.writer(rest, delimiter=delimiter)
+            header = next(rows)
+            writer.writerow(header)
+            names = [*map(original, header)]
+            for row in rows:
+                has_phone = phone_of(dict(zip(names, row, strict=False)), options) == phone
+                if not has_phone and not any(national in phones.digits(cell) for cell in row):
+                    writer.writerow(row)
+        kept.replace(path)
+    finally:
+        kept.unlink(missing_ok=True)

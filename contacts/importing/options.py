@@ -1,0 +1,136 @@
+"""The options of an import: the one table that the API, the admin and the command read.
+
+To add an option, add it here. The API then takes it in the address and in the form, and the command
+as an argument with dashes. The admin's form names the options that it shows.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ValidationError
+
+from contacts.models import Import
+from contacts.values import rules
+from tenants.models import validate_region
+
+from .columns import pair
+from .formats.csv import one_character
+from .formats.decoding import text_encoding
+
+CLEAR_MARKER = "--"
+
+
+class Option(NamedTuple):
+    """`rule`: makes the value from what the user gives, and the default from `None`; it raises
+    `ValueError` with a sentence for the user. `schema`: the JSON Schema of what may be given.
+    `help`: for users of the API, the admin and the command alike."""
+
+    rule: Callable[[Any], Any]
+    schema: dict[str, Any]
+    help: str
+
+    @property
+    def default(self) -> Any:
+        return self.rule(None)
+
+
+def mode(raw: Any) -> str:
+    return rules.choice(raw, Import.Mode.values, Import.Mode.UPSERT)
+
+
+def column_map(raw: Any) -> dict[str, str]:
+    return dict(pair(storable("map", text)) for text in raw or [])
+
+
+def region(raw: Any) -> str:
+    try:
+        if raw:
+            validate_region(raw)
+    except ValidationError as error:
+        raise ValueError(error.messages[0]) from error
+    return raw or ""
+
+
+def clear_marker(raw: Any) -> str:
+    return CLEAR_MARKER if raw is None else rules.limited("marker", raw, rules.MAX_NAME)
+
+
+def encoding(raw: Any) -> str:
+    name = storable("encoding", raw)
+    return text_encoding(name) if name else ""
+
+
+def delimiter(raw: Any) -> str:
+    character = storable("delimiter", raw)
+    return one_character(character) if character else ""
+
+
+def storable(name: str, raw: Any) -> str:
+    return rules.storable(name, rules.string(name, raw))
+
+
+SWITCH = {"type": "boolean", "default": False}
+OPTIONS = {
+    "mode": Option(
+        mode,
+        {"type": "string", "enum": Import.Mode.values, "default": Import.Mode.UPSERT.value},
+        "What happens to contacts that exist, and to contacts that do not exist yet.",
+    ),
+    "dry_run": Option(rules.switch, SWITCH, "Count only, and write no contact."),
+    "map": Option(
+        column_map,
+        {"type": "array", "items": {"type": "string", "pattern": "="}},
+        "COLUMN=FIELD, such as Cell=phone or Town=metadata.city, for a column that is not known by "
+        "its name; an empty field leaves the column out.",
+    ),
+    "rest_to_metadata": Option(
+        rules.switch, SWITCH, "Columns that belong to no field become metadata."
+    ),
+    "region": Option(
+        region,
+        {"type": "string", "pattern": "^([A-Z]{2})?$"},
+        "The country of phones without +, such as FR. Default: the default region of the tenant.",
+    ),
+    "clear_marker": Option(
+        clear_marker,
+        {"type": "string", "default": CLEAR_MARKER},
+        f"A cell with this text clears its field; a blank cell changes nothing. Default: "
+        f"{CLEAR_MARKER}",
+    ),
+    "encoding": Option(
+        encoding,
+        {"type": "string"},
+        "The encoding of the file, such as cp1252, if it is not detected correctly.",
+    ),
+    "delimiter": Option(
+        delimiter,
+        {"type": "string"},
+        "The character between cells, such as ; or \\t, if it is not detected correctly.",
+    ),
+}  # fmt: skip
+# All but `dry_run`, which is a field of the job itself.
+STORED = [name for name in OPTIONS if name != "dry_run"]
+
+
+class BadOptions(ValueError):
+    """`errors`: a sentence for each option that breaks its rule."""
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        super().__init__(" ".join(errors.values()))
+        self.errors = errors
+
+
+def clean(given: Mapping[str, Any]) -> dict[str, Any]:
+    """All options from what the user gives; the default where `given` lacks an option.
+
+    Raises `BadOptions`.
+    """
+    cleaned, errors = {}, {}
+    for name, option in OPTIONS.items():
+        try:
+            cleaned[name] = option.rule(given.get(name))
+        except ValueError as error:
+            errors[name] = str(error)
+    if errors:
+        raise BadOptions(errors)
+    return cleaned

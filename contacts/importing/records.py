@@ -1,0 +1,40 @@
+"""What every file format gives the import, a record, and why a file cannot be read."""
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+MAX_COLUMNS = 1000
+MAX_COLUMN_NAME = 1000  # characters
+
+
+class UnreadableFile(ValueError):
+    """The file as a whole cannot be read. The message says what the user can do."""
+
+
+class TurnEnded(Exception):
+    """The import has stopped because its tenant's turn at the worker is over. The next turn
+    continues with the same record."""
+
+
+class Record(NamedTuple):
+    """One record of a file.
+
+    `line`: the number of the line on which the record begins; the first line of the file is 1.
+    `cells`: the values by column; a CSV has text only. What does not fit the columns has the key
+    `None`: a list of cells in a CSV, the text of the line in NDJSON.
+    `size`: how many characters of the file the record takes.
+    """
+
+    line: int
+    cells: dict[str, Any]
+    size: int
+
+
+def refuse_too_many(columns: Collection[str]) -> None:
+    """Raises `UnreadableFile` if there are too many columns, or if a column's name is too long."""
+    if len(columns) > MAX_COLUMNS:
+        raise UnreadableFile(f"There are more than {MAX_COLUMNS:,} columns.")
+    if long := next((name for name in columns if len(name) > MAX_COLUMN_NAME), ""):
+        raise UnreadableFile(
+            f"The column “{long[:50]}…” has a name of more than {MAX_COLUMN_NAME:,} characters."
+        )

@@ -1,0 +1,57 @@
+"""Deleting contacts for good, and restoring deleted ones. The tags of a contact stay."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+
+from contacts.db.expressions import updated_after
+from contacts.db.transactions import transactional
+from contacts.models import Change, Contact, ContactQuerySet, Entry
+from tenants.models import Tenant
+
+from . import consent, links, rows
+
+BATCH = 1000  # contacts that are read at a time: the log keeps what they held
+
+
+@transactional
+def delete_one(tenant: Tenant, key: dict[str, str]) -> Contact:
+    """Deletes the contact that `key` finds and returns it. Raises `Contact.DoesNotExist`.
+
+    The contact is locked first: a writer that is linking tags to it ends before.
+    """
+    contact = tenant.contacts.find(lock=True, **key)
+    consent.remember([contact.opt_out])
+    rows.delete([contact.end(Change.Kind.DELETED)])
+    return contact
+
+
+@transactional
+def delete_many(contacts: ContactQuerySet) -> tuple[int, dict[str, int]]:
+    """Deletes the contacts, of any tenants. Returns what `QuerySet.delete` returns."""
+    counts: Counter[str] = Counter()
+    pks = iter(list(contacts.order_by("phone").values_list("pk", flat=True)))
+    while some := list(islice(pks, BATCH)):
+        found = Contact.objects.filter(pk__in=some).order_by("phone").select_for_update()
+        consent.remember(contact.opt_out for contact in found)
+        _, by_model = rows.delete([contact.end(Change.Kind.DELETED) for contact in found])
+        counts.update(by_model)
+    return counts.total(), dict(counts)
+
+
+@transactional
+def restore(contacts: Sequence[Contact]) -> None:
+    """Creates contacts of one tenant that existed before, under their old ids."""
+    ordered = sorted(contacts, key=lambda contact: contact.phone)
+    if not ordered:
+        return
+    tenant_id = ordered[0].tenant_id
+    changes = Change.objects.filter(tenant=tenant_id)
+    ends = changes.last_ends([contact.pk for contact in ordered])
+    for contact in ordered:
+        if contact.pk in ends:  # readers know its end, and follow only what is later
+            contact.updated_at = updated_after(ends[contact.pk])
+    Contact.objects.bulk_create(ordered)
+    links.match(ordered)
+    Change.objects.log(Entry(tenant_id, one.pk, Change.Kind.CREATED, {}) for one in ordered)
+    consent.keep_out(tenant_id, [contact.phone for contact in ordered])

@@ -1,0 +1,47 @@
+"""The links between contacts and tags: `ContactTag` says for each tag what `Contact.tags` says for
+each contact. Whoever writes the tags of a contact writes its links in the same transaction."""
+
+from collections.abc import Sequence
+
+from django.db import connection
+
+from contacts.db.dialects import dialect_of
+from contacts.models import Contact, Tag
+from tenants.fields import hex_id
+
+
+def match(contacts: Sequence[Contact]) -> None:
+    """Makes the links of `contacts`, all of one tenant, agree with their `tags`; creates the tags
+    that are missing.
+
+    Called inside the transaction that wrote the contacts: its locks keep other writers of these
+    contacts out.
+    """
+    if contacts:
+        tags = {hex_id(contact.pk): ",".join(contact.tags) for contact in contacts}
+        link(contacts[0].tenant_id, tags, [*tags])
+
+
+def link(tenant_id: str, tags: dict[str, str], had_links: list[str]) -> None:
+    """`match` without models. `tags`: the comma-separated tags of each contact, by the id of the
+    contact in hexadecimal digits. `had_links`: the ids of contacts that may have links already;
+    their links to other tags are deleted."""
+    tags = {carrier: names for carrier, names in tags.items() if names}
+    if not tags and not had_links:
+        return
+    # Sorted: two writers that lock the same tags in different orders would deadlock.
+    names = sorted({name for names in {*tags.values()} for name in names.split(",")})
+    dialect = dialect_of()
+    values = dialect.of_tags(tenant_id, names) | dialect.of_links(tags, had_links)
+    with connection.cursor() as cursor:
+        if tags:
+            dialect.link(cursor, values, len(names))
+        if had_links:
+            cursor.execute(dialect.UNLINK, values)
+
+
+def move(source: Tag, target: Tag) -> None:
+    """Gives `target` the links of `source`, a tag of the same tenant. Both tags are locked."""
+    links = source.own_links()
+    links.filter(contact__in=target.own_links().values("contact")).delete()
+    links.update(tag=target)

@@ -1,0 +1,58 @@
+"""Making several contacts of one person one contact."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from contacts.db.transactions import transactional
+from contacts.models import Change, Contact, Entry, OptOut
+
+from . import consent, edit, rows
+
+TOO_FEW = "Fewer than two of these contacts still exist; nothing was merged."
+
+
+@transactional
+def merge(
+    groups: Sequence[Sequence[Contact]],
+    key: Callable[[Contact], Any] = lambda contact: None,
+) -> list[tuple[Contact, list[Contact], str]]:
+    """Makes each group of contacts of one tenant one contact; the oldest id stays. `Contact.absorb`
+    says which values the contact gets. Where it has opted out, the phones of the others have opted
+    out too.
+
+    `key`: what made the contacts a group; a contact whose key has changed since is left out.
+    Returns for each group the contact that stays, the others, and why they could not be merged, or
+    "". The number of statements does not grow with the number of groups.
+    """
+    pks = [contact.pk for group in groups for contact in group]
+    stored = Contact.objects.filter(pk__in=pks).order_by("phone").select_for_update()
+    locked = {contact.pk: contact for contact in stored}
+    results, kept = list[tuple[Contact, list[Contact], str]](), list[Contact]()
+    gone, opted_out = list[Entry](), list[OptOut | None]()
+    for group in groups:
+        wanted = key(group[0])
+        same = (locked[c.pk] for c in group if c.pk in locked and key(locked[c.pk]) == wanted)
+        first, *others = sorted(same, key=lambda contact: contact.pk) or [group[0]]
+        if others:
+            problem = first.absorb(others)
+            results.append((first, others, problem))
+            if not problem:
+                kept.append(first)
+                gone += [other.end(Change.Kind.MERGED, into=first.pk) for other in others]
+                opted_out += [first.opt_out_of(other.phone) for other in others]
+    consent.remember(opted_out)
+    rows.delete(gone)
+    edit.change_many(kept, Contact.MERGED)
+    return results
+
+
+@transactional
+def merge_as(contacts: Sequence[Contact], chosen: dict[str, Any]) -> Contact:
+    """Merges the contacts of one person; `chosen` holds the values of fields that somebody has
+    picked instead. Raises `ValueError` where the contacts cannot be merged, or are gone."""
+    for kept, _, problem in merge([contacts]):
+        if problem:
+            raise ValueError(problem)
+        edit.change(kept, **chosen)
+        return kept
+    raise ValueError(TOO_FEW)

@@ -1,0 +1,234 @@
+"""Tags: on one contact, on many contacts, and the tags themselves.
+
+A contact holds the names of its tags, and has a link to each tag. The verbs below write both.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from contacts.change_log.difference import difference
+from contacts.db.dialects import dialect_of
+from contacts.db.expressions import updated_after
+from contacts.db.transactions import transactional
+from contacts.models import Change, Contact, ContactTag, Entry, Tag, TagQuerySet
+from contacts.values import rules
+from tenants.fields import hex_id
+from tenants.models import Tenant
+
+from . import edit, links, rows
+
+BATCH = 1000  # contacts a statement, where a tag is renamed or deleted
+
+
+# On one contact
+
+
+@transactional
+def add_tag(tenant: Tenant, key: dict[str, str], name: str) -> Contact:
+    """Adds the tag after the other tags of the contact that `key` finds, unless the contact has it.
+
+    Raises `Contact.DoesNotExist`, and `RuleBroken` where the contact has as many tags as it may.
+    """
+    contact = tenant.contacts.find(lock=True, **key)
+    try:
+        edit.change(contact, tags=rules.tags([*contact.tags, name]))
+    except ValueError as error:
+        raise rules.RuleBroken("tag", error) from error
+    return contact
+
+
+@transactional
+def remove_tag(tenant: Tenant, key: dict[str, str], name: str) -> Contact:
+    """Removes the tag from the contact that `key` finds, which need not have it. Raises
+    `Contact.DoesNotExist`."""
+    contact = tenant.contacts.find(lock=True, **key)
+    edit.change(contact, tags=without(contact.tags, [name]))
+    return contact
+
+
+# The rules for the names that a contact holds
+
+
+def replaced(names: Sequence[str], old: Collection[str], new: Sequence[str]) -> list[str]:
+    """`names`, with `new` in the place of each of the `old` ones, and no name twice."""
+    exchanged = (other for name in names for other in (new if name in old else [name]))
+    return list(dict.fromkeys(exchanged))
+
+
+def without(names: Sequence[str], gone: Collection[str]) -> list[str]:
+    return [name for name in names if name not in gone]
+
+
+# On many contacts
+
+
+class TagChange(NamedTuple):
+    """A change of a contact's tags. `logged`: the change as the log keeps it."""
+
+    before: list[str]
+    after: list[str]
+    logged: dict[str, Any]
+
+    @property
+    def to_link(self) -> list[str]:
+        """All tags where others have to go; else only the added ones."""
+        return self.after if self.has_lost else self.logged["tags"]["added"]
+
+    @property
+    def has_lost(self) -> bool:
+        return bool(self.logged["tags"]["removed"])
+
+
+class Retagged(NamedTuple):
+    """`changed`: the phones of contacts whose tags have changed, and how. `refused`: the phones of
+    contacts that stay as they were, and why."""
+
+    changed: list[tuple[str, TagChange]]
+    refused: list[tuple[str, str]]
+
+
+@transactional
+def retag(
+    tenant: Tenant, pks: Sequence[str], retagged: Callable[[list[str]], list[str]]
+) -> Retagged:
+    """Gives each contact of `tenant` with an id in `pks` the tags that `retagged` makes of its
+    tags. Where `retagged` raises ValueError, the contact stays as it is.
+
+    For hundreds of thousands of contacts, batch by batch: reads no models, and writes only the
+    links that are added or removed.
+    """
+    stored = Contact.objects.filter(tenant=tenant, pk__in=pks).order_by("phone")
+    locked = stored.select_for_update().values_list("pk", "phone", "tags", "updated_at")
+
+    @cache  # many of hundreds of thousands of contacts have the same tags
+    def change_of(names: str) -> TagChange:
+        before = names.split(",") if names else []
+        after = retagged(before)
+        return TagChange(before, after, difference(["tags"], [names], [",".join(after)]))
+
+    changed, refused = dict[str, tuple[str, TagChange]](), list[tuple[str, str]]()
+    columns = list[dict[str, Any]]()
+    moment = dialect_of().moment
+    for pk, phone, tags, updated_at in locked:
+        try:
+            change = change_of(",".join(tags))
+        except ValueError as error:
+            refused.append((phone, str(error)))
+            continue
+        if change.logged:
+            changed[hex_id(pk)] = phone, change
+            at = moment(updated_after(updated_at))
+            columns.append({"id": hex_id(pk), "tags": ",".join(change.after), "updated_at": at})
+    rows.update_columns(tenant.pk, columns)
+    to_link = {pk: ",".join(change.to_link) for pk, (_, change) in changed.items()}
+    had_links = [pk for pk, (_, change) in changed.items() if change.has_lost]
+    links.link(tenant.pk, to_link, had_links)
+    Change.objects.log(
+        Entry(tenant.pk, pk, Change.Kind.UPDATED, change.logged)
+        for pk, (_, change) in changed.items()
+    )
+    return Retagged([*changed.values()], refused)
+
+
+# The tags themselves
+
+
+@transactional
+def save(tag: Tag, save_row: Callable[[], None]) -> None:
+    """Saves a tag with `save_row`, Django's own way; a new name of a stored tag is first given to
+    its contacts, see `rename`."""
+    if not tag._state.adding:
+        rename(tag, tag.name)
+    save_row()
+
+
+@transactional
+def rename(tag: Tag, name: str) -> None:
+    """Gives the stored tag, and all contacts that have it, the new name. The tag keeps its id. If
+    another tag of the tenant has the name already, that tag is merged into this one.
+
+    All contacts are locked until the transaction ends. If they are many, give them the new name
+    with `retag` first, batch by batch: then only the links are left to do here.
+    """
+    renamed = Tag.objects.filter(pk=tag.pk).exclude(name=name)
+    if not renamed.exists():
+        return
+    found = lock_with_contacts(renamed, Q(tenant=tag.tenant_id, name=name))
+    stored = next((one for one in found if one.pk == tag.pk), None)
+    if stored is None:  # somebody else has just given it this name, or deleted it
+        return
+    carriers = contacts_of([stored])
+    for other in found:
+        if other.pk != stored.pk:
+            links.move(other, stored)
+            QuerySet.delete(Tag.objects.filter(pk=other.pk))
+    Tag.objects.filter(pk=stored.pk).update(name=name)
+    for some in batches(carriers):
+        retag(stored.tenant, some, lambda names: replaced(names, [stored.name], [name]))
+
+
+@transactional
+def delete(tags: TagQuerySet) -> tuple[int, dict[str, int]]:
+    """Removes the tags, of any tenants, from their contacts, then deletes them. Returns what
+    `QuerySet.delete` returns."""
+    found = lock_with_contacts(tags)
+    for tenant in {tag.tenant_id: tag.tenant for tag in found}.values():
+        mine = [tag for tag in found if tag.tenant_id == tenant.pk]
+        gone = {tag.name for tag in mine}
+        for some in batches(contacts_of(mine)):
+            retag(tenant, some, partial(without, gone=gone))
+    QuerySet.delete(Tag.objects.filter(pk__in=[tag.pk for tag in found]))
+    return len(found), {Tag._meta.label: len(found)}
+
+
+@transactional
+def delete_unused(tags: TagQuerySet) -> list[str]:
+    """Deletes those of the tags that no contact has; returns their names.
+
+    The tags are locked before their links are looked at, so that no writer links one of them
+    meanwhile.
+    """
+    stored = Tag.objects.filter(pk__in=list(tags.values_list("pk", flat=True)))
+    locked = list(stored.order_by("name").select_for_update())
+    used = set(ContactTag.objects.filter(tag__in=locked).values_list("tag_id", flat=True))
+    unused = [tag for tag in locked if tag.pk not in used]
+    QuerySet.delete(Tag.objects.filter(pk__in=[tag.pk for tag in unused]))
+    return [tag.name for tag in unused]
+
+
+def lock_with_contacts(tags: TagQuerySet, others: Q = Q()) -> list[Tag]:  # noqa: B008
+    """Locks all contacts that have one of `tags`, then these tags and the tags that `others`
+    describes; returns all these tags as they are stored.
+
+    Every writer locks contacts before tags, and each in one order: so they do not deadlock. A
+    contact that got one of the tags between the two steps is not locked; then all locks are
+    released and taken again.
+    """
+    pks = list(tags.values_list("pk", flat=True))
+    carriers = Contact.objects.filter(pk__in=links_of(pks).values("contact")).order_by("phone")
+    stored = Tag.objects.filter(Q(pk__in=pks) | others).order_by("name").select_related("tenant")
+    while True:
+        start = transaction.savepoint()
+        locked = len(carriers.select_for_update().values_list("pk"))
+        found = [*stored.select_for_update(of=("self",))]
+        if links_of(pks).values("contact").distinct().count() == locked:
+            return found
+        transaction.savepoint_rollback(start)
+
+
+def links_of(pks: Iterable[str]) -> QuerySet[ContactTag]:
+    return ContactTag.objects.filter(tag__in=[*pks])
+
+
+def contacts_of(tags: Sequence[Tag]) -> list[str]:
+    """The ids of the contacts that have one of `tags`, in one order for all writers."""
+    carriers = links_of(tag.pk for tag in tags).order_by("contact")
+    return list(carriers.values_list("contact", flat=True).distinct())
+
+
+def batches(pks: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (pks[start : start + BATCH] for start in range(0, len(pks), BATCH))

@@ -1,0 +1,320 @@
+"""Creating contacts, or updating those with the same phones: however many callers write one phone
+at the same time, one contact results, because the database decides, in one statement."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache, partial
+from itertools import chain, starmap
+from typing import Any, NamedTuple
+
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections
+from django.db.models.sql import Query
+
+from contacts.change_log.cause import cause_values
+from contacts.change_log.difference import CONSENT, difference
+from contacts.db import statements
+from contacts.db.connections import prepared, sql_kind
+from contacts.db.dialects import dialect_of
+from contacts.db.rows import row_in_json
+from contacts.db.statements import INCOMPLETE, Upsert, find_sql, insert_sql, upsert_sql
+from contacts.db.transactions import DEADLOCK, sqlstate, transactional
+from contacts.models import Change, Contact, Entry, OptOut, Outcome, with_folded
+from contacts.values import rules
+from contacts.values.digests import phone_digest
+from tenants.fields import bits, hex_id, ulid_of
+from tenants.isolation import lock_timeout
+from tenants.models import Tenant
+
+from . import consent, links
+from .rows import columns, logged
+
+
+class PhonesRefused(ValueError):
+    """Rows that break a rule together with what is stored. `reasons`: by phone. Nothing of the call
+    is written; remove these rows and retry."""
+
+    def __init__(self, reasons: dict[str, str]) -> None:
+        super().__init__(f"{len(reasons)} rows break a rule")
+        self.reasons = reasons
+
+
+class Written(NamedTuple):
+    """A row that an upsert has inserted or changed. `pk`: hexadecimal digits; `tags`:
+    comma-separated; `consent`, `was`, `now`: JSON, see `entry_of`; `opted_out_at`: of a new row
+    whose phone opted out before."""
+
+    phone: str
+    pk: str
+    tags: str
+    metadata_bytes: int
+    consent: str | None
+    was: str | None
+    now: str
+    seen: int | None
+    opted_out_at: datetime | None = None
+
+    def kept_out(self, at: datetime | None) -> "Written":
+        """The same row where its phone opted out `at` this time, if it did: then the log must not
+        say that the row has opted anybody in."""
+        return self._replace(consent=None, opted_out_at=at) if at else self
+
+    @property
+    def ulid(self) -> str:
+        return ulid_of(int(self.pk, 16))
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome.CREATED if self.was is None else Outcome.UPDATED
+
+
+# One contact
+
+
+def update_or_create(
+    tenant: Tenant,
+    phone: str,
+    defaults: dict[str, Any],
+    only_if_new: dict[str, Any] | None = None,
+) -> Contact:
+    """Upserts on (tenant, phone).
+
+    `phone`: in E.164. `defaults`: the fields to set, in the shape that `rules` gives them.
+    `only_if_new`: what a new contact gets besides; a stored contact keeps its values.
+
+    Returns the contact as it is stored, with its `outcome`.
+    """
+    given = defaults | (only_if_new or {})
+    contact = Contact(tenant=tenant, phone=phone, **given)
+    if insert_whole(contact):
+        return contact
+    return upsert_one(contact, given, with_folded(defaults))
+
+
+def insert_whole(contact: Contact) -> bool:
+    """Stores a contact whose phone is new, with its links and its log entry, in one statement.
+    Returns False, and has written nothing, where one statement is not enough."""
+    if not statements.inserts_alone() or contact.has_decided():
+        return False
+    try:
+        with prepared() as cursor:
+            insert = insert_sql(all_columns(), lock_timeout(connections[DEFAULT_DB_ALIAS]))
+            cursor.execute(insert, insert_parameters(contact))
+            is_new = cursor.fetchone() is not None
+    except DatabaseError as error:
+        if sqlstate(error) not in (DEADLOCK, INCOMPLETE):
+            raise
+        return False
+    if is_new:
+        mark_created(contact)
+    return is_new
+
+
+def insert_parameters(contact: Contact) -> dict[str, Any]:
+    dialect = dialect_of()
+    row = {"rows": f"[{rules.spelled(columns(contact, dialect))}]"}
+    row["digest"] = phone_digest(contact.phone)
+    tags = dialect.of_tags(contact.tenant_id, sorted(contact.tags))
+    return row | tags | cause_values(dialect)
+
+
+@transactional
+def upsert_one(contact: Contact, given: dict[str, Any], changes: Sequence[str]) -> Contact:
+    """`update_or_create` in a transaction. Returns what is stored, with its `outcome`."""
+    fields = row_in_json(hex_id(contact.pk), given | {"phone": contact.phone}, dialect_of().moment)
+    names = with_folded(given)
+    written = write({contact.phone: fields}, names, replacing(changes), contact)
+    row = written.get(contact.phone)
+    outcome = row.outcome if row else Outcome.UNCHANGED
+    if row and outcome is Outcome.CREATED and not row.opted_out_at:
+        mark_created(contact)
+        return contact
+    stored = find_stored(contact.tenant_id, contact.phone)
+    stored.outcome = outcome
+    return stored
+
+
+def mark_created(contact: Contact) -> None:
+    contact.outcome = Outcome.CREATED
+    contact._state.adding, contact._state.db = False, DEFAULT_DB_ALIAS
+
+
+def find_stored(tenant_id: str, phone: str) -> Contact:
+    """The contact with this phone. Without a queryset: building it takes longer than the database
+    needs to answer it."""
+    fields = Contact._meta.concrete_fields
+    with prepared() as cursor:
+        cursor.execute(find_sql(all_columns()), {"tenant": hex_id(tenant_id), "phone": phone})
+        found = cursor.fetchall()
+    compiler = Query(Contact).get_compiler(DEFAULT_DB_ALIAS)
+    shown = [field.get_col(Contact._meta.db_table) for field in fields]
+    [values] = compiler.apply_converters(found, compiler.get_converters(shown))
+    return Contact.from_db(DEFAULT_DB_ALIAS, [field.attname for field in fields], values)
+
+
+# Many contacts
+
+
+@transactional
+def replace_many(
+    tenant: Tenant, contacts: Sequence[dict[str, Any]], source: str
+) -> dict[str, tuple[Outcome, str]]:
+    """`update_or_create` for many contacts, without models.
+
+    `contacts`: the fields of each, in the shape that `rules` gives them; all have the same fields,
+    and no phone comes twice. `source`: of new contacts. Returns for each phone the outcome and the
+    id.
+    """
+    if not contacts:
+        return {}
+    moment = dialect_of().moment
+    names = with_folded(name for name in contacts[0] if name != "phone")
+    rows = {
+        fields["phone"]: row_in_json(f"{next(bits):032x}", fields, moment) for fields in contacts
+    }
+    new = Contact(tenant=tenant, source=source)
+    written = write(rows, names, replacing(names), new)
+    same = Contact.objects.filter(tenant=tenant, phone__in=rows.keys() - written.keys())
+    return {phone: (row.outcome, row.ulid) for phone, row in written.items()} | {
+        phone: (Outcome.UNCHANGED, pk) for phone, pk in same.values_list("phone", "pk")
+    }
+
+
+@transactional
+def upsert_rows(
+    rows: dict[str, str], given: Sequence[str], changes: Sequence[str], new: Contact
+) -> dict[str, Written]:
+    """Upserts rows of one tenant that have been read from a file.
+
+    `rows`: by phone, as `row_in_json` makes them. `given`: the columns that the rows have besides
+    id and phone, the same in each; a new contact gets its other values, and its tenant, from `new`.
+    `changes`: the columns that a stored contact gets; metadata is merged, or replaced where
+    `-metadata` says so, and nobody is opted in again. Returns the rows that were written, by phone;
+    the others hold these values already. The number of statements does not grow with the number of
+    rows. Raises `PhonesRefused`.
+    """
+    return write(rows, given, changes, new)
+
+
+def write(
+    rows: dict[str, str], given: Sequence[str], changes: Sequence[str], new: Contact
+) -> dict[str, Written]:
+    """`upsert_rows`, inside a transaction."""
+    written = insert_or_update(rows, given, changes, new)
+    new_phones = [row.phone for row in written if row.was is None]
+    if opted_out := OptOut.objects.of(new.tenant_id, new_phones):
+        written = [row.kept_out(opted_out.get(row.phone)) for row in written]
+    entry = partial(entry_of, new.tenant_id, logged(changes))
+    entries = [entry(row.pk, row.was, row.now, row.consent) for row in written]
+    Change.objects.log(with_decisions(entries, given, new.source))
+    tagged = [
+        row
+        for row, logged_entry in zip(written, entries, strict=True)
+        if row.was is None or "tags" in logged_entry.fields
+    ]
+    had_links = [row.pk for row in tagged if row.was is not None]
+    links.link(new.tenant_id, {row.pk: row.tags for row in tagged}, had_links)
+    consent.keep_known_out(new.tenant_id, opted_out)
+    return {row.phone: row for row in written}
+
+
+def insert_or_update(
+    rows: dict[str, str], given: Sequence[str], changes: Sequence[str], new: Contact
+) -> list[Written]:
+    names = ("id", "phone", *given)
+    values = {}
+    for field in Contact._meta.concrete_fields:
+        value = field.pre_save(new, True)  # also folds the name and the e-mail address of `new`
+        if field.column not in names:
+            values[str(field.column)] = field.get_db_prep_save(value, connection)
+    dialect = dialect_of()
+    consent_given = dialect.CONSENT if {*given} & {*CONSENT} else "NULL"
+    size = dialect.METADATA_BYTES if "metadata" in changes else "0"
+    returned = ("phone", dialect.ID_DIGITS, "tags", size, consent_given)
+    sql = upsert_sql(sql_kind(), all_columns(), names, tuple(changes), logged(changes), returned)
+    values |= {"tenant": hex_id(new.tenant_id)}
+    written = execute(sql, values, rows)
+    if large := [row.phone for row in written if row.metadata_bytes > rules.MAX_METADATA_BYTES]:
+        refuse_large_metadata(new.tenant_id, large)
+    return written
+
+
+def execute(sql: Upsert, values: dict[str, Any], rows: dict[str, str]) -> list[Written]:
+    """Runs an upsert of `rows`, JSON objects by phone, in the order of their phones, as all writers
+    do; and again for the rows that other writers have created since it began."""
+    words = dialect_of().words
+    values |= {
+        "rows": f"[{','.join(rows[phone] for phone in sorted(rows))}]",
+        "phones": words(sorted(rows)),
+    }
+    before = read_before(sql, values)
+    with prepared() as cursor:
+        cursor.execute(sql.write, values)
+        found = [*starmap(Written, cursor.fetchall())]
+    written = [row for row in found if row.phone]
+    if before:
+        written = [row._replace(was=before.get(row.phone)) for row in written]
+    new = sum(row.was is None for row in written)
+    seen = found[0].seen if found else None
+    if seen is None or seen + new == len(rows):
+        return written
+    done = {row.phone for row in written}
+    rest = {phone: row for phone, row in rows.items() if phone not in done}
+    return written + execute(sql, values, rest)
+
+
+def read_before(sql: Upsert, values: dict[str, Any]) -> dict[str, str]:
+    """What the rows hold that the upsert may change, by phone; empty where the statement itself
+    returns it."""
+    if not sql.before:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(sql.before, values)
+        return dict(cursor.fetchall())
+
+
+def refuse_large_metadata(tenant_id: str, phones: Sequence[str]) -> None:
+    """Raises `PhonesRefused` for the contacts whose merged metadata is too large."""
+    refused = {}
+    stored = Contact.objects.filter(tenant=tenant_id, phone__in=phones)
+    for phone, metadata in stored.values_list("phone", "metadata"):
+        try:
+            rules.metadata(metadata)
+        except ValueError as error:
+            refused[phone] = str(error)
+    if refused:
+        raise PhonesRefused(refused)
+
+
+# Parts of statements and log entries
+
+
+@lru_cache
+def all_columns() -> tuple[str, ...]:
+    return tuple(str(field.column) for field in Contact._meta.concrete_fields)
+
+
+def replacing(changes: Iterable[str]) -> tuple[str, ...]:
+    """The columns `changes`, for an upsert that replaces metadata instead of merging it."""
+    return tuple("-metadata" if name == "metadata" else name for name in changes)
+
+
+def entry_of(
+    tenant_id: str, names: Sequence[str], pk: str, was: str | None, now: str, decided: str | None
+) -> Entry:
+    """The log entry of a row that an upsert has written. `was`, `now`: what the columns `names`
+    held and hold; `decided`: the consent of a new row, where it may have some. All three are JSON.
+    """
+    if was is not None:
+        fields = difference(names, json.loads(was), json.loads(now))
+        return Entry(tenant_id, pk, Change.Kind.UPDATED, fields)
+    fields = difference([*CONSENT], [None, None], json.loads(decided)) if decided else {}
+    return Entry(tenant_id, pk, Change.Kind.CREATED, fields)
+
+
+def with_decisions(entries: Iterable[Entry], given: Iterable[str], source: str) -> Iterable[Entry]:
+    """`entries`, with one more for each decision in them, where consent is among the columns
+    `given`."""
+    if not {*CONSENT} & {*given}:
+        return entries
+    return chain.from_iterable(consent.decisions_of(entry, source) for entry in entries)
