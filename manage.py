@@ -9,9 +9,9 @@ def main() -> None:
     from django.core.management import execute_from_command_line
     from django.db import DatabaseError
 
-    from tenants.isolation import see_everybody_outside_requests
+    from tenants.isolation import allow_all_tenants_outside_requests
 
-    see_everybody_outside_requests()
+    allow_all_tenants_outside_requests()
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
@@ -19,11 +19,11 @@ def main() -> None:
     except DatabaseError:
         if (problem := unreachable()) is None:
             raise
-        sys.exit(f"Check DATABASE_URL, its database cannot be reached: {problem}")
+        sys.exit(f"The database cannot be reached; check DATABASE_URL: {problem}")
 
 
 def unreachable() -> str | None:
-    """Why no connection to the database can be had, in one line; None where it can."""
+    """The reason why the database cannot be reached, in one line; None if it can be reached."""
     from django.db import DatabaseError, connection
 
     connection.close()

@@ -1,4 +1,4 @@
-"""The site of the staff."""
+"""The admin site: two-factor login, the tenant of each request, and fixes of the theme."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -15,10 +15,10 @@ from unfold.sites import UnfoldAdminSite
 from unfold.templatetags import unfold_list
 
 from tenants import two_factor
-from tenants.isolation import see_as
+from tenants.isolation import set_tenant_for
 from tenants.logins import LoginForm
 
-# What is open to those who have yet to turn two-factor login on, where that is required.
+# The pages that are open before two-factor login is turned on, if the installation requires it.
 ALWAYS_OPEN = {"two_factor", "logout", "password_change", "password_change_done"}
 
 
@@ -27,9 +27,10 @@ class Site(UnfoldAdminSite):
     login_form = LoginForm
 
     def extra_urls(self) -> list[URLPattern]:
-        from tenants.admin.two_factor import page  # which asks for this site
+        from tenants.admin.two_factor import page  # here: that module needs this site
 
-        row = "r/<path:content_type_id>/<path:object_id>/"  # Django's own, which is found later
+        # Same address as Django's own view, which comes later in the list and so is never reached.
+        row = "r/<path:content_type_id>/<path:object_id>/"
         return [
             path("two-factor/", self.admin_view(page), name="two_factor"),
             path(row, self.admin_view(self.view_on_site), name="view_on_site"),
@@ -38,46 +39,51 @@ class Site(UnfoldAdminSite):
     def view_on_site(
         self, request: HttpRequest, content_type_id: str, object_id: str
     ) -> HttpResponse:
+        """Django's redirect to the page of a row. 404 for an id that is not a ULID: Django's view
+        would give a 500."""
         try:
             return shortcut(request, content_type_id, object_id)
-        except ValidationError as error:  # an id that is none
+        except ValidationError as error:
             raise Http404 from error
 
     def has_permission(self, request: HttpRequest) -> bool:
-        return super().has_permission(request) and two_factor.is_passed(request)
+        return super().has_permission(request) and two_factor.is_verified(request)
 
-    def has_to_be_set_up(self, request: Any) -> bool:
-        """Whether this request has to wait until its user has turned two-factor login on."""
+    def needs_two_factor(self, request: Any) -> bool:
+        """Whether the user must turn two-factor login on before this page can be used."""
         is_open = request.resolver_match.url_name in ALWAYS_OPEN
         return settings.REQUIRE_TWO_FACTOR and not is_open and request.user.authenticator is None
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Callable[..., HttpResponse]:
-        """Each view sees what its user may see."""
+        """Wraps each view of the admin: requires two-factor login where the installation does, and
+        limits the database to the tenant of the user."""
 
         @wraps(view)
         def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if self.has_to_be_set_up(request):
+            if self.needs_two_factor(request):
                 return redirect("admin:two_factor")
-            see_as(request.user)
+            set_tenant_for(request.user)
             return view(request, *args, **kwargs)
 
         return super().admin_view(inside, cacheable)
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponseBase:
-        from tenants.admin.suggestions import Suggestions  # which asks for this site
+        from tenants.admin.suggestions import Suggestions  # here: needs this site
 
         return Suggestions.as_view(admin_site=self)(request)
 
     def search(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The theme's search. 404 for a page number that does not exist: the theme would give a
+        500."""
         try:
             return super().search(request, extra_context)
-        except InvalidPage as error:  # that somebody has made up
+        except InvalidPage as error:
             raise Http404 from error
 
 
 def once(headers: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
-    """The headers of a list, which the theme works out again for each of its rows: a fifth of what
-    a page takes."""
+    """Computes the column headers of a list once. The theme computes them again for each row, which
+    takes a fifth of the time of a page."""
 
     @wraps(headers)
     def kept(changelist: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""REST plumbing: how bodies are read and errors are written. It knows nothing of what a contact is.
+"""REST plumbing: reads request bodies and writes error responses. Independent of contacts.
 
 Every error is JSON with `error` and `message` (the same sentence), `code` (a stable word for
 programs) and, for validation errors, `errors` (field -> list of sentences).
@@ -30,7 +30,7 @@ MAX_BODY_BYTES = 128 * 1024
 RETRY_AFTER = 1  # second
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
-# Status -> (code, sentence). A sentence of None means: the exception's own.
+# Status -> (code, sentence). None means the sentence of the exception.
 ERRORS: dict[int, tuple[str, str | None]] = {
     400: ("malformed_json", None),
     401: ("unauthenticated", "Unauthenticated."),
@@ -42,21 +42,22 @@ ERRORS: dict[int, tuple[str, str | None]] = {
     413: ("payload_too_large", None),
     415: ("unsupported_media_type", None),
     422: ("validation_failed", "The given data was invalid."),
-    429: ("rate_limited", "Too many requests; wait as many seconds as Retry-After says."),
-    500: ("server_error", "Something went wrong on our side. The request id finds the log line."),
+    429: ("rate_limited", "Too many requests. Wait for the number of seconds in Retry-After."),
+    500: ("server_error", "An error on the server. Its log has the details under the request id."),
     503: (
         "unavailable",
-        "Out of service for now; try again after as many seconds as Retry-After says.",
+        "Temporarily unavailable. Try again after the number of seconds in Retry-After.",
     ),
 }
 
 
 def max_body_bytes(view: Any) -> int:
+    """The largest body that `view` accepts, in bytes."""
     return getattr(view, "max_body_bytes", MAX_BODY_BYTES)
 
 
 class AlwaysJSON(BaseContentNegotiation):
-    """Every answer is JSON, whatever `Accept` or the URL say."""
+    """Content negotiation that always answers with JSON, whatever `Accept` says."""
 
     def select_parser(self, request: Request, parsers: list[BaseParser]) -> BaseParser | None:  # type: ignore[override]
         wanted = (request.content_type or "").partition(";")[0].strip().lower()
@@ -69,10 +70,10 @@ class AlwaysJSON(BaseContentNegotiation):
 
 
 class StrictJSONParser(BaseParser):
-    """A JSON object of at most `MAX_BODY_BYTES`; a view may set another `max_body_bytes`.
+    """Parses a body that must be a JSON object, of at most `max_body_bytes` of the view.
 
-    Raises `PayloadTooLarge`, `ParseError` (400) where it is not JSON, and `ValidationError`
-    (422) where it is JSON but not an object.
+    Raises `PayloadTooLarge` (413), `ParseError` (400) if the body is not JSON, and
+    `ValidationError` (422) if it is JSON but not an object.
     """
 
     media_type = "application/json"
@@ -84,7 +85,7 @@ class StrictJSONParser(BaseParser):
         body = stream.read(limit + 1)
         if len(body) > limit:
             raise PayloadTooLarge(limit)
-        if not body:  # of unknown length, and there was none
+        if not body:  # sent in chunks, all of them empty
             return {}
         try:
             data = strict_json.loads(body)
@@ -98,33 +99,34 @@ class StrictJSONParser(BaseParser):
 def error_body(
     status: int, sentence: str = "", code: str = "", errors: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The one shape of an error. `code` and `sentence` default to the status's own."""
+    """The body of every error response. `code` and `sentence` default to those of the status."""
     default_code, fixed_sentence = ERRORS[status]
     text = (not code and fixed_sentence) or sentence
     body = {"error": text, "message": text, "code": code or default_code}
     return body | ({"errors": errors} if errors else {})
 
 
-def wanted_types(view: Any) -> str:
+def accepted_types(view: Any) -> str:
+    """The sentence of a 415: which content types `view` accepts."""
     *others, last = [parser.media_type for parser in view.parser_classes]
     wanted = f"{', '.join(others)} or {last}" if others else last
     return f"Send the body as Content-Type: {wanted}."
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponseBase | None:
-    """Gives DRF's answer to `error` the shape of this API; DRF keeps the headers.
+    """DRF's `EXCEPTION_HANDLER`: gives DRF's response to `error` the error shape of this API.
 
-    What DRF does not know is an outage, or goes on to Django: logged with its traceback, and
-    answered by `server_error`.
+    DRF does not handle outages and faults of the code. An outage gets 503. For a fault returns
+    None: Django logs the traceback, and `server_error` answers.
     """
-    # Here, not above: rest_framework.views itself imports this module, by its settings.
+    # Imported here: rest_framework.views imports this module, because its settings name it.
     from rest_framework.views import exception_handler as standard_answer
 
     response = standard_answer(error, context)
     if response is None:
         return unavailable(context["request"], error) if is_outage(error) else None
     if isinstance(error, exceptions.UnsupportedMediaType):
-        response.data = error_body(415, wanted_types(context["view"]))
+        response.data = error_body(415, accepted_types(context["view"]))
     elif isinstance(error, exceptions.ValidationError):
         response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
         response.data = error_body(422, errors=response.data)
@@ -135,25 +137,25 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 
 
 def is_page(request: HttpRequest) -> bool:
-    """Whether a person reads the answer: only the admin is made of pages."""
+    """Whether a person reads the response: only the admin consists of pages."""
     return request.path.startswith("/admin/")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """Django's `handler400`: what it refuses before any view, a wrong Host for example."""
+    """Django's `handler400`: requests that Django refuses before any view, such as a wrong Host."""
     if is_page(request):
         return defaults.bad_request(request, exception)
     is_host = isinstance(exception, DisallowedHost)
-    part = "check its Host header" if is_host else "it has too many fields or files"
-    body = error_body(400, f"The request was refused; {part}.", "bad_request")
+    part = "check the Host header" if is_host else "it has too many fields or files"
+    body = error_body(400, f"The request was refused: {part}.", "bad_request")
     return JsonResponse(body, status=400)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
-    """Django's `CSRF_FAILURE_VIEW`: a form of the admin too old, or no form at all."""
+    """Django's `CSRF_FAILURE_VIEW`: an admin form that is too old, or a POST that is no form."""
     if is_page(request):
         return csrf.csrf_failure(request, reason)
-    body = error_body(403, "This address takes no requests that change something.")
+    body = error_body(403, "This address does not accept requests that change data.")
     return JsonResponse(body, status=403)
 
 
@@ -165,17 +167,18 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Whether the database or the disk does not work for now, which is no fault of the code."""
+    """Whether `error` means that the database or the disk is not available at the moment. That is
+    not a fault of the code."""
     if isinstance(error, OSError):
         return error.errno in NO_SPACE
     return error is not None and is_unavailable(error)
 
 
 def unavailable(request: Any, error: BaseException) -> HttpResponse:
-    """The answer to what an outage has stopped; one line in the log says why.
+    """The 503 response to a request that an outage has stopped. Logs the reason in one line.
 
-    SQLite says "disk I/O error" of a full disk, too, where it cannot open a database for it; only
-    the name of its code (https://www.sqlite.org/rescode.html) tells.
+    The line has the name of SQLite's error code (https://www.sqlite.org/rescode.html), because
+    SQLite's message alone may mislead: on a full disk it can be "disk I/O error".
     """
     code = getattr(error.__cause__, "sqlite_errorname", None)
     reason = f"{error} ({code})" if code else str(error)
@@ -186,15 +189,13 @@ def unavailable(request: Any, error: BaseException) -> HttpResponse:
         else JsonResponse(error_body(503), status=503)
     )
     response["Retry-After"] = str(RETRY_AFTER)
-    response._has_been_logged = True  # type: ignore[attr-defined] # or Django adds its own line
+    response._has_been_logged = True  # type: ignore[attr-defined] # otherwise Django logs a second line
     return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's `handler500`: no detail leaks, the request id finds the log line.
-
-    What fails before a view or in the admin is answered here, outages too.
-    """
+    """Django's `handler500`, for faults and for outages outside the API's views, such as in the
+    admin. The response contains no detail; the request id leads to the log line."""
     error = sys.exception()
     if error and is_outage(error):
         return unavailable(request, error)

@@ -6,4 +6,4 @@ class AdminConfig(DjangoAdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        from . import checks  # noqa: F401 - registers them
+        from . import checks  # noqa: F401 - registers the checks

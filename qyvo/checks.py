@@ -1,6 +1,6 @@
-"""Mistakes of the deployment as a whole, for `manage.py check --deploy --database default`.
+"""System checks for the deployment as a whole: `manage.py check --deploy --database default`.
 
-Django's own find DEBUG (security.W018) and a weak SECRET_KEY (security.W009).
+Django's own checks find DEBUG (security.W018) and a weak SECRET_KEY (security.W009).
 """
 
 import os
@@ -10,12 +10,15 @@ from django.conf import settings
 from django.core.checks import Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import connections
 
-from .settings import env
+from .environment import env
 
 
 def processes() -> int:
-    """How many processes serve where nothing else is said. Measured: on PostgreSQL one for each
-    processor answers most; SQLite has one writer at a time."""
+    """How many server processes to start: GRANIAN_WORKERS, or else a default.
+
+    On PostgreSQL the default is one process per processor, which served the most requests in
+    measurements. On SQLite it is one, because SQLite has one writer at a time.
+    """
     given = os.environ.get("GRANIAN_WORKERS", "")
     if given.isdecimal():
         return int(given)
@@ -29,9 +32,9 @@ def check_secret_key(**kwargs: Any) -> list[Warning]:
         return []
     return [
         Warning(
-            "SECRET_KEY is made up, and kept in DATA_DIR only.",
-            hint="Set one that you keep elsewhere too, the same on every machine: without it "
-            "the secrets of webhooks and two-factor logins are lost.",
+            "SECRET_KEY was generated and exists only in DATA_DIR.",
+            hint="Set SECRET_KEY, the same on every machine, and keep a copy elsewhere. Without "
+            "it the secrets of webhooks and two-factor logins are lost.",
             id="qyvo.W001",
         )
     ]
@@ -43,8 +46,9 @@ def check_hosts(**kwargs: Any) -> list[Warning]:
         return []
     return [
         Warning(
-            "ALLOWED_HOSTS admits every name.",
-            hint="List those that the service has: links are made of what a caller says.",
+            "ALLOWED_HOSTS accepts every host name.",
+            hint="List the host names of this service. With *, a caller chooses the host name in "
+            "links.",
             id="qyvo.W002",
         )
     ]
@@ -56,16 +60,16 @@ def check_processes(**kwargs: Any) -> list[Warning]:
     if number > 1 and connections["default"].vendor == "sqlite":
         found.append(
             Warning(
-                f"{number} processes serve from SQLite, which has one writer at a time.",
-                hint="Set GRANIAN_WORKERS=1, or DATABASE_URL to a PostgreSQL.",
+                f"{number} server processes use SQLite, which has one writer at a time.",
+                hint="Set GRANIAN_WORKERS=1, or use PostgreSQL (DATABASE_URL).",
                 id="qyvo.W003",
             )
         )
     if number > 1 and settings.RATELIMIT_DEFAULT and settings.RATELIMIT_STORAGE_URL == "memory://":
         found.append(
             Warning(
-                f"Each of {number} processes counts for the rate limit by itself.",
-                hint="Set RATELIMIT_STORAGE_URL=redis://host:6379/0, which counts for all.",
+                f"Each of {number} processes has a rate limit of its own.",
+                hint="Set RATELIMIT_STORAGE_URL=redis://host:6379/0, so that they share one.",
                 id="qyvo.W004",
             )
         )
@@ -83,8 +87,8 @@ def check_database_role(databases: Any = None, **kwargs: Any) -> list[Warning]:
             if cursor.fetchone() == (True,):
                 found.append(
                     Warning(
-                        "The role of DATABASE_URL is a superuser of PostgreSQL.",
-                        hint="CREATE ROLE qyvo LOGIN PASSWORD '…'; make it owner of the database. "
+                        "The database role in DATABASE_URL is a superuser of PostgreSQL.",
+                        hint="CREATE ROLE qyvo LOGIN PASSWORD '…'; make it own the database. "
                         "docs/operations.md#isolation describes the role of the servers.",
                         id="qyvo.W005",
                     )

@@ -1,4 +1,4 @@
-"""What browsers may do with an answer, in its headers; Django sets the others."""
+"""Response headers that limit what browsers do. Django sets the other security headers."""
 
 from collections.abc import Callable
 
@@ -6,20 +6,21 @@ from django.http import HttpRequest, HttpResponse
 
 from .api import is_page
 
-# Scripts and all else from here only, none inside a page: text that somebody has stored cannot run
-# (W3C CSP 3). Styles may stand in pages, as the theme and the documentation write them there.
+# Scripts and other files only from this server, and no scripts inside pages: a script that somebody
+# stored in a name or a note cannot run (W3C CSP 3). Styles inside pages are allowed, because the
+# theme and the API documentation use them.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# The theme's Alpine.js makes functions of the expressions in its attributes.
+# The theme's Alpine.js compiles the expressions in its attributes, which needs 'unsafe-eval'.
 ADMIN_POLICY = POLICY.replace("script-src 'self'", "script-src 'self' 'unsafe-eval'")
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
 class BrowserHeaders:
-    """Middleware: sets them on every answer."""
+    """Middleware: sets these headers on every response."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can serve: for those who watch it."""
+"""Health checks: whether the process runs (`/healthz`) and whether it can serve (`/readyz`)."""
 
 import logging
 import time
@@ -18,7 +18,7 @@ from tenants.throttling import counter
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 2  # seconds that all who are asked together have to answer
+TIMEOUT = 2  # seconds for all checks of a request together
 
 
 def database_answers() -> bool:
@@ -28,15 +28,18 @@ def database_answers() -> bool:
 
 
 class MigrationsMissing(Exception):
-    pass
+    """The database lacks migrations of this version."""
 
 
 @cache
 def migrations_are_applied() -> bool:
-    """Asked until it is so: what is applied stays so, while this code runs."""
+    """Whether the database has all migrations of this version. Raises `MigrationsMissing` if not.
+
+    The answer yes is cached: applied migrations stay applied while this process runs.
+    """
     executor = MigrationExecutor(connection)
     if missing := executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        raise MigrationsMissing(f"{len(missing)} to apply; run manage.py migrate")
+        raise MigrationsMissing(f"{len(missing)} migrations are not applied; run manage.py migrate")
     return True
 
 
@@ -51,7 +54,7 @@ def queue_answers() -> bool:
 
 
 def rate_limit_counts() -> bool:
-    counter(settings.RATELIMIT_STORAGE_URL).reach()
+    counter(settings.RATELIMIT_STORAGE_URL).check_store()
     return True
 
 
@@ -64,10 +67,10 @@ PARTS: dict[str, Callable[[], bool]] = {
 
 
 class Probe(Thread):
-    """Asks for something, on connections of its own, for as long as that takes. `answer` stays
-    None where that fails.
+    """A thread that runs one check, with database connections of its own, however long it takes.
 
-    A daemon: the process may end while a dead host keeps it waiting.
+    `answer` is what the check returns; None until then, and if the check fails. A daemon thread, so
+    that the process can end while a check waits for a host that does not answer.
     """
 
     def __init__(self, name: str, ask: Callable[[], Any]) -> None:
@@ -78,8 +81,8 @@ class Probe(Thread):
     def run(self) -> None:
         try:
             self.answer = self.ask()
-        except Exception as error:  # noqa: BLE001 - whatever it is, there is no answer
-            logger.warning("No answer, %s: %s", self.name, error)
+        except Exception as error:  # noqa: BLE001 - any error means that the part is down
+            logger.warning("Health check %s failed: %s", self.name, error)
         finally:
             connection.close()
 
@@ -88,18 +91,21 @@ running: dict[str, Probe] = {}
 one_at_a_time = Lock()
 
 
-def answers(**asked: Callable[[], Any]) -> dict[str, Any]:
-    """What each of them returns; None where it fails, or takes longer than `PATIENCE`."""
-    end = time.monotonic() + PATIENCE
-    probes = [probe_of(name, ask) for name, ask in asked.items()]
+def run_checks(**asked: Callable[[], Any]) -> dict[str, Any]:
+    """Runs the checks `asked` at the same time. Maps each name to what its check returns, or to
+    None if the check fails or takes longer than `TIMEOUT`."""
+    end = time.monotonic() + TIMEOUT
+    probes = [running_probe(name, ask) for name, ask in asked.items()]
     for probe in probes:
         probe.join(max(0, end - time.monotonic()))
     return {probe.name: probe.answer for probe in probes}
 
 
-def probe_of(name: str, ask: Callable[[], Any]) -> Probe:
-    """The one that is asking, or else a new one: however often the service is asked while a part
-    hangs, one thread waits for it."""
+def running_probe(name: str, ask: Callable[[], Any]) -> Probe:
+    """The running thread of this check, or a new thread if none is running.
+
+    So only one thread waits for a part that hangs, however many health checks arrive meanwhile.
+    """
     with one_at_a_time:
         probe = running.get(name)
         if probe is None or not probe.is_alive():
@@ -110,17 +116,15 @@ def probe_of(name: str, ask: Callable[[], Any]) -> Probe:
 
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """Whether the process lives: for whoever would start it anew."""
+    """Liveness: 200 while the process runs. For supervisors that restart dead processes."""
     return JsonResponse({"status": "ok"})
 
 
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Whether it can serve: for whoever sends it requests. 503 when a part is down.
-
-    Why it is, the log tells.
-    """
-    parts = {part: "up" if answer else "down" for part, answer in answers(**PARTS).items()}
+    """Readiness: 200 if all parts work, 503 if a part is down. For load balancers. The log has the
+    reason."""
+    parts = {part: "up" if answer else "down" for part, answer in run_checks(**PARTS).items()}
     ready = "down" not in parts.values()
     status = "ok" if ready else "unavailable"
     return JsonResponse({"status": status} | parts, status=200 if ready else 503)

@@ -1,4 +1,4 @@
-"""How log lines are written, and which are left out. Read before any model is."""
+"""The format of log lines, and a filter. Imported before Django's models are."""
 
 import json
 import logging
@@ -9,25 +9,26 @@ from django.http import HttpRequest
 API = ("/api/v1/", "/v1/")
 
 
-def is_of_api(request: HttpRequest) -> bool:
+def is_api_request(request: HttpRequest) -> bool:
+    """Whether the address of `request` belongs to the API."""
     return request.path_info.startswith(API)
 
 
-class NotOfAPI(logging.Filter):
-    """Leaves out Django's own lines on refusals of the API: the access line tells of them, and
-    Django's show the address."""
+class DropAPIRefusals(logging.Filter):
+    """Drops Django's own lines about refused API requests (4xx): the access line reports them
+    already, and Django's line shows the address, which may contain personal data."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         request, status = getattr(record, "request", None), getattr(record, "status_code", 500)
-        return status >= 500 or not (isinstance(request, HttpRequest) and is_of_api(request))
+        return status >= 500 or not (isinstance(request, HttpRequest) and is_api_request(request))
 
 
 class JSONFormatter(logging.Formatter):
-    """One JSON object a line: what it says and nothing else of its record, on which Django may
-    hang a whole request.
+    """Writes each record as one JSON object per line, with these keys only. Django attaches whole
+    requests to records, which must not be in the log.
 
-    `time` in UTC, `level`, `logger`, `request_id` (null outside a request), `message`; the `fields`
-    that the record was given as `extra`; `traceback` of an error.
+    `time` (UTC), `level`, `logger`, `request_id` (null outside a request), `message`; the items of
+    `fields`, if the record has them (`extra={"fields": …}`); `traceback`, if there is an exception.
     """
 
     def format(self, record: logging.LogRecord) -> str:

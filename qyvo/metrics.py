@@ -1,8 +1,9 @@
-"""What Prometheus reads at /metrics. Imported only where METRICS_TOKEN is set, as it keeps files.
+"""The metrics that Prometheus reads at /metrics.
 
-The processes of a server count into files of one folder (`wsgi.py` makes it), each into its own,
-and whichever is asked adds them up. What lies in the database is counted when it is asked for,
-and is the same on every server.
+Imported only if METRICS_TOKEN is set, because the library creates files when it is imported. Each
+process of a server counts into a file of its own, in a folder that `wsgi.py` creates; the process
+that answers /metrics adds up the files. Numbers from the database are queried for each request of
+/metrics, and are the same on every server.
 """
 
 from collections.abc import Iterator
@@ -15,21 +16,23 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from contacts.models import Delivery, Import, Outcome
-from tenants.isolation import seeing_everybody
+from tenants.isolation import all_tenants_context
 
-from .health import answers, queued_tasks
+from .health import queued_tasks, run_checks
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
 REQUESTS = Counter("qyvo_requests", "Requests to the API.", ["action", "status"], registry=None)
-LATENCY = Histogram("qyvo_request_seconds", "How long they took.", ["action"], registry=None)
+LATENCY = Histogram(
+    "qyvo_request_seconds", "Duration of requests to the API.", ["action"], registry=None
+)
 UPSERTS = Counter(
-    "qyvo_upserts", "Contacts by what became of them.", ["action", "result"], registry=None
+    "qyvo_upserts", "Contacts written by upserts, by result.", ["action", "result"], registry=None
 )
 
 
 def count(action: str | None, request: HttpRequest, response: HttpResponse, seconds: float) -> None:
-    """A request that was answered after `seconds`; without an action, as its address is none."""
+    """Counts a request that took `seconds`. `action` is None if the address does not exist."""
     name = action or "none"
     REQUESTS.labels(name, response.status_code).inc()
     LATENCY.labels(name).observe(seconds)
@@ -42,34 +45,38 @@ def count(action: str | None, request: HttpRequest, response: HttpResponse, seco
 
 
 class Stored(Collector):
-    """What the database and the queue hold."""
+    """Numbers from the database and the queue."""
 
     def describe(self) -> list[Metric]:
-        """Nothing: else it would be collected when it is registered."""
+        """Empty, because the registry would otherwise call `collect` when this is registered."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        depth = GaugeMetricFamily("qyvo_queue_depth", "What waits for a worker.", labels=["queue"])
+        depth = GaugeMetricFamily(
+            "qyvo_queue_depth", "Tasks and deliveries that wait for a worker.", labels=["queue"]
+        )
         depth.add_metric(["tasks"], queued_tasks())
         depth.add_metric(["deliveries"], Delivery.objects.pending().count())
         yield depth
         rows = GaugeMetricFamily(
-            "qyvo_import_rows", "Rows of the imports that are kept.", labels=["result"]
+            "qyvo_import_rows", "Rows of the stored imports, by result.", labels=["result"]
         )
         for result, number in Import.objects.results().items():
             rows.add_metric([result], number)
         yield rows
 
 
-def of_everybody(stored: CollectorRegistry) -> bytes:
-    with seeing_everybody():
+def of_all_tenants(stored: CollectorRegistry) -> bytes:
+    """The numbers of all tenants, in Prometheus's text format."""
+    with all_tenants_context():
         return generate_latest(stored)
 
 
 def exposition() -> bytes:
-    """All of it. While the database or the queue does not answer, without what they hold."""
+    """All metrics in Prometheus's text format. Without the numbers from the database and the queue
+    while these do not answer."""
     counted, stored = CollectorRegistry(), CollectorRegistry()
     MultiProcessCollector(counted)
     stored.register(Stored())
-    held = answers(metrics=lambda: of_everybody(stored))["metrics"]
-    return generate_latest(counted) + (held or b"")
+    from_database = run_checks(metrics=lambda: of_all_tenants(stored))["metrics"]
+    return generate_latest(counted) + (from_database or b"")

@@ -1,4 +1,4 @@
-"""What stands in the admin's sidebar: for each user what that user may see."""
+"""The menus of the admin. Each user gets the entries that this user may see."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-# Of each group its title, and of each model the icon (Material Symbols, which the theme brings).
+# For each group: its title, and its models with their icons (Material Symbols, part of the theme).
 GROUPS = [
     (
         "Contacts",
@@ -38,23 +38,25 @@ GROUPS = [
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """The menu at the side, in the format of django-unfold."""
     overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
     icons = {label: icon for _, models in GROUPS for label, icon in models.items()}
-    seen = {model["model"]._meta.label_lower: model for app in apps(request) for model in app}
+    visible = {model["model"]._meta.label_lower: model for app in apps(request) for model in app}
     groups = [
-        {"title": title, "items": [item(seen[m], icons[m]) for m in models if m in seen]}
+        {"title": title, "items": [item(visible[m], icons[m]) for m in models if m in visible]}
         for title, models in GROUPS
     ]
     return [{"items": [overview]}, *groups]
 
 
 def account(request: HttpRequest) -> list[dict[str, str]]:
-    """What stands in the menu of whoever is logged in, above the logout."""
+    """The entries of the account menu, above the logout."""
     pages = {"Change password": "admin:password_change", "Two-factor login": "admin:two_factor"}
     return [{"title": title, "link": reverse(name)} for title, name in pages.items()]
 
 
 def apps(request: HttpRequest) -> list[list[dict[str, Any]]]:
+    """The models that the user may see, per app."""
     return [app["models"] for app in admin.site.get_app_list(request)]
 
 

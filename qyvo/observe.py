@@ -1,7 +1,7 @@
-"""What is told of each request: a line in the log, and numbers where they are wanted.
+"""Reports each request to the API: one access line in the log, and metrics if they are on.
 
-No phone, name, e-mail, body, address or query string, which may hold one: only who called which
-action, and how that went.
+The line says who called which action, with which result. It contains no phone, name, e-mail or
+body, and no address or query string, because these may contain such data.
 """
 
 import logging
@@ -13,42 +13,44 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from . import health, views
-from .logs import is_of_api
+from .logs import is_api_request
 
 logger = logging.getLogger("qyvo.access")
 
-# Answered here, whatever Host they are asked by and without TLS: who asks stands behind the proxy.
+# Answered before Django checks the Host and TLS: monitoring calls the process directly, not through
+# the proxy.
 PROBES = {"/healthz": health.healthz, "/readyz": health.readyz, "/metrics": views.metrics}
 
 
 class Observe:
-    """Middleware: tells of the requests to the API, and answers those that watch the service."""
+    """Middleware: reports the requests to the API, and answers the requests of monitoring."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self.tell: list[Callable[..., None]] = [write_line]
+        self.reporters: list[Callable[..., None]] = [write_line]
         if settings.METRICS_TOKEN:
             from . import metrics
 
-            self.tell.append(metrics.count)
+            self.reporters.append(metrics.count)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path_info in PROBES and request.method in ("GET", "HEAD"):
             return PROBES[request.path_info](request)
         start = time.perf_counter()
         response = self.get_response(request)
-        if is_of_api(request):
+        if is_api_request(request):
             seconds = time.perf_counter() - start
             match = request.resolver_match
-            for tell in self.tell:
-                tell(match.url_name if match else None, request, response, seconds)
+            for report in self.reporters:
+                report(match.url_name if match else None, request, response, seconds)
         return response
 
 
 def write_line(
     action: str | None, request: HttpRequest, response: HttpResponse, seconds: float
 ) -> None:
-    token: Any = getattr(request, "auth", None)  # set by DRF, where the token is a good one
+    """Writes the access line. `action` is None if the address does not exist."""
+    token: Any = getattr(request, "auth", None)  # set by DRF if the token is valid
     fields = {
         "action": action,
         "status": response.status_code,

@@ -1,7 +1,7 @@
-"""What the API is, as OpenAPI 3.1: made from the views and serializers themselves.
+"""The description of the API in OpenAPI 3.1, generated from the views and serializers.
 
-A view says what it reads and answers (`input_class`, `output_class`); what all have in common,
-errors and headers, is said here.
+A view names its request body and its response (`input_class`, `output_class`). This module adds
+what all operations have in common: errors and headers.
 """
 
 import inspect
@@ -26,13 +26,13 @@ from contacts.api.parsers import FILE_PARSERS, LengthRequired
 from tenants.examples import ME
 from tenants.views import InsufficientScope
 
-from .api import PayloadTooLarge, error_body, max_body_bytes, wanted_types
+from .api import PayloadTooLarge, accepted_types, error_body, max_body_bytes
 
 ALL_EXAMPLES: dict[str, tuple[Any, Any]] = EXAMPLES | {"me": (None, ME)}
 
 
 class Error(serializers.Serializer):
-    """Every error. `message` is `error` again; `errors` tells of validation, field by field."""
+    """Every error. `message` repeats `error`; `errors` has the validation errors per field."""
 
     error = serializers.CharField()
     message = serializers.CharField()
@@ -42,25 +42,28 @@ class Error(serializers.Serializer):
     )
 
 
-# Status -> what it means, and the errors to show.
+# Status -> its meaning, and the example bodies.
 FAILURES: dict[int, tuple[str, list[dict[str, Any]]]] = {
     400: (
-        "The body is not JSON, or not as strict as it has to be.",
+        "The body is not strict JSON.",
         [error_body(400, "Not JSON: Expecting value at line 1, column 1.")],
     ),
-    401: ("No token, a wrong, expired or revoked one, or its user is disabled.", [error_body(401)]),
+    401: (
+        "The token is missing, wrong, expired or revoked, or its user is disabled.",
+        [error_body(401)],
+    ),
     403: ("The token lacks a scope.", []),
-    404: ("No such record in your tenant.", [error_body(404, "Contact not found")]),
+    404: ("Your tenant has no such record.", [error_body(404, "Contact not found")]),
     409: (
-        "It is not finished.",
+        "The import is not finished.",
         [error_body(409, "The import is not finished; ask again when its state is done.")],
     ),
     411: (
-        "A body without Content-Length that is neither a form nor gzipped.",
+        "The body has no Content-Length and is neither a form nor gzipped.",
         [error_body(411, str(LengthRequired.default_detail))],
     ),
     413: ("The body is too large.", []),
-    415: ("The body is sent as something else than it should be.", []),
+    415: ("The body has the wrong Content-Type.", []),
     422: (
         "A field breaks a rule, or the token's user belongs to no tenant.",
         [
@@ -69,42 +72,43 @@ FAILURES: dict[int, tuple[str, list[dict[str, Any]]]] = {
         ],
     ),
     429: ("Too many requests with this token.", [error_body(429)]),
-    500: ("Our fault; the log line has the request id.", [error_body(500)]),
-    503: ("The database or the disk does not work for now; nothing else.", [error_body(503)]),
+    500: ("An error on the server. The log line has the request id.", [error_body(500)]),
+    503: ("The database or the disk is not available at the moment.", [error_body(503)]),
 }
 
 EVERYWHERE = {
-    "X-Request-Id": "Yours, when it is 1 to 128 visible ASCII characters; else a new one."
+    "X-Request-Id": "Your own id if it is 1 to 128 visible ASCII characters, otherwise a new id."
 }
 COUNTED = {
-    "X-RateLimit-Limit": "Requests that the token may make in the window.",
-    "X-RateLimit-Remaining": "How many of them are left.",
-    "X-RateLimit-Reset": "Seconds until the next request counted leaves the window.",
+    "X-RateLimit-Limit": "Requests that the token may make per window.",
+    "X-RateLimit-Remaining": "Requests that are left in the window.",
+    "X-RateLimit-Reset": "Seconds until the oldest counted request leaves the window.",
 }
 OF_A_CONTACT = {
-    MERGED_INTO: "The contact that answers, where the one asked for has been merged into it."
+    MERGED_INTO: "The id of the answered contact, if the requested contact was merged into it."
 }
-POSTPONED = {"Retry-After": "Seconds to wait."}
-UNCOUNTED = {401, 503}  # no token, or perhaps not looked up yet
+RETRY = {"Retry-After": "Seconds to wait."}
+UNCOUNTED = {401, 503}  # without a valid token, or perhaps before the token was looked up
 
 
-# What a body is that has fields; any other is a file.
+# The types of a body with fields. A body of another type is a file.
 FORMS = {"application/json", "multipart/form-data"}
 
 
 def only_documented(endpoints: list[Any], **kwargs: Any) -> list[Any]:
-    """Leaves out the same views under their short address, `/v1`."""
+    """Leaves out the second addresses of the same views, below `/v1`."""
     return [endpoint for endpoint in endpoints if endpoint[0].startswith("/api/v1/")]
 
 
 class Operation(AutoSchema):
-    """One action, or what else the API answers."""
+    """Describes one operation: an action or another endpoint of the API."""
 
-    view: Any  # an ActionView, an ImportView, or Me; or one with `operations`
+    view: Any  # an ActionView, an ImportView, Me, or a view with `operations`
 
     @property
-    def told(self) -> Any:
-        """What says what this operation is: the view, or the class that it has for the method."""
+    def source(self) -> Any:
+        """The class that describes this operation: the view's class, or its entry in `operations`
+        for the HTTP method."""
         return getattr(self.view, "operations", {}).get(self.method, type(self.view))
 
     @property
@@ -113,11 +117,11 @@ class Operation(AutoSchema):
 
     @property
     def success(self) -> HTTPStatus:
-        return getattr(self.told, "success", HTTPStatus.OK)
+        return getattr(self.source, "success", HTTPStatus.OK)
 
     def get_operation_id(self) -> str:
-        """The class's name as addresses spell it: CreateContact is create-contact."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "-", self.told.__name__).lower()
+        """The name of the class in kebab case: CreateContact is create-contact."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", self.source.__name__).lower()
 
     def get_tags(self) -> list[str]:
         for kind in ("imports", "webhooks"):
@@ -128,43 +132,45 @@ class Operation(AutoSchema):
         return ["Tags" if "tag" in self.get_operation_id() else "Contacts"]
 
     def get_summary(self) -> str:
-        return (self.told.__doc__ or "").partition("\n")[0].rstrip(".")
+        return (self.source.__doc__ or "").partition("\n")[0].rstrip(".")
 
     def get_description(self) -> str:  # type: ignore[override]
-        return inspect.cleandoc(self.told.__doc__ or "").partition("\n")[2].strip()
+        return inspect.cleandoc(self.source.__doc__ or "").partition("\n")[2].strip()
 
     def get_request_serializer(self) -> Any:
         types = [parser.media_type for parser in self.view.parser_classes]
         return {
-            name: self.told.input_class if name in FORMS else OpenApiTypes.BINARY for name in types
+            name: self.source.input_class if name in FORMS else OpenApiTypes.BINARY
+            for name in types
         }
 
     def _get_request_body(self, direction: Direction = "request") -> Any:
-        """Required where a key, file or address is: the generator asks for required fields."""
+        """Marks the body as required if it must have a key, a file or a URL. drf-spectacular looks
+        only for required fields, and a contact's keys are alternatives."""
         body = super()._get_request_body(direction)
         if body is None:
             return None
-        given = self.told.input_class
+        given = self.source.input_class
         is_needed = issubclass(given, contacts.ContactKey) or {"file", "url"} & {*given().fields}
         return body | {"required": True} if is_needed else body
 
     @property
     def has_key(self) -> bool:
-        return self.has_body and "contact_id" in self.told.input_class().fields
+        return self.has_body and "contact_id" in self.source.input_class().fields
 
     def get_response_serializers(self) -> Any:
         _, example = ALL_EXAMPLES[self.get_operation_id()]
         is_list = isinstance(example, list)
         is_file = isinstance(example, str)
-        # Of a list, one item: it is put into a list again.
+        # For a list, one item: drf-spectacular makes a list of it.
         examples = [OpenApiExample("answer", example[0] if is_list else example)] if example else []
         kind: Any = OpenApiTypes.STR
         if not is_file:
-            output = getattr(self.told, "output_class", None)
+            output = getattr(self.source, "output_class", None)
             kind = output and output(many=is_list)
         answer = OpenApiResponse(kind, self.success.phrase, examples)
         return {(int(self.success), "text/csv" if is_file else "application/json"): answer} | {
-            (code, "application/json"): failure(code, self.view, self.told)
+            (code, "application/json"): failure(code, self.view, self.source)
             for code in self.failures()
         }
 
@@ -195,7 +201,7 @@ class Operation(AutoSchema):
         return [
             *headers(EVERYWHERE, True),
             *headers(COUNTED, counted, OpenApiTypes.INT),
-            *headers(POSTPONED, [429, 503], OpenApiTypes.INT),
+            *headers(RETRY, [429, 503], OpenApiTypes.INT),
             *headers(getattr(self.view, "answer_headers", {}), [int(self.success)]),
             *headers(OF_A_CONTACT if self.has_key else {}, [int(self.success)]),
             *[
@@ -206,14 +212,15 @@ class Operation(AutoSchema):
         ]
 
 
-def failure(code: int, view: Any, told: Any) -> OpenApiResponse:
+def failure(code: int, view: Any, source: Any) -> OpenApiResponse:
+    """The description of the error `code` of an operation, with examples."""
     meaning, bodies = FAILURES[code]
     if code == 403:
-        bodies = [error_body(403, str(InsufficientScope(told.scopes).detail))]
+        bodies = [error_body(403, str(InsufficientScope(source.scopes).detail))]
     if code == 413:
         bodies = [error_body(413, str(PayloadTooLarge(max_body_bytes(view)).detail))]
     if code == 415:
-        bodies = [error_body(415, wanted_types(view))]
+        bodies = [error_body(415, accepted_types(view))]
     examples = [OpenApiExample(body["code"], body) for body in bodies]
     return OpenApiResponse(Error, meaning, examples)
 
@@ -221,14 +228,15 @@ def failure(code: int, view: Any, told: Any) -> OpenApiResponse:
 def headers(
     meanings: dict[str, str], codes: list[int] | bool, kind: OpenApiTypes = OpenApiTypes.STR
 ) -> list[OpenApiParameter]:
-    """Those of the answers with one of the status `codes`; True for all of them."""
+    """Response headers. `meanings`: name -> description. `codes`: the status codes of the responses
+    that have them; True for all."""
     return [
         OpenApiParameter(name, kind, "header", description=meaning, response=codes)
         for name, meaning in meanings.items()
     ]
 
 
-# What drf-spectacular cannot see by itself
+# What drf-spectacular does not find out by itself
 
 
 class Token(OpenApiAuthenticationExtension):
@@ -236,7 +244,7 @@ class Token(OpenApiAuthenticationExtension):
     name = "token"
 
     def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
-        return {self.name: [*map(str, getattr(auto_schema.told, "scopes", ()))]}
+        return {self.name: [*map(str, getattr(auto_schema.source, "scopes", ()))]}
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
         return {"type": "http", "scheme": "bearer", "bearerFormat": "qyvo_…"}
@@ -265,20 +273,20 @@ class OrNull(OpenApiSerializerFieldExtension):
 
 
 class BatchInput(OpenApiSerializerExtension):
-    """What a row should be; it may be anything, for a bad row fails alone."""
+    """Describes a row of a batch. Any other value is accepted too: a bad row fails alone."""
 
     target_class = "contacts.api.bulk.BatchInput"
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         row = auto_schema.resolve_serializer(bulk.BatchRow, direction).ref
-        anything = {"description": "Whatever else it is: this row fails, the others do not."}
+        anything = {"description": "Any other value: this row fails, the other rows do not."}
         schema["properties"]["contacts"]["items"] = {"anyOf": [row, anything]}
         return schema
 
 
 class ListEntry(OpenApiSerializerExtension):
-    """One or the other."""
+    """An entry of list-contacts: a contact or a deleted contact."""
 
     target_class = "contacts.api.finding.ListEntry"
 
@@ -288,7 +296,7 @@ class ListEntry(OpenApiSerializerExtension):
 
 
 class ContactKey(OpenApiSerializerExtension):
-    """One of the keys has to be there."""
+    """An input with the keys of a contact: at least one of them is required."""
 
     target_class = "contacts.api.contacts.ContactKey"
     match_subclasses = True

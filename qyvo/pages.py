@@ -1,7 +1,7 @@
-"""The middleware of pages, which people read in browsers.
+"""The middleware for pages that people read in browsers.
 
-Programs bring a token and no cookies: their requests go past files, sessions and messages, in
-which they would spend a tenth of their time.
+Requests to the API have a token and no cookies. They skip the middleware for static files, sessions
+and messages, which would take a tenth of their time.
 """
 
 import re
@@ -13,28 +13,28 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
 
-from .logs import is_of_api
+from .logs import is_api_request
 
 
-class OfPages:
-    """Passes requests of the API on as they are."""
+class PagesOnly:
+    """A mixin: requests to the API skip the middleware after it in the class's bases."""
 
     get_response: Any
 
     def __call__(self, request: HttpRequest) -> Any:
-        if is_of_api(request):
+        if is_api_request(request):
             return self.get_response(request)
-        return super().__call__(request)  # type: ignore[misc] # of the middleware behind it
+        return super().__call__(request)  # type: ignore[misc] # the other base class is the middleware
 
 
-# Subclasses, because Django's checks look for each of these in MIDDLEWARE.
+# Subclasses, because Django's system checks look for each of these classes in MIDDLEWARE.
 
 
-class StaticFiles(OfPages, WhiteNoiseMiddleware):
-    """Files of the packages, but for those that no page of ours names: 9 of 14 MB."""
+class StaticFiles(PagesOnly, WhiteNoiseMiddleware):
+    """Serves the static files of the packages, except 9 of 14 MB that no page of ours uses."""
 
     NOT_SERVED = re.compile(
-        r"\.map$"  # of source code, for the developers of the packages
+        r"\.map$"  # source maps, for the developers of the packages
         r"|^/static/(rest_framework/|drf_spectacular_sidecar/redoc/)"
         r"|swagger-ui-standalone-preset"
     )
@@ -46,17 +46,17 @@ class StaticFiles(OfPages, WhiteNoiseMiddleware):
     @staticmethod
     def serve(static_file: Any, request: HttpRequest) -> Any:
         response = WhiteNoiseMiddleware.serve(static_file, request)
-        response.block_size = 64 * 1024  # of 4 KiB there would be 400 for the largest file
+        response.block_size = 64 * 1024  # the default of 4 KiB makes 400 blocks of the largest file
         return response
 
 
-class Sessions(OfPages, SessionMiddleware):
+class Sessions(PagesOnly, SessionMiddleware):
     pass
 
 
-class Authentication(OfPages, AuthenticationMiddleware):
+class Authentication(PagesOnly, AuthenticationMiddleware):
     pass
 
 
-class Messages(OfPages, MessageMiddleware):
+class Messages(PagesOnly, MessageMiddleware):
     pass

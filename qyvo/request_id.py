@@ -1,4 +1,4 @@
-"""One id for each request: in the answer's header, and in every log line written meanwhile."""
+"""The id of a request: in a header of its response, and in each log line of the request."""
 
 import logging
 import re
@@ -16,19 +16,21 @@ current: ContextVar[str] = ContextVar("request_id", default="-")
 
 
 class RequestIdMiddleware:
-    """Answers with the caller's `X-Request-Id` where that is acceptable, else with a new one.
+    """Takes the caller's `X-Request-Id` if it matches `ACCEPTABLE`, otherwise a new ULID.
 
-    The pattern admits no control characters, so a caller cannot inject headers or log lines.
+    The pattern has no control characters, so a caller cannot inject headers or log lines.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.META.get("HTTP_X_REQUEST_ID", "")  # `headers` would read all of them
+        given = request.META.get(
+            "HTTP_X_REQUEST_ID", ""
+        )  # `request.headers` would parse all headers
         request_id = given if ACCEPTABLE.fullmatch(given) else new_ulid()
-        # Left set: Django logs failed answers after the last middleware has returned. The next
-        # request on this thread sets its own.
+        # Not reset afterwards: Django logs failed responses after the last middleware has returned.
+        # The next request on this thread sets its own id.
         current.set(request_id)
         request.id = request_id  # type: ignore[attr-defined]
         response = self.get_response(request)
@@ -37,7 +39,7 @@ class RequestIdMiddleware:
 
 
 class RequestIdFilter(logging.Filter):
-    """Adds `request_id` to each log record: `-` outside a request."""
+    """Adds `request_id` to each log record; `-` outside a request."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = current.get()

@@ -1,7 +1,7 @@
 """The server program: `python -m qyvo.serve [OPTION …]`.
 
-It is granian with what this service needs. Options are granian's (`--help` lists them); an option
-wins over its `GRANIAN_…` variable, and that over the defaults below.
+It runs granian with settings for this service. The options are those of granian (`--help`). An
+option wins over its `GRANIAN_…` variable, and the variable wins over the defaults below.
 """
 
 import errno
@@ -22,45 +22,46 @@ from granian import _signals
 from granian.net import SocketHolder
 from granian.server import mp
 
-holder: Any = SocketHolder  # whose types in granian are those of Windows
+holder: Any = SocketHolder  # granian's type hints for it describe Windows only
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
 
-# Connections that one process holds. Each idle one takes a descriptor and about 14 KiB.
+# Connections per process. An idle connection takes a file descriptor and about 14 KiB.
 MAX_CONNECTIONS = 16_384
-OTHER_DESCRIPTORS = 256  # of one process: files, connections to the database and to Redis
-MAX_HEADER_BYTES = 32 * 1024  # of one request; 4,096 waiting ones then take 300 MiB at most
-STOP_SECONDS = 30  # that requests are given to end when the server stops
+OTHER_DESCRIPTORS = 256  # per process: files, connections to the database and to Redis
+MAX_HEADER_BYTES = 32 * 1024  # per request; 4,096 waiting requests take at most 300 MiB
+STOP_SECONDS = 30  # for running requests to finish when the server stops
 
-# TCP: a caller that does not take its answer, or has vanished, loses the connection.
+# TCP: closes the connection of a client that does not read its response or no longer exists.
 SEND_SECONDS = 30
 KEEPALIVE_SECONDS, KEEPALIVE_PROBES = 10, 3
 
-# A process that dies is replaced at once, and later after pauses that double up to this.
+# A process that dies is replaced at once. If processes die repeatedly, the pause before the next
+# replacement doubles each time.
 LONGEST_PAUSE = 30  # seconds
-QUIET_SECONDS = 60  # without a death, after which the pauses begin anew
+QUIET_SECONDS = 60  # without a death; then the pauses begin at zero again
 
 
 def allow_descriptors() -> int:
-    """Raises this process's soft limit of open files, as far as is needed and allowed. Returns how
-    many connections fit into it."""
+    """Raises the soft limit of open files of this process, as far as needed and allowed. Returns
+    the number of connections that this limit permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = MAX_CONNECTIONS + OTHER_DESCRIPTORS
     allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    # Accepting without a free descriptor fails at once, and granian would try again without a
-    # pause. So there are always some left.
+    # Some descriptors always stay free: without a free descriptor, accepting a connection fails at
+    # once, and granian would retry without a pause.
     return max(64, allowed - OTHER_DESCRIPTORS)
 
 
 def listen(host: str, port: int, backlog: int = 1024, processes: int = 1) -> list[socket.socket]:
-    """Sockets that listen there: one for each process, among which Linux divides the connections.
-    (One socket for all would do, but then a single process takes most of them.)
+    """Opens listening sockets: one per process, among which Linux distributes the connections.
+    (With a single socket for all processes, one process would take most connections.)
 
-    The first one is opened without SO_REUSEPORT, which succeeds for one server only. granian opens
-    all with it: a second server would share the port, and nobody would be told. Ends the program
-    with a sentence where nothing can listen there.
+    The first socket is opened without SO_REUSEPORT, which fails if another server uses the port.
+    granian opens all sockets with SO_REUSEPORT: a second server would silently take half of the
+    connections. Ends the program with a message if it cannot listen.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -85,7 +86,7 @@ def listen(host: str, port: int, backlog: int = 1024, processes: int = 1) -> lis
 
 
 def set_timeouts(listener: socket.socket) -> None:
-    """For all its connections: they inherit these options (tcp(7))."""
+    """Sets options that all connections of `listener` inherit (tcp(7))."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     options = {
         "TCP_NODELAY": 1,
@@ -95,19 +96,20 @@ def set_timeouts(listener: socket.socket) -> None:
         "TCP_USER_TIMEOUT": SEND_SECONDS * 1000,
     }
     for name, value in options.items():
-        if number := getattr(socket, name, None):  # macOS lacks some
+        if number := getattr(socket, name, None):  # macOS does not have all of them
             listener.setsockopt(socket.IPPROTO_TCP, number, value)
 
 
 def cannot_listen(host: str, port: int, error: OSError) -> str:
+    """The message for people if the server cannot listen."""
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} of {host} is taken. Use another one: make run PORT={port + 1}"
+        return f"Port {port} of {host} is in use. Use another port: make run PORT={port + 1}"
     return f"Cannot listen at {host}, port {port}: {error.strerror or error}"
 
 
 class Flag:
-    """`threading.Event` without its lock, which hangs when a signal comes while another one is
-    being handled."""
+    """`threading.Event` without a lock. With a lock, a signal that arrives while another signal is
+    being handled would wait for ever."""
 
     def __init__(self) -> None:
         self.is_up = False
@@ -124,15 +126,15 @@ class Flag:
 
 
 class Server(mp.MPServer):
-    """granian's server, with sockets that no second server shares, and without an end to replacing
-    processes."""
+    """granian's server, with sockets that no second server can share. It never gives up replacing
+    processes that die."""
 
     listeners: list[socket.socket]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.main_loop_interrupt = Flag()  # type: ignore[assignment]
-        self.deaths = 0  # one soon after the other
+        self.deaths = 0  # in quick succession
         self.last_death = 0.0
 
     def serve(self, *args: Any, **options: Any) -> None:
@@ -160,7 +162,8 @@ class Server(mp.MPServer):
         return self.listeners[idx % len(self.listeners)]
 
     def _respawn_workers(self, workers: list[int], *args: Any, **options: Any) -> None:
-        """granian ends when a process dies twice within seconds; here the next one starts later."""
+        """Replaces dead processes after a pause. granian itself would stop the whole server if a
+        process died twice within seconds."""
         dead = [worker for worker in self.wrks if not worker.is_alive()]
         if any(worker.inner.exitcode == os.EX_CONFIG for worker in dead):
             self.shutdown(os.EX_CONFIG)
@@ -170,16 +173,18 @@ class Server(mp.MPServer):
         if not self.interrupt_signal:
             workers = sorted({*workers, *(worker.idx for worker in dead)})
             super()._respawn_workers(workers, *args, **options)
-        self.respawned_wrks.clear()  # what granian judges by
+        self.respawned_wrks.clear()  # granian would count these deaths and stop
 
     def leave_connections_to_others(self, dead: list[int]) -> None:
-        """Stops listening for these processes; the next ones begin with it again. Where there is no
-        other process, or one socket for all, connections wait."""
+        """Stops listening on the sockets of the dead processes, so that new connections go to the
+        others. Their replacements listen again. If no process is left, or all share one socket,
+        new connections wait."""
         if len(dead) < self.workers <= len(self.listeners):
             for idx in dead:
                 self.listener_of(idx).shutdown(socket.SHUT_RDWR)
 
     def pause(self) -> None:
+        """Waits before the next replacement: not after the first death, then 1, 3, 7, … seconds."""
         now = time.monotonic()
         self.deaths = 0 if now - self.last_death > QUIET_SECONDS else self.deaths + 1
         end = now + min(LONGEST_PAUSE, 2**self.deaths - 1)
@@ -188,16 +193,16 @@ class Server(mp.MPServer):
         self.last_death = time.monotonic()
 
     def shutdown(self, exit_code: int = 0) -> None:
-        if self.interrupt_signal:  # which service managers send to all processes
+        if self.interrupt_signal:  # service managers have sent it to all processes already
             self.interrupt_children.clear()
         super().shutdown(exit_code)
 
 
 def serve_requests(*args: Any) -> None:
-    """What each process of the server runs.
+    """The main function of each server process.
 
-    Only the main process is to be told of Ctrl-C: it sends SIGTERM, and more signals than one may
-    hang granian. Until granian handles SIGTERM, it ends the process.
+    Blocks SIGINT: Ctrl-C reaches all processes, but the main process stops the others with SIGTERM,
+    and a second signal may make granian hang. Until granian handles SIGTERM, it ends the process.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -208,8 +213,8 @@ def serve_requests(*args: Any) -> None:
 
 
 def stop_once(handler: Callable[[int, Any], None]) -> None:
-    """Lets the first SIGTERM stop this process, and ignores the others: granian's handler takes a
-    lock, and a second signal that comes while it holds the lock would wait for it for ever."""
+    """Stops this process at the first SIGTERM and ignores further ones: granian's handler takes a
+    lock, and a second signal that arrives while the lock is held would wait for ever."""
 
     def stop(number: int, frame: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -219,8 +224,8 @@ def stop_once(handler: Callable[[int, Any], None]) -> None:
 
 
 def end_with_parent() -> NoReturn:
-    """Ends this process when the main one was killed: else it would keep the port, and no new
-    server could start."""
+    """Ends this process after the main process was killed. Otherwise this process would keep the
+    port, and no new server could start."""
     parent: Any = multiprocessing.parent_process()
     while os.getppid() == parent.pid:
         time.sleep(1)
@@ -235,14 +240,14 @@ call_wrapper = mp._wsgi_call_wrap
 
 
 def answer_without_waiting(application: Any, *options: Any) -> Callable[[Any, Any], Any]:
-    """granian's way from a request to its answer, but for streams: see `Answer`."""
+    """Replaces granian's function that calls the application: streams are sent as `Answer` says."""
     handle = call_wrapper(application, *options)
     return lambda protocol, scope: handle(Answer(protocol), scope)
 
 
 class Answer:
-    """Sends streams from threads of their own: the sender waits for its reader, and with four
-    readers that do not read, no thread would be left for requests."""
+    """Sends each streamed response from a thread of its own. Sending waits until the client reads:
+    four slow clients would otherwise occupy all threads of a process."""
 
     __slots__ = ("protocol",)
 
@@ -258,7 +263,7 @@ class Answer:
             send = copy_context().run
             Thread(target=send, args=(self.stream, status, headers, body), daemon=True).start()
             return
-        try:  # in one piece, which granian sends faster than an iterator
+        try:  # in one piece: granian sends bytes faster than an iterator
             self.protocol.response_bytes(status, headers, response.content)
         finally:
             response.close()
@@ -268,18 +273,19 @@ class Answer:
 
         def next_piece() -> bytes:
             piece: bytes = make_piece()
-            connections.close_all()  # else each slow reader keeps one of PostgreSQL's hundred
+            # A slow client must not keep one of PostgreSQL's 100 connections.
+            connections.close_all()
             return piece
 
         make_piece, body.__next__ = body.__next__, next_piece
         try:
             self.protocol.response_iter(status, headers, body)
         finally:
-            connections.close_all()  # those of this thread
+            connections.close_all()  # the connections of this thread
 
 
 def defaults() -> dict[str, Any]:
-    """The options of granian that the service needs, by their names in its command line."""
+    """Default values for granian's options, by their names on its command line."""
     from django.conf import settings
 
     from .checks import processes
@@ -289,7 +295,7 @@ def defaults() -> dict[str, Any]:
         "http": "1",
         "websockets": False,
         "workers": processes(),
-        "blocking_threads": 4,  # measured: answers most, beside a process for each processor
+        "blocking_threads": 4,  # measured: the most requests, with one process per processor
         "backpressure": allow_descriptors(),
         "http1_buffer_size": MAX_HEADER_BYTES,
         "workers_kill_timeout": STOP_SECONDS,
@@ -307,7 +313,7 @@ def main() -> None:
         default_map = defaults()
     except ImproperlyConfigured as error:
         sys.exit(f"Wrong settings: {error}")
-    granian.cli.Server = Server  # the command line makes one of it
+    granian.cli.Server = Server  # the class that the command line uses
     granian.cli.cli(
         ["qyvo.wsgi:application", *sys.argv[1:]],
         prog_name="python -m qyvo.serve",

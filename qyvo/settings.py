@@ -1,64 +1,25 @@
 """Every setting of the project, from the environment; docs/configuration.md has the table.
 
-A `.env` file beside manage.py (or ENV_FILE) is read too; real environment variables win over it.
+A file `.env` beside manage.py (or the file that ENV_FILE names) is read too. A variable of the real
+environment wins over the same variable in the file.
 """
 
 import logging
-import secrets
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
-from django.templatetags.static import static
+
+from qyvo.environment import database_at, env, kept_secret
+from qyvo.theme import UNFOLD  # noqa: F401 - a setting
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-
-class Env(environ.Env):
-    """Variables by the scheme; one that cannot be read raises `ImproperlyConfigured`, which names
-    it. Its value is not shown: it may be a secret in the wrong place."""
-
-    FALSE = ("false", "off", "no", "n", "0", "")
-
-    def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
-        kind, default = self.scheme[var]
-        words = (*self.BOOLEAN_TRUE_STRINGS, *self.FALSE)
-        if kind is bool and self.ENVIRON.get(var, "").lower() not in words:
-            raise ImproperlyConfigured(f"{var} must be true or false.")
-        try:
-            return super().get_value(var, *args, **kwargs)
-        except ValueError:
-            raise ImproperlyConfigured(f"{var} must be a number, such as {default}.") from None
-
-
-# The scheme is the whole list of variables: name -> (type, default). A test compares
-# it with docs/configuration.md and .env.example.
-env = Env(
-    ALLOWED_HOSTS=(list, ["localhost", "127.0.0.1", "[::1]"]),
-    BEHIND_HTTPS_PROXY=(bool, False),
-    CSRF_TRUSTED_ORIGINS=(list, []),
-    DATABASE_URL=(str, ""),
-    DATA_DIR=(str, ".data"),
-    DEBUG=(bool, False),
-    ENV_FILE=(str, ".env"),
-    IMPORT_MAX_MB=(int, 1024),
-    LOG_FORMAT=(str, "line"),
-    LOG_LEVEL=(str, "INFO"),
-    METRICS_TOKEN=(str, ""),
-    RATELIMIT_DEFAULT=(str, "120/minute"),
-    RATELIMIT_STORAGE_URL=(str, "memory://"),
-    REQUIRE_TWO_FACTOR=(bool, False),
-    SECRET_KEY=(str, ""),
-    TIME_ZONE=(str, "UTC"),
-    WEBHOOK_ALLOWED_NETWORKS=(list, []),
-)
 ENV_FILE = BASE_DIR / env("ENV_FILE")
 if "ENV_FILE" in env.ENVIRON and not ENV_FILE.exists():
-    raise ImproperlyConfigured("ENV_FILE names a file that is not there.")
+    raise ImproperlyConfigured("ENV_FILE names a file that does not exist.")
 env.read_env(ENV_FILE)
 
 DATA_DIR = BASE_DIR / env("DATA_DIR")
@@ -66,31 +27,11 @@ LOG_LEVEL = env("LOG_LEVEL").upper()
 if LOG_LEVEL not in (levels := logging.getLevelNamesMapping()):
     raise ImproperlyConfigured(f"LOG_LEVEL must be one of {', '.join(levels)}.")
 
-
-def kept_secret(path: Path) -> str:
-    """The secret in `path`; made up and written there, readable by its owner only, on first use.
-
-    Exclusive creation lets several processes start at once: one writes, the others read.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    if not path.exists():
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_urlsafe(50))
-        try:
-            path.hardlink_to(fresh)  # whole or not at all, and never over another's
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-    return path.read_text()
-
-
 DEBUG = env("DEBUG")
 try:
     SECRET_KEY = env("SECRET_KEY") or kept_secret(DATA_DIR / "secret_key")
 except OSError as error:
-    raise ImproperlyConfigured(f"DATA_DIR must be a folder to write to: {error}") from error
+    raise ImproperlyConfigured(f"DATA_DIR must be a writable folder: {error}") from error
 ALLOWED_HOSTS = env("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env("CSRF_TRUSTED_ORIGINS")
 CSRF_FAILURE_VIEW = "qyvo.api.csrf_failure"
@@ -102,7 +43,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "whitenoise.runserver_nostatic",
-    "unfold.apps.BasicAppConfig",  # before the admin, whose templates it replaces
+    "unfold.apps.BasicAppConfig",  # before the admin: the first app with a template wins
     "unfold.contrib.filters",
     "qyvo.apps.AdminConfig",
     "django.contrib.auth",
@@ -118,7 +59,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First, so that every answer carries the id, those of the other middleware included.
+    # First: responses of the other middleware need the id too.
     "qyvo.request_id.RequestIdMiddleware",
     "qyvo.observe.Observe",
     "tenants.throttling.RateLimitHeaders",
@@ -158,12 +99,12 @@ TEMPLATES = [
 SQLITE = {
     "ENGINE": "qyvo.sqlite",
     "OPTIONS": {
-        # Writers queue up at BEGIN. With SQLite's own default, two transactions that read
-        # and then write would fail with "database is locked" at once, whatever the timeout.
+        # Writers wait at BEGIN. With SQLite's own default, two transactions that read and then
+        # write would fail with "database is locked" at once, without waiting for the timeout.
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,  # seconds; requests wait less, see `qyvo.wsgi`
-        # Readers and the writer do not block each other; commits stay durable
-        # (synchronous=FULL is SQLite's default).
+        "timeout": 20,  # seconds; requests wait less: see `qyvo.wsgi`
+        # In WAL mode readers and the writer do not block each other. Commits stay durable:
+        # SQLite's default is synchronous=FULL.
         "init_command": "PRAGMA journal_mode=WAL",
     },
 }
@@ -171,39 +112,25 @@ POSTGRESQL = {
     "ENGINE": "django.db.backends.postgresql",
     "CONN_MAX_AGE": 60,  # seconds
     "CONN_HEALTH_CHECKS": True,
-    # Transaction-mode poolers give every transaction another connection.
+    # Behind a transaction-mode pooler the next transaction may use another connection, where
+    # the cursor does not exist.
     "DISABLE_SERVER_SIDE_CURSORS": True,
-    # What writes contacts is planned once a connection (`contacts.db.connections`); `off` for
-    # transaction-mode poolers that do not know prepared statements (PgBouncer before 1.21).
+    # The statements that write contacts are prepared: PostgreSQL plans them once per connection
+    # (`contacts.db.connections`). `?prepare_threshold=off` in DATABASE_URL turns that off, for
+    # transaction-mode poolers without prepared statements (PgBouncer before 1.21).
     "OPTIONS": {
         "prepare_threshold": 5,
-        # A server, or the way to it, that is gone without a word: seconds, and milliseconds.
-        "connect_timeout": 3,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
+        # Without these a request waits for minutes when the server's machine or the network
+        # stops without closing the connection.
+        "connect_timeout": 3,  # seconds
+        "keepalives_idle": 10,  # seconds
+        "keepalives_interval": 5,  # seconds
         "keepalives_count": 3,
-        "tcp_user_timeout": 25_000,
+        "tcp_user_timeout": 25_000,  # milliseconds
     },
 }
 
 EMBEDDED: dict[str, Any] = {"NAME": DATA_DIR / "qyvo.sqlite3"}
-
-
-def database_at(url: str) -> dict[str, Any]:
-    """What Django wants to know of it. Raises `ImproperlyConfigured`."""
-    if not url.startswith(("postgres://", "postgresql://", "sqlite:///")):
-        raise ImproperlyConfigured(
-            "DATABASE_URL must begin with postgres:// or sqlite:///; leave it empty for SQLite."
-        )
-    try:
-        return env.db_url_config(url)
-    except ValueError:
-        raise ImproperlyConfigured(
-            "DATABASE_URL cannot be read. Write postgres://user:password@host:port/name,"
-            " with %23 for # in the password, and so on."
-        ) from None
-
-
 database = database_at(url) if (url := env("DATABASE_URL")) else EMBEDDED
 defaults = POSTGRESQL if "postgresql" in database.pop("ENGINE", "") else SQLITE
 options = defaults["OPTIONS"] | database.get("OPTIONS", {})
@@ -217,7 +144,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "tenants.User"
 LOGIN_REDIRECT_URL = "admin:index"
 AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",  # first: it refuses those who have to wait
+    "axes.backends.AxesStandaloneBackend",  # first: it refuses logins that come too soon
     "django.contrib.auth.backends.ModelBackend",
 ]
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
@@ -230,20 +157,20 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     )
 ]
 
-# Guessing passwords: tenants/login_limits.py has the limits.
+# Limits against guessing passwords: the numbers are in tenants/login_limits.py.
 AXES_HANDLER = "tenants.login_limits.LoginLimits"
-AXES_COOLOFF_TIME = timedelta(hours=1)  # how long failures are stored
+AXES_COOLOFF_TIME = timedelta(hours=1)  # how long failed logins are stored
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_USERNAME_FORM_FIELD = "username"
 AXES_USERNAME_CALLABLE = "tenants.logins.name_typed"
 AXES_CLIENT_IP_CALLABLE = "tenants.logins.address_of"
 AXES_LOCKOUT_CALLABLE = "tenants.logins.too_many_tries"
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address"]  # not to be logged
-AXES_DISABLE_ACCESS_LOG = True  # nothing would delete old entries
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address"]  # masked in the log
+AXES_DISABLE_ACCESS_LOG = True  # its table would grow forever: nothing deletes old rows
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
-OTP_TOTP_ISSUER = "Qyvo Contacts"  # as apps name it
+OTP_TOTP_ISSUER = "Qyvo Contacts"  # the name that authenticator apps show
 REQUIRE_TWO_FACTOR = env("REQUIRE_TWO_FACTOR")
 
 TIME_ZONE = env("TIME_ZONE")
@@ -252,38 +179,11 @@ try:
 except (LookupError, ValueError, OSError):
     raise ImproperlyConfigured("TIME_ZONE must be a name such as Europe/Paris.") from None
 
-# Static files come straight from the packages: no collectstatic step to forget.
+# Static files are served from the installed packages: there is no collectstatic to forget.
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "qyvo" / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_ALLOW_ALL_ORIGINS = False
-
-# The look of the admin: django-unfold
-
-UNFOLD = {
-    "SITE_TITLE": "Qyvo Contacts",
-    "SITE_HEADER": "Qyvo Contacts",
-    "SITE_ICON": lambda request: static("qyvo/logo.svg"),
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("qyvo/logo.svg")},
-    ],
-    "STYLES": [lambda request: static("qyvo/admin.css")],
-    "SCRIPTS": [lambda request: static("qyvo/admin.js")],
-    "SHOW_BACK_BUTTON": True,
-    "ACCOUNT": {"navigation": "qyvo.navigation.account"},
-    "SIDEBAR": {"navigation": "qyvo.navigation.sidebar"},
-    "COLORS": {
-        # Light enough on black, dark enough under white (WCAG 2.2, 1.4.3): 4.5 : 1.
-        "primary": {
-            "50": "oklch(98.4% .014 180.7)", "100": "oklch(95.3% .051 180.8)",
-            "200": "oklch(91% .096 180.4)", "300": "oklch(85.5% .138 181.1)",
-            "400": "oklch(77.7% .152 181.9)", "500": "oklch(70.4% .14 182.5)",
-            "600": "oklch(48% .086 175)", "700": "oklch(43% .078 177)",
-            "800": "oklch(38% .07 180)", "900": "oklch(33% .06 184)",
-            "950": "oklch(27.7% .046 192.5)",
-        },
-    },
-}  # fmt: skip
 
 # HTTP
 
@@ -305,9 +205,9 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "TITLE": "Qyvo Contacts",
     "VERSION": "1",
-    "DESCRIPTION": "One contact per phone. Every action is a POST of a JSON object, and answers "
-    "for the tenant of the token's user: no request can see or name another one.\n\n"
-    "To try it here, paste a token under *Authorize*.",
+    "DESCRIPTION": "One contact per phone. Every action is a POST request with a JSON object. It "
+    "works on the tenant of the token's user; no request can reach another tenant.\n\n"
+    "To try an action on this page, paste a token under *Authorize*.",
     "LICENSE": {"name": "MIT", "identifier": "MIT"},
     "SORT_OPERATIONS": False,
     "PREPROCESSING_HOOKS": ["qyvo.openapi.only_documented"],
@@ -323,29 +223,31 @@ if BEHIND_HTTPS_PROXY := env("BEHIND_HTTPS_PROXY"):
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
-# HSTS for subdomains and preloading bind the whole domain: its owner's decision, not ours.
+# HSTS for subdomains (W005) and preloading (W021) bind the whole domain. Only the owner of the
+# domain can decide that.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
-# Imports, and who runs them
+# Imports and background tasks
 
 IMPORT_MAX_BYTES = env("IMPORT_MAX_MB") * 1024 * 1024
 FILE_UPLOAD_HANDLERS = ["contacts.api.parsers.OnDisk"]
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_100  # a file may have 1,000 columns, and each has two in a form
+# An imported file may have 1,000 columns, and the preview has two form fields for each column.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_100
 
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 
-# Webhooks: networks inside that they may reach, such as one with an n8n of one's own
+# Webhooks: the private networks that they may reach, such as the network of a self-hosted n8n
 
 try:
     WEBHOOK_ALLOWED_NETWORKS = [*map(ip_network, env("WEBHOOK_ALLOWED_NETWORKS"))]
 except ValueError as error:
     raise ImproperlyConfigured(f"WEBHOOK_ALLOWED_NETWORKS: {error}") from error
 
-# Watching
+# Monitoring
 
 METRICS_TOKEN = env("METRICS_TOKEN")
 
-# Logging: to standard error, each line with the id of the request it belongs to.
+# Logging: to standard error; each line has the id of its request.
 
 LOG_FORMAT = env("LOG_FORMAT")
 if LOG_FORMAT not in ("line", "json"):
@@ -356,7 +258,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {
         "request_id": {"()": "qyvo.request_id.RequestIdFilter"},
-        "not_of_api": {"()": "qyvo.logs.NotOfAPI"},
+        "drop_api_refusals": {"()": "qyvo.logs.DropAPIRefusals"},
     },
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
@@ -370,9 +272,9 @@ LOGGING = {
         },
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    # Django's own handlers would send e-mail to nobody and, under DEBUG, write lines twice.
+    # Without Django's own handlers: they would e-mail ADMINS and, under DEBUG, write lines twice.
     "loggers": {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
-        "django.request": {"filters": ["not_of_api"]},
+        "django.request": {"filters": ["drop_api_refusals"]},
     },
 }

@@ -1,6 +1,6 @@
-"""What one side of a connection does not read: the rest of a request's body, and long answers.
+"""Unread data: request bodies that no view has read, and long responses to slow clients.
 
-Whoever waits for it is a thread, of which a process has four.
+Both can keep a thread waiting, and a process has only four threads for requests.
 """
 
 from threading import BoundedSemaphore
@@ -11,21 +11,21 @@ from django.http import HttpRequest, HttpResponseBase
 
 from .api import unavailable
 
-SMALL = 64 * 1024  # bytes of a body that are read so that the connection can be kept
-LARGE = 1024 * 1024  # bytes of a body that are read so that its sender gets to see the answer
-STREAMS = BoundedSemaphore(64)  # threads that send long answers
+KEEP_OPEN_BYTES = 64 * 1024  # of an unread body, up to which the connection is kept open
+READ_BYTES = 1024 * 1024  # of an unread body that are read, so that the client sees the response
+STREAMS = BoundedSemaphore(64)  # streamed responses that a process sends at the same time
 
-OF_THE_CONTENT = {"cache-control", "content-disposition", "content-encoding", "content-length",
+CONTENT_HEADERS = {"cache-control", "content-disposition", "content-encoding", "content-length",
                   "content-type", "etag", "last-modified"}  # fmt: skip
 
 
 class TooManyStreams(Exception):
     def __str__(self) -> str:
-        return "as many long answers are being sent as this process may send at a time"
+        return "this process already sends the largest permitted number of streamed responses"
 
 
 class EndingStream:
-    """A body of unknown length that knows when it has been read to its end."""
+    """The stream of a body of unknown length. `has_ended`: it was read to its end."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -39,45 +39,45 @@ class EndingStream:
 
 
 class Handler(WSGIHandler):
-    """Django's, which takes care of what is left unread."""
+    """Django's handler, which also takes care of unread bodies and of long responses."""
 
     def get_response(self, request: HttpRequest) -> Any:
-        body: Any = request._stream  # a `LimitedStream`, which Django replaces once it is read
+        body: Any = request._stream  # a `LimitedStream`; Django replaces it when the body is read
         response = super().get_response(request)
         if body._pos < body.limit:
-            finish(request, response, body.limit - body._pos)
-        return in_turn(request, response) if response.streaming else response
+            handle_unread_body(request, response, body.limit - body._pos)
+        return stream_or_refuse(request, response) if response.streaming else response
 
 
-def finish(request: HttpRequest, response: HttpResponseBase, left: int) -> None:
-    """Sees to the `left` bytes of a body that nobody has read.
+def handle_unread_body(request: HttpRequest, response: HttpResponseBase, left: int) -> None:
+    """Handles a body of which `left` bytes are unread.
 
-    The server closes the connection after such an answer, and a client that was not told so loses
-    its next request (RFC 9112, 9.3 and 9.6). So the answer says `Connection: close`; where the
-    sender is known, a small rest is read instead. This may take as long as the sender wants, and
-    nobody unknown may keep a thread waiting.
+    The server closes the connection after such a response. A client that does not know this loses
+    its next request (RFC 9112, 9.3 and 9.6), so the response says `Connection: close`. If the
+    client is authenticated, a small rest is read instead and the connection stays open. Reading may
+    take as long as the client wants; clients without a valid token must not keep a thread waiting.
     """
     stream = request.META["wsgi.input"]
     if getattr(stream, "has_ended", False):
         return
-    is_known = getattr(request, "auth", None) is not None  # set by DRF, for a good token
-    waits_for_us = "HTTP_EXPECT" in request.META  # 100-continue: the body may never come
+    is_known = getattr(request, "auth", None) is not None  # set by DRF for a valid token
+    waits_for_us = "HTTP_EXPECT" in request.META  # 100-continue: the client may never send the body
     if is_known and not waits_for_us:
-        # Closing a connection with unread data may destroy the answer on its way.
-        stream.read(min(left, LARGE))
-    if not is_known or waits_for_us or left > SMALL:
+        # Closing a connection with unread data may destroy the response on its way (TCP reset).
+        stream.read(min(left, READ_BYTES))
+    if not is_known or waits_for_us or left > KEEP_OPEN_BYTES:
         response["Connection"] = "close"
 
 
-def in_turn(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """A streamed answer, which qyvo.serve sends from another thread; or 503 where too many are
-    being sent to readers that are slow."""
+def stream_or_refuse(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Returns the streamed response, which qyvo.serve sends from another thread; or a 503 response
+    if this process already sends as many as `STREAMS` permits."""
     if STREAMS.acquire(blocking=False):
         response._resource_closers.append(STREAMS.release)  # type: ignore[attr-defined]
         return response
     response.close()
     refusal = unavailable(request, TooManyStreams())
     for header, value in response.items():
-        if header.lower() not in OF_THE_CONTENT:
+        if header.lower() not in CONTENT_HEADERS:
             refusal.headers.setdefault(header, value)
     return refusal

@@ -7,12 +7,12 @@ import tenants.urls
 
 from . import health, views
 
-# One flat list: Django looks through each level of addresses anew with every request.
+# One flat list: Django searches each level of included lists again for every request.
 api = [*contacts.api.urls.urlpatterns, *tenants.urls.urlpatterns]
 
 urlpatterns = [
     path("api/v1/", include(api)),
-    # As the public reference page's heading writes it; reverse() gives the addresses above.
+    # The heading of the public reference page uses this address. reverse() gives the one above.
     path("v1/", include((api, "short"))),
     path("admin/", admin.site.urls),
     path("api/v1/openapi.yaml", views.SchemaYAML.as_view(), name="openapi.yaml"),

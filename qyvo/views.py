@@ -1,4 +1,4 @@
-"""The pages and documents about the service itself."""
+"""Documents about the service itself: the OpenAPI schema and the metrics."""
 
 from functools import lru_cache
 from threading import Lock
@@ -15,27 +15,27 @@ from rest_framework.views import APIView
 
 from .api import error_body
 
-made_once = Lock()
+generating = Lock()
 
 
 @lru_cache
-def made_openapi() -> dict[str, Any]:
+def generated_openapi() -> dict[str, Any]:
     return SchemaGenerator().get_schema(request=None, public=True)
 
 
 def openapi() -> dict[str, Any]:
-    """The API as OpenAPI 3.1; made once, because it depends on the code only.
+    """The OpenAPI schema. Generated once per process, because it depends only on the code.
 
-    By one thread at a time: the generator fills registries of its own when it is first used.
+    Only one thread generates it: the generator fills global registries on first use.
     """
-    with made_once:
-        return made_openapi()
+    with generating:
+        return generated_openapi()
 
 
 class SchemaJSON(APIView):
-    """The schema, for anybody: no token needed."""
+    """The OpenAPI schema in JSON. Public: needs no token."""
 
-    schema = None  # it does not describe itself
+    schema = None  # the schema does not describe itself
     authentication_classes: list[Any] = []
     permission_classes: list[Any] = []
     http_method_names = ["get", "head"]
@@ -52,7 +52,7 @@ class SchemaYAML(SchemaJSON):
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """The numbers of the service, for Prometheus; with the token of the settings only."""
+    """The metrics for Prometheus. Needs METRICS_TOKEN as the bearer token; 404 if it is not set."""
     if not settings.METRICS_TOKEN:
         raise Http404
     given = request.headers.get("Authorization", "")

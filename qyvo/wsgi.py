@@ -1,4 +1,4 @@
-"""The WSGI entry point, which qyvo/serve.py serves."""
+"""The WSGI application that qyvo/serve.py serves."""
 
 import gc
 import io
@@ -19,22 +19,23 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
 
 
 def make_folder_of_counts() -> None:
-    """One for all processes that the same server has started, for their metrics.
+    """Creates the folder for metrics that all processes of this server share.
 
-    The library of the metrics reads where it is when it is first imported, by whatever app. Raises
-    `PermissionError` where somebody else has made it.
+    Must run before any app imports prometheus_client, which reads PROMETHEUS_MULTIPROC_DIR on
+    import. Raises `PermissionError` if the folder belongs to another user: that user could read or
+    fake the metrics.
     """
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        return  # the operator's
+        return  # the operator has chosen a folder
     folder = Path(tempfile.gettempdir(), f"qyvo-metrics-{os.getuid()}-{os.getppid()}")
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(folder))
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to somebody else")
+        raise PermissionError(f"{folder} belongs to another user")
 
 
 def refuse(problem: object) -> NoReturn:
-    """Ends the process with a status by which qyvo.serve knows that a new one would not help."""
+    """Ends the process with a status that tells qyvo.serve not to start a replacement."""
     sys.stderr.write(f"Wrong settings: {problem}\n")
     sys.exit(os.EX_CONFIG)
 
@@ -53,21 +54,21 @@ for mistake in run_checks(tags=["variables"]):
 
 from django.db import connections  # noqa: E402 - needs the settings
 
-from contacts.api.bulk import CreateContacts  # noqa: E402 - likewise
+from contacts.api.bulk import CreateContacts  # noqa: E402 - needs the settings
 
-from . import urls  # noqa: E402, F401 - with all that they name
+from . import urls  # noqa: E402, F401 - loads all views before the first request
 from .sqlite.base import LOCK_TIMEOUT  # noqa: E402
 
-# Requests give up on a database that does not answer, and on a lock that others hold for long;
-# commands and workers may wait.
+# Requests have short time limits for a database that does not answer and for locks. Commands and
+# workers, which do not import this module, may wait longer.
 database = connections.settings["default"]
 if database["ENGINE"] == "django.db.backends.postgresql":
     database["ENGINE"] = "qyvo.postgresql"
 else:
     database["OPTIONS"]["timeout"] = min(LOCK_TIMEOUT, float(database["OPTIONS"]["timeout"]))
 
-# What is loaded by now stays. Else every full collection of garbage would go through it again,
-# which is a tenth of the time of requests.
+# Objects that are loaded by now stay until the process ends. Without freeze(), each full garbage
+# collection would visit all of them, which takes a tenth of the time of requests.
 gc.collect()
 gc.freeze()
 
@@ -75,17 +76,18 @@ CHARSET = re.compile(r";\s*charset=[^;]*", re.IGNORECASE)
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Django's application, made safe for two kinds of requests that it mistakes.
+    """Calls Django's application, and corrects two kinds of requests that Django misreads.
 
-    A body sent with `Transfer-Encoding: chunked` has no Content-Length, which Django takes for
-    no body at all: its caller would be told that every field is missing. Servers that end the
-    stream themselves say so in `wsgi.input_terminated`; then it may be read up to a byte more
-    than is taken. Nothing is read before its sender is known, for a thread waits as long as that
-    takes: the views end with the stream, or where it is too long. Only the admin's forms are
-    measured first, as Django wants it; and where nothing was sent there is nothing to wait for.
-
-    A charset in the Content-Type makes Django decode the query string with it, base64 and
-    punycode included, before any handler of errors is in place. All is UTF-8 here.
+    - A body with `Transfer-Encoding: chunked` has no Content-Length. Django would treat it as
+      empty, and answer that every field is missing. If the server ends the stream itself
+      (`wsgi.input_terminated`), the request gets a Content-Length of one byte more than the limit,
+      and the views read until the stream ends or is too long. This function does not read the body,
+      because reading may keep a thread waiting and the client is not authenticated yet. The
+      exceptions are forms of the admin, for which Django needs the exact length, and requests
+      without a Transfer-Encoding, which have no body to wait for.
+    - A charset in the Content-Type makes Django decode the query string with this charset, also
+      with base64 or punycode, before any error handler is in place. The charset is removed:
+      everything is UTF-8 here.
     """
     is_chunked = environ.get("wsgi.input_terminated") and not environ.get("CONTENT_LENGTH")
     is_form = environ["PATH_INFO"].startswith("/admin/")

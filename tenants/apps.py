@@ -10,6 +10,6 @@ class TenantsConfig(AppConfig):
     def ready(self) -> None:
         from . import checks, isolation  # noqa: F401 - registers the checks
 
-        connection_created.connect(isolation.tell_connection, dispatch_uid="tenants.isolation")
+        connection_created.connect(isolation.configure_connection, dispatch_uid="tenants.isolation")
         request_started.connect(isolation.begin_request, dispatch_uid="tenants.isolation")
         request_finished.connect(isolation.end_request, dispatch_uid="tenants.isolation")

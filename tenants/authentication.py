@@ -1,4 +1,4 @@
-"""`Authorization: Bearer TOKEN` (RFC 6750) → the token's user."""
+"""Bearer authentication (RFC 6750): from `Authorization: Bearer TOKEN` to the token's user."""
 
 import time
 from functools import lru_cache
@@ -11,16 +11,18 @@ from .models import ApiToken, User
 
 
 def this_second() -> int:
+    """A number that changes every second, and never goes back when the clock is set."""
     return int(time.monotonic())
 
 
 @lru_cache(maxsize=1024)
 def token_of(digest: str, second: int) -> ApiToken:
-    """The usable token, as it was looked up in this `second`: however busy it is, that costs a
-    process one statement a second, and a token that was revoked works no longer than that.
+    """The usable token with this `digest`, cached until `second` is over.
 
-    Its user and tenant are shared by all requests of the second. Raises `DoesNotExist`, and then
-    the next request asks again.
+    A process looks up each token once a second, however many requests use the token. A revoked
+    token therefore works for at most one second more. All requests of that second share the token
+    object, its user and its tenant. Raises `DoesNotExist`, which is not cached: a token that is
+    issued or enabled now works at once.
     """
     token = ApiToken.objects.for_digest(digest)
     token.touch()
@@ -28,10 +30,13 @@ def token_of(digest: str, second: int) -> ApiToken:
 
 
 class BearerToken(BaseAuthentication):
-    """Sets `request.user` and `request.auth`. Every failure is the same 401."""
+    """Sets `request.user` (a `User`) and `request.auth` (an `ApiToken`).
+
+    Every failure gives the same 401, so that a caller cannot learn why a token is refused.
+    """
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
-        header = request.META.get("HTTP_AUTHORIZATION")  # `headers` would read all of them
+        header = request.META.get("HTTP_AUTHORIZATION")  # `request.headers` would parse all headers
         if header is None:
             return None
         scheme, _, plaintext = header.strip().partition(" ")
@@ -42,7 +47,7 @@ class BearerToken(BaseAuthentication):
             token = token_of(ApiToken.digest_of(plaintext), this_second())
         except ApiToken.DoesNotExist:
             raise AuthenticationFailed from None
-        if not token.is_usable:  # it has expired since
+        if not token.is_usable:  # it expired after it was cached
             raise AuthenticationFailed
         return token.user, token
 

@@ -1,4 +1,4 @@
-"""Deployment mistakes that this app can see, for `manage.py check`."""
+"""System checks for mistakes in the deployment: `manage.py check`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,14 +21,14 @@ def check_rate_limit(**kwargs: Any) -> list[Error]:
     except ValueError:
         errors.append(
             Error(
-                f"RATELIMIT_DEFAULT is no rate limit: “{settings.RATELIMIT_DEFAULT}”.",
+                f"RATELIMIT_DEFAULT is not a rate limit: “{settings.RATELIMIT_DEFAULT}”.",
                 hint="Write it as 120/minute or 5000/hour; leave it empty for no limit.",
                 id="tenants.E001",
             )
         )
     try:
         counter(settings.RATELIMIT_STORAGE_URL)
-    except (ConfigurationError, ValueError):  # which may quote a part of the password
+    except (ConfigurationError, ValueError):  # its text may contain a part of the password
         errors.append(
             Error(
                 "RATELIMIT_STORAGE_URL cannot be used.",
@@ -43,12 +43,15 @@ def check_rate_limit(**kwargs: Any) -> list[Error]:
 def check_row_level_security(
     *, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[checks.Warning]:
-    """Nothing of a database that cannot be reached or that was not asked for, nor of SQLite, which
-    has none."""
+    """Warns if the database does not keep the tenants apart.
+
+    Empty for SQLite, which has no row-level security; for databases that the caller does not name
+    (Django's convention); and for a database that cannot be reached, which other checks report.
+    """
     if not databases or connection.vendor != "postgresql":
         return []
     try:
-        with transaction.atomic():  # which a role without rights would else break
+        with transaction.atomic():  # an error must not break the transaction of the caller
             problems = isolation.problems()
     except DatabaseError:
         return []

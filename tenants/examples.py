@@ -1,4 +1,4 @@
-"""What `/me` answers, for the API's documentation."""
+"""The example response of `/me` in the API's documentation."""
 
 from typing import Any
 

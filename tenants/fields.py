@@ -1,4 +1,4 @@
-"""The key of every public record: a ULID, as the API writes it."""
+"""The key of every public record: a ULID, in the form that the API shows."""
 
 import os
 import re
@@ -12,8 +12,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# Crockford's digits, and Python's own of base 32. Written here, because libraries go through them
-# one by one: 8 µs an id, of which a request makes five and a page of contacts shows hundreds.
+# The digits of Crockford's base 32 and of Python's. Our own code: libraries convert digit by
+# digit, 8 µs per id. A request makes five ids, and a page of contacts shows hundreds.
 DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 TO_PYTHON = str.maketrans(DIGITS, "0123456789ABCDEFGHIJKLMNOPQRSTUV")
 PAIRS = [first + second for first in DIGITS for second in DIGITS]
@@ -22,9 +22,12 @@ SHAPE = re.compile(rf"[0-7][{DIGITS}]{{25}}")
 
 
 class Bits:
-    """The 128 bits of new ids: the milliseconds and 80 random ones, or else those that follow the
-    last ones, so that each id is greater than all that this process made before
-    (github.com/ulid/spec)."""
+    """An iterator of the 128 bits of new ULIDs (github.com/ulid/spec).
+
+    The first 48 bits are the time in milliseconds and the other 80 bits are random. In the same
+    millisecond, or if the clock goes back, the next value is the last value plus one: each id is
+    greater than all earlier ids of this process.
+    """
 
     def __init__(self) -> None:
         self.last = 0
@@ -45,15 +48,15 @@ def new_ulid() -> str:
 
 
 def parse_ulid(value: Any) -> str:
-    """`value` as 26 upper-case characters of Crockford's base 32.
+    """Returns `value` as 26 upper-case characters of Crockford's base 32.
 
-    Takes a ULID in either case, and the same 128 bits as a UUID (object or text, with or
-    without dashes). Raises `ValueError` for anything else.
+    Accepts a ULID in upper or lower case, and the same 128 bits as a UUID (an object, or text with
+    or without dashes). Raises `ValueError` for anything else.
     """
     if isinstance(value, uuid.UUID):
         return ulid_of(value.int)
     if not isinstance(value, str):
-        raise ValueError("Not a ULID.")  # noqa: TRY004 - one error for all that is not an id
+        raise ValueError("Not a ULID.")  # noqa: TRY004 - one error for every wrong id
     if len(value) != 26:
         return ulid_of(uuid.UUID(value).int)
     # ASCII only: the upper case of U+017F, a letter that no ULID has, is "S".
@@ -70,12 +73,12 @@ def is_ulid(value: Any) -> bool:
 
 
 def ulid_of(bits: int) -> str:
-    """The ULID that these 128 bits are."""
+    """The ULID with these 128 bits."""
     return "".join([PAIRS[bits >> shift & 1023] for shift in SHIFTS])
 
 
 def first_ulid(moment: datetime) -> str:
-    """The least of the ids that are made at this moment, or later."""
+    """The smallest ULID that can be made at `moment`."""
     return ulid_of(int(moment.timestamp() * 1000) << 80)
 
 
@@ -84,10 +87,15 @@ def bits_of(ulid: str) -> int:
     return int(ulid.translate(TO_PYTHON), 32)
 
 
-class ULIDField(models.UUIDField):
-    """A ULID in Python, the database's own 128-bit type (or hexadecimal on SQLite) below.
+def hex_id(ulid: str) -> str:
+    """A ULID as both databases read it in statements: 32 hexadecimal digits."""
+    return f"{bits_of(ulid):032x}"
 
-    Both order as the ULIDs do, that is by time of creation.
+
+class ULIDField(models.UUIDField):
+    """A ULID in Python; in the database a `uuid` (PostgreSQL) or 32 hexadecimal digits (SQLite).
+
+    All three sort in the same order: by time of creation.
     """
 
     description = "ULID"
@@ -111,7 +119,7 @@ class ULIDField(models.UUIDField):
         return None if value is None else parse_ulid(value)
 
     def get_prep_value(self, value: Any) -> str | None:
-        """Raises `ValueError` for what is no id, as other fields do in look-ups."""
+        """Raises `ValueError` if `value` is not an id, as other fields do in look-ups."""
         return None if value is None else parse_ulid(value)
 
     def get_db_prep_value(

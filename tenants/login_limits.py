@@ -1,24 +1,26 @@
-"""How often somebody may try to log in. django-axes stores the failed logins.
+"""Limits against guessing passwords. django-axes stores the failed logins.
 
-Three limits, because each alone has a hole:
+There are three limits, because each of them alone leaves a gap:
 
-- ten failures for one account from one address lock this pair for 15 minutes;
-- fifty failures from one address, for whatever accounts, lock the address for 15 minutes.
-  Fifty, because the staff of one office often share an address;
-- after ten failures for one account, from whatever addresses, the account is slowed down.
-  It is never locked: OWASP's Authentication Cheat Sheet ("Account Lockout") warns that whoever
-  knows a name could lock its owner out, and describes waits that begin with one second and double.
+- Ten failures for one account from one address lock this pair for 15 minutes.
+- Fifty failures from one address, for any accounts, lock the address for 15 minutes. Fifty, because
+  the staff of one office often share an address.
+- After ten failures for one account, from any addresses, logins to the account are slowed down. The
+  account is never locked: OWASP's Authentication Cheat Sheet ("Account Lockout") warns that
+  everybody who knows an account's name could lock its owner out, and describes waiting times that
+  begin with one second and double.
 
-Only the first limit holds for an address from which the account has logged in before. So no attack
-from elsewhere keeps its owner out. OWASP describes the idea, with a cookie instead of the address,
-in "Slow Down Online Guessing Attacks with Device Cookies".
+For an address from which the account has logged in before, only the first limit applies. So no
+attack from other addresses keeps the owner out. OWASP describes the idea, with a cookie instead of
+the address, in "Slow Down Online Guessing Attacks with Device Cookies".
 
-From addresses that are new to an account, all together, fewer than 80 guesses in an hour are
-looked at, where OWASP ASVS 4.0.3, 2.2.1 allows 100; each address of an earlier login adds its own
-ten in 15 minutes. An attacker who takes all of these turns keeps the owner out of new addresses,
-but needs more than 60 addresses for that: an hour passes until the failure of one is forgotten.
+All addresses that are new to an account can together check fewer than 80 passwords in an hour;
+OWASP ASVS 4.0.3, 2.2.1 allows 100. Each address of an earlier login adds ten in 15 minutes. An
+attacker who uses every permitted attempt keeps the owner from logging in at new addresses, but
+needs more than 60 addresses for that, because a failure counts for an hour.
 
-A name that no account has is treated as a name that an account has.
+A name without an account is treated like a name with an account: otherwise the limits would show
+which accounts exist.
 """
 
 import math
@@ -34,16 +36,16 @@ from django.db.models import Case, F, Q, When
 from .logins import name_typed
 from .models import KnownAddress, User
 
-WINDOW = 15 * 60  # seconds that a failure counts, and that a lock lasts
+WINDOW = 15 * 60  # seconds for which a failure counts, and for which a lock lasts
 PAIR_LIMIT = 10
 ADDRESS_LIMIT = 50
 NAME_LIMIT = 10
 LONGEST_TURN = 60  # seconds
-LOCK = 0x51796C6F67696E  # any number that nothing else in this database locks
+LOCK = 0x51796C6F67696E  # the key of an advisory lock: any number that nothing else uses
 
 
 class Failures(NamedTuple):
-    """The failed logins for one name from one address. `age`: seconds since the last of them."""
+    """The failed logins for one name from one address. `age`: seconds since the last failure."""
 
     name: str
     address: str
@@ -52,24 +54,24 @@ class Failures(NamedTuple):
 
 
 class LoginLimits(AxesDatabaseHandler):
-    """What django-axes asks before it lets the password be checked, and tells of the result."""
+    """The handler of django-axes: asked before the password is checked, called with the result."""
 
     def is_allowed(self, request: Any, credentials: dict[str, Any] | None = None) -> bool:
-        """Whether the password of this request may be checked. If not, `request.login_wait` says
-        how many seconds to wait.
+        """Whether the password of this request may be checked. If not, `request.login_wait` is the
+        number of seconds to wait.
 
-        The try counts as a failure from now on, until `user_logged_in`. If it counted only after
-        the check, a hundred tries sent at once would all be checked.
+        The attempt counts as a failure from now on; `user_logged_in` takes that back. If it counted
+        only after the check, a hundred attempts sent at the same time would all be checked.
         """
         name, address = name_typed(request, credentials), request.axes_ip_address
         now = request.axes_attempt_time
         wait = seconds_to_wait(name, address, now)
-        if not wait:  # so that a flood of refused tries writes nothing and waits for no lock
+        if not wait:  # a flood of refused attempts must not write or wait for the lock
             with transaction.atomic():
-                lock()
+                lock_logins()
                 wait = seconds_to_wait(name, address, now)
                 if not wait:
-                    count(name, address, now)
+                    count_failure(name, address, now)
         request.login_wait = wait
         request.login_counts = not wait
         return not wait
@@ -77,13 +79,14 @@ class LoginLimits(AxesDatabaseHandler):
     def user_login_failed(
         self, sender: Any, credentials: dict[str, Any], request: Any = None, **kwargs: Any
     ) -> None:
-        """Forgets old failures. This one is counted already."""
+        """Deletes old failures. `is_allowed` has already counted this one."""
         if not request.axes_locked_out:
             self.clean_expired_user_attempts(request)
 
     def user_logged_in(self, sender: Any, request: Any, user: User, **kwargs: Any) -> None:
-        """Takes back the failure that this login was counted as, and no other: otherwise whoever
-        has an account could go on guessing at another account."""
+        """Takes back the one failure that `is_allowed` counted for this login. If it cleared all
+        failures of the address, somebody with an account could log in now and then, and guess the
+        password of another account without limit."""
         if getattr(request, "login_counts", False):
             AccessAttempt.objects.filter(
                 username=user.email, ip_address=request.axes_ip_address, failures_since_start__gt=0
@@ -91,16 +94,17 @@ class LoginLimits(AxesDatabaseHandler):
         KnownAddress.objects.remember(user, request.axes_ip_address)
 
 
-def lock() -> None:
-    """Lets one try at a time pass, until the transaction ends. SQLite does so by itself, because
-    each transaction begins with BEGIN IMMEDIATE."""
+def lock_logins() -> None:
+    """Waits until no other login is being counted, and keeps others waiting until the transaction
+    ends. On SQLite each transaction does so, because it begins with BEGIN IMMEDIATE."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
 
-def count(name: str, address: str, now: datetime) -> None:
-    """Adds a failure for the pair; to none, if its last failure has left the window."""
+def count_failure(name: str, address: str, now: datetime) -> None:
+    """Adds a failure for the pair. Begins again with one if the last failure is older than
+    `WINDOW`."""
     attempt, _ = AccessAttempt.objects.get_or_create(
         username=name, ip_address=address, user_agent="", defaults={"failures_since_start": 0}
     )
@@ -111,7 +115,7 @@ def count(name: str, address: str, now: datetime) -> None:
 
 
 def seconds_to_wait(name: str, address: str, now: datetime) -> int:
-    """Until the next login of `name` from `address` is looked at; 0 if it may be now."""
+    """Seconds until a login of `name` from `address` may be checked; 0 if it may be checked now."""
     failures = failures_of(name, address, now)
     pair = [each for each in failures if (each.name, each.address) == (name, address)]
     waits = [until_fewer(pair, PAIR_LIMIT)]
@@ -129,8 +133,8 @@ def seconds_to_wait(name: str, address: str, now: datetime) -> int:
 
 
 def failures_of(name: str, address: str, now: datetime) -> list[Failures]:
-    """Those for `name` and those from `address`, as long as they are stored: AXES_COOLOFF_TIME.
-    The limits keep them few."""
+    """The stored failures for `name` or from `address`, which are at most as old as
+    AXES_COOLOFF_TIME. The limits keep their number small."""
     found = AccessAttempt.objects.filter(
         Q(username=name) | Q(ip_address=address), failures_since_start__gt=0
     ).values_list("username", "ip_address", "failures_since_start", "attempt_time")
@@ -141,7 +145,7 @@ def failures_of(name: str, address: str, now: datetime) -> list[Failures]:
 
 
 def until_fewer(failures: Sequence[Failures], limit: int) -> float:
-    """Seconds until fewer than `limit` of the failures are left in the window."""
+    """Seconds until fewer than `limit` of the failures are in the window."""
     left, wait = sum(each.number for each in failures), 0.0
     for oldest in sorted(failures, key=lambda each: -each.age):
         if left < limit:
@@ -152,12 +156,15 @@ def until_fewer(failures: Sequence[Failures], limit: int) -> float:
 
 
 def until_turn(strangers: Sequence[Failures], pair: Sequence[Failures]) -> float:
-    """Seconds until an address that is new to the name may try, after the last failure of such an
-    address: 1 after the tenth failure, then 2, 4, … up to 60.
+    """Seconds until an address that is new to the account may try again.
 
-    An address that has itself failed within an hour waits at least twice as long as any other, and
-    twice as long again for each failure. So the next turn is that of an address which has not
-    failed: of the account's owner, while an attacker goes on.
+    `strangers`: the failures from addresses that are new to the account. `pair`: the failures from
+    the address that asks. The wait begins with the last failure of `strangers`. It is 1 second
+    after the tenth failure, then 2, 4, … up to 60.
+
+    An address that has itself failed within the last hour waits at least twice as long, and its
+    wait doubles with each failure. So an address that has not failed gets the next attempt: the
+    owner of the account, while an attacker goes on.
     """
     number = sum(each.number for each in strangers)
     if number < NAME_LIMIT:

@@ -1,4 +1,7 @@
-"""Logging in to the admin: the form, and who is trying. `login_limits` says how often."""
+"""Logging in to the admin: the form, and the name and address that failures are counted for.
+
+`login_limits` has the limits.
+"""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
@@ -15,7 +18,7 @@ from .models import User
 
 
 class CodeInput(UnfoldAdminTextInputWidget):
-    """Empty when it is shown again: each code is good once."""
+    """The input for a code. Empty when the form is shown again: a code can be used only once."""
 
     def __init__(self) -> None:
         super().__init__({"autocomplete": "one-time-code"})
@@ -25,8 +28,11 @@ class CodeInput(UnfoldAdminTextInputWidget):
 
 
 class LoginForm(AuthenticationForm):
-    """Asks whoever has turned that on for a code too. Says that somebody has to wait, or that
-    something is wrong, whether the password was right or not."""
+    """Asks for e-mail and password, and for a code if the user has turned on two-factor login.
+
+    The error message does not say whether the password was right: a guesser of passwords could use
+    that.
+    """
 
     otp_token = forms.CharField(
         label="Code (only if you turned on two-factor login)",
@@ -36,16 +42,16 @@ class LoginForm(AuthenticationForm):
     )
     error_messages = AuthenticationForm.error_messages | {
         "invalid_login": "Please enter the correct %(username)s and password of a staff account, "
-        "and a new code if you turned on two-factor login. Capitals count."
+        "and a new code if you turned on two-factor login. The password is case-sensitive."
     }
 
     def confirm_login_allowed(self, user: Any) -> None:
-        """A wrong code counts as a wrong password does, because each login counts as a failure
-        until it has succeeded. A right code lets the session in."""
+        """Checks the code. A wrong code counts like a wrong password, because each login counts as
+        a failure until it has succeeded."""
         super().confirm_login_allowed(user)
         if user.authenticator is None:
             return
-        if not two_factor.accept(user, self.cleaned_data.get("otp_token", "")):
+        if not two_factor.use_code(user, self.cleaned_data.get("otp_token", "")):
             raise self.get_invalid_login_error()
         user.otp_device = user.authenticator
 
@@ -56,41 +62,44 @@ class LoginForm(AuthenticationForm):
 
 
 def in_words(seconds: int) -> str:
-    """Minutes are rounded up: who waits as long as the sentence says gets in."""
+    """A duration for people. Minutes are rounded up, so that waiting this long is enough."""
     if seconds == 1:
         return "1 second"
     return f"{seconds} seconds" if seconds <= 120 else f"{-(-seconds // 60)} minutes"
 
 
 def too_many_tries(request: Any, answer: HttpResponse, credentials: Any) -> HttpResponse:
-    """The form with that sentence, as status 429 (RFC 6585, 4)."""
+    """The login form that says how long to wait, with status 429 (RFC 6585, 4)."""
     answer.status_code = 429
     answer["Retry-After"] = str(request.login_wait)
     return answer
 
 
 def name_typed(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
-    """As accounts are found, so that other capitals are no other account to guess at; and no
-    longer than is kept."""
+    """The name of a login, normalized like the names of accounts: `Ann@…` and `ann@…` are one
+    account with one limit. At most 255 characters, the length of the column."""
     typed = (credentials or request.POST).get("username")
     return User.objects.normalize_email(typed)[:255]
 
 
 def address_of(request: HttpRequest) -> str:
-    """The address of the caller that failed logins are counted for: of the peer, or behind a proxy
-    the last address in `X-Forwarded-For`, which the proxy adds; callers can make up the others.
-    `::` if the address is unknown."""
+    """The address of the caller, for which failed logins are counted; `::` if it is unknown.
+
+    Behind a proxy (BEHIND_HTTPS_PROXY), the last address in `X-Forwarded-For`, because the proxy
+    adds the last one; callers can invent the others. Otherwise the address of the connection.
+    """
     peer = request.META.get("REMOTE_ADDR", "")
     added = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
     addresses = [added, peer] if settings.BEHIND_HTTPS_PROXY else [peer]
-    return counted_as(next(filter(is_address, addresses), "::"))
+    return network_of(next(filter(is_address, addresses), "::"))
 
 
-def counted_as(address: str) -> str:
-    """An IPv6 address as the first address of its /64: each customer of a provider has at least
-    such a network (RFC 6177), and could send each guess from another address of it.
+def network_of(address: str) -> str:
+    """The address that failures of `address` are counted for.
 
-    An IPv4 address written as IPv6 (RFC 4291, 2.5.5.2) as IPv4: these addresses share one /64.
+    For IPv6, the first address of its /64 network: each customer of a provider has at least such a
+    network (RFC 6177), and could send each guess from another address of it. For an IPv4 address
+    written as IPv6 (RFC 4291, 2.5.5.2), the IPv4 address: all of these share one /64 network.
     """
     parsed = ip_address(address)
     if not isinstance(parsed, IPv6Address):
@@ -102,6 +111,7 @@ def counted_as(address: str) -> str:
 
 def is_address(text: str) -> bool:
     try:
-        return "%" not in text and bool(ip_address(text))  # no interface of ours: databases differ
+        # An address with a zone, such as fe80::1%eth0, is not valid in every database.
+        return "%" not in text and bool(ip_address(text))
     except ValueError:
         return False

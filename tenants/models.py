@@ -1,4 +1,7 @@
-"""Who calls: tenants, their users, and the tokens that stand for a user."""
+"""Tenants, their users, and the API tokens of the users.
+
+One module, because the migrations refer to its functions and the three models refer to each other.
+"""
 
 import hashlib
 import re
@@ -30,29 +33,30 @@ def validate_region(value: str) -> None:
         raise ValidationError("Use a two-letter country code of ISO 3166-1, such as US or FR.")
 
 
-DELETED = 20_000  # rows a statement
+DELETE_BATCH = 20_000  # rows per DELETE statement
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
     @transaction.atomic
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Deletes the tenants with all that is theirs. Raises `ProtectedError` where there are
-        users of theirs.
+        """Deletes the tenants with all their rows, table by table. Raises `ProtectedError` if a
+        tenant still has users. Returns the number of rows, in total and per model.
 
-        Table by table, by statements alone: a model for each of a million contacts takes gigabytes.
+        Django's own cascade would load a model instance for each row: gigabytes of memory for a
+        million contacts.
         """
         tenants = list(self.select_for_update().order_by("pk"))
         users: set[models.Model] = {*User.objects.filter(tenant__in=tenants)}
         if users:
-            raise models.ProtectedError("There are users of these tenants.", users)
+            raise models.ProtectedError("These tenants still have users.", users)
         counts = Counter[str]()
-        for model in owned():
+        for model in models_of_tenants():
             for tenant in tenants:
                 theirs = model._base_manager.using(self.db).filter(tenant=tenant)
                 counts[model._meta.label] += delete_rows(theirs)
         same = Tenant.objects.using(self.db).filter(pk__in=[tenant.pk for tenant in tenants])
         _, own = super(TenantQuerySet, same).delete()
-        counts += Counter(own)  # which leaves none of zero
+        counts += Counter(own)  # adding also removes the models with a count of zero
         return counts.total(), dict(counts)
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -60,17 +64,17 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
 
 
 class Tenant(models.Model):
-    """A workspace. Whatever a request can see or change belongs to its caller's tenant."""
+    """A workspace. A request can read and change only the rows of its caller's tenant."""
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     name = models.CharField(max_length=255)
-    slug = models.SlugField(unique=True, help_text="Names the tenant on the command line.")
+    slug = models.SlugField(unique=True, help_text="The name of the tenant in commands.")
     default_region = models.CharField(
         max_length=2,
         blank=True,
         validators=[validate_region],
-        help_text="Country code (US, FR, …) that phones written without + belong to. "
-        "Empty: such phones are refused.",
+        help_text="Country (US, FR, …) of phone numbers without +. "
+        "Empty: such numbers are refused.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -87,18 +91,22 @@ class Tenant(models.Model):
         return Tenant.objects.filter(pk=self.pk).delete()
 
     @transaction.atomic
-    def establish(self, first_user: "User | None" = None, groups: Sequence[Group] = ()) -> None:
-        """Saves the new tenant with its first user, if it has one, in these groups."""
+    def save_with_user(self, user: "User | None" = None, groups: Sequence[Group] = ()) -> None:
+        """Saves this new tenant and its first user, if there is one. Saves both or neither.
+
+        `user`: not saved yet. `groups`: the groups of the user.
+        """
         self.save()
-        if first_user:
-            first_user.tenant = self
-            first_user.save()
-            first_user.groups.set(groups)
+        if user:
+            user.tenant = self
+            user.save()
+            user.groups.set(groups)
 
 
 @cache
-def owned() -> "list[type[models.Model]]":
-    """The models whose rows go with their tenant: those that refer to others before these."""
+def models_of_tenants() -> "list[type[models.Model]]":
+    """The models whose rows are deleted with their tenant, in the order in which they can be
+    deleted: a model comes before the models that it refers to."""
     found = [
         relation.related_model
         for relation in Tenant._meta.get_fields(include_hidden=True)
@@ -112,16 +120,19 @@ def owned() -> "list[type[models.Model]]":
 
 
 def refers(model: type[models.Model], other: type[models.Model]) -> bool:
+    """Whether a column of `model` refers to rows of `other`."""
     return any(field.related_model is other for field in model._meta.concrete_fields)
 
 
 def delete_rows(rows: models.QuerySet) -> int:
-    """Deletes `rows` of one table, to which none refers any more, and nothing else; returns how
-    many. Some at a time, each of them behind the last ones: one statement for all of them would
-    take longer than a request waits for one."""
+    """Deletes `rows` of one table, and returns their number. No other row may refer to them.
+
+    Deletes in batches, in the order of the primary key: one statement for all rows would take
+    longer than the time limit of a request's statements.
+    """
     number, ordered = 0, rows.order_by("pk")
     while True:
-        edge = ordered.values_list("pk", flat=True)[DELETED - 1 : DELETED].first()
+        edge = ordered.values_list("pk", flat=True)[DELETE_BATCH - 1 : DELETE_BATCH].first()
         some = rows if edge is None else rows.filter(pk__lte=edge)
         number += some.order_by()._raw_delete(rows.db)
         if edge is None:
@@ -130,20 +141,23 @@ def delete_rows(rows: models.QuerySet) -> int:
 
 
 class UserManager(BaseUserManager["User"]):
-    """Users are found by e-mail, in any case."""
+    """Finds users by e-mail address, without regard to case."""
 
     use_in_migrations = True
 
     @classmethod
     def normalize_email(cls, email: str | None) -> str:
-        """Lower case as a whole: nobody has two accounts that differ in case only."""
+        """The whole address in lower case, so that two accounts never differ only in case.
+
+        Django's own method changes the domain only.
+        """
         return (email or "").strip().lower()
 
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.get(email=self.normalize_email(username))
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """A saved user; without a password one that can use tokens but not log in."""
+        """Saves a new user. Without a password, the user can have API tokens but cannot log in."""
         user = self.model(email=self.normalize_email(email), **fields)
         user.set_password(password)
         user.save(using=self._db)
@@ -154,7 +168,7 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractUser):
-    """A person or a program that acts for a tenant. Logs in with the e-mail address."""
+    """A person or a program that works for a tenant. People log in with their e-mail address."""
 
     username = None  # type: ignore[assignment]
     first_name = None  # type: ignore[assignment]
@@ -187,12 +201,12 @@ class User(AbstractUser):
 
     @cached_property
     def authenticator(self) -> Authenticator | None:
-        """The app whose codes the login asks for; None where two-factor login is off."""
+        """The app whose codes the login asks for; None if two-factor login is off."""
         return Authenticator.objects.filter(user=self, confirmed=True).first()
 
 
 class KnownAddressQuerySet(models.QuerySet["KnownAddress"]):
-    KEPT = 20  # for each user
+    KEPT = 20  # addresses per user
 
     def of_name(self, name: str) -> set[str]:
         """The digests of the addresses from which the user `name` has logged in; empty if there is
@@ -200,8 +214,8 @@ class KnownAddressQuerySet(models.QuerySet["KnownAddress"]):
         return {*self.filter(user__email=name).values_list("digest", flat=True)}
 
     def remember(self, user: User, address: str) -> None:
-        """Notes that `user` has logged in from `address`, and forgets all but the latest 20
-        addresses of this user. An unknown address, `::`, is not noted: anybody may have it."""
+        """Records that `user` has logged in from `address`, and forgets all but the latest 20
+        addresses of this user. An unknown address, `::`, is not recorded: anybody may have it."""
         if address == "::":
             return
         digest = self.model.digest_of(address)
@@ -211,11 +225,11 @@ class KnownAddressQuerySet(models.QuerySet["KnownAddress"]):
 
 
 class KnownAddress(models.Model):
-    """An address from which a user has logged in to the admin: guessing by others never keeps the
-    user out of there (`tenants.login_limits`).
+    """An address from which a user has logged in to the admin. Failed logins from other addresses
+    never keep the user out at this address (`tenants.login_limits`).
 
-    Only a digest is stored, made with SECRET_KEY, so that a copy of the database does not say where
-    people live and work.
+    Only a keyed digest (HMAC with SECRET_KEY) is stored, so that a copy of the database does not
+    show where people live and work.
     """
 
     user = models.ForeignKey(User, models.CASCADE, related_name="known_addresses")
@@ -243,17 +257,18 @@ def all_scopes() -> list[str]:
     return list(ApiToken.Scope.values)
 
 
-# Between these people mean what they write, and every time zone and database can tell it.
+# Earlier and later dates are typing errors. Within these, every time zone and database can show the
+# date: Python's own limits overflow when a time zone is applied.
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2999, 12, 31)
 LATEST = datetime.combine(LAST_DAY, time.max, UTC)
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def issue(self, user: User, name: str, **fields: Any) -> "ApiToken":
-        """A saved token. Its `plaintext` is there on this object only, and nowhere afterwards.
+        """Saves a new token. Only the returned object has its `plaintext`; it is stored nowhere.
 
-        `fields`: `expires_at` (never), `rate_limit` (the installation's) and `scopes` (all), where
-        given.
+        `fields`: `expires_at` (default: never), `rate_limit` (requests per minute; default: the
+        limit of the installation) and `scopes` (default: all).
         """
         token = ApiToken(user=user, name=name, **fields)
         token.make_secret()
@@ -261,32 +276,33 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         return token
 
     def usable(self) -> "ApiTokenQuerySet":
-        """Neither revoked nor expired, and of a user who is not disabled."""
+        """Tokens that are neither revoked nor expired, and whose user is not disabled."""
         unexpired = models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now())
         return self.filter(unexpired, revoked_at=None, user__is_active=True)
 
     def for_digest(self, digest: str) -> "ApiToken":
-        """The usable token with its user and tenant, in one statement. Raises `DoesNotExist`."""
+        """The usable token with this digest, with its user and tenant, in one statement. Raises
+        `DoesNotExist`."""
         return self.usable().select_related("user__tenant").get(digest=digest)
 
 
 class ApiToken(models.Model):
-    """A secret that stands for a user. Only its digest is stored.
+    """A secret with which a program acts as a user. Only its SHA-256 digest is stored.
 
-    Forty-three characters of an alphabet of 62 hold 256 bits, so a fast hash without salt is
-    enough: there is nothing to guess (OWASP asks for slow hashes for passwords, because people
-    choose those). Looking the digest up in an index leaks no timing that helps to find a
-    preimage.
+    A token has 43 random characters of an alphabet of 62, which is 256 bits. Nobody can guess that,
+    so a fast hash without salt is enough; OWASP's Password Storage Cheat Sheet asks for slow hashes
+    because people choose weak passwords. The time that a look-up of the digest in the index takes
+    does not help an attacker: it says nothing about the token.
     """
 
-    PREFIX = "qyvo_"  # secret scanners find leaked tokens by it
+    PREFIX = "qyvo_"  # so that secret scanners find leaked tokens
     VISIBLE = len(PREFIX) + 6
     ALPHABET = string.ascii_letters + string.digits
     SHAPE = re.compile(rf"{PREFIX}[A-Za-z0-9]{{43}}")
     LAST_USED_PRECISION = timedelta(minutes=1)
 
     class Scope(models.TextChoices):
-        """What a token may do, as the API's answers spell it (RFC 6749, 3.3)."""
+        """What a token may do. The API shows these names (RFC 6749, 3.3)."""
 
         READ = "contacts:read", "Read contacts, tags and changes"
         WRITE = "contacts:write", "Create and change contacts"
@@ -294,7 +310,9 @@ class ApiToken(models.Model):
         IMPORTS = "imports", "Import files"
 
     user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
-    name = models.CharField(max_length=100, help_text="What uses it: “n8n”, “shop”, …")
+    name = models.CharField(
+        max_length=100, help_text="The program that uses the token: “n8n”, “shop”, …"
+    )
     prefix = models.CharField(max_length=VISIBLE, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -303,9 +321,9 @@ class ApiToken(models.Model):
     rate_limit = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="Requests a minute. Empty: the installation's default; 0: no limit.",
+        help_text="Requests per minute. Empty: the default of this installation. 0: no limit.",
     )
-    # The database's own default is for the version before, while both run.
+    # `db_default`: during an upgrade the previous version still inserts tokens without this column.
     scopes = models.JSONField(
         default=all_scopes,
         db_default=models.Value(Scope.values, models.JSONField()),
@@ -328,11 +346,11 @@ class ApiToken(models.Model):
 
     @property
     def actor(self) -> str:
-        """Who does what this token does, as logs say it."""
+        """The name of this token as the author of a change, in the change log."""
         return f"token:{self.prefix}"
 
     def lacking(self, scopes: Iterable[str]) -> list[str]:
-        """Those of `scopes` that this token has not."""
+        """The scopes of `scopes` that this token does not have."""
         return [scope for scope in scopes if scope not in self.scopes]
 
     @staticmethod
@@ -340,16 +358,16 @@ class ApiToken(models.Model):
         return hashlib.sha256(plaintext.encode()).hexdigest()
 
     def make_secret(self) -> None:
-        """Sets a fresh `plaintext`, and what is stored of it."""
+        """Sets a new random `plaintext`, with its `prefix` and `digest`. Does not save."""
         self.plaintext = self.PREFIX + "".join(secrets.choice(self.ALPHABET) for _ in range(43))
         self.prefix = self.plaintext[: self.VISIBLE]
         self.digest = self.digest_of(self.plaintext)
 
     def touch(self) -> None:
-        """Notes the use, at most once a minute: a read must not become a write each time.
+        """Updates `last_used_at`, at most once a minute: otherwise each read request would write.
 
-        Nothing is noted while the database takes no writes, or somebody keeps the row locked:
-        otherwise requests that only read would be answered 503.
+        Ignores the error if the database is read-only or the row is locked: otherwise requests that
+        only read would fail with 503.
         """
         now = timezone.now()
         if self.last_used_at is None or self.last_used_at <= now - self.LAST_USED_PRECISION:
@@ -363,14 +381,18 @@ class ApiToken(models.Model):
 
     @transaction.atomic
     def rotate(self, overlap: timedelta) -> "ApiToken":
-        """A new token in the place of this one, which goes on working for `overlap` and then
-        expires by itself. Returns the new one, with its `plaintext`; it lives as long as this one
-        was to. Raises `ValueError` where this one has ended, or was replaced already."""
+        """Issues a new token that replaces this one, and returns it with its `plaintext`.
+
+        This token works for `overlap` longer and then expires; with an overlap of zero it is
+        revoked at once. The new token has the same scopes, rate limit and lifetime. Raises
+        `ValueError` with a message for people if this token is revoked, expired or already
+        replaced.
+        """
         old = ApiToken.objects.select_for_update().get(pk=self.pk)
         if not old.is_usable:
-            raise ValueError("This token has ended: issue a new one.")
+            raise ValueError("This token is revoked or expired. Issue a new token.")
         if ApiToken.objects.filter(replaces=old).exists():
-            raise ValueError("This token was replaced already: rotate the new one.")
+            raise ValueError("This token is already replaced. Rotate the new token.")
         now = timezone.now()
         lifetime = old.expires_at and old.expires_at - old.created_at
         fields = {
@@ -386,6 +408,7 @@ class ApiToken(models.Model):
         return new
 
     def revoke(self) -> None:
-        """Ends the token at once, on every process. Doing it twice keeps the first time."""
+        """Ends the token: each process refuses it within one second (`authentication.token_of`).
+        Idempotent; `revoked_at` keeps the first time."""
         ApiToken.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=timezone.now())
         self.refresh_from_db(fields=["revoked_at"])

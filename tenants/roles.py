@@ -1,7 +1,8 @@
-"""Who may do what in the admin: three groups that a new installation has.
+"""The roles of the admin: three groups that a new installation has.
 
-The table is where they begin. What an operator changes of them stays; a migration that brings a new
-model adds what the roles may do with that, see `grant`.
+The table says with which permissions the groups begin. Operators may change the groups, and
+nothing undoes their changes. A migration that adds a model adds the permissions for this model: see
+`grant`.
 """
 
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ EVERYTHING = (VIEW, ADD, CHANGE, DELETE)
 VIEWER, EDITOR, MANAGER = "viewer", "editor", "manager"
 ROLES = (VIEWER, EDITOR, MANAGER)
 
-# What each role may do with rows of a model; whoever has a later role may do as much at least.
+# The permissions of each role per model. A later role has the permissions of the earlier roles too.
 RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
     "contacts.contact": {VIEWER: (VIEW,), EDITOR: EVERYTHING},
     "contacts.tag": {VIEWER: (VIEW,), EDITOR: EVERYTHING},
@@ -33,18 +34,19 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def rights_of(role: str, model: str) -> tuple[str, ...]:
-    """The latest that the table says for `role`, or for one before it."""
-    told = (RIGHTS[model].get(name) for name in reversed(ROLES[: ROLES.index(role) + 1]))
-    return next(filter(None, told), ())
+    """The permissions of `role` on `model`: the entry of `role`, or of the nearest earlier role."""
+    roles = reversed(ROLES[: ROLES.index(role) + 1])
+    return next((RIGHTS[model][name] for name in roles if name in RIGHTS[model]), ())
 
 
 def grant(apps: Any, models: Iterable[str]) -> None:
-    """Gives the roles what the table says of `models`; for a migration, with its `apps`.
+    """Gives the roles their permissions on `models`; for migrations.
 
-    Groups and permissions that are not there are created: Django makes permissions after all
-    migrations only, and takes those that it finds.
+    `apps`: the registry that the migration receives. `models`: labels such as `contacts.tag`.
+    Creates groups and permissions that do not exist yet: Django creates permissions only after all
+    migrations have run, and keeps the existing ones.
     """
-    groups = {name: named(apps, name) for name in ROLES}
+    groups = {name: group_named(apps, name) for name in ROLES}
     for model in models:
         app_label, name = model.split(".")
         types = apps.get_model("contenttypes", "ContentType").objects
@@ -60,43 +62,49 @@ def grant(apps: Any, models: Iterable[str]) -> None:
                 group.permissions.add(permission)
 
 
-def named(apps: Any, name: str) -> Any:
+def group_named(apps: Any, name: str) -> Any:
     group, _ = apps.get_model("auth", "Group").objects.get_or_create(name=name)
     return group
 
 
-# Who may give rights to whom
+# Nobody may give others more permissions than they have
 
 
 def permissions_of(user: User) -> set[str]:
-    """By their own and by their groups; also of somebody who is disabled, for that may end."""
+    """The permissions of `user`, such as `contacts.view_tag`: their own and those of their groups.
+
+    A disabled user keeps them: somebody may enable the user again.
+    """
     given = Permission.objects.filter(Q(user=user) | Q(group__user=user))
-    return spelled(given)
+    return permission_names(given)
 
 
-def spelled(permissions: Any) -> set[str]:
+def permission_names(permissions: Any) -> set[str]:
     names = permissions.values_list("content_type__app_label", "codename")
     return {f"{app_label}.{codename}" for app_label, codename in names}
 
 
-def is_above(user: User, other: User) -> bool:
-    """Whether `user` may do all that `other` may, and more: who sets the password of another has
-    the other's rights."""
+def has_more_permissions(user: User, other: User) -> bool:
+    """Whether `user` has all permissions of `other`, and more.
+
+    Only then may `user` set the password of `other`, because whoever knows a password can log in
+    and use the permissions of its owner.
+    """
     if user.is_superuser:
         return True
     return not other.is_superuser and permissions_of(other) < permissions_of(user)
 
 
-def no_higher_than(user: User) -> QuerySet[User]:
-    """Those of the tenant of `user`, and the user, who may do nothing that `user` may not."""
+def users_without_more_permissions(user: User) -> QuerySet[User]:
+    """The users of the same tenant, including `user`, who have no permission that `user` lacks."""
     own = Permission.objects.filter(Q(user=user) | Q(group__user=user))
     more = Permission.objects.exclude(pk__in=own.values("pk"))
     people = User.objects.filter(tenant=user.tenant_id, is_superuser=False)
     return people.exclude(user_permissions__in=more).exclude(groups__permissions__in=more)
 
 
-def grantable(user: User) -> list[Group]:
-    """The roles that `user` may give to others: no way up for anybody."""
+def roles_to_give(user: User) -> list[Group]:
+    """The roles that `user` may give to others: those without a permission that `user` lacks."""
     groups = Group.objects.filter(name__in=ROLES)
     own = permissions_of(user)
-    return [group for group in groups if spelled(group.permissions) <= own]
+    return [group for group in groups if permission_names(group.permissions) <= own]

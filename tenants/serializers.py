@@ -2,7 +2,7 @@ from rest_framework import serializers
 
 
 class OrNull(serializers.CharField):
-    """A text for output, `null` where it is empty."""
+    """A string for output; an empty string is shown as `null`."""
 
     def to_representation(self, value: str) -> str | None:  # type: ignore[override]
         return value or None

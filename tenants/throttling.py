@@ -1,4 +1,4 @@
-"""How many requests a token may make, in a window that moves with the clock (RFC 6585, 429)."""
+"""The rate limit: how many requests a token may make in a rolling window (RFC 6585, 4: 429)."""
 
 import logging
 import math
@@ -22,14 +22,16 @@ from .models import ApiToken
 
 logger = logging.getLogger(__name__)
 
-# How long a request may wait for Redis, and for how long none waits after that was in vain.
-PATIENCE = 0.5  # seconds
-PAUSE = 1  # second
+TIMEOUT = 0.5  # seconds that a request waits for the shared store
+PAUSE = 1  # second without using the shared store after it has failed
 
 
 class Quota(NamedTuple):
-    """What a token has left after a request. `reset`: seconds until the next request counted
-    leaves the window."""
+    """The state of a token's limit after a request.
+
+    `limit`: requests per window. `remaining`: requests that are left. `reset`: seconds until the
+    oldest counted request leaves the window.
+    """
 
     limit: int
     remaining: int
@@ -48,17 +50,18 @@ class Counter:
     """
 
     def __init__(self) -> None:
-        # When the requests in the window of each key were, and when the last one leaves the window.
+        # Per key: the times of the requests in the window, and when the last of them leaves it.
         self.passed: dict[str, deque[float]] = {}
         self.ends: dict[str, float] = {}
         self.lock = Lock()
 
     def count(self, item: RateLimitItem, key: str) -> tuple[bool, Quota]:
-        """Counts one request against `item`. Whether it may pass, and what is left then."""
+        """Counts one request of `key` against the limit `item`. Returns whether it is allowed, and
+        the quota after it."""
         now, seconds = time.monotonic(), item.get_expiry()
         with self.lock:
             if key not in self.passed:
-                self.forget(now)
+                self.forget_idle_keys(now)
             passed = self.passed.setdefault(key, deque())
             while passed and passed[0] <= now - seconds:
                 passed.popleft()
@@ -68,11 +71,11 @@ class Counter:
             reset = max(1, math.ceil(passed[0] + seconds - now))
             return allowed, Quota(item.amount, max(0, item.amount - len(passed)), reset)
 
-    def reach(self) -> None:
-        """It is here."""
+    def check_store(self) -> None:
+        """Always works: the counter is in this process."""
 
-    def forget(self, now: float) -> None:
-        """Those that have not come back: each after its own window."""
+    def forget_idle_keys(self, now: float) -> None:
+        """Drops keys without a request in their window: otherwise memory would grow for ever."""
         for key in [key for key, end in self.ends.items() if end <= now]:
             del self.passed[key], self.ends[key]
 
@@ -80,12 +83,12 @@ class Counter:
 class SharedCounter:
     """Counts requests for several processes, in the store at `url`, such as `redis://…`.
 
-    While the store is down nothing is refused: to lose an order costs more than a busy minute.
+    While the store is down, no request is refused: a lost order costs more than a busy minute.
     """
 
     def __init__(self, url: str) -> None:
-        waits = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
-        store = storage_from_string(url, wrap_exceptions=True, **waits)
+        timeouts = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
+        store = storage_from_string(url, wrap_exceptions=True, **timeouts)
         self.limiter = MovingWindowRateLimiter(store)
         self.down_until = 0.0
 
@@ -97,36 +100,37 @@ class SharedCounter:
             reset_at, remaining = self.limiter.get_window_stats(item, key)
         except StorageError as error:
             self.down_until = time.monotonic() + PAUSE
-            logger.error("The rate limit is off, its store fails: %s", error.storage_error)  # noqa: TRY400 - one line
+            logger.error("The rate limit is off because its store failed: %s", error.storage_error)  # noqa: TRY400 - one line
             return True, Quota(item.amount, item.amount, 0)
         reset = max(1, math.ceil(reset_at - time.time()))
         return allowed, Quota(item.amount, remaining, reset)
 
-    def reach(self) -> None:
-        """Raises `ConnectionError` while the store is down."""
+    def check_store(self) -> None:
+        """Raises `ConnectionError` if the store is down."""
         if not self.limiter.storage.check():
             raise ConnectionError("the store of the rate limit does not answer")
 
 
 @lru_cache
-def counter_made(url: str) -> Counter | SharedCounter:
+def _counter(url: str) -> Counter | SharedCounter:
     return Counter() if url == "memory://" else SharedCounter(url)
 
 
-one_at_a_time = Lock()
+creating = Lock()
 
 
 def counter(url: str) -> Counter | SharedCounter:
-    """The one counter of this process for `url`; two would each admit the whole limit."""
-    with one_at_a_time:
-        return counter_made(url)
+    """The only counter of this process for `url`. The lock prevents that two threads create two
+    counters, each of which would allow the whole limit."""
+    with creating:
+        return _counter(url)
 
 
 @lru_cache
 def default_limit(text: str) -> RateLimitItem | None:
-    """The limit that `text` spells, `120/minute`; None where it is empty or none at all.
+    """Parses a limit such as `120/minute`. None, no limit, for an empty text and for 0.
 
-    Raises `ValueError`, for several limits too.
+    Raises `ValueError` if `text` is not a limit, or is more than one limit.
     """
     if not text:
         return None
@@ -135,16 +139,17 @@ def default_limit(text: str) -> RateLimitItem | None:
 
 
 def limit_of(token: ApiToken) -> RateLimitItem | None:
-    """The token's own limit, or the installation's; None where there is none."""
+    """The limit of the token, or else the default of this installation; None for no limit."""
     if token.rate_limit is None:
         return default_limit(settings.RATELIMIT_DEFAULT)
     return RateLimitItemPerMinute(token.rate_limit) if token.rate_limit else None
 
 
 class RateLimit(BaseThrottle):
-    """Counts each authenticated request once, for its token.
+    """DRF's throttle: counts each authenticated request once, for its token.
 
-    The key is from the token's digest: installations may share a store, and number alike.
+    The key is a part of the token's digest, not its primary key: two installations that share a
+    store have tokens with the same primary key.
     """
 
     quota: Quota
@@ -156,7 +161,7 @@ class RateLimit(BaseThrottle):
             return True
         url = settings.RATELIMIT_STORAGE_URL
         allowed, self.quota = counter(url).count(item, token.digest[:32])
-        request._request.quota = self.quota  # type: ignore[attr-defined] # for the headers
+        request._request.quota = self.quota  # type: ignore[attr-defined] # for `RateLimitHeaders`
         return allowed
 
     def wait(self) -> float:
@@ -164,8 +169,7 @@ class RateLimit(BaseThrottle):
 
 
 class RateLimitHeaders:
-    """Middleware: tells in the headers of every authenticated answer, errors included, what is
-    left."""
+    """Middleware: adds the quota to the headers of each authenticated response, also of errors."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

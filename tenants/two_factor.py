@@ -1,8 +1,8 @@
-"""A second factor for people: a code of their app (TOTP, RFC 6238), or one to recover with.
+"""The second factor of a login: a code of an authenticator app (TOTP, RFC 6238) or a recovery code.
 
-django-otp checks them, each once, and has who guesses wait ever longer. None of them can be read
-in the database: an app's key is made of a salt and SECRET_KEY, and of the codes to recover with
-there are digests.
+django-otp checks the codes, accepts each code once, and makes the wait longer after each wrong
+code. A copy of the database is not enough to make a code: the key of an app is derived from a
+stored salt and SECRET_KEY, and only keyed digests of recovery codes are stored.
 """
 
 from base64 import b32encode
@@ -21,7 +21,7 @@ RECOVERY_CODES = 10
 
 
 class Authenticator(TOTPDevice):
-    """Somebody's app. What its table has as the key is the salt."""
+    """The authenticator app of a user. The column `key` holds the salt of the key."""
 
     class Meta:
         proxy = True
@@ -29,42 +29,44 @@ class Authenticator(TOTPDevice):
 
     @property
     def bin_key(self) -> bytes:
-        """20 bytes, as RFC 4226 (4, R6) recommends."""
+        """The key: 20 bytes, as RFC 4226 (4, R6) recommends."""
         return salted_hmac("tenants.Authenticator", f"{self.user_id} {self.key}").digest()
 
     @property
     def secret(self) -> str:
-        """The key as apps take it when it is typed: base 32."""
+        """The key in base 32, to be typed into the app."""
         return b32encode(self.bin_key).decode()
 
     @property
     def qr_code(self) -> str:
-        """The key as apps photograph it, as a `data:` URL."""
+        """The key as a QR code, an image in a `data:` URL."""
         return segno.make_qr(self.config_url).svg_data_uri(scale=5, light="white")
 
 
-def is_passed(request: HttpRequest) -> bool:
-    """Whether this session may go on: its user has two-factor login off, or gave it a code since
-    it is on."""
+def is_verified(request: HttpRequest) -> bool:
+    """Whether this session may use the admin: two-factor login of its user is off, or this session
+    has entered a code since it was turned on."""
     app: Authenticator | None = request.user.authenticator  # type: ignore[union-attr]
     return app is None or request.session.get(DEVICE_ID_SESSION_KEY) == app.persistent_id
 
 
-def plain(code: str) -> str:
-    """Without what helps to read it."""
+def normalized(code: str) -> str:
+    """`code` without the spaces, dashes and capitals of people."""
     return "".join(code.split()).replace("-", "").lower()
 
 
 def digest(code: str) -> str:
-    """What is stored of one to recover with; the column has room for 16 characters."""
+    """The stored digest of a recovery code: 16 characters, the length of the column."""
     return salted_hmac("tenants.recovery_code", code).hexdigest()[:16]
 
 
-def accept(user: Any, code: str) -> bool:
-    """Whether `code`, as it was typed, is one of the user's app or to recover with, for the first
-    time: it is used up then. After a wrong one none is right for a second, and twice as long each
-    time."""
-    code = plain(code)
+def use_code(user: Any, code: str) -> bool:
+    """Whether `code`, as typed, is a valid code of the user's app or a valid recovery code.
+
+    A valid code is used up. After a wrong code, all codes are refused for one second; this time
+    doubles with each further wrong code.
+    """
+    code = normalized(code)
     is_of_app = len(code) == 6 and code.isdecimal()
     device = user.authenticator if is_of_app else StaticDevice.objects.filter(user=user).first()
     if not code or device is None:
@@ -73,21 +75,24 @@ def accept(user: Any, code: str) -> bool:
     return verify_token(user, device.persistent_id, token) is not None
 
 
-def begin(user: AbstractBaseUser) -> Authenticator:
-    """A new app of the user, which `confirm` waits for."""
+def start(user: AbstractBaseUser) -> Authenticator:
+    """Saves a new app of the user, which does not count before `confirm`, and returns it."""
     Authenticator.objects.filter(user=user, confirmed=False).delete()
     return Authenticator.objects.create(user=user, name="App", confirmed=False)
 
 
-def begun(user: AbstractBaseUser) -> Authenticator:
-    """The one that was begun last."""
-    return Authenticator.objects.filter(user=user, confirmed=False).last() or begin(user)
+def pending_app(user: AbstractBaseUser) -> Authenticator:
+    """The latest app that is not confirmed yet; a new one if there is none."""
+    return Authenticator.objects.filter(user=user, confirmed=False).last() or start(user)
 
 
 @transaction.atomic
 def confirm(user: AbstractBaseUser, code: str) -> Authenticator | None:
-    """Turns two-factor login on, if `code` is of the app that was begun. Returns it, or None."""
-    app: Authenticator | None = verify_token(user, begun(user).persistent_id, plain(code))
+    """Turns two-factor login on if `code` is a code of the latest unconfirmed app. Returns the app,
+    or None for a wrong code."""
+    app: Authenticator | None = verify_token(
+        user, pending_app(user).persistent_id, normalized(code)
+    )
     if app:
         app.confirmed = True
         app.save(update_fields=["confirmed"])
@@ -97,7 +102,7 @@ def confirm(user: AbstractBaseUser, code: str) -> Authenticator | None:
 
 @transaction.atomic
 def turn_off(user: AbstractBaseUser) -> bool:
-    """Whether it was on."""
+    """Turns two-factor login off, also its recovery codes. Returns whether it was on."""
     StaticDevice.objects.filter(user=user).delete()
     deleted, _ = Authenticator.objects.filter(user=user, confirmed=True).delete()
     return bool(deleted)
@@ -105,9 +110,9 @@ def turn_off(user: AbstractBaseUser) -> bool:
 
 @transaction.atomic
 def new_recovery_codes(user: AbstractBaseUser) -> list[str]:
-    """Ten, instead of those before. They are nowhere afterwards."""
+    """Ten new recovery codes, which replace the earlier ones. They cannot be read again later."""
     StaticDevice.objects.filter(user=user).delete()
-    device = StaticDevice.objects.create(user=user, name="Codes to recover with")
+    device = StaticDevice.objects.create(user=user, name="Recovery codes")
     codes = [StaticToken.random_token() for _ in range(RECOVERY_CODES)]
     StaticToken.objects.bulk_create(StaticToken(device=device, token=digest(c)) for c in codes)
     return [f"{code[:4]}-{code[4:]}" for code in codes]

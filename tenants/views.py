@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from .isolation import see
+from .isolation import set_tenant
 from .models import ApiToken, Tenant, User
 from .serializers import MeSerializer
 
@@ -18,7 +18,8 @@ class NoWorkspace(APIException):
 
 
 class InsufficientScope(PermissionDenied):
-    """The token may not do this (RFC 6750, 3.1); `missing` are the scopes that it lacks."""
+    """403 for a token that lacks the scopes `missing`, with the header `WWW-Authenticate` as in
+    RFC 6750, 3.1."""
 
     def __init__(self, missing: list[str]) -> None:
         super().__init__(f"This token lacks the scope {', '.join(missing)}.")
@@ -26,6 +27,7 @@ class InsufficientScope(PermissionDenied):
 
 
 def tenant_of(request: Request) -> Tenant:
+    """The tenant of the caller. Raises `NoWorkspace` if the user has none."""
     tenant = cast("User", request.user).tenant
     if tenant is None:
         raise NoWorkspace
@@ -33,11 +35,12 @@ def tenant_of(request: Request) -> Tenant:
 
 
 class TenantAPIView(APIView):
-    """A view inside the caller's tenant: `self.tenant` is set before any handler runs.
+    """A view that works on the caller's tenant: `self.tenant` is set before any handler runs.
 
-    Raises `NoWorkspace` for users without one and `InsufficientScope` for tokens that lack one of
-    `scopes`, after authentication and before the body is looked at. Where a view has `operations`,
-    the scopes are those of the method's. A view that says none is for tokens that have all.
+    After authentication, and before the body is read, raises `NoWorkspace` if the user has no
+    tenant and `InsufficientScope` if the token lacks one of `scopes`. A view with `operations` (by
+    HTTP method) takes the scopes of the operation instead. Without either, the token needs all
+    scopes: a view that forgets to name its scopes is not open to everybody.
     """
 
     tenant: Tenant
@@ -51,15 +54,15 @@ class TenantAPIView(APIView):
         needed = self.operations.get(cast("str", method), self).scopes
         if missing := cast("ApiToken", request.auth).lacking(needed):
             raise InsufficientScope(missing)
-        see(self.tenant.pk)
+        set_tenant(self.tenant.pk)
 
 
 class Me(APIView):
-    """Who the token belongs to."""
+    """The user that the token belongs to."""
 
     http_method_names = ["get", "head"]
     output_class = MeSerializer
-    answer_headers = {"Qyvo-Scopes": "What the token may do, separated by blanks."}
+    answer_headers = {"Qyvo-Scopes": "The scopes of the token, separated by spaces."}
 
     def get(self, request: Request) -> Response:
         scopes = " ".join(cast("ApiToken", request.auth).scopes)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from contacts.db.dialects import DIALECTS
-from contacts.db.rows import key
+from tenants.fields import hex_id
 from tenants.models import Tenant
 
 # Each eighth carries `vip`, and each one of the fifty tags `t0` to `t49`. `digits`: an id.
@@ -55,9 +55,9 @@ def fill(connection: Any, tenant: Tenant, number: int) -> None:
         "numbers": NUMBERS[connection.vendor],
     }
     values = {
-        "tenant": key(tenant.pk),
+        "tenant": hex_id(tenant.pk),
         "now": dialect.moment(tenant.created_at),
-        "prefix": key(tenant.pk)[:20],
+        "prefix": hex_id(tenant.pk)[:20],
     }
     with connection.cursor() as cursor:
         for statement, rows in ((TAGS, 51), (CONTACTS, number), (LINKS, 0), (CHANGES, 0)):

@@ -90,7 +90,8 @@ def assert_refused(clone: Path, port: int) -> None:
     assert second.stdout == ""
     sentence, of_make = second.stderr.splitlines()
     assert (
-        sentence == f"Port {port} of 127.0.0.1 is taken. Use another one: make run PORT={port + 1}"
+        sentence
+        == f"Port {port} of 127.0.0.1 is in use. Use another port: make run PORT={port + 1}"
     )
     assert of_make.startswith("make: ***")
 

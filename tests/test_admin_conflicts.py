@@ -20,7 +20,7 @@ from .test_admin import contact_form, errors, logged_in, superuser, url  # noqa:
 
 pytestmark = pytest.mark.django_db
 
-MEANWHILE = "Choose above what stays."
+MEANWHILE = "Choose a value above."
 
 
 @pytest.fixture

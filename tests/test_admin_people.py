@@ -31,7 +31,7 @@ from tenants import models as tenant_models
 from tenants import roles
 from tenants.admin.tokens import ApiTokenAdmin
 from tenants.admin.users import UserAdmin
-from tenants.models import LATEST, ApiToken, Tenant, User, owned
+from tenants.models import LATEST, ApiToken, Tenant, User, models_of_tenants
 
 from .api import Api
 from .factories import ContactFactory, TenantFactory, UserFactory
@@ -104,8 +104,8 @@ def test_the_new_token_has_the_lifetime_of_the_old_one(acme: SimpleNamespace) ->
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"revoked_at": timezone.now()}, "has ended"),
-        ({"expires_at": timezone.now()}, "has ended"),
+        ({"revoked_at": timezone.now()}, "is revoked or expired"),
+        ({"expires_at": timezone.now()}, "is revoked or expired"),
     ],
 )
 def test_an_expired_token_is_not_rotated(
@@ -120,7 +120,7 @@ def test_an_expired_token_is_not_rotated(
 def test_a_token_is_rotated_only_once(staff: Client, acme: SimpleNamespace) -> None:
     staff.post(rotate_page(acme.token.pk), {"overlap": "24"})
     answer = staff.post(rotate_page(acme.token.pk), {"overlap": "24"}, follow=True)
-    assert "rotate the new one" in answer.content.decode()
+    assert "Rotate the new token" in answer.content.decode()
     assert acme.user.tokens.count() == 2
 
 
@@ -336,7 +336,7 @@ def test_an_expiry_beyond_the_calendar_is_a_form_error(
     with timezone.override(zone):
         answer = staff.post(url(ApiToken, "add"), token_form(acme, **given))
         if not is_possible:
-            assert errors(answer)["expires_at"] == ["At the latest on 2999-12-31."]
+            assert errors(answer)["expires_at"] == ["The latest possible date is 2999-12-31."]
         assert ApiToken.objects.filter(name="n8n").exists() is is_possible
         page = url(ApiToken, "change", acme.token.pk)
         answer = staff.post(page, page_of(staff, acme.token, **given))
@@ -442,14 +442,17 @@ def full_tenant(contacts: int = 5) -> Tenant:
 
 
 def rows_of(tenant: Tenant) -> dict[str, int]:
-    return {model.__name__: model._base_manager.filter(tenant=tenant).count() for model in owned()}
+    return {
+        model.__name__: model._base_manager.filter(tenant=tenant).count()
+        for model in models_of_tenants()
+    }
 
 
 @pytest.mark.parametrize("selected", [False, True], ids=["one", "selected"])
 def test_deleting_a_tenant_deletes_all_its_rows_and_no_others(
     superuser: Client, monkeypatch: pytest.MonkeyPatch, selected: bool
 ) -> None:
-    monkeypatch.setattr(tenant_models, "DELETED", 2)
+    monkeypatch.setattr(tenant_models, "DELETE_BATCH", 2)
     gone, other = full_tenant(), full_tenant()
     had = rows_of(other)
     assert all(had.values())
@@ -466,12 +469,12 @@ def test_deleting_a_tenant_deletes_all_its_rows_and_no_others(
 def test_rows_are_deleted_some_at_a_time_until_none_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tenant_models, "DELETED", 2)
+    monkeypatch.setattr(tenant_models, "DELETE_BATCH", 2)
     tenant, other = full_tenant(), full_tenant()
     had = rows_of(tenant)
     deleted = {
         model.__name__: tenant_models.delete_rows(model._base_manager.filter(tenant=tenant))
-        for model in owned()
+        for model in models_of_tenants()
     }
     assert deleted == had == rows_of(other)
 

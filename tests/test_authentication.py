@@ -1,4 +1,4 @@
-"""Tokens: what opens the API, what does not, and what is kept of them."""
+"""Tokens: which requests are authenticated, and what is stored of a token."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -44,31 +44,31 @@ def assert_refused(api: Api) -> None:
         "Bearer \x00",
     ],
 )
-def test_anything_but_a_token_is_refused(acme: SimpleNamespace, header: str) -> None:
+def test_any_other_header_is_refused(acme: SimpleNamespace, header: str) -> None:
     api = Api()
     api.headers = {"Authorization": header.replace("TOKEN", acme.plaintext)}
     assert_refused(api)
 
 
-def test_no_header_is_refused() -> None:
+def test_a_request_without_a_header_is_refused() -> None:
     assert_refused(Api())
 
 
 @pytest.mark.parametrize("form", ["bearer {}", "BEARER {}", "Bearer  {} "])
-def test_the_scheme_is_read_in_any_case(acme: SimpleNamespace, form: str) -> None:
+def test_the_scheme_is_case_insensitive(acme: SimpleNamespace, form: str) -> None:
     api = Api()
     api.headers = {"Authorization": form.format(acme.plaintext)}
     assert api.get("/api/v1/me").status_code == 200
 
 
-def test_a_revoked_token_is_refused_and_others_are_not(acme: SimpleNamespace) -> None:
+def test_a_revoked_token_is_refused_and_other_tokens_still_work(acme: SimpleNamespace) -> None:
     other = ApiToken.objects.issue(acme.user, "other")
     acme.token.revoke()
     assert_refused(acme.api)
     assert Api(other.plaintext).get("/api/v1/me").status_code == 200
 
 
-def test_a_busy_token_is_looked_up_once_a_second_and_ends_in_the_next(
+def test_a_token_is_looked_up_once_a_second_and_a_revoked_token_ends_in_the_next(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tenants.authentication.this_second", lambda: -1)
@@ -79,7 +79,7 @@ def test_a_busy_token_is_looked_up_once_a_second_and_ends_in_the_next(
     assert acme.api.get(ME).status_code == 401
 
 
-def test_a_token_that_expires_ends_at_once(
+def test_an_expired_token_is_refused_although_it_is_cached(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tenants.authentication.this_second", lambda: -1)
@@ -90,8 +90,8 @@ def test_a_token_that_expires_ends_at_once(
     assert acme.api.get(ME).status_code == 401
 
 
-def test_a_token_made_now_works_now(acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though somebody has tried it before."""
+def test_a_new_token_works_at_once(acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if a request used the same token before it existed."""
     monkeypatch.setattr("tenants.authentication.this_second", lambda: -1)
     ApiToken.objects.filter(pk=acme.token.pk).update(revoked_at=timezone.now())
     assert acme.api.get(ME).status_code == 401
@@ -120,13 +120,13 @@ def test_a_disabled_user_is_refused(acme: SimpleNamespace) -> None:
     assert_refused(acme.api)
 
 
-def test_a_session_of_the_admin_does_not_open_the_api(acme: SimpleNamespace) -> None:
+def test_a_session_of_the_admin_gives_no_access_to_the_api(acme: SimpleNamespace) -> None:
     api = Api()
     api.client.force_login(acme.user)
     assert_refused(api)
 
 
-def test_only_digest_and_prefix_of_a_token_are_stored(acme: SimpleNamespace) -> None:
+def test_only_the_digest_and_the_prefix_of_a_token_are_stored(acme: SimpleNamespace) -> None:
     assert acme.plaintext.startswith("qyvo_")
     row = ApiToken.objects.filter(pk=acme.token.pk).values().get()
     assert not [value for value in row.values() if acme.plaintext in str(value)]
@@ -138,7 +138,7 @@ def test_tokens_never_repeat(acme: SimpleNamespace) -> None:
     assert len({ApiToken.objects.issue(acme.user, "x").plaintext for _ in range(20)}) == 20
 
 
-def test_the_last_use_is_noted_at_most_once_a_minute(acme: SimpleNamespace) -> None:
+def test_the_last_use_is_written_at_most_once_a_minute(acme: SimpleNamespace) -> None:
     def last_used_at() -> Any:
         return ApiToken.objects.get().last_used_at
 

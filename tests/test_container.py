@@ -25,7 +25,7 @@ import yaml
 from django.core.management import get_commands
 from django.db import connection
 
-from qyvo.settings import env
+from qyvo.environment import env
 
 from .conftest import free_port, need, wait_for
 from .documents import blocks

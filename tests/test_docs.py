@@ -27,7 +27,7 @@ from contacts.importing import uploads
 from contacts.models import EVENTS, Contact, Webhook
 from contacts.models.webhook import TEST_EVENT
 from qyvo import api
-from qyvo.settings import env
+from qyvo.environment import env
 from tenants.roles import ROLES
 
 from .conftest import need

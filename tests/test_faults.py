@@ -341,7 +341,7 @@ def test_a_port_is_served_by_one_server_until_its_last_process_has_ended(
         )  # fmt: skip
         assert second.returncode == 1
         other = int(port) + 1
-        sentence = f"Port {port} of 127.0.0.1 is taken. Use another one: make run PORT={other}\n"
+        sentence = f"Port {port} of 127.0.0.1 is in use. Use another port: make run PORT={other}\n"
         assert second.stderr == sentence
         assert httpx.get(f"{server.url}/healthz", timeout=PATIENCE).status_code == 200
         workers = server.workers

@@ -1,4 +1,4 @@
-"""What answers let a browser do."""
+"""The response headers that limit what browsers do."""
 
 import re
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ def directives(policy: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_no_script_runs_but_our_files(client: Client, path: str) -> None:
+def test_only_scripts_from_our_files_may_run(client: Client, path: str) -> None:
     policy = directives(headers_of(client, path)["Content-Security-Policy"])
     assert policy["default-src"] == {"'none'"}
     assert policy["script-src"] - {"'unsafe-eval'"} == {"'self'"}
@@ -41,7 +41,7 @@ def test_no_script_runs_but_our_files(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_every_answer_is_careful(client: Client, path: str) -> None:
+def test_every_response_has_the_security_headers(client: Client, path: str) -> None:
     headers = headers_of(client, path)
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "same-origin"
@@ -52,8 +52,8 @@ def test_every_answer_is_careful(client: Client, path: str) -> None:
 
 
 @pytest.mark.once
-def test_what_no_page_needs_is_not_served(client: Client) -> None:
-    """Source maps and other bundles of the packages are 9 of 14 MB."""
+def test_static_files_that_no_page_uses_are_not_served(client: Client) -> None:
+    """Source maps and unused bundles are 9 of the 14 MB of the packages."""
     package = "/static/drf_spectacular_sidecar"
     for path in ("redoc/bundles/redoc.standalone.js", "redoc/bundles/redoc.standalone.js.map",
                  "swagger-ui-dist/swagger-ui.css.map"):  # fmt: skip
@@ -64,17 +64,17 @@ def test_what_no_page_needs_is_not_served(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/admin/login/"])
-def test_no_page_of_ours_holds_a_script(client: Client, path: str) -> None:
+def test_our_pages_contain_no_inline_script(client: Client, path: str) -> None:
     text = client.get(path).content.decode()
     assert all(" src=" in tag for tag in re.findall(r"<script[^>]*>", text))
     assert not re.search(r"""\son[a-z]+=["']|javascript:""", text)
 
 
 @pytest.mark.once
-def test_a_script_inside_a_page_does_not_run(
+def test_an_inline_script_does_not_run(
     admin_server: httpx.Client, admin_staff: SimpleNamespace
 ) -> None:
-    """Whatever got it there."""
+    """Even if an attacker managed to insert it."""
     tried = """() => {
         window.ran = [];
         document.body.insertAdjacentHTML("beforeend", '<img src="x:" onerror="ran.push(1)">');

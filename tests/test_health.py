@@ -1,4 +1,4 @@
-"""Whether the service lives and whether it can serve, as load balancers and supervisors ask it."""
+"""The health checks of supervisors (`/healthz`) and of load balancers (`/readyz`)."""
 
 import io
 import socket
@@ -30,13 +30,13 @@ def asked_anew() -> Iterator[None]:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Where connections are taken and nothing is ever said: a host that hangs."""
+    """An address that accepts connections and never answers, like a host that hangs."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
         yield listener.getsockname()[1]
 
 
 @pytest.mark.django_db
-def test_health_is_told_without_a_token(client: Client) -> None:
+def test_health_checks_need_no_token(client: Client) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"} | READY)
@@ -45,16 +45,14 @@ def test_health_is_told_without_a_token(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_probes_are_answered_whatever_host_they_name_and_without_tls(
-    client: Client, settings: Any
-) -> None:
+def test_health_checks_work_with_any_host_and_without_tls(client: Client, settings: Any) -> None:
     settings.SECURE_SSL_REDIRECT = True
     for path in ["/healthz", "/readyz"]:
         assert client.get(path, headers={"Host": "10.0.0.7:8000"}).json()["status"] == "ok"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_is_not_ready_until_every_migration_is_applied(
+def test_the_service_is_not_ready_until_every_migration_is_applied(
     client: Client, asked_anew: None, log: io.StringIO
 ) -> None:
     recorder = MigrationRecorder(connection)
@@ -71,7 +69,7 @@ def test_it_is_not_ready_until_every_migration_is_applied(
 
 
 @pytest.mark.django_db
-def test_migrations_are_looked_at_until_they_are_applied_and_no_longer(
+def test_migrations_are_checked_only_until_they_are_applied(
     asked_anew: None, django_assert_num_queries: Any
 ) -> None:
     health.migrations_are_applied()
@@ -80,7 +78,9 @@ def test_migrations_are_looked_at_until_they_are_applied_and_no_longer(
 
 
 @pytest.mark.django_db
-def test_a_store_of_the_rate_limit_that_is_gone_is_told(client: Client, settings: Any) -> None:
+def test_the_service_is_not_ready_without_the_store_of_the_rate_limit(
+    client: Client, settings: Any
+) -> None:
     port = free_port()
     settings.RATELIMIT_STORAGE_URL = f"redis://:hunter2@127.0.0.1:{port}/0"
     answer = client.get("/readyz")
@@ -90,7 +90,7 @@ def test_a_store_of_the_rate_limit_that_is_gone_is_told(client: Client, settings
         assert client.get("/readyz").json() == {"status": "ok"} | READY
 
 
-def test_hosts_that_hang_hold_no_answer_up_and_no_secret_gets_out(
+def test_hanging_hosts_delay_no_response_and_reveal_no_secret(
     silent_port: int, tmp_path: Path
 ) -> None:
     where = f"127.0.0.1:{silent_port}"

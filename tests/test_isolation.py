@@ -1,4 +1,4 @@
-"""The database itself keeps tenants apart, also where a query forgets to ask for one."""
+"""Row-level security: PostgreSQL keeps tenants apart even if a query forgets its filter."""
 
 import os
 import subprocess
@@ -37,7 +37,14 @@ from contacts.webhooks import outbox
 from contacts.writing import consent
 from tenants import isolation
 from tenants.admin.scoped import TenantScopedAdmin
-from tenants.isolation import EVERYBODY, NOBODY, always_tell, seeing, whose
+from tenants.fields import hex_id
+from tenants.isolation import (
+    ALL_TENANTS,
+    NO_TENANT,
+    current_tenant,
+    install_wrapper,
+    tenant_context,
+)
 from tenants.models import Tenant
 
 from .api import PHONE
@@ -61,30 +68,30 @@ def execute(sql: str) -> None:
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """Where the tests themselves connect as the owner, the next one need not tell."""
+    """Restores the connection: the next test needs the wrapper only for a restricted role."""
     yield
-    always_tell(connection, is_held="TEST_ROLE" in os.environ)
+    install_wrapper(connection, is_restricted="TEST_ROLE" in os.environ)
 
 
 def be_restricted() -> None:
-    """Until the test's transaction ends: the role of docs/operations.md, which is gone with it."""
+    """Continues as the restricted role of docs/operations.md until the test's transaction ends."""
     if "TEST_ROLE" in os.environ:
         return
-    role = f"{connection.settings_dict['NAME']}_restricted"  # roles are those of all databases
+    role = f"{connection.settings_dict['NAME']}_restricted"  # roles are global
     [recipe] = blocks("sql", "docs/operations.md")
     execute(recipe.replace("qyvo_app", role))
     execute(f"SET LOCAL ROLE {role}")
-    always_tell(connection)  # as it does where that role connects
+    install_wrapper(connection)  # as when this role connects
 
 
 @pytest.fixture
 def restricted(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
-    """The cast, and a role for which row-level security holds."""
+    """Both tenants, and a role to which row-level security applies."""
     be_restricted()
 
 
 def furnish(tenant: Tenant) -> None:
-    """A row of the tenant in each table."""
+    """Creates a row of the tenant in each table."""
     tenant.contacts.update_or_create(phone=PHONE, defaults={"name": tenant.name, "tags": ["vip"]})
     job = Import.objects.create(
         tenant=tenant, file_name="shop.csv", options={"mode": "upsert"}, state=Import.State.DONE
@@ -103,68 +110,68 @@ def furnish(tenant: Tenant) -> None:
 
 @of_postgresql
 @of_the_owner
-def test_a_connection_tells_whose_rows_it_sees_where_its_role_is_held_to_that(
+def test_a_connection_sends_the_tenant_only_if_row_level_security_applies_to_its_role(
     acme: SimpleNamespace,
 ) -> None:
-    told = connection.execute_wrappers
-    isolation.tell_connection(connection)
-    assert isolation.telling not in told, "the owner"
+    wrappers = connection.execute_wrappers
+    isolation.configure_connection(connection)
+    assert isolation.rls_wrapper not in wrappers, "the owner"
     be_restricted()
-    isolation.tell_connection(connection)
-    assert isolation.telling in told
+    isolation.configure_connection(connection)
+    assert isolation.rls_wrapper in wrappers
     execute("RESET ROLE")
-    isolation.tell_connection(connection)
-    assert isolation.telling not in told, "opened again by the owner"
+    isolation.configure_connection(connection)
+    assert isolation.rls_wrapper not in wrappers, "reopened by the owner"
 
 
 @of_postgresql
 @pytest.mark.parametrize("model", OWNED, ids=lambda model: model.__name__)
-def test_a_query_without_a_filter_finds_the_rows_of_one_tenant(
+def test_a_query_without_a_filter_finds_only_the_rows_of_the_current_tenant(
     restricted: None, acme: SimpleNamespace, globex: SimpleNamespace, model: Any
 ) -> None:
     furnish(acme.tenant)
     furnish(globex.tenant)
     everything = model._default_manager.all()
     assert {row.tenant_id for row in everything} == {acme.tenant.pk, globex.tenant.pk}
-    with seeing(globex.tenant.pk):
+    with tenant_context(globex.tenant.pk):
         assert {row.tenant_id for row in everything.all()} == {globex.tenant.pk}
         others = model._default_manager.filter(tenant=acme.tenant)
         assert not others.exists()
         assert models.QuerySet.update(others, tenant=globex.tenant) == 0
         assert others._raw_delete(others.db) == 0
-    with seeing(None):
+    with tenant_context(None):
         assert not everything.all().exists()
     assert everything.filter(tenant=acme.tenant).exists()
 
 
 @of_postgresql
-def test_metrics_are_of_all_tenants(
+def test_metrics_cover_all_tenants(
     restricted: None, acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
-    from qyvo.metrics import Stored, of_everybody
+    from qyvo.metrics import Stored, of_all_tenants
 
     furnish(acme.tenant)
     furnish(globex.tenant)
     registry = CollectorRegistry()
     registry.register(Stored())
-    with seeing(None):
-        assert b'qyvo_queue_depth{queue="deliveries"} 2.0' in of_everybody(registry)
+    with tenant_context(None):
+        assert b'qyvo_queue_depth{queue="deliveries"} 2.0' in of_all_tenants(registry)
         assert not Delivery.objects.exists()
 
 
 @of_postgresql
-def test_no_row_is_written_for_another_tenant(
+def test_rows_of_another_tenant_cannot_be_written(
     restricted: None, acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
     furnish(acme.tenant)
     for whom in (globex.tenant.pk, None):
         with (
-            seeing(whom),
+            tenant_context(whom),
             pytest.raises(ProgrammingError, match="row-level security"),
             transaction.atomic(),
         ):
             acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"name": "Mallory"})
-    with seeing(globex.tenant.pk), pytest.raises(ProgrammingError), transaction.atomic():
+    with tenant_context(globex.tenant.pk), pytest.raises(ProgrammingError), transaction.atomic():
         Tag.objects.bulk_create([Tag(tenant=acme.tenant, name="mine")])
     assert Contact.objects.get().name == acme.tenant.name
 
@@ -178,7 +185,7 @@ def all_of(model: Any, tenant: Tenant) -> Any:
 
 @pytest.fixture
 def without_filter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if every query had forgotten its tenant."""
+    """Removes the tenant filter from every query."""
     for name in ("contacts", "tags", "changes", "imports", "webhooks"):
         model: Any = Tenant._meta.get_field(name).related_model
         monkeypatch.setattr(Tenant, name, property(partial(all_of, model)))
@@ -186,7 +193,7 @@ def without_filter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def belongings(acme: SimpleNamespace) -> dict[str, str]:
-    """What an outsider would have to know of Acme."""
+    """The ids of rows of Acme, which an attacker would have to know."""
     furnish(acme.tenant)
     return {
         "contact": Contact.objects.get().pk,
@@ -196,7 +203,7 @@ def belongings(acme: SimpleNamespace) -> dict[str, str]:
 
 
 def shown(globex: SimpleNamespace, of_acme: dict[str, str]) -> dict[str, Any]:
-    """What requests of Globex find, and do, of Acme's."""
+    """The results of requests by `globex` for rows of Acme: numbers of rows, or status codes."""
     api, contact = globex.api, of_acme["contact"]
     return {
         "get": api.act("get-contact", contact_id=contact).status_code,
@@ -215,7 +222,7 @@ def shown(globex: SimpleNamespace, of_acme: dict[str, str]) -> dict[str, Any]:
 
 
 @of_postgresql
-def test_without_the_filter_a_tenant_still_sees_and_changes_nothing_of_another(
+def test_without_filters_a_tenant_can_neither_read_nor_change_another_tenant(
     restricted: None,
     belongings: dict[str, str],
     without_filter: None,
@@ -227,19 +234,19 @@ def test_without_the_filter_a_tenant_still_sees_and_changes_nothing_of_another(
     assert shown(acme, belongings)["get"] == 200
 
 
-def test_the_filter_is_really_gone(
+def test_the_fixture_really_removes_the_filters(
     belongings: dict[str, str],
     without_filter: None,
     globex: SimpleNamespace,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Else the test above would show nothing."""
-    monkeypatch.setattr("tenants.views.see", lambda tenant_id: isolation.end_request())
+    """Otherwise the test above would prove nothing."""
+    monkeypatch.setattr("tenants.views.set_tenant", lambda tenant_id: isolation.end_request())
     assert not {*shown(globex, belongings).values()} & {0, 404}
 
 
 @of_postgresql
-def test_without_its_filter_the_admin_shows_staff_their_own_tenant_and_superusers_all(
+def test_without_filters_the_admin_still_shows_staff_only_their_tenant_and_superusers_all(
     restricted: None,
     acme: SimpleNamespace,
     globex: SimpleNamespace,
@@ -267,7 +274,7 @@ def test_without_its_filter_the_admin_shows_staff_their_own_tenant_and_superuser
 
 
 @of_postgresql
-def test_commands_work_on_all_tenants(
+def test_commands_have_access_to_all_tenants(
     restricted: None, acme: SimpleNamespace, globex: SimpleNamespace, tmp_path: Path
 ) -> None:
     file = tmp_path / "shop.csv"
@@ -281,64 +288,62 @@ def test_commands_work_on_all_tenants(
     assert {tuple(contact.tags) for contact in Contact.objects.all()} == {("customer",)}
 
 
-# How it is told
+# How PostgreSQL receives the tenant
 
 
 def setting() -> str:
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('qyvo.tenant', true)")
-        return cursor.fetchone()[0] or NOBODY
+        return cursor.fetchone()[0] or NO_TENANT
 
 
 @pytest.fixture
 def acme_id(acme: SimpleNamespace) -> str:
-    always_tell(connection)
-    return isolation.digits(acme.tenant.pk)
+    install_wrapper(connection)
+    return hex_id(acme.tenant.pk)
 
 
 @of_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_what_was_told_does_not_outlive_the_transaction(
-    acme: SimpleNamespace, acme_id: str
-) -> None:
+def test_the_setting_ends_with_the_transaction(acme: SimpleNamespace, acme_id: str) -> None:
     for _ in range(2):
-        with seeing(acme.tenant.pk):
+        with tenant_context(acme.tenant.pk):
             assert setting() == acme_id
             with transaction.atomic():
                 assert setting() == acme_id
-        with seeing(None):
-            assert setting() == NOBODY
+        with tenant_context(None):
+            assert setting() == NO_TENANT
             with transaction.atomic():
-                assert setting() == NOBODY
+                assert setting() == NO_TENANT
 
 
 @of_postgresql
-def test_it_is_told_anew_where_it_changes_inside_a_transaction(
+def test_the_setting_is_sent_again_if_the_tenant_changes_inside_a_transaction(
     acme: SimpleNamespace, globex: SimpleNamespace, acme_id: str
 ) -> None:
-    """Also where it was told since a savepoint, and that is rolled back."""
-    of_globex = isolation.digits(globex.tenant.pk)
-    assert setting() == EVERYBODY
-    with seeing(acme.tenant.pk):
+    """Also after a rollback to a savepoint, which undoes the setting."""
+    of_globex = hex_id(globex.tenant.pk)
+    assert setting() == ALL_TENANTS
+    with tenant_context(acme.tenant.pk):
         assert setting() == acme_id
         start = transaction.savepoint()
-        with seeing(globex.tenant.pk):
+        with tenant_context(globex.tenant.pk):
             assert setting() == of_globex
             transaction.savepoint_rollback(start)
             assert setting() == of_globex
         assert setting() == acme_id
         transaction.savepoint_rollback(start)
         assert setting() == acme_id
-    assert setting() == EVERYBODY
+    assert setting() == ALL_TENANTS
 
 
 @of_postgresql
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("level", [None, 4])
-def test_every_kind_of_statement_is_told(
+def test_every_kind_of_statement_has_the_setting(
     acme: SimpleNamespace, acme_id: str, level: int | None
 ) -> None:
-    """Prepared ones too, and those of transactions of another level."""
+    """Also prepared statements, and transactions with another isolation level."""
     from contacts.db.connections import prepared
 
     query = "SELECT current_setting('qyvo.tenant', true), current_setting('transaction_isolation')"
@@ -346,8 +351,8 @@ def test_every_kind_of_statement_is_told(
     connection.connection.isolation_level = level
     expected = (acme_id, "serializable" if level else "read committed")
     try:
-        with seeing(acme.tenant.pk):
-            for number in range(7):  # prepared on the way
+        with tenant_context(acme.tenant.pk):
+            for number in range(7):  # psycopg prepares the statement on the way
                 with prepared("default") as cursor:
                     cursor.execute(f"{query} WHERE %s >= 0", [number])
                     assert cursor.fetchall()[0][0] == acme_id
@@ -361,36 +366,36 @@ def test_every_kind_of_statement_is_told(
         connection.close()
 
 
-def test_only_statements_of_rows_become_two() -> None:
-    """Others cannot run beside another one."""
+def test_the_setting_is_sent_only_with_statements_that_read_or_write_rows() -> None:
+    """Other statements, such as VACUUM, must run alone."""
     for statement in ("SELECT 1", "(SELECT 1)", "\nWITH x AS (SELECT 1) SELECT 2", "delete from x"):
-        assert isolation.OF_ROWS.match(statement)
+        assert isolation.ROW_STATEMENT.match(statement)
     for statement in ("CREATE INDEX CONCURRENTLY", "VACUUM", "SAVEPOINT a", "ANALYZE x"):
-        assert not isolation.OF_ROWS.match(statement)
+        assert not isolation.ROW_STATEMENT.match(statement)
 
 
-def test_a_request_sees_nothing_until_it_is_known_who_asks(
+def test_before_authentication_queries_return_no_rows(
     acme: SimpleNamespace, outsider: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
 
     def data(serializer: object) -> dict[str, str]:
-        seen.append(whose())
+        seen.append(current_tenant())
         return {}
 
     monkeypatch.setattr("tenants.views.MeSerializer.data", property(data))
     acme.api.get("/api/v1/me")
     outsider.api.get("/api/v1/me")
-    assert seen == [NOBODY, NOBODY]
-    assert whose() == EVERYBODY
+    assert seen == [NO_TENANT, NO_TENANT]
+    assert current_tenant() == ALL_TENANTS
 
 
-def test_a_process_sees_every_tenant_where_it_is_the_operators(tmp_path: Path) -> None:
-    show = "from tenants.isolation import whose; print(repr(whose()))"
+def test_commands_have_access_to_all_tenants_and_the_server_to_none(tmp_path: Path) -> None:
+    show = "from tenants.isolation import current_tenant; print(repr(current_tenant()))"
     environment = os.environ | {"DATA_DIR": str(tmp_path)}
     for command, seen in [
-        ([sys.executable, "manage.py", "shell", "-v0", "-c", show], EVERYBODY),
-        ([sys.executable, "-c", f"import qyvo.wsgi; {show}"], NOBODY),
+        ([sys.executable, "manage.py", "shell", "-v0", "-c", show], ALL_TENANTS),
+        ([sys.executable, "-c", f"import qyvo.wsgi; {show}"], NO_TENANT),
     ]:
         run = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
@@ -408,12 +413,12 @@ def problem() -> str:
 
 
 @of_postgresql
-def test_check_isolation_is_content_where_every_table_is_protected(
+def test_check_isolation_passes_if_every_table_is_protected(
     restricted: None, acme: SimpleNamespace, capsys: pytest.CaptureFixture
 ) -> None:
     furnish(acme.tenant)
     call_command("check_isolation")
-    assert "that tenant only" in capsys.readouterr().out
+    assert "to their own tenant only" in capsys.readouterr().out
 
 
 @of_postgresql
@@ -428,12 +433,12 @@ def test_check_isolation_is_content_where_every_table_is_protected(
         ("CREATE POLICY more ON contacts_tag USING (true)", "other policies: more"),
         (
             "ALTER POLICY tenant_isolation ON contacts_contact USING (true)",
-            "contacts_contact shows rows before it is told whose",
+            "contacts_contact shows rows although no tenant is set",
         ),
         ("CREATE TABLE staged (tenant_id uuid)", "staged has no row-level security"),
     ],
 )
-def test_check_isolation_finds_a_table_that_is_not_protected(
+def test_check_isolation_finds_an_unprotected_table(
     acme: SimpleNamespace, change: str, sentence: str
 ) -> None:
     furnish(acme.tenant)
@@ -446,7 +451,7 @@ def test_check_isolation_finds_a_table_that_is_not_protected(
 @of_postgresql
 @of_the_owner
 @pytest.mark.django_db
-def test_check_isolation_finds_a_role_that_bypasses() -> None:
+def test_check_isolation_finds_a_role_that_bypasses_row_level_security() -> None:
     assert "superuser" in problem()
     be_restricted()
     [role] = rows("SELECT current_user")
@@ -472,7 +477,7 @@ def rows(sql: str) -> list[Any]:
 
 
 @pytest.mark.django_db
-def test_sqlite_keeps_nobody_apart() -> None:
+def test_check_isolation_fails_on_sqlite() -> None:
     if connection.vendor == "sqlite":
         assert problem() == "SQLite has no row-level security."
 
@@ -480,10 +485,10 @@ def test_sqlite_keeps_nobody_apart() -> None:
 @of_postgresql
 @of_the_owner
 @pytest.mark.django_db
-def test_the_deployment_checks_warn_of_a_role_that_bypasses() -> None:
+def test_the_deployment_checks_warn_if_the_role_bypasses_row_level_security() -> None:
     from tenants.checks import check_row_level_security
 
-    assert check_row_level_security() == [], "not asked to look at the database"
+    assert check_row_level_security() == [], "the database is not named"
     [warning] = check_row_level_security(databases=["default"])
     assert warning.id == "tenants.W001"
     be_restricted()
@@ -493,7 +498,7 @@ def test_the_deployment_checks_warn_of_a_role_that_bypasses() -> None:
 @of_postgresql
 @of_the_owner
 @pytest.mark.django_db(transaction=True)
-def test_the_policies_can_be_taken_back() -> None:
+def test_the_migration_of_the_policies_is_reversible() -> None:
     count = "SELECT count(*) FROM pg_policy"
     try:
         call_command("migrate", "contacts", "0011", verbosity=0)

@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from contacts.db.pacing import Pace
 from contacts.models import Contact
 from qyvo.postgresql.base import LOCK_TIMEOUT
-from tenants.isolation import always_tell
+from tenants.isolation import install_wrapper
 from tenants.models import ApiToken, Tenant
 
 from .api import PHONE, assert_error
@@ -37,12 +37,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
         return
     connection.ensure_connection()
-    is_held = connection.is_held  # type: ignore[attr-defined]
+    is_restricted = connection.is_restricted  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
         patch.setattr(connection, "lock_timeout", "100ms", raising=False)
-        always_tell(connection, is_held=is_held)
+        install_wrapper(connection, is_restricted=is_restricted)
         yield
-    always_tell(connection, is_held=is_held)
+    install_wrapper(connection, is_restricted=is_restricted)
 
 
 @contextmanager

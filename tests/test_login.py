@@ -1,4 +1,4 @@
-"""The login of the admin: guessing is limited, nobody is locked out, a session is its owner's."""
+"""The login of the admin: guessing is limited, nobody is locked out, sessions are protected."""
 
 import io
 from collections import Counter
@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from contacts.models import Contact, Import, Tag, Webhook
-from tenants.login_limits import ADDRESS_LIMIT, PAIR_LIMIT, Failures, count, until_turn
+from tenants.login_limits import ADDRESS_LIMIT, PAIR_LIMIT, Failures, count_failure, until_turn
 from tenants.models import ApiToken, KnownAddress, Tenant, User
 
 from .conftest import PASSWORD, serving
@@ -42,12 +42,12 @@ def enter(client: Client, user: User) -> None:
 
 
 def guess(email: str, times: int, address: str = HERE, **headers: str) -> list[int]:
-    """The status of each answer."""
+    """The status code of each response."""
     return [log_in(email, f"guess {n}", address, **headers).status_code for n in range(times)]
 
 
 def guess_from_everywhere(email: str, times: int) -> list[int]:
-    """The status of each answer: each guess is sent from an address of its own."""
+    """The status code of each response. Each guess comes from another address."""
     return [log_in(email, "guess", f"203.0.113.{n}").status_code for n in range(times)]
 
 
@@ -58,7 +58,7 @@ def assert_has_to_wait(answer: Any, seconds: int, words: str) -> None:
 
 
 class Clock:
-    """The time of the login limits, which stands still."""
+    """The time of the login limits. It stands still until a test changes it."""
 
     def __init__(self) -> None:
         self.time = timezone.now()
@@ -89,8 +89,10 @@ def test_ten_failures_lock_one_account_for_one_address(ann: User, clock: Clock) 
     assert log_in(ann.email).status_code == 302
 
 
-def test_nobody_is_locked_out_of_an_address_of_an_earlier_login(ann: User, clock: Clock) -> None:
-    """However many addresses others guess from, and however long."""
+def test_failures_from_other_addresses_never_lock_an_address_of_an_earlier_login(
+    ann: User, clock: Clock
+) -> None:
+    """For any number of guessing addresses, and for any time."""
     assert log_in(ann.email, address=HERE).status_code == 302
     guess(ann.email, PAIR_LIMIT + 1, THERE)
     for n in range(30):
@@ -100,7 +102,7 @@ def test_nobody_is_locked_out_of_an_address_of_an_earlier_login(ann: User, clock
     assert log_in(ann.email, address=HERE).status_code == 302
 
 
-def test_an_address_that_one_account_knows_is_new_to_another(
+def test_an_address_that_one_account_has_used_is_new_to_another_account(
     ann: User, globex: SimpleNamespace, clock: Clock
 ) -> None:
     globex.user.is_staff = True
@@ -111,8 +113,10 @@ def test_an_address_that_one_account_knows_is_new_to_another(
     assert log_in(ann.email, address=HERE).status_code == 429
 
 
-def test_an_account_is_slowed_down_for_new_addresses(ann: User, clock: Clock) -> None:
-    """By a second after the tenth failure, and twice as long each time; a minute at most."""
+def test_logins_from_new_addresses_are_slowed_down_after_ten_failures(
+    ann: User, clock: Clock
+) -> None:
+    """The wait is one second after the tenth failure and doubles each time, up to one minute."""
     assert guess_from_everywhere(ann.email, 10) == [200] * 10
     waits = []
     for n in range(8):
@@ -126,7 +130,9 @@ def test_an_account_is_slowed_down_for_new_addresses(ann: User, clock: Clock) ->
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
-def test_a_new_address_gets_its_turn_while_others_go_on(ann: User, clock: Clock) -> None:
+def test_a_new_address_without_failures_gets_in_while_an_attack_goes_on(
+    ann: User, clock: Clock
+) -> None:
     """Who has failed within an hour waits longer than who has not. So the wait that the owner is
     told is the whole wait."""
     attackers = [f"203.0.113.{n}" for n in range(20)]
@@ -148,14 +154,14 @@ def test_a_new_address_gets_its_turn_while_others_go_on(ann: User, clock: Clock)
     [(9, 0, 0), (9, 9, 0), (10, 0, 1), (15, 0, 32), (16, 0, 60), (999, 0, 60), (10, 1, 120),
      (999, 2, 240), (10, 4, 900)],
 )  # fmt: skip
-def test_the_wait_for_a_turn_has_an_end(number: int, own: int, seconds: int) -> None:
+def test_the_wait_is_limited(number: int, own: int, seconds: int) -> None:
     pair = [Failures("ann", HERE, own, 0)] if own else []
     others = [Failures("ann", THERE, number - own, 0)] if number > own else []
     assert until_turn([*pair, *others], pair) == seconds
 
 
 @pytest.mark.once
-def test_guesses_from_any_number_of_addresses_are_fewer_than_80_an_hour() -> None:
+def test_any_number_of_addresses_can_make_fewer_than_80_guesses_an_hour() -> None:
     """OWASP ASVS 4.0.3, 2.2.1: 100. Each guess is sent as soon as it may be, from a new address."""
     second, guesses = 0, list[int]()
     while second < 3 * 3600:
@@ -167,7 +173,7 @@ def test_guesses_from_any_number_of_addresses_are_fewer_than_80_an_hour() -> Non
     assert max(sum(at <= other < at + 3600 for other in guesses) for at in guesses) < 80
 
 
-def test_a_refused_try_neither_counts_nor_prolongs_the_wait(ann: User, clock: Clock) -> None:
+def test_a_refused_attempt_neither_counts_nor_prolongs_the_wait(ann: User, clock: Clock) -> None:
     guess(ann.email, PAIR_LIMIT)
     clock.wait(890)
     before = [*AccessAttempt.objects.values()]
@@ -177,43 +183,43 @@ def test_a_refused_try_neither_counts_nor_prolongs_the_wait(ann: User, clock: Cl
     assert log_in(ann.email).status_code == 302
 
 
-def test_other_capitals_are_the_same_account(ann: User, clock: Clock) -> None:
+def test_the_case_of_the_name_does_not_matter_to_the_limits(ann: User, clock: Clock) -> None:
     for n in range(PAIR_LIMIT):
         name = [ann.email, ann.email.upper(), f" {ann.email.title()} "][n % 3]
         log_in(name, f"guess {n}")
     assert_has_to_wait(log_in(ann.email), 900, "15 minutes")
 
 
-def test_who_tries_many_accounts_has_to_wait(ann: User, clock: Clock) -> None:
+def test_failures_for_many_accounts_lock_the_address(ann: User, clock: Clock) -> None:
     for n in range(1, ADDRESS_LIMIT):
-        count(f"somebody{n}@acme.example", HERE, clock())
+        count_failure(f"somebody{n}@acme.example", HERE, clock())
     assert log_in("somebody@acme.example").status_code == 200
     assert_has_to_wait(log_in(ann.email), 900, "15 minutes")
     assert log_in(ann.email, address=THERE).status_code == 302
 
 
-def test_who_has_logged_in_from_an_office_gets_in_whatever_others_there_try(
+def test_failures_of_others_do_not_lock_users_out_of_a_shared_address_they_have_used(
     ann: User, clock: Clock
 ) -> None:
     assert log_in(ann.email).status_code == 302
     for n in range(ADDRESS_LIMIT):
-        count(f"somebody{n}@acme.example", HERE, clock())
+        count_failure(f"somebody{n}@acme.example", HERE, clock())
     assert log_in("somebody@acme.example").status_code == 429
     assert log_in(ann.email).status_code == 302
 
 
-def test_an_address_is_let_in_when_the_oldest_failures_are_forgotten(
+def test_a_locked_address_gets_in_when_the_oldest_failures_leave_the_window(
     ann: User, clock: Clock
 ) -> None:
     for n in range(ADDRESS_LIMIT):
         clock.wait(10)
-        count(f"somebody{n}@acme.example", HERE, clock())
+        count_failure(f"somebody{n}@acme.example", HERE, clock())
     assert_has_to_wait(log_in(ann.email), 900 - 490, "7 minutes")
     clock.wait(410)
     assert log_in(ann.email).status_code == 302
 
 
-def test_a_good_login_lets_nobody_go_on_guessing(
+def test_a_successful_login_does_not_reset_the_failures_for_another_account(
     ann: User, globex: SimpleNamespace, clock: Clock
 ) -> None:
     guess(globex.user.email, PAIR_LIMIT)
@@ -221,8 +227,8 @@ def test_a_good_login_lets_nobody_go_on_guessing(
     assert_has_to_wait(log_in(globex.user.email, "another guess"), 900, "15 minutes")
 
 
-def test_good_logins_do_not_count(ann: User, clock: Clock) -> None:
-    """Nor do they forget failures of before."""
+def test_successful_logins_do_not_count_as_failures(ann: User, clock: Clock) -> None:
+    """They do not delete earlier failures either."""
     guess(ann.email, PAIR_LIMIT - 1)
     for _ in range(3):
         assert log_in(ann.email).status_code == 302
@@ -231,15 +237,17 @@ def test_good_logins_do_not_count(ann: User, clock: Clock) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("addresses", [1, 30])
-def test_guesses_sent_at_once_are_limited_too(ann: User, clock: Clock, addresses: int) -> None:
+def test_guesses_sent_at_the_same_time_are_limited_too(
+    ann: User, clock: Clock, addresses: int
+) -> None:
     def call(n: int) -> int:
         return log_in(ann.email, "guess", f"203.0.113.{n % addresses}").status_code
 
     assert Counter(all_at_once(call, 30)) == {200: 10, 429: 20}
 
 
-def test_nobody_learns_which_accounts_there_are(ann: User, clock: Clock) -> None:
-    """Neither before nor after a limit, from a new address or from one that others know."""
+def test_the_limits_do_not_reveal_which_accounts_exist(ann: User, clock: Clock) -> None:
+    """Neither before nor after a limit, from a new address or an address of another account."""
     log_in(ann.email, address=THERE)
     shown = {}
     for email in [ann.email, "nobody@acme.example"]:
@@ -266,7 +274,7 @@ def test_nobody_learns_which_accounts_there_are(ann: User, clock: Clock) -> None
 def test_ipv6_addresses_count_as_networks(
     ann: User, clock: Clock, one: str, other: str, is_same: bool
 ) -> None:
-    """A customer of a provider has 2^64 addresses; IPv4 written as IPv6 is IPv4."""
+    """A customer of a provider has 2^64 addresses. IPv4 written as IPv6 counts as IPv4."""
     guess(ann.email, PAIR_LIMIT, one)
     clock.wait(1)  # the account is slowed down
     assert log_in(ann.email, address=other).status_code == (429 if is_same else 302)
@@ -287,23 +295,25 @@ def test_the_latest_20_addresses_of_a_user_are_known_as_digests(ann: User) -> No
     assert "203.0.113" not in str([*KnownAddress.objects.values()])
 
 
-def test_an_address_that_cannot_be_told_is_nobodys(ann: User, clock: Clock) -> None:
+def test_an_unknown_address_is_never_an_address_of_an_earlier_login(
+    ann: User, clock: Clock
+) -> None:
     assert log_in(ann.email, address="").status_code == 302
     assert not KnownAddress.objects.exists()
 
 
 @pytest.mark.parametrize("command", [["axes_reset"], ["axes_reset_username", "ann@acme.example"]])
-def test_the_operator_lets_people_in_again(ann: User, clock: Clock, command: list[str]) -> None:
+def test_the_operator_can_reset_the_failures(ann: User, clock: Clock, command: list[str]) -> None:
     guess(ann.email, PAIR_LIMIT)
     call_command(*command, stdout=io.StringIO())
     assert log_in(ann.email).status_code == 302
 
 
 @pytest.mark.parametrize("behind", [True, False])
-def test_behind_a_proxy_callers_are_told_apart_by_what_it_adds(
+def test_behind_a_proxy_the_address_that_the_proxy_adds_counts(
     ann: User, clock: Clock, settings: Any, behind: bool
 ) -> None:
-    """What they send themselves stands before that, and without a proxy counts for nothing."""
+    """Addresses that callers send come before it. Without a proxy, the header does not count."""
     settings.BEHIND_HTTPS_PROXY = behind
     for n in range(PAIR_LIMIT):
         log_in(ann.email, "guess", **{"X-Forwarded-For": f"203.0.113.{n}, {THERE}"})
@@ -315,7 +325,9 @@ def test_behind_a_proxy_callers_are_told_apart_by_what_it_adds(
 
 
 @pytest.mark.parametrize("told", ["", "unknown", "1.2.3.4:99", "x" * 5000, "'; --", "::1%x", "é"])
-def test_a_made_up_address_is_no_fault_of_ours(ann: User, settings: Any, told: str) -> None:
+def test_an_invalid_address_in_the_header_causes_no_server_error(
+    ann: User, settings: Any, told: str
+) -> None:
     settings.BEHIND_HTTPS_PROXY = True
     assert log_in(ann.email, "x", "", **{"X-Forwarded-For": told}).status_code == 200
     assert log_in(ann.email, "x", "/run/socket", **{"X-Forwarded-For": told}).status_code == 200
@@ -324,14 +336,16 @@ def test_a_made_up_address_is_no_fault_of_ours(ann: User, settings: Any, told: s
 @pytest.mark.parametrize(
     "name", ["", " ", "x" * 300, "x" * 100_000, "a\x00b", "é@ü", "\ud83d", "'; --", "{{ 1 }}"]
 )
-def test_a_strange_name_is_no_fault_of_ours(db: None, name: str) -> None:
+def test_a_strange_name_causes_no_server_error(db: None, name: str) -> None:
     agent = {"User-Agent": "x" * 9000, "Accept": "y" * 9000}
     name = name.encode(errors="surrogatepass").decode("latin-1")
     assert log_in(name, "x", **agent).status_code == 200
     assert Client().post(LOGIN, {}).status_code == 200
 
 
-def test_what_was_typed_is_neither_logged_nor_kept(ann: User, log: io.StringIO) -> None:
+def test_typed_names_and_passwords_are_neither_logged_nor_stored(
+    ann: User, log: io.StringIO
+) -> None:
     for _ in range(PAIR_LIMIT + 1):
         log_in(ann.email, "hunter22-typed")
     log_in("hunter22-typed-into-the-wrong-box", "y", THERE)
@@ -344,20 +358,20 @@ def test_what_was_typed_is_neither_logged_nor_kept(ann: User, log: io.StringIO) 
     assert "Too Many Requests: /admin/login/" in log.getvalue()
 
 
-def test_failures_are_deleted(ann: User, clock: Clock) -> None:
+def test_old_failures_are_deleted(ann: User, clock: Clock) -> None:
     guess(ann.email, 3)
     clock.wait(3600)
     guess("somebody@acme.example", 1)
     assert AccessAttempt.objects.count() == 1
 
 
-def test_a_failure_every_now_and_then_locks_nothing(ann: User, clock: Clock) -> None:
+def test_occasional_failures_lock_nothing(ann: User, clock: Clock) -> None:
     for _ in range(PAIR_LIMIT + 2):
         clock.wait(901)
         assert log_in(ann.email, "guess").status_code == 200
 
 
-def test_the_api_goes_on_for_those_who_have_to_wait(acme: SimpleNamespace, ann: User) -> None:
+def test_the_limits_do_not_apply_to_the_api(acme: SimpleNamespace, ann: User) -> None:
     guess(ann.email, PAIR_LIMIT + 1)
     assert acme.api.get("/api/v1/me").status_code == 200
 
@@ -380,7 +394,7 @@ def test_a_weak_password_is_refused(ann: User, password: str) -> None:
 # Sessions
 
 
-def test_a_session_known_before_the_login_is_worth_nothing_after_it(ann: User) -> None:
+def test_the_login_replaces_the_session_key(ann: User) -> None:
     client = Client()
     session = client.session
     session["planted"] = True
@@ -394,7 +408,7 @@ def test_a_session_known_before_the_login_is_worth_nothing_after_it(ann: User) -
     assert other.get("/admin/").status_code == 302
 
 
-def test_a_session_ends_with_the_logout_and_with_another_password(ann: User) -> None:
+def test_a_session_ends_with_the_logout_and_with_a_new_password(ann: User) -> None:
     first, second = Client(), Client()
     for client in (first, second):
         enter(client, ann)
@@ -408,7 +422,7 @@ def test_a_session_ends_with_the_logout_and_with_another_password(ann: User) -> 
     assert second.get("/admin/").status_code == 302
 
 
-def test_cookies_are_for_this_site_over_https_only(
+def test_cookies_are_limited_to_this_site_and_to_https(
     transactional_db: None, ann: User, tmp_path: Path
 ) -> None:
     with serving(tmp_path / "log", workers=1, BEHIND_HTTPS_PROXY="true") as address:
@@ -416,7 +430,7 @@ def test_cookies_are_for_this_site_over_https_only(
         with httpx.Client(base_url=address, headers=secure, timeout=60) as web:
             page = web.get(LOGIN)
             [token] = [c.value for c in web.cookies.jar if c.name == "csrftoken"]
-            # httpx keeps a secure cookie to itself, as this is HTTP
+            # httpx does not send a secure cookie over HTTP
             web.cookies.clear()
             answer = web.post(
                 LOGIN,
@@ -448,9 +462,9 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("target", ELSEWHERE)
-def test_nobody_is_led_elsewhere_by_a_login(ann: User, target: str) -> None:
+def test_the_login_never_redirects_to_another_site(ann: User, target: str) -> None:
     client = Client()
-    for ask in (client.post, client.get):  # the second time as somebody who is logged in
+    for ask in (client.post, client.get):  # the second request is logged in
         answer = ask(
             f"{LOGIN}?next=x", {"username": ann.email, "password": PASSWORD, "next": target}
         )
@@ -488,7 +502,7 @@ def pages(acme: SimpleNamespace) -> list[str]:
     ]  # fmt: skip
 
 
-def test_no_page_takes_what_another_site_sends(ann: User, acme: SimpleNamespace) -> None:
+def test_every_page_refuses_forms_from_other_sites(ann: User, acme: SimpleNamespace) -> None:
     User.objects.update(is_superuser=True)
     client = Client(enforce_csrf_checks=True)
     client.force_login(ann)
@@ -502,7 +516,7 @@ def test_no_page_takes_what_another_site_sends(ann: User, acme: SimpleNamespace)
     assert {*Tag.objects.values_list("name", flat=True)} == {"vip"}
 
 
-def test_no_page_is_shown_in_another_sites_frame(ann: User, acme: SimpleNamespace) -> None:
+def test_no_page_can_be_shown_in_a_frame_of_another_site(ann: User, acme: SimpleNamespace) -> None:
     User.objects.update(is_superuser=True)
     client = Client()
     client.force_login(ann)

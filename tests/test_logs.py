@@ -1,4 +1,4 @@
-"""The log: a line for each request to the API, nothing personal in it, and JSON where wanted."""
+"""The log: one line per request to the API, without personal data; JSON on demand."""
 
 import io
 import json
@@ -35,7 +35,7 @@ def lines_of(log: io.StringIO) -> list[dict[str, Any]]:
 
 
 @pytest.mark.django_db
-def test_a_request_is_a_line(acme: SimpleNamespace, log: io.StringIO) -> None:
+def test_each_request_to_the_api_has_one_line(acme: SimpleNamespace, log: io.StringIO) -> None:
     acme.api.get("/api/v1/me", **{"X-Request-Id": "mine"})
     [line] = log.getvalue().splitlines()
     assert "INFO qyvo.access [mine] me 200 in " in line
@@ -43,7 +43,7 @@ def test_a_request_is_a_line(acme: SimpleNamespace, log: io.StringIO) -> None:
 
 
 @pytest.mark.django_db
-def test_a_request_is_a_json_object(
+def test_each_request_to_the_api_has_one_json_object(
     acme: SimpleNamespace, globex: SimpleNamespace, outsider: SimpleNamespace,
     log: io.StringIO, as_json: None,
 ) -> None:  # fmt: skip
@@ -89,10 +89,10 @@ def test_an_error_has_its_traceback_as_a_field(
 
 
 @pytest.mark.parametrize("log_format", ["line", "json"])
-def test_nobody_is_named(
+def test_the_log_contains_no_personal_data(
     log_format: str, transactional_db: None, acme: Any, tmp_path: Path
 ) -> None:
-    """Neither by the body, nor by an address or a query string that should not have been sent."""
+    """Not from the body, and not from an address or query string that should not contain any."""
     log = tmp_path / "log"
     with (
         serving(log, workers=1, LOG_FORMAT=log_format) as url,
@@ -109,12 +109,14 @@ def test_nobody_is_named(
     for word in [PHONE, PHONE[1:], "Romain", "romain", "example.com", "lover", acme.plaintext]:
         assert word not in text
     if log_format == "json":
-        lines = [json.loads(line) for line in text.splitlines()]  # the server program's, too
+        lines = [
+            json.loads(line) for line in text.splitlines()
+        ]  # including the lines of the server program
         told = [line["status"] for line in lines if line["logger"] == "qyvo.access"]
         assert told[-5:] == [201, 422, 404, 400, 404]
 
 
-def test_lines_are_for_people_unless_json_is_wanted(tmp_path: Path) -> None:
+def test_the_default_format_is_lines_and_json_is_optional(tmp_path: Path) -> None:
     code = "import logging; logging.getLogger('x').warning('so “so”')"
     line = manage(tmp_path, "shell", "-v0", "-c", code).stderr
     assert line.endswith(" WARNING x [-] so “so”\n")

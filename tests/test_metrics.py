@@ -1,4 +1,4 @@
-"""/metrics: what Prometheus reads, added up over the processes of a server."""
+"""/metrics: the numbers for Prometheus, added up over all processes of a server."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ METRICS = {"Authorization": "Bearer watched"}
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Of what these tests themselves would count."""
+    """A folder of its own for the counts of each test."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
 
 
@@ -32,19 +32,19 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_without_a_token_of_the_settings_there_are_none(client: Client) -> None:
+def test_without_metrics_token_there_are_no_metrics(client: Client) -> None:
     assert_error(client.get("/metrics", headers=METRICS), 404, "not_found")
 
 
 @pytest.mark.parametrize("given", ["", "watched", "Bearer", "Bearer x", "Bearer watched2", "é"])
-def test_nobody_else_reads_them(client: Client, settings: Any, given: str) -> None:
+def test_only_the_metrics_token_gives_access(client: Client, settings: Any, given: str) -> None:
     settings.METRICS_TOKEN = "watched"
     answer = client.get("/metrics", headers={"Authorization": given})
     assert_error(answer, 401, "unauthenticated")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_requests_are_counted_whichever_process_serves_them(
+def test_the_requests_of_all_processes_are_counted(
     transactional_db: None, acme: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [{"phone": PHONE, "name": "x"}, {"phone": "+14155550124"}, {"phone": "no"}]

@@ -1,4 +1,4 @@
-"""The API's description: valid, complete, and true."""
+"""The OpenAPI description: valid, complete and correct."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def operations(schema: Any) -> dict[str, Any]:
 
 
 def shape(schema: Any, content: Any) -> Any:
-    """A validator of what `content` (of a body or an answer) says."""
+    """A validator for the schema of `content` (of a request body or a response)."""
     [json_schema] = [kind["schema"] for kind in content["content"].values() if "examples" in kind]
     return jsonschema.Draft202012Validator(
         json_schema | {"components": schema["components"]},
@@ -60,7 +60,7 @@ def without_volatile(value: Any) -> Any:
 
 
 @pytest.mark.once
-def test_it_is_openapi_3_1_for_anybody_as_json_and_yaml(schema: Any) -> None:
+def test_the_schema_is_public_openapi_3_1_in_json_and_yaml(schema: Any) -> None:
     from drf_spectacular.validation import validate_schema
 
     assert schema["openapi"] == "3.1.0"
@@ -72,7 +72,7 @@ def test_it_is_openapi_3_1_for_anybody_as_json_and_yaml(schema: Any) -> None:
     assert Api().send("{}", ADDRESS).status_code == 405
 
 
-def test_it_lists_exactly_what_is_served(schema: Any) -> None:
+def test_the_schema_lists_exactly_the_served_addresses(schema: Any) -> None:
     served = {f"/api/v1/actions/{pattern.name}" for pattern in actions} | {"/api/v1/me"}
     served |= {"/api/v1/imports", "/api/v1/imports/{id}", "/api/v1/imports/{id}/errors"}
     served |= {"/api/v1/webhooks", "/api/v1/webhooks/{id}"}
@@ -93,7 +93,7 @@ SUCCESS = {
 }  # fmt: skip
 
 
-def test_every_operation_needs_a_token_and_tells_every_error(schema: Any) -> None:
+def test_every_operation_needs_a_token_and_lists_every_error(schema: Any) -> None:
     for name, operation in operations(schema).items():
         assert [*operation["security"][0]] == ["token"]
         assert operation["summary"]
@@ -113,16 +113,16 @@ def test_every_operation_needs_a_token_and_tells_every_error(schema: Any) -> Non
         assert set(operation["responses"]) == success | failures, name
 
 
-def test_every_example_fits_its_schema(schema: Any) -> None:
+def test_every_example_matches_its_schema(schema: Any) -> None:
     for operation in operations(schema).values():
         for content in [operation.get("requestBody"), *operation["responses"].values()]:
-            if content and "content" in content:  # there is none of what was deleted
+            if content and "content" in content:  # the response to a deletion has no content
                 assert examples(content)
                 for example in examples(content):
                     shape(schema, content).validate(example)
 
 
-def test_every_example_is_what_the_server_answers(acme: SimpleNamespace, schema: Any) -> None:
+def test_the_server_answers_like_every_example(acme: SimpleNamespace, schema: Any) -> None:
     def current(value: Any) -> Any:
         ours = {ROMAIN["id"]: acme.tenant.contacts.get(phone=ROMAIN["phone"]).pk}
         return {k: ours.get(v, v) if k == "contact_id" else v for k, v in value.items()}
@@ -148,14 +148,14 @@ def test_every_example_is_what_the_server_answers(acme: SimpleNamespace, schema:
     shape(schema, operations(schema)["me"]["responses"]["200"]).validate(me)
 
 
-def test_the_body_is_required_where_nothing_can_be_done_without(schema: Any, api: Api) -> None:
+def test_the_body_is_required_if_the_operation_needs_it(schema: Any, api: Api) -> None:
     for name, operation in operations(schema).items():
         if name in EXAMPLES.keys() - FILES - WEBHOOKS:
             is_required = operation["requestBody"].get("required", False)
             assert is_required is (api.act(name).status_code == 422), name
 
 
-def test_every_error_shown_is_one_that_the_server_gives(
+def test_the_server_gives_every_error_in_the_schema(
     schema: Any, acme: SimpleNamespace, outsider: SimpleNamespace, settings: Any
 ) -> None:
     limits = {"create-contacts": 8 * 1024 * 1024}
@@ -181,7 +181,7 @@ def test_every_error_shown_is_one_that_the_server_gives(
                 assert examples(operation["responses"][status]) == expected, (name, status)
 
 
-def test_headers_of_its_own_are_described(schema: Any) -> None:
+def test_our_own_headers_are_described(schema: Any) -> None:
     def described(name: str, status: str) -> set[str]:
         return {*operations(schema)[name]["responses"][status]["headers"]}
 
@@ -197,14 +197,14 @@ def test_headers_of_its_own_are_described(schema: Any) -> None:
     ("value", "fits"),
     [("+1 415", True), ("x" * 64, True), ("x" * 65, False), ("", False), (None, False), (1, False)],
 )
-def test_the_schema_of_a_body_says_what_is_refused(schema: Any, value: Any, fits: bool) -> None:
+def test_the_schema_of_a_body_refuses_the_same_values_as_the_server(
+    schema: Any, value: Any, fits: bool
+) -> None:
     body = shape(schema, operations(schema)["create-contact"]["requestBody"])
     assert body.is_valid({"phone": value}) is fits
 
 
-def test_blanks_around_a_text_do_not_count_in_the_schema_as_in_the_rules(
-    api: Api, schema: Any
-) -> None:
+def test_the_schema_ignores_surrounding_spaces_like_the_server(api: Api, schema: Any) -> None:
     body = shape(schema, operations(schema)["create-contact"]["requestBody"])
     for length, fits in [(255, True), (256, False)]:
         fields = {"phone": "+14155550123", "name": f"  {'x' * length}\n", "tags": [" a "]}
@@ -212,5 +212,5 @@ def test_blanks_around_a_text_do_not_count_in_the_schema_as_in_the_rules(
         assert (api.create(**fields).status_code == 201) is fits
 
 
-def test_no_name_of_the_code_shows(schema: Any) -> None:
+def test_the_schema_contains_no_internal_names(schema: Any) -> None:
     assert not re.search(r"validated_data|Serializer|`rules|contacts\.[a-z]", str(schema))

@@ -1,4 +1,4 @@
-"""The pages that people open first: landing, documentation, health."""
+"""The first pages that people open: landing page and API documentation."""
 
 import re
 from pathlib import Path
@@ -16,10 +16,10 @@ from .browser import page_of
 from .conftest import serving
 from .test_races import all_at_once
 
-pytestmark = pytest.mark.once  # whatever the database
+pytestmark = pytest.mark.once  # does not depend on the database
 
 
-def test_the_landing_page_leads_everywhere(client: Client) -> None:
+def test_the_landing_page_links_to_all_parts(client: Client) -> None:
     text = client.get("/").content.decode()
     assert "<title>Qyvo Contacts</title>" in text
     assert "http://testserver/api/v1/actions/create-contact" in text
@@ -34,7 +34,7 @@ def test_every_link_of_the_landing_page_works(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_the_session_of_a_page_is_not_looked_at_by_the_api(
+def test_the_api_does_not_read_sessions(
     client: Client, acme: SimpleNamespace, django_assert_num_queries: Any
 ) -> None:
     client.force_login(acme.user)
@@ -45,7 +45,7 @@ def test_the_session_of_a_page_is_not_looked_at_by_the_api(
     assert client.get("/admin/", follow=True).wsgi_request.user == acme.user
 
 
-def test_a_server_just_started_describes_itself_to_all_who_ask_at_once(
+def test_a_server_that_has_just_started_answers_several_requests_for_the_schema(
     django_db_setup: None, tmp_path: Path
 ) -> None:
     with serving(tmp_path / "log", workers=1) as url:
@@ -55,16 +55,16 @@ def test_a_server_just_started_describes_itself_to_all_who_ask_at_once(
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/healthz", "/readyz"])
-def test_pages_refuse_to_be_posted_to_as_the_api_does(path: str) -> None:
+def test_a_post_to_a_page_gets_a_json_error(path: str) -> None:
     answer = Client(enforce_csrf_checks=True).post(path)
     assert_error(answer, 403, "forbidden")
 
 
-def test_pages_are_found_at_their_address_only(client: Client) -> None:
+def test_pages_exist_only_at_their_exact_address(client: Client) -> None:
     assert_error(client.get("/nowhere"), 404, "not_found")
 
 
-def test_the_documentation_sends_a_request_with_a_pasted_token(
+def test_the_api_documentation_sends_a_request_with_a_pasted_token(
     server: httpx.Client, acme: SimpleNamespace
 ) -> None:
     with page_of(server) as page:
@@ -84,7 +84,7 @@ def test_the_documentation_sends_a_request_with_a_pasted_token(
     assert Contact.objects.get().name == "Romain"
 
 
-def test_the_documentation_lists_every_action(server: httpx.Client) -> None:
+def test_the_api_documentation_lists_every_action(server: httpx.Client) -> None:
     from contacts.api.urls import actions
 
     with page_of(server) as page:
@@ -97,7 +97,7 @@ def test_the_documentation_lists_every_action(server: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_landing_page_fits_a_phone_and_a_desk(server: httpx.Client, width: int) -> None:
+def test_the_landing_page_fits_small_and_large_screens(server: httpx.Client, width: int) -> None:
     with page_of(server) as page:
         page.set_viewport_size({"width": width, "height": 800})
         page.goto("/")

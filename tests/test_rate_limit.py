@@ -1,4 +1,4 @@
-"""The rate limit: what counts, what is told, what is refused, and who shares a count."""
+"""The rate limit: which requests count, the headers, the refusal, and shared counters."""
 
 import io
 import json
@@ -49,7 +49,7 @@ def limit_token(member: SimpleNamespace, limit: int | None) -> None:
 # What is told
 
 
-def test_the_default_is_120_a_minute_in_this_process(tmp_path: Path) -> None:
+def test_the_default_is_120_requests_a_minute_per_process(tmp_path: Path) -> None:
     code = (
         "from django.conf import settings as s; print(s.RATELIMIT_DEFAULT, s.RATELIMIT_STORAGE_URL)"
     )
@@ -59,7 +59,7 @@ def test_the_default_is_120_a_minute_in_this_process(tmp_path: Path) -> None:
     assert (item.amount, item.get_expiry()) == (120, 60)
 
 
-def test_every_authenticated_answer_tells_what_is_left_and_counts_once(
+def test_every_authenticated_response_has_the_quota_and_counts_once(
     acme: SimpleNamespace, settings: Any
 ) -> None:
     settings.RATELIMIT_DEFAULT = "100/minute"
@@ -86,12 +86,12 @@ def test_every_authenticated_answer_tells_what_is_left_and_counts_once(
         assert 1 <= int(answer.headers["X-RateLimit-Reset"]) <= 60
 
 
-def test_a_user_without_tenant_is_counted_too(outsider: SimpleNamespace) -> None:
+def test_requests_of_a_user_without_a_tenant_count_too(outsider: SimpleNamespace) -> None:
     assert remaining(outsider.api.get(ME)) == 2
     assert remaining(outsider.api.create()) == 1
 
 
-def test_a_failure_on_our_side_tells_it_too(
+def test_a_server_error_has_the_quota_too(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("contacts.api.contacts.CreateContact.clean", lambda self, request: 1 / 0)
@@ -102,7 +102,7 @@ def test_a_failure_on_our_side_tells_it_too(
     assert remaining(answer) == 1
 
 
-def test_answers_to_nobody_tell_nothing(acme: SimpleNamespace) -> None:
+def test_unauthenticated_responses_have_no_quota(acme: SimpleNamespace) -> None:
     acme.token.revoke()
     for api in (Api(), Api("qyvo_" + "x" * 43), acme.api):
         answer = api.create()
@@ -113,7 +113,7 @@ def test_answers_to_nobody_tell_nothing(acme: SimpleNamespace) -> None:
 # What is refused
 
 
-def test_a_request_too_many_is_refused_and_changes_nothing(acme: SimpleNamespace) -> None:
+def test_a_request_over_the_limit_is_refused_and_changes_nothing(acme: SimpleNamespace) -> None:
     answers = [acme.api.create(name=str(n)) for n in range(5)]
     assert [answer.status_code for answer in answers] == [201, 201, 201, 429, 429]
     for answer in answers[3:]:
@@ -124,14 +124,14 @@ def test_a_request_too_many_is_refused_and_changes_nothing(acme: SimpleNamespace
     assert acme.tenant.contacts.get().name == "2"
 
 
-def test_the_wait_told_is_enough(acme: SimpleNamespace, settings: Any) -> None:
+def test_waiting_for_the_announced_time_is_enough(acme: SimpleNamespace, settings: Any) -> None:
     settings.RATELIMIT_DEFAULT = "2 per 2 seconds"
     answer = next(a for a in iter(lambda: acme.api.get(ME), None) if a.status_code == 429)
     time.sleep(int(answer.headers["Retry-After"]))
     assert acme.api.get(ME).status_code == 200
 
 
-def test_a_count_is_kept_for_its_own_window_whoever_comes_in_between(
+def test_each_key_is_kept_for_its_own_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 1000.0
@@ -154,7 +154,7 @@ def test_a_count_is_kept_for_its_own_window_whoever_comes_in_between(
 def test_no_window_has_more_requests_than_the_limit_and_none_is_refused_too_early(
     gaps: list[int],
 ) -> None:
-    """Held to a list of all requests that passed; a window of 60 s ends 60 s after a request."""
+    """Compared with a list of all allowed requests. A request counts for 60 seconds."""
     counts, item, now = Counter(), parse("4/minute"), 0
     passed: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -171,7 +171,7 @@ def test_no_window_has_more_requests_than_the_limit_and_none_is_refused_too_earl
 
 
 class Interrupted(RateLimitItemPerHour):
-    """A limit that lets other threads run each time it is read."""
+    """A limit that lets other threads run each time that it is read."""
 
     def __getattribute__(self, name: str) -> Any:
         if name == "amount":
@@ -180,7 +180,7 @@ class Interrupted(RateLimitItemPerHour):
 
 
 @pytest.mark.once
-def test_threads_share_a_count_and_each_request_is_told_its_own_remainder() -> None:
+def test_threads_share_a_counter_and_each_request_gets_its_own_remainder() -> None:
     counts, item = Counter(), Interrupted(50)
     answers = [
         answer
@@ -192,13 +192,13 @@ def test_threads_share_a_count_and_each_request_is_told_its_own_remainder() -> N
     assert len(answers) == 80
 
 
-def test_each_token_has_a_count_of_its_own(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
+def test_each_token_has_its_own_counter(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
     second = Api(ApiToken.objects.issue(acme.user, "second").plaintext)
     assert [acme.api.get(ME).status_code for _ in range(4)] == [200, 200, 200, 429]
     assert remaining(second.get(ME)) == remaining(globex.api.get(ME)) == 2
 
 
-def test_the_token_is_checked_before_the_count_and_the_count_before_all_else(
+def test_authentication_comes_first_and_the_rate_limit_second(
     acme: SimpleNamespace, outsider: SimpleNamespace
 ) -> None:
     for member in (acme, outsider):
@@ -225,7 +225,7 @@ def test_the_token_is_checked_before_the_count_and_the_count_before_all_else(
         ("10000 per hour", None, "10000"),
     ],
 )
-def test_a_tokens_own_limit_replaces_the_default(
+def test_the_limit_of_a_token_replaces_the_default(
     acme: SimpleNamespace, settings: Any, default: str, own: int | None, limit: str | None
 ) -> None:
     settings.RATELIMIT_DEFAULT = default
@@ -236,7 +236,7 @@ def test_a_tokens_own_limit_replaces_the_default(
     assert [answer.status_code for answer in answers] == [200] * allowed + [429] * (7 - allowed)
 
 
-def test_the_limit_of_a_token_is_set_by_command_and_in_the_admin(
+def test_the_limit_of_a_token_can_be_set_by_command_and_in_the_admin(
     acme: SimpleNamespace, capsys: pytest.CaptureFixture, admin_client: Client
 ) -> None:
     call_command("create_token", acme.user.email, "--rate-limit", "7")
@@ -248,7 +248,7 @@ def test_the_limit_of_a_token_is_set_by_command_and_in_the_admin(
     assert acme.api.get(ME).headers["X-RateLimit-Limit"] == "9"
 
 
-def test_counting_costs_no_statement(acme: SimpleNamespace) -> None:
+def test_the_rate_limit_executes_no_database_statement(acme: SimpleNamespace) -> None:
     acme.api.get(ME)
     assert len(statements(lambda: acme.api.get(ME))) == 1
 
@@ -266,7 +266,7 @@ def test_counting_costs_no_statement(acme: SimpleNamespace) -> None:
     ],
     ids=str,
 )
-def test_a_limit_or_store_that_means_nothing_is_an_error_of_check(
+def test_the_system_checks_find_an_invalid_limit_or_store(
     tmp_path: Path, variables: dict[str, str], code: str
 ) -> None:
     result = manage(tmp_path, "check", **variables)
@@ -275,7 +275,7 @@ def test_a_limit_or_store_that_means_nothing_is_an_error_of_check(
     assert "Traceback" not in result.stderr
 
 
-def test_a_server_just_started_admits_no_more_than_the_limit(
+def test_a_server_that_has_just_started_keeps_to_the_limit(
     transactional_db: None, acme: SimpleNamespace, tmp_path: Path
 ) -> None:
     headers = {"Authorization": f"Bearer {acme.plaintext}"}
@@ -295,20 +295,20 @@ def shared_counter(port: int) -> SharedCounter:
 
 @pytest.fixture
 def store(settings: Any) -> Iterator[int]:
-    """The port that the rate limit looks for a Redis at; nothing listens there yet."""
+    """The port on which the rate limit expects Redis. Nothing listens on this port yet."""
     port = free_port()
     settings.RATELIMIT_STORAGE_URL = f"redis://127.0.0.1:{port}/0"
     yield port
     shared_counter(port).limiter.storage.storage.close()  # type: ignore[attr-defined]
 
 
-def test_two_servers_share_one_count(
+def test_two_servers_with_one_store_share_the_counter(
     transactional_db: None, acme: SimpleNamespace, tmp_path: Path
 ) -> None:
     port = free_port()
     shared = {
         "RATELIMIT_DEFAULT": "20/minute",
-        # Not the half second after which a server goes on without: machines are slow at times.
+        # The server's limit of half a second is too short for a slow machine.
         "RATELIMIT_STORAGE_URL": f"redis://127.0.0.1:{port}/0?socket_timeout=30",
     }
     headers = {"Authorization": f"Bearer {acme.plaintext}"}
@@ -322,7 +322,7 @@ def test_two_servers_share_one_count(
     assert [remaining(answer) for answer in answers[:20]] == list(range(19, -1, -1))
 
 
-def test_without_redis_requests_go_through_and_the_log_says_so(
+def test_without_redis_requests_are_allowed_and_the_log_has_an_error(
     acme: SimpleNamespace, store: int, log: io.StringIO
 ) -> None:
     answers = [acme.api.create() for _ in range(5)]
@@ -332,15 +332,15 @@ def test_without_redis_requests_go_through_and_the_log_says_so(
     assert "The rate limit is off, its store fails" in log.getvalue()
 
 
-def test_a_redis_that_hangs_delays_one_request_not_all(
+def test_a_hanging_redis_delays_one_request_and_not_all(
     acme: SimpleNamespace, store: int, log: io.StringIO
 ) -> None:
-    with socket.create_server(("127.0.0.1", store)):  # accepts, and never answers
+    with socket.create_server(("127.0.0.1", store)):  # accepts connections and never answers
         assert {acme.api.get(ME).status_code for _ in range(5)} == {200}
     assert log.getvalue().count("The rate limit is off") < 5
 
 
-def test_a_redis_that_goes_and_comes_back_is_used_again(acme: SimpleNamespace, store: int) -> None:
+def test_redis_is_used_again_after_an_outage(acme: SimpleNamespace, store: int) -> None:
     with redis_at(store):
         assert [acme.api.get(ME).status_code for _ in range(4)] == [200, 200, 200, 429]
     assert acme.api.get(ME).status_code == 200

@@ -1,4 +1,4 @@
-"""What viewers, editors and managers may do, and who makes them that."""
+"""The permissions of viewers, editors and managers, and who may give the roles."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +24,7 @@ MODELS = [Contact, Tag, Import, BulkAction, Webhook, Delivery, ApiToken, User, T
 
 @pytest.fixture(autouse=True)
 def groups(db: None) -> None:
-    """As the migration has left them; tests that empty the database take them away."""
+    """Creates the roles again: tests that empty the database delete them."""
     roles.grant(apps, RIGHTS)
 
 
@@ -35,7 +35,7 @@ def member(acme: SimpleNamespace, *names: str) -> User:
 
 
 def edited(client: Client, user: User, **changes: Any) -> Any:
-    """The answer to the form of `user`, with `changes`."""
+    """Submits the form of `user` with `changes`, and returns the response."""
     form = client.get(url(User, "change", user.pk)).context["adminform"].form
     data = {name: form[name].value() for name in form.fields if name != "password"}
     given = {name: value for name, value in data.items() if value not in (None, False)}
@@ -48,9 +48,7 @@ def group_of(name: str) -> int:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_may_do_what_the_table_says_and_nothing_else(
-    acme: SimpleNamespace, role: str
-) -> None:
+def test_a_role_has_exactly_the_permissions_of_the_table(acme: SimpleNamespace, role: str) -> None:
     client = logged_in(member(acme, role))
     for model in MODELS:
         rights = roles.rights_of(role, model._meta.label_lower)
@@ -64,12 +62,12 @@ def test_a_role_may_do_what_the_table_says_and_nothing_else(
     assert answer.status_code == (403 if role == VIEWER else 302)
 
 
-def test_a_later_role_may_do_as_much_as_those_before_it() -> None:
-    held = [roles.spelled(Group.objects.get(name=name).permissions) for name in ROLES]
+def test_a_later_role_has_all_permissions_of_the_earlier_roles() -> None:
+    held = [roles.permission_names(Group.objects.get(name=name).permissions) for name in ROLES]
     assert held[0] < held[1] < held[2]
 
 
-def test_every_model_that_the_admin_shows_to_staff_is_in_the_table() -> None:
+def test_the_table_has_every_model_that_the_admin_shows_to_staff() -> None:
     assert {model._meta.label_lower for model in MODELS} == {*RIGHTS}
     for label in RIGHTS:
         assert ContentType.objects.filter(
@@ -77,7 +75,7 @@ def test_every_model_that_the_admin_shows_to_staff_is_in_the_table() -> None:
         ).exists()
 
 
-def test_granting_again_adds_nothing_and_takes_nothing_away() -> None:
+def test_granting_is_idempotent() -> None:
     before = {*Permission.objects.values_list("pk", "name")}
     editors = Group.objects.get(name=EDITOR)
     extra = Permission.objects.get(codename="view_group")
@@ -85,13 +83,13 @@ def test_granting_again_adds_nothing_and_takes_nothing_away() -> None:
     editors.permissions.remove(Permission.objects.get(codename="delete_contact"))
     roles.grant(apps, ["contacts.tag"])
     assert {*Permission.objects.values_list("pk", "name")} == before
-    held = roles.spelled(editors.permissions)
+    held = roles.permission_names(editors.permissions)
     assert "auth.view_group" in held
     assert "contacts.delete_contact" not in held, "what an operator has taken away stays so"
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_manager_makes_somebody_of_the_tenant_staff_with_a_role(
+def test_a_manager_can_give_a_role_to_a_user_of_the_tenant(
     acme: SimpleNamespace, role: str
 ) -> None:
     client = logged_in(member(acme, MANAGER))
@@ -101,13 +99,13 @@ def test_a_manager_makes_somebody_of_the_tenant_staff_with_a_role(
     assert [group.name for group in acme.user.groups.all()] == [role]
 
 
-def test_a_manager_takes_a_role_away(acme: SimpleNamespace) -> None:
+def test_a_manager_can_remove_a_role(acme: SimpleNamespace) -> None:
     client, editor = logged_in(member(acme, MANAGER)), member(acme, EDITOR)
     assert edited(client, editor, groups=None).status_code == 302
     assert not editor.groups.exists()
 
 
-def test_a_manager_gives_no_other_group_nor_takes_one_away(acme: SimpleNamespace) -> None:
+def test_a_manager_can_neither_give_nor_remove_other_groups(acme: SimpleNamespace) -> None:
     client, viewer = logged_in(member(acme, MANAGER)), member(acme, VIEWER)
     special = Group.objects.create(name="special")
     viewer.groups.add(special)
@@ -119,7 +117,7 @@ def test_a_manager_gives_no_other_group_nor_takes_one_away(acme: SimpleNamespace
     assert {group.name for group in viewer.groups.all()} == {"special", EDITOR}
 
 
-def test_a_manager_gives_no_role_that_may_do_more_than_a_manager(acme: SimpleNamespace) -> None:
+def test_a_manager_cannot_give_a_role_with_more_permissions(acme: SimpleNamespace) -> None:
     client = logged_in(member(acme, MANAGER))
     Group.objects.get(name=EDITOR).permissions.add(Permission.objects.get(codename="delete_user"))
     form = client.get(url(User, "change", acme.user.pk)).context["adminform"].form
@@ -127,7 +125,7 @@ def test_a_manager_gives_no_role_that_may_do_more_than_a_manager(acme: SimpleNam
 
 
 @pytest.mark.parametrize("is_active", [True, False])
-def test_a_manager_does_not_touch_managers_or_those_who_may_do_more(
+def test_a_manager_cannot_change_users_with_the_same_or_more_permissions(
     acme: SimpleNamespace, is_active: bool
 ) -> None:
     client, other = logged_in(member(acme, MANAGER)), member(acme, MANAGER)
@@ -139,7 +137,7 @@ def test_a_manager_does_not_touch_managers_or_those_who_may_do_more(
         assert client.post(password_page(user), {}).status_code == 403
 
 
-def test_a_manager_does_not_change_the_own_rights(acme: SimpleNamespace) -> None:
+def test_a_manager_cannot_change_their_own_permissions(acme: SimpleNamespace) -> None:
     user = member(acme, MANAGER)
     client = logged_in(user)
     assert edited(client, user, name="Boss", groups=[], is_superuser="on").status_code == 302
@@ -148,7 +146,7 @@ def test_a_manager_does_not_change_the_own_rights(acme: SimpleNamespace) -> None
     assert [group.name for group in user.groups.all()] == [MANAGER]
 
 
-def test_a_manager_adds_people_to_the_own_tenant_only(
+def test_a_manager_can_add_users_only_to_their_own_tenant(
     acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
     client = logged_in(member(acme, MANAGER))

@@ -1,4 +1,4 @@
-"""What a token may do: each operation needs its scopes, and no other."""
+"""The scopes of tokens: each operation needs exactly its documented scopes."""
 
 import io
 import json
@@ -55,7 +55,7 @@ NEEDS: dict[str, set[str]] = {
 
 
 def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
-    """Name -> method, path and what the schema says of it."""
+    """Name -> method, path and description in the schema."""
     return {
         told["operationId"]: (method.upper(), path, told)
         for path, methods in openapi()["paths"].items()
@@ -65,7 +65,7 @@ def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
 
 @pytest.fixture
 def there(acme: SimpleNamespace, settings: Any, tmp_path: Path) -> str:
-    """The id of an import and of a webhook of Acme's; there is a contact, too."""
+    """The id of an import and of a webhook of Acme. Acme also has a contact."""
     settings.DATA_DIR = tmp_path
     ContactFactory.create(tenant=acme.tenant, phone=PHONE, tags=["vip"])
     job = Import(tenant=acme.tenant, file_name="x.csv", state=Import.State.DONE)
@@ -98,8 +98,8 @@ def rows() -> Any:
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 
-def test_every_view_says_what_a_token_needs() -> None:
-    """Else it needs everything."""
+def test_every_view_names_its_scopes() -> None:
+    """A view that names no scopes would need all scopes."""
     patterns = [p for pattern in urlpatterns for p in getattr(pattern, "url_patterns", [pattern])]
     views: list[type[APIView]] = [pattern.callback.cls for pattern in patterns]
     assert len(views) > 16
@@ -111,7 +111,7 @@ def test_every_view_says_what_a_token_needs() -> None:
             assert {*one.scopes} <= {*ApiToken.Scope}, one
 
 
-def test_the_schema_says_what_a_token_needs() -> None:
+def test_the_schema_names_the_scopes_of_each_operation() -> None:
     assert {name: {*told["security"][0]["token"]} for name, (*_, told) in operations().items()} == (
         NEEDS
     )
@@ -119,7 +119,7 @@ def test_the_schema_says_what_a_token_needs() -> None:
         assert ("403" in told["responses"]) is bool(NEEDS[name]), name
 
 
-def test_the_documented_table_of_scopes_is_what_is_needed() -> None:
+def test_the_table_of_scopes_in_the_documentation_is_complete() -> None:
     from contacts.api.urls import actions
 
     said = {name: re.findall(r"`([a-z-]+)`", what) for name, what in table("| scope |")}
@@ -132,7 +132,7 @@ def test_the_documented_table_of_scopes_is_what_is_needed() -> None:
 
 
 @pytest.mark.parametrize("name", NEEDS)
-def test_an_operation_is_refused_without_a_scope_that_it_needs(
+def test_a_token_without_a_required_scope_is_refused(
     acme: SimpleNamespace, there: str, name: str
 ) -> None:
     before = rows()
@@ -152,13 +152,15 @@ def shown(name: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", NEEDS)
-def test_an_operation_needs_no_other_scope(acme: SimpleNamespace, there: str, name: str) -> None:
+def test_an_operation_needs_only_its_documented_scopes(
+    acme: SimpleNamespace, there: str, name: str
+) -> None:
     answer = ask(may(acme, *NEEDS[name]), name, there)
     assert answer.status_code in {200, 201, 202, 204} | ({404} if "errors" in name else set())
 
 
 @pytest.mark.parametrize("name", NEEDS)
-def test_a_scope_opens_no_other_tenant(
+def test_scopes_give_no_access_to_another_tenant(
     globex: SimpleNamespace, outsider: SimpleNamespace, there: str, name: str
 ) -> None:
     acmes = Contact.objects.values().get()
@@ -170,7 +172,7 @@ def test_a_scope_opens_no_other_tenant(
             assert_error(ask(may(outsider, *scopes), name, there), 422, "no_workspace")
 
 
-def test_what_lacks_a_scope_is_counted_and_refused_before_its_body_is_read(
+def test_a_missing_scope_counts_for_the_rate_limit_and_is_refused_before_the_body_is_read(
     acme: SimpleNamespace, settings: Any
 ) -> None:
     settings.RATELIMIT_DEFAULT = "2/hour"
@@ -182,19 +184,19 @@ def test_what_lacks_a_scope_is_counted_and_refused_before_its_body_is_read(
     assert_error(api.send("{"), 429, "rate_limited")
 
 
-def test_me_tells_what_a_token_may(acme: SimpleNamespace) -> None:
+def test_me_shows_the_scopes_of_the_token(acme: SimpleNamespace) -> None:
     assert acme.api.get("/api/v1/me").headers["Qyvo-Scopes"] == " ".join(ApiToken.Scope)
     assert may(acme, READ, IMPORTS).get("/api/v1/me").headers["Qyvo-Scopes"] == f"{READ} {IMPORTS}"
 
 
-def test_a_method_that_is_not_there_is_said_so(acme: SimpleNamespace, there: str) -> None:
+def test_an_unknown_method_gets_405(acme: SimpleNamespace, there: str) -> None:
     answer = acme.api.client.put(f"/api/v1/webhooks/{there}", headers=acme.api.headers)
     assert_error(answer, 405, "method_not_allowed")
     head = may(acme, READ)
     assert head.client.head("/api/v1/webhooks", headers=head.headers).status_code == 200
 
 
-def test_a_rotated_token_may_do_the_same(acme: SimpleNamespace) -> None:
+def test_a_rotated_token_keeps_its_scopes(acme: SimpleNamespace) -> None:
     old = ApiToken.objects.issue(acme.user, "x", scopes=[READ])
     assert old.rotate(timedelta(hours=1)).scopes == [READ]
 
@@ -202,7 +204,7 @@ def test_a_rotated_token_may_do_the_same(acme: SimpleNamespace) -> None:
 # Where they are chosen
 
 
-def test_create_token_gives_all_scopes_or_those_named() -> None:
+def test_create_token_gives_all_scopes_or_the_named_scopes() -> None:
     UserFactory.create(email="shop@acme.example")
     out = io.StringIO()
     call_command("create_token", "shop@acme.example", stdout=out)
@@ -223,7 +225,7 @@ def staff(acme: SimpleNamespace) -> Client:
     return logged_in(acme.user)
 
 
-def test_the_admin_offers_all_scopes_checked_and_stores_those_left(
+def test_the_admin_offers_all_scopes_as_checked_and_stores_the_checked_scopes(
     staff: Client, acme: SimpleNamespace
 ) -> None:
     text = staff.get(url(ApiToken, "add")).content.decode()
@@ -241,7 +243,7 @@ def test_the_admin_offers_all_scopes_checked_and_stores_those_left(
         assert "scopes" in errors(staff.post(url(ApiToken, "add"), form | {"scopes": bad}))
 
 
-def test_a_token_can_be_narrowed_while_it_works(staff: Client, acme: SimpleNamespace) -> None:
+def test_scopes_can_be_removed_from_a_working_token(staff: Client, acme: SimpleNamespace) -> None:
     address = url(ApiToken, "change", acme.token.pk)
     form = token_form(name="x", scopes=[READ])
     assert staff.post(address, form).status_code == 302

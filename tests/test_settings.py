@@ -1,4 +1,4 @@
-"""The settings, as processes of their own read them from the environment."""
+"""The settings, read from the environment by separate processes."""
 
 import os
 import secrets
@@ -33,7 +33,7 @@ def setting(folder: Path, expression: str, **variables: str) -> str:
 
 
 @pytest.mark.once
-def test_the_secret_key_is_made_up_once_and_kept_to_the_owner(tmp_path: Path) -> None:
+def test_the_secret_key_is_generated_once_and_readable_only_by_its_owner(tmp_path: Path) -> None:
     first = setting(tmp_path / "a", "settings.SECRET_KEY")
     assert len(first) >= 50
     assert setting(tmp_path / "a", "settings.SECRET_KEY") == first
@@ -60,14 +60,14 @@ def test_a_production_configuration_passes_every_deployment_check(tmp_path: Path
 
 
 @pytest.mark.once
-def test_without_https_the_deployment_checks_complain(tmp_path: Path) -> None:
+def test_without_https_the_deployment_checks_warn(tmp_path: Path) -> None:
     result = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING")
     assert result.returncode == 1
     assert "security.W008" in result.stderr
 
 
 @pytest.mark.once
-def test_sqlite_keeps_its_options_beside_those_of_the_url(tmp_path: Path) -> None:
+def test_the_options_of_sqlite_are_merged_with_the_options_of_the_url(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/x.sqlite3?timeout=5"
     database = setting(tmp_path, "settings.DATABASES['default']", DATABASE_URL=url)
     assert "'timeout': '5'" in database or "'timeout': 5" in database
@@ -77,14 +77,14 @@ def test_sqlite_keeps_its_options_beside_those_of_the_url(tmp_path: Path) -> Non
 
 @pytest.mark.once
 @pytest.mark.parametrize("name", ["a b#c", "a?b", "a%20b"])
-def test_any_folder_can_hold_the_data(tmp_path: Path, name: str) -> None:
+def test_the_name_of_the_data_folder_may_have_special_characters(tmp_path: Path, name: str) -> None:
     assert manage(tmp_path / name, "migrate", "-v0").returncode == 0
     assert {"qyvo.sqlite3", "secret_key"} <= {path.name for path in (tmp_path / name).iterdir()}
     assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o700
 
 
 @pytest.mark.once
-def test_variables_come_from_a_file_too_and_the_real_ones_win(tmp_path: Path) -> None:
+def test_variables_may_come_from_a_file_and_the_real_environment_wins(tmp_path: Path) -> None:
     file = tmp_path / "env"
     file.write_text("TIME_ZONE=Europe/Paris\nLOG_LEVEL=debug\n")
     shown = setting(
@@ -117,7 +117,7 @@ def test_preparing_statements_can_be_turned_off(
     ("pragma", "value"),
     [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)],
 )
-def test_sqlite_is_durable_and_patient(pragma: str, value: object) -> None:
+def test_sqlite_is_durable_and_waits_for_locks(pragma: str, value: object) -> None:
     assert connection.settings_dict["OPTIONS"]["timeout"] == 20
     with connection.cursor() as cursor:
         cursor.execute(f"PRAGMA {pragma}")
@@ -155,22 +155,22 @@ def test_a_wrong_variable_is_named_in_one_line(tmp_path: Path, name: str, value:
     assert name in result.stderr
     for word in ["Traceback", "hunter2", "  File "]:
         assert word not in result.stderr
-    # Django's own way of telling what its checks have found takes a few more.
+    # Django's report of failed checks has a few more lines.
     assert result.stderr.count("\n") == (5 if name == "RATELIMIT_STORAGE_URL" else 1)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL only")
 @pytest.mark.django_db(transaction=True)
-def test_a_database_that_is_not_there_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_a_missing_database_is_reported_without_a_traceback(tmp_path: Path) -> None:
     url = urlsplit(os.environ["DATABASE_URL"])._replace(path="/nowhere").geturl()
     result = manage(tmp_path, "migrate", "-v0", DATABASE_URL=url)
     assert result.returncode == 1
-    assert result.stderr.startswith("Check DATABASE_URL, its database cannot be reached: ")
+    assert result.stderr.startswith("The database cannot be reached; check DATABASE_URL: ")
     assert 'database "nowhere" does not exist' in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-def test_what_goes_wrong_in_a_database_that_is_reached_keeps_its_traceback(tmp_path: Path) -> None:
+def test_an_error_of_a_reachable_database_keeps_its_traceback(tmp_path: Path) -> None:
     result = manage(tmp_path, "create_tenant", "Acme Co.")
     assert result.returncode == 1
     assert "Traceback" in result.stderr
@@ -205,10 +205,10 @@ def test_the_server_ends_with_the_same_line(tmp_path: Path, name: str, value: st
         ("", 1),
     ],
 )
-def test_the_server_starts_a_process_a_processor_on_postgresql(
+def test_on_postgresql_the_server_starts_one_process_per_processor(
     tmp_path: Path, line: str, workers: int
 ) -> None:
-    """On SQLite one, for it has one writer."""
+    """On SQLite one process, because SQLite has one writer."""
     file = tmp_path / "env"
     file.write_text(line)
     unset = {"DATABASE_URL", "GRANIAN_WORKERS"}

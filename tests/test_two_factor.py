@@ -1,4 +1,4 @@
-"""Two-factor login: no session without a code, for whoever turned it on; and nobody sees a key."""
+"""Two-factor login: users who turned it on get no session without a code; keys stay secret."""
 
 import io
 import json
@@ -41,14 +41,14 @@ def app_of(user: User) -> Authenticator:
 
 
 def code_of(user: User) -> str:
-    """What the app shows, half a minute after the last code and the last failure."""
+    """The code that the app shows. Resets the wait after the last code and the last failure."""
     Authenticator.objects.filter(user=user).update(last_t=-1, drift=0, throttling_failure_count=0)
     StaticDevice.objects.filter(user=user).update(throttling_failure_count=0)
     return f"{TOTP(app_of(user).bin_key).token():06}"
 
 
 def wrong(code: str) -> str:
-    """None of the three that are right at this time."""
+    """A code that is none of the three valid codes."""
     return f"{(int(code) + 500_000) % 1_000_000:06}"
 
 
@@ -61,7 +61,7 @@ def log_in(user: User, code: str | None = None, password: str = PASSWORD, **quer
 
 
 def is_in(client: Client) -> bool:
-    """And not sent to the login, or elsewhere."""
+    """Whether the admin lets the client in, without a redirect to the login or elsewhere."""
     return client.get("/admin/").status_code == 200
 
 
@@ -73,7 +73,7 @@ def assert_refused(answer: Any) -> None:
 
 
 def turn_on(client: Client, user: User) -> list[str]:
-    """The codes to recover with."""
+    """Turns two-factor login on, and returns the recovery codes."""
     client.get(PAGE)
     answer = client.post(PAGE, {"code": code_of(user)})
     return answer.context["codes"]
@@ -81,13 +81,13 @@ def turn_on(client: Client, user: User) -> list[str]:
 
 @pytest.fixture
 def recovery(ann: User) -> list[str]:
-    """Ann's codes, who has turned it on."""
+    """Turns two-factor login on for Ann. Her recovery codes."""
     return turn_on(logged_in(ann), ann)
 
 
 @pytest.fixture
 def gus(globex: SimpleNamespace) -> User:
-    """Staff of another tenant, with every permission there is."""
+    """A staff user of another tenant with every permission."""
     globex.user.is_staff = True
     globex.user.set_password(PASSWORD)
     globex.user.save()
@@ -103,12 +103,12 @@ def superuser(db: None) -> Client:
 # The login
 
 
-def test_who_has_not_turned_it_on_needs_no_code(ann: User) -> None:
+def test_a_login_without_two_factor_needs_no_code(ann: User) -> None:
     for code in (None, "", "123456"):
         assert is_in(log_in(ann, code).browser)
 
 
-def test_who_has_turned_it_on_needs_a_code(ann: User, recovery: list[str]) -> None:
+def test_a_login_with_two_factor_needs_a_code(ann: User, recovery: list[str]) -> None:
     code = code_of(ann)
     for bad in (None, " ", wrong(code), "x", "0" * 99, "\0", "١" * 6, "9" * 30):
         assert_refused(log_in(ann, bad))
@@ -117,12 +117,12 @@ def test_who_has_turned_it_on_needs_a_code(ann: User, recovery: list[str]) -> No
     assert log_in(ann, code).headers["Location"] == "/admin/"
 
 
-def test_a_code_may_be_typed_in_two_groups(ann: User, recovery: list[str]) -> None:
+def test_a_code_may_contain_a_space(ann: User, recovery: list[str]) -> None:
     code = code_of(ann)
     assert is_in(log_in(ann, f" {code[:3]} {code[3:]} ").browser)
 
 
-def test_a_code_is_good_once(ann: User, recovery: list[str]) -> None:
+def test_a_code_works_once(ann: User, recovery: list[str]) -> None:
     code = code_of(ann)
     assert is_in(log_in(ann, code).browser)
     Authenticator.objects.update(throttling_failure_count=0)
@@ -132,10 +132,10 @@ def test_a_code_is_good_once(ann: User, recovery: list[str]) -> None:
 @pytest.mark.parametrize(
     ("seconds", "is_good"), [(-60, False), (-30, True), (0, True), (30, True), (60, False)]
 )
-def test_a_code_is_good_for_a_while(
+def test_codes_of_the_neighbouring_half_minutes_work(
     ann: User, recovery: list[str], monkeypatch: pytest.MonkeyPatch, seconds: int, is_good: bool
 ) -> None:
-    """Those of the half minutes before and after too: hands are slow, and clocks differ."""
+    """People type slowly, and clocks differ."""
     now = 1_800_000_000
     clock = SimpleNamespace(time=lambda: now + seconds)
     monkeypatch.setattr("django_otp.plugins.otp_totp.models.time", clock)
@@ -145,7 +145,7 @@ def test_a_code_is_good_for_a_while(
     assert is_in(log_in(ann, f"{of_app.token():06}").browser) is is_good
 
 
-def test_a_recovery_code_is_good_once(ann: User, recovery: list[str]) -> None:
+def test_a_recovery_code_works_once(ann: User, recovery: list[str]) -> None:
     assert len({*recovery}) == 10
     for code in (recovery[3], recovery[7].upper().replace("-", "")):
         assert is_in(log_in(ann, code).browser)
@@ -156,7 +156,7 @@ def test_a_recovery_code_is_good_once(ann: User, recovery: list[str]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["of the app", "to recover with"])
-def test_of_those_who_send_one_code_at_once_one_gets_in(
+def test_one_code_sent_several_times_at_the_same_moment_works_once(
     ann: User, recovery: list[str], kind: str
 ) -> None:
     code = code_of(ann) if kind == "of the app" else recovery[0]
@@ -164,7 +164,7 @@ def test_of_those_who_send_one_code_at_once_one_gets_in(
     assert sorted(answers) == [200] * 5 + [302]
 
 
-def test_the_codes_of_another_are_wrong(
+def test_the_codes_of_another_user_do_not_work(
     ann: User,
     gus: User,
     recovery: list[str],
@@ -176,8 +176,8 @@ def test_the_codes_of_another_are_wrong(
     assert is_in(log_in(gus, codes[0]).browser), "untouched"
 
 
-def test_who_guesses_codes_has_to_wait(ann: User, recovery: list[str]) -> None:
-    """As who guesses passwords has to; a right code does not help either."""
+def test_guessing_codes_is_limited(ann: User, recovery: list[str]) -> None:
+    """Like guessing passwords. During the wait a valid code is refused too."""
     bad = wrong(code_of(ann))
     answers = [log_in(ann, bad).status_code for _ in range(PAIR_LIMIT + 1)]
     assert answers == [200] * PAIR_LIMIT + [429]
@@ -188,10 +188,10 @@ def test_who_guesses_codes_has_to_wait(ann: User, recovery: list[str]) -> None:
         assert not is_in(answer.browser)
 
 
-def test_a_code_that_comes_right_after_a_wrong_one_is_not_looked_at(
+def test_a_code_right_after_a_wrong_code_is_refused(
     ann: User, recovery: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that ten a quarter of an hour are not what a guesser has for ever."""
+    """Otherwise a guesser could try ten codes every 15 minutes for ever."""
     good, at = code_of(ann), timezone.now()
     monkeypatch.setattr("django_otp.models.timezone", SimpleNamespace(now=lambda: at))
     Authenticator.objects.update(throttling_failure_count=0)
@@ -201,7 +201,7 @@ def test_a_code_that_comes_right_after_a_wrong_one_is_not_looked_at(
     assert app_of(ann).throttling_failure_count
 
 
-def test_nobody_learns_that_the_password_was_right(
+def test_the_login_does_not_reveal_that_the_password_was_right(
     ann: User,
     recovery: list[str],
 ) -> None:
@@ -213,12 +213,12 @@ def test_nobody_learns_that_the_password_was_right(
     assert shown == shown[:1] * 4
 
 
-def test_no_way_of_asking_leads_around_the_code(
+def test_no_kind_of_request_bypasses_the_code(
     ann: User,
     recovery: list[str],
 ) -> None:
     assert_refused(log_in(ann, next="/admin/tenants/user/"))
-    by_hand = logged_in(ann)  # by another login, or before it was turned on
+    by_hand = logged_in(ann)  # a session of another login, or from before two-factor login was on
     for path in ("/admin/", PAGE, "/admin/password_change/", url(User, "changelist")):
         answer = by_hand.get(path)
         assert answer.headers["Location"].startswith(LOGIN), path
@@ -226,8 +226,8 @@ def test_no_way_of_asking_leads_around_the_code(
     assert app_of(ann).confirmed
 
 
-def test_sessions_end_where_it_is_turned_on(ann: User) -> None:
-    """But that in which it was; whoever knew its cookie loses it too."""
+def test_turning_two_factor_on_ends_the_other_sessions(ann: User) -> None:
+    """The session of the change continues under a new key: a stolen cookie stops working."""
     here, there = logged_in(ann), logged_in(ann)
     before = here.cookies["sessionid"].value
     turn_on(here, ann)
@@ -237,7 +237,7 @@ def test_sessions_end_where_it_is_turned_on(ann: User) -> None:
     assert not is_in(there)
 
 
-def test_the_api_asks_for_no_code(acme: SimpleNamespace, ann: User, settings: Any) -> None:
+def test_the_api_needs_no_code(acme: SimpleNamespace, ann: User, settings: Any) -> None:
     settings.REQUIRE_TWO_FACTOR = True
     assert acme.api.get("/api/v1/me").status_code == 200
     turn_on(logged_in(ann), ann)
@@ -247,7 +247,7 @@ def test_the_api_asks_for_no_code(acme: SimpleNamespace, ann: User, settings: An
 # Turned on, changed, turned off
 
 
-def test_it_is_turned_on_with_a_code_of_the_app(ann: User) -> None:
+def test_a_code_of_the_app_turns_two_factor_on(ann: User) -> None:
     client = logged_in(ann)
     assert f'href="{PAGE}"' in client.get("/admin/").content.decode(), "the account's menu"
     page = client.get(PAGE).content.decode()
@@ -265,7 +265,7 @@ def test_it_is_turned_on_with_a_code_of_the_app(ann: User) -> None:
     assert_refused(log_in(ann))
 
 
-def test_what_the_qr_code_says(ann: User, settings: Any) -> None:
+def test_the_content_of_the_qr_code(ann: User, settings: Any) -> None:
     logged_in(ann).get(PAGE)
     app = app_of(ann)
     assert unquote(app.config_url).startswith(f"otpauth://totp/Qyvo Contacts:{ann.email}?")
@@ -273,7 +273,7 @@ def test_what_the_qr_code_says(ann: User, settings: Any) -> None:
     assert re.fullmatch(r"[A-Z2-7]{32}", app.secret)
 
 
-def test_a_key_that_was_not_confirmed_is_not_offered_again(ann: User) -> None:
+def test_an_unconfirmed_key_is_not_offered_again(ann: User) -> None:
     client = logged_in(ann)
     client.get(PAGE)
     seen = app_of(ann).secret
@@ -281,7 +281,7 @@ def test_a_key_that_was_not_confirmed_is_not_offered_again(ann: User) -> None:
     assert Authenticator.objects.count() == 1
 
 
-def test_what_is_wrong_turns_nothing_on(ann: User) -> None:
+def test_a_wrong_code_does_not_turn_two_factor_on(ann: User) -> None:
     client = logged_in(ann)
     for data in ({}, {"code": ""}, {"code": "\0"}, {"code": "9" * 5000}, {"code": "1" * 6}):
         assert client.post(PAGE, data).status_code == 200
@@ -289,7 +289,7 @@ def test_what_is_wrong_turns_nothing_on(ann: User) -> None:
     assert not Authenticator.objects.filter(confirmed=True).exists()
 
 
-def test_it_is_turned_off_with_a_code(ann: User, recovery: list[str]) -> None:
+def test_a_code_turns_two_factor_off(ann: User, recovery: list[str]) -> None:
     client = log_in(ann, code_of(ann)).browser
     assert "Turn off" in client.get(PAGE).content.decode()
     for code in ("", wrong(code_of(ann))):
@@ -301,7 +301,7 @@ def test_it_is_turned_off_with_a_code(ann: User, recovery: list[str]) -> None:
     assert is_in(log_in(ann).browser)
 
 
-def test_new_recovery_codes_end_the_old_ones(ann: User, recovery: list[str]) -> None:
+def test_new_recovery_codes_replace_the_old_codes(ann: User, recovery: list[str]) -> None:
     client = log_in(ann, code_of(ann)).browser
     assert client.post(PAGE, {"code": "x" * 8, "codes": "1"}).context["form"].errors
     code_of(ann)
@@ -312,7 +312,7 @@ def test_new_recovery_codes_end_the_old_ones(ann: User, recovery: list[str]) -> 
     assert is_in(log_in(ann, new[1]).browser)
 
 
-def test_the_history_of_the_user_tells_it(ann: User, recovery: list[str]) -> None:
+def test_changes_are_in_the_history_of_the_user(ann: User, recovery: list[str]) -> None:
     client = log_in(ann, code_of(ann)).browser
     client.post(PAGE, {"code": recovery[0], "codes": "1"})
     client.post(PAGE, {"code": code_of(ann), "off": "1"})
@@ -330,13 +330,13 @@ def test_the_history_of_the_user_tells_it(ann: User, recovery: list[str]) -> Non
 # Others
 
 
-def test_nobody_reaches_the_second_factor_of_another(
+def test_nobody_can_reach_the_second_factor_of_another_user(
     ann: User,
     gus: User,
     recovery: list[str],
     superuser: Client,
 ) -> None:
-    """The page is one's own, and there is no other."""
+    """The page shows only the user's own second factor, and no other page shows one."""
     for client in (logged_in(gus), superuser):
         client.get(PAGE)
         client.post(PAGE, {"code": recovery[0], "off": "1", "user": str(ann.pk)})
@@ -350,7 +350,7 @@ def test_nobody_reaches_the_second_factor_of_another(
     assert is_in(log_in(ann, recovery[0]).browser)
 
 
-def test_no_page_but_its_own_shows_a_key(
+def test_only_the_two_factor_page_shows_a_key(
     ann: User,
     recovery: list[str],
     superuser: Client,
@@ -366,7 +366,7 @@ def test_no_page_but_its_own_shows_a_key(
         assert not [secret for secret in secrets if secret in text]
 
 
-def test_neither_the_key_nor_a_recovery_code_is_stored(
+def test_neither_keys_nor_recovery_codes_are_stored(
     ann: User,
     recovery: list[str],
 ) -> None:
@@ -379,7 +379,7 @@ def test_neither_the_key_nor_a_recovery_code_is_stored(
         assert secret.replace("-", "") not in stored
 
 
-def test_what_was_typed_as_a_code_is_neither_logged_nor_kept(
+def test_typed_codes_are_neither_logged_nor_stored(
     ann: User,
     recovery: list[str],
     log: io.StringIO,
@@ -396,7 +396,7 @@ def test_what_was_typed_as_a_code_is_neither_logged_nor_kept(
 # Required
 
 
-def test_where_it_is_required_nothing_is_open_before_it_is_on(
+def test_if_required_no_other_page_is_open_before_two_factor_is_on(
     ann: User,
     superuser: Client,
     settings: Any,
@@ -417,7 +417,7 @@ def test_where_it_is_required_nothing_is_open_before_it_is_on(
     assert is_in(log_in(ann, code_of(ann)).browser)
 
 
-def test_where_it_is_required_one_can_still_leave(ann: User, settings: Any) -> None:
+def test_if_required_logout_and_password_change_stay_open(ann: User, settings: Any) -> None:
     settings.REQUIRE_TWO_FACTOR = True
     client = log_in(ann).browser
     assert client.post("/admin/logout/").status_code == 200
@@ -427,17 +427,17 @@ def test_where_it_is_required_one_can_still_leave(ann: User, settings: Any) -> N
 # The command
 
 
-def test_the_operator_helps_whoever_lost_the_phone(ann: User, recovery: list[str]) -> None:
+def test_the_operator_can_turn_two_factor_off_for_a_user(ann: User, recovery: list[str]) -> None:
     out = io.StringIO()
     for _ in range(2):
         call_command("reset_two_factor", ann.email.upper(), stdout=out)
     assert out.getvalue().splitlines() == [
-        f"two-factor login of {ann.email}: {state}" for state in ("off", "was off")
+        f"two-factor login of {ann.email}: {state}" for state in ("off", "was already off")
     ]
     assert is_in(log_in(ann).browser)
     assert {TOTPDevice.objects.count(), StaticDevice.objects.count()} == {0}
 
 
-def test_the_command_knows_whom_it_does_not_know(ann: User) -> None:
+def test_the_command_refuses_an_unknown_user(ann: User) -> None:
     with pytest.raises(CommandError, match=r"There is no user x@acme\.example"):
         call_command("reset_two_factor", "x@acme.example")

@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from contacts.models import ContactTag, Tag, TagQuerySet
 from contacts.values import rules, strict_json
-from tenants.admin import named_for
+from tenants.admin import label_for
 from tenants.fields import is_ulid
 from tenants.models import Tenant, User
 
@@ -125,7 +125,7 @@ class TagField(forms.CharField):
         raise forms.ValidationError(sentence.format(text))
 
     def label_of(self, tag: Tag) -> str:
-        return named_for(self.user, tag)
+        return label_for(self.user, tag)
 
     def prepare_value(self, value: Any) -> Any:
         """Shows the name of the tag, also if the value is an id, which means nothing to people."""

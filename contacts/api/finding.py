@@ -14,7 +14,7 @@ from contacts.finding import cursors
 from contacts.models import Contact, CountedTag, Tombstone, contact_is_there
 from contacts.schema import Shape
 from contacts.values import rules
-from tenants.isolation import seeing
+from tenants.isolation import tenant_context
 
 from . import fields
 from .actions import PagedAction, PagedArray, Scope
@@ -169,7 +169,7 @@ class ListTags(PagedArray):
         while page:
             yield start + JSONRenderer().render([*map(show, page)])[1:-1]
             start = b","
-            with self.making_a_page, seeing(self.tenant.pk):
+            with self.making_a_page, tenant_context(self.tenant.pk):
                 page = self.tenant.tags.page(page[-1].name, self.longest_page, part)
         yield b"]"
 

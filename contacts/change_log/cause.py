@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from contacts.db.rows import key
-from tenants.fields import new_ulid
+from tenants.fields import hex_id, new_ulid
 
 
 class Cause(NamedTuple):
@@ -79,6 +78,6 @@ def cause_values(dialect: Any) -> dict[str, Any]:
     return {
         "actor": cause.actor(),
         "request_id": cause.request_id,
-        "change_set": key(change_set) if change_set else None,
+        "change_set": hex_id(change_set) if change_set else None,
         "at": dialect.moment(timezone.now()),
     }

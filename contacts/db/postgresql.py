@@ -6,9 +6,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from tenants.fields import new_ulid
+from tenants.fields import hex_id, new_ulid
 
-from .rows import inserting, key
+from .rows import inserting
 
 
 class PostgreSQL:
@@ -199,9 +199,9 @@ AND (contact_id, tag_id) NOT IN (
         """The parameters of `LINK` for creating the tags `names` that do not exist yet."""
         names = [*names]
         return {
-            "tenant": key(tenant_id),
+            "tenant": hex_id(tenant_id),
             "now": timezone.now(),
-            "ids": cls.words(key(new_ulid()) for _ in names),
+            "ids": cls.words(hex_id(new_ulid()) for _ in names),
             "names": ",".join(names),
         }
 

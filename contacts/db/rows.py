@@ -6,7 +6,6 @@ from typing import Any
 
 from contacts import schema
 from contacts.values.rules import folded, spelled
-from tenants.fields import bits_of
 
 FOLDED = [field.name for field in schema.FIELDS if field.is_folded]
 
@@ -14,11 +13,6 @@ FOLDED = [field.name for field in schema.FIELDS if field.is_folded]
 def inserting(values: dict[str, str]) -> str:
     """The beginning of an INSERT of contacts. `values`: the SQL expression for each column."""
     return f"INSERT INTO contacts_contact ({', '.join(values)}) SELECT {', '.join(values.values())}"
-
-
-def key(ulid: str) -> str:
-    """A ULID as 32 hexadecimal digits: the form of an id that both databases accept."""
-    return f"{bits_of(ulid):032x}"
 
 
 def json_value(value: Any, moment: Callable[[datetime], str]) -> Any:

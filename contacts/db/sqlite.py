@@ -7,9 +7,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from tenants.fields import new_ulid
+from tenants.fields import hex_id, new_ulid
 
-from .rows import inserting, key
+from .rows import inserting
 
 
 class SQLite:
@@ -120,9 +120,9 @@ AND (contact_id, tag_id) NOT IN (
     @classmethod
     def of_tags(cls, tenant_id: str, names: Iterable[str]) -> dict[str, Any]:
         return {
-            "tenant": key(tenant_id),
+            "tenant": hex_id(tenant_id),
             "now": cls.moment(timezone.now()),
-            "tags": json.dumps([(key(new_ulid()), name) for name in names]),
+            "tags": json.dumps([(hex_id(new_ulid()), name) for name in names]),
         }
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 
-from .rows import key
+from tenants.fields import hex_id
 
 ATTEMPTS = 3
 DEADLOCK = "40P01"  # SQLSTATE of PostgreSQL
@@ -64,4 +64,6 @@ def hold_tenant(tenant_id: str) -> None:
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM tenants_tenant WHERE id = %s FOR SHARE", [key(tenant_id)])
+            cursor.execute(
+                "SELECT 1 FROM tenants_tenant WHERE id = %s FOR SHARE", [hex_id(tenant_id)]
+            )

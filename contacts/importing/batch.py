@@ -12,7 +12,7 @@ from contacts.db.pacing import Pace
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, with_folded
 from contacts.writing import upsert
 from contacts.writing.upsert import PhonesRefused
-from tenants.isolation import seeing
+from tenants.isolation import tenant_context
 
 from .erasures import erased
 from .spool import SpoolLine, parse
@@ -54,7 +54,7 @@ class BatchWriter:
         """
         lines = [parse(text) for text in texts]
         cause = caused_by(f"import:{self.job.pk}", change_set=self.job.pk)
-        with seeing(self.job.tenant_id), cause, self.pace.turn(len(lines)):
+        with tenant_context(self.job.tenant_id), cause, self.pace.turn(len(lines)):
             return self.write_lines(number, lines, last_lines)
 
     @transactions.transactional

@@ -16,7 +16,7 @@ from contacts.jobs import turns
 from contacts.jobs.files import data_folder, max_unpacked_bytes, read_json, replace_json
 from contacts.jobs.lock import JobIsRunning, locked_folder
 from contacts.models import Import
-from tenants.isolation import seeing
+from tenants.isolation import tenant_context
 
 from . import ending
 from .columns import UnknownColumn
@@ -179,7 +179,7 @@ def run(pk: str) -> None:
     if job is None:
         return  # the tenant was deleted
     try:
-        with seeing(job.tenant_id), locked_folder(spool_folder(job)) as folder:
+        with tenant_context(job.tenant_id), locked_folder(spool_folder(job)) as folder:
             job.refresh_from_db()
             if job.is_over:
                 shutil.rmtree(folder)

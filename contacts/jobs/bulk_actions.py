@@ -26,7 +26,7 @@ from contacts.writing.consent import Decision
 from contacts.writing.delete import delete_many
 from contacts.writing.undo import AT_ONCE, undo
 from tenants.fields import bits_of, ulid_of
-from tenants.isolation import seeing
+from tenants.isolation import tenant_context
 from tenants.models import Tenant
 
 from . import turns
@@ -243,7 +243,7 @@ def run_batch(pk: str, size: int = BATCH) -> int:
     action.problem = ""
     batch = action.left.order_by("number").first() or batch_of_late_carriers(action)
     pks = take(batch, size) if batch else []
-    with seeing(action.tenant_id), caused_by(action.actor, action.pk):
+    with tenant_context(action.tenant_id), caused_by(action.actor, action.pk):
         if pks:
             add_result(action, len(pks), VERBS[action.kind](action.tenant, pks, action.value))
         else:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from django.db import models
 
 from contacts.models import BulkAction, Import
-from tenants.isolation import seeing_everybody
+from tenants.isolation import all_tenants_context
 
 from .files import data_folder
 from .lock import JobIsRunning, locked_folder
@@ -118,7 +118,7 @@ def jobs_in_turn(model: type[models.Model], pk: str) -> Iterator[Job]:
 def waiting_jobs() -> list[Job]:
     """All jobs that are begun and not finished, the oldest first, whether or not a worker runs
     them. A job that has stopped with a problem is left out: it would fail in every turn."""
-    with seeing_everybody():
+    with all_tenants_context():
         imports = without_problem(Import, Import.objects.unfinished())
         actions = without_problem(BulkAction, BulkAction.objects.filter(finished_at=None))
     # An import by a command has no upload, and its command runs it.

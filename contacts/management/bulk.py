@@ -21,7 +21,7 @@ from contacts.db.transactions import transactional, tried_twice
 from contacts.models import Contact, ContactQuerySet, ContactTag, Tag
 from contacts.values import rules
 from tenants.fields import new_ulid
-from tenants.isolation import seeing
+from tenants.isolation import tenant_context
 from tenants.models import Tenant, validate_region
 
 Item = TypeVar("Item")
@@ -93,7 +93,7 @@ class BulkFix(BaseCommand):
         total = refused = 0
         with tqdm(unit=" rows", file=sys.stderr, disable=None) as bar:
             for tenant in tenants:
-                with seeing(tenant.pk):
+                with tenant_context(tenant.pk):
                     for batch in self.batches(tenant):
                         for line in self.run_batch(tenant, batch):
                             is_change = not isinstance(line, Refused)

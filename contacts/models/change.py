@@ -19,9 +19,8 @@ from contacts.change_log.feed import FeedQuerySet
 from contacts.db.connections import prepared
 from contacts.db.dialects import dialect_of
 from contacts.db.pacing import Pace
-from contacts.db.rows import key
 from contacts.values import rules
-from tenants.fields import ULIDField
+from tenants.fields import ULIDField, hex_id
 from tenants.models import Tenant
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class Entry(NamedTuple):
 
 def digits(contact_id: str) -> str:
     """The id of an entry as 32 hexadecimal digits."""
-    return contact_id if len(contact_id) == 32 else key(contact_id)
+    return contact_id if len(contact_id) == 32 else hex_id(contact_id)
 
 
 class Tombstone(NamedTuple):
@@ -97,7 +96,7 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
         if not created and not rows:
             return
         values = cause_values(dialect) | {
-            "tenant": key(tenant_id),
+            "tenant": hex_id(tenant_id),
             "created": dialect.words(created),
             "rows": f"[{','.join(rows)}]",
         }

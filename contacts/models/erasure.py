@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from contacts.change_log.difference import moment
 from contacts.db.dialects import dialect_of
-from contacts.db.rows import key
 from contacts.values.digests import phone_digest
+from tenants.fields import hex_id
 from tenants.models import Tenant
 
 EARLIER_OPT_OUT = "an earlier opt-out of this person"  # the source of a decision
@@ -41,7 +41,7 @@ class OptOutQuerySet(models.QuerySet["OptOut"]):
         if not digests:
             return {}
         dialect = dialect_of(self.db)
-        values = {"tenant": key(tenant_id), "digests": dialect.words(digests)}
+        values = {"tenant": hex_id(tenant_id), "digests": dialect.words(digests)}
         with connections[self.db].cursor() as cursor:
             cursor.execute(dialect.OPT_OUTS, values)
             found = cursor.fetchall()

@@ -24,7 +24,7 @@ from contacts.models import (
     DeliveryQuerySet,
     Webhook,
 )
-from tenants.isolation import seeing
+from tenants.isolation import tenant_context
 from tenants.models import Tenant
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def enqueue_some(*, wait: bool = False) -> bool:
     is_left = False
     for webhook in Webhook.objects.select_related("tenant").order_by("pk"):
         try:
-            with seeing(webhook.tenant_id):
+            with tenant_context(webhook.tenant_id):
                 is_left |= enqueue_some_for(webhook, wait=wait)
         except DatabaseError:
             if wait:

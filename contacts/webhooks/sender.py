@@ -21,7 +21,7 @@ from django.db import connection
 from yarl import URL
 
 from contacts.models import Webhook
-from tenants.isolation import seeing
+from tenants.isolation import tenant_context
 
 from . import outbox
 from .addresses import Forbidden, check_address, check_host
@@ -239,7 +239,7 @@ class Sender:
         """Calls `question(webhook, *words)` in a thread that sees only rows of its tenant."""
 
         def asked() -> Any:
-            with seeing(webhook.tenant_id):
+            with tenant_context(webhook.tenant_id):
                 return question(webhook, *words)
 
         return await self.ask(self.database, asked)

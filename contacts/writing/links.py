@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from django.db import connection
 
 from contacts.db.dialects import dialect_of
-from contacts.db.rows import key
 from contacts.models import Contact, Tag
+from tenants.fields import hex_id
 
 
 def match(contacts: Sequence[Contact]) -> None:
@@ -18,7 +18,7 @@ def match(contacts: Sequence[Contact]) -> None:
     contacts out.
     """
     if contacts:
-        tags = {key(contact.pk): ",".join(contact.tags) for contact in contacts}
+        tags = {hex_id(contact.pk): ",".join(contact.tags) for contact in contacts}
         link(contacts[0].tenant_id, tags, [*tags])
 
 

@@ -12,11 +12,11 @@ from contacts.change_log.difference import EMPTY, difference
 from contacts.db.connections import sql_kind
 from contacts.db.dialects import dialect_of
 from contacts.db.expressions import updated_after
-from contacts.db.rows import json_value, key
+from contacts.db.rows import json_value
 from contacts.db.statements import update_sql
 from contacts.models import Change, Contact, Entry, in_json, with_folded
 from contacts.values import rules
-from tenants.fields import ULIDField
+from tenants.fields import ULIDField, hex_id
 
 from . import links
 
@@ -73,7 +73,7 @@ def update_columns(tenant_id: str, rows: Sequence[dict[str, Any]]) -> None:
     if not rows:
         return
     names = tuple(name for name in rows[0] if name != "id")
-    values = {"tenant": key(tenant_id), "rows": rules.spelled(rows)}
+    values = {"tenant": hex_id(tenant_id), "rows": rules.spelled(rows)}
     with connection.cursor() as cursor:
         cursor.execute(update_sql(sql_kind(), names), values)
 
@@ -94,7 +94,7 @@ def columns(contact: Contact, dialect: Any, names: Collection[str] = ()) -> dict
         if names and field.name not in names:
             continue
         value = field.pre_save(contact, True)
-        value = key(value) if isinstance(field, IDS) else value
+        value = hex_id(value) if isinstance(field, IDS) else value
         row[str(field.column)] = json_value(value, dialect.moment)
     return row
 

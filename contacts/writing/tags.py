@@ -13,10 +13,10 @@ from django.db.models import Q, QuerySet
 from contacts.change_log.difference import difference
 from contacts.db.dialects import dialect_of
 from contacts.db.expressions import updated_after
-from contacts.db.rows import key as hex_id
 from contacts.db.transactions import transactional
 from contacts.models import Change, Contact, ContactTag, Entry, Tag, TagQuerySet
 from contacts.values import rules
+from tenants.fields import hex_id
 from tenants.models import Tenant
 
 from . import edit, links, rows

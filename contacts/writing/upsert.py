@@ -16,13 +16,13 @@ from contacts.change_log.difference import CONSENT, difference
 from contacts.db import statements
 from contacts.db.connections import prepared, sql_kind
 from contacts.db.dialects import dialect_of
-from contacts.db.rows import key, row_in_json
+from contacts.db.rows import row_in_json
 from contacts.db.statements import INCOMPLETE, Upsert, find_sql, insert_sql, upsert_sql
 from contacts.db.transactions import DEADLOCK, sqlstate, transactional
 from contacts.models import Change, Contact, Entry, OptOut, Outcome, with_folded
 from contacts.values import rules
 from contacts.values.digests import phone_digest
-from tenants.fields import bits, ulid_of
+from tenants.fields import bits, hex_id, ulid_of
 from tenants.isolation import lock_timeout
 from tenants.models import Tenant
 
@@ -121,7 +121,7 @@ def insert_parameters(contact: Contact) -> dict[str, Any]:
 @transactional
 def upsert_one(contact: Contact, given: dict[str, Any], changes: Sequence[str]) -> Contact:
     """`update_or_create` in a transaction. Returns what is stored, with its `outcome`."""
-    fields = row_in_json(key(contact.pk), given | {"phone": contact.phone}, dialect_of().moment)
+    fields = row_in_json(hex_id(contact.pk), given | {"phone": contact.phone}, dialect_of().moment)
     names = with_folded(given)
     written = write({contact.phone: fields}, names, replacing(changes), contact)
     row = written.get(contact.phone)
@@ -144,7 +144,7 @@ def find_stored(tenant_id: str, phone: str) -> Contact:
     needs to answer it."""
     fields = Contact._meta.concrete_fields
     with prepared() as cursor:
-        cursor.execute(find_sql(all_columns()), {"tenant": key(tenant_id), "phone": phone})
+        cursor.execute(find_sql(all_columns()), {"tenant": hex_id(tenant_id), "phone": phone})
         found = cursor.fetchall()
     compiler = Query(Contact).get_compiler(DEFAULT_DB_ALIAS)
     shown = [field.get_col(Contact._meta.db_table) for field in fields]
@@ -232,7 +232,7 @@ def insert_or_update(
     size = dialect.METADATA_BYTES if "metadata" in changes else "0"
     returned = ("phone", dialect.ID_DIGITS, "tags", size, consent_given)
     sql = upsert_sql(sql_kind(), all_columns(), names, tuple(changes), logged(changes), returned)
-    values |= {"tenant": key(new.tenant_id)}
+    values |= {"tenant": hex_id(new.tenant_id)}
     written = execute(sql, values, rows)
     if large := [row.phone for row in written if row.metadata_bytes > rules.MAX_METADATA_BYTES]:
         refuse_large_metadata(new.tenant_id, large)

@@ -1,7 +1,7 @@
-"""PostgreSQL as requests use it: none waits long for one that says nothing any more.
+"""Django's PostgreSQL backend for requests: limits how long a request waits for the server.
 
-Neither settings of the server nor of the network notice when its machine is frozen, so the time is
-kept here. Commands and workers use Django's own, and may wait.
+Settings of PostgreSQL and of TCP do not notice that the server's machine is frozen, so the client
+limits the time itself. Commands and workers use Django's own backend, and may wait.
 """
 
 import time
@@ -11,47 +11,47 @@ from typing import Any
 import psycopg
 from django.db.backends.postgresql import base
 
-PATIENCE = 7  # seconds that a statement may take
-LAST_PATIENCE = 1  # second for PostgreSQL to end one that takes longer
-# How long a statement may wait for a lock. A little more than PostgreSQL's `deadlock_timeout` of a
-# second: at the same moment it would report a deadlock, which `transactional` tries
-# again, as a lock that did not come.
+TIMEOUT = 7  # seconds for a statement
+CANCEL_TIMEOUT = 1  # second for PostgreSQL to cancel a statement that takes longer
+# How long a statement may wait for a lock. A little more than PostgreSQL's `deadlock_timeout` of
+# one second: with the same value PostgreSQL would report a deadlock, which `transactional` retries,
+# as a lock timeout.
 LOCK_TIMEOUT = "1050ms"
-PAUSE = 1  # second in which nobody else asks a server that says nothing for a connection
+PAUSE = 1  # second without new connections to a server that has not answered
 
 
 def wait(connection: psycopg.Connection[Any], gen: Any, interval: float = 0.1) -> Any:
-    """Takes the place of the method: the answer to a statement, where it comes in time.
-
-    Else raises `OperationalError`, the statement cancelled and the connection closed.
-    """
+    """Replaces the method of psycopg: waits for the result of a statement, at most `TIMEOUT`
+    seconds. After that, cancels the statement, closes the connection and raises
+    `OperationalError`."""
     try:
-        return psycopg.Connection.wait(connection, gen, interval, timeout=PATIENCE)
+        return psycopg.Connection.wait(connection, gen, interval, timeout=TIMEOUT)
     except psycopg.errors._WaitTimeout as error:
         try:
-            connection.cancel_safe(timeout=LAST_PATIENCE)
+            connection.cancel_safe(timeout=CANCEL_TIMEOUT)
         except psycopg.OperationalError:
-            DatabaseWrapper.leave_alone()
+            DatabaseWrapper.pause_connecting()
         connection.close()
-        raise psycopg.OperationalError(f"no answer within {PATIENCE} seconds") from error
+        raise psycopg.OperationalError(f"no answer within {TIMEOUT} seconds") from error
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     lock_timeout = LOCK_TIMEOUT  # sent with each transaction, see `tenants.isolation`
-    silent_until = 0.0  # of `time.monotonic`, for all threads
+    silent_until = 0.0  # a time of `time.monotonic`, for all threads
 
     @classmethod
-    def leave_alone(cls) -> None:
-        """Else the requests behind would wait in vain one after another."""
+    def pause_connecting(cls) -> None:
+        """Refuses new connections for `PAUSE` seconds. Otherwise the next requests would wait for
+        the timeout one after the other."""
         cls.silent_until = time.monotonic() + PAUSE
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         if time.monotonic() < self.silent_until:
-            raise psycopg.OperationalError("PostgreSQL has just left others without an answer")
+            raise psycopg.OperationalError("PostgreSQL did not answer another request a moment ago")
         try:
             connection = super().get_new_connection(conn_params)
         except psycopg.errors.ConnectionTimeout:
-            self.leave_alone()
+            self.pause_connecting()
             raise
         connection.wait = partial(wait, connection)
         return connection

@@ -1,8 +1,8 @@
-"""SQLite, with another way to wait for its one writer.
+"""Django's SQLite backend with another way to wait for the write lock.
 
-SQLite itself looks ever more seldom whether the lock is free, in the end ten times a second. While
+SQLite itself checks less and less often whether the lock is free, in the end ten times a second. If
 another connection takes the lock again and again, as an import does, SQLite finds the lock taken
-nearly each time, until its timeout. This backend looks every few milliseconds, so that it sees the
+nearly every time, until its timeout. This backend checks every few milliseconds, so it notices the
 pauses that bulk work makes (`contacts.db.pacing`).
 """
 
@@ -15,15 +15,14 @@ from typing import Any
 from django.db.backends.sqlite3 import base
 
 LOCK_TIMEOUT = 1.0  # seconds that a request may wait for the lock
-# Milliseconds after which SQLite gives up, to be asked again: it looks after 1, 3 and 5.
+# Milliseconds after which SQLite gives up and this backend tries again. SQLite checks the lock
+# after 1, 3 and 5 milliseconds.
 BUSY_TIMEOUT = 5
 
 
-def when_free(execute: Callable[[], Any], timeout: float) -> Any:
-    """What `execute` returns, tried again for `timeout` seconds while another connection writes.
-
-    Raises the error of the last try.
-    """
+def retry_while_busy(execute: Callable[[], Any], timeout: float) -> Any:
+    """Calls `execute` until no other connection holds the write lock, for at most `timeout`
+    seconds. Returns its result, or raises the error of the last attempt."""
     give_up = time.monotonic() + timeout
     while True:
         try:
@@ -38,10 +37,10 @@ class Cursor(base.SQLiteCursorWrapper):
     timeout: float  # seconds
 
     def execute(self, query: str, params: Any = None) -> Any:
-        return when_free(partial(super().execute, query, params), self.timeout)
+        return retry_while_busy(partial(super().execute, query, params), self.timeout)
 
     def executemany(self, query: str, param_list: Any) -> Any:
-        return when_free(partial(super().executemany, query, [*param_list]), self.timeout)
+        return retry_while_busy(partial(super().executemany, query, [*param_list]), self.timeout)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

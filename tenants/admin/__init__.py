@@ -1,4 +1,4 @@
-"""Tenants, users and tokens for the staff; and what keeps staff inside their tenant."""
+"""The admin of tenants, users and tokens, and the base classes that limit staff to their tenant."""
 
 from . import tenants, tokens, two_factor, users
 from .conflicts import MINE, THEIRS, UNDECIDED, UNKNOWN
@@ -8,7 +8,7 @@ from .scoped import (
     TenantOwnedAdmin,
     TenantOwnedRetryAdmin,
     TenantScopedAdmin,
-    named_for,
+    label_for,
     save_changed,
     superusers_only,
     user_of,
@@ -24,7 +24,7 @@ __all__ = [
     "TenantOwnedAdmin",
     "TenantOwnedRetryAdmin",
     "TenantScopedAdmin",
-    "named_for",
+    "label_for",
     "save_changed",
     "superusers_only",
     "tenants",

@@ -1,5 +1,5 @@
-"""Two people change the same field of a row: the one who saves later sees the other's value, and
-decides which of the two stays."""
+"""Two people change the same field of a row: the person who saves later sees the value of the other
+person, and chooses one of the two values."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -15,19 +15,23 @@ from django.core.exceptions import ValidationError
 from django.utils import formats, timezone
 from django.utils.text import Truncator
 
-LONG = 500  # characters of a value that the page shows
+LONGEST = 500  # characters of a value that the page shows
 NOTHING = "-"
 MINE, THEIRS = "mine", "theirs"
-UNKNOWN: Any = object()  # what a page showed, where the request does not say so
-UNDECIDED = "Somebody else has changed this since you opened the page. Choose above what stays."
+UNKNOWN: Any = object()  # the value that a page showed, if the request does not contain it
+UNDECIDED = "Somebody else changed this after you opened the page. Choose a value above."
 
 
 @dataclass
 class Conflict:
-    """A field that two people have changed to different values. `name`: of the field, or of what
-    is decided by itself inside of it. `radio`: the name of the radio buttons; `seen`: a part of
-    their values, which says what the user was shown. `choice`: `MINE`, `THEIRS`, or empty before
-    the user has chosen. `by`: who made the other change, and when."""
+    """A field that two people have changed to different values.
+
+    `name`: the name of the field, or of a part of the field that has a choice of its own.
+    `mine`, `theirs`: the two values in words. `radio`: the name of the radio buttons. `seen`: a
+    digest of the stored value that the page showed; a part of the buttons' values. `choice`:
+    `MINE`, `THEIRS`, or empty before the user has chosen. `by`: who made the other change, and
+    when.
+    """
 
     name: str
     label: str
@@ -40,12 +44,14 @@ class Conflict:
 
 
 class ConflictForm(forms.ModelForm):
-    """Its page carries the values that it showed, but for many-to-many fields. A field that the
-    user has not changed is not written; one that somebody else has changed too is not written
-    before the user has decided.
+    """A form that never overwrites a change of somebody else without asking.
 
-    A decision counts for the value that the user was shown: after yet another change the form asks
-    again. `merged`: the fields in which the form itself joins what two people have changed.
+    Its page contains the values that it showed, except those of many-to-many fields. The form
+    writes only the fields that the user has changed. If somebody else has changed the same field
+    in the meantime, the user must choose a value first. The choice is valid only for the value
+    that the page showed: after a further change, the form asks again.
+
+    `merged`: the fields in which the form itself combines the changes of both people.
     """
 
     merged: tuple[str, ...] = ()
@@ -58,45 +64,47 @@ class ConflictForm(forms.ModelForm):
                 field.show_hidden_initial = True
 
     def shown(self, name: str) -> Any:
-        """What the page showed in a field, or `UNKNOWN`."""
+        """The value that the page showed in a field, or `UNKNOWN`."""
         bound = self[name]
         text = self._widget_data_value(bound.field.hidden_widget(), bound.html_initial_name)  # type: ignore[attr-defined]
         try:
             return UNKNOWN if text is None else bound.field.clean(text)
-        except ValidationError:  # no page of ours has shown that
+        except ValidationError:  # the request contains a value that our page never shows
             return UNKNOWN
 
     def stored(self, name: str) -> Any:
-        """What is stored, as the field would clean it."""
+        """The stored value of a field, in the form in which the field cleans values."""
         field = self.fields[name]
         value = self.get_initial_for_field(field, name)
         return field.to_python(value) if isinstance(field, forms.ModelChoiceField) else value
 
     def _post_clean(self) -> None:
-        """Before the instance, which holds what is stored now, takes over what was typed."""
+        """Compares before the typed values replace the stored values of the instance."""
         if not self.instance._state.adding:
             for name in [*self.changed_data]:
                 is_stored = name in self.initial and self.fields[name].show_hidden_initial
                 if is_stored and name in self.cleaned_data and name not in self.merged:
-                    self.settle(name)
+                    self.resolve(name)
         super()._post_clean()  # type: ignore[misc]
 
-    def settle(self, name: str) -> None:
-        """Asks the user to decide about a field where that is needed, and does what they said."""
+    def resolve(self, name: str) -> None:
+        """If two people have changed the field, applies the user's choice or asks for it."""
         mine, shown, theirs = self.cleaned_data[name], self.shown(name), self.stored(name)
         if shown is UNKNOWN or theirs in (shown, mine):
             return
         label = str(self[name].label)
         choice = self.choice(name, label, in_words(mine), in_words(theirs), theirs)
         if choice == THEIRS:
-            del self.cleaned_data[name]  # the instance has it already
+            del self.cleaned_data[name]  # the instance already has their value
             self.changed_data.remove(name)
         elif choice != MINE:
             self.add_error(name, UNDECIDED)
 
     def choice(self, name: str, label: str, mine: str, theirs: str, stored: Any) -> str:
-        """What the user has chosen: `MINE`, `THEIRS`, or nothing yet. `mine` and `theirs` are for
-        the page; `stored` is the other's value itself."""
+        """The user's choice: `MINE`, `THEIRS`, or empty. Also adds the conflict to the page.
+
+        `mine`, `theirs`: the two values in words. `stored`: the value of the other person itself.
+        """
         radio, seen = f"keep-{digest(name)}", digest(stored)
         choice, _, answered = self.data.get(radio, "").partition(" ")
         if answered != seen or choice not in (MINE, THEIRS):
@@ -105,7 +113,7 @@ class ConflictForm(forms.ModelForm):
         return choice
 
     def contested(self) -> list[Conflict]:
-        """For the page: the conflicts, with who made the other changes."""
+        """The conflicts for the page, with the author and time of each other change."""
         names = [conflict.name for conflict in self.conflicts]
         known = dict(self.changed_by(names)) if names else {}
         for conflict in self.conflicts:
@@ -113,8 +121,11 @@ class ConflictForm(forms.ModelForm):
         return self.conflicts
 
     def changed_by(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """Who has changed these fields last, and when. Here it is known only who has saved the row
-        in the admin; commands leave no trace there."""
+        """Pairs of a field's name and a sentence: who changed the field last, and when.
+
+        Django's log knows only who saved the row in the admin, not which fields, and nothing about
+        commands. Forms with a better source override this method.
+        """
         kind = ContentType.objects.get_for_model(self.instance)
         entries = LogEntry.objects.filter(content_type=kind, object_id=str(self.instance.pk))
         if last := entries.select_related("user").first():
@@ -123,22 +134,26 @@ class ConflictForm(forms.ModelForm):
 
 
 def is_compared(field: forms.Field) -> bool:
-    """Not what nobody can change there, such as the digest of a password, which no page may carry.
-    Nor are rows on the other side of a many-to-many relation: not each of them may be offered to
-    everybody."""
+    """Whether the page contains the field's value for the comparison.
+
+    Not for fields that nobody can change, such as the digest of a password, which must not be in a
+    page. Not for many-to-many fields either: some of the related rows may be hidden from the user.
+    """
     return not field.disabled and not isinstance(field, forms.ModelMultipleChoiceField)
 
 
 def digest(value: Any) -> str:
-    """Of the same length for any value, and without characters that forms change, as line ends."""
+    """A digest of any JSON-like value, to compare values across requests. Browsers change the line
+    ends of a value itself."""
     return sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def in_words(value: Any) -> str:
+    """A value for people, at most `LONGEST` characters; `NOTHING` if it is empty."""
     if isinstance(value, datetime):
         return str(formats.localize(timezone.localtime(value)))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
         return in_words(", ".join(map(str, value)))
-    return Truncator("" if value is None else str(value)).chars(LONG) or NOTHING
+    return Truncator("" if value is None else str(value)).chars(LONGEST) or NOTHING

@@ -1,4 +1,4 @@
-"""What keeps staff inside their tenant."""
+"""Base classes of the admin that limit staff to the rows of their tenant."""
 
 import logging
 from functools import cache
@@ -26,49 +26,52 @@ def user_of(request: HttpRequest) -> User:
     return cast("User", request.user)
 
 
-def named_for(user: User, row: Any) -> str:
-    """What tells a row from others: to superusers, who see every tenant's, its tenant too."""
+def label_for(user: User, row: Any) -> str:
+    """The name of a row in a list; for superusers, who see all tenants, with the tenant."""
     tenant = getattr(row, "tenant", None) if user.is_superuser else None
     return f"{row} ({tenant})" if tenant else str(row)
 
 
 def superusers_only(self: admin.ModelAdmin, request: HttpRequest, obj: Any = None) -> bool:
-    """A permission of a `ModelAdmin` whose rows belong to no tenant."""
+    """A permission method for a `ModelAdmin` of rows that belong to no tenant."""
     return bool(request.user.is_superuser)
 
 
 @cache
 def checkbox() -> str:
-    """The theme's, with `{}` for the key, instead of a template for each row."""
+    """The theme's checkbox with `{}` for the key. Rendering its template for each row is slow."""
     return ModelAdmin.action_checkbox(ModelAdmin, SimpleNamespace(pk="{}"))
 
 
 class SafeChangelistAdmin(ModelAdmin):
-    """Its list can be asked for anything."""
+    """A list that answers every query string, also an invalid one."""
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """A look-up that the database refuses is answered as Django answers other wrong ones."""
+        """Redirects to the plain list if the database refuses a filter, as Django does for other
+        invalid filters. Otherwise a date in the year 99999 in the address would give a 500."""
         try:
             return super().changelist_view(request, extra_context)
         except (ValueError, OverflowError, ValidationError, DatabaseError):
-            logger.warning("The list cannot be what was asked for", exc_info=True)
+            logger.warning("The database refused the filter of a list", exc_info=True)
             if request.method == "GET" and [*request.GET] == [ERROR_FLAG]:
-                raise  # the plain list fails too
+                raise  # the plain list fails too: no redirect loop
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
 
 
 class TenantScopedAdmin(SafeChangelistAdmin):
-    """Superusers see every tenant's rows; other staff their own tenant's, by any URL.
+    """Superusers see the rows of every tenant. Other staff see only the rows of their own tenant,
+    at every URL.
 
-    Django's admin takes lists, single objects, choices, actions and histories from
-    `get_queryset`, so the one filter there covers them all.
+    Django's admin reads lists, single objects, choices, actions and histories through
+    `get_queryset`, so the filter there covers all of them. `tenant_lookup`: the look-up from a row
+    to its tenant.
     """
 
     tenant_lookup = "tenant"
-    # The theme's templates ask each row for these; where they are missing, Django looks through all
-    # names of this class.
+    # The theme's templates read these for each row. If they were missing, each row would cost a
+    # failed look-up through all names of this class.
     ordering_field = None
     list_sections = ()
 
@@ -79,7 +82,7 @@ class TenantScopedAdmin(SafeChangelistAdmin):
         return self.visible(request, super().get_queryset(request))
 
     def visible(self, request: HttpRequest, rows: models.QuerySet) -> models.QuerySet:
-        """Those of `rows` that the user may see."""
+        """The rows of `rows` that the user may see."""
         user = user_of(request)
         if user.is_superuser:
             return rows
@@ -89,24 +92,26 @@ class TenantScopedAdmin(SafeChangelistAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         user = user_of(request)
-        placed = user.is_superuser or user.tenant is not None
-        return placed and super().has_add_permission(request)
+        has_tenant = user.is_superuser or user.tenant is not None
+        return has_tenant and super().has_add_permission(request)
 
     def may_delete_all(self, request: HttpRequest, rows: models.QuerySet) -> bool:
-        """Whether the user may delete `rows`, maybe a million, together with their tenant."""
+        """Whether the user may delete `rows` together with their tenant. Does not look at each row:
+        there may be a million."""
         return self.has_delete_permission(request)
 
     def formfield_for_foreignkey(
         self, db_field: models.ForeignKey, request: HttpRequest, **options: Any
     ) -> Any:
-        """Offers, and accepts, only what the user may see of the related rows."""
+        """Offers and accepts only related rows that the user may see."""
         related = self.admin_site.get_model_admin(db_field.related_model)
         options.setdefault("queryset", related.get_queryset(request))
         return super().formfield_for_foreignkey(db_field, request, **options)
 
 
 class TenantOwnedAdmin(TenantScopedAdmin):
-    """For rows with a `tenant`: chosen by superusers, once; given by the user's own for others."""
+    """For rows with a `tenant`. Superusers choose the tenant when they add the row; for other staff
+    it is their own tenant. It cannot change later."""
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         columns = list(super().get_list_display(request))
@@ -126,15 +131,16 @@ class TenantOwnedAdmin(TenantScopedAdmin):
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any
     ) -> Any:
-        """The form class; its instances know the tenant before they check anything."""
+        """The form class. Validation of a new row needs the tenant, so the class has it."""
         form: Any = super().get_form(request, obj, change, **options)
         form.tenant = obj.tenant if obj else user_of(request).tenant
         return form
 
 
 class RetryOnConflictAdmin(TenantScopedAdmin):
-    """Where a program writes or deletes the row between a form's check and its save, the form is
-    checked again. A `ConflictForm` shows here what the user has to decide."""
+    """Validates a form again if a program writes or deletes the row between the form's validation
+    and its save: otherwise the user would get a 500. The page shows the conflicts of a
+    `ConflictForm`."""
 
     change_form_before_template = "admin/conflicts.html"
 
@@ -146,22 +152,22 @@ class RetryOnConflictAdmin(TenantScopedAdmin):
 
 
 class TenantOwnedRetryAdmin(RetryOnConflictAdmin, TenantOwnedAdmin):
-    """The same, for rows with a `tenant`."""
+    """`RetryOnConflictAdmin` for rows with a `tenant`."""
 
 
 def save_changed(row: models.Model, form: forms.ModelForm) -> None:
-    """Writes what the form has changed of `row`, and nothing where it has changed nothing: the row
-    was read without a lock, and what else it holds may have changed since. Raises `DatabaseError`
-    where it is gone."""
+    """Writes only the fields of `row` that the form has changed: the row was read without a lock,
+    and saving all of it would undo later changes to other fields. Raises `DatabaseError` if the row
+    no longer exists."""
     own = {field.name for field in row._meta.concrete_fields}
     if changed := own.intersection(form.changed_data):
         row.save(update_fields=changed)
 
 
 class TenantForm(ConflictForm):
-    """A form for a row of a tenant. `row_tenant` is the chosen one, or the form's own."""
+    """A form for a row with a tenant."""
 
-    tenant: Tenant | None = None  # set on the class that `TenantOwnedAdmin` makes of it
+    tenant: Tenant | None = None  # set by `TenantOwnedAdmin.get_form`
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -170,15 +176,17 @@ class TenantForm(ConflictForm):
             self.initial.setdefault("tenant", self.tenant)
 
     def row_tenant(self) -> Tenant | None:
+        """The tenant that a superuser has chosen, or else the form's own."""
         return self.cleaned_data.get("tenant", self.tenant)
 
     def other(self, field: str, value: str) -> Any:
-        """Another row of the tenant that has `value` in `field`; none, where there is none."""
+        """Another row of the tenant with `value` in `field`, or None."""
         others = self._meta.model._default_manager.exclude(pk=self.instance.pk)
         return others.filter(tenant=self.row_tenant(), **{field: value}).first()
 
     def refuse_duplicate(self, field: str, value: str, sentence: str) -> str:
-        """`value`, unless another row of the tenant has it in `field`."""
+        """Returns `value`. Raises `ValidationError` with `sentence` if another row of the tenant
+        has this value in `field`."""
         if self.other(field, value):
             raise forms.ValidationError(sentence)
         return value

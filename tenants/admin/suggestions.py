@@ -1,16 +1,16 @@
-"""What the admin's fields with suggestions offer."""
+"""The suggestions of the admin's autocomplete fields."""
 
 from typing import Any
 
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.db.models import QuerySet
 
-from .scoped import named_for, user_of
+from .scoped import label_for, user_of
 
 
 class Suggestions(AutocompleteJsonView):
     def get_queryset(self) -> QuerySet:
-        """Nothing has U+0000 in it: PostgreSQL stores none, and refuses to look for it."""
+        """No suggestions for a term with U+0000: PostgreSQL raises an error for it."""
         model = self.model_admin.model
         if "\0" in self.term:
             return model._default_manager.none()
@@ -18,5 +18,5 @@ class Suggestions(AutocompleteJsonView):
         return found.select_related("tenant") if hasattr(model, "tenant") else found
 
     def serialize_result(self, obj: Any, to_field_name: str) -> dict[str, str]:
-        told = super().serialize_result(obj, to_field_name)
-        return told | {"text": named_for(user_of(self.request), obj)}
+        result = super().serialize_result(obj, to_field_name)
+        return result | {"text": label_for(user_of(self.request), obj)}

@@ -1,4 +1,4 @@
-"""Tenants, for superusers; the others see their own."""
+"""The admin of tenants: superusers see all of them, other staff see their own tenant."""
 
 from typing import Any
 
@@ -18,22 +18,22 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from ..models import Tenant, User, owned
+from ..models import Tenant, User, models_of_tenants
 from ..roles import MANAGER, ROLES
 from .conflicts import ConflictForm
 from .scoped import RetryOnConflictAdmin, save_changed, superusers_only
 
-NAMED = 20  # users that keep a tenant from being deleted
+LISTED_USERS = 20  # on the page that refuses to delete a tenant
 
 
 class NewTenantForm(forms.ModelForm):
-    """A tenant and its first user: both, or neither."""
+    """Adds a tenant and, if an e-mail address is given, its first user."""
 
     email = forms.EmailField(
         required=False,
         label="E-mail of the first user",
         widget=UnfoldAdminEmailInputWidget,
-        help_text="Empty: a tenant without users.",
+        help_text="Empty: the tenant has no user yet.",
     )
     user_name = forms.CharField(
         required=False, label="Name", widget=UnfoldAdminTextInputWidget, max_length=255
@@ -42,7 +42,7 @@ class NewTenantForm(forms.ModelForm):
         required=False,
         strip=False,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="Empty: a user who can have API tokens, and cannot log in.",
+        help_text="Empty: the user can have API tokens but cannot log in.",
     )
     role = forms.ModelChoiceField(
         Group.objects.filter(name__in=ROLES),
@@ -62,7 +62,7 @@ class NewTenantForm(forms.ModelForm):
         given, self.user = self.cleaned_data, None
         if not given.get("email"):
             if given.get("password") or given.get("user_name"):
-                self.add_error("email", "Name the e-mail address of the user.")
+                self.add_error("email", "Enter the e-mail address of the user.")
             return
         user = User(
             email=User.objects.normalize_email(given["email"]), name=given.get("user_name", "")
@@ -111,15 +111,15 @@ class TenantAdmin(RetryOnConflictAdmin):
             save_changed(obj, form)
         else:
             role = form.cleaned_data.get("role")
-            obj.establish(form.user, [role] if role else [])
+            obj.save_with_user(form.user, [role] if role else [])
 
     # Deleting
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What the confirmation page says: how many of each kind, not a line for each of maybe a
-        million contacts."""
+        """The content of the confirmation page: numbers per kind of row, because a line per row
+        would be a million lines."""
         counts, lacking = {"tenants": len(objs)}, set()
-        for model in owned():
+        for model in models_of_tenants():
             rows = model._default_manager.filter(tenant__in=objs).order_by()
             if not (number := rows.count()):
                 continue
@@ -130,7 +130,7 @@ class TenantAdmin(RetryOnConflictAdmin):
         return [str(tenant) for tenant in objs], counts, lacking, protected(objs)
 
     def is_kept(self, request: HttpRequest, rows: models.QuerySet) -> bool:
-        """Whether the admin knows rows like these, and the user may not delete them there."""
+        """Whether the admin shows rows of this kind and the user may not delete them."""
         if not self.admin_site.is_registered(rows.model):
             return False
         owner: Any = self.admin_site.get_model_admin(rows.model)
@@ -138,18 +138,19 @@ class TenantAdmin(RetryOnConflictAdmin):
 
 
 def is_detail(model: Any) -> bool:
-    """Whether its rows say nothing beside those that they belong to, as links of tags do."""
+    """Whether rows of `model` are only a part of other rows, such as the links between contacts and
+    tags: people do not count them."""
     return bool(model._meta.get_field("tenant").remote_field.hidden)
 
 
 def protected(tenants: Any) -> list[str]:
-    """The users, who have to go first, and their tokens with them."""
+    """The users of the tenants, as lines of the page: they must be deleted first."""
     users = User.objects.filter(tenant__in=tenants)
     lines: list[str] = [
         format_html(
             'User: <a href="{}">{}</a>', reverse("admin:tenants_user_change", args=[user.pk]), user
         )
-        for user in users[:NAMED]
+        for user in users[:LISTED_USERS]
     ]
     more = users.count() - len(lines)
     return [*lines, f"and {more:,} more"] if more else lines

@@ -1,4 +1,4 @@
-"""API tokens, for the staff."""
+"""The admin of API tokens."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,22 +26,22 @@ from ..models import LAST_DAY, LATEST, ApiToken, User, all_scopes
 from .conflicts import ConflictForm
 from .scoped import RetryOnConflictAdmin, save_changed, user_of
 
-SOON = timedelta(days=14)
+EXPIRES_SOON = timedelta(days=14)
 OVERLAPS = {"0": "At once", "1": "In an hour", "24": "In 24 hours", "168": "In 7 days"}  # hours
 LIFETIMES = {"30": "In 30 days", "90": "In 90 days", "365": "In a year"}  # days
 
 
 class TokenForm(ConflictForm):
-    """`expires_in`: instead of a date."""
+    """`expires_in`: a lifetime to choose, instead of a date in `expires_at`."""
 
     expires_in = forms.ChoiceField(
         required=False,
         label="Expires",
-        choices=[("", "Never, or at the time below"), *LIFETIMES.items()],
+        choices=[("", "No expiry, or the custom date below"), *LIFETIMES.items()],
         widget=UnfoldAdminSelectWidget,
     )
     scopes = forms.MultipleChoiceField(
-        label="It may",
+        label="Permissions",
         choices=ApiToken.Scope.choices,
         initial=all_scopes,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
@@ -53,7 +53,7 @@ class TokenForm(ConflictForm):
 
     @cached_property
     def changed_data(self) -> list[str]:
-        """What was changed of the token; its end by whichever of the two fields."""
+        """The changed fields of the token. A change of `expires_in` is a change of `expires_at`."""
         changed = dict.fromkeys(super().changed_data)
         if "expires_in" in changed and "expires_at" in self.fields:
             changed["expires_at"] = None
@@ -62,7 +62,7 @@ class TokenForm(ConflictForm):
     def clean_expires_at(self) -> datetime | None:
         at = self.cleaned_data["expires_at"]
         if at and at > LATEST:
-            raise forms.ValidationError(f"At the latest on {LAST_DAY}.")
+            raise forms.ValidationError(f"The latest possible date is {LAST_DAY}.")
         return at
 
     def clean(self) -> dict[str, Any]:
@@ -71,13 +71,13 @@ class TokenForm(ConflictForm):
             given["expires_at"] = timezone.now() + timedelta(days=int(days))
         at = given.get("expires_at")
         if at and at <= timezone.now() and "expires_at" in self.changed_data:
-            self.add_error("expires_at", "This is in the past: to end a token now, revoke it.")
+            self.add_error("expires_at", "This time is in the past. To end a token now, revoke it.")
         return given
 
 
 class RotateForm(forms.Form):
     overlap = forms.ChoiceField(
-        label="The old one ends",
+        label="The old token expires",
         choices=list(OVERLAPS.items()),
         initial="24",
         widget=UnfoldAdminRadioSelectWidget,
@@ -98,12 +98,13 @@ class StateFilter(admin.SimpleListFilter):
 
 
 def ends_before(moment: Any) -> Q:
+    """Active tokens that expire before `moment`."""
     return Q(revoked_at=None, expires_at__gt=timezone.now(), expires_at__lte=moment)
 
 
 STATES = {
     "active": lambda: Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=timezone.now())),
-    "expiring": lambda: ends_before(timezone.now() + SOON),
+    "expiring": lambda: ends_before(timezone.now() + EXPIRES_SOON),
     "expired": lambda: Q(revoked_at=None, expires_at__lte=timezone.now()),
     "revoked": lambda: Q(revoked_at__isnull=False),
 }
@@ -111,9 +112,12 @@ STATES = {
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(RetryOnConflictAdmin):
-    """A token is issued here and shown in the answer itself: it is stored nowhere, no session
-    or message holds it, no browser caches it (the admin's pages say no-store), and no later
-    page can show it."""
+    """Issues, rotates and revokes tokens.
+
+    A new token is shown in the response to the POST request and nowhere else: it is not in a
+    session or a message, browsers do not cache it (the admin's pages are `no-store`), and no later
+    page can show it.
+    """
 
     tenant_lookup = "user__tenant"
     form = TokenForm
@@ -142,22 +146,23 @@ class ApiTokenAdmin(RetryOnConflictAdmin):
         return [*self.given, *self.shown] if obj else self.given
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """A limit is the installation's, so superusers set others; and one that was replaced ends
-        when it was to."""
+        """Only superusers set a rate limit, because the limit protects the installation. A token
+        that was replaced keeps its expiry: extending it would undo the rotation."""
         limit = [] if request.user.is_superuser else ["rate_limit"]
         ends = ["expires_at"] if obj and hasattr(obj, "replaced_by") else []
         return ["user", *self.shown, *limit, *ends] if obj else limit
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Of an address; without times, which its widget does not take as text."""
+        """Takes only the name from the query string: the widget of times does not accept text."""
         return {"name": request.GET.get("name", "")}
 
     def formfield_for_foreignkey(
         self, db_field: models.ForeignKey, request: HttpRequest, **options: Any
     ) -> Any:
-        """Nobody takes the name of those who may do more."""
+        """Offers only users without more permissions than the user of the request: otherwise staff
+        could issue themselves the token of somebody with more permissions."""
         if db_field.name == "user" and not request.user.is_superuser:
-            options["queryset"] = roles.no_higher_than(user_of(request))
+            options["queryset"] = roles.users_without_more_permissions(user_of(request))
         return super().formfield_for_foreignkey(db_field, request, **options)
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
@@ -203,7 +208,7 @@ class ApiTokenAdmin(RetryOnConflictAdmin):
             raise PermissionDenied
         if token is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, pk)
-        if not self.may_speak_for(request, token.user):
+        if not self.may_issue_for(request, token.user):
             raise PermissionDenied
         form = RotateForm(request.POST if "overlap" in request.POST else None)
         if not form.is_valid():
@@ -216,17 +221,20 @@ class ApiTokenAdmin(RetryOnConflictAdmin):
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
             return HttpResponseRedirect(reverse("admin:tenants_apitoken_changelist"))
-        self.log_change(request, token, f"Rotated: {new.prefix} takes its place.")
+        self.log_change(request, token, f"Rotated: replaced by {new.prefix}.")
         return self.show_secret(request, new)
 
-    def may_speak_for(self, request: HttpRequest, user: User) -> bool:
+    def may_issue_for(self, request: HttpRequest, user: User) -> bool:
+        """Whether the user of the request may see a new token of `user`."""
         me = user_of(request)
-        return me.is_superuser or roles.no_higher_than(me).filter(pk=user.pk).exists()
+        return (
+            me.is_superuser or roles.users_without_more_permissions(me).filter(pk=user.pk).exists()
+        )
 
     @admin.action(description="Rotate the selected token…", permissions=["change"])
     def rotate_selected(self, request: HttpRequest, tokens: models.QuerySet) -> HttpResponse | None:
         if len(tokens) != 1:
-            self.message_user(request, "Select one token.", messages.ERROR)
+            self.message_user(request, "Select exactly one token.", messages.ERROR)
             return None
         page = reverse("admin:tenants_apitoken_rotate", args=[tokens[0].pk])
         return HttpResponseRedirect(page)
@@ -240,13 +248,13 @@ class ApiTokenAdmin(RetryOnConflictAdmin):
 
 
 def state_of(token: ApiToken) -> tuple[str, str]:
-    """The look of a label, and its text."""
+    """The state of a token for people: the CSS class and the text of its label."""
     now, at = timezone.now(), token.expires_at
     if token.revoked_at:
         return "bad", "Revoked"
     if at and at <= now:
         return "bad", "Expired"
-    if at and at <= now + SOON:
+    if at and at <= now + EXPIRES_SOON:
         by = f", replaced by {token.replaced_by.prefix}" if hasattr(token, "replaced_by") else ""
         return "", f"Expires in {timesince(now, at)}{by}"
     return "good", "Active"

@@ -1,4 +1,4 @@
-"""The page where the staff turn two-factor login on and off, each for themselves."""
+"""The page on which staff turn their own two-factor login on and off."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,12 +20,13 @@ from ..logins import CodeInput
 from ..models import User
 from .scoped import user_of
 
-# Nobody looks at another's, not superusers either.
+# Nobody may see the devices of another user, not even superusers.
 admin.site.unregister([StaticDevice, TOTPDevice])
 
 
 class CodeForm(forms.Form):
-    """`check`: what a code has to pass; `passed` is what it made of one that has."""
+    """A form for one code. `check` is called with the code; a true result means that the code is
+    valid, and the form keeps it as `passed`."""
 
     code = forms.CharField(max_length=32, widget=CodeInput)
 
@@ -37,8 +38,8 @@ class CodeForm(forms.Form):
         self.passed = self.check(self.cleaned_data["code"])
         if not self.passed:
             raise forms.ValidationError(
-                "This code is wrong, or was used already, or came too soon after a wrong one. "
-                "Try the next one."
+                "This code is wrong, already used, or was entered too soon after a wrong code. "
+                "Wait for the next code and try again."
             )
         return self.cleaned_data["code"]
 
@@ -54,12 +55,12 @@ def turn_on(request: HttpRequest, user: User) -> HttpResponse:
         request.session.cycle_key()
         login(request, form.passed)
         return show_codes(request, user, "Turned two-factor login on.")
-    app = two_factor.begun(user) if form.is_bound else two_factor.begin(user)
+    app = two_factor.pending_app(user) if form.is_bound else two_factor.start(user)
     return show(request, "set_up", form=form, app=app, is_required=settings.REQUIRE_TWO_FACTOR)
 
 
 def change(request: HttpRequest, user: User) -> HttpResponse:
-    form = CodeForm(partial(two_factor.accept, user), request)
+    form = CodeForm(partial(two_factor.use_code, user), request)
     if not form.is_valid():
         return show(request, "change", form=form)
     if "off" not in request.POST:
@@ -71,7 +72,8 @@ def change(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def show_codes(request: HttpRequest, user: User, done: str) -> HttpResponse:
-    """In the answer itself, as a token: no later page can show them."""
+    """Shows new recovery codes in this response. They are not stored: no later page can show
+    them."""
     note(user, done)
     return show(request, "codes", codes=two_factor.new_recovery_codes(user), done=done)
 
@@ -82,5 +84,5 @@ def show(request: HttpRequest, name: str, **context: Any) -> HttpResponse:
 
 
 def note(user: User, message: str) -> None:
-    """In the history of the user, for those who look after people."""
+    """Adds an entry to the user's history in the admin."""
     LogEntry.objects.log_actions(user.pk, [user], CHANGE, message, single_object=True)

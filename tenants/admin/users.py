@@ -1,4 +1,4 @@
-"""Users and their roles, for the staff."""
+"""The admin of users, roles and groups."""
 
 from typing import Any
 
@@ -31,7 +31,8 @@ class UserCreationForm(UnfoldUserCreationForm):
 
 
 class UserForm(ConflictForm, UserChangeForm):
-    """The theme's; groups and permissions are written as its page shows them."""
+    """The theme's form, with protection against conflicts. Groups and permissions are many-to-many
+    fields: they are written as the page shows them."""
 
 
 @admin.register(User)
@@ -63,7 +64,7 @@ class UserAdmin(RetryOnConflictAdmin, DjangoUserAdmin):
             },
         ),
     ]
-    # What a user may grant to others, only a superuser may, but for roles: no way up for others.
+    # Only superusers set these. Otherwise staff could give themselves more permissions.
     superuser_fields = ["tenant", "is_superuser", "user_permissions"]
     rights = ["is_active", "is_staff", "groups"]
 
@@ -72,14 +73,16 @@ class UserAdmin(RetryOnConflictAdmin, DjangoUserAdmin):
         return users if request.user.is_superuser else users.filter(is_superuser=False)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_change_permission(request, obj) and self.may_touch(request, obj)
+        return super().has_change_permission(request, obj) and self.may_manage(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_delete_permission(request, obj) and self.may_touch(request, obj)
+        return super().has_delete_permission(request, obj) and self.may_manage(request, obj)
 
-    def may_touch(self, request: HttpRequest, obj: User | None) -> bool:
+    def may_manage(self, request: HttpRequest, obj: User | None) -> bool:
+        """Whether the user may change or delete `obj`: themselves, or somebody with fewer
+        permissions."""
         user = user_of(request)
-        return obj is None or obj == user or roles.is_above(user, obj)
+        return obj is None or obj == user or roles.has_more_permissions(user, obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         fields = list(super().get_readonly_fields(request, obj))
@@ -94,12 +97,12 @@ class UserAdmin(RetryOnConflictAdmin, DjangoUserAdmin):
         if db_field.name == "groups":
             options["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
             if not request.user.is_superuser:
-                offered = [group.pk for group in roles.grantable(user_of(request))]
+                offered = [group.pk for group in roles.roles_to_give(user_of(request))]
                 options["queryset"] = Group.objects.filter(pk__in=offered)
         return super().formfield_for_manytomany(db_field, request, **options)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Groups that a form does not offer stay."""
+        """Keeps the groups that the form does not offer: saving would remove them."""
         hidden = []
         if "groups" in form.cleaned_data:
             offered = form.fields["groups"].queryset

@@ -23,8 +23,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', tenants.fields.ULIDField(default=tenants.fields.new_ulid, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=255)),
-                ('slug', models.SlugField(help_text='Names the tenant on the command line.', unique=True)),
-                ('default_region', models.CharField(blank=True, help_text='Country code (US, FR, …) that phones written without + belong to. Empty: such phones are refused.', max_length=2, validators=[tenants.models.validate_region])),
+                ('slug', models.SlugField(help_text='The name of the tenant in commands.', unique=True)),
+                ('default_region', models.CharField(blank=True, help_text='Country (US, FR, …) of phone numbers without +. Empty: such numbers are refused.', max_length=2, validators=[tenants.models.validate_region])),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
             options={
@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
             name='ApiToken',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='What uses it: “n8n”, “shop”, …', max_length=100)),
+                ('name', models.CharField(help_text='The program that uses the token: “n8n”, “shop”, …', max_length=100)),
                 ('prefix', models.CharField(editable=False, max_length=11)),
                 ('digest', models.CharField(editable=False, max_length=64, unique=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),

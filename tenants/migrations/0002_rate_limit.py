@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='apitoken',
             name='rate_limit',
-            field=models.PositiveIntegerField(blank=True, help_text="Requests a minute. Empty: the installation's default; 0: no limit.", null=True),
+            field=models.PositiveIntegerField(blank=True, help_text='Requests per minute. Empty: the default of this installation. 0: no limit.', null=True),
         ),
     ]

@@ -17,7 +17,7 @@ async function copy(text) {
       await navigator.clipboard.writeText(text);
       return true;
     } catch {
-      // no permission
+      // no permission: use the old command
     }
   }
   const field = document.createElement("textarea");

@@ -6,9 +6,12 @@ from tenants import isolation
 
 
 class Command(BaseCommand):
-    help = "Whether PostgreSQL itself keeps the tenants apart for this role; exit status 1 if not."
+    help = (
+        "Checks that PostgreSQL itself keeps the tenants apart for the connected role. "
+        "Exits with status 1 if it does not."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if problems := isolation.problems():
             raise CommandError("\n".join(problems))
-        self.stdout.write("Each table with a tenant shows its rows to that tenant only.")
+        self.stdout.write("Each table with a tenant shows rows to their own tenant only.")

@@ -20,7 +20,7 @@ curl -sS -X POST {url}{path} \\
 
 FIRST_STEPS = """\
 Admin: {url}{admin}
-Nobody can log in yet: on PostgreSQL, make run makes a demo tenant only with DEMO=1.
+There is no user yet: on PostgreSQL, make run creates a demo tenant only with DEMO=1.
 In another shell:
 
 .venv/bin/python manage.py createsuperuser
@@ -30,15 +30,19 @@ In another shell:
 
 class Command(BaseCommand):
     help = (
-        "On an empty database: a demo tenant, an admin and a token, printed this once. "
-        "Always: how to make the first request."
+        "On an empty database, creates a demo tenant, an admin user and a token, and prints them "
+        "once. Always prints how to make the first request."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the server is")
+        parser.add_argument(
+            "--url",
+            default="http://127.0.0.1:8000",
+            help="address of the server, for the printed lines",
+        )
         parser.add_argument(
             "--sqlite-only", action="store_true",
-            help="on an empty PostgreSQL: make nothing, and print how to begin",
+            help="on an empty PostgreSQL, create nothing and print the first steps",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -60,7 +64,7 @@ class Command(BaseCommand):
         token = ApiToken.objects.issue(admin, "demo")
         return [
             f"Admin: {url}{reverse('admin:index')}  login {EMAIL}  password {password}",
-            "Neither the password nor the token is shown again. In another shell:",
+            "The password and the token are shown only once. In another shell:",
             "",
             f"export QYVO_TOKEN={token.plaintext}",
         ]
@@ -68,7 +72,7 @@ class Command(BaseCommand):
     def later(self, url: str) -> list[str]:
         users = User.objects.filter(is_active=True).order_by("pk")
         admin = users.filter(is_superuser=True).first()
-        # The token of a user without a tenant is refused everywhere.
+        # The token of a user without a tenant gets an error from every action.
         member = users.filter(tenant__isnull=False).first()
         return [
             f"Admin: {url}{reverse('admin:index')}",

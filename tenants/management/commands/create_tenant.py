@@ -9,13 +9,19 @@ from tenants.models import Tenant, User
 
 
 class Command(BaseCommand):
-    help = "Creates a tenant, and with --email its first user."
+    help = "Creates a tenant, and its first user if --email is given."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", help="“Acme Co.”")
-        parser.add_argument("--slug", help="default: made of the name")
-        parser.add_argument("--region", default="", help="country of phones without +, such as US")
-        parser.add_argument("--email", help="address of the first user, who can have API tokens")
+        parser.add_argument("name", help="for people, such as “Acme Co.”")
+        parser.add_argument(
+            "--slug", help="name of the tenant in commands; default: derived from the name"
+        )
+        parser.add_argument(
+            "--region", default="", help="country of phone numbers without +, such as US"
+        )
+        parser.add_argument(
+            "--email", help="e-mail address of the first user, who can have API tokens"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = Tenant(
@@ -26,7 +32,7 @@ class Command(BaseCommand):
         try:
             tenant.full_clean()
             user = self.first_user(options["email"])
-            tenant.establish(user)
+            tenant.save_with_user(user)
         except ValidationError as error:
             reasons = [f"{field}: {' '.join(said)}" for field, said in error.message_dict.items()]
             raise CommandError(" ".join(reasons)) from error

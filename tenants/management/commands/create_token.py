@@ -9,19 +9,23 @@ from tenants.models import ApiToken, User
 
 
 class Command(BaseCommand):
-    help = "Issues an API token to a user and prints it, this once."
+    help = "Issues an API token to a user and prints it. It cannot be shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("email", help="of the user whom the token stands for")
-        parser.add_argument("--name", default="command line", help="what will use the token")
-        parser.add_argument("--days", type=int, help="until it expires; default: never")
+        parser.add_argument("email", help="e-mail address of the user that the token acts for")
         parser.add_argument(
-            "--rate-limit", type=int, help="requests a minute, 0 for no limit; default: as set up"
+            "--name", default="command line", help="the program that will use the token"
+        )
+        parser.add_argument("--days", type=int, help="days until the token expires; default: never")
+        parser.add_argument(
+            "--rate-limit",
+            type=int,
+            help="requests per minute, 0 for no limit; default: RATELIMIT_DEFAULT",
         )
 
         parser.add_argument(
             "--scope", action="append", choices=ApiToken.Scope.values, dest="scopes",
-            help="what the token may do; may be repeated; default: everything",
+            help="what the token may do; repeat the option for several; default: everything",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -30,7 +34,7 @@ class Command(BaseCommand):
         except User.DoesNotExist:
             raise CommandError(f"There is no user {options['email']}.") from None
         if not user.is_active:
-            raise CommandError(f"{user.email} is disabled: a token would be refused.")
+            raise CommandError(f"{user.email} is disabled: the API would refuse the token.")
         days = options["days"]
         if days is not None and not 0 < days <= 36_500:
             raise CommandError("--days takes a number from 1 to 36500.")

@@ -10,7 +10,8 @@ from tenants.models import User
 
 
 class Command(createsuperuser.Command):
-    """Django's own command, which checks the password only if a person types it."""
+    """Django's own command checks the password only if a person types it. This command also checks
+    the password in DJANGO_SUPERUSER_PASSWORD."""
 
     def handle(self, *args: Any, **options: Any) -> str | None:
         if not options["interactive"]:
@@ -18,8 +19,8 @@ class Command(createsuperuser.Command):
         return super().handle(*args, **options)
 
     def check_password(self, email: str | None) -> None:
-        """Raises `CommandError` with the reasons if DJANGO_SUPERUSER_PASSWORD is too weak. Without
-        the variable, the user gets no password."""
+        """Raises `CommandError` with the reasons if DJANGO_SUPERUSER_PASSWORD is too weak. If the
+        variable is not set, the user gets no password and there is nothing to check."""
         password = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
         if password is None:
             return

@@ -8,10 +8,12 @@ from tenants.models import User
 
 
 class Command(BaseCommand):
-    help = "Turns two-factor login off for somebody who has lost the phone and the recovery codes."
+    help = "Turns two-factor login off for a user who has lost the phone and the recovery codes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("email", help="of the user, whose password stays")
+        parser.add_argument(
+            "email", help="e-mail address of the user; the password does not change"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -19,4 +21,6 @@ class Command(BaseCommand):
         except User.DoesNotExist:
             raise CommandError(f"There is no user {options['email']}.") from None
         is_changed = two_factor.turn_off(user)
-        self.stdout.write(f"two-factor login of {user.email}: {'off' if is_changed else 'was off'}")
+        self.stdout.write(
+            f"two-factor login of {user.email}: {'off' if is_changed else 'was already off'}"
+        )

@@ -8,12 +8,21 @@ from tenants.models import ApiToken
 
 
 class Command(BaseCommand):
-    help = "Gives an API token a new secret and prints it, this once; the old one works a while."
+    help = (
+        "Replaces an API token by a new one and prints the new token, which cannot be shown again. "
+        "The old token works a while longer."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("prefix", help="what the admin and the log show of it: qyvo_ and six")
         parser.add_argument(
-            "--overlap-hours", type=int, default=24, help="that the old one works; default: 24"
+            "prefix",
+            help="the part of the token that the admin and the log show: qyvo_ and six more",
+        )
+        parser.add_argument(
+            "--overlap-hours",
+            type=int,
+            default=24,
+            help="hours that the old token still works; default: 24",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -22,10 +31,13 @@ class Command(BaseCommand):
             raise CommandError("--overlap-hours takes a number from 0 to 8760.")
         found = ApiToken.objects.filter(prefix=options["prefix"], revoked_at=None)
         if len(found) != 1:
-            raise CommandError(f"There is no token, or not just one, {options['prefix']}.")
+            raise CommandError(
+                f"{len(found)} tokens that are not revoked begin with {options['prefix']}, "
+                "but the command needs exactly one."
+            )
         try:
             token = found[0].rotate(timedelta(hours=hours))
         except ValueError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"# {token.name}, for {token.user}; the old one works {hours} h more")
+        self.stdout.write(f"# {token.name}, for {token.user}; the old token works {hours} h longer")
         self.stdout.write(f"export QYVO_TOKEN={token.plaintext}")
