@@ -242,7 +242,7 @@ def test_saving_reads_the_contact_once_and_locks_it(staff: Client, acme: SimpleN
     assert read.endswith('FOR UPDATE OF "contacts_contact"') or connection.vendor == "sqlite"
     contact.refresh_from_db()
     assert (contact.name, contact.tags) == ("new", ["a", "b"])
-    assert contact.tenant.changes.last().fields.keys() == {"name", "tags"}
+    assert contact.tenant.changes.latest("pk").fields.keys() == {"name", "tags"}
 
 
 def test_saving_without_a_change_writes_nothing(staff: Client, acme: SimpleNamespace) -> None:

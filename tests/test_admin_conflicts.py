@@ -10,6 +10,7 @@ from django.test import Client
 
 from contacts.change_log import cause
 from contacts.models import EVENTS, Contact, Tag, Webhook
+from contacts.webhooks import outbox
 from contacts.writing import edit
 from tenants.models import ApiToken, Tenant, User
 
@@ -199,7 +200,7 @@ def test_conflicts_are_found_for_other_kinds_of_rows(
 ) -> None:
     hook = Webhook(tenant=acme.tenant, url="https://shop.example.com/", events=EVENTS)
     if model is Webhook:
-        hook.establish()
+        outbox.create(hook)
     row = {
         Tag: lambda: TagFactory.create(tenant=acme.tenant, name="old"), Webhook: lambda: hook,
         ApiToken: lambda: acme.token, Tenant: lambda: acme.tenant,
@@ -262,7 +263,7 @@ def test_saving_an_old_page_of_a_webhook_keeps_newer_events(
     acme: SimpleNamespace,
 ) -> None:
     hook = Webhook(tenant=acme.tenant, url="https://shop.example.com/", events=EVENTS)
-    hook.establish()
+    outbox.create(hook)
     stale = opened(superuser, hook, url="https://a.example.com/")
     Webhook.objects.filter(pk=hook.pk).update(events=["contact.created"], import_rows=True)
     stale = {name: value for name, value in stale.items() if name != "import_rows"}

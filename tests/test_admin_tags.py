@@ -148,7 +148,7 @@ def test_a_tag_keeps_its_id_where_a_worker_renames_it_on_more_than_1000_contacts
     assert renamed.links.count() == 1001 + is_taken
     assert sum("new" in contact.tags for contact in acme.tenant.contacts.all()) == 1001 + is_taken
     assert_links_match_tags()
-    entry = Change.objects.filter(change_set=BulkAction.objects.get().pk).last()
+    entry = Change.objects.filter(change_set=BulkAction.objects.get().pk).latest("pk")
     assert entry.fields == {"tags": {"added": ["new"], "removed": ["vip"]}}
 
 

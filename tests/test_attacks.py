@@ -27,7 +27,7 @@ from django.db import connection
 
 from contacts.models import Contact
 from contacts.values import formulas, phones, rules, strict_json
-from contacts.webhooks.addresses import endpoint
+from contacts.webhooks.rules import endpoint
 from qyvo.request_id import ACCEPTABLE
 from qyvo.serve import listen
 from tenants.models import ApiToken

@@ -628,7 +628,7 @@ def test_an_interrupted_import_forgets_an_erased_person(
     from contacts.importing.record_file import RecordFile
     from contacts.importing.row import ReadOptions
     from contacts.importing.storage import spool_folder
-    from contacts.jobs.lock import alone_in
+    from contacts.jobs.lock import locked_folder
 
     settings.DATA_DIR = tmp_path / "data"
     file = write(tmp_path / "x.csv", ["phone", "name"], [PHONE, "Romain"], ["+33612345678", "Ann"])
@@ -638,7 +638,7 @@ def test_an_interrupted_import_forgets_an_erased_person(
     importer.read(spool_folder(job))
     rows, half = spool_folder(job) / "rows", spool_folder(job) / "reading"
     half.write_text("2\tRomain")
-    with alone_in(spool_folder(job)):
+    with locked_folder(spool_folder(job)):
         whole = rows.read_text()
         erase(PHONE, "--yes")
         assert rows.read_text() == whole, "it runs: it refuses the phone by itself"

@@ -96,7 +96,7 @@ def test_a_tag_is_removed(staff: Client, people: list[Contact]) -> None:
     assert (action.changed, action.unchanged) == (2, 1)
 
 
-def test_a_contact_with_the_maximum_of_tags_is_listed_as_failed(
+def test_a_contact_with_the_most_tags_is_refused_and_listed(
     staff: Client, acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     people[1].tags = [f"t{number}" for number in range(rules.MAX_TAGS)]
@@ -108,14 +108,14 @@ def test_a_contact_with_the_maximum_of_tags_is_listed_as_failed(
     assert "Failed: 1" in page
 
 
-def test_a_locale_is_set_and_removed(staff: Client, people: list[Contact]) -> None:
+def test_a_locale_is_set_and_cleared(staff: Client, people: list[Contact]) -> None:
     do(staff, "set_locale", people[:2], value="fr-FR")
     assert {*Contact.objects.values_list("name", "locale")} >= {("A", "fr-FR"), ("C", "")}
     do(staff, "set_locale", people[:1], value="")
     assert {*Contact.objects.values_list("name", "locale")} >= {("A", ""), ("B", "fr-FR")}
 
 
-def test_opting_out_keeps_the_date_of_earlier_opt_outs(
+def test_contacts_are_opted_out_and_the_decision_is_logged(
     staff: Client, acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     Contact.objects.filter(pk=people[0].pk).update(opted_in_at=AT)
@@ -139,7 +139,7 @@ def test_contacts_are_deleted(staff: Client, people: list[Contact]) -> None:
 
 
 @pytest.mark.parametrize("action", [change for change in CHANGES if change != "opt_out"])
-def test_a_bulk_action_is_undone_from_its_page(
+def test_an_action_is_undone_from_its_page(
     staff: Client, people: list[Contact], action: str
 ) -> None:
     def held() -> list[Any]:
@@ -160,7 +160,7 @@ def test_a_bulk_action_is_undone_from_its_page(
 
 
 @pytest.mark.parametrize("action", EVERY_ACTION)
-def test_each_action_first_shows_the_number_of_contacts(
+def test_each_action_asks_with_the_number_of_contacts_first(
     staff: Client, people: list[Contact], action: str
 ) -> None:
     page = ask(staff, action, people[:3]).content.decode()
@@ -180,9 +180,7 @@ def test_all_matches_of_the_filter_are_selected_with_one_click(
     assert "gold" not in Contact.objects.get(name="Else").tags
 
 
-def test_the_action_asks_again_if_the_number_of_matches_changed(
-    staff: Client, people: list[Contact]
-) -> None:
+def test_if_other_contacts_match_by_now_it_asks_again(staff: Client, people: list[Contact]) -> None:
     page = ask(staff, "add_tag", people, select_across="1", count=4, value="gold")
     assert "The number of contacts has changed: 5 now, 4 before." in page.content.decode()
     assert tags(people) == ["vip"] * 5
@@ -223,7 +221,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_actions, "BATCH", 2)
 
 
-def test_a_worker_changes_many_contacts_and_shows_progress(
+def test_a_worker_handles_many_contacts_and_shows_progress(
     staff: Client, people: list[Contact], many: None, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
@@ -244,7 +242,7 @@ def test_a_worker_changes_many_contacts_and_shows_progress(
     assert Change.objects.filter(change_set=action.pk).count() == 5
 
 
-def test_an_action_that_is_queued_twice_runs_once(
+def test_an_action_that_runs_twice_changes_contacts_once(
     staff: Client, people: list[Contact], many: None
 ) -> None:
     action = do(staff, "add_tag", people, value="gold")
@@ -256,19 +254,19 @@ def test_an_action_that_is_queued_twice_runs_once(
     assert action.done == 5
 
 
-def test_an_interrupted_action_is_continued(
+def test_an_interrupted_action_is_requeued(
     staff: Client, people: list[Contact], many: None
 ) -> None:
     action = do(staff, "add_tag", people, value="gold")
     DBTaskResult.objects.all().delete()
     bulk_actions.run_batch(action.pk)
-    bulk_actions.take_up()
+    bulk_actions.requeue_interrupted()
     [task] = DBTaskResult.objects.all()
     task.task.call(*task.args_kwargs["args"])
     assert tags(people) == ["vip,gold"] * 5
 
 
-def test_an_action_waits_for_a_worker_if_the_queue_is_down(
+def test_if_the_queue_is_down_the_action_waits_for_a_worker(
     staff: Client, people: list[Contact], many: None, monkeypatch: Any, log: io.StringIO,
     django_capture_on_commit_callbacks: Any,
 ) -> None:  # fmt: skip
@@ -283,7 +281,7 @@ def test_an_action_waits_for_a_worker_if_the_queue_is_down(
     assert not action.is_over
 
 
-def test_contacts_deleted_in_the_meantime_are_skipped(
+def test_contacts_deleted_meanwhile_count_as_unchanged(
     staff: Client, people: list[Contact], many: None
 ) -> None:
     action = do(staff, "add_tag", people, value="gold")
@@ -302,7 +300,7 @@ def test_the_statements_of_a_batch_do_not_grow_with_the_contacts(acme: SimpleNam
     assert cost(3) == cost(30)
 
 
-def test_ids_are_stored_unchanged() -> None:
+def test_packed_ids_are_unpacked_unchanged() -> None:
     pks = [new_ulid() for _ in range(5)]
     assert bulk_actions.unpack(bulk_actions.pack(pks)) == pks
 
@@ -426,7 +424,7 @@ def test_nothing_is_done_if_other_contacts_match_than_were_counted(
     assert acme.tenant.contacts.count() == 6
 
 
-def test_an_action_that_fails_in_the_request_is_left_to_a_worker(
+def test_an_action_that_fails_at_once_is_left_to_a_worker(
     staff: Client,
     people: list[Contact],
     monkeypatch: pytest.MonkeyPatch,
@@ -442,7 +440,7 @@ def test_an_action_that_fails_in_the_request_is_left_to_a_worker(
     assert "is left to a worker" in log.getvalue()
     assert LogEntry.objects.get().object_id == action.pk
     assert (
-        "It has stopped on our side"
+        "An error on the server has stopped it"
         in staff.get(url(BulkAction, "change", action.pk)).content.decode()
     )
     [task] = DBTaskResult.objects.all()
@@ -452,14 +450,12 @@ def test_an_action_that_fails_in_the_request_is_left_to_a_worker(
     assert (action.is_over, action.problem) == (True, "")
 
 
-def test_a_later_decision_is_kept_and_listed_as_failed(
-    staff: Client, people: list[Contact]
-) -> None:
+def test_a_later_decision_stays_and_is_listed(staff: Client, people: list[Contact]) -> None:
     ahead = timezone.now() + timedelta(minutes=5)  # of a machine whose clock is fast
     Contact.objects.filter(pk=people[0].pk).update(opted_in_at=ahead)
     action = do(staff, "opt_out", people[:2])
     assert (action.changed, action.refused) == (1, 1)
-    assert action.refusals == [[people[0].phone, "has decided something at a later time"]]
+    assert action.refusals == [[people[0].phone, "has made a later decision on consent"]]
 
 
 def test_a_tenant_with_bulk_actions_can_be_deleted(
@@ -475,7 +471,7 @@ def test_a_tenant_with_bulk_actions_can_be_deleted(
     assert not BulkAction.objects.exists()
 
 
-def test_erasing_a_person_also_clears_bulk_actions(
+def test_erasing_a_person_removes_the_phone_from_bulk_actions(
     staff: Client, acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     for contact in people[:2]:
@@ -489,7 +485,7 @@ def test_erasing_a_person_also_clears_bulk_actions(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
-def test_erasing_a_person_during_a_bulk_action_also_clears_its_refusals(
+def test_erasing_a_person_during_a_bulk_action_removes_the_phone_too(
     acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     edit.change(people[0], tags=[f"t{number}" for number in range(rules.MAX_TAGS)])

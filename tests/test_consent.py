@@ -13,8 +13,11 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contacts.db.dialects import dialect_of
+from contacts.db.rows import row_in_json
 from contacts.models import Change, Contact
 from contacts.writing.consent import Decision, decide
+from contacts.writing.upsert import upsert_rows
 
 from .api import PHONE, Api, assert_error
 from .factories import ContactFactory
@@ -107,6 +110,27 @@ def test_whatever_arrives_last_the_latest_decision_counts(decided: list[tuple[st
         return f"in {contact.opted_in_at}"
 
     assert len({status_after(order) for order in permutations(decided)}) <= 1
+
+
+@pytest.mark.parametrize("at", [MAY, JUNE, JULY])
+@pytest.mark.parametrize(
+    ("opted_in_at", "opted_out_at"),
+    [(None, None), (JUNE, None), (None, JUNE), (MAY, JUNE), (JULY, JUNE)],
+)
+def test_the_statement_of_imports_puts_the_same_opt_out_in_force_as_a_recorded_decision(
+    acme: SimpleNamespace, opted_in_at: str | None, opted_out_at: str | None, at: str
+) -> None:
+    stored = {"opted_in_at": moment(opted_in_at), "opted_out_at": moment(opted_out_at)}
+    contact = ContactFactory.create(tenant=acme.tenant, phone=PHONE, **stored)
+    decide(contact, Decision(Change.Kind.OPTED_OUT, datetime.fromisoformat(at)))
+    fields = {"phone": PHONE, "opted_out_at": datetime.fromisoformat(at)}
+    rows = {PHONE: row_in_json(f"{1:032x}", fields, dialect_of().moment)}
+    upsert_rows(rows, ["opted_out_at"], ["opted_out_at"], Contact(tenant=acme.tenant))
+    assert Contact.objects.get().opted_out_at == contact.opted_out_at
+
+
+def moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from contacts.importing.pools import chunks
 from contacts.importing.record_file import RecordFile
 from contacts.importing.records import UnreadableFile
 from contacts.importing.storage import spool_folder
-from contacts.jobs.lock import alone_in
+from contacts.jobs.lock import locked_folder
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Tag
 from contacts.values.formulas import neutral, original
 from contacts.writing import edit
@@ -638,7 +638,7 @@ def test_an_import_that_runs_is_not_run_again(
     assert bring(file)[0] == 0
     job = Import.objects.get()
     Import.objects.update(state=Import.State.READING)
-    with alone_in(spool_folder(job)), pytest.raises(CommandError, match="is running") as stop:
+    with locked_folder(spool_folder(job)), pytest.raises(CommandError, match="is running") as stop:
         bring(file, "--resume")
     assert stop.value.returncode == 2
     assert bring(file, "--resume")[0] == 0

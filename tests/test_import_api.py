@@ -485,7 +485,7 @@ def test_a_worker_killed_at_the_very_end_loses_nothing(
     places = {
         "errors": "contacts.importing.error_file.ErrorFile.write",
         "publish": "contacts.importing.error_file.ErrorFile.publish",
-        "finish": "contacts.models.import_job.Import.finish",
+        "finish": "contacts.importing.ending.finish",
         "rmtree": "contacts.importing.storage.shutil.rmtree",
     }
     answer = post(api)
@@ -501,12 +501,12 @@ def test_a_worker_killed_at_the_very_end_loses_nothing(
 
 def test_a_lock_holds_while_others_come_and_the_folder_goes(data_dir: Path) -> None:
     folder = files.data_folder("imports") / "x"
-    with lock.alone_in(folder):
-        with pytest.raises(lock.ImportRuns), lock.alone_in(folder):
+    with lock.locked_folder(folder):
+        with pytest.raises(lock.JobIsRunning), lock.locked_folder(folder):
             pass
         shutil.rmtree(folder)
     assert not list(data_dir.glob("imports/*"))
-    with lock.alone_in(folder), pytest.raises(lock.ImportRuns), lock.alone_in(folder):
+    with lock.locked_folder(folder), pytest.raises(lock.JobIsRunning), lock.locked_folder(folder):
         pass
 
 
@@ -643,7 +643,7 @@ def test_old_imports_and_files_that_nobody_knows_are_swept(
     (data_dir / "uploads/y").write_text("coming in")
     out = io.StringIO()
     busy = storage.spool_folder(Import.objects.get(pk=waiting.json()["id"]))
-    with lock.alone_in(busy):
+    with lock.locked_folder(busy):
         call_command("prune_imports", "--older-than", "30d", stdout=out)
     call_command("prune_imports", "--older-than", "30d", stdout=out)
     assert out.getvalue() == "imports deleted: 1\n" * 2

@@ -33,6 +33,7 @@ from contacts.models import (
     Tag,
     Webhook,
 )
+from contacts.webhooks import outbox
 from contacts.writing import consent
 from tenants import isolation
 from tenants.admin.scoped import TenantScopedAdmin
@@ -94,7 +95,7 @@ def furnish(tenant: Tenant) -> None:
     BulkBatch.objects.create(tenant=tenant, action=action, number=0, contacts=b"")
     Erasure.objects.create(tenant=tenant, digest="0" * 64)
     consent.remember([OptOut.of_phone(tenant.pk, "+33612345678", timezone.now())])
-    Webhook(tenant=tenant, url="https://shop.example/hook", events=[]).establish()
+    outbox.create(Webhook(tenant=tenant, url="https://shop.example/hook", events=[]))
 
 
 # Rows

@@ -31,6 +31,7 @@ from contacts.jobs import bulk_actions
 from contacts.models import Change, Contact
 from contacts.writing import consent, tags, upsert
 from contacts.writing.consent import Decision
+from contacts.writing.merge import merge as merge_contacts
 from contacts.writing.undo import ChangeSet
 from tenants.fields import new_ulid
 from tenants.models import Tenant
@@ -264,7 +265,7 @@ def deletion(crowd: Crowd) -> None:
 
 def merge(crowd: Crowd) -> None:
     contacts = [*crowd.tenant.contacts.filter(pk__in=crowd.ids)]
-    writing.merge.merge([contacts[n : n + 2] for n in range(0, CHANGED, 2)])
+    merge_contacts([contacts[n : n + 2] for n in range(0, CHANGED, 2)])
 
 
 def undone(verb: Callable[[Crowd], None]) -> Callable[[Crowd], None]:

@@ -1,4 +1,4 @@
-"""Tenants take turns at a worker: nobody's large job stops the others."""
+"""Tenants take turns at a worker: a large job of one tenant delays no other tenant."""
 
 import gzip
 import io
@@ -41,7 +41,7 @@ def few_rows(init: Any) -> Any:
 
 
 def rows(first: int, number: int) -> str:
-    """Some of them wrong, some twice, some over two lines."""
+    """One record is bad, some phones repeat, and each name spans two lines."""
     found = [f'"+1415555{n % 97 + first:04}","Ann\n{n}",t{n % 3}' for n in range(number)]
     found[number // 2] = "bad,Bob,"
     return "\n".join(["phone,name,tags", *found])
@@ -58,7 +58,7 @@ def finished() -> list[str]:
 
 
 def work_off(limit: int = 200) -> list[str]:
-    """What a worker does with its queue, task by task; the tenants that had a turn."""
+    """Does the tasks of the queue as a worker does; returns the tenants in the order of turns."""
     had: list[str] = []
     given = dict(turns.RUNS)
 
@@ -80,7 +80,7 @@ def work_off(limit: int = 200) -> list[str]:
     return had
 
 
-def test_an_import_gives_way_and_goes_on_where_it_was(
+def test_an_import_gives_way_and_continues_where_it_was(
     acme: SimpleNamespace, globex: SimpleNamespace, short_turns: None,
     django_capture_on_commit_callbacks: Any,
 ) -> None:  # fmt: skip
@@ -116,11 +116,11 @@ def test_a_dry_run_that_gave_way_counts_each_row_once(
 
 
 @pytest.mark.parametrize("killed", ["reading", "writing"])
-def test_an_import_killed_after_it_gave_way_goes_on(
+def test_an_import_killed_after_it_gave_way_continues(
     acme: SimpleNamespace, globex: SimpleNamespace, data_dir: Path, short_turns: None,
     killed: str, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Its spool is longer than the place says at which it gave way."""
+    """Its spool is longer than the position at which it gave way."""
     for dry_run in ("true", "false"):
         post(globex.api, rows(200, 5))
         job = post(acme.api, rows(1, 60), f"?dry_run={dry_run}").json()
@@ -174,7 +174,7 @@ def test_looking_for_the_keys_of_ndjson_gives_way_too(
 def test_writing_the_error_file_gives_way_too(
     acme: SimpleNamespace, globex: SimpleNamespace, short_turns: None, dry_run: str, erased: bool
 ) -> None:
-    """Somebody who is erased while it waits is not in it."""
+    """The file leaves out a person who is erased while it waits."""
     wrong = [f"+1415555{n:04},bad" for n in range(4)]
     content = "\n".join(["phone,email", *wrong[:2], "+14155559999,", *wrong[2:], ""])
     job, _ = [post(cast.api, content, f"?dry_run={dry_run}").json() for cast in (acme, globex)]
@@ -241,7 +241,7 @@ def test_bulk_actions_and_imports_take_turns(
     assert {*states().values()} == {"done"}
 
 
-def test_nobody_gives_way_where_nobody_waits(
+def test_a_job_does_not_give_way_if_no_other_tenant_waits(
     acme: SimpleNamespace, short_turns: None, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
@@ -250,31 +250,31 @@ def test_nobody_gives_way_where_nobody_waits(
     assert work_off() == ["acme", "acme"]
 
 
-def test_what_another_worker_does_is_left_alone(
+def test_a_job_of_another_worker_is_left_alone(
     acme: SimpleNamespace, globex: SimpleNamespace, short_turns: None,
     django_capture_on_commit_callbacks: Any,
 ) -> None:  # fmt: skip
     with django_capture_on_commit_callbacks(execute=True):
         busy = post(globex.api, rows(1, 30)).json()
         post(acme.api, rows(1, 30))
-    with lock.alone_in(turns.data_folder("imports") / busy["id"]):
+    with lock.locked_folder(turns.data_folder("imports") / busy["id"]):
         assert work_off()[:2] == ["globex", "acme"]
     assert states() == {"globex": "queued", "acme": "done"}
 
 
-def test_what_has_stopped_takes_no_turns(
+def test_a_job_that_has_stopped_with_a_problem_gets_no_turns(
     acme: SimpleNamespace, globex: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would fail again and again; when a worker is started again, it is tried once more."""
+    """It would fail in every turn. It is tried again when a worker starts."""
     broken, good = [post(acme.api, rows(n, 3)).json() for n in (1, 2)]
     with monkeypatch.context() as patch:
         patch.setattr("contacts.importing.uploads.Importer.write", None)
         with pytest.raises(TypeError):
-            turns.give(Import, broken["id"])
-    turns.give(Import, good["id"])
+            turns.run_next(Import, broken["id"])
+    turns.run_next(Import, good["id"])
     assert [*Import.objects.order_by("pk").values_list("state", flat=True)] == ["writing", "done"]
     assert uploads.requeue_interrupted() == 1
-    turns.give(Import, good["id"])
+    turns.run_next(Import, good["id"])
     assert {*Import.objects.values_list("state", flat=True)} == {"done"}
 
 
@@ -282,7 +282,7 @@ def test_what_has_stopped_takes_no_turns(
 def test_a_worker_lets_a_small_import_pass_a_large_one(
     acme: SimpleNamespace, globex: SimpleNamespace, data_dir: Path, tmp_path: Path
 ) -> None:
-    """Both are in the queue when the worker starts: it puts them there itself."""
+    """Both wait when the worker starts, which enqueues them itself."""
     large = post(acme.api, "phone\n" + "".join(f"+1415{n:07}\n" for n in range(20_000))).json()
     small = post(globex.api, rows(1, 5)).json()
     with worker(data_dir, tmp_path / "log", "--once", "--turn", "0") as process:
@@ -310,7 +310,7 @@ def test_a_file_unpacks_to_four_times_the_largest_upload_at_most(
         with pytest.raises(CommandError, match=sentence):
             call_command("import_contacts", *given)
         job = post(acme.api, path.read_bytes(), kind="application/gzip").json()
-        turns.give(Import, job["id"])
+        turns.run_next(Import, job["id"])
         assert sentence in acme.api.get(f"/api/v1/imports/{job['id']}").json()["problem"]
 
 

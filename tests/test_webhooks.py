@@ -1,4 +1,4 @@
-"""Webhooks: whatever happens is told, at least once, and nothing that did not happen."""
+"""Webhooks: each committed change is delivered at least once, a rolled-back one never."""
 
 import asyncio
 import hmac
@@ -23,12 +23,14 @@ from typing import Any
 import aiohttp
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from contacts.models import EVENTS, PAUSES, Change, Delivery, Webhook
-from contacts.webhooks import payload, sender
-from contacts.webhooks.sender import deliver, derive
+from contacts.importing import ending
+from contacts.models import EVENTS, Change, Delivery, Import, Webhook
+from contacts.webhooks import outbox, payload, sender
+from contacts.webhooks.outbox import RETRY_DELAYS, Attempt, enqueue_deliveries
+from contacts.webhooks.sender import deliver
 from contacts.writing import merge
 from tenants.models import Tenant
 
@@ -57,17 +59,17 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
-def establish(tenant: Tenant, url: str, *events: str, **fields: Any) -> Webhook:
-    """A webhook that has had its test."""
-    made = Webhook(tenant=tenant, url=url, events=[*events] or EVENTS, **fields)
-    made.establish()
-    made.deliveries.all().delete()
-    return made
+def create(tenant: Tenant, url: str, *events: str, **fields: Any) -> Webhook:
+    """A webhook without the delivery of its first test."""
+    webhook = Webhook(tenant=tenant, url=url, events=[*events] or EVENTS, **fields)
+    outbox.create(webhook)
+    webhook.deliveries.all().delete()
+    return webhook
 
 
 @pytest.fixture
 def webhook(acme: SimpleNamespace, receiver: Receiver) -> Webhook:
-    return establish(acme.tenant, receiver.url)
+    return create(acme.tenant, receiver.url)
 
 
 def send(*, due: bool = False) -> None:
@@ -86,10 +88,10 @@ def verify(received: Received, *secrets: str) -> None:
     assert abs(int(moment.removeprefix("t=")) - time.time()) < 60
 
 
-# What is told
+# What is delivered
 
 
-def test_a_webhook_is_told_of_a_new_contact(
+def test_a_new_contact_is_delivered(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
 ) -> None:
     acme.api.create(name="Ann", tags="vip", metadata={"ü": [1, None]})
@@ -136,10 +138,10 @@ def test_each_kind_of_change_is_an_event(
     assert (merged["id"], merged["merged_into"]) == (other.pk, pk)
     deleted = events["contact.deleted"]["contact"]
     assert (deleted["id"], deleted["name"], deleted["metadata"]) == (pk, other.name, {"a": 1})
-    assert updated["contact"] == deleted, "it is shown as it was at the end"
+    assert updated["contact"] == deleted, "every event shows it as it was when it was deleted"
 
 
-def test_of_a_person_who_was_erased_nothing_but_the_id_is_told(
+def test_deliveries_about_an_erased_person_carry_only_the_id(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
 ) -> None:
     pk = acme.api.create(name="Ann").json()["id"]
@@ -150,7 +152,7 @@ def test_of_a_person_who_was_erased_nothing_but_the_id_is_told(
         assert received.json["contact"] == {"id": pk}
 
 
-def test_what_is_rolled_back_is_not_told(
+def test_a_change_that_was_rolled_back_is_not_delivered(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
 ) -> None:
     with transaction.atomic():
@@ -161,7 +163,7 @@ def test_what_is_rolled_back_is_not_told(
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
-def test_a_change_that_is_committed_late_is_told(
+def test_a_change_that_is_committed_late_is_delivered(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
 ) -> None:
     with transaction.atomic():
@@ -174,22 +176,20 @@ def test_a_change_that_is_committed_late_is_told(
     assert sorted(phones) == [PHONE, "+14155550124"]
 
 
-def test_only_the_events_that_were_asked_for_are_told(
-    acme: SimpleNamespace, receiver: Receiver
-) -> None:
-    establish(acme.tenant, receiver.url, "contact.deleted")
+def test_only_the_chosen_events_are_delivered(acme: SimpleNamespace, receiver: Receiver) -> None:
+    create(acme.tenant, receiver.url, "contact.deleted")
     acme.api.create()
     acme.api.act("delete-contact", phone=PHONE)
     send()
     assert receiver.events() == ["contact.deleted"]
 
 
-def test_nothing_of_another_tenant_and_nothing_of_before_is_told(
+def test_changes_of_other_tenants_and_earlier_changes_are_not_delivered(
     acme: SimpleNamespace, globex: SimpleNamespace, receiver: Receiver
 ) -> None:
     acme.api.create("+14155550124")
     settle()
-    establish(acme.tenant, receiver.url)
+    create(acme.tenant, receiver.url)
     globex.api.create()
     send()
     assert receiver.received == []
@@ -199,10 +199,10 @@ def test_nothing_of_another_tenant_and_nothing_of_before_is_told(
 
 
 @pytest.mark.parametrize(("import_rows", "number"), [(False, 0), (True, 3)])
-def test_an_import_is_told_once_and_each_row_only_where_asked_for(
+def test_an_import_is_one_event_and_its_rows_only_on_request(
     acme: SimpleNamespace, receiver: Receiver, tmp_path: Path, import_rows: bool, number: int
 ) -> None:
-    establish(acme.tenant, receiver.url, import_rows=import_rows)
+    create(acme.tenant, receiver.url, import_rows=import_rows)
     (tmp_path / "f.csv").write_text("phone\n" + "".join(f"+1415555010{n}\n" for n in range(3)))
     command = ["import_contacts", str(tmp_path / "f.csv"), "--tenant", "acme"]
     lines(*command, "--dry-run")
@@ -217,6 +217,32 @@ def test_an_import_is_told_once_and_each_row_only_where_asked_for(
     assert body["import"]["created"] == 3
 
 
+def test_a_refused_import_is_an_event_too(
+    acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
+) -> None:
+    job = Import.objects.create(tenant=acme.tenant, file_name="x", options={"mode": "upsert"})
+    ending.refuse(job, "No phone.")
+    send()
+    [received] = receiver.received
+    assert received.json["event"] == "import.finished"
+    assert received.json["import"]["state"] == "refused"
+
+
+def test_an_import_does_not_end_without_its_event(
+    acme: SimpleNamespace, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is killed between the two would lose the event."""
+
+    def fail(*args: Any, **fields: Any) -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr(ending, "enqueue_event", fail)
+    job = Import.objects.create(tenant=acme.tenant, file_name="x", options={"mode": "upsert"})
+    with pytest.raises(DatabaseError):
+        ending.finish(job)
+    assert not Import.objects.get().is_over
+
+
 def test_a_thousand_deliveries_cost_no_more_statements_each_than_ten(
     acme: SimpleNamespace, webhook: Webhook
 ) -> None:
@@ -224,7 +250,7 @@ def test_a_thousand_deliveries_cost_no_more_statements_each_than_ten(
         rows = [{"phone": f"+1415{number:03}{n:04}"} for n in range(number)]
         acme.api.act("create-contacts", contacts=rows)
         settle()
-        derive()
+        enqueue_deliveries()
         found = len(statements(lambda: sender.claim(webhook)))
         Delivery.objects.all().delete()
         return found
@@ -235,9 +261,9 @@ def test_a_thousand_deliveries_cost_no_more_statements_each_than_ten(
 # Receivers as they are
 
 
-def test_a_receiver_that_was_down_gets_everything_later(acme: SimpleNamespace) -> None:
+def test_a_receiver_that_was_down_gets_every_delivery_later(acme: SimpleNamespace) -> None:
     with receiving() as receiver:
-        webhook = establish(acme.tenant, receiver.url)
+        webhook = create(acme.tenant, receiver.url)
     for n in range(3):
         acme.api.create(f"+1415555010{n}")
     send()
@@ -247,7 +273,7 @@ def test_a_receiver_that_was_down_gets_everything_later(acme: SimpleNamespace) -
     assert webhook.failing_since
     with receiving(receiver.port) as again:
         deliver(once=True)
-        assert again.received == [], "it waits a while"
+        assert again.received == [], "the retry is not due yet"
         send(due=True)
         assert again.events() == ["contact.created"] * 3
     healed = Webhook.objects.get()
@@ -256,7 +282,7 @@ def test_a_receiver_that_was_down_gets_everything_later(acme: SimpleNamespace) -
 
 
 @pytest.mark.parametrize("status", [300, 301, 400, 404, 410, 500, 503, None])
-def test_whatever_is_no_success_is_tried_again_with_the_same_id_and_body(
+def test_a_failed_delivery_is_retried_with_the_same_id_and_body(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook, status: int | None
 ) -> None:
     """None: the receiver hangs up."""
@@ -276,7 +302,7 @@ def test_whatever_is_no_success_is_tried_again_with_the_same_id_and_body(
     assert Delivery.objects.get().state == State.DELIVERED
 
 
-def test_tries_are_spread_over_a_day_and_then_it_is_dead(
+def test_attempts_are_spread_over_a_day_then_the_delivery_is_dead(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
 ) -> None:
     receiver.answer = lambda received: 500
@@ -285,16 +311,16 @@ def test_tries_are_spread_over_a_day_and_then_it_is_dead(
     for _ in range(12):
         send(due=True)
         waited.append((Delivery.objects.get().due_at - timezone.now()).total_seconds())
-    for seconds, pause in zip(waited, PAUSES, strict=False):
+    for seconds, pause in zip(waited, RETRY_DELAYS, strict=False):
         assert 0.9 * pause - 5 < seconds < 1.1 * pause + 5
-    assert 23 * 3600 < sum(PAUSES) < 24 * 3600
+    assert 23 * 3600 < sum(RETRY_DELAYS) < 24 * 3600
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.attempts) == (State.DEAD, 12)
     send(due=True)
     assert len(receiver.received) == 12
 
 
-def test_what_is_dead_can_be_replayed(
+def test_dead_deliveries_can_be_replayed(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
 ) -> None:
     acme.api.create()
@@ -318,15 +344,15 @@ def test_what_is_dead_can_be_replayed(
     assert len(receiver.received) == 4
 
 
-def test_a_slow_receiver_is_given_up_after_a_while_and_holds_up_nobody(
+def test_a_slow_receiver_times_out_and_delays_no_other_webhook(
     acme: SimpleNamespace, globex: SimpleNamespace, receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(sender, "TIMEOUT", 5)
-    slow = establish(acme.tenant, receiver.url)
+    slow = create(acme.tenant, receiver.url)
     receiver.seconds = 10
     with receiving() as fast:
-        establish(globex.tenant, fast.url)
+        create(globex.tenant, fast.url)
         acme.api.create()
         for n in range(30):
             globex.api.create(f"+1415555010{n % 10}", name=f"{n}")
@@ -336,17 +362,17 @@ def test_a_slow_receiver_is_given_up_after_a_while_and_holds_up_nobody(
         deadline = time.monotonic() + 4.9
         while len(fast.received) < 30 and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert len(fast.received) == 30, "before the slow one was given up"
+        assert len(fast.received) == 30, "before the slow receiver timed out"
         thread.join()
     delivery = slow.deliveries.get()
     assert (delivery.state, delivery.attempts) == (State.PENDING, 1)
     assert "Timeout" in delivery.problem
 
 
-def test_a_receiver_that_drips_its_answer_is_given_up_too(
+def test_a_receiver_that_answers_byte_by_byte_times_out(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limit is for the whole of a try, not for each byte."""
+    """The limit is for the whole attempt, not for each byte."""
     monkeypatch.setattr(sender, "TIMEOUT", 2)
 
     def drip(listener: socket.socket) -> None:
@@ -361,7 +387,7 @@ def test_a_receiver_that_drips_its_answer_is_given_up_too(
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(60)
-        establish(acme.tenant, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        create(acme.tenant, f"http://127.0.0.1:{listener.getsockname()[1]}")
         thread = Thread(target=drip, args=[listener])
         thread.start()
         acme.api.create()
@@ -370,8 +396,8 @@ def test_a_receiver_that_drips_its_answer_is_given_up_too(
     assert "Timeout" in Delivery.objects.get().problem
 
 
-def test_what_a_receiver_says_is_not_kept(acme: SimpleNamespace) -> None:
-    """It may repeat what it was told, of people who are forgotten later."""
+def test_the_text_of_an_answer_is_not_stored(acme: SimpleNamespace) -> None:
+    """The answer may repeat data of people who are erased later."""
 
     def repeat(listener: socket.socket) -> None:
         peer, _ = listener.accept()
@@ -380,7 +406,7 @@ def test_what_a_receiver_says_is_not_kept(acme: SimpleNamespace) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(60)
-        establish(acme.tenant, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        create(acme.tenant, f"http://127.0.0.1:{listener.getsockname()[1]}")
         thread = Thread(target=repeat, args=[listener])
         thread.start()
         acme.api.create(name="Ann Secret")
@@ -389,10 +415,10 @@ def test_what_a_receiver_says_is_not_kept(acme: SimpleNamespace) -> None:
     assert Delivery.objects.get().problem == "The answer is not HTTP."
 
 
-def test_a_webhook_that_is_deleted_while_it_is_told_is_no_others_trouble(
+def test_deleting_a_webhook_while_it_gets_deliveries_disturbs_no_other(
     acme: SimpleNamespace, globex: SimpleNamespace, receiver: Receiver
 ) -> None:
-    doomed = establish(acme.tenant, receiver.url)
+    doomed = create(acme.tenant, receiver.url)
 
     def delete(received: Received) -> int:
         Webhook.objects.filter(pk=doomed.pk).delete()
@@ -401,7 +427,7 @@ def test_a_webhook_that_is_deleted_while_it_is_told_is_no_others_trouble(
 
     receiver.answer = delete
     with receiving() as other:
-        establish(globex.tenant, other.url)
+        create(globex.tenant, other.url)
         acme.api.create()
         globex.api.create()
         send()
@@ -415,24 +441,24 @@ def test_webhooks_take_turns(
     acme: SimpleNamespace, globex: SimpleNamespace, receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """One with little to be told does not wait until others with much are through."""
+    """A webhook with few deliveries does not wait until another one has sent its many."""
     monkeypatch.setattr(sender, "WEBHOOKS_AT_ONCE", 1)
     monkeypatch.setattr(sender, "BATCH", 5)
-    establish(acme.tenant, receiver.url)
+    create(acme.tenant, receiver.url)
     with receiving() as other:
-        establish(globex.tenant, other.url)
+        create(globex.tenant, other.url)
         acme.api.act(
             "create-contacts", contacts=[{"phone": f"+141555500{n}"} for n in range(50, 90)]
         )
         globex.api.create()
         other.answer = lambda received: len(receiver.received) + 200
         send()
-        told = globex.tenant.webhooks.get().mine().get()
+        told = globex.tenant.webhooks.get().own_deliveries().get()
     assert len(receiver.received) == 40
-    assert (told.last_status or 0) <= 205, "after one batch of the other's at most"
+    assert (told.last_status or 0) <= 205, "after at most one batch of the other webhook"
 
 
-def test_a_name_that_takes_very_long_to_look_up_holds_up_nobody(
+def test_a_very_slow_name_lookup_delays_no_other_webhook(
     acme: SimpleNamespace, globex: SimpleNamespace, receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -446,28 +472,28 @@ def test_a_name_that_takes_very_long_to_look_up_holds_up_nobody(
         return really(host, *args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    establish(acme.tenant, "http://slow.example/hooks")
-    establish(globex.tenant, f"http://localhost:{receiver.port}/hooks")
+    create(acme.tenant, "http://slow.example/hooks")
+    create(globex.tenant, f"http://localhost:{receiver.port}/hooks")
     acme.api.act("create-contacts", contacts=[{"phone": f"+141555500{n}"} for n in range(50, 90)])
     globex.api.create()
     send()
     assert receiver.events() == ["contact.created"]
-    assert globex.tenant.webhooks.get().mine().get().state == State.DELIVERED
+    assert globex.tenant.webhooks.get().own_deliveries().get().state == State.DELIVERED
 
 
-def test_a_failure_that_comes_late_does_not_undo_a_success(
+def test_a_late_failure_does_not_overwrite_a_success(
     acme: SimpleNamespace, webhook: Webhook
 ) -> None:
     acme.api.create()
     settle()
-    derive()
-    [slow] = webhook.mine().claim(1)
+    enqueue_deliveries()
+    [slow] = outbox.claim(webhook, 1)
     Delivery.objects.update(due_at=timezone.now())  # the first worker took too long
-    [fast] = webhook.mine().claim(1)
-    slow.fail(None, "Timeout")
+    [fast] = outbox.claim(webhook, 1)
+    outbox.record(webhook, [Attempt(slow, None, "Timeout")])
     assert Delivery.objects.get().attempts == 0
-    webhook.mine().delivered([200], [fast.pk])
-    fast.fail(None, "Timeout")
+    outbox.record(webhook, [Attempt(fast, 200, "")])
+    outbox.record(webhook, [Attempt(fast, None, "Timeout")])
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.attempts) == (State.DELIVERED, 1)
 
@@ -475,7 +501,7 @@ def test_a_failure_that_comes_late_does_not_undo_a_success(
 # Many workers, and dead ones
 
 
-def test_two_workers_at_once_send_everything_once(
+def test_two_workers_at_once_send_each_delivery_once(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
 ) -> None:
     rows = [{"phone": f"+1415555{n:04}"} for n in range(400)]
@@ -492,7 +518,7 @@ def test_two_workers_at_once_send_everything_once(
     assert {*Delivery.objects.values_list("state", flat=True)} == {State.DELIVERED}
 
 
-def test_what_a_worker_was_sending_when_it_was_killed_is_sent_again(
+def test_deliveries_of_a_killed_worker_are_sent_again(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
 ) -> None:
     receiver.seconds = 5
@@ -510,7 +536,7 @@ def test_what_a_worker_was_sending_when_it_was_killed_is_sent_again(
     [first] = receiver.received
     receiver.seconds = 0
     send()
-    assert len(receiver.received) == 1, "another worker could be at it"
+    assert len(receiver.received) == 1, "another worker could still be sending it"
     Delivery.objects.update(due_at=timezone.now())  # two minutes later
     send()
     assert [r.headers["X-Qyvo-Delivery-Id"] for r in receiver.received] == [
@@ -524,7 +550,7 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
-def test_the_worker_sends_what_comes_and_ends_its_helper_with_itself(
+def test_the_worker_sends_new_deliveries_and_ends_its_child_process(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook, server_data_dir: Path
 ) -> None:
     environment = os.environ | {
@@ -551,7 +577,7 @@ def test_the_worker_sends_what_comes_and_ends_its_helper_with_itself(
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
-def test_pruning_waits_for_a_worker_that_is_deriving(
+def test_pruning_waits_for_a_worker_that_is_enqueueing(
     acme: SimpleNamespace, webhook: Webhook
 ) -> None:
     acme.api.create()
@@ -573,10 +599,10 @@ def prune() -> None:
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite numbers no transactions")
-def test_what_a_dump_has_brought_is_told_and_nothing_twice(
+def test_changes_of_a_restored_dump_are_delivered_once(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
 ) -> None:
-    """Of changes whose order is not that of their numbers."""
+    """Their order by transaction differs from their order by id."""
     for n in range(4):
         acme.api.create(f"+1415555010{n}")
     for change, xid in zip(Change.objects.order_by("pk"), (12, 10, 13, 11), strict=True):
@@ -593,12 +619,12 @@ def test_what_a_dump_has_brought_is_told_and_nothing_twice(
     send()
     expected = {*Change.objects.values_list("pk", flat=True)} - {*told}
     assert sorted(r.json["sequence"] for r in receiver.received) == sorted(expected)
-    late = establish(acme.tenant, receiver.url)
+    late = create(acme.tenant, receiver.url)
     send()
-    assert not late.mine().exists()
+    assert not late.own_deliveries().exists()
 
 
-def test_what_tells_webhooks_does_not_outlive_a_worker_that_was_killed_at_once(db: None) -> None:
+def test_deliver_webhooks_ends_if_its_worker_was_killed_at_once(db: None) -> None:
     command = [sys.executable, "manage.py", "deliver_webhooks", "--of-worker", "1"]
     environment = os.environ | {"DATABASE_URL": test_database_url()}
     assert (
@@ -606,29 +632,29 @@ def test_what_tells_webhooks_does_not_outlive_a_worker_that_was_killed_at_once(d
     )
 
 
-def test_changes_are_made_into_deliveries_once(acme: SimpleNamespace, webhook: Webhook) -> None:
+def test_each_change_becomes_one_delivery(acme: SimpleNamespace, webhook: Webhook) -> None:
     for n in range(5):
         acme.api.create(f"+1415555010{n}")
     settle()
-    derive()
-    derive()
-    Webhook.objects.update(place=[])  # as if it were long ago: nothing is told twice
-    derive()
+    enqueue_deliveries()
+    enqueue_deliveries()
+    Webhook.objects.update(place=[])  # back to the start of the log
+    enqueue_deliveries()
     assert Delivery.objects.count() == 5
 
 
-def test_many_changes_are_looked_at_some_at_a_time(
+def test_many_changes_are_read_in_several_transactions(
     acme: SimpleNamespace, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contacts.models.webhook.DERIVED", 2)
+    monkeypatch.setattr("contacts.webhooks.outbox.CHANGES_AT_ONCE", 2)
     for n in range(5):
         acme.api.create(f"+1415555010{n}")
     settle()
-    derive()
+    enqueue_deliveries()
     assert Delivery.objects.count() == 5
 
 
-# Where it may go
+# Private addresses
 
 
 @pytest.mark.parametrize(
@@ -640,7 +666,7 @@ def test_nothing_is_sent_inside_however_it_is_written(
     acme: SimpleNamespace, receiver: Receiver, settings: Any, host: str
 ) -> None:
     settings.WEBHOOK_ALLOWED_NETWORKS = []
-    establish(acme.tenant, f"http://{host}:{receiver.port}/hooks")
+    create(acme.tenant, f"http://{host}:{receiver.port}/hooks")
     acme.api.create()
     send()
     assert receiver.received == []
@@ -648,13 +674,13 @@ def test_nothing_is_sent_inside_however_it_is_written(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127。0。0。1", "localhost"])
-def test_nothing_is_sent_inside_whatever_the_session_allows(
+def test_nothing_is_sent_to_a_private_address_whatever_the_session_allows(
     acme: SimpleNamespace, receiver: Receiver, settings: Any, host: str
 ) -> None:
-    webhook = establish(acme.tenant, f"http://{host}:{receiver.port}/hooks")
+    webhook = create(acme.tenant, f"http://{host}:{receiver.port}/hooks")
     acme.api.create()
     settle()
-    derive()
+    enqueue_deliveries()
     [delivery] = webhook.deliveries.all()
     message = payload.Message(delivery, b"{}", "t=1,v1=0")
     settings.WEBHOOK_ALLOWED_NETWORKS = []
@@ -670,10 +696,10 @@ def test_nothing_is_sent_inside_whatever_the_session_allows(
     assert receiver.received == []
 
 
-def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to(
+def test_the_checked_address_is_the_one_that_is_connected_to(
     acme: SimpleNamespace, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name that leads outside when it is looked at, and inside when it is used."""
+    """A name that resolves to a public address first, and to a private one a moment later."""
     asked: list[str] = []
     really = socket.getaddrinfo
 
@@ -684,7 +710,7 @@ def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to(
         return really("127.0.0.1" if len(asked) == 1 else "127.0.0.9", *args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    establish(acme.tenant, f"http://hooks.example:{receiver.port}/hooks")
+    create(acme.tenant, f"http://hooks.example:{receiver.port}/hooks")
     acme.api.create()
     send()
     [received] = receiver.received
@@ -692,7 +718,7 @@ def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to(
     assert len(asked) == 1
 
 
-def test_a_name_that_leads_inside_and_outside_is_refused(
+def test_a_name_with_a_public_and_a_private_address_is_refused(
     acme: SimpleNamespace, receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WEBHOOK_ALLOWED_NETWORKS = []
@@ -704,7 +730,7 @@ def test_a_name_that_leads_inside_and_outside_is_refused(
         ]
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    establish(acme.tenant, f"http://hooks.example:{receiver.port}/hooks")
+    create(acme.tenant, f"http://hooks.example:{receiver.port}/hooks")
     acme.api.create()
     send()
     assert receiver.received == []
@@ -714,7 +740,7 @@ def test_a_name_that_leads_inside_and_outside_is_refused(
 # Failing for days
 
 
-def test_one_that_fails_for_three_days_is_paused_and_goes_on_when_resumed(
+def test_a_webhook_that_fails_for_three_days_is_paused_until_resumed(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
 ) -> None:
     receiver.answer = lambda received: 500
@@ -728,9 +754,9 @@ def test_one_that_fails_for_three_days_is_paused_and_goes_on_when_resumed(
     acme.api.create("+14155550124")
     send(due=True)
     assert len(receiver.received) == tried
-    assert Delivery.objects.filter(state=State.PENDING).count() == 2, "what comes waits"
+    assert Delivery.objects.filter(state=State.PENDING).count() == 2, "new deliveries wait"
     receiver.answer = lambda received: 200
-    webhook.resume()
+    outbox.resume(webhook)
     send()
     assert {*Delivery.objects.values_list("state", flat=True)} == {State.DELIVERED}
 
@@ -755,7 +781,7 @@ def test_after_a_rotation_both_secrets_are_valid_for_a_day(
     verify(receiver.received[-1], webhook.secret)
 
 
-def test_a_secret_that_is_rotated_holds_from_the_next_batch_on(
+def test_a_rotated_secret_signs_the_next_batch(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender, "BATCH", 1)
@@ -763,7 +789,7 @@ def test_a_secret_that_is_rotated_holds_from_the_next_batch_on(
     webhook.rotate()
     acme.api.create()
     settle()
-    derive()
+    enqueue_deliveries()
     fresh, [message] = sender.claim(stale)
     assert message.signature.count("v1=") == 2
     assert fresh.secret == webhook.secret
@@ -775,12 +801,12 @@ def test_no_secret_is_stored(webhook: Webhook) -> None:
     assert webhook.secret == Webhook.objects.get().secret
 
 
-# Beginnings and ends
+# Creation
 
 
 def test_a_new_webhook_is_tested_at_once(acme: SimpleNamespace, receiver: Receiver) -> None:
     webhook = Webhook(tenant=acme.tenant, url=receiver.url, events=EVENTS)
-    webhook.establish()
+    outbox.create(webhook)
     send()
     [received] = receiver.received
     assert received.headers["X-Qyvo-Event"] == "webhook.test"
@@ -792,7 +818,7 @@ def test_a_new_webhook_is_tested_at_once(acme: SimpleNamespace, receiver: Receiv
 # Commands
 
 
-def test_the_command_makes_a_webhook(acme: SimpleNamespace) -> None:
+def test_the_command_creates_a_webhook(acme: SimpleNamespace) -> None:
     address = "https://shop.example.com/hooks"
     said = lines("create_webhook", address, "--tenant", "acme", "--event", "contact.deleted")
     webhook = Webhook.objects.get()
@@ -811,7 +837,7 @@ def test_the_command_makes_a_webhook(acme: SimpleNamespace) -> None:
         lines("replay_webhook", str(webhook.pk), "--since", "yesterday")
 
 
-def test_pruning_keeps_what_is_still_to_be_told(
+def test_pruning_keeps_changes_that_are_not_delivered_yet(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
 ) -> None:
     acme.api.create(name="Ann")

@@ -1,4 +1,4 @@
-"""Webhooks in the admin: made, tested, rotated, resumed, replayed; inside one's own tenant."""
+"""Webhooks in the admin: create, test, rotate, resume, replay; only within the own tenant."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +8,8 @@ from django.test import Client
 from django.utils import timezone
 
 from contacts.models import EVENTS, Delivery, Webhook
+from contacts.webhooks import outbox
+from tenants.models import Tenant
 
 from .test_admin import contact_form, errors, staff, superuser, url  # noqa: F401 - fixtures
 
@@ -16,11 +18,15 @@ pytestmark = pytest.mark.django_db
 HOOKS = "https://shop.example.com/hooks"
 
 
+def create(tenant: Tenant, url: str = HOOKS) -> Webhook:
+    webhook = Webhook(tenant=tenant, url=url, events=EVENTS)
+    outbox.create(webhook)
+    return webhook
+
+
 @pytest.fixture
 def webhook(acme: SimpleNamespace) -> Webhook:
-    made = Webhook(tenant=acme.tenant, url=HOOKS, events=EVENTS)
-    made.establish()
-    return made
+    return create(acme.tenant)
 
 
 def act(client: Client, action: str, *webhooks: Webhook) -> Any:
@@ -28,7 +34,7 @@ def act(client: Client, action: str, *webhooks: Webhook) -> Any:
     return client.post(url(Webhook, "changelist"), chosen, follow=True)
 
 
-def test_a_webhook_is_made_and_its_secret_shown_once(
+def test_a_webhook_is_created_and_its_secret_shown_once(
     staff: Client,  # noqa: F811
     acme: SimpleNamespace,
 ) -> None:
@@ -55,9 +61,9 @@ def test_a_bad_address_is_a_form_error(staff: Client, value: str) -> None:  # no
     assert not Webhook.objects.exists()
 
 
-def test_the_twenty_first_is_a_form_error(staff: Client, acme: SimpleNamespace) -> None:  # noqa: F811
+def test_the_twenty_first_webhook_is_a_form_error(staff: Client, acme: SimpleNamespace) -> None:  # noqa: F811
     for _ in range(20):
-        Webhook(tenant=acme.tenant, url=HOOKS, events=EVENTS).establish()
+        create(acme.tenant)
     address = url(Webhook, "add")
     assert "__all__" in errors(staff.post(address, {"url": HOOKS, "events": EVENTS}))
 
@@ -74,7 +80,7 @@ def test_a_webhook_is_changed(staff: Client, webhook: Webhook) -> None:  # noqa:
     assert (webhook.secret, webhook.place) == (secret, place)
 
 
-def test_a_page_that_is_out_of_date_saved_untouched_keeps_the_new_address(
+def test_saving_an_outdated_page_untouched_keeps_the_new_url(
     staff: Client,  # noqa: F811
     webhook: Webhook,
 ) -> None:
@@ -97,15 +103,14 @@ def test_a_secret_is_rotated_one_webhook_at_a_time(
     webhook.refresh_from_db()
     assert webhook.secret != old
     assert webhook.secret in response.content.decode()
-    other = Webhook(tenant=acme.tenant, url=HOOKS, events=EVENTS)
-    other.establish()
+    other = create(acme.tenant)
     before = webhook.secret
     assert "Select one webhook" in act(staff, "rotate", webhook, other).content.decode()
     webhook.refresh_from_db()
     assert webhook.secret == before
 
 
-def test_one_that_is_paused_says_so_and_can_go_on(staff: Client, webhook: Webhook) -> None:  # noqa: F811
+def test_a_paused_webhook_says_so_and_can_be_resumed(staff: Client, webhook: Webhook) -> None:  # noqa: F811
     Webhook.objects.update(failing_since=timezone.now())
     assert "failing since" in staff.get(url(Webhook, "changelist")).content.decode()
     Webhook.objects.update(paused_at=timezone.now())
@@ -117,7 +122,7 @@ def test_one_that_is_paused_says_so_and_can_go_on(staff: Client, webhook: Webhoo
     assert webhook.deliveries.filter(event="webhook.test").count() == 2
 
 
-def test_what_is_dead_is_seen_and_sent_again(staff: Client, webhook: Webhook) -> None:  # noqa: F811
+def test_dead_deliveries_are_listed_and_sent_again(staff: Client, webhook: Webhook) -> None:  # noqa: F811
     problem = "<script>alert(1)</script>"
     Delivery.objects.update(state=Delivery.State.DEAD, problem=problem, attempts=12)
     page = staff.get(url(Delivery, "changelist"), {"q": webhook.pk}).content.decode()
@@ -135,13 +140,12 @@ def test_what_is_dead_is_seen_and_sent_again(staff: Client, webhook: Webhook) ->
         assert found.context["cl"].result_count == 0
 
 
-def test_staff_see_and_touch_only_their_own(
+def test_staff_see_and_change_only_webhooks_of_their_tenant(
     staff: Client,  # noqa: F811
     superuser: Client,  # noqa: F811
     globex: SimpleNamespace,
 ) -> None:
-    theirs = Webhook(tenant=globex.tenant, url="https://globex.example/hooks", events=EVENTS)
-    theirs.establish()
+    theirs = create(globex.tenant, "https://globex.example/hooks")
     secret, place = theirs.secret, url(Webhook, "changelist")
     Delivery.objects.update(state=Delivery.State.DEAD)
     assert "globex" not in staff.get(place).content.decode()

@@ -1,4 +1,4 @@
-"""Webhooks over the API: who may make them, and where they may lead."""
+"""Webhooks over the API: who may create one, and which URLs are allowed."""
 
 import json
 from ipaddress import ip_network
@@ -14,10 +14,10 @@ from .api import assert_error
 
 pytestmark = pytest.mark.django_db
 
-# Where it may go
+# Addresses
 
 
-INSIDE = [
+PRIVATE = [
     "127.0.0.1", "127.8.9.1", "0.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
     "100.100.100.200", "168.63.129.16", "192.0.0.192", "224.0.0.1", "255.255.255.255", "240.0.0.1",
     "::1", "::", "fe80::1", "fe80::1%eth0", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1",
@@ -28,15 +28,15 @@ INSIDE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("address", INSIDE)
-def test_an_address_inside_is_refused(settings: Any, address: str) -> None:
+@pytest.mark.parametrize("address", PRIVATE)
+def test_a_private_address_is_refused(settings: Any, address: str) -> None:
     settings.WEBHOOK_ALLOWED_NETWORKS = []
     with pytest.raises(Forbidden):
         check_address(address)
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f::1", "64:ff9b::5db8:d70e"])
-def test_an_address_outside_is_not(settings: Any, address: str) -> None:
+def test_a_public_address_is_allowed(settings: Any, address: str) -> None:
     settings.WEBHOOK_ALLOWED_NETWORKS = []
     check_address(address)
 
@@ -67,14 +67,14 @@ WEBHOOKS = "/api/v1/webhooks"
 GOOD = {"url": "https://shop.example.com/hooks?x=1", "events": ["contact.updated"]}
 
 
-def make(member: SimpleNamespace, **body: Any) -> Any:
+def create(member: SimpleNamespace, **body: Any) -> Any:
     return member.api.send(json.dumps(GOOD | body), WEBHOOKS)
 
 
-def test_a_webhook_is_made_shown_and_deleted_over_the_api(
+def test_a_webhook_is_created_shown_and_deleted_over_the_api(
     acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
-    answer = make(acme)
+    answer = create(acme)
     assert answer.status_code == 201, answer.json()
     body = answer.json()
     webhook = Webhook.objects.get()
@@ -109,26 +109,26 @@ def test_a_webhook_is_made_shown_and_deleted_over_the_api(
           ("events", {}), ("import_rows", "yes")],
 )  # fmt: skip
 def test_a_bad_webhook_is_refused(acme: SimpleNamespace, field: str, value: Any) -> None:
-    assert_error(make(acme, **{field: value}), 422, "validation_failed", field)
+    assert_error(create(acme, **{field: value}), 422, "validation_failed", field)
     assert not Webhook.objects.exists()
 
 
-def test_without_events_all_are_told(acme: SimpleNamespace) -> None:
-    assert make(acme, events=[]).json()["events"] == EVENTS
+def test_without_events_a_webhook_gets_all_events(acme: SimpleNamespace) -> None:
+    assert create(acme, events=[]).json()["events"] == EVENTS
 
 
 def test_plain_http_is_for_development(acme: SimpleNamespace, settings: Any) -> None:
     settings.DEBUG = True
-    assert make(acme, url="http://n8n.example:5678/webhook/x").status_code == 201
+    assert create(acme, url="http://n8n.example:5678/webhook/x").status_code == 201
 
 
 def test_a_tenant_has_at_most_twenty(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
     for _ in range(20):
-        assert make(acme).status_code == 201
-    assert_error(make(acme), 422, "validation_failed", "url")
-    assert make(globex).status_code == 201
+        assert create(acme).status_code == 201
+    assert_error(create(acme), 422, "validation_failed", "url")
+    assert create(globex).status_code == 201
 
 
-def test_one_without_a_tenant_has_none(outsider: SimpleNamespace) -> None:
-    for answer in (make(outsider), outsider.api.get(WEBHOOKS), outsider.api.get(f"{WEBHOOKS}/x")):
+def test_a_user_without_a_tenant_has_no_webhooks(outsider: SimpleNamespace) -> None:
+    for answer in (create(outsider), outsider.api.get(WEBHOOKS), outsider.api.get(f"{WEBHOOKS}/x")):
         assert_error(answer, 422, "no_workspace")

@@ -114,7 +114,7 @@ def test_consent_that_a_new_contact_brings_is_logged_as_a_decision(acme: SimpleN
     assert [*kinds] == [Change.Kind.CREATED, Change.Kind.OPTED_IN] * 3
 
 
-def test_create_defaults_are_for_new_rows_only(acme: SimpleNamespace) -> None:
+def test_what_only_a_new_contact_gets_stays_as_it_was_stored(acme: SimpleNamespace) -> None:
     for name in ("A", "B"):
         acme.tenant.contacts.update_or_create(
             phone=PHONE, defaults={"name": name}, only_if_new={"source": name, "tags": [name]}
@@ -122,6 +122,13 @@ def test_create_defaults_are_for_new_rows_only(acme: SimpleNamespace) -> None:
     contact = Contact.objects.get()
     assert (contact.name, contact.source, contact.tags) == ("B", "A", ["A"])
     assert_links_match_tags()
+
+
+def test_the_create_defaults_of_django_are_refused(acme: SimpleNamespace) -> None:
+    """They mean something else: what a new row gets instead of the defaults."""
+    with pytest.raises(TypeError, match="create_defaults"):
+        acme.tenant.contacts.update_or_create(phone=PHONE, create_defaults={"name": "A"})
+    assert not Contact.objects.exists()
 
 
 def test_a_value_where_there_was_none_is_a_change(acme: SimpleNamespace) -> None:

@@ -14,7 +14,7 @@ from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from contacts.exporting.export import export, select_ids
-from contacts.jobs.bulk_actions import WIDTH
+from contacts.jobs.bulk_actions import ID_BYTES
 from contacts.models import BulkAction, ContactQuerySet
 from contacts.values import rules
 from tenants.admin import user_of
@@ -119,7 +119,7 @@ class BulkAdmin(ConfirmActionAdmin):
     ) -> HttpResponseBase:
         def act(_: ConfirmForm, confirmed: int) -> HttpResponseBase | None:
             ids = select_ids(contacts)
-            if len(ids) != confirmed * WIDTH:
+            if len(ids) != confirmed * ID_BYTES:
                 return None
             log(request, f"{EXPORTS[form].title}: {confirmed:,} contacts")
             return download(ids, form)

@@ -11,6 +11,7 @@ from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils.html import format_html
 
+from contacts import schema
 from contacts.change_log import cause
 from contacts.models import Contact
 from contacts.values import countries, phones, rules
@@ -23,6 +24,8 @@ from .history import HistoryAdmin
 
 LATEST = 5  # changes that the page shows
 MAX_SUGGESTIONS = 20  # tags
+PLACED = ("phone", "name", "email", "locale", "tags", "metadata")
+OTHERS = [field.name for field in schema.FIELDS if field.is_edited and field.name not in PLACED]
 TECHNICAL = ("id", "source", "total_messages", "last_message_at", "created_at", "updated_at")
 
 
@@ -30,7 +33,7 @@ class ContactPageAdmin(HistoryAdmin):
     """Everything around the form of a contact, and the suggestions of its tags."""
 
     fieldsets = (
-        (None, {"fields": ["tenant", "phone", "name", ("email", "locale")]}),
+        (None, {"fields": ["tenant", "phone", "name", ("email", "locale"), *OTHERS]}),
         ("Tags and metadata", {"fields": ["tags", "metadata"]}),
         ("Technical", {"fields": [f"{name}_shown" for name in TECHNICAL], "classes": ["collapse"]}),
     )

@@ -7,7 +7,7 @@ and otherwise asks which value to keep; see `tenants.admin.conflicts`.
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
@@ -18,8 +18,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from contacts import schema
 from contacts.change_log.difference import exchanged, of_metadata
 from contacts.models import Change, Contact
+from contacts.schema import Kind
 from contacts.values import rules
 from contacts.writing import edit
 from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, TenantForm, TenantOwnedRetryAdmin
@@ -52,18 +54,15 @@ class ContactForm(TenantForm):
         show_hidden_initial=True,
         help_text="Include + and country code; spaces are fine.",
     )
-    name = RuleFormField(rules.name)
-    email = RuleFormField(rules.email)
     tags = TagNamesFormField(
         rules.tags,
         help_text="Separate with commas. Enter adds the marked suggestion, a comma your own text.",
     )
-    locale = RuleFormField(rules.locale)
     metadata = MetadataFormField(metadata_from_text, help_text="A JSON object.")
 
     class Meta:
         model = Contact
-        fields = ["tenant", "phone", "name", "email", "tags", "locale", "metadata"]
+        fields = ["tenant", *(field.name for field in schema.FIELDS if field.is_edited)]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -190,6 +189,13 @@ class ContactAdmin(
         form = super().get_form(request, obj, change, **options)
         form.may_view = self.has_view_permission(request)
         return form
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **options: Any) -> Any:
+        """Texts are cleaned by their rules."""
+        for field in schema.FIELDS:
+            if field.name == db_field.name and field.is_edited and field.kind is Kind.TEXT:
+                return RuleFormField(cast("schema.Rule", field.rule))
+        return super().formfield_for_dbfield(db_field, request, **options)
 
     def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
         if not change:

@@ -11,8 +11,10 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
+from contacts import schema
 from contacts.change_log.difference import MOMENTS
 from contacts.models import Contact, ContactQuerySet
+from contacts.schema import Kind
 from contacts.values import phones
 from contacts.values.rules import spelled
 from contacts.writing.merge import merge_as
@@ -22,9 +24,9 @@ from . import describe
 from .bulk import BulkAdmin
 
 MAX_MERGED = 10  # contacts at once; the preview has a column for each
-CHOSEN = ("phone", "name", "email", "locale")
-SHOWN = (*CHOSEN, "tags", "metadata", "opted_in_at", "opted_out_at", "last_message_at",
-         "total_messages", "source", "created_at")  # fmt: skip
+# Of the texts that people edit, a person chooses the value that stays.
+CHOSEN = [field.name for field in schema.FIELDS if field.is_edited and field.kind is Kind.TEXT]
+SHOWN = [field.name for field in schema.fields(*CHOSEN) if field.is_logged]
 MERGE_PAGE = "admin/contacts/contact/merge.html"
 
 

@@ -1,4 +1,4 @@
-"""Webhooks and their deliveries for the staff."""
+"""Webhooks and their deliveries in the admin."""
 
 from typing import Any
 
@@ -12,9 +12,10 @@ from django.utils import formats, timezone
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from contacts.models import EVENTS, Delivery, DeliveryQuerySet, Webhook, refuse_too_many
+from contacts.models import EVENTS, Delivery, DeliveryQuerySet, Webhook
 from contacts.values import rules
-from contacts.webhooks import addresses
+from contacts.webhooks import outbox
+from contacts.webhooks.rules import endpoint
 from tenants.admin import (
     TenantForm,
     TenantOwnedAdmin,
@@ -27,9 +28,9 @@ from .forms import RuleFormField
 
 
 class WebhookForm(TenantForm):
-    """The rules are those of the API."""
+    """Uses the rules of the API."""
 
-    url = RuleFormField(addresses.endpoint, help_text="HTTPS, at a public address.")
+    url = RuleFormField(endpoint, help_text="HTTPS, at a public address.")
     events = forms.MultipleChoiceField(
         choices=[(name, name) for name in EVENTS],
         initial=EVENTS,
@@ -45,17 +46,17 @@ class WebhookForm(TenantForm):
         tenant = self.row_tenant()
         try:
             if self.instance._state.adding and tenant:
-                refuse_too_many(tenant)
+                outbox.refuse_too_many(tenant)
         except ValueError as error:
             self.add_error(None, str(error))
 
 
 @admin.register(Webhook)
 class WebhookAdmin(TenantOwnedRetryAdmin):
-    """Its secret is shown in the answer that makes or changes it, and nowhere else."""
+    """The secret is shown once: on the page that follows its creation or its rotation."""
 
     form = WebhookForm
-    list_display = ["url", "events_told", "state", "last_success_at", "created_at"]
+    list_display = ["url", "event_names", "state", "last_success_at", "created_at"]
     ordering = ["-pk"]
     fields = ["tenant", "url", "events", "import_rows"]
     shown = ["id", "state", "waiting", "last_success_at", "rotated_at", "created_at"]
@@ -70,7 +71,7 @@ class WebhookAdmin(TenantOwnedRetryAdmin):
         if change:
             save_changed(obj, form)
         else:
-            obj.establish()
+            outbox.create(obj)
 
     def response_add(
         self, request: HttpRequest, obj: Webhook, post_url_continue: str | None = None
@@ -85,7 +86,7 @@ class WebhookAdmin(TenantOwnedRetryAdmin):
         return TemplateResponse(request, "admin/contacts/webhook/secret.html", context)
 
     @admin.display(description="events")
-    def events_told(self, webhook: Webhook) -> str:
+    def event_names(self, webhook: Webhook) -> str:
         return "all" if webhook.events == EVENTS else ", ".join(webhook.events)
 
     @admin.display
@@ -98,50 +99,50 @@ class WebhookAdmin(TenantOwnedRetryAdmin):
 
     @admin.display(description="deliveries")
     def waiting(self, webhook: Webhook) -> str:
-        """Counted no further than a person would."""
+        """Links to the deliveries. Counts at most 1,001: a paused webhook may have millions."""
         address = f"{reverse('admin:contacts_delivery_changelist')}?q={webhook.pk}"
         counts = ", ".join(
-            f"{webhook.mine().filter(state=state)[:1001].count()} {state}"
+            f"{webhook.own_deliveries().filter(state=state)[:1001].count()} {state}"
             for state in (Delivery.State.PENDING, Delivery.State.DEAD)
         )
         return format_html('<a href="{}">{}</a>', address, counts.replace("1001", "over 1,000"))
 
-    @admin.action(description="Give the selected webhook a new secret", permissions=["change"])
+    @admin.action(description="Rotate the secret of the selected webhook", permissions=["change"])
     def rotate(self, request: HttpRequest, found: models.QuerySet) -> HttpResponse | None:
         if len(found) != 1:
             self.message_user(request, "Select one webhook.", messages.ERROR)
             return None
         found[0].rotate()
-        self.log_change(request, found[0], "New secret.")
+        self.log_change(request, found[0], "Secret rotated.")
         return self.show_secret(request, found[0])
 
-    @admin.action(description="Send a test", permissions=["change"])
+    @admin.action(description="Send a test delivery", permissions=["change"])
     def test(self, request: HttpRequest, found: models.QuerySet) -> None:
         for webhook in found:
-            webhook.test()
-        self.message_user(request, "They are told within a few seconds.")
+            outbox.enqueue_test(webhook)
+        self.message_user(request, "The test is sent within a few seconds.")
 
-    @admin.action(description="Go on with paused webhooks", permissions=["change"])
+    @admin.action(description="Resume webhooks", permissions=["change"])
     def resume(self, request: HttpRequest, found: models.QuerySet) -> None:
         for webhook in found:
-            webhook.resume()
-        self.message_user(request, "What has waited is sent now.")
+            outbox.resume(webhook)
+        self.message_user(request, "Waiting deliveries are sent now.")
 
-    @admin.action(description="Send again what is dead", permissions=["change"])
+    @admin.action(description="Retry failed deliveries", permissions=["change"])
     def replay(self, request: HttpRequest, found: models.QuerySet) -> None:
         dead = Delivery.objects.filter(webhook__in=found, state=Delivery.State.DEAD)
-        self.message_user(request, f"Deliveries to be sent again: {dead.replay()}.")
+        self.message_user(request, f"Deliveries to be sent again: {outbox.replay(dead)}.")
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(TenantOwnedAdmin):
-    """What webhooks were told, and what waits."""
+    """Deliveries that were sent and those that wait. Nobody adds or edits one."""
 
     list_display = ["id", "event", "webhook", "state", "attempts", "last_status", "problem",
                     "due_at", "finished_at"]  # fmt: skip
     list_filter = ["state", "event"]
     ordering = ["-pk"]
-    search_fields = ["webhook"]  # shows the box
+    search_fields = ["webhook"]  # without it, Django shows no search box; see get_search_results
     search_help_text = "The id of a webhook, or of a delivery"
     actions = ["replay"]
     shown = ["webhook", "event", "change_id", "state", "attempts", "last_status", "problem",
@@ -166,10 +167,11 @@ class DeliveryAdmin(TenantOwnedAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    # Where a superuser deletes a tenant, with all that it has.
+    # Needed when a superuser deletes a tenant with all its rows.
     has_delete_permission = superusers_only
 
     @admin.action(description="Send the selected deliveries again", permissions=["change"])
     def replay(self, request: HttpRequest, found: DeliveryQuerySet) -> None:
-        over = found.exclude(state=Delivery.State.PENDING)
-        self.message_user(request, f"Deliveries to be sent again: {over.replay()}.")
+        finished = found.exclude(state=Delivery.State.PENDING)
+        number = outbox.replay(finished)
+        self.message_user(request, f"Deliveries to be sent again: {number}.")

@@ -1,4 +1,4 @@
-"""Webhooks."""
+"""Webhooks: the body that creates one, what is shown of one, and the views."""
 
 from http import HTTPStatus
 
@@ -7,10 +7,10 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from contacts.models import EVENTS, Webhook, events
-from contacts.models.webhook import MAX_URL
+from contacts.models import EVENTS, MAX_URL, Webhook
 from contacts.values import rules
-from contacts.webhooks import addresses
+from contacts.webhooks import outbox
+from contacts.webhooks.rules import endpoint, events
 from tenants.views import TenantAPIView
 
 from .actions import Scope
@@ -18,10 +18,10 @@ from .fields import FLAG, RuleField, Timestamp, or_empty
 
 
 class WebhookInput(serializers.Serializer):
-    """The body that makes a webhook."""
+    """The body that creates a webhook."""
 
     url = RuleField(
-        addresses.endpoint,
+        endpoint,
         {"type": "string", "format": "uri", "pattern": "^https://", "maxLength": MAX_URL},
         required=True,
         error_messages={"required": "The url is required."},
@@ -30,7 +30,7 @@ class WebhookInput(serializers.Serializer):
     events = RuleField(
         events,
         or_empty({"type": "array", "items": {"type": "string", "enum": EVENTS}}),
-        help_text="Which to send; default: all.",
+        help_text="Which events to send; default: all.",
     )
     import_rows = RuleField(
         rules.flag, FLAG, help_text="Also an event for each contact that an import writes."
@@ -48,12 +48,13 @@ class ShownWebhook(serializers.Serializer):
     last_success_at = Timestamp(allow_null=True)
     failing_since = Timestamp(allow_null=True)
     paused_at = Timestamp(
-        allow_null=True, help_text="After three days of failures; nothing is sent any more."
+        allow_null=True,
+        help_text="Set after three days of failures; deliveries wait until it is resumed.",
     )
 
 
 class NewWebhook(ShownWebhook):
-    """A webhook, and what its deliveries are signed with: shown this once."""
+    """A webhook with the secret that signs its deliveries, which is shown only this once."""
 
     secret = serializers.CharField()
 
@@ -62,10 +63,10 @@ class NewWebhook(ShownWebhook):
 
 
 class CreateWebhook:
-    """Makes a webhook: an address that is told of what happens to contacts, from now on.
+    """Creates a webhook: a URL that gets the chosen events from now on.
 
-    Its secret is in this answer and nowhere else. A delivery `webhook.test` is sent at once. As
-    it is told of contacts, it takes a token that may read them, too.
+    The secret is in this answer and nowhere else. A delivery `webhook.test` is sent at once. The
+    token must be allowed to read contacts too, because deliveries contain contacts.
     """
 
     scopes = (Scope.READ, Scope.WRITE)
@@ -82,14 +83,14 @@ class ListWebhooks:
 
 
 class GetWebhook:
-    """A webhook, and whether it answers."""
+    """A webhook, and whether its deliveries arrive."""
 
     scopes = (Scope.READ,)
     output_class = ShownWebhook
 
 
 class DeleteWebhook:
-    """Deletes a webhook, and what still waits to be sent to it."""
+    """Deletes a webhook and its deliveries. Pending deliveries are not sent."""
 
     scopes = (Scope.WRITE,)
     success = HTTPStatus.NO_CONTENT
@@ -106,12 +107,12 @@ class Webhooks(TenantAPIView):
     def post(self, request: Request) -> Response:
         body = CreateWebhook.input_class(data=request.data)
         body.is_valid(raise_exception=True)
-        made = Webhook(tenant=self.tenant, **body.validated_data)
+        webhook = Webhook(tenant=self.tenant, **body.validated_data)
         try:
-            made.establish()
+            outbox.create(webhook)
         except ValueError as error:
             raise ValidationError({"url": [str(error)]}) from error
-        return Response(CreateWebhook.output_class(made).data, status=CreateWebhook.success)
+        return Response(CreateWebhook.output_class(webhook).data, status=CreateWebhook.success)
 
 
 class OneWebhook(TenantAPIView):
@@ -128,5 +129,5 @@ class OneWebhook(TenantAPIView):
     def find(self, pk: str) -> Webhook:
         try:
             return self.tenant.webhooks.get(pk=pk)
-        except (Webhook.DoesNotExist, ValueError):  # no such id, or no id at all
+        except (Webhook.DoesNotExist, ValueError):  # ValueError: `pk` is not an id
             raise NotFound("Webhook not found") from None

@@ -6,21 +6,20 @@ A format is a module with a `header` and a `page`, which return text: `csv`, `nd
 from collections.abc import Iterator
 from typing import Any
 
+from contacts import schema
 from contacts.db.expressions import IsAnyOf, packed_ids
-from contacts.jobs.bulk_actions import WIDTH
+from contacts.jobs.bulk_actions import ID_BYTES
 from contacts.models import Contact, ContactQuerySet
 
 from . import csv, ndjson
 
-FIELDS = [
-    "phone", "name", "email", "tags", "locale", "metadata", "opted_in_at", "opted_out_at",
-]  # fmt: skip
+FIELDS = [field.name for field in schema.FIELDS if field.is_exported]
 FORMATS = {"csv": csv, "ndjson": ndjson}
 PAGE = 2000  # contacts
 
 
 def select_ids(contacts: ContactQuerySet) -> bytes:
-    """The ids of `contacts` at this moment, `WIDTH` bytes each, ordered by phone.
+    """The ids of `contacts` at this moment, `ID_BYTES` bytes each, ordered by phone.
 
     One statement evaluates the filter once, however many pages the export has.
     """
@@ -42,8 +41,8 @@ def export(ids: bytes, format_name: str) -> Iterator[str]:
 
 
 def pages(ids: bytes) -> Iterator[list[dict[str, Any]]]:
-    step = PAGE * WIDTH
+    step = PAGE * ID_BYTES
     for start in range(0, len(ids), step):
-        digits = ids[start : start + step].hex(",", WIDTH).split(",")
+        digits = ids[start : start + step].hex(",", ID_BYTES).split(",")
         found = Contact.objects.filter(IsAnyOf("pk", digits))
         yield list(found.order_by("phone", "pk").values(*FIELDS))

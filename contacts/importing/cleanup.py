@@ -9,15 +9,15 @@ from pathlib import Path
 from django_tasks_db.models import DBTaskResult
 
 from contacts.jobs.files import data_folder
-from contacts.jobs.lock import ImportRuns, alone_in
+from contacts.jobs.lock import JobIsRunning, locked_folder
 from contacts.models import Import
 
 from .storage import errors_of, spool_folder
 
 
 def delete(job: Import) -> None:
-    """Deletes the import and its files. Raises `ImportRuns`."""
-    with alone_in(spool_folder(job)) as folder:
+    """Deletes the import and its files. Raises `JobIsRunning`."""
+    with locked_folder(spool_folder(job)) as folder:
         shutil.rmtree(folder)
         errors_of(job).unlink(missing_ok=True)
         job.delete()
@@ -31,7 +31,7 @@ def delete_older(limit: datetime) -> int:
     """
     number = 0
     for job in Import.objects.filter(started_at__lt=limit):
-        with suppress(ImportRuns):
+        with suppress(JobIsRunning):
             delete(job)
             number += 1
     known = {*Import.objects.values_list("pk", flat=True)}

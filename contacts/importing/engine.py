@@ -21,10 +21,11 @@ from django.db import connection
 from contacts.db import planner, transactions
 from contacts.db.dialects import dialect_of, has_one_writer
 from contacts.jobs.files import read_json, replace_json
-from contacts.jobs.lock import alone_in
+from contacts.jobs.lock import locked_folder
 from contacts.models import Import
 from contacts.values import rules
 
+from . import ending
 from .batch import BatchResult, BatchWriter
 from .error_file import ErrorFile
 from .pools import chunks, in_order, reading_processes, writing_threads
@@ -76,13 +77,13 @@ class Importer:
         self.turn_has_ended = False
 
     def run(self) -> None:
-        """Raises `ImportRuns` if another process runs this import, and `UnreadableFile` before
+        """Raises `JobIsRunning` if another process runs this import, and `UnreadableFile` before
         anything is written; then the import is refused."""
         if self.is_dry and not self.is_stored:
             with TemporaryDirectory(prefix="qyvo-import-") as folder:
                 self.read_and_write(Path(folder))
             return
-        with alone_in(spool_folder(self.job)) as folder:
+        with locked_folder(spool_folder(self.job)) as folder:
             if not self.is_stored:
                 self.job.save()
             self.run_in(folder)
@@ -93,7 +94,7 @@ class Importer:
         try:
             self.read_and_write(folder)
         except UnreadableFile as error:
-            self.job.refuse(str(error))
+            ending.refuse(self.job, str(error))
             clear(self.job, folder)
             raise
         if self.errors:
@@ -110,7 +111,7 @@ class Importer:
         transactions.hold_tenant(self.job.tenant_id)
         if self.errors:
             self.errors.publish()
-        self.job.finish()
+        ending.finish(self.job)
 
     @property
     def is_stored(self) -> bool:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from contacts.jobs.lock import ImportRuns, alone_in
+from contacts.jobs.lock import JobIsRunning, locked_folder
 from contacts.models import Import
 from contacts.values import phones
 from contacts.values.digests import phone_digest
@@ -88,7 +88,7 @@ def erase_from_spool(job: Import, phone: str) -> None:
     """
     folder = spool_folder(job)
     if folder.exists():
-        with suppress(ImportRuns), alone_in(folder):
+        with suppress(JobIsRunning), locked_folder(folder):
             for name in ("reading", "position", "last"):  # the import makes these files again
                 (folder / name).unlink(missing_ok=True)
             if job.is_over:

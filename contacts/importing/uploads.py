@@ -13,11 +13,12 @@ from django.utils import timezone
 from django_tasks import task
 
 from contacts.jobs import turns
-from contacts.jobs.files import data_folder, most_unpacked, read_json, replace_json
-from contacts.jobs.lock import ImportRuns, alone_in
+from contacts.jobs.files import data_folder, max_unpacked_bytes, read_json, replace_json
+from contacts.jobs.lock import JobIsRunning, locked_folder
 from contacts.models import Import
 from tenants.isolation import seeing
 
+from . import ending
 from .columns import UnknownColumn
 from .engine import Importer
 from .error_file import ErrorFile
@@ -48,7 +49,7 @@ def source_of(
         upload_of(job),
         job.options["encoding"],
         job.options["delimiter"],
-        most_unpacked(),
+        max_unpacked_bytes(),
         found=found,
         turn_is_over=turn_is_over,
     )
@@ -165,20 +166,20 @@ def run_import(pk: str) -> None:
     Tasks in the queue name this function by its path. If it moves, a migration must rename it, as
     0016 did.
     """
-    turns.give(Import, pk)
+    turns.run_next(Import, pk)
 
 
 @turns.runs(Import)
 def run(pk: str) -> None:
     """Imports an upload, or continues with it, until the turn is over. Ignores drafts.
 
-    Raises `ImportRuns` if another worker runs the import.
+    Raises `JobIsRunning` if another worker runs the import.
     """
     job = Import.objects.filter(pk=pk).first()
     if job is None:
         return  # the tenant was deleted
     try:
-        with seeing(job.tenant_id), alone_in(spool_folder(job)) as folder:
+        with seeing(job.tenant_id), locked_folder(spool_folder(job)) as folder:
             job.refresh_from_db()
             if job.is_over:
                 shutil.rmtree(folder)
@@ -189,7 +190,7 @@ def run(pk: str) -> None:
             enqueue_if_begun(job)
     except TurnEnded:
         enqueue(job)
-    except ImportRuns:
+    except JobIsRunning:
         raise
     except Exception:
         Import.objects.filter(pk=pk).update(problem=STOPPED)
@@ -198,7 +199,7 @@ def run(pk: str) -> None:
 
 def enqueue_if_begun(job: Import) -> None:
     """Enqueues a draft that was begun while its dry run still had the folder: the task of that
-    moment has ended with `ImportRuns`."""
+    moment has ended with `JobIsRunning`."""
     if Import.objects.filter(pk=job.pk, state=Import.State.QUEUED).exists():
         enqueue(job)
 
@@ -213,7 +214,7 @@ def run_in_turn(job: Import, folder: Path, turn: turns.Turn) -> None:
         finally:
             replace_json(folder / "head", source.found())
     except (UnreadableFile, UnknownColumn) as error:
-        job.refuse(getattr(error, "sentence", str(error)))
+        ending.refuse(job, getattr(error, "sentence", str(error)))
         clear(job, folder)
         return
     job.save(update_fields=["options", "problem"])
@@ -237,7 +238,7 @@ def requeue_interrupted() -> int:
     for folder in data_folder("imports").iterdir():
         job = Import.objects.filter(pk=folder.name).first() if folder.is_dir() else None
         if job and job.is_over:
-            with suppress(ImportRuns), alone_in(folder):
+            with suppress(JobIsRunning), locked_folder(folder):
                 shutil.rmtree(folder)
         elif job and job.is_running and upload_of(job).exists():
             Import.objects.filter(pk=job.pk).update(problem="")

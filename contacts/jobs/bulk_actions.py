@@ -1,4 +1,4 @@
-"""What the staff have done to many contacts at once, in the background where they are many."""
+"""Bulk actions: what the staff do to many contacts at once, in the background if there are many."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -31,128 +31,119 @@ from tenants.models import Tenant
 
 from . import turns
 from .files import data_folder
-from .lock import alone_in
+from .lock import locked_folder
 
 logger = logging.getLogger(__name__)
 
-BATCH = 2000  # contacts a transaction
-REFUSALS = 100  # that are kept
-WIDTH = 16  # bytes of an id
-ADMIN = "admin"  # where the staff's decisions come from
-LATER = "has decided something at a later time"
-STOPPED = "It has stopped on our side, and will go on when a worker is started again."
+BATCH = 2000  # contacts that one transaction changes
+MAX_REFUSALS = 100  # that are stored with their reasons
+ID_BYTES = 16
+CONSENT_SOURCE = "admin"  # of a decision that is recorded by a bulk action
+HAS_LATER_DECISION = "has made a later decision on consent"
+STOPPED = "An error on the server has stopped it; it goes on when a worker is started again."
 
 
-# What there is to do
+# What an action does to contacts
 
 
-class Done(NamedTuple):
-    """`refused`: the phones of those who stay as they were, and why."""
+class Result(NamedTuple):
+    """`changed`: the number of contacts that were changed. `refused`: contacts that stay as they
+    are although the action should change them, each with its phone and the reason."""
 
     changed: int
     refused: list[tuple[str, str]]
 
 
-Verb = Callable[[Tenant, list[str], str], Done]
+def add_tag(tenant: Tenant, pks: list[str], tag: str) -> Result:
+    def with_tag(names: list[str]) -> list[str]:
+        return names if tag in names else rules.tags([*names, tag])
+
+    return retag(tenant, pks, with_tag)
 
 
-def locked(tenant: Tenant, pks: list[str]) -> ContactQuerySet:
+def remove_tags(tenant: Tenant, pks: list[str], value: str) -> Result:
+    removed = value.split(",")
+    return retag(tenant, pks, lambda names: tags.without(names, removed))
+
+
+def replace_tags(tenant: Tenant, pks: list[str], value: str) -> Result:
+    """Puts the last of the tags that `value` names in the place of the others."""
+    *old, new = value.split(",")
+    return retag(tenant, pks, lambda names: tags.replaced(names, old, [new]))
+
+
+def retag(tenant: Tenant, pks: list[str], new_tags: Callable[[list[str]], list[str]]) -> Result:
+    done = tags.retag(tenant, pks, new_tags)
+    return Result(len(done.changed), done.refused)
+
+
+def set_locale(tenant: Tenant, pks: list[str], locale: str) -> Result:
+    others = locked_contacts(tenant, pks).exclude(locale=locale)
+    contacts = list(others.only("tenant_id", "phone", "locale"))
+    for contact in contacts:
+        contact.locale = locale
+    edit.change_many(contacts, ["locale"])
+    return Result(len(contacts), [])
+
+
+def opt_out(tenant: Tenant, pks: list[str], value: str) -> Result:
+    """A contact that has opted out already keeps the time of its first decision."""
+    decision = Decision(Change.Kind.OPTED_OUT, timezone.now(), CONSENT_SOURCE)
+    contacts = list(locked_contacts(tenant, pks).filter(opted_out_at=None))
+    consent.decide_many(contacts, decision)
+    late = [contact for contact in contacts if contact.opted_out_at != decision.at]
+    refused = [(contact.phone, HAS_LATER_DECISION) for contact in late]
+    return Result(len(contacts) - len(refused), refused)
+
+
+def delete(tenant: Tenant, pks: list[str], value: str) -> Result:
+    _, counts = delete_many(tenant.contacts.filter(pk__in=pks))
+    return Result(counts.get(Contact._meta.label, 0), [])
+
+
+def undo_change_set(tenant: Tenant, pks: list[str], change_set: str) -> Result:
+    """A contact that is undone in part counts as changed, and what stays is listed as refused."""
+    undone = undo(tenant, change_set, pks)
+    refused = [(one.name, str(kept)) for one in undone for kept in one.kept]
+    return Result(sum(bool(one.taken_back) for one in undone), refused)
+
+
+def locked_contacts(tenant: Tenant, pks: list[str]) -> ContactQuerySet:
+    """Locked in the order of their phones, as every other write does: else two could deadlock."""
     return tenant.contacts.filter(pk__in=pks).order_by("phone").select_for_update()
 
 
-def set_locale(tenant: Tenant, pks: list[str], locale: str) -> Done:
-    others = list(locked(tenant, pks).exclude(locale=locale).only("tenant_id", "phone", "locale"))
-    for contact in others:
-        contact.locale = locale
-    edit.change_many(others, ["locale"])
-    return Done(len(others), [])
-
-
-def retagging(retagged: Callable[[list[str], str], list[str]]) -> Verb:
-    """An action that gives each contact the tags that `retagged` makes of the contact's tags and of
-    the action's value."""
-
-    def run(tenant: Tenant, pks: list[str], value: str) -> Done:
-        done = tags.retag(tenant, pks, lambda names: retagged(names, value))
-        return Done(len(done.changed), done.refused)
-
-    return run
-
-
-def with_tag(names: list[str], name: str) -> list[str]:
-    return names if name in names else rules.tags([*names, name])
-
-
-def with_tags_replaced(names: list[str], value: str) -> list[str]:
-    """The last tag name of the value in the place of its other names."""
-    *old, new = value.split(",")
-    return tags.replaced(names, old, [new])
-
-
-def without_tags(names: list[str], value: str) -> list[str]:
-    return tags.without(names, value.split(","))
-
-
-def opt_out(tenant: Tenant, pks: list[str], value: str) -> Done:
-    """Of those who have said no already, the first time stays."""
-    out = Decision(Change.Kind.OPTED_OUT, timezone.now(), ADMIN)
-    willing = list(locked(tenant, pks).filter(opted_out_at=None))
-    consent.decide_many(willing, out)
-    refused = [(one.phone, LATER) for one in willing if one.opted_out_at != out.at]
-    return Done(len(willing) - len(refused), refused)
-
-
-def delete(tenant: Tenant, pks: list[str], value: str) -> Done:
-    _, counts = delete_many(tenant.contacts.filter(pk__in=pks))
-    return Done(counts.get(Contact._meta.label, 0), [])
-
-
-def take_back(tenant: Tenant, pks: list[str], change_set: str) -> Done:
-    """Of contacts that are partly taken back, what was not is told too."""
-    undone = undo(tenant, change_set, pks)
-    refused = [(one.name, str(kept)) for one in undone for kept in one.kept]
-    return Done(sum(bool(one.taken_back) for one in undone), refused)
-
-
-VERBS: dict[str, Verb] = {
-    BulkAction.Kind.ADD_TAG: retagging(with_tag),
-    BulkAction.Kind.REMOVE_TAG: retagging(without_tags),
+# By the kind of a bulk action: (its tenant, ids of contacts, its `value`) -> Result.
+VERBS: dict[str, Callable[[Tenant, list[str], str], Result]] = {
+    BulkAction.Kind.ADD_TAG: add_tag,
+    BulkAction.Kind.REMOVE_TAG: remove_tags,
     BulkAction.Kind.SET_LOCALE: set_locale,
     BulkAction.Kind.OPT_OUT: opt_out,
     BulkAction.Kind.DELETE: delete,
-    BulkAction.Kind.MERGE_TAGS: retagging(with_tags_replaced),
-    BulkAction.Kind.RENAME_TAG: retagging(with_tags_replaced),
-    BulkAction.Kind.DELETE_TAGS: retagging(without_tags),
-    BulkAction.Kind.UNDO: take_back,
+    BulkAction.Kind.MERGE_TAGS: replace_tags,
+    BulkAction.Kind.RENAME_TAG: replace_tags,
+    BulkAction.Kind.DELETE_TAGS: remove_tags,
+    BulkAction.Kind.UNDO: undo_change_set,
 }
 
 
-def gone(action: BulkAction) -> list[str]:
-    """The names of the tags that an action leaves no contact."""
+def tags_to_delete(action: BulkAction) -> list[str]:
+    """The names of the tags that no contact carries any more when the action is finished."""
     names = action.value.split(",")
     if action.kind in BulkAction.REPLACING:
         return names[:-1]
     return names if action.kind == BulkAction.Kind.DELETE_TAGS else []
 
 
-# Doing it
-
-
-def start(action: BulkAction) -> None:
-    """Does it at once, where the contacts are few; else, and where that fails, a worker does."""
-    if action.total <= AT_ONCE:
-        try:
-            run(action.pk)
-        except Exception:
-            logger.exception("Bulk action %s is left to a worker", action.pk)
-        else:
-            return
-    transaction.on_commit(partial(enqueue, action.pk))
+# Starting it
 
 
 @transactional
 def plan(tenant: Tenant, actor: str, kind: str, value: str, pks: list[str]) -> BulkAction:
-    """What is to be done to the contacts of `tenant` with these ids."""
+    """Stores an action for the contacts of `tenant` with the ids `pks`; changes none of them yet.
+
+    `actor`: who asked for it, such as `user:7`. `value`: see `BulkAction.value`.
+    """
     action = BulkAction.objects.create(
         tenant=tenant, actor=actor, kind=kind, value=value, total=len(pks)
     )
@@ -165,44 +156,77 @@ def plan(tenant: Tenant, actor: str, kind: str, value: str, pks: list[str]) -> B
     return action
 
 
+def start(action: BulkAction) -> None:
+    """Runs a small action at once. A large one, or one that fails, is left to a worker."""
+    if action.total <= AT_ONCE:
+        try:
+            run(action.pk)
+        except Exception:
+            logger.exception("Bulk action %s is left to a worker", action.pk)
+        else:
+            return
+    transaction.on_commit(partial(enqueue, action.pk))
+
+
 def enqueue(pk: str) -> None:
-    """Where the queue is down, the action waits for the next start of a worker."""
+    """Puts the action into the queue. If the queue is down, `requeue_interrupted` does so when a
+    worker starts."""
     try:
         run_bulk_action.enqueue(pk)
     except Exception:
         logger.exception("Bulk action %s could not be put into the queue", pk)
 
 
+def requeue_interrupted() -> None:
+    """Enqueues all actions that are not finished: their worker may have been stopped or killed.
+
+    Call this when a worker starts. An action that is enqueued twice is still done once.
+    """
+    unfinished = BulkAction.objects.filter(finished_at=None)
+    unfinished.update(problem="")
+    for pk in unfinished.values_list("pk", flat=True):
+        enqueue(pk)
+
+
+# Running it
+
+
 @task()
 def run_bulk_action(pk: str) -> None:
-    """Does what is to be done next: this action, or a job of a tenant that has waited longer."""
-    turns.give(BulkAction, pk)
+    """A task in the queue. Which job it does is decided by `turns`; it may be another one."""
+    turns.run_next(BulkAction, pk)
 
 
 @turns.runs(BulkAction)
-def run_in_turn(pk: str) -> None:
-    """`run`, until its turn is over. Raises `ImportRuns` where another worker does it."""
+def run_for_a_turn(pk: str) -> None:
+    """Runs the action until it is finished or its turn is over; then enqueues it again.
+
+    Raises `JobIsRunning` if another worker runs it.
+    """
     action = BulkAction.objects.filter(pk=pk).first()
     if action is None:
-        return  # its tenant was deleted
-    with alone_in(data_folder("turns") / pk) as folder, turns.Turn(action.tenant_id) as turn:
-        folder.rmdir()
-        is_over = run(pk, turn.is_over)
-    if not is_over:
+        return  # deleted together with its tenant
+    with locked_folder(data_folder("turns") / pk) as folder, turns.Turn(action.tenant_id) as turn:
+        folder.rmdir()  # only its lock is needed
+        is_finished = run(pk, turn.is_over)
+    if not is_finished:
         enqueue(pk)
 
 
 def run(pk: str, must_give_way: Callable[[], bool] = lambda: False) -> bool:
-    """Does what is still to be done, and returns whether that is all of it. Idempotent, also where
-    two run at the same time: a batch and what is left are written in one transaction."""
+    """Does the rest of the action; returns False if it gave way before the end.
+
+    `must_give_way` is asked after each batch. Idempotent, also if two processes run it at once: a
+    batch is taken from the list of contacts in the transaction that changes these contacts.
+    """
     pace = Pace(BATCH)
-    more = True
+    is_left = True
     try:
-        while more:
+        while is_left:
             with pace.turn() as turn:
                 turn.items = tried_twice(lambda: run_batch(pk, pace.size))
-            more = turn.items > 0
-            if more and must_give_way():
+            is_left = turn.items > 0
+            if is_left and must_give_way():
                 return False
     except Exception:
         BulkAction.objects.filter(pk=pk).update(problem=STOPPED)
@@ -212,16 +236,16 @@ def run(pk: str, must_give_way: Callable[[], bool] = lambda: False) -> bool:
 
 @transactional
 def run_batch(pk: str, size: int = BATCH) -> int:
-    """Does at most `size` contacts. Returns how many; none are left where that is 0."""
+    """Handles at most `size` contacts, and returns how many: 0 if the action is finished."""
     action = BulkAction.objects.select_for_update().filter(pk=pk, finished_at=None).first()
     if action is None:
         return 0
     action.problem = ""
-    batch = action.left.order_by("number").first() or late(action)
+    batch = action.left.order_by("number").first() or batch_of_late_carriers(action)
     pks = take(batch, size) if batch else []
     with seeing(action.tenant_id), caused_by(action.actor, action.pk):
         if pks:
-            note(action, len(pks), VERBS[action.kind](action.tenant, pks, action.value))
+            add_result(action, len(pks), VERBS[action.kind](action.tenant, pks, action.value))
         else:
             finish_tags(action)
             action.finished_at = timezone.now()
@@ -230,34 +254,36 @@ def run_batch(pk: str, size: int = BATCH) -> int:
 
 
 def finish_tags(action: BulkAction) -> None:
-    """What is left to do with the tags themselves, after their contacts."""
+    """Renames or deletes the tags themselves, after their contacts have changed."""
     if action.kind == BulkAction.Kind.RENAME_TAG:
         old, new = action.value.split(",")
         for tag in action.tenant.tags.filter(name=old):
             tags.rename(tag, new)
     else:
-        tags.delete_unused(action.tenant.tags.filter(name__in=gone(action)))
+        tags.delete_unused(action.tenant.tags.filter(name__in=tags_to_delete(action)))
 
 
 def take(batch: BulkBatch, size: int) -> list[str]:
-    """Takes at most `size` contacts out of what is still to be done."""
+    """Removes at most `size` ids from the batch, and returns them."""
     ids = bytes(batch.contacts)
-    batch.contacts = ids[size * WIDTH :]
+    batch.contacts = ids[size * ID_BYTES :]
     if batch.contacts:
         batch.save(update_fields=["contacts"])
     else:
         batch.delete()
-    return unpack(ids[: size * WIDTH])
+    return unpack(ids[: size * ID_BYTES])
 
 
-def late(action: BulkAction) -> BulkBatch | None:
-    """Contacts that have got a tag which is being replaced since they were counted."""
+def batch_of_late_carriers(action: BulkAction) -> BulkBatch | None:
+    """Contacts that got a tag after the action that replaces this tag was planned; None if there
+    are none. Without them, the old tag would live on beside the new one."""
     if action.kind not in BulkAction.REPLACING:
         return None
     # No join: while PostgreSQL takes the tables for small ones, it may go through all links of a
     # tag for each contact, or through all tags for each link.
-    tags = [*action.tenant.tags.filter(name__in=gone(action)).values_list("pk", flat=True)]
-    links = ContactTag.objects.filter(tenant=action.tenant_id, tag__in=tags)
+    names = tags_to_delete(action)
+    old = [*action.tenant.tags.filter(name__in=names).values_list("pk", flat=True)]
+    links = ContactTag.objects.filter(tenant=action.tenant_id, tag__in=old)
     carriers = links.order_by("contact_id").values_list("contact_id", flat=True).distinct()
     if not (pks := list(carriers[:BATCH])):
         return None
@@ -267,25 +293,20 @@ def late(action: BulkAction) -> BulkBatch | None:
     )
 
 
-def note(action: BulkAction, number: int, done: Done) -> None:
-    action.done += number
-    action.changed += done.changed
-    action.refused += len({phone for phone, _ in done.refused})
-    action.refusals = [*action.refusals, *done.refused][:REFUSALS]
+def add_result(action: BulkAction, handled: int, result: Result) -> None:
+    action.done += handled
+    action.changed += result.changed
+    action.refused += len({phone for phone, _ in result.refused})
+    action.refusals = [*action.refusals, *result.refused][:MAX_REFUSALS]
 
 
-def take_up() -> None:
-    """Puts into the queue what a worker has left, killed or stopped."""
-    left = BulkAction.objects.filter(finished_at=None)
-    left.update(problem="")
-    for pk in left.values_list("pk", flat=True):
-        enqueue(pk)
+# Ids in 16 bytes each, about half of their text in JSON
 
 
 def pack(pks: Iterable[str]) -> bytes:
-    return b"".join(bits_of(pk).to_bytes(WIDTH, "big") for pk in pks)
+    return b"".join(bits_of(pk).to_bytes(ID_BYTES, "big") for pk in pks)
 
 
 def unpack(ids: bytes) -> list[str]:
-    starts = range(0, len(ids), WIDTH)
-    return [ulid_of(int.from_bytes(ids[start : start + WIDTH], "big")) for start in starts]
+    starts = range(0, len(ids), ID_BYTES)
+    return [ulid_of(int.from_bytes(ids[start : start + ID_BYTES], "big")) for start in starts]

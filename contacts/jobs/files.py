@@ -1,4 +1,4 @@
-"""Where the installation keeps files of its own."""
+"""The data folder of an installation: files that its servers and workers share."""
 
 import json
 from pathlib import Path
@@ -9,20 +9,21 @@ from django.conf import settings
 UNPACKED = 4  # times IMPORT_MAX_MB
 
 
-def most_unpacked() -> int:
-    """Bytes that a gzip file may unpack to."""
+def max_unpacked_bytes() -> int:
+    """How large a gzip file may be when it is unpacked. Without a limit, a small upload could fill
+    the disk."""
     return UNPACKED * int(settings.IMPORT_MAX_BYTES)
 
 
 def data_folder(name: str) -> Path:
-    """A folder of the installation, which its servers and workers share; nobody else reads it."""
+    """A folder inside the data folder; created if missing, readable by nobody else."""
     folder = Path(settings.DATA_DIR) / name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 
 def read_json(path: Path, default: Any) -> Any:
-    """What `replace_json` has written; `default` where there is nothing."""
+    """The value that `replace_json` has written; `default` if there is no file."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
@@ -30,7 +31,7 @@ def read_json(path: Path, default: Any) -> Any:
 
 
 def replace_json(path: Path, value: Any) -> None:
-    """Whole or not at all."""
+    """Writes a file whole or not at all: a process that is killed meanwhile leaves the old file."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.write_text(json.dumps(value))
     unfinished.replace(path)

@@ -1,4 +1,4 @@
-"""One process at a time does a job."""
+"""A lock for a job: one process of this machine at a time."""
 
 import fcntl
 import os
@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import IO
 
 
-class ImportRuns(RuntimeError):
-    """Another process does the same import at this moment."""
+class JobIsRunning(RuntimeError):
+    """Another process is running the job."""
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[Path]:
-    """Keeps other processes of this machine out of `folder`, which is made. Raises `ImportRuns`.
+def locked_folder(folder: Path) -> Iterator[Path]:
+    """Creates `folder` if missing, and keeps other processes of this machine out of it. The system
+    releases the lock if the process is killed. Raises `JobIsRunning` without waiting.
 
-    The lock stands beside it, and goes when the folder has gone: whoever has opened it before
-    that sees that it is another file by then.
+    The lock is a file beside the folder. If the folder is gone at the end, so is the file. A
+    process that opened the file before that has locked a file that nobody else can open any more;
+    it notices this, and tries again with the new file.
     """
     lock = folder.with_suffix(".lock")
     while True:
@@ -25,7 +27,7 @@ def alone_in(folder: Path) -> Iterator[Path]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise ImportRuns("This import is running.") from error
+                raise JobIsRunning("Another process is running this job.") from error
             if not is_at(file, lock):
                 continue
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -38,6 +40,7 @@ def alone_in(folder: Path) -> Iterator[Path]:
 
 
 def is_at(file: IO[str], path: Path) -> bool:
+    """Whether `path` still is the open `file`."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

@@ -1,9 +1,9 @@
-"""Whose turn it is at a worker: tenants take turns, so that nobody's large job stops the others.
+"""Which job a worker does next: tenants take turns, so that a large job of one delays no other.
 
-A task in the queue says only that there is work. What its worker does is the oldest job of the
-tenant that has waited longest for a turn. A job that has had a turn of `SECONDS` while another
-tenant waits is put into the queue again, and goes on where it was. A tenant's own jobs are done in
-their order: of two imports the later one must win.
+A task in the queue says only that there is work. The worker that gets the task runs the oldest job
+of the tenant that has waited longest for a turn. If another tenant waits, a job goes back into the
+queue after a turn of `SECONDS`, and later continues where it was. The jobs of one tenant run in
+their order: of two imports, the later one must win.
 """
 
 import os
@@ -20,54 +20,56 @@ from contacts.models import BulkAction, Import
 from tenants.isolation import seeing_everybody
 
 from .files import data_folder
-from .lock import ImportRuns, alone_in
+from .lock import JobIsRunning, locked_folder
 
-SECONDS = 10.0  # that a job may go on while another tenant waits; `worker --turn` sets another
-TRIES = 2  # somebody may be asking at this moment whether a job is free
-PAUSE = 0.05  # seconds
+SECONDS = 10.0  # of a turn; `worker --turn` sets another value
+ATTEMPTS = 2  # `is_free` of another worker may hold the lock of a job for a moment
+RETRY_DELAY = 0.05  # seconds
 
 
 class Job(NamedTuple):
+    """An import or a bulk action that is not finished."""
+
     pk: str
     tenant_id: str
     model: type[models.Model]
 
     @property
     def folder(self) -> Path:
-        """Whoever does the job is alone in this folder."""
+        """The folder that a worker locks while it runs the job."""
         return data_folder("imports" if self.model is Import else "turns") / self.pk
 
     @property
     def is_free(self) -> bool:
-        """Whether no worker does it at this moment."""
+        """Whether no worker runs the job."""
         try:
-            with alone_in(self.folder) as folder:
-                if self.model is not Import:
+            with locked_folder(self.folder) as folder:
+                if self.model is not Import:  # the folder of an import holds its files
                     folder.rmdir()
-        except ImportRuns:
+        except JobIsRunning:
             return False
         return True
 
 
 class Turn:
-    """The time that a tenant has at a worker; as a context, it is noted when that was."""
+    """The time of a tenant at a worker. As a context, it records when the tenant had a turn."""
 
     def __init__(self, tenant_id: str) -> None:
         self.tenant_id = tenant_id
         self.ends = time.monotonic() + SECONDS
 
     def __enter__(self) -> "Turn":
-        note(self.tenant_id)
+        record_turn(self.tenant_id)
         return self
 
     def __exit__(self, *args: object) -> None:
-        note(self.tenant_id)
+        record_turn(self.tenant_id)
 
     def is_over(self) -> bool:
-        """Whether it was long enough, and another tenant has a job that nobody does."""
+        """Whether the time is up and another tenant has a job that no worker runs."""
         if time.monotonic() < self.ends:
             return False
-        others = (job for job in waiting() if job.tenant_id != self.tenant_id)
+        others = (job for job in waiting_jobs() if job.tenant_id != self.tenant_id)
         return any(job.is_free for job in others)
 
 
@@ -76,8 +78,10 @@ RUNS: dict[type[models.Model], Run] = {}
 
 
 def runs(model: type[models.Model]) -> Callable[[Run], Run]:
-    """Registers what does a job of this kind, by its id, for a turn. It raises `ImportRuns` where
-    another worker does the job."""
+    """Decorates the function that runs a job of this kind for one turn.
+
+    The function takes the id of the job, and raises `JobIsRunning` if another worker runs the job.
+    """
 
     def register(run: Run) -> Run:
         RUNS[model] = run
@@ -86,53 +90,61 @@ def runs(model: type[models.Model]) -> Callable[[Run], Run]:
     return register
 
 
-def give(model: type[models.Model], pk: str) -> None:
-    """Gives a turn to the job whose turn it is; to the one named where nobody waits."""
-    for attempt in range(TRIES):
-        time.sleep(PAUSE * attempt)
-        for job in in_turn(model, pk):
-            with suppress(ImportRuns):  # another worker does this one
+def run_next(model: type[models.Model], pk: str) -> None:
+    """Runs one job for a turn: the first free one in the order of `jobs_in_turn`."""
+    for attempt in range(ATTEMPTS):
+        time.sleep(RETRY_DELAY * attempt)
+        for job in jobs_in_turn(model, pk):
+            with suppress(JobIsRunning):
                 RUNS[job.model](job.pk)
                 return
 
 
-def in_turn(model: type[models.Model], pk: str) -> Iterator[Job]:
-    of_tenants: dict[str, list[Job]] = defaultdict(list)
-    for job in waiting():
-        of_tenants[job.tenant_id].append(job)
-    for tenant_id in sorted(of_tenants, key=last_turn):
-        yield from of_tenants[tenant_id]
-    if not any(job.pk == pk for jobs in of_tenants.values() for job in jobs):
-        yield Job(pk, "", model)  # it has stopped, or is over and must be tidied up
+def jobs_in_turn(model: type[models.Model], pk: str) -> Iterator[Job]:
+    """The waiting jobs: those of the tenant whose last turn is longest ago come first.
+
+    The job `pk`, whose task is being done, comes last if it is not waiting: it has stopped with a
+    problem, or is finished and its files must be removed.
+    """
+    by_tenant: dict[str, list[Job]] = defaultdict(list)
+    for job in waiting_jobs():
+        by_tenant[job.tenant_id].append(job)
+    for tenant_id in sorted(by_tenant, key=last_turn):
+        yield from by_tenant[tenant_id]
+    if not any(job.pk == pk for jobs in by_tenant.values() for job in jobs):
+        yield Job(pk, "", model)
 
 
-def waiting() -> list[Job]:
-    """What is begun and not done, the oldest first; not what has stopped with a problem."""
+def waiting_jobs() -> list[Job]:
+    """All jobs that are begun and not finished, the oldest first, whether or not a worker runs
+    them. A job that has stopped with a problem is left out: it would fail in every turn."""
     with seeing_everybody():
-        imports = begun(Import, Import.objects.unfinished())
-        actions = begun(BulkAction, BulkAction.objects.filter(finished_at=None))
-    uploads = [row for row in imports if (row[1].folder / "upload").exists()]  # not of commands
+        imports = without_problem(Import, Import.objects.unfinished())
+        actions = without_problem(BulkAction, BulkAction.objects.filter(finished_at=None))
+    # An import by a command has no upload, and its command runs it.
+    uploads = [row for row in imports if (row[1].folder / "upload").exists()]
     return [job for _, job in sorted(uploads + actions)]
 
 
-def begun(model: type[models.Model], jobs: models.QuerySet) -> list[tuple[Any, Job]]:
+def without_problem(model: type[models.Model], jobs: models.QuerySet) -> list[tuple[Any, Job]]:
+    """Each job with the time of its start."""
     rows = jobs.filter(problem="").values_list("started_at", "pk", "tenant_id")
-    return [(moment, Job(pk, tenant_id, model)) for moment, pk, tenant_id in rows]
+    return [(started_at, Job(pk, tenant_id, model)) for started_at, pk, tenant_id in rows]
 
 
-# When tenants had their last turn
+# When each tenant had its last turn: the modification time of a file, so that a turn costs no
+# statement, and all workers of the installation see it
 
 
-def note(tenant_id: str) -> None:
-    """In a file, whose time the workers of an installation share."""
+def record_turn(tenant_id: str) -> None:
     path = data_folder("turns") / tenant_id
     path.touch(mode=0o600)
     now = time.time_ns()
-    os.utime(path, ns=(now, now))
+    os.utime(path, ns=(now, now))  # the time of `touch` may be coarser
 
 
 def last_turn(tenant_id: str) -> int:
-    """In nanoseconds; 0 where there was none."""
+    """In nanoseconds since the epoch; 0 if the tenant had no turn yet."""
     try:
         return (data_folder("turns") / tenant_id).stat().st_mtime_ns
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Helpers for commands that run forever and for commands on one webhook."""
+"""Shared by commands that run until they are stopped, and by commands for a webhook."""
 
 import logging
 import time
@@ -11,25 +11,25 @@ from contacts.models import Webhook
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 2  # seconds between two attempts
+RETRY_DELAY = 2  # seconds
 
 
-def keep_on(work: Callable[[], None]) -> None:
-    """Runs `work` until it returns. Runs it again after any exception: a worker must survive an
-    outage of the database."""
+def retry_until_done(work: Callable[[], None]) -> None:
+    """Calls `work` until it returns. After an error, such as a database that is down for a while,
+    it is called again."""
     while True:
         try:
             work()
         except Exception:
-            logger.exception("Background work stopped with an error; starting it again")
+            logger.exception("The work has failed; trying again in %s seconds", RETRY_DELAY)
             connection.close()
-            time.sleep(PAUSE)
+            time.sleep(RETRY_DELAY)
         else:
             return
 
 
 def webhook(text: str) -> Webhook:
-    """The webhook with the id `text`. Raises `CommandError` if there is none."""
+    """The webhook with the id `text`. Raises `CommandError`."""
     try:
         return Webhook.objects.get(pk=text)
     except (Webhook.DoesNotExist, ValueError):

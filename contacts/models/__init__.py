@@ -38,20 +38,24 @@ from .tag import (
     TagQuerySet,
 )
 from .webhook import (
+    EVENT_OF_KIND,
     EVENTS,
-    PAUSES,
+    IMPORT_FINISHED,
+    MAX_URL,
+    TEST_EVENT,
     Delivery,
     DeliveryQuerySet,
     Webhook,
-    events,
-    refuse_too_many,
 )
 
 __all__ = [
     "EARLIER_OPT_OUT",
     "ENDS",
     "EVENTS",
-    "PAUSES",
+    "EVENT_OF_KIND",
+    "IMPORT_FINISHED",
+    "MAX_URL",
+    "TEST_EVENT",
     "BulkAction",
     "BulkBatch",
     "Change",

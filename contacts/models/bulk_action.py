@@ -1,4 +1,4 @@
-"""A change to many contacts that runs in the background."""
+"""Bulk actions: changes of many contacts at once, which `contacts.jobs.bulk_actions` makes."""
 
 from django.db import models
 from django.utils import timezone
@@ -8,9 +8,10 @@ from tenants.models import Tenant
 
 
 class BulkAction(models.Model):
-    """What the staff have done to many contacts: those that they chose, as they were counted.
+    """An action on the contacts that somebody has chosen and confirmed, and how far it is.
 
-    Its id is the change set of what it changes.
+    Its id is the change set of its log entries. `done` counts the contacts handled so far, of which
+    `changed` were changed and `refused` could not be.
     """
 
     class Kind(models.TextChoices):
@@ -24,7 +25,8 @@ class BulkAction(models.Model):
         DELETE_TAGS = "delete_tags", "Delete tags"
         UNDO = "undo", "Undo"
 
-    REPLACING = (Kind.MERGE_TAGS, Kind.RENAME_TAG)  # `value`: the old tags, then the new one
+    # Their `value` lists the old tags and then the new one, separated by commas.
+    REPLACING = (Kind.MERGE_TAGS, Kind.RENAME_TAG)
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="bulk_actions", db_index=False)
@@ -68,18 +70,21 @@ class BulkAction(models.Model):
 
     @property
     def can_be_undone(self) -> bool:
-        """Whether there is something to take back: consent is never taken back."""
+        """Whether an undo could restore anything: no undo changes consent."""
         return bool(self.changed) and self.kind != self.Kind.OPT_OUT
 
     @property
     def unchanged(self) -> int:
-        """Those that were so already, or are gone."""
+        """Contacts that were already as they should be, or that are deleted."""
         return max(0, self.done - self.changed - self.refused)
 
 
 class BulkBatch(models.Model):
-    """Some of the contacts that a bulk action still has to do: so a batch that is done is done
-    once, and what is written for it does not grow with the others."""
+    """Contacts that a bulk action still has to handle.
+
+    A transaction that changes contacts takes them out of their batch, so none is handled twice. In
+    one list of all contacts, every transaction would write the whole rest of the list again.
+    """
 
     pk = models.CompositePrimaryKey("tenant_id", "action_id", "number")
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)

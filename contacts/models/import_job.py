@@ -1,4 +1,4 @@
-"""An import of a file, its batches and the rows that failed."""
+"""Imports of files, their batches and the records that failed."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,7 +13,6 @@ from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from .contact import Outcome
-from .webhook import IMPORT_FINISHED, Webhook
 
 
 class ImportQuerySet(models.QuerySet["Import"]):
@@ -21,11 +20,11 @@ class ImportQuerySet(models.QuerySet["Import"]):
         return self.filter(state__in=Import.RUNNING)
 
     def begun(self) -> "ImportQuerySet":
-        """Without drafts, which only the admin knows."""
+        """Without drafts, which only the admin shows."""
         return self.filter(is_draft=False)
 
     def with_counts(self) -> "ImportQuerySet":
-        """Adds `created_so_far` and so on: what became of the rows, also while it runs."""
+        """Adds `created_so_far` and so on: the counts of the import and of its batches so far."""
         return self.annotate(
             **{
                 f"{name}_so_far": F(name) + Coalesce(Sum(f"written__{name}"), 0)
@@ -34,7 +33,7 @@ class ImportQuerySet(models.QuerySet["Import"]):
         )
 
     def results(self) -> dict[str, int]:
-        """What became of the rows of all of them, dry runs left out."""
+        """The sums of all counts, also of imports that still run; without dry runs."""
         done = self.begun().filter(dry_run=False)
         running = ImportBatch.objects.filter(job__in=done)
         sums = {f"all_{name}": Coalesce(Sum(name), 0) for name in Import.COUNTS}
@@ -43,7 +42,10 @@ class ImportQuerySet(models.QuerySet["Import"]):
 
 
 class Import(models.Model):
-    """A file brought in: how it is read, how far it is, and what became of its rows."""
+    """An import of a file: how the file is read, how far the import is, and its counts.
+
+    While it runs, the counts are in its batches; at the end they are added up here.
+    """
 
     class Mode(models.TextChoices):
         UPSERT = "upsert", "Create and update"
@@ -51,7 +53,7 @@ class Import(models.Model):
         UPDATE_ONLY = "update-only", "Update existing ones only"
 
     class State(models.TextChoices):
-        DRAFT = "draft"  # the file is there, and nobody has begun to bring it in
+        DRAFT = "draft"  # the file is uploaded; the user still chooses how to import it
         QUEUED = "queued"
         READING = "reading"
         WRITING = "writing"
@@ -100,7 +102,7 @@ class Import(models.Model):
 
     @property
     def is_running(self) -> bool:
-        """Whether it is a worker's to go on."""
+        """Whether a worker or a command is to finish it."""
         return self.state in self.RUNNING
 
     @property
@@ -109,7 +111,7 @@ class Import(models.Model):
 
     @property
     def has_written(self) -> bool:
-        """Whether there is something to take back, and nothing more to come."""
+        """Whether it is finished and has changed contacts, so that it can be undone."""
         is_real = self.state == self.State.DONE and not self.dry_run
         return is_real and bool(self.created or self.updated)
 
@@ -117,15 +119,18 @@ class Import(models.Model):
         return {name: getattr(self, name) for name in self.COUNTS}
 
     def start_over(self) -> None:
-        """For a dry run, which keeps no batches to go on behind."""
+        """For a dry run that was killed: it stores no batches, so it cannot continue."""
         self.failures.all().delete()
         for name in self.COUNTS:
             setattr(self, name, 0)
 
     @transaction.atomic
     def change_draft(self, **values: Any) -> bool:
-        """Sets `values`, and returns whether it was a draft that nobody runs: somebody else may
-        have begun it. What a dry run has told holds no longer."""
+        """Sets `values` and forgets the result of the last dry run, which no longer applies.
+
+        Returns False and changes nothing if it is no draft any more: somebody else may have started
+        the import meanwhile.
+        """
         fresh = dict.fromkeys(self.COUNTS, 0) | {"rows": None, "problem": "", "finished_at": None}
         drafts = Import.objects.filter(tenant=self.tenant_id, pk=self.pk, state=self.State.DRAFT)
         changed = bool(drafts.update(**fresh | values))
@@ -134,41 +139,22 @@ class Import(models.Model):
         return changed
 
     def count(self, batches: "Iterable[ImportBatch]") -> None:
-        """Adds up what became of the rows of `batches`."""
+        """Adds the counts of `batches` to those of the import."""
         for batch in batches:
             for name in self.COUNTS:
                 setattr(self, name, getattr(self, name) + getattr(batch, name))
 
-    @transaction.atomic
-    def finish(self) -> None:
-        self.count(self.written.all())
-        self.written.all().delete()
-        self.end(self.State.DONE)
-
-    def refuse(self, problem: str) -> None:
-        self.problem = problem
-        self.end(self.State.REFUSED)
-
-    @transaction.atomic
-    def end(self, state: State) -> None:
-        """A dry run of a draft leaves it a draft."""
-        self.state = self.State.DRAFT if self.is_draft else state
-        self.finished_at = timezone.now()
-        self.save()
-        if not self.dry_run:
-            Webhook.objects.tell(self.tenant_id, IMPORT_FINISHED, job=self)
-
 
 class ImportBatch(models.Model):
-    """A batch of an import that runs, committed with its rows: so none is written twice.
+    """The counts of a batch, committed with its contacts, so that no row is written twice.
 
-    Rows of their own, not a counter of the import, for which batches would wait.
+    Not added to a counter of the import: batches that are written at once would wait for its lock.
     """
 
     pk = models.CompositePrimaryKey("tenant_id", "job_id", "number")
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
     job = models.ForeignKey(Import, models.CASCADE, related_name="written", db_index=False)
-    number = models.PositiveIntegerField()  # of its first row, from 0
+    number = models.PositiveIntegerField()  # of its first row in the file, from 0
     created = models.PositiveIntegerField(default=0)
     updated = models.PositiveIntegerField(default=0)
     unchanged = models.PositiveIntegerField(default=0)
@@ -188,7 +174,7 @@ class ImportBatch(models.Model):
 
 
 class ImportFailure(models.Model):
-    """A record that was not brought in. Its cells are in the file."""
+    """A record that was not imported, and why. Its cells are in the error file."""
 
     pk = models.CompositePrimaryKey("tenant_id", "job_id", "line")
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)

@@ -1,61 +1,58 @@
-"""Which addresses a webhook may have: public ones only."""
+"""Which IP addresses a webhook may be sent to: public ones only (OWASP, Server Side Request Forgery
+Prevention)."""
 
 import re
 import unicodedata
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from django.conf import settings
 
-from contacts.models.webhook import MAX_URL
-from contacts.values import rules
-
-# Where to
-
 
 class Forbidden(OSError):
-    """An address inside: of this machine, its network, or what a cloud tells its machines."""
+    """A private address: of this machine, of its network, or of a cloud's metadata service."""
 
 
-# Networks that are not public, though some Python from 3.11 to 3.14 takes them for public ones.
-# Each Python knows IANA's registries of special-purpose addresses of the time of its release.
-INSIDE = [
+# Networks that are not public, but that `is_global` of some Python from 3.11 to 3.14 takes for
+# public: each Python knows IANA's registries of special-purpose addresses as of its release.
+PRIVATE = [
     ip_network(network)
     for network in (
         "168.63.129.16",  # Azure's own (learn.microsoft.com, What is IP address 168.63.129.16?)
         "192.0.0.0/24",  # for protocols, and Oracle's metadata
         "192.88.99.0/24",  # relays of 6to4, withdrawn (RFC 7526)
-        "2001::/23",  # for protocols (RFC 2928), Teredo aside: see `embedded`
+        "2001::/23",  # for protocols (RFC 2928); Teredo is in here too, see `embedded`
         "2001:db8::/32",  # documentation (RFC 3849)
         "3fff::/20",  # documentation (RFC 9637)
     )
 ]
-OUTSIDE = ip_network("2000::/3")  # all that is given out of IPv6 (IANA, IPv6 Address Space)
+ALLOCATED_IPV6 = ip_network("2000::/3")  # all public IPv6 so far (IANA, IPv6 Address Space)
 NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
-# What looks like a number to one of those who look names up (WHATWG, URL, "ends in a number").
+# A host that some resolver reads as an IP address (WHATWG, URL, "ends in a number").
 NUMBER = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
 
 def check_address(text: str) -> None:
-    """Raises `Forbidden` for an IP address that is not a public one, written in any way that
-    leads there (OWASP, Server Side Request Forgery Prevention), nor in
-    `settings.WEBHOOK_ALLOWED_NETWORKS`; `ValueError` for what is none."""
-    address = ip_address(text.partition("%")[0])
-    for meant in [address, *embedded(address)]:
-        allowed = any(meant in network for network in settings.WEBHOOK_ALLOWED_NETWORKS)
-        if is_inside(meant) and not allowed and not embedded(meant):
+    """Raises `Forbidden` if the IP address is neither public nor in
+    `settings.WEBHOOK_ALLOWED_NETWORKS`, and `ValueError` if `text` is no IP address.
+
+    An IPv6 address that carries IPv4 addresses is judged by these.
+    """
+    address = ip_address(text.partition("%")[0])  # fe80::1%eth0 names an interface (RFC 4007)
+    for target in [address, *embedded(address)]:
+        allowed = any(target in network for network in settings.WEBHOOK_ALLOWED_NETWORKS)
+        if is_private(target) and not allowed and not embedded(target):
             raise Forbidden(f"{text} is not a public address.")
 
 
-def is_inside(address: IPv4Address | IPv6Address) -> bool:
-    special = any(address in network for network in INSIDE)
-    given_out = address.version == 4 or address in OUTSIDE
-    return not address.is_global or address.is_multicast or special or not given_out
+def is_private(address: IPv4Address | IPv6Address) -> bool:
+    special = any(address in network for network in PRIVATE)
+    allocated = address.version == 4 or address in ALLOCATED_IPV6
+    return not address.is_global or address.is_multicast or special or not allocated
 
 
 def embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 one leads to."""
+    """The IPv4 addresses that an IPv6 address leads to: IPv4-mapped, 6to4, Teredo and NAT64."""
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
@@ -65,38 +62,14 @@ def embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
 
 
 def check_host(host: str) -> None:
-    """`check_address` for a host that may be a name, which is not looked at.
+    """`check_address` for a host that may also be a name. A name is not looked up.
 
-    The host is read as HTTP clients read it: `127。0。0。1`, full-width digits and `%31` lead to an
-    address, too (UTS #46, and WHATWG, URL, "host parsing").
+    The host is read as HTTP clients read it: `127。0。0。1`, full-width digits and `%31` also lead
+    to an address (UTS #46, and WHATWG, URL, "host parsing").
     """
-    meant = unicodedata.normalize("NFKC", unquote(host)).replace("。", ".")
+    normal = unicodedata.normalize("NFKC", unquote(host)).replace("。", ".")
     try:
-        check_address(meant)
+        check_address(normal)
     except ValueError:
-        if NUMBER.fullmatch(meant):
+        if NUMBER.fullmatch(normal):
             raise Forbidden(f"{host} is not a public address.") from None
-
-
-def endpoint(raw: Any) -> str:
-    """An address to send to: HTTPS, unless DEBUG; raises `ValueError`.
-
-    Names are looked at when something is sent, for they may lead elsewhere by then.
-    """
-    url = rules.limited("url", raw, MAX_URL)
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # which is looked at when it is asked for
-    except ValueError:
-        host = None
-    if not host or not url.isprintable() or not url.isascii() or " " in url:
-        raise ValueError("The url must be an address such as https://shop.example.com/hooks.")
-    if parts.scheme not in ("https", *["http"] * settings.DEBUG):
-        raise ValueError("The url must begin with https://.")
-    if "@" in parts.netloc:
-        raise ValueError("The url cannot hold a user or a password; check the signature instead.")
-    try:
-        check_host(host)
-    except Forbidden as error:
-        raise ValueError(f"The url leads inside: {error}") from error
-    return url

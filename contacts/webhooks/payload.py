@@ -1,75 +1,135 @@
-"""What a webhook sends."""
+"""The JSON that a delivery carries.
+
+The shapes are written out here and not taken from the API: receivers parse them for years, so a
+change of the API must not change them silently. `tests/test_webhook_payload.py` holds the bytes of
+an example, and fails if the API gets another shape.
+"""
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.utils import timezone
 
-from contacts.api.contacts import ContactDetail
-from contacts.api.fields import Timestamp
-from contacts.api.imports import ImportJob
 from contacts.models import ENDS, Change, Contact, Delivery, Import, Webhook
+
+Json = dict[str, Any]
+KINDS_WITH_CHANGED_FIELDS = [Change.Kind.UPDATED, Change.Kind.OPTED_IN, Change.Kind.OPTED_OUT]
 
 
 class Message(NamedTuple):
+    """One request to a webhook: the delivery, its raw body and the value of `X-Qyvo-Signature`."""
+
     delivery: Delivery
     body: bytes
     signature: str
 
 
 def messages(webhook: Webhook, deliveries: list[Delivery]) -> list[Message]:
-    """What is to be sent of `deliveries`, in a constant number of statements."""
+    """The requests that send `deliveries`, signed now.
+
+    The number of statements does not grow with the number of deliveries.
+    """
     jobs = Import.objects.with_counts().in_bulk([d.job_id for d in deliveries if d.job_id])
     changes = Change.objects.in_bulk([d.change_id for d in deliveries if d.change_id])
-    contacts = shown_contacts(webhook, changes.values())
-    now, made = timezone.now(), []
-    for delivery in deliveries:
-        change = changes.get(delivery.change_id)
-        job = jobs.get(delivery.job_id)
-        content = told_import(job) if job else told_change(change, contacts) if change else {}
-        at = change.at if change else delivery.created_at
-        body = {
-            "event": delivery.event,
-            "id": delivery.pk,
-            "sequence": change.pk if change else None,
-            "timestamp": Timestamp().to_representation(at),
-            "tenant_id": webhook.tenant_id,
-        } | content
-        raw = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-        made.append(Message(delivery, raw, webhook.signature(raw, now)))
-    return made
+    contacts = contacts_of(webhook, changes.values())
+    now = timezone.now()
+
+    def message(delivery: Delivery) -> Message:
+        change, job = changes.get(delivery.change_id), jobs.get(delivery.job_id)
+        content = import_content(job) if job else change_content(change, contacts) if change else {}
+        raw = encoded(envelope(delivery, change) | content)
+        return Message(delivery, raw, webhook.signature(raw, now))
+
+    return [message(delivery) for delivery in deliveries]
 
 
-def told_import(job: Import) -> dict[str, Any]:
-    return {"import": ImportJob(job).data}
+def encoded(body: Json) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def told_change(change: Change, contacts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    changed = sorted(change.fields.keys() - {"consent"}) if change.kind in CHANGING else []
+def envelope(delivery: Delivery, change: Change | None) -> Json:
+    """The keys that every body begins with. `sequence` is null if no contact changed."""
+    return {
+        "event": delivery.event,
+        "id": delivery.pk,
+        "sequence": change.pk if change else None,
+        "timestamp": timestamp(change.at if change else delivery.created_at),
+        "tenant_id": delivery.tenant_id,
+    }
+
+
+def import_content(job: Import) -> Json:
+    return {"import": import_json(job)}
+
+
+def change_content(change: Change, contacts: dict[str, Json]) -> Json:
+    """`changed` lists fields of the contact; the proof of a decision on consent is not one."""
+    has_fields = change.kind in KINDS_WITH_CHANGED_FIELDS
+    changed = sorted(change.fields.keys() - {"consent"}) if has_fields else []
     return {"changed": changed, "contact": contacts[change.contact_id]}
 
 
-CHANGING = [Change.Kind.UPDATED, Change.Kind.OPTED_IN, Change.Kind.OPTED_OUT]
+def contacts_of(webhook: Webhook, changes: Iterable[Change]) -> dict[str, Json]:
+    """The contacts of `changes` in JSON, by id.
 
-
-def shown_contacts(webhook: Webhook, changes: Iterable[Change]) -> dict[str, dict[str, Any]]:
-    """The contacts of `changes` by id, as get-contact shows them; those that are gone as they
-    were at the end, with `merged_into`; of people who were erased the id alone."""
+    A contact that exists is shown as it is now. A deleted or merged contact is shown as it was when
+    it ended, a merged one with `merged_into`. Of an erased person only the id is shown.
+    """
     pks = {change.contact_id for change in changes}
-    shown = {
-        pk: dict(ContactDetail(contact).data)
-        for pk, contact in webhook.tenant.contacts.in_bulk([*pks]).items()
-    }
-    ends = webhook.tenant.changes.filter(contact_id__in=pks - shown.keys(), kind__in=ENDS)
-    gone = {end.contact_id: end for end in ends.order_by("id")}  # the last one of each counts
-    for pk in pks - shown.keys():
-        shown[pk] = told_end(gone[pk]) if pk in gone else {"id": pk}
+    found = webhook.tenant.contacts.in_bulk([*pks])
+    shown = {pk: contact_json(contact) for pk, contact in found.items()}
+    gone = pks - shown.keys()
+    ends = webhook.tenant.changes.filter(contact_id__in=gone, kind__in=ENDS).order_by("id")
+    last_end = {end.contact_id: end for end in ends}  # an undo may have let a contact end twice
+    for pk in gone:
+        shown[pk] = ended_contact_json(last_end[pk]) if pk in last_end else {"id": pk}
     return shown
 
 
-def told_end(end: Change) -> dict[str, Any]:
-    into = {"merged_into": end.into} if end.into else {}
-    if not end.fields:
-        return {"id": end.contact_id} | into
-    return dict(ContactDetail(Contact.ended(end)).data) | into
+def ended_contact_json(end: Change) -> Json:
+    merged = {"merged_into": end.into} if end.into else {}
+    if not end.fields:  # erased, or older than `prune_changes` keeps the values
+        return {"id": end.contact_id} | merged
+    return contact_json(Contact.ended(end)) | merged
+
+
+def contact_json(contact: Contact) -> Json:
+    return {
+        "id": contact.pk,
+        "phone": contact.phone,
+        "name": contact.name or None,
+        "email": contact.email or None,
+        "source": contact.source,
+        "locale": contact.locale or None,
+        "metadata": contact.metadata,
+        "tags": contact.tags,
+        "opted_in_at": timestamp(contact.opted_in_at),
+        "opted_out_at": timestamp(contact.opted_out_at),
+        "last_message_at": timestamp(contact.last_message_at),
+        "total_messages": contact.total_messages,
+        "created_at": timestamp(contact.created_at),
+    }
+
+
+def import_json(job: Import) -> Json:
+    """An import that was loaded by `Import.objects.with_counts()`."""
+    return {
+        "id": job.pk,
+        "state": job.state,
+        "file_name": job.file_name,
+        "mode": job.options["mode"],
+        "dry_run": job.dry_run,
+        "columns": job.options.get("fields"),
+        "rows": job.rows,
+        **{name: getattr(job, f"{name}_so_far") for name in Import.COUNTS},
+        "problem": job.problem or None,
+        "started_at": timestamp(job.started_at),
+        "finished_at": timestamp(job.finished_at),
+    }
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    """ISO 8601 in UTC, whole seconds, with the offset: 2026-05-07T08:14:23+00:00."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds") if moment else None

@@ -1,7 +1,7 @@
-"""Sends the deliveries of webhooks: from the worker, outside any transaction.
+"""Sends due deliveries: in a process of its own, and outside of any transaction.
 
-Each webhook is worked on by itself, so that a slow one holds up nobody else. What is sent is
-what the contact is at that moment; `sequence` tells a receiver which of two is the later.
+Each webhook is worked on by itself, so that a slow receiver holds up no other one. A delivery
+carries the contact as it is when it is sent; `sequence` tells a receiver which of two is later.
 """
 
 import asyncio
@@ -17,34 +17,41 @@ from typing import Any, NamedTuple
 import aiohttp
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
-from django.db import DatabaseError, connection, transaction
+from django.db import connection
 from yarl import URL
 
-from contacts.models import Delivery, Webhook
+from contacts.models import Webhook
 from tenants.isolation import seeing
 
+from . import outbox
 from .addresses import Forbidden, check_address, check_host
+from .outbox import Attempt
 from .payload import Message, messages
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT = 10  # seconds for all of one try
+TIMEOUT = 10  # seconds for the whole of an attempt
 BATCH = 100  # deliveries that are claimed at a time
-AT_ONCE = 20  # requests under way to one webhook
+REQUESTS_AT_ONCE = 20  # to one webhook
 WEBHOOKS_AT_ONCE = 50
-OF_A_TENANT = 5  # of those
-LOOKUPS_AT_ONCE = 64  # names that are being looked up; some take very long
-PAUSE = 1.0  # seconds between two looks at what there is to do
-REST = 5.0  # seconds for a webhook to which nothing could be sent, or of which nothing is known
-READ = 65_536  # bytes of an answer, which nobody wants: a connection can be used again behind them
+WEBHOOKS_OF_TENANT_AT_ONCE = 5  # so that no tenant takes all of them
+LOOKUPS_AT_ONCE = 64  # names that are being looked up; some lookups take very long
+POLL_INTERVAL = 1.0  # seconds between two queries for work
+REST = 5.0  # seconds until a webhook is tried again after a batch of which nothing arrived
+# Bytes of an answer that are read and thrown away. An answer that is read to its end leaves the
+# connection free for the next request.
+MAX_ANSWER = 65_536
 
 
-# How
+# One request
 
 
 class PublicOnly(ThreadedResolver):
-    """Looks names up, and refuses those that lead inside: the addresses that it returns are the
-    ones that are connected to, so a name cannot lead elsewhere a moment later."""
+    """Resolves names, and refuses a name that has a private address.
+
+    aiohttp connects to the addresses that are checked here and does not look the name up again, so
+    the name cannot lead to a private address a moment later (DNS rebinding).
+    """
 
     async def resolve(self, host: str, *args: Any, **options: Any) -> list[ResolveResult]:
         found = await super().resolve(host, *args, **options)
@@ -54,28 +61,32 @@ class PublicOnly(ThreadedResolver):
 
 
 def checked_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket for one of the addresses that `getaddrinfo` returns. Raises `Forbidden`."""
+    """A socket for an address as `getaddrinfo` returns it. Raises `Forbidden`."""
     family, kind, protocol, _, target = address
     check_address(target[0])
     return socket.socket(family, kind, protocol)
 
 
 class PublicConnector(aiohttp.TCPConnector):
-    """Opens connections to public addresses only, whatever the host in the URL looks like."""
+    """Connects to public addresses only, however the host is written in the URL."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(resolver=PublicOnly(), socket_factory=checked_socket, **options)
 
 
 class Answer(NamedTuple):
+    """`status`: None if no answer came. `problem`: empty if the delivery has arrived."""
+
     status: int | None
     problem: str
 
 
 async def post(session: aiohttp.ClientSession, webhook: Webhook, message: Message) -> Answer:
-    """One try. An address in place of a name is not looked up, so it is checked here.
+    """One attempt.
 
-    Sends nothing by a `session` without a `PublicConnector`: a name could lead inside.
+    The host is checked here too, because aiohttp does not resolve a host that is an IP address.
+    Sends nothing with a `session` that has no `PublicConnector`: a name could lead to a private
+    address.
     """
     headers = {
         "Content-Type": "application/json",
@@ -85,16 +96,16 @@ async def post(session: aiohttp.ClientSession, webhook: Webhook, message: Messag
         "X-Qyvo-Signature": message.signature,
     }
     try:
-        url = URL(webhook.url)  # as aiohttp reads it
+        url = URL(webhook.url)  # aiohttp reads the URL with yarl, too
         check_host(url.raw_host or "")
         if not isinstance(session.connector, PublicConnector):
-            raise Forbidden("The session does not keep to public addresses.")
+            raise Forbidden("The session could reach an address that is not a public address.")
         async with session.post(
             url, data=message.body, headers=headers, allow_redirects=False
         ) as response:
             status = response.status
             try:
-                await response.content.read(READ)
+                await response.content.read(MAX_ANSWER)
             except (aiohttp.ClientError, TimeoutError):
                 response.close()
     except (aiohttp.ClientError, OSError, ValueError) as error:  # a TimeoutError is an OSError
@@ -103,25 +114,30 @@ async def post(session: aiohttp.ClientSession, webhook: Webhook, message: Messag
 
 
 def reason(error: BaseException) -> str:
-    """Why there was no answer. What has refused an address is hidden behind another error."""
+    """Why no answer came, for the staff."""
     if isinstance(error, aiohttp.ClientResponseError):
-        return "The answer is not HTTP."  # it may repeat what was sent, which is not ours to keep
-    if isinstance(error.__cause__, Forbidden):
+        # Its text may repeat the body that was sent, with data of people who are erased later.
+        return "The answer is not HTTP."
+    if isinstance(error.__cause__, Forbidden):  # aiohttp raises its own error instead
         error = error.__cause__
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
-class Sender:
-    """Works on what is due, until there is nothing (`once`), or until it is to `stop`.
+# All requests
 
-    A webhook gets its turn for a batch; then it is the turn of those that have waited longest.
+
+class Sender:
+    """Sends due deliveries until none is left (`run(once=True)`) or `stop` is set.
+
+    A turn of a webhook is one batch; then the webhooks that have waited longest get their turns.
     """
 
     def __init__(self) -> None:
-        # Connections to the database belong to threads: one for the work, one to derive it.
-        self.database, self.deriver = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        # Django's connections belong to threads, so each thread keeps one: `database` for sending,
+        # `enqueuer` for reading the change log, which may take longer.
+        self.database, self.enqueuer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self.at_work: dict[asyncio.Task[None], Webhook] = {}
-        self.next_turn: dict[str, float] = {}  # of a webhook, on the clock of the loop
+        self.next_turn: dict[str, float] = {}  # by webhook, in the time of the event loop
         self.stop = asyncio.Event()
 
     async def run(self, *, once: bool) -> None:
@@ -130,7 +146,7 @@ class Sender:
         connector = PublicConnector(ttl_dns_cache=10, limit=0, keepalive_timeout=2)
         async with aiohttp.ClientSession(
             connector=connector,
-            # Without a threshold, aiohttp rounds up what is longer than five seconds.
+            # Without a threshold, aiohttp rounds timeouts of more than five seconds up.
             timeout=aiohttp.ClientTimeout(total=TIMEOUT, ceil_threshold=TIMEOUT + 1),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -139,58 +155,58 @@ class Sender:
             try:
                 await (self.work_once() if once else self.work())
             finally:
-                if self.at_work:  # so that nothing that has arrived is sent again
+                if self.at_work:  # else deliveries that have arrived would be sent again
                     await asyncio.wait(self.at_work)
-                for executor in (self.database, self.deriver):
+                for executor in (self.database, self.enqueuer):
                     await loop.run_in_executor(executor, lambda: connection.close())
                     executor.shutdown()
 
     async def work_once(self) -> None:
-        await self.ask(self.deriver, derive)
-        while await self.look() or self.at_work:
+        await self.ask(self.enqueuer, outbox.enqueue_deliveries)
+        while await self.give_turns() or self.at_work:
             await self.wait_for_work()
 
     async def work(self) -> None:
-        """Derives and sends side by side."""
-        deriving = asyncio.create_task(self.keep_deriving())
+        """Enqueues and sends side by side."""
+        enqueueing = asyncio.create_task(self.keep_enqueueing())
         try:
-            while not self.stop.is_set() and not deriving.done():
-                await self.look()
+            while not self.stop.is_set() and not enqueueing.done():
+                await self.give_turns()
                 await self.wait_for_work()
         finally:
             self.stop.set()
-            await deriving  # raises what it has failed of
+            await enqueueing  # raises the error if it has failed
 
-    async def keep_deriving(self) -> None:
+    async def keep_enqueueing(self) -> None:
         while not self.stop.is_set():
-            if not await self.ask(self.deriver, derive_some):
+            if not await self.ask(self.enqueuer, outbox.enqueue_some):
                 await self.pause()
 
     async def pause(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.stop.wait(), PAUSE)
+            await asyncio.wait_for(self.stop.wait(), POLL_INTERVAL)
 
     async def wait_for_work(self) -> None:
-        """Until a webhook has had its turn, or it is time to look again."""
+        """Returns when a webhook has had its turn, or after `POLL_INTERVAL`."""
         if not self.at_work:
             await self.pause()
             return
         done, _ = await asyncio.wait(
-            self.at_work, timeout=PAUSE, return_when=asyncio.FIRST_COMPLETED
+            self.at_work, timeout=POLL_INTERVAL, return_when=asyncio.FIRST_COMPLETED
         )
         for task in done:
             del self.at_work[task]
 
-    async def look(self) -> bool:
-        """Gives webhooks with something due their turns; False where there are none."""
-        due = await self.ask(self.database, lambda: list(Webhook.objects.with_something_due()))
+    async def give_turns(self) -> bool:
+        """Starts the turns of webhooks with due deliveries; returns whether there are any."""
+        due = await self.ask(self.database, lambda: list(Webhook.objects.with_due_deliveries()))
         now = asyncio.get_running_loop().time()
         self.next_turn = {hook.pk: self.next_turn.get(hook.pk, 0) for hook in due}
         tenants = Counter(hook.tenant_id for hook in self.at_work.values())
         busy = {hook.pk for hook in self.at_work.values()}
         for webhook in sorted(due, key=lambda hook: self.next_turn[hook.pk]):
             is_free = len(self.at_work) < WEBHOOKS_AT_ONCE and webhook.pk not in busy
-            is_fair = tenants[webhook.tenant_id] < OF_A_TENANT
+            is_fair = tenants[webhook.tenant_id] < WEBHOOKS_OF_TENANT_AT_ONCE
             if is_free and is_fair and self.next_turn[webhook.pk] <= now:
                 tenants[webhook.tenant_id] += 1
                 self.next_turn[webhook.pk] = now
@@ -198,29 +214,29 @@ class Sender:
         return bool(due)
 
     async def work_on(self, webhook: Webhook) -> None:
-        """Sends a batch; what goes wrong with one webhook is no other's trouble."""
-        slots = asyncio.Semaphore(AT_ONCE)
+        """Sends a batch. An error is logged here, so that it stops no other webhook."""
+        slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
 
-        async def send(message: Message) -> Answer:
+        async def send(message: Message) -> Attempt:
             async with slots:
-                return await post(self.session, webhook, message)
+                return Attempt(message.delivery, *await post(self.session, webhook, message))
 
         is_up = False
         try:
             webhook, batch = await self.ask_of(webhook, claim)
-            answers = await asyncio.gather(*map(send, batch))
-            is_up = await self.ask_of(webhook, note, batch, answers)
+            attempts = await asyncio.gather(*map(send, batch))
+            is_up = await self.ask_of(webhook, outbox.record, attempts)
         except Exception:
             logger.exception("Webhook %s could not be worked on", webhook.pk)
         if not is_up:
             self.next_turn[webhook.pk] = asyncio.get_running_loop().time() + REST
 
     async def ask(self, executor: ThreadPoolExecutor, question: Callable[[], Any]) -> Any:
-        """What the database says, without holding up what is being sent."""
+        """Calls `question` in a thread: the requests under way go on while the database works."""
         return await asyncio.get_running_loop().run_in_executor(executor, question)
 
     async def ask_of(self, webhook: Webhook, question: Callable[..., Any], *words: Any) -> Any:
-        """`ask`, where only the rows of the tenant of `webhook` are seen."""
+        """Calls `question(webhook, *words)` in a thread that sees only rows of its tenant."""
 
         def asked() -> Any:
             with seeing(webhook.tenant_id):
@@ -229,55 +245,20 @@ class Sender:
         return await self.ask(self.database, asked)
 
 
-def derive(*, wait: bool = False) -> None:
-    """Makes deliveries of all that has happened; see `Webhook.derive`."""
-    while derive_some(wait=wait):
-        pass
-
-
-def derive_some(*, wait: bool = False) -> bool:
-    """For each webhook of some; False where nothing is left."""
-    is_left = False
-    for webhook in Webhook.objects.select_related("tenant").order_by("pk"):
-        try:
-            with seeing(webhook.tenant_id):
-                is_left |= webhook.derive(wait=wait)
-        except DatabaseError:
-            if wait:
-                raise
-            logger.exception("Deliveries of webhook %s could not be derived", webhook.pk)
-    return is_left
-
-
 def claim(webhook: Webhook) -> tuple[Webhook, list[Message]]:
-    """The webhook as it is now, and what is to be sent to it."""
-    fresh = Webhook.objects.select_related("tenant").filter(pk=webhook.pk, paused_at=None).first()
-    if fresh is None:
+    """The webhook as it is stored now, and a batch of requests that nobody else sends.
+
+    Reads the webhook again: its secret may have been rotated, or the webhook paused or deleted.
+    """
+    stored = Webhook.objects.select_related("tenant").filter(pk=webhook.pk, paused_at=None).first()
+    if stored is None:
         return webhook, []
-    return fresh, messages(fresh, fresh.mine().claim(BATCH))
-
-
-@transaction.atomic
-def note(webhook: Webhook, batch: list[Message], answers: list[Answer]) -> bool:
-    """Notes what became of a batch; False where nothing has arrived."""
-    arrived, failed = list[tuple[Delivery, Answer]](), list[tuple[Delivery, Answer]]()
-    for (delivery, *_), answer in zip(batch, answers, strict=True):
-        (failed if answer.problem else arrived).append((delivery, answer))
-    webhook.mine().delivered(
-        [answer.status or 0 for _, answer in arrived], [delivery.pk for delivery, _ in arrived]
-    )
-    for delivery, answer in failed:
-        delivery.fail(answer.status, answer.problem)
-    if arrived:
-        webhook.has_answered()
-    elif failed:
-        webhook.has_failed()
-        logger.info("Webhook %s does not take deliveries: %s", webhook.pk, failed[0][1].problem)
-    return bool(arrived)
+    return stored, messages(stored, outbox.claim(stored, BATCH))
 
 
 def deliver(*, once: bool) -> None:
-    """Until nothing is due (`once`), or for ever: SIGTERM lets what is under way arrive."""
+    """Sends until nothing is due (`once`), or until SIGTERM or SIGINT; then the requests under way
+    come to their end first."""
 
     async def run() -> None:
         sender = Sender()

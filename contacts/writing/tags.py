@@ -4,7 +4,7 @@ A contact holds the names of its tags, and has a link to each tag. The verbs bel
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from django.db import transaction
@@ -180,7 +180,7 @@ def delete(tags: TagQuerySet) -> tuple[int, dict[str, int]]:
         mine = [tag for tag in found if tag.tenant_id == tenant.pk]
         gone = {tag.name for tag in mine}
         for some in batches(contacts_of(mine)):
-            retag(tenant, some, lambda names, gone=gone: without(names, gone))
+            retag(tenant, some, partial(without, gone=gone))
     QuerySet.delete(Tag.objects.filter(pk__in=[tag.pk for tag in found]))
     return len(found), {Tag._meta.label: len(found)}
 

@@ -1,11 +1,15 @@
-"""Takes back what a change set did to contacts: a command, an import, a request.
+"""Takes back what a change set did to contacts: what a command, an import or a request changed.
 
-Only where a field still holds what the change set wrote into it; the rest is reported. What is
-taken back is a change like any other, so it can be taken back too.
+A field is taken back only where it still holds what the change set wrote into it; the rest is
+reported. Undoing is a change like any other, so it can be undone, too.
 
-Consent is never taken back: who may be written to is decided by the people themselves, see
-`record-consent`. So no undo deletes a contact that has opted out, and a contact that comes back has
-opted out where the person has done so since.
+Consent is never taken back: people themselves decide whether they may be written to, see
+`record-consent`. So undo never deletes a contact that has opted out, and a contact that comes back
+has opted out where its owner has opted out since.
+
+More than 400 lines, because the classes below need each other: a change set is taken back in
+batches (`ChangeSet`), a batch reads everything that its contacts need in a fixed number of
+statements (`Batch`), and each contact is then taken back in memory (`Undoing`).
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -60,7 +60,7 @@ def main() -> None:
     from django.core.management import call_command
 
     from contacts.models import EVENTS, Contact, Delivery, Webhook
-    from contacts.webhooks.sender import derive
+    from contacts.webhooks import outbox
     from contacts.writing.upsert import replace_many
     from tenants.models import Tenant
     from tests.conftest import free_port
@@ -70,14 +70,14 @@ def main() -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
     with subprocess.Popen([sys.executable, "-c", RECEIVER, str(port)]) as receiver:
-        Webhook(tenant=tenant, url=url, events=EVENTS).establish()
+        outbox.create(Webhook(tenant=tenant, url=url, events=EVENTS))
         for first in range(0, NUMBER, 1000):
             phones = (f"+1415{n:07}" for n in range(first, first + 1000))
             rows = [{"phone": phone, "name": "Ann", "tags": ["vip"]} for phone in phones]
             replace_many(tenant, rows, Contact.Source.API)
         start = time.perf_counter()
-        derive()
-        print(f"derived: {NUMBER / (time.perf_counter() - start):,.0f}/s")
+        outbox.enqueue_deliveries()
+        print(f"enqueued: {NUMBER / (time.perf_counter() - start):,.0f}/s")
         alone = asyncio.run(plainly(url, NUMBER // 5))
         command = [sys.executable, "manage.py", "deliver_webhooks", "--once"]
         start = time.perf_counter()

@@ -4,9 +4,12 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef
 
+from contacts.change_log.difference import LOGGED
+from contacts.db.rows import FOLDED
 from contacts.management.bulk import BulkFix
 from contacts.models import Contact, ContactTag, OptOut, Tag
-from contacts.values import phones, rules
+from contacts.schema import Kind
+from contacts.values import rules
 from tenants.models import Tenant
 
 
@@ -71,16 +74,12 @@ class Command(BulkFix):
             else:
                 if not is_clean:
                     yield name, "differs from what the rule would store"
-        for name in ("name", "email"):
+        for name in FOLDED:
             if getattr(contact, f"{name}_folded") != rules.folded(getattr(contact, name)):
                 yield f"{name}_folded", "is outdated, so search cannot find the contact"
 
 
+# Rules that take what they return. The rule of a moment takes text.
 CHECKED = {
-    "phone": phones.normalise,
-    "name": rules.name,
-    "email": rules.email,
-    "tags": rules.tags,
-    "metadata": rules.metadata,
-    "locale": rules.locale,
+    field.name: field.rule for field in LOGGED if field.rule and field.kind is not Kind.MOMENT
 }

@@ -5,12 +5,12 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from contacts.importing.pools import end_with_parent
-from contacts.management.background import keep_on
+from contacts.management.background import retry_until_done
 from contacts.webhooks.sender import deliver
 
 
 class Command(BaseCommand):
-    help = "Sends what webhooks are to be told; `worker` starts one of these."
+    help = "Sends the deliveries of webhooks; `worker` starts a process with this command."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when nothing is due")
@@ -20,8 +20,8 @@ class Command(BaseCommand):
         if worker := options["of_worker"]:
             end_with_parent()
             if os.getppid() != worker:
-                return  # it was gone before
+                return  # the worker ended before `end_with_parent` could take effect
         if options["once"]:
             deliver(once=True)
         else:
-            keep_on(lambda: deliver(once=False))
+            retry_until_done(lambda: deliver(once=False))

@@ -15,8 +15,8 @@ from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.record_file import RecordFile
 from contacts.importing.records import UnreadableFile
 from contacts.importing.row import read_options
-from contacts.jobs.files import most_unpacked
-from contacts.jobs.lock import ImportRuns
+from contacts.jobs.files import max_unpacked_bytes
+from contacts.jobs.lock import JobIsRunning
 from contacts.management.bulk import print_undo_hint
 from contacts.models import Import
 from tenants.models import Tenant
@@ -63,7 +63,7 @@ class Command(BaseCommand):
             with error_file_of(importer, options["errors"]) as errors, Bars(self.stderr) as bars:
                 importer.progress = bars
                 importer.run()
-        except (UnreadableFile, UnknownColumn, ImportRuns, OSError) as error:
+        except (UnreadableFile, UnknownColumn, JobIsRunning, OSError) as error:
             raise CommandError(str(error), returncode=NOTHING_COULD_RUN) from error
         self.report(importer, errors)
 
@@ -77,7 +77,9 @@ class Command(BaseCommand):
         if options["dry_run"] and options["resume"]:
             self.refuse("A dry run leaves nothing to resume; choose one of the two.")
         given = self.clean(options)
-        source = RecordFile(options["file"], given["encoding"], given["delimiter"], most_unpacked())
+        source = RecordFile(
+            options["file"], given["encoding"], given["delimiter"], max_unpacked_bytes()
+        )
         read = read_options(source, given, tenant.default_region)
         given |= {"fields": read.fields, "region": read.region}
         job = Import(

@@ -7,21 +7,21 @@ from django.utils import timezone
 
 from contacts.management.bulk import age
 from contacts.models import BulkAction, Change, Delivery, decisions_of_contacts
-from contacts.webhooks.sender import derive
+from contacts.webhooks import outbox
 
 
 class Command(BaseCommand):
-    help = "Deletes old log entries, bulk actions and deliveries. Contacts stay."
+    help = "Deletes old entries of the change log, bulk actions and deliveries. Contacts stay."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--older-than", type=age, required=True, metavar="400d")
 
     def handle(self, *args: Any, **options: Any) -> None:
         before = timezone.now() - options["older_than"]
-        derive(wait=True)  # otherwise webhooks would never get the deleted entries
-        Delivery.objects.prune(before)
-        needed = Q(pk__in=Delivery.objects.changes()) | decisions_of_contacts()
+        outbox.enqueue_deliveries(wait=True)  # else changes would be deleted before they are sent
+        outbox.prune(before)
+        needed = Q(pk__in=Delivery.objects.pending_changes()) | decisions_of_contacts()
         number = Change.objects.prune(before, keep=needed)
-        # Without their log entries, these bulk actions cannot be undone any more.
+        # Without their log entries, bulk actions could not be undone any more.
         BulkAction.objects.filter(finished_at__lt=before).delete()
         self.stdout.write(f"changes deleted: {number}")

@@ -7,7 +7,7 @@ from contacts.management.background import webhook
 
 
 class Command(BaseCommand):
-    help = "Gives a webhook a new secret, and prints it, this once. The old one holds for a day."
+    help = "Gives a webhook a new secret and prints it once. The old secret stays valid for a day."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("webhook", metavar="ID")

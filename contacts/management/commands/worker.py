@@ -11,17 +11,17 @@ from django.core.management.base import BaseCommand
 
 from contacts.importing import uploads
 from contacts.jobs import bulk_actions, turns
-from contacts.management.background import keep_on
+from contacts.management.background import retry_until_done
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 2  # seconds between two checks of the process
-PATIENCE = 20  # seconds in which the process may finish the deliveries that it is sending
+CHECK_INTERVAL = 2  # seconds between two looks at the process
+STOP_TIMEOUT = 20  # seconds for requests under way to end: longer than the timeout of a request
 
 
 class Deliverer:
-    """Sends deliveries of webhooks in a process of its own, so that an import does not delay them.
-    Starts a new process if the old one ends."""
+    """Runs `deliver_webhooks` in a process of its own, so that a long import does not delay
+    deliveries. Starts the process again if it has died."""
 
     def __init__(self) -> None:
         self.is_over = Event()
@@ -31,16 +31,16 @@ class Deliverer:
         self.thread.start()
 
     def watch(self) -> None:
-        """Runs in one thread all the time: the process ends when the thread that started it ends;
-        see `end_with_parent`."""
+        """Runs in one thread, because Linux ends the process with the thread that started it (see
+        `end_with_parent`)."""
         process = self.start()
-        while not self.is_over.wait(PAUSE):
+        while not self.is_over.wait(CHECK_INTERVAL):
             if (status := process.poll()) is not None:
                 logger.error("deliver_webhooks ended with status %s; starting it again", status)
                 process = self.start()
         process.terminate()
         try:
-            process.wait(PATIENCE)
+            process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
 
@@ -54,7 +54,7 @@ class Deliverer:
 
 
 class Command(BaseCommand):
-    help = "Runs background work: imports, bulk actions and undo. Also sends webhooks."
+    help = "Does the work in the background: imports, bulk actions, undo, deliveries of webhooks."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="exit when no work is left")
@@ -70,9 +70,9 @@ class Command(BaseCommand):
             call_command("deliver_webhooks", once=True)
         else:
             with Deliverer():
-                keep_on(lambda: self.work(once=False))
+                retry_until_done(lambda: self.work(once=False))
 
     def work(self, *, once: bool) -> None:
         uploads.requeue_interrupted()
-        bulk_actions.take_up()
+        bulk_actions.requeue_interrupted()
         call_command("db_worker", batch=once, reload=False)

@@ -1,0 +1,253 @@
+"""The outbox of webhooks: which deliveries there are, who sends them, when a failed one is retried.
+
+Deliveries are made from the change log after the commit of a change (a transactional outbox): a
+change that was rolled back is never delivered, and a committed one is delivered at least once.
+`sender` sends them.
+"""
+
+import logging
+import random
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.db import DatabaseError, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from contacts.change_log.feed import FeedPosition
+from contacts.models import (
+    EVENT_OF_KIND,
+    TEST_EVENT,
+    Change,
+    Delivery,
+    DeliveryQuerySet,
+    Webhook,
+)
+from tenants.isolation import seeing
+from tenants.models import Tenant
+
+logger = logging.getLogger(__name__)
+
+MAX_WEBHOOKS = 20  # of a tenant
+CHANGES_AT_ONCE = 2000  # changes of the log that one transaction makes into deliveries
+LEASE = timedelta(seconds=120)  # of a claimed delivery: longer than a worker needs for a batch
+PAUSED_AFTER = timedelta(days=3)  # without a success
+
+# Seconds between two attempts: twelve attempts in a day.
+RETRY_DELAYS = [10, 30, 60, 300, 600, 1800, 3600, 7200, 14_400, 21_600, 36_000]
+JITTER = 0.1  # of a delay, so that retries after an outage do not all come at once
+
+
+# Webhooks
+
+
+def refuse_too_many(tenant: Tenant) -> None:
+    """Raises `ValueError` if the tenant already has as many webhooks as it may have."""
+    if tenant.webhooks.count() >= MAX_WEBHOOKS:
+        raise ValueError(f"There are {MAX_WEBHOOKS} webhooks already; delete one first.")
+
+
+@transaction.atomic
+def create(webhook: Webhook) -> None:
+    """Saves a new webhook, which gets every change that is committed from now on, and enqueues a
+    test. Raises `ValueError` if its tenant has too many webhooks."""
+    # Without this lock, two requests at once would both count 19 webhooks and create a 21st.
+    Tenant.objects.select_for_update(no_key=True).get(pk=webhook.tenant_id)
+    refuse_too_many(webhook.tenant)
+    webhook.place = [*webhook.tenant.changes.latest_position()]
+    webhook.save(force_insert=True)
+    enqueue_test(webhook)
+
+
+def resume(webhook: Webhook) -> None:
+    """Ends a pause: deliveries that have waited meanwhile are due at once. Idempotent."""
+    if webhook.paused_at is None:
+        return
+    webhook.paused_at = webhook.failing_since = None
+    webhook.save(update_fields=["paused_at", "failing_since"])
+    webhook.own_deliveries().pending().update(due_at=timezone.now())
+
+
+def record_success(webhook: Webhook) -> None:
+    Webhook.objects.filter(pk=webhook.pk).update(last_success_at=timezone.now(), failing_since=None)
+
+
+def record_failure(webhook: Webhook) -> None:
+    """Pauses the webhook after `PAUSED_AFTER` without a success."""
+    now = timezone.now()
+    stored = Webhook.objects.filter(pk=webhook.pk)
+    stored.filter(failing_since=None).update(failing_since=now)
+    stored.filter(failing_since__lte=now - PAUSED_AFTER, paused_at=None).update(paused_at=now)
+
+
+# Enqueueing
+
+
+def new_delivery(webhook: Webhook, event: str, **fields: Any) -> Delivery:
+    return Delivery(tenant_id=webhook.tenant_id, webhook=webhook, event=event, **fields)
+
+
+def enqueue_test(webhook: Webhook) -> None:
+    new_delivery(webhook, TEST_EVENT).save(force_insert=True)
+
+
+def enqueue_event(tenant_id: str, event: str, **fields: Any) -> None:
+    """Enqueues an event that no change of a contact stands for, such as `import.finished`, for
+    each webhook of the tenant that wants the event. `fields`: of the delivery."""
+    wanting = [hook for hook in Webhook.objects.filter(tenant=tenant_id) if hook.wants(event)]
+    Delivery.objects.bulk_create(new_delivery(hook, event, **fields) for hook in wanting)
+
+
+def enqueue_deliveries(*, wait: bool = False) -> None:
+    """Makes deliveries of all changes that every webhook has not read yet.
+
+    A webhook that another worker is busy with is skipped; with `wait`, this waits for that worker,
+    so that afterwards no change is left to read. With `wait` an error of the database is raised.
+    """
+    while enqueue_some(wait=wait):
+        pass
+
+
+def enqueue_some(*, wait: bool = False) -> bool:
+    """One transaction for each webhook; returns whether there may be more changes to read."""
+    is_left = False
+    for webhook in Webhook.objects.select_related("tenant").order_by("pk"):
+        try:
+            with seeing(webhook.tenant_id):
+                is_left |= enqueue_some_for(webhook, wait=wait)
+        except DatabaseError:
+            if wait:
+                raise
+            logger.exception("Deliveries of webhook %s could not be enqueued", webhook.pk)
+    return is_left
+
+
+def enqueue_some_for(webhook: Webhook, *, wait: bool = False) -> bool:
+    """Reads at most `CHANGES_AT_ONCE` changes after the webhook's position in the log, and moves
+    the position in the same transaction; returns whether there may be more."""
+    unread, _ = webhook.tenant.changes.after(FeedPosition(*webhook.place))
+    if not unread.exists():
+        return False
+    with transaction.atomic():
+        rows = Webhook.objects.filter(pk=webhook.pk).select_for_update(skip_locked=not wait)
+        if (locked := rows.first()) is None:
+            return False
+        unread, position = webhook.tenant.changes.after(FeedPosition(*locked.place))
+        changes = list(unread[:CHANGES_AT_ONCE].values_list("xid", "pk", "kind", "actor"))
+        Delivery.objects.bulk_create(
+            (
+                new_delivery(locked, EVENT_OF_KIND[kind], change_id=pk)
+                for _, pk, kind, actor in changes
+                if locked.wants(EVENT_OF_KIND[kind], actor)
+            ),
+            ignore_conflicts=True,  # a restored dump may hold the delivery already
+        )
+        if changes:
+            position = position._replace(xid=changes[-1][0], id=changes[-1][1])
+        Webhook.objects.filter(pk=webhook.pk).update(place=[*position])
+    webhook.place = [*position]
+    return len(changes) == CHANGES_AT_ONCE
+
+
+# Sending
+
+
+@transaction.atomic
+def claim(webhook: Webhook, most: int) -> list[Delivery]:
+    """At most `most` due deliveries, the longest due first, for the calling worker alone.
+
+    They become due again after `LEASE`: by then they are sent, or their worker has died.
+    """
+    now = timezone.now()
+    due = webhook.own_deliveries().due(now).order_by("due_at", "id")
+    claimed = list(due.select_for_update(skip_locked=True)[:most])
+    for delivery in claimed:
+        delivery.due_at = now + LEASE
+    pks = [delivery.pk for delivery in claimed]
+    webhook.own_deliveries().filter(pk__in=pks).update(due_at=now + LEASE)
+    return claimed
+
+
+class Attempt(NamedTuple):
+    """What became of one request. `status`: of the answer; None if there was no answer.
+    `problem`: why the delivery counts as failed; empty if it has arrived."""
+
+    delivery: Delivery
+    status: int | None
+    problem: str
+
+
+@transaction.atomic
+def record(webhook: Webhook, attempts: list[Attempt]) -> bool:
+    """Records the attempts of one batch; returns whether any delivery has arrived."""
+    arrived = [attempt for attempt in attempts if not attempt.problem]
+    failed = [attempt for attempt in attempts if attempt.problem]
+    record_arrived(webhook, arrived)
+    for attempt in failed:
+        record_failed(attempt)
+    if arrived:
+        record_success(webhook)
+    elif failed:
+        record_failure(webhook)
+        logger.info("Webhook %s does not accept deliveries: %s", webhook.pk, failed[0].problem)
+    return bool(arrived)
+
+
+def record_arrived(webhook: Webhook, attempts: Iterable[Attempt]) -> None:
+    """One statement for each status, of which there are few."""
+    by_status: dict[int | None, list[str]] = {}
+    for delivery, status, _ in attempts:
+        by_status.setdefault(status, []).append(delivery.pk)
+    for status, pks in by_status.items():
+        webhook.own_deliveries().filter(pk__in=pks).update(
+            state=Delivery.State.DELIVERED, attempts=F("attempts") + 1,
+            last_status=status, problem="", finished_at=timezone.now(),
+        )  # fmt: skip
+
+
+def record_failed(attempt: Attempt) -> None:
+    """Schedules the next attempt; after the last one the delivery is dead.
+
+    Changes nothing if the lease ran out and another worker has claimed the delivery: its success
+    would be lost.
+    """
+    delivery = attempt.delivery
+    claimed = Delivery.objects.pending().filter(pk=delivery.pk, due_at=delivery.due_at)
+    delivery.attempts += 1
+    now = timezone.now()
+    if delivery.attempts > len(RETRY_DELAYS):
+        fate: dict[str, Any] = {"state": Delivery.State.DEAD, "finished_at": now}
+    else:
+        fate = {"due_at": now + retry_delay(delivery.attempts)}
+    claimed.update(
+        attempts=delivery.attempts, last_status=attempt.status, problem=attempt.problem[:300],
+        **fate,
+    )  # fmt: skip
+
+
+def retry_delay(attempts: int) -> timedelta:
+    """How long to wait after so many failed attempts, at least 1."""
+    spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+    return timedelta(seconds=RETRY_DELAYS[attempts - 1] * spread)
+
+
+# Afterwards
+
+
+def replay(deliveries: DeliveryQuerySet) -> int:
+    """Sends `deliveries` again under the same ids, whether dead or delivered; returns how many.
+
+    A delivery whose change is pruned is left out, because its body can no longer be made.
+    """
+    has_body = Q(change=None) | Q(change__in=Change.objects.values("pk"))
+    return deliveries.filter(has_body).update(
+        state=Delivery.State.PENDING, attempts=0, due_at=timezone.now(), finished_at=None
+    )
+
+
+def prune(before: datetime) -> None:
+    """Deletes deliveries that were finished before then, and those whose webhook is deleted."""
+    finished = Delivery.objects.exclude(state=Delivery.State.PENDING)
+    finished.filter(finished_at__lt=before).delete_in_batches()
+    Delivery.objects.exclude(webhook__in=Webhook.objects.values("pk")).delete_in_batches()

@@ -1,0 +1,49 @@
+"""Rules for what a caller enters for a webhook, shared by the API, the admin and commands."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from contacts.models import EVENTS, MAX_URL
+from contacts.values import rules
+
+from .addresses import Forbidden, check_host
+
+
+def endpoint(raw: Any) -> str:
+    """A URL to send deliveries to: with https, or with http too if `settings.DEBUG`.
+
+    A host that is a name is not looked up here: by the time of a delivery, the name may point to
+    another address, so `sender` checks the address that it connects to. Raises `ValueError`.
+    """
+    url = rules.limited("url", raw, MAX_URL)
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # reading a bad port raises ValueError
+    except ValueError:
+        host = None
+    if not host or not url.isprintable() or not url.isascii() or " " in url:
+        raise ValueError("The url must be an address such as https://shop.example.com/hooks.")
+    if parts.scheme not in ("https", *["http"] * settings.DEBUG):
+        raise ValueError("The url must begin with https://.")
+    if "@" in parts.netloc:
+        raise ValueError("The url cannot hold a user or a password; check the signature instead.")
+    try:
+        check_host(host)
+    except Forbidden as error:
+        raise ValueError(f"The url points to a private address: {error}") from error
+    return url
+
+
+def events(raw: Any) -> list[str]:
+    """Names of events, without repetitions and in the order of `EVENTS`; all events if none is
+    named. Raises `ValueError`."""
+    if raw in (None, "", []):
+        return EVENTS
+    if not isinstance(raw, list) or not all(isinstance(name, str) for name in raw):
+        raise ValueError("The events must be a list of strings.")
+    if unknown := [name for name in raw if name not in EVENTS]:
+        known = ", ".join(EVENTS)
+        raise ValueError(f"There is no event “{unknown[0][:100]}”; choose from {known}.")
+    return [name for name in EVENTS if name in raw]
