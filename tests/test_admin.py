@@ -1,4 +1,4 @@
-"""The admin obeys the API's rules, and keeps staff inside their tenant."""
+"""The admin uses the rules of the API and limits staff to their tenant."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def logged_in(user: User) -> Client:
 
 @pytest.fixture
 def staff(acme: SimpleNamespace) -> Client:
-    """Acme's staff, with every permission but being a superuser."""
+    """A staff user of Acme with every permission, but no superuser."""
     user = UserFactory.create(tenant=acme.tenant, is_staff=True)
     user.user_permissions.set(Permission.objects.all())
     return logged_in(user)
@@ -49,7 +49,7 @@ def url(model: type[Model], page: str, *args: Any) -> str:
 
 
 def listed(client: Client, model: type[Model], **query: str) -> set[str]:
-    """The rows that the list shows, by their names."""
+    """The names of the rows in the list."""
     response = client.get(url(model, "changelist"), query)
     assert response.status_code == 200, response
     rows = response.context["cl"].result_list
@@ -57,7 +57,7 @@ def listed(client: Client, model: type[Model], **query: str) -> set[str]:
 
 
 def contact_form(client: Client, address: str, **changes: Any) -> dict[str, Any]:
-    """What the browser would send of the form at `address` after `changes`."""
+    """The data that a browser would send for the form at `address` with `changes`."""
     form = client.get(address).context["adminform"].form
     data = {}
     for field in form:
@@ -77,7 +77,9 @@ def errors(response: Any) -> dict[str, list[str]]:
 # The same rules as the API
 
 
-def test_a_contact_added_by_staff_is_clean_and_theirs(staff: Client, acme: SimpleNamespace) -> None:
+def test_a_contact_added_by_staff_is_cleaned_and_belongs_to_their_tenant(
+    staff: Client, acme: SimpleNamespace
+) -> None:
     address = url(Contact, "add")
     data = contact_form(
         staff,
@@ -128,7 +130,7 @@ def test_a_bad_value_is_a_form_error(staff: Client, field: str, value: str, reas
     assert not Tag.objects.exists()
 
 
-def test_a_phone_of_the_tenant_in_any_spelling_is_a_duplicate(
+def test_a_duplicate_phone_is_found_in_any_spelling(
     staff: Client, superuser: Client, acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
     ContactFactory.create(tenant=acme.tenant, phone=PHONE, name="first")
@@ -143,7 +145,7 @@ def test_a_phone_of_the_tenant_in_any_spelling_is_a_duplicate(
     assert acme.tenant.contacts.count() == 2
 
 
-def test_a_phone_cannot_be_changed_to_another_contacts(
+def test_a_phone_cannot_be_changed_to_the_phone_of_another_contact(
     staff: Client, acme: SimpleNamespace
 ) -> None:
     ContactFactory.create(tenant=acme.tenant, phone=PHONE)
@@ -156,7 +158,7 @@ def test_a_phone_cannot_be_changed_to_another_contacts(
     assert other.phone == "+14155550125"
 
 
-def test_a_phone_taken_between_check_and_save_is_a_form_error_too(
+def test_a_phone_taken_between_validation_and_save_is_a_form_error(
     staff: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from contacts.admin.contacts import ContactAdmin
@@ -178,7 +180,7 @@ def test_a_phone_taken_between_check_and_save_is_a_form_error_too(
     assert list(names) == [("first", PHONE), ("second", "+14155550199")]
 
 
-def test_national_phones_take_the_region_of_the_contacts_tenant(
+def test_national_phones_use_the_region_of_the_tenant(
     superuser: Client, acme: SimpleNamespace
 ) -> None:
     Tenant.objects.filter(pk=acme.tenant.pk).update(default_region="FR")
@@ -200,7 +202,7 @@ def test_saving_writes_only_what_the_user_changed(staff: Client, acme: SimpleNam
     assert contact.email == "new@example.com"
 
 
-def test_a_list_and_keys_are_changed_beside_what_programs_change_meanwhile(
+def test_changes_of_tags_and_metadata_keep_simultaneous_changes_of_programs(
     staff: Client, acme: SimpleNamespace
 ) -> None:
     contact = ContactFactory.create(
@@ -218,7 +220,7 @@ def test_a_list_and_keys_are_changed_beside_what_programs_change_meanwhile(
     assert_links_match_tags()
 
 
-def test_what_becomes_too_much_beside_what_programs_write_is_a_form_error(
+def test_exceeding_a_limit_together_with_a_program_is_a_form_error(
     staff: Client, acme: SimpleNamespace
 ) -> None:
     contact = ContactFactory.create(tenant=acme.tenant, tags=["a"])
@@ -253,7 +255,7 @@ def test_saving_without_a_change_writes_nothing(staff: Client, acme: SimpleNames
 
 
 @pytest.mark.parametrize(("stored", "posted"), [(1, "true"), (True, "1"), (1, "1.0"), (0, "false")])
-def test_a_change_that_python_calls_equal_is_saved(
+def test_a_change_between_values_that_python_considers_equal_is_saved(
     staff: Client, acme: SimpleNamespace, stored: Any, posted: str
 ) -> None:
     contact = ContactFactory.create(tenant=acme.tenant, metadata={"a": stored})
@@ -264,7 +266,9 @@ def test_a_change_that_python_calls_equal_is_saved(
     assert json.dumps(contact.metadata["a"]) == posted
 
 
-def test_whatever_the_api_took_can_be_edited(staff: Client, acme: SimpleNamespace) -> None:
+def test_every_value_that_the_api_accepted_can_be_edited(
+    staff: Client, acme: SimpleNamespace
+) -> None:
     body = '{"phone": "%s", "metadata": {"n": [%s], "t": 5e-324}}' % (PHONE, "1e300," * 99 + "1")
     assert acme.api.send(body).status_code == 201
     address = url(Contact, "change", Contact.objects.get().pk)
@@ -272,7 +276,7 @@ def test_whatever_the_api_took_can_be_edited(staff: Client, acme: SimpleNamespac
     assert Contact.objects.get().name == "new"
 
 
-def test_a_form_that_lacks_fields_is_a_form_error(staff: Client) -> None:
+def test_a_request_without_some_fields_is_a_form_error(staff: Client) -> None:
     assert "phone" in errors(staff.post(url(Contact, "add"), {}))
     assert staff.post(url(Contact, "add"), {"phone": PHONE}).status_code == 302
 
@@ -287,7 +291,7 @@ def test_a_form_that_lacks_fields_is_a_form_error(staff: Client) -> None:
      "o=6&after=0001-01-01T00:00:00%2B14:00~01M8648WV59PDQJAG60764PTZG",
      "o=6&after=2026-01-01~01M8648WV59PDQJAG60764PTZG"],
 )  # fmt: skip
-def test_a_hand_made_look_up_is_no_fault_of_ours(
+def test_an_invalid_look_up_in_a_url_is_no_server_error(
     staff: Client, acme: SimpleNamespace, query: str
 ) -> None:
     ContactFactory.create(tenant=acme.tenant)
@@ -300,13 +304,13 @@ def test_a_hand_made_look_up_is_no_fault_of_ours(
 
 
 @pytest.mark.parametrize("page", ["x", "0", "99", "1"])
-def test_a_made_up_page_of_the_sites_search_is_no_fault_of_ours(staff: Client, page: str) -> None:
+def test_an_invalid_page_of_the_site_search_is_no_server_error(staff: Client, page: str) -> None:
     answer = staff.get("/admin/search/", {"s": "a", "page": page})
     assert answer.status_code == (200 if page == "1" else 404)
 
 
 @pytest.mark.parametrize("page", ["/admin/r/1/x/", "/admin/contacts/contact/x/change/"])
-def test_a_wrong_id_in_an_address_is_not_found(superuser: Client, page: str) -> None:
+def test_a_wrong_id_in_a_url_is_not_found(superuser: Client, page: str) -> None:
     assert superuser.get(page).status_code in {302, 404}
 
 
@@ -327,7 +331,7 @@ def test_values_are_escaped_on_every_page(staff: Client, acme: SimpleNamespace) 
         assert attack not in staff.get(address).content.decode(), address
 
 
-# Finding
+# Search
 
 
 @pytest.mark.parametrize(
@@ -370,7 +374,7 @@ def test_contacts_are_filtered_by_tag(staff: Client, acme: SimpleNamespace) -> N
     assert listed(staff, Contact, tag="nonsense") == set()
 
 
-def test_tags_are_listed_with_their_contacts_counted_in_one_statement(
+def test_the_list_of_tags_counts_their_contacts_in_one_statement(
     staff: Client, acme: SimpleNamespace, django_assert_max_num_queries: Any
 ) -> None:
     for tags in (["a", "b"], ["b"], ["b"]):
@@ -383,7 +387,7 @@ def test_tags_are_listed_with_their_contacts_counted_in_one_statement(
     assert (counts["a"], counts["b"], counts["tag-1"]) == (1, 3, 0)
 
 
-def test_the_contacts_list_costs_a_constant_number_of_statements(
+def test_the_list_of_contacts_costs_a_constant_number_of_statements(
     staff: Client, acme: SimpleNamespace, django_assert_max_num_queries: Any
 ) -> None:
     for number in range(30):
@@ -395,7 +399,7 @@ def test_the_contacts_list_costs_a_constant_number_of_statements(
 # Tags
 
 
-def test_staff_rename_and_delete_tags_with_their_contacts(
+def test_renaming_and_deleting_a_tag_changes_its_contacts(
     staff: Client, acme: SimpleNamespace
 ) -> None:
     contact = ContactFactory.create(tenant=acme.tenant, tags=["a", "b"])
@@ -414,7 +418,7 @@ def test_staff_rename_and_delete_tags_with_their_contacts(
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("", "required"), ("a,b", "comma"), ("x" * 101, "100"), ("taken", "already")],
+    [("", "Enter a name"), ("a,b", "comma"), ("x" * 101, "100"), ("taken", "already")],
 )
 def test_a_bad_tag_name_is_a_form_error(
     staff: Client, acme: SimpleNamespace, name: str, reason: str
@@ -428,7 +432,7 @@ def test_a_bad_tag_name_is_a_form_error(
 
 
 def token_form(**given: Any) -> dict[str, Any]:
-    """What the browser sends of a token's form: every scope is checked."""
+    """The data that a browser sends for the form of a token, with every scope checked."""
     return {"scopes": [*ApiToken.Scope], "expires_at_0": "", "expires_at_1": ""} | given
 
 
@@ -477,7 +481,7 @@ def test_selected_tokens_are_revoked(staff: Client, acme: SimpleNamespace) -> No
 # Tenants and users
 
 
-def test_a_superuser_makes_a_tenant_and_its_user(superuser: Client) -> None:
+def test_a_superuser_creates_a_tenant_and_its_user(superuser: Client) -> None:
     tenant = {"name": "New", "slug": "new", "default_region": "US"}
     assert superuser.post(url(Tenant, "add"), tenant).status_code == 302
     bad = superuser.post(url(Tenant, "add"), tenant | {"slug": "bad", "default_region": "XX"})
@@ -510,7 +514,7 @@ def test_staff_log_in_with_their_email_in_any_case(acme: SimpleNamespace) -> Non
 
 @pytest.fixture
 def foreign(globex: SimpleNamespace) -> SimpleNamespace:
-    """Globex's rows, as Acme's staff must never see or reach them."""
+    """Rows of Globex, which staff of Acme must never see or reach."""
     contact = ContactFactory.create(
         tenant=globex.tenant, phone=PHONE, name="Gus's customer", tags=["secret"]
     )
@@ -562,10 +566,10 @@ def test_staff_reach_no_row_of_another_tenant_by_action(
     assert foreign.globex.api.get("/api/v1/me").status_code == 200
 
 
-def test_what_belongs_to_no_tenant_is_for_superusers(
+def test_rows_without_a_tenant_are_for_superusers_only(
     staff: Client, superuser: Client, foreign: SimpleNamespace
 ) -> None:
-    """Whatever is registered, by a package too."""
+    """Covers every registered model, also those of other packages."""
     unscoped = [
         m for m, shown in site._registry.items() if not isinstance(shown, TenantScopedAdmin)
     ]
@@ -575,7 +579,7 @@ def test_what_belongs_to_no_tenant_is_for_superusers(
         assert staff.get(url(model, "changelist")).status_code == 403
 
 
-def test_staff_issue_no_token_for_another_tenants_user(
+def test_staff_cannot_issue_a_token_for_a_user_of_another_tenant(
     staff: Client, foreign: SimpleNamespace
 ) -> None:
     before = ApiToken.objects.count()
@@ -584,7 +588,7 @@ def test_staff_issue_no_token_for_another_tenants_user(
     assert ApiToken.objects.count() == before
 
 
-def test_staff_put_no_contact_into_another_tenant(
+def test_staff_cannot_add_a_contact_to_another_tenant(
     staff: Client, acme: SimpleNamespace, foreign: SimpleNamespace
 ) -> None:
     address = url(Contact, "add")
@@ -594,7 +598,7 @@ def test_staff_put_no_contact_into_another_tenant(
     assert acme.tenant.contacts.get().phone == "+14155550188"
 
 
-def test_staff_make_nobody_a_superuser(staff: Client, acme: SimpleNamespace) -> None:
+def test_staff_cannot_make_anybody_a_superuser(staff: Client, acme: SimpleNamespace) -> None:
     address = url(User, "change", acme.user.pk)
     data = {
         "email": acme.user.email,
@@ -612,7 +616,7 @@ def test_staff_make_nobody_a_superuser(staff: Client, acme: SimpleNamespace) -> 
     assert not acme.user.user_permissions.exists()
 
 
-def test_staff_do_not_reach_a_superuser_of_their_tenant(
+def test_staff_cannot_open_a_superuser_of_their_tenant(
     staff: Client, acme: SimpleNamespace
 ) -> None:
     boss = UserFactory.create(tenant=acme.tenant, is_staff=True, is_superuser=True)
@@ -627,10 +631,11 @@ def password_page(user: User) -> str:
     return reverse("admin:auth_user_password_change", args=[user.pk])
 
 
-def test_staff_set_no_password_of_those_who_may_do_as_much(
+def test_staff_cannot_set_the_password_of_users_with_the_same_permissions(
     staff: Client, acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
-    """It would give them the other's rights; those of people who may do less they have."""
+    """A new password would give staff the permissions of that user. Users with fewer
+    permissions are no risk."""
     colleague = UserFactory.create(tenant=acme.tenant, is_staff=True)
     colleague.user_permissions.set(Permission.objects.all())
     helper = UserFactory.create(tenant=acme.tenant, is_staff=True)
@@ -646,8 +651,8 @@ def test_staff_set_no_password_of_those_who_may_do_as_much(
         assert user.check_password("correct horse battery")
 
 
-def test_groups_are_for_superusers(staff: Client, superuser: Client) -> None:
-    """They hold permissions and belong to no tenant."""
+def test_groups_are_for_superusers_only(staff: Client, superuser: Client) -> None:
+    """Groups give permissions and belong to no tenant."""
     group = Group.objects.create(name="everybody's")
     for address in (url(Group, "changelist"), url(Group, "add"), url(Group, "change", group.pk)):
         assert staff.get(address).status_code == 403
@@ -656,7 +661,7 @@ def test_groups_are_for_superusers(staff: Client, superuser: Client) -> None:
     assert url(Group, "changelist") not in staff.get(reverse("admin:index")).content.decode()
 
 
-def test_staff_autocomplete_nothing_of_another_tenant(
+def test_autocomplete_finds_nothing_of_another_tenant(
     staff: Client, foreign: SimpleNamespace
 ) -> None:
     for field in ("user", "tenant"):
@@ -675,7 +680,7 @@ def test_staff_without_a_tenant_see_nothing(acme: SimpleNamespace) -> None:
         assert client.get(url(model, "add")).status_code == 403
 
 
-def test_staff_who_may_only_view_change_nothing(acme: SimpleNamespace) -> None:
+def test_staff_with_view_permissions_cannot_change_anything(acme: SimpleNamespace) -> None:
     contact = ContactFactory.create(tenant=acme.tenant, tags=["a"], metadata={"k": [1]})
     user = UserFactory.create(tenant=acme.tenant, is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))

@@ -1,4 +1,4 @@
-"""Who did something, and to whom: people are named, and only to those who may know."""
+"""Names of users and contacts in the admin: shown only to users who may see them."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
-from contacts.admin.words import consent_of
+from contacts.admin.describe import consent_of
 from contacts.change_log.cause import caused_by
 from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Change, Contact
@@ -39,7 +39,7 @@ def page(client: Client) -> str:
     return client.get(url(BulkAction, "changelist")).content.decode()
 
 
-def test_the_list_of_bulk_actions_names_people(
+def test_the_list_of_bulk_actions_shows_names_of_users(
     acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
     for member in (acme, globex):
@@ -54,7 +54,7 @@ def test_the_list_of_bulk_actions_names_people(
     assert globex.user.email in shown
 
 
-def test_an_actor_that_the_tenant_does_not_know_is_shown_as_it_is(
+def test_an_actor_of_another_tenant_is_shown_without_a_name(
     acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
     planned(acme, f"user:{globex.user.pk}")
@@ -75,7 +75,7 @@ def test_the_list_of_bulk_actions_costs_a_constant_number_of_statements(
     assert numbers[0] == numbers[1]
 
 
-def test_the_sentence_on_consent_names_who_merged(acme: SimpleNamespace) -> None:
+def test_the_consent_sentence_names_the_user_who_merged(acme: SimpleNamespace) -> None:
     kept = ContactFactory.create(tenant=acme.tenant, phone=PHONE)
     other = ContactFactory.create(tenant=acme.tenant)
     decision = Decision(Change.Kind.OPTED_OUT, timezone.now())
@@ -84,7 +84,7 @@ def test_the_sentence_on_consent_names_who_merged(acme: SimpleNamespace) -> None
         found = list(Contact.objects.filter(pk__in=[kept.pk, other.pk]).order_by("pk"))
         merged = merge.merge_as(found, {})
     sentence = consent_of(Contact.objects.get(pk=merged.pk))
-    assert f"as a change by {acme.user.email} on" in sentence
+    assert f"set by {acme.user.email} on" in sentence
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_the_sentence_on_consent_names_who_merged(acme: SimpleNamespace) -> None
     [(["change_tag"], False), (["change_tag", "view_contact"], True)],
     ids=["tags only", "contacts too"],
 )
-def test_phones_that_an_action_refused_are_for_those_who_see_contacts(
+def test_failed_phones_are_shown_only_to_users_who_may_view_contacts(
     acme: SimpleNamespace, codenames: list[str], is_told: bool
 ) -> None:
     action = planned(acme)
@@ -104,5 +104,5 @@ def test_phones_that_an_action_refused_are_for_those_who_see_contacts(
     answer = client.get(url(BulkAction, "change", action.pk))
     assert answer.status_code == 200
     shown = answer.content.decode()
-    assert "Not possible: 1" in shown
+    assert "Failed: 1" in shown
     assert [text in shown for text in (PHONE, reason)] == [is_told] * 2

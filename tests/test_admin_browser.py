@@ -1,4 +1,4 @@
-"""The admin in a real browser: what staff do in a day."""
+"""The daily work of staff in the admin, in a real browser."""
 
 import re
 from pathlib import Path
@@ -30,7 +30,7 @@ def run_action(page: Page, action: str) -> None:
 
 
 def type_tag(page: Page, text: str) -> None:
-    """Types into the box of the tags, and ends with Enter."""
+    """Types into the box for tags and presses Enter."""
     box = page.get_by_role("combobox", name="Tags")
     box.click()
     box.press_sequentially(f"{text}\n")
@@ -41,7 +41,7 @@ def save(page: Page) -> None:
     page.wait_for_load_state()
 
 
-def test_a_person_is_found_by_a_pasted_phone_and_gets_other_tags(
+def test_a_contact_is_found_by_a_pasted_phone_and_gets_new_tags(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
     with page_of(admin_server) as page:
@@ -58,7 +58,7 @@ def test_a_person_is_found_by_a_pasted_phone_and_gets_other_tags(
     assert_links_match_tags()
 
 
-def test_metadata_is_broken_told_where_and_mended(
+def test_broken_metadata_shows_the_position_of_the_error_and_can_be_fixed(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
     with page_of(admin_server) as page:
@@ -78,7 +78,7 @@ def test_metadata_is_broken_told_where_and_mended(
     assert Contact.objects.get(pk=people[0].pk).metadata == {"city": "Lyon", "orders": 3}
 
 
-def test_two_staff_change_a_name_and_nothing_unsaved_is_left_unasked(
+def test_a_name_conflict_is_resolved_and_leaving_unsaved_changes_asks(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
     address = reverse("admin:contacts_contact_change", args=[people[0].pk])
@@ -89,7 +89,7 @@ def test_two_staff_change_a_name_and_nothing_unsaved_is_left_unasked(
         dialog.dismiss()
 
     def try_to_leave() -> int:
-        """How often the browser has asked so far."""
+        """The number of times that the browser has asked."""
         page.get_by_role("link", name="Overview").click()
         page.wait_for_timeout(200)
         return len(asked)
@@ -139,7 +139,7 @@ def test_two_staff_change_a_name_and_nothing_unsaved_is_left_unasked(
     assert Contact.objects.get(pk=people[0].pk).name == "Ada King"
 
 
-def test_the_filters_find_whom_they_say_and_everybody_untouched(
+def test_filters_find_their_contacts_and_empty_filters_find_all(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
     edit.change(people[0], tags=["early"], phone="+33612345678")
@@ -154,14 +154,14 @@ def test_the_filters_find_whom_they_say_and_everybody_untouched(
         page.locator("select[name=country]").select_option(label="France (FR)")
         page.get_by_role("button", name="Apply Filters").click()
         expect(page.locator(rows)).to_have_count(1)
-        page.get_by_role("link", name="Without the filter Country: FR").click()
+        page.get_by_role("link", name="Remove the filter Country: FR").click()
         page.get_by_text(filters).first.click()
         page.get_by_role("combobox", name="With tag").fill("vip")
         page.get_by_role("button", name="Apply Filters").click()
         expect(page.locator(rows)).to_have_count(len(people) - 1)
 
 
-def test_many_are_tagged_after_their_number_was_shown(
+def test_many_contacts_are_tagged_after_their_number_was_confirmed(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
     with page_of(admin_server) as page:
@@ -189,7 +189,7 @@ def test_two_contacts_are_merged(
         run_action(page, "merge")
         page.get_by_label("Grace Hopper").check()
         page.get_by_role("button", name="Merge 2 contacts").click()
-        expect(page.locator("body")).to_contain_text("2 contacts are one now.")
+        expect(page.locator("body")).to_contain_text("2 contacts merged.")
     assert {contact.name for contact in Contact.objects.all()} >= {"Grace Hopper"}
     assert Contact.objects.count() == len(people) - 1
 
@@ -206,7 +206,7 @@ def test_a_token_is_issued_copied_and_used(
         save(page)
         assert_accessible(page)
         page.get_by_role("button", name="Copy").click()
-        expect(page.locator("button.copy .said")).to_have_text("Copied")
+        expect(page.locator("button.copy .status")).to_have_text("Copied")
         secret = page.evaluate("navigator.clipboard.readText()")
         page.get_by_role("link", name="I have copied it").click()
         page.get_by_role("link", name="n8n").click()
@@ -224,7 +224,7 @@ def test_a_token_is_issued_copied_and_used(
 
 
 def look_at(page: Page) -> None:
-    """As people do, also those who listen to it, or have a phone in their hands."""
+    """Checks that the page is accessible with a screen reader and fits a phone."""
     assert_accessible(page)
     page.set_viewport_size(NARROW)  # type: ignore[arg-type]
     assert_fits(page)
@@ -234,7 +234,7 @@ def look_at(page: Page) -> None:
 SHOP = "Mobile;Full name;Town\n+33 6 12 34 56 78;Zoé;Lyon\n12;Bob;\n1.4E+10;Al;Bath\n"
 
 
-def test_a_file_with_two_bad_rows_is_looked_at_tried_and_brought_in(
+def test_a_file_with_two_bad_rows_is_previewed_checked_and_imported(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, server_data_dir: Path, tmp_path: Path
 ) -> None:
     shop = tmp_path / "shop.csv"
@@ -256,11 +256,11 @@ def test_a_file_with_two_bad_rows_is_looked_at_tried_and_brought_in(
         assert_accessible(page)
         page.get_by_role("button", name="Update the preview").click()
         expect(page.get_by_label("Town", exact=True)).to_have_value("metadata.city")
-        page.get_by_role("button", name="Try (dry run)").click()
+        page.get_by_role("button", name="Check the whole file").click()
         expect(page.locator("#progress")).to_contain_text("queued")
         look_at(page)
         work(server_data_dir, tmp_path / "log")
-        expect(page.locator("#progress")).to_contain_text("Dry run: done")
+        expect(page.locator("#progress")).to_contain_text("Check finished")
         look_at(page)
         page.get_by_role("button", name="Import", exact=True).click()
         expect(page.locator("#progress")).to_contain_text("Queued")

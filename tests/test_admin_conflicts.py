@@ -1,4 +1,4 @@
-"""Two people change the same field in the admin: the second one is shown it, and decides."""
+"""Two users change the same field in the admin: the second user sees the conflict and decides."""
 
 import json
 from types import SimpleNamespace
@@ -51,7 +51,7 @@ def conflicts(answer: Any) -> dict[str, Any]:
 
 
 def decided(answer: Any, **choices: str) -> dict[str, str]:
-    """What the browser sends of the radio buttons."""
+    """The data that a browser sends for the radio buttons."""
     found = conflicts(answer)
     chosen = ((found[name.replace("__", ".")], choice) for name, choice in choices.items())
     return {conflict.radio: f"{choice} {conflict.seen}" for conflict, choice in chosen}
@@ -75,7 +75,7 @@ def opened(client: Client, row: Any, **typed: Any) -> dict[str, Any]:
     ],
 )
 @pytest.mark.parametrize("choice", ["mine", "theirs"])
-def test_the_second_one_sees_the_others_value_and_decides(
+def test_the_second_user_sees_the_first_users_value_and_decides(
     ann: Client, bob: Client, contact: Contact, field: str, theirs: str, mine: str, choice: str
 ) -> None:
     typed = opened(bob, contact, **{field: mine})
@@ -92,7 +92,7 @@ def test_the_second_one_sees_the_others_value_and_decides(
     assert getattr(contact, field) == (mine if choice == "mine" else theirs)
 
 
-def test_fields_and_keys_are_decided_one_by_one_and_others_are_merged(
+def test_each_conflicting_field_or_key_is_decided_and_the_rest_is_merged(
     ann: Client, bob: Client, contact: Contact
 ) -> None:
     def metadata(**values: str) -> str:
@@ -128,7 +128,7 @@ def test_fields_and_keys_are_decided_one_by_one_and_others_are_merged(
     assert contact.metadata == {"city": "Aix", "note": "b", "ann": "1", "bob": "1"}
 
 
-def test_a_decision_counts_for_the_value_that_was_shown(
+def test_a_decision_applies_only_to_the_value_that_was_shown(
     ann: Client, bob: Client, contact: Contact
 ) -> None:
     typed = opened(bob, contact, name="Bob's")
@@ -142,7 +142,7 @@ def test_a_decision_counts_for_the_value_that_was_shown(
 
 
 @pytest.mark.parametrize("theirs", ["Ada", "Bob's"])
-def test_nobody_is_asked_where_both_made_the_same_change_or_the_other_took_theirs_back(
+def test_equal_or_reverted_changes_are_no_conflict(
     ann: Client, bob: Client, contact: Contact, theirs: str
 ) -> None:
     typed = opened(bob, contact, name="Bob's")
@@ -152,7 +152,7 @@ def test_nobody_is_asked_where_both_made_the_same_change_or_the_other_took_their
     assert Contact.objects.get().name == "Bob's"
 
 
-def test_a_program_that_has_changed_the_field_is_named_too(
+def test_a_program_that_changed_the_field_is_named(
     bob: Client, contact: Contact, acme: SimpleNamespace
 ) -> None:
     typed = opened(bob, contact, name="Bob's", metadata='{"city": "Bonn", "note": "a"}')
@@ -164,7 +164,9 @@ def test_a_program_that_has_changed_the_field_is_named_too(
 
 
 @pytest.mark.parametrize("key", ["a\nb", '"><script>alert(1)</script>', "a.b", ""])
-def test_a_key_of_any_characters_is_decided(bob: Client, acme: SimpleNamespace, key: str) -> None:
+def test_a_conflict_on_a_key_with_any_characters_can_be_decided(
+    bob: Client, acme: SimpleNamespace, key: str
+) -> None:
     contact = ContactFactory.create(tenant=acme.tenant, metadata={key: 1})
     typed = opened(bob, contact, metadata=json.dumps({key: 2}))
     edit.change(contact, metadata={key: 3})
@@ -177,7 +179,7 @@ def test_a_key_of_any_characters_is_decided(bob: Client, acme: SimpleNamespace, 
     assert contact.metadata == {key: 2}
 
 
-def test_very_many_keys_are_decided_together(bob: Client, acme: SimpleNamespace) -> None:
+def test_too_many_conflicting_keys_are_decided_together(bob: Client, acme: SimpleNamespace) -> None:
     keys = [f"k{number}" for number in range(1000)]
     contact = ContactFactory.create(tenant=acme.tenant, metadata=dict.fromkeys(keys, 1))
     typed = opened(bob, contact, metadata=json.dumps(dict.fromkeys(keys, 2)))
@@ -190,7 +192,7 @@ def test_very_many_keys_are_decided_together(bob: Client, acme: SimpleNamespace)
 
 @pytest.mark.parametrize("choice", ["mine", "theirs"])
 @pytest.mark.parametrize("model", [Tag, Webhook, ApiToken, Tenant])
-def test_the_same_holds_for_other_rows(
+def test_conflicts_are_found_for_other_kinds_of_rows(
     superuser: Client,  # noqa: F811
     acme: SimpleNamespace,
     model: Any,
@@ -219,7 +221,7 @@ def test_the_same_holds_for_other_rows(
     assert getattr(row, field) == {"mine": mine, "theirs": theirs}[choice]
 
 
-def test_a_stale_page_of_a_user_lets_nobody_in_again(
+def test_saving_an_old_page_of_a_user_does_not_enable_the_user_again(
     superuser: Client,  # noqa: F811
     acme: SimpleNamespace,
     globex: SimpleNamespace,
@@ -244,19 +246,19 @@ def test_a_stale_page_of_a_user_lets_nobody_in_again(
 
 
 def user_form(client: Client, page: str) -> dict[str, Any]:
-    """What the browser sends of it: no boxes that are not ticked."""
+    """The data that a browser sends for the form: without boxes that are not checked."""
     data = contact_form(client, page)
     ticked = {name: value for name, value in data.items() if value is not False}
     return ticked | {"user_permissions": [], "groups": []}
 
 
 def split_times(row: Any) -> dict[str, str]:
-    """The times of a token's page, which has two boxes for each."""
+    """The times on the page of a token; each has two text boxes."""
     names = ("expires_at", "initial-expires_at") if isinstance(row, ApiToken) else ()
     return {f"{name}_{part}": "" for name in names for part in (0, 1)}
 
 
-def test_a_stale_page_of_a_webhook_takes_no_events_back(
+def test_saving_an_old_page_of_a_webhook_keeps_newer_events(
     superuser: Client,  # noqa: F811
     acme: SimpleNamespace,
 ) -> None:

@@ -1,4 +1,4 @@
-"""A contact in the admin: one that is there already, and the end of one, which can be undone."""
+"""A contact in the admin: duplicate phones, and deleting with undo."""
 
 import re
 from types import SimpleNamespace
@@ -40,19 +40,21 @@ def ada(acme: SimpleNamespace) -> Contact:
     )
 
 
-# Its end
+# Deleting
 
 
-def test_a_contact_deleted_on_its_page_comes_back_by_the_link(staff: Client, ada: Contact) -> None:
+def test_a_deleted_contact_is_restored_by_the_undo_link(staff: Client, ada: Contact) -> None:
     answer = staff.post(url(Contact, "delete", ada.pk), {"post": "yes"}, follow=True)
     assert not Contact.objects.exists()
     [page] = re.findall(r'<a href="([^"]*)">Undo</a>', answer.content.decode())
-    assert "Taken back" in staff.post(page).content.decode()
+    assert "Undone" in staff.post(page).content.decode()
     back = Contact.objects.get()
     assert (back.pk, back.name, back.tags) == (ada.pk, "Ada", ["vip", "x"])
 
 
-def test_who_may_not_undo_is_offered_no_undo(acme: SimpleNamespace, ada: Contact) -> None:
+def test_users_without_permission_to_undo_get_no_undo_link(
+    acme: SimpleNamespace, ada: Contact
+) -> None:
     client = staff_of(acme.tenant, "view_contact", "delete_contact")
     assert client.get(url(Contact, "delete", ada.pk)).status_code == 200
     answer = client.post(url(Contact, "delete", ada.pk), {"post": "yes"}, follow=True)
@@ -60,7 +62,7 @@ def test_who_may_not_undo_is_offered_no_undo(acme: SimpleNamespace, ada: Contact
     assert "Undo" not in answer.content.decode()
 
 
-def test_the_question_before_it_names_the_contact_and_no_link_to_a_tag(
+def test_the_confirmation_names_the_contact_without_its_links_to_tags(
     staff: Client, ada: Contact
 ) -> None:
     page = staff.get(url(Contact, "delete", ada.pk)).content.decode()
@@ -71,7 +73,9 @@ def test_the_question_before_it_names_the_contact_and_no_link_to_a_tag(
     assert ada.tenant.tags.get(name="vip").pk not in page
 
 
-def test_who_may_not_delete_is_not_asked(acme: SimpleNamespace, ada: Contact) -> None:
+def test_users_without_permission_to_delete_get_no_confirmation(
+    acme: SimpleNamespace, ada: Contact
+) -> None:
     client = staff_of(acme.tenant, "view_contact", "change_contact")
     page = url(Contact, "delete", ada.pk)
     assert client.get(page).status_code == 403
@@ -88,7 +92,7 @@ def test_another_tenants_contact_is_not_deleted(
     assert Contact.objects.exists()
 
 
-# There already
+# Duplicate phones
 
 
 def refusal(client: Client, address: str, **given: Any) -> str:
@@ -99,16 +103,16 @@ def refusal(client: Client, address: str, **given: Any) -> str:
 
 
 @pytest.mark.parametrize("page", ["add", "change"])
-def test_a_phone_that_a_contact_has_leads_to_that_contact(
+def test_a_duplicate_phone_links_to_the_existing_contact(
     staff: Client, acme: SimpleNamespace, ada: Contact, page: str
 ) -> None:
     args = [ContactFactory.create(tenant=acme.tenant).pk] if page == "change" else []
     sentence = refusal(staff, url(Contact, page, *args), phone="001 415 555 0123")
-    assert f"There is a contact with {PHONE} already." in sentence
+    assert f"Another contact already has the phone {PHONE}." in sentence
     assert f'href="{url(Contact, "change", ada.pk)}"' in sentence
 
 
-def test_a_superuser_is_led_to_the_contact_of_the_tenant_chosen(
+def test_a_superuser_gets_the_link_to_the_contact_of_the_chosen_tenant(
     acme: SimpleNamespace, globex: SimpleNamespace, ada: Contact
 ) -> None:
     theirs = ContactFactory.create(tenant=globex.tenant, phone=PHONE)
@@ -119,8 +123,8 @@ def test_a_superuser_is_led_to_the_contact_of_the_tenant_chosen(
         assert f'href="{url(Contact, "change", contact.pk)}"' in sentence
 
 
-def test_who_may_only_add_contacts_is_led_nowhere(acme: SimpleNamespace, ada: Contact) -> None:
+def test_users_who_may_only_add_contacts_get_no_link(acme: SimpleNamespace, ada: Contact) -> None:
     client = staff_of(acme.tenant, "add_contact")
     assert refusal(client, url(Contact, "add"), phone=PHONE) == (
-        f"There is a contact with {PHONE} already."
+        f"Another contact already has the phone {PHONE}."
     )

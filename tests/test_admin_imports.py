@@ -287,7 +287,7 @@ def test_of_much_ndjson_the_first_keys_are_columns_and_later_ones_come_in_too(
     records = [{"phone": numbers[0]}, {"phone": numbers[1]}, {"phone": numbers[2], "name": "Zoé"}]
     job = drafted(staff, "\n".join(map(json.dumps, records)))
     assert fields_of(staff, job) == {"phone": "phone"}
-    assert "of the first 2 records" in told(staff.get(page_of("preview", job)))
+    assert "from the first 2 records" in told(staff.get(page_of("preview", job)))
     press(staff, job, "run")
     assert work(job).created == 3
     assert Contact.objects.get(phone=numbers[2]).name == "Zoé"
@@ -319,7 +319,7 @@ def test_cells_and_names_of_columns_are_escaped(staff: Client) -> None:
 def test_a_column_without_a_name_is_shown_and_left_out(staff: Client) -> None:
     job = drafted(staff, f"phone,,name\n{PHONE},x,Zoé\n")
     page = told(staff.get(page_of("preview", job)))
-    assert "No name: left out" in page
+    assert "No name: not imported" in page
     assert fields_of(staff, job) == {"phone": "phone", "name": "name"}
     press(staff, job, "run", rest_to_metadata="on")
     press(staff, job, "run")
@@ -342,7 +342,10 @@ def test_what_is_known_of_people_who_were_erased_is_not_shown(
 def test_an_upload_in_a_draft_is_told_to_who_erases_somebody(staff: Client) -> None:
     job, out = drafted(staff), io.StringIO()
     call_command("erase_contact", PHONE, "--tenant", "acme", "--yes", stdout=out)
-    assert f"goes when it is imported or deleted: {job.pk}" in out.getvalue()
+    assert (
+        f"The upload {job.pk} still contains the phone, until you import or delete it."
+        in out.getvalue()
+    )
 
 
 # Choosing
@@ -458,7 +461,7 @@ def test_a_dry_run_leaves_the_draft_with_its_file_to_be_brought_in(
     left = {path.name for path in data_dir.rglob("imports/**/*")}
     assert left == {job.pk, "upload", f"{job.pk}.lock", f"{job.pk}.errors.csv"}
     page = told(staff.get(url(Import, "change", job.pk)))
-    assert "Dry run: done. Nothing is written yet." in page
+    assert "Check finished. Nothing is imported yet." in page
     assert page_of("run", job) in page
     assert page_of("errors", job) in page
     answer = staff.post(page_of("run", job))
@@ -494,7 +497,7 @@ def test_a_dry_run_that_is_refused_can_be_mended_without_another_upload(
     assert work(job).state == "draft"
     page = told(staff.get(url(Import, "change", job.pk)))
     assert "Some bytes of the file are not utf-8" in page
-    assert "The dry run was refused" in page
+    assert "The check failed" in page
     assert "Download the error file" not in page
     press(staff, job, "update", encoding="cp1252")
     press(staff, job, "try")
@@ -556,10 +559,12 @@ def test_the_page_of_an_import_tells_how_far_it_is(staff: Client, acme: SimpleNa
     page = url(Import, "change", job.pk)
     assert POLLING in told(staff.get(page))
     assert "Queued" in told(staff.get(page))
-    assert "Waiting for a worker" not in told(staff.get(page))
+    assert "Waiting: no worker is running" not in told(staff.get(page))
     Import.objects.update(started_at=timezone.now() - timedelta(minutes=1))
-    waiting = "Waiting for a worker. Is one running? <code>manage.py worker</code>"
-    assert waiting in told(staff.get(page))
+    assert (
+        "no worker is running. Ask your administrator to start <code>manage.py worker</code>"
+        in told(staff.get(page))
+    )
     Import.objects.update(state="reading", rows=12_000)
     assert "12,000 records read" in told(staff.get(page))
     Import.objects.update(state="writing", rows=20_000)
@@ -599,7 +604,7 @@ def test_an_import_that_came_over_http_has_the_same_page(
                   content_type="text/csv")  # fmt: skip
     job = work(Import.objects.get())
     text = told(staff.get(url(Import, "change", job.pk)))
-    assert "Dry run: done" in text
+    assert "Check: done" in text
     assert page_of("run", job) not in text, "its file is gone"
 
 

@@ -1,4 +1,4 @@
-"""The list of contacts in the admin: what it shows and finds, and its pages."""
+"""The list of contacts in the admin: filters, columns and pages."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -43,7 +43,7 @@ def names(client: Client, **asked: str) -> list[str]:
 
 
 def pages(client: Client, monkeypatch: pytest.MonkeyPatch, size: int, **asked: str) -> list[Any]:
-    """All pages, as one who follows the links sees them."""
+    """All pages, found by following their links."""
     monkeypatch.setattr(ContactListAdmin, "list_per_page", size)
     answer = client.get(LIST, asked)
     found = [answer.context["cl"]]
@@ -52,7 +52,7 @@ def pages(client: Client, monkeypatch: pytest.MonkeyPatch, size: int, **asked: s
     return found
 
 
-# What it finds
+# Filters
 
 
 @pytest.fixture
@@ -145,33 +145,34 @@ def test_contacts_are_found_with_and_without_a_tag(
     [
         ({"created_from": "yesterday"}, "Created from: Enter a valid date."),
         ({"country": "XX"}, "Country: Select a valid choice. XX is not one of the"),
-        ({"metadata_value": "5"}, "Metadata value: Name the metadata key that holds it."),
+        ({"metadata_value": "5"}, "Metadata value: Enter the metadata key, too."),
     ],
 )
-def test_what_a_filter_does_not_understand_finds_nobody_and_says_so(
+def test_an_invalid_filter_finds_nobody_and_shows_an_error(
     staff: Client, people: Any, asked: dict[str, str], sentence: str
 ) -> None:
     assert names(staff, **asked) == []
     assert sentence in staff.get(LIST, asked).content.decode()
 
 
-def test_each_filter_in_force_is_shown_with_a_link_that_takes_it_away(
+def test_each_active_filter_is_shown_with_a_link_that_removes_it(
     staff: Client, people: Any
 ) -> None:
-    shown = list(staff.get(LIST, {"country": "FR", "consent": "none"}).context["cl"].in_force())
+    page = staff.get(LIST, {"country": "FR", "consent": "none"})
+    shown = list(page.context["cl"].active_filters())
     assert shown == [
         {"text": "Country: FR", "url": "?consent=none"},
         {"text": "Consent: No decision", "url": "?country=FR"},
     ]
 
 
-def test_without_its_key_a_value_of_metadata_is_no_filter(staff: Client, people: Any) -> None:
+def test_a_metadata_value_without_its_key_is_no_filter(staff: Client, people: Any) -> None:
     asked = {"metadata_key": "city", "metadata_value": "Almaty"}
-    key, value = staff.get(LIST, asked).context["cl"].in_force()
+    key, value = staff.get(LIST, asked).context["cl"].active_filters()
     assert (key["url"], value["url"]) == ("?", "?metadata_key=city")
 
 
-def test_another_tenants_contacts_are_found_by_no_filter(
+def test_no_filter_finds_contacts_of_another_tenant(
     staff: Client, people: Any, globex: SimpleNamespace
 ) -> None:
     theirs = ContactFactory.create(
@@ -206,19 +207,19 @@ def test_superusers_choose_a_tenant(client: Client, people: Any, globex: SimpleN
 
 
 @pytest.mark.parametrize("order", ["2", "-2", "6", "-6", "99", "x"])
-def test_nobody_sorts_all_tenants_by_what_no_index_carries(
+def test_contacts_of_all_tenants_are_not_sorted_by_a_column_without_an_index(
     client: Client, people: Any, globex: SimpleNamespace, order: str
 ) -> None:
-    """Indexes of phones and of messages begin with the tenant."""
+    """The indexes of phones and messages begin with the tenant, so they cannot sort all tenants."""
     ContactFactory.create(tenant=globex.tenant, name="Gus", phone="+10000000000")
     client.force_login(User.objects.create_superuser("root@example.com"))
     assert names(client, o=order) == names(client) != names(client, o="7")
 
 
-# What it shows
+# Columns
 
 
-def test_a_contact_is_shown_as_people_read_it(staff: Client, people: Any) -> None:
+def test_a_contact_is_shown_in_readable_form(staff: Client, people: Any) -> None:
     page = staff.get(LIST, {"q": "Bea"}).content.decode()
     assert "+1 416-555-0123" in page
     assert '<abbr data-country="CA">CA</abbr>' in page
@@ -238,12 +239,12 @@ def test_a_list_costs_the_same_statements_however_many_contacts_it_shows(
             staff.get(LIST, asked)
 
 
-# Its pages
+# Pages
 
 
 @pytest.mark.parametrize("order", ["", "7", "-7", "2", "-2", "6", "-6"])
 @pytest.mark.parametrize("asked", [{}, {"source": "api"}, {"tag": "vip"}])
-def test_pages_hold_each_contact_once_in_order_forward_and_back(
+def test_pages_contain_each_contact_once_in_order_forward_and_back(
     staff: Client,
     acme: SimpleNamespace,
     monkeypatch: pytest.MonkeyPatch,
@@ -278,7 +279,7 @@ def test_pages_hold_each_contact_once_in_order_forward_and_back(
 
 @pytest.mark.parametrize("place", ["nonsense", "~", "x~01M8648WV59PDQJAG60764PTZG", "\0", "~~~"])
 @pytest.mark.parametrize("order", ["7", "6"])
-def test_a_made_up_place_is_the_first_page(
+def test_an_invalid_position_is_the_first_page(
     staff: Client, people: Any, place: str, order: str
 ) -> None:
     assert len(names(staff, after=place, o=order)) == len(people)
@@ -286,21 +287,21 @@ def test_a_made_up_place_is_the_first_page(
 
 @pytest.mark.parametrize("asked", [{}, {"source": "api"}])
 @pytest.mark.parametrize("way", ["after", "before"])
-def test_where_all_behind_have_gone_it_is_the_first_page_again(
+def test_a_page_whose_contacts_were_all_deleted_is_the_first_page(
     staff: Client, people: Any, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str], way: str
 ) -> None:
     end = {"after": "0" * 26, "before": "7" + "Z" * 25}[way]
     assert names(staff, **{way: end}, **asked) == names(staff, **asked)
 
 
-def test_a_search_of_many_words_is_one_of_the_whole(staff: Client, people: Any) -> None:
+def test_a_search_with_many_words_searches_the_whole_text(staff: Client, people: Any) -> None:
     assert names(staff, q="x.example ada") == ["Ada"]
     assert names(staff, q=" ".join(["ada"] * 10)) == ["Ada"]
     assert names(staff, q=" ".join(["ada"] * 11)) == []
     assert names(staff, q="ada " * 100_000) == []
 
 
-def test_a_list_without_a_search_looks_at_no_name(staff: Client, people: Any) -> None:
+def test_a_list_without_a_search_reads_no_names(staff: Client, people: Any) -> None:
     asked = statements(lambda: staff.get(LIST))
     assert not [sql for sql in asked if "LIKE" in sql.upper()]
     found = statements(lambda: staff.get(LIST, {"q": "zoé"}))  # which no id or session key holds
@@ -321,7 +322,7 @@ def test_a_page_neither_counts_nor_skips_rows(
 
 @pytest.mark.parametrize("is_descending", [True, False])
 @pytest.mark.parametrize("column", ["pk", "phone", "last_message_at"])
-def test_what_a_filter_picks_is_the_same_however_far_is_looked_first(
+def test_a_filter_finds_the_same_contacts_with_any_scan_window(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, column: str, is_descending: bool
 ) -> None:
     for number in range(12):
@@ -352,16 +353,16 @@ def test_what_a_filter_picks_is_the_same_however_far_is_looked_first(
         ("+881612345678", ""), ("+5521998765432", "BR"), ("+1", "US"),
     ],
 )  # fmt: skip
-def test_a_phone_tells_its_country(phone: str, country: str) -> None:
+def test_the_country_is_derived_from_the_phone(phone: str, country: str) -> None:
     assert countries.of(phone) == country
 
 
 @given(st.text("0123456789", max_size=14))
-def test_any_phone_is_of_one_country_or_none(digits: str) -> None:
+def test_every_phone_has_at_most_one_country(digits: str) -> None:
     assert countries.of(f"+{digits}") in {"", *countries.numbering()}
 
 
-def test_each_country_finds_just_the_phones_that_are_shown_as_its_own(
+def test_each_country_filter_finds_the_phones_shown_with_this_country(
     acme: SimpleNamespace,
 ) -> None:
     phones = ["+14155550123", "+14165550123", "+18095550123", "+77011234567", "+79161234567",

@@ -1,4 +1,5 @@
-"""U+0000 in whatever the admin is asked: PostgreSQL cannot store it, and refuses to look for it."""
+"""U+0000 in every input of the admin. PostgreSQL cannot store this character and refuses to search
+for it, so each input must refuse it first."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,7 @@ SUGGESTED = [
 
 @pytest.fixture(params=["staff", "superuser"])
 def client(request: Any, acme: SimpleNamespace) -> Client:
-    """Of somebody who gets as far as anybody of the tenant; and of a superuser."""
+    """Clients of a user with all permissions of the tenant, and of a superuser."""
     ContactFactory.create(tenant=acme.tenant, tags=["vip"])
     is_superuser = request.param == "superuser"
     user = UserFactory.create(tenant=acme.tenant, is_staff=True, is_superuser=is_superuser)
@@ -39,7 +40,7 @@ def client(request: Any, acme: SimpleNamespace) -> Client:
 
 
 def parameters(model: type[Model]) -> list[str]:
-    """What the list or the form of the model reads from an address."""
+    """The URL parameters that the list or the form of the model reads."""
     fields = [field.name for field in model._meta.get_fields()]
     asked = {name for one in admin.site._registry[model].list_filter for name in names_of(one)}
     return [
@@ -138,6 +139,6 @@ def test_other_pages(client: Client, page: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
-def test_the_way_from_a_log_to_a_row(client: Client, model: type[Model]) -> None:
+def test_the_link_from_a_log_entry_to_a_row(client: Client, model: type[Model]) -> None:
     kind = ContentType.objects.get_for_model(model)
     assert not refused(client.get(reverse("admin:view_on_site", args=[kind.pk, NUL])))

@@ -1,4 +1,4 @@
-"""The first page of the admin: what it counts, for whom."""
+"""The first page of the admin: its numbers, and who may see them."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ LIST = reverse("admin:contacts_contact_changelist")
 
 
 def staff_of(member: SimpleNamespace, *codenames: str) -> Client:
-    """Somebody who may do what is named; without names, everything."""
+    """A staff user with these permissions; without arguments, with all of them."""
     user = UserFactory.create(tenant=member.tenant, is_staff=True)
     permissions = Permission.objects.filter(content_type__app_label__in=["contacts", "tenants"])
     user.user_permissions.set(
@@ -40,13 +40,13 @@ def tiles(client: Client) -> dict[str, Any]:
 
 
 def come(member: SimpleNamespace, days_ago: int, **fields: Any) -> Contact:
-    """A contact that came that many days ago."""
+    """A contact that was added so many days ago."""
     at = timezone.now() - timedelta(days=days_ago)
     pk = first_ulid(at)[:10] + new_ulid()[10:]
     return ContactFactory.create(tenant=member.tenant, pk=pk, created_at=at, **fields)
 
 
-def test_the_index_asks_for_its_tiles_and_offers_to_find_a_contact(acme: SimpleNamespace) -> None:
+def test_the_first_page_loads_its_tiles_and_has_a_search_box(acme: SimpleNamespace) -> None:
     page = staff_of(acme).get(INDEX).content.decode()
     assert f'hx-get="{OVERVIEW}"' in page
     assert f'action="{LIST}"' in page
@@ -62,7 +62,7 @@ def test_new_contacts_are_counted_by_day(acme: SimpleNamespace) -> None:
     assert new["days"][0][0] == new["since"] == timezone.localdate() - timedelta(days=29)
 
 
-def test_days_are_those_of_the_admins_time_zone(acme: SimpleNamespace, settings: Any) -> None:
+def test_days_are_days_of_the_admins_time_zone(acme: SimpleNamespace, settings: Any) -> None:
     settings.TIME_ZONE = "Pacific/Kiritimati"  # 14 hours before UTC
     at = datetime.combine(timezone.localdate(), datetime.min.time(), UTC) - timedelta(hours=1)
     pk = first_ulid(at)[:10] + new_ulid()[10:]
@@ -72,7 +72,7 @@ def test_days_are_those_of_the_admins_time_zone(acme: SimpleNamespace, settings:
     assert timezone.localdate(at) != at.date()
 
 
-def test_contacts_are_counted_by_source_and_consent_the_largest_first(
+def test_contacts_are_counted_by_source_and_consent_largest_first(
     acme: SimpleNamespace,
 ) -> None:
     at = timezone.now()
@@ -90,7 +90,7 @@ def test_contacts_are_counted_by_source_and_consent_the_largest_first(
     ]  # fmt: skip
 
 
-def test_each_bar_leads_to_the_contacts_that_it_counts(acme: SimpleNamespace) -> None:
+def test_each_bar_links_to_the_contacts_that_it_counts(acme: SimpleNamespace) -> None:
     at = timezone.now()
     for number in range(6):
         come(acme, number, source=["api", "manual"][number % 2], tags=["vip", "b"][: number % 3],
@@ -106,14 +106,14 @@ def test_each_bar_leads_to_the_contacts_that_it_counts(acme: SimpleNamespace) ->
     assert len(since) == shown["new"]["total"]
 
 
-def test_the_tags_that_most_contacts_carry_are_shown(acme: SimpleNamespace) -> None:
+def test_the_tags_with_the_most_contacts_are_shown(acme: SimpleNamespace) -> None:
     for number in range(1, 11):
         ContactFactory.create(tenant=acme.tenant, tags=[f"t{most}" for most in range(number)])
     shown = [(bar.label, bar.number) for bar in tiles(staff_of(acme))["tags"]]
     assert shown == [(f"t{number}", 10 - number) for number in range(8)]
 
 
-def test_the_last_imports_and_the_tokens_that_end_soon_are_shown(acme: SimpleNamespace) -> None:
+def test_the_last_imports_and_the_tokens_that_expire_soon_are_shown(acme: SimpleNamespace) -> None:
     for number in range(6):
         Import.objects.create(tenant=acme.tenant, file_name=f"{number}.csv")
     for name, days in (("later", 13), ("soon", 1), ("far", 15), ("gone", -1)):
@@ -149,7 +149,7 @@ def test_nothing_of_another_tenant_is_counted_or_named(
         ("view_import", {"imports"}), ("view_apitoken", {"tokens"}),
     ],
 )  # fmt: skip
-def test_a_tile_is_for_those_who_may_see_what_it_counts(
+def test_a_tile_is_shown_to_users_who_may_view_its_rows(
     acme: SimpleNamespace, codename: str, shown: set[str]
 ) -> None:
     client = staff_of(acme, codename)
@@ -158,11 +158,11 @@ def test_a_tile_is_for_those_who_may_see_what_it_counts(
     assert ('role="search"' in client.get(INDEX).content.decode()) == (codename == "view_contact")
 
 
-def test_who_is_not_staff_is_sent_to_the_login(acme: SimpleNamespace) -> None:
+def test_users_who_are_not_staff_are_sent_to_the_login(acme: SimpleNamespace) -> None:
     assert logged_in(acme.user).get(OVERVIEW).status_code == 302
 
 
-def test_the_statements_do_not_grow_with_what_is_counted(acme: SimpleNamespace) -> None:
+def test_the_number_of_statements_is_constant(acme: SimpleNamespace) -> None:
     client = staff_of(acme)
     tiles(client)
     before = len(statements(lambda: tiles(client)))

@@ -1,4 +1,4 @@
-"""Tokens that are rotated, and tenants with their first user, in the admin."""
+"""Tokens, tenants and their first user in the admin."""
 
 import io
 import re
@@ -65,7 +65,7 @@ def works(plaintext: str) -> bool:
 # Rotation
 
 
-def test_a_rotated_token_works_beside_the_new_one_until_it_ends(
+def test_a_rotated_token_works_with_both_secrets_until_the_old_one_expires(
     staff: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ApiToken.objects.filter(pk=acme.token.pk).update(rate_limit=7)
@@ -83,12 +83,14 @@ def test_a_rotated_token_works_beside_the_new_one_until_it_ends(
     assert works(secret)
 
 
-def test_without_an_overlap_the_old_one_ends_at_once(staff: Client, acme: SimpleNamespace) -> None:
+def test_without_an_overlap_the_old_secret_expires_at_once(
+    staff: Client, acme: SimpleNamespace
+) -> None:
     secret = staff.post(rotate_page(acme.token.pk), {"overlap": "0"}).context["secret"]
     assert (works(secret), works(acme.plaintext)) == (True, False)
 
 
-def test_the_new_one_lives_as_long_as_the_old_one_was_to(acme: SimpleNamespace) -> None:
+def test_the_new_token_has_the_lifetime_of_the_old_one(acme: SimpleNamespace) -> None:
     old = ApiToken.objects.issue(acme.user, "x", expires_at=timezone.now() + 30 * 24 * HOUR)
     new = old.rotate(365 * 24 * HOUR)
     old_end = ApiToken.objects.get(pk=old.pk).expires_at
@@ -106,7 +108,7 @@ def test_the_new_one_lives_as_long_as_the_old_one_was_to(acme: SimpleNamespace) 
         ({"expires_at": timezone.now()}, "is revoked or expired"),
     ],
 )
-def test_a_token_that_has_ended_is_not_rotated(
+def test_an_expired_token_is_not_rotated(
     staff: Client, acme: SimpleNamespace, fields: dict[str, Any], sentence: str
 ) -> None:
     ApiToken.objects.filter(pk=acme.token.pk).update(**fields)
@@ -115,14 +117,14 @@ def test_a_token_that_has_ended_is_not_rotated(
     assert acme.user.tokens.count() == 1
 
 
-def test_a_token_is_replaced_once(staff: Client, acme: SimpleNamespace) -> None:
+def test_a_token_is_rotated_only_once(staff: Client, acme: SimpleNamespace) -> None:
     staff.post(rotate_page(acme.token.pk), {"overlap": "24"})
     answer = staff.post(rotate_page(acme.token.pk), {"overlap": "24"}, follow=True)
     assert "Rotate the new token" in answer.content.decode()
     assert acme.user.tokens.count() == 2
 
 
-def test_the_list_tells_how_tokens_are(staff: Client, acme: SimpleNamespace) -> None:
+def test_the_list_shows_the_state_of_tokens(staff: Client, acme: SimpleNamespace) -> None:
     staff.post(rotate_page(acme.token.pk), {"overlap": "24"})
     new = ApiToken.objects.get(replaces=acme.token)
     ApiToken.objects.issue(acme.user, "gone").revoke()
@@ -136,14 +138,14 @@ def test_the_list_tells_how_tokens_are(staff: Client, acme: SimpleNamespace) -> 
     assert len(listed(staff, ApiToken, state="nonsense")) == 4
 
 
-def test_the_log_tells_of_a_rotation_without_a_secret(staff: Client, acme: SimpleNamespace) -> None:
+def test_the_log_has_the_rotation_without_a_secret(staff: Client, acme: SimpleNamespace) -> None:
     secret = staff.post(rotate_page(acme.token.pk), {"overlap": "1"}).context["secret"]
     told = LogEntry.objects.get().change_message
     assert secret[:11] in told
     assert secret[11:] not in told
 
 
-def test_nobody_rotates_another_tenants_token(
+def test_staff_cannot_rotate_a_token_of_another_tenant(
     staff: Client, acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
     assert staff.post(rotate_page(globex.token.pk), {"overlap": "0"}).status_code == 302
@@ -155,11 +157,11 @@ def test_nobody_rotates_another_tenants_token(
 
 
 @pytest.mark.parametrize("pk", ["x", "0", "99999999999999999999", "%00"])
-def test_a_token_that_is_not_there_is_said_so(staff: Client, pk: str) -> None:
+def test_a_missing_token_gets_a_message(staff: Client, pk: str) -> None:
     assert staff.get(f"/admin/tenants/apitoken/{pk}/rotate/").status_code == 302
 
 
-def test_nobody_takes_the_name_of_those_who_may_do_more(
+def test_staff_cannot_issue_tokens_for_users_with_more_permissions(
     acme: SimpleNamespace,
 ) -> None:
     roles.grant(apps, roles.RIGHTS)
@@ -187,9 +189,7 @@ def test_only_superusers_set_limits(
         assert ApiToken.objects.get(name=f"{limit}").rate_limit == limit
 
 
-def test_a_token_that_was_replaced_ends_when_it_was_to(
-    staff: Client, acme: SimpleNamespace
-) -> None:
+def test_a_replaced_token_expires_at_its_planned_time(staff: Client, acme: SimpleNamespace) -> None:
     staff.post(rotate_page(acme.token.pk), {"overlap": "24"})
     staff.post(url(ApiToken, "change", acme.token.pk), token_form(acme, name="renamed"))
     acme.token.refresh_from_db()
@@ -197,7 +197,7 @@ def test_a_token_that_was_replaced_ends_when_it_was_to(
     assert acme.token.expires_at
 
 
-def test_an_address_fills_in_no_more_than_the_name(staff: Client) -> None:
+def test_a_url_can_prefill_only_the_name(staff: Client) -> None:
     page = staff.get(url(ApiToken, "add"), {"name": "n8n", "expires_at": "zz"})
     assert 'value="n8n"' in page.content.decode()
 
@@ -215,11 +215,11 @@ def test_a_command_rotates_a_token(acme: SimpleNamespace) -> None:
         call_command("rotate_token", acme.token.prefix, overlap_hours=-1)
 
 
-# Two at once
+# Simultaneous changes
 
 
 def page_of(client: Client, row: ApiToken | User, **changes: Any) -> dict[str, Any]:
-    """What the browser would send of the row's page after `changes`, but for selects."""
+    """The data that a browser would send for the row's page, without select boxes."""
     form = client.get(url(type(row), "change", row.pk)).context["adminform"].form
     found: dict[str, Any] = {}
     for tag in re.findall(r"<input[^>]*>", "".join(str(field) for field in form)):
@@ -230,7 +230,7 @@ def page_of(client: Client, row: ApiToken | User, **changes: Any) -> dict[str, A
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, admin: type, act: Any) -> None:
-    """`act`, between the reading of a row by a form and its save."""
+    """Calls `act` after a form has read its row and before it saves the row."""
     save = admin.save_model  # type: ignore[attr-defined]
 
     def raced(self: Any, *args: Any) -> None:
@@ -251,7 +251,7 @@ def test_a_token_revoked_while_its_form_is_saved_stays_revoked(
     assert not works(acme.plaintext)
 
 
-def test_a_token_rotated_while_its_form_is_saved_ends_as_it_is_to(
+def test_a_token_rotated_while_its_form_is_saved_expires_as_planned(
     staff: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = ApiToken.objects.get(pk=acme.token.pk)
@@ -264,7 +264,7 @@ def test_a_token_rotated_while_its_form_is_saved_ends_as_it_is_to(
     assert old.expires_at - timezone.now() < HOUR
 
 
-def test_a_page_of_a_token_that_is_out_of_date_takes_nothing_back(
+def test_saving_an_old_page_of_a_token_keeps_newer_changes(
     staff: Client, acme: SimpleNamespace
 ) -> None:
     stale = page_of(staff, acme.token, name="renamed")
@@ -278,7 +278,7 @@ def test_a_page_of_a_token_that_is_out_of_date_takes_nothing_back(
 
 @pytest.mark.parametrize("given", [{"expires_in": "30"}, {"expires_at_0": "2998-01-01",
                                                          "expires_at_1": "00:00:00"}])  # fmt: skip
-def test_the_end_of_a_token_is_set_and_taken_away(
+def test_the_expiry_of_a_token_is_set_and_removed(
     staff: Client, acme: SimpleNamespace, given: dict[str, str]
 ) -> None:
     page, token = url(ApiToken, "change", acme.token.pk), acme.token
@@ -318,7 +318,7 @@ def test_a_token_expires_after_the_time_chosen(staff: Client, acme: SimpleNamesp
     assert abs(end - timezone.now() - timedelta(days=90)) < HOUR
 
 
-def test_an_end_in_the_past_is_a_form_error(staff: Client, acme: SimpleNamespace) -> None:
+def test_an_expiry_in_the_past_is_a_form_error(staff: Client, acme: SimpleNamespace) -> None:
     data = token_form(acme, expires_at_0="2020-01-01", expires_at_1="00:00:00")
     [sentence] = errors(staff.post(url(ApiToken, "add"), data))["expires_at"]
     assert "revoke it" in sentence
@@ -329,7 +329,7 @@ def test_an_end_in_the_past_is_a_form_error(staff: Client, acme: SimpleNamespace
 @pytest.mark.parametrize(
     ("day", "is_possible"), [("2999-12-30", True), ("3000-01-02", False), ("9999-12-31", False)]
 )
-def test_an_end_that_no_calendar_reaches_is_a_form_error(
+def test_an_expiry_beyond_the_calendar_is_a_form_error(
     staff: Client, acme: SimpleNamespace, zone: str, day: str, is_possible: bool
 ) -> None:
     given = {"expires_at_0": day, "expires_at_1": "23:59:00"}
@@ -344,7 +344,7 @@ def test_an_end_that_no_calendar_reaches_is_a_form_error(
         assert staff.get(url(ApiToken, "changelist")).status_code == 200
 
 
-def test_a_rotated_token_ends_on_a_day_that_a_form_takes(
+def test_a_rotated_token_expires_on_a_day_that_the_form_accepts(
     staff: Client, acme: SimpleNamespace
 ) -> None:
     long_ago = timezone.now() - timedelta(days=365)
@@ -365,7 +365,7 @@ def tenant_form(**given: Any) -> dict[str, Any]:
     return blank | given
 
 
-def test_a_tenant_is_made_with_its_first_user_in_one_form(superuser: Client) -> None:
+def test_one_form_creates_a_tenant_and_its_first_user(superuser: Client) -> None:
     roles.grant(apps, roles.RIGHTS)
     data = tenant_form(
         email="Bill@Initech.example", user_name="Bill", password="red stapler 1999", role="manager"
@@ -380,7 +380,7 @@ def test_a_tenant_is_made_with_its_first_user_in_one_form(superuser: Client) -> 
     assert client.get(url(User, "changelist")).status_code == 200
 
 
-def test_a_first_user_without_password_has_tokens_only(superuser: Client) -> None:
+def test_a_first_user_without_a_password_can_only_use_tokens(superuser: Client) -> None:
     superuser.post(url(Tenant, "add"), tenant_form(email="robot@initech.example"))
     user = User.objects.get(email="robot@initech.example")
     assert not user.has_usable_password()
@@ -406,7 +406,7 @@ def test_a_tenant_needs_no_user(superuser: Client) -> None:
         ({"email": "b@x.example", "role": "superuser"}, "role"),
     ],
 )
-def test_what_is_wrong_is_said_at_its_field_and_nothing_is_made(
+def test_errors_are_shown_at_their_field_and_nothing_is_created(
     superuser: Client, acme: SimpleNamespace, given: dict[str, Any], field: str
 ) -> None:
     before = (Tenant.objects.count(), User.objects.count(), Group.objects.count())
@@ -414,16 +414,16 @@ def test_what_is_wrong_is_said_at_its_field_and_nothing_is_made(
     assert (Tenant.objects.count(), User.objects.count(), Group.objects.count()) == before
 
 
-def test_tenants_are_made_by_superusers_alone(staff: Client) -> None:
+def test_only_superusers_create_tenants(staff: Client) -> None:
     assert staff.get(url(Tenant, "add")).status_code == 403
     assert staff.post(url(Tenant, "add"), tenant_form()).status_code == 403
 
 
-# Tenants that go
+# Deleting tenants
 
 
 def full_tenant(contacts: int = 5) -> Tenant:
-    """One with rows of every kind that a tenant has, and no user."""
+    """A tenant without users, with at least one row of every kind."""
     tenant = TenantFactory.create()
     for number in range(contacts):
         phone = f"+1415555{number:04}"
@@ -449,7 +449,7 @@ def rows_of(tenant: Tenant) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("selected", [False, True], ids=["one", "selected"])
-def test_a_tenant_goes_with_all_that_it_has_and_no_other_does(
+def test_deleting_a_tenant_deletes_all_its_rows_and_no_others(
     superuser: Client, monkeypatch: pytest.MonkeyPatch, selected: bool
 ) -> None:
     monkeypatch.setattr(tenant_models, "DELETE_BATCH", 2)
@@ -479,7 +479,7 @@ def test_rows_are_deleted_some_at_a_time_until_none_is_left(
     assert deleted == had == rows_of(other)
 
 
-def test_before_a_tenant_goes_the_page_counts_what_it_has(superuser: Client) -> None:
+def test_the_confirmation_of_a_deleted_tenant_counts_its_rows(superuser: Client) -> None:
     tenant = full_tenant()
     answer = superuser.get(url(Tenant, "delete", tenant.pk))
     assert dict(answer.context["model_count"]) == {
@@ -490,7 +490,7 @@ def test_before_a_tenant_goes_the_page_counts_what_it_has(superuser: Client) -> 
     assert "+14155550000" not in answer.content.decode()
 
 
-def test_what_a_tenant_has_is_neither_shown_nor_deleted_row_by_row(superuser: Client) -> None:
+def test_deleting_a_tenant_neither_shows_nor_deletes_row_by_row(superuser: Client) -> None:
     def cost(tenant: Tenant) -> int:
         page = url(Tenant, "delete", tenant.pk)
         superuser.get(page)
@@ -505,7 +505,7 @@ def test_what_a_tenant_has_is_neither_shown_nor_deleted_row_by_row(superuser: Cl
     [(Import, {"state": Import.State.WRITING}), (BulkAction, {"finished_at": None})],
     ids=["import", "bulk action"],
 )
-def test_a_tenant_stays_while_a_worker_is_at_it(
+def test_a_tenant_is_not_deleted_while_a_worker_uses_it(
     superuser: Client, model: Any, values: dict[str, Any]
 ) -> None:
     tenant = full_tenant()
@@ -517,7 +517,7 @@ def test_a_tenant_stays_while_a_worker_is_at_it(
     assert rows_of(tenant) == had
 
 
-def test_a_tenant_stays_while_it_has_people(superuser: Client, acme: SimpleNamespace) -> None:
+def test_a_tenant_with_users_is_not_deleted(superuser: Client, acme: SimpleNamespace) -> None:
     ContactFactory.create(tenant=acme.tenant)
     for _ in range(20):
         UserFactory.create(tenant=acme.tenant)
@@ -530,7 +530,7 @@ def test_a_tenant_stays_while_it_has_people(superuser: Client, acme: SimpleNames
     assert acme.tenant.contacts.count() == 1
 
 
-def test_staff_who_may_delete_tenants_need_to_be_allowed_what_is_in_them(
+def test_deleting_a_tenant_needs_permission_to_delete_its_rows(
     acme: SimpleNamespace,
 ) -> None:
     tenant = full_tenant()

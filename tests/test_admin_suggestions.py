@@ -1,4 +1,4 @@
-"""Which tags the admin's fields offer, and to whom they name the tenant."""
+"""Suggestions of tags in the admin, and filters by the name of a tag."""
 
 import html
 import re
@@ -33,7 +33,7 @@ def superuser(db: None) -> Client:
 
 
 def suggestions(client: Client, contact: Contact, **asked: str) -> list[str]:
-    """Those that the page of the contact shows."""
+    """The suggestions on the page of the contact."""
     page = client.get(url(Contact, "change", contact.pk)).content.decode()
     [address] = re.findall(r'data-suggest="([^"]*tag-names[^"]*)"', page)
     results = client.get(html.unescape(address), asked).json()["results"]
@@ -41,7 +41,7 @@ def suggestions(client: Client, contact: Contact, **asked: str) -> list[str]:
 
 
 @pytest.mark.parametrize("home", ["acme", None])
-def test_superusers_are_offered_the_tags_of_the_contacts_tenant(
+def test_superusers_get_suggestions_of_the_contacts_tenant(
     acme: SimpleNamespace, globex: SimpleNamespace, home: str | None
 ) -> None:
     tenant = acme.tenant if home else None
@@ -52,7 +52,7 @@ def test_superusers_are_offered_the_tags_of_the_contacts_tenant(
     assert suggestions(client, theirs) == ["theirs"]
 
 
-def test_staff_are_offered_the_tags_of_their_own_tenant_whatever_they_ask(
+def test_staff_get_only_suggestions_of_their_own_tenant(
     staff: Client, acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
     ContactFactory.create(tenant=globex.tenant, tags=["theirs"])
@@ -63,7 +63,7 @@ def test_staff_are_offered_the_tags_of_their_own_tenant_whatever_they_ask(
     assert [result["text"] for result in results] == ["ours"]
 
 
-def test_superusers_are_offered_the_tags_of_the_tenant_chosen_for_a_new_contact(
+def test_superusers_get_suggestions_of_the_tenant_chosen_for_a_new_contact(
     superuser: Client, staff: Client, acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
     page = reverse("admin:contacts_contact_tag_names")
@@ -75,7 +75,7 @@ def test_superusers_are_offered_the_tags_of_the_tenant_chosen_for_a_new_contact(
                 assert [result["text"] for result in results] == [name]
 
 
-def test_superusers_are_told_the_tenant_of_a_tag(
+def test_superusers_see_the_tenant_of_a_suggested_tag(
     staff: Client,
     superuser: Client,
     acme: SimpleNamespace,
@@ -101,7 +101,7 @@ def test_superusers_are_told_the_tenant_of_a_tag(
         assert f'value="{name}"' in page
 
 
-def test_the_tag_of_exactly_that_name_is_suggested_however_many_hold_it(
+def test_the_tag_with_the_exact_name_is_always_suggested(
     staff: Client, acme: SimpleNamespace
 ) -> None:
     for name in [*(f"a{n} new" for n in range(30)), "New", "news", "new"]:
@@ -115,7 +115,7 @@ def test_the_tag_of_exactly_that_name_is_suggested_however_many_hold_it(
 
 
 def filtered(client: Client, **asked: str) -> tuple[set[str], list[str]]:
-    """The names that the list shows, and what it says."""
+    """The names of the contacts in the list, and the messages."""
     answer = client.get(url(Contact, "changelist"), asked)
     said = [str(message) for message in get_messages(answer.wsgi_request)]
     return {contact.name for contact in answer.context["cl"].result_list}, said
@@ -129,7 +129,7 @@ def carriers(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
 
 
 @pytest.mark.usefixtures("carriers")
-def test_a_filter_finds_the_tag_of_exactly_that_name_or_says_that_there_is_none(
+def test_a_filter_takes_the_tag_with_the_exact_name_or_shows_an_error(
     staff: Client,
 ) -> None:
     assert filtered(staff, tag=" vip ") == ({"ours"}, [])
@@ -140,7 +140,7 @@ def test_a_filter_finds_the_tag_of_exactly_that_name_or_says_that_there_is_none(
 
 
 @pytest.mark.usefixtures("carriers")
-def test_superusers_say_which_tenants_tag_a_filter_means(
+def test_superusers_name_the_tenant_of_a_tag_in_a_filter(
     superuser: Client, acme: SimpleNamespace
 ) -> None:
     found, [sentence] = filtered(superuser, tag="vip")
@@ -151,7 +151,7 @@ def test_superusers_say_which_tenants_tag_a_filter_means(
     assert filtered(superuser, tag="vip", tenant=acme.tenant.pk) == ({"ours"}, [])
 
 
-def test_all_that_match_are_named_by_their_filters_before_something_is_done(
+def test_the_confirmation_for_all_matches_names_the_filters(
     staff: Client, acme: SimpleNamespace
 ) -> None:
     ada = ContactFactory.create(tenant=acme.tenant, name="Ada", tags=["vip"])
@@ -159,11 +159,11 @@ def test_all_that_match_are_named_by_their_filters_before_something_is_done(
     page = url(Contact, "changelist")
     tag = acme.tenant.tags.get().pk
     for query, told in (
-        ({"tag": "vip", "q": "ada"}, "All that match: With tag: vip · Search: ada"),
-        ({"tag": tag}, "All that match: With tag: vip"),
+        ({"tag": "vip", "q": "ada"}, "All matches: With tag: vip · Search: ada"),
+        ({"tag": tag}, "All matches: With tag: vip"),
         ({}, "All contacts: no filter is set."),
     ):
         answer = staff.post(f"{page}?{urlencode(query)}", chosen)
-        assert f'<p class="asked">{told}</p>' in answer.content.decode()
+        assert f'<p class="filters">{told}</p>' in answer.content.decode()
     answer = staff.post(page, chosen | {"select_across": "0"})
-    assert 'class="asked"' not in answer.content.decode()
+    assert 'class="filters"' not in answer.content.decode()

@@ -1,4 +1,4 @@
-"""Tags in the admin: how many carry them, and how they are merged, renamed and deleted."""
+"""Tags in the admin: their contacts; renaming, merging and deleting them."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -47,7 +47,7 @@ def merge_page(pk: str) -> str:
     return reverse("admin:contacts_tag_merge", args=[pk])
 
 
-def test_a_tag_leads_to_its_contacts(staff: Client, acme: SimpleNamespace, people: Any) -> None:
+def test_a_tag_links_to_its_contacts(staff: Client, acme: SimpleNamespace, people: Any) -> None:
     page = staff.get(url(Tag, "changelist")).content.decode()
     address = f"{url(Contact, 'changelist')}?tag={tag(acme, 'x').pk}"
     assert f'href="{address}">3</a>' in page
@@ -55,7 +55,7 @@ def test_a_tag_leads_to_its_contacts(staff: Client, acme: SimpleNamespace, peopl
     assert len(staff.get(address).context["cl"].result_list) == 3
 
 
-def test_a_tag_is_merged_into_another_at_the_place_of_the_first(
+def test_a_merged_tag_takes_the_position_of_the_first_of_both(
     staff: Client, acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     page = merge_page(tag(acme, "b").pk)
@@ -91,7 +91,7 @@ def test_a_tag_is_not_merged_into_itself(
     assert not BulkAction.objects.exists()
 
 
-def test_renaming_a_tag_to_another_ones_name_offers_to_merge_them(
+def test_renaming_a_tag_to_a_name_in_use_offers_to_merge(
     staff: Client, acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     address = url(Tag, "change", tag(acme, "a").pk)
@@ -101,7 +101,7 @@ def test_renaming_a_tag_to_another_ones_name_offers_to_merge_them(
     assert merge_page(tag(acme, "a").pk) in answer.content.decode()
 
 
-def test_many_contacts_get_the_new_name_of_their_tag_in_the_background(
+def test_a_tag_of_many_contacts_is_renamed_in_the_background(
     staff: Client, acme: SimpleNamespace, people: list[Contact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk_actions, "AT_ONCE", 2)
@@ -152,7 +152,7 @@ def test_a_tag_keeps_its_id_where_a_worker_renames_it_on_more_than_1000_contacts
     assert entry.fields == {"tags": {"added": ["new"], "removed": ["vip"]}}
 
 
-def test_those_who_get_the_old_name_while_it_is_replaced_get_the_new_one_too(
+def test_contacts_that_get_the_old_tag_during_a_rename_get_the_new_name(
     acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     action = bulk_actions.plan(acme.tenant, "user:1", "rename_tag", "x,new", [people[1].pk])
@@ -164,7 +164,7 @@ def test_those_who_get_the_old_name_while_it_is_replaced_get_the_new_one_too(
     assert_links_match_tags()
 
 
-def test_a_page_of_a_tag_saved_untouched_takes_no_new_name_back(
+def test_saving_an_old_page_of_a_tag_keeps_the_newer_name(
     staff: Client, acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     address = url(Tag, "change", tag(acme, "x").pk)
@@ -175,7 +175,7 @@ def test_a_page_of_a_tag_saved_untouched_takes_no_new_name_back(
     assert tags(people) == ["a", "b new", "new b y a z", "new"]
 
 
-def test_few_contacts_get_the_new_name_of_their_tag_at_once(
+def test_a_tag_of_few_contacts_is_renamed_in_the_request(
     staff: Client, acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     renamed = tag(acme, "x")
@@ -201,7 +201,7 @@ def test_tags_are_deleted_after_their_contacts_were_counted(
     assert tags(people)[0] == "a"
 
 
-def test_a_tag_of_nobody_is_deleted(staff: Client, acme: SimpleNamespace) -> None:
+def test_a_tag_without_contacts_is_deleted(staff: Client, acme: SimpleNamespace) -> None:
     unused = TagFactory.create(tenant=acme.tenant)
     for page in (url(Tag, "delete", unused.pk), merge_page(unused.pk)):
         assert 'type="submit"' in staff.get(page).content.decode().partition("main")[2]
@@ -209,7 +209,7 @@ def test_a_tag_of_nobody_is_deleted(staff: Client, acme: SimpleNamespace) -> Non
     assert not Tag.objects.exists()
 
 
-def test_a_tag_that_somebody_got_meanwhile_stays(
+def test_a_tag_that_a_contact_gets_during_the_deletion_stays(
     staff: Client, acme: SimpleNamespace, people: list[Contact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     action = bulk_actions.plan(acme.tenant, "user:1", "delete_tags", "a", [people[0].pk])
@@ -234,9 +234,7 @@ def test_another_tenants_tags_are_neither_merged_nor_deleted(
     assert globex.tenant.tags.exists()
 
 
-def test_no_more_tags_than_a_hundred_are_deleted_at_once(
-    staff: Client, acme: SimpleNamespace
-) -> None:
+def test_at_most_a_hundred_tags_are_deleted_at_once(staff: Client, acme: SimpleNamespace) -> None:
     made = [TagFactory.create(tenant=acme.tenant) for _ in range(101)]
     for action in ("delete_selected", "merge"):
         chosen = {"action": action, "_selected_action": [tag.pk for tag in made], "count": 0}
@@ -245,7 +243,9 @@ def test_no_more_tags_than_a_hundred_are_deleted_at_once(
     assert acme.tenant.tags.count() == 101
 
 
-def test_who_may_not_see_contacts_reads_no_names(acme: SimpleNamespace, people: list[Any]) -> None:
+def test_users_who_may_not_view_contacts_see_no_names(
+    acme: SimpleNamespace, people: list[Any]
+) -> None:
     user = UserFactory.create(tenant=acme.tenant, is_staff=True)
     user.user_permissions.set(Permission.objects.filter(content_type__model="tag"))
     page = logged_in(user).get(url(Tag, "delete", tag(acme, "a").pk)).content.decode()
@@ -253,7 +253,7 @@ def test_who_may_not_see_contacts_reads_no_names(acme: SimpleNamespace, people: 
     assert not [contact for contact in people if contact.phone in page]
 
 
-def test_who_may_not_delete_tags_may_not_merge_them(
+def test_users_who_may_not_delete_tags_may_not_merge_them(
     acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     user = UserFactory.create(tenant=acme.tenant, is_staff=True)
@@ -264,5 +264,5 @@ def test_who_may_not_delete_tags_may_not_merge_them(
 
 
 @pytest.mark.parametrize("pk", ["nonsense", "01M8648WV59PDQJAG60764PTZG", "%00"])
-def test_a_tag_that_is_not_there_is_said_so(staff: Client, pk: str) -> None:
+def test_a_missing_tag_gets_a_message(staff: Client, pk: str) -> None:
     assert staff.get(f"/admin/contacts/tag/{pk}/merge/").status_code == 302

@@ -1,5 +1,5 @@
-"""Tags typed in a real browser, at any speed and with suggestions that come late: what was typed
-decides, never a suggestion for something else."""
+"""Tags typed in a real browser, at any speed and with late suggestions. The typed text decides; a
+suggestion for another text is never used."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -21,7 +21,7 @@ ADD = reverse("admin:contacts_contact_add")
 TAGS = ["newsletter", "vip", "vip-old", "van", "x"]
 OPTION = ".suggestions [role=option]"
 NUMBERS = count(200)
-# Suggestions come late, and those for a shorter text, which are older, after those for a longer.
+# Delays suggestions. Suggestions for a shorter text arrive after the newer ones for a longer text.
 LATE = """
 const real = window.fetch;
 window.fetch = async (url, ...options) => {
@@ -34,8 +34,8 @@ window.fetch = async (url, ...options) => {
 
 @pytest.fixture
 def page(admin_server: httpx.Client, admin_staff: SimpleNamespace) -> Iterator[Page]:
-    """Its tests see in the page what is stored: while a browser is open, Django refuses to ask the
-    database in its thread."""
+    """Tests read stored values from a page: while a browser is open, Django refuses database
+    queries in this thread."""
     for number, tag in enumerate(TAGS):
         ContactFactory.create(
             tenant=admin_staff.tenant, phone=f"+1415555010{number}", name=tag, tags=[tag]
@@ -62,10 +62,9 @@ def apply(page: Page, how: str = "click") -> None:
             page.get_by_role("button", name="Apply Filters").click()
 
 
-def in_force(page: Page) -> list[str]:
-    return [
-        chip.removesuffix("×").strip() for chip in page.locator(".in-force a").all_inner_texts()
-    ]
+def active_filters(page: Page) -> list[str]:
+    chips = page.locator(".active-filters a").all_inner_texts()
+    return [chip.removesuffix("×").strip() for chip in chips]
 
 
 def shown(page: Page) -> list[str]:
@@ -73,7 +72,7 @@ def shown(page: Page) -> list[str]:
 
 
 def tag_box(page: Page) -> Locator:
-    """The box of a new contact's tags."""
+    """The box for the tags of a new contact."""
     page.goto(ADD)
     page.get_by_label("Phone").fill(f"+1415555{next(NUMBERS):04}")
     box = page.get_by_role("combobox", name="Tags")
@@ -82,23 +81,23 @@ def tag_box(page: Page) -> Locator:
 
 
 def saved(page: Page) -> str:
-    """The tags that are stored when Save is clicked at once."""
+    """The stored tags after an immediate click on Save."""
     with page.expect_navigation():
         page.get_by_role("button", name="Save and continue editing").click()
     expect(page.locator("body")).to_contain_text("added successfully")
     return page.locator("input[name=initial-tags]").input_value()
 
 
-def test_a_filter_takes_the_tag_that_was_typed_and_no_other(page: Page) -> None:
+def test_a_filter_uses_the_typed_tag_at_any_speed(page: Page) -> None:
     for speed in SPEEDS:
         filter_box(page)
         page.keyboard.type("vip", delay=speed)
         apply(page, "Enter")
-        assert (in_force(page), shown(page)) == (["With tag: vip"], ["vip"]), speed
+        assert (active_filters(page), shown(page)) == (["With tag: vip"], ["vip"]), speed
         filter_box(page)
         page.keyboard.type("new", delay=speed)
         apply(page)
-        assert (in_force(page), shown(page)) == ([], []), speed
+        assert (active_filters(page), shown(page)) == ([], []), speed
         expect(page.locator("body")).to_contain_text("With tag: There is no tag “new”.")
     page.get_by_text("Filters").first.click()
     expect(page.get_by_role("combobox", name="With tag")).to_have_value("new")
@@ -117,11 +116,11 @@ def suggests_with_the_keys_and_with_the_mouse(page: Page, box: Locator) -> None:
     page.locator(OPTION, has_text="newsletter").click()
     expect(box).to_have_value("newsletter")
     apply(page)
-    assert in_force(page) == ["With tag: newsletter"]
+    assert active_filters(page) == ["With tag: newsletter"]
 
 
-def test_tags_typed_are_stored_at_any_speed(page: Page) -> None:
-    """Enter completes to the existing tag, in any case; a comma, and Save itself, do not."""
+def test_typed_tags_are_stored_at_any_speed(page: Page) -> None:
+    """Enter completes the text to an existing tag, in upper or lower case; a comma does not."""
     for speed in SPEEDS:
         tag_box(page)
         page.keyboard.type("go\nnew\nVIP\nne,va", delay=speed)

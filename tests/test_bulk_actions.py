@@ -20,7 +20,7 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from contacts import erasing
-from contacts.admin.asking import SureForm
+from contacts.admin.confirm import ConfirmForm
 from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Change, Contact, Tag
 from contacts.values import rules
@@ -57,7 +57,7 @@ def people(acme: SimpleNamespace) -> list[Contact]:
 def ask(
     client: Client, action: str, chosen: list[Contact], asked: str = "", **given: Any
 ) -> HttpResponse:
-    """Posts an action, its page's answer with `count`; `asked`: the query of the list."""
+    """Posts an action; with `count`, confirms it. `asked`: the query string of the list."""
     pks = [contact.pk for contact in chosen]
     data = {"action": action, "_selected_action": pks} | given
     return client.post(LIST + asked, data)  # type: ignore[return-value]
@@ -75,7 +75,7 @@ def tags(people: list[Contact]) -> list[str]:
     return [",".join(found[contact.pk].tags) for contact in people]
 
 
-# What they do
+# What each action changes
 
 
 def test_a_tag_is_added_to_the_selected_contacts_only(staff: Client, people: list[Contact]) -> None:
@@ -105,7 +105,7 @@ def test_a_contact_with_the_most_tags_is_refused_and_listed(
     assert (action.changed, action.refused) == (1, 1)
     page = staff.get(url(BulkAction, "change", action.pk)).content.decode()
     assert people[1].phone in page
-    assert "Not possible: 1" in page
+    assert "Failed: 1" in page
 
 
 def test_a_locale_is_set_and_cleared(staff: Client, people: list[Contact]) -> None:
@@ -156,7 +156,7 @@ def test_an_action_is_undone_from_its_page(
     assert_links_match_tags()
 
 
-# Before they act
+# Confirmation
 
 
 @pytest.mark.parametrize("action", EVERY_ACTION)
@@ -169,7 +169,7 @@ def test_each_action_asks_with_the_number_of_contacts_first(
     assert tags(people) == ["vip"] * 5
 
 
-def test_everything_that_matches_the_filter_is_chosen_with_one_click(
+def test_all_matches_of_the_filter_are_selected_with_one_click(
     staff: Client, people: list[Contact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ContactFactory.create(tenant=people[0].tenant, name="Else", source="shopify")
@@ -182,17 +182,17 @@ def test_everything_that_matches_the_filter_is_chosen_with_one_click(
 
 def test_if_other_contacts_match_by_now_it_asks_again(staff: Client, people: list[Contact]) -> None:
     page = ask(staff, "add_tag", people, select_across="1", count=4, value="gold")
-    assert "By now they are 5, not 4. Go on?" in page.content.decode()
+    assert "The number of contacts has changed: 5 now, 4 before." in page.content.decode()
     assert tags(people) == ["vip"] * 5
 
 
 @pytest.mark.parametrize(
     ("action", "value", "sentence"),
     [
-        ("add_tag", "", "Name the tag."),
+        ("add_tag", "", "Enter a tag."),
         ("add_tag", "a,b", "comma"),
         ("add_tag", "x" * 500, "characters"),
-        ("remove_tag", " ", "Name the tag."),
+        ("remove_tag", " ", "Enter a tag."),
         ("set_locale", "x" * 500, "characters"),
         ("set_locale", "\0", ""),
     ],
@@ -207,7 +207,7 @@ def test_a_bad_value_is_a_form_error(
 
 
 @pytest.mark.parametrize("count", ["", "x", "-1", "1e9", "99999999999999999999"])
-def test_a_made_up_count_asks_again(staff: Client, people: list[Contact], count: str) -> None:
+def test_a_wrong_count_asks_again(staff: Client, people: list[Contact], count: str) -> None:
     assert ask(staff, "opt_out", people, count=count).status_code == 200
     assert not Contact.objects.exclude(opted_out_at=None).exists()
 
@@ -305,11 +305,11 @@ def test_packed_ids_are_unpacked_unchanged() -> None:
     assert bulk_actions.unpack(bulk_actions.pack(pks)) == pks
 
 
-# Who may
+# Permissions
 
 
 @pytest.mark.parametrize("action", EVERY_ACTION)
-def test_nobody_reaches_another_tenants_contacts_by_an_action(
+def test_no_action_changes_contacts_of_another_tenant(
     staff: Client, people: list[Contact], globex: SimpleNamespace, action: str
 ) -> None:
     theirs = ContactFactory.create(tenant=globex.tenant, name="Theirs", tags=["secret"])
@@ -325,7 +325,7 @@ def test_nobody_reaches_another_tenants_contacts_by_an_action(
     assert (stored.tags, stored.locale, stored.opted_out_at) == (["secret"], "", None)
 
 
-def test_a_viewer_only_exports(client: Client, acme: SimpleNamespace, people: Any) -> None:
+def test_viewers_may_only_export(client: Client, acme: SimpleNamespace, people: Any) -> None:
     viewer = UserFactory.create(tenant=acme.tenant, is_staff=True)
     viewer.user_permissions.set(Permission.objects.filter(codename="view_contact"))
     client.force_login(viewer)
@@ -337,7 +337,7 @@ def test_a_viewer_only_exports(client: Client, acme: SimpleNamespace, people: An
     assert tags(people) == ["vip"] * 5
 
 
-def test_an_action_is_seen_by_its_tenants_staff_alone(
+def test_an_action_is_visible_only_to_staff_of_its_tenant(
     staff: Client, client: Client, globex: SimpleNamespace, outsider: SimpleNamespace, people: Any
 ) -> None:
     action = do(staff, "add_tag", people[:1], value="gold")
@@ -354,7 +354,7 @@ def test_an_action_is_seen_by_its_tenants_staff_alone(
 
 
 @pytest.mark.parametrize("has_tenant", [True, False])
-def test_a_superuser_acts_on_contacts_of_one_tenant(
+def test_an_action_of_a_superuser_needs_contacts_of_one_tenant(
     client: Client,
     acme: SimpleNamespace,
     globex: SimpleNamespace,
@@ -367,13 +367,13 @@ def test_a_superuser_acts_on_contacts_of_one_tenant(
     answer = client.post(
         LIST, {"action": "add_tag", "_selected_action": [theirs.pk, people[0].pk]}, follow=True
     )
-    assert "of several tenants" in answer.content.decode()
+    assert "belong to several tenants" in answer.content.decode()
     action = do(client, "add_tag", [theirs], value="gold")
     assert (action.tenant, action.changed) == (globex.tenant, 1)
 
 
 @pytest.mark.parametrize("model", [Contact, Tag])
-def test_superusers_are_told_that_what_they_chose_has_gone(
+def test_superusers_get_a_message_if_the_selected_rows_were_deleted(
     client: Client, acme: SimpleNamespace, people: list[Contact], model: Any
 ) -> None:
     client.force_login(User.objects.create_superuser("root@example.com"))
@@ -383,11 +383,11 @@ def test_superusers_are_told_that_what_they_chose_has_gone(
     ContactFactory.create(tenant=acme.tenant, tags=["other"])  # else there is no list to choose of
     data = {"action": "delete_selected", "_selected_action": chosen}
     page = client.post(url(model, "changelist"), data, follow=True).content.decode()
-    assert "not there any more" in page
-    assert "of several tenants" not in page
+    assert "no longer exist" in page
+    assert "several tenants" not in page
 
 
-def test_the_admins_log_tells_who_did_what_to_how_many(
+def test_the_admins_log_has_the_user_the_action_and_the_number(
     staff: Client, acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     action = do(staff, "add_tag", people[:2], value="gold")
@@ -396,7 +396,7 @@ def test_the_admins_log_tells_who_did_what_to_how_many(
 
 
 @pytest.mark.parametrize("action", ["export_csv", "export_ndjson"])
-def test_the_admins_log_tells_who_took_how_many_away(
+def test_the_admins_log_has_the_user_and_the_number_of_an_export(
     staff: Client, acme: SimpleNamespace, people: list[Contact], action: str
 ) -> None:
     ask(staff, action, people[:2])
@@ -407,20 +407,20 @@ def test_the_admins_log_tells_who_took_how_many_away(
     assert entry.object_repr.endswith(": 2 contacts")
 
 
-def test_on_others_than_were_counted_nothing_is_done(
+def test_nothing_is_done_if_other_contacts_match_than_were_counted(
     staff: Client, acme: SimpleNamespace, people: list[Contact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One more comes just when somebody has agreed to five."""
-    make = SureForm.is_valid
+    """Adds a contact at the moment when somebody confirms five."""
+    make = ConfirmForm.is_valid
 
-    def is_valid(form: SureForm) -> bool:
+    def is_valid(form: ConfirmForm) -> bool:
         if acme.tenant.contacts.count() == len(people):
             ContactFactory.create(tenant=acme.tenant)
         return make(form)
 
-    monkeypatch.setattr(SureForm, "is_valid", is_valid)
+    monkeypatch.setattr(ConfirmForm, "is_valid", is_valid)
     page = ask(staff, "delete_selected", people[:1], select_across="1", count=5)
-    assert "By now they are 6, not 5." in page.content.decode()
+    assert "The number of contacts has changed: 6 now, 5 before." in page.content.decode()
     assert acme.tenant.contacts.count() == 6
 
 
@@ -506,7 +506,7 @@ def test_erasing_a_person_during_a_bulk_action_removes_the_phone_too(
     assert (action.refused, action.refusals) == (1, [])
 
 
-def test_old_bulk_actions_are_pruned_with_the_changes(staff: Client, people: list[Contact]) -> None:
+def test_old_bulk_actions_are_pruned_with_the_log(staff: Client, people: list[Contact]) -> None:
     old, new = (do(staff, "add_tag", people, value=value) for value in ("a", "b"))
     BulkAction.objects.filter(pk=old.pk).update(finished_at=AT)
     call_command("prune_changes", "--older-than", "30d", stdout=io.StringIO())
@@ -534,9 +534,7 @@ def seen_on(page: Any) -> str:
     return page.context["seen"]
 
 
-def test_a_merge_is_shown_field_by_field_before_it_is_done(
-    staff: Client, doubles: list[Contact]
-) -> None:
+def test_the_merge_preview_shows_each_field(staff: Client, doubles: list[Contact]) -> None:
     page: Any = ask(staff, "merge", doubles)
     rows = {row.label: (*row.values, row.result) for row in page.context["rows"]}
     assert rows["Name"] == ("Ann", "Ann Lee", "Ann Lee")
@@ -548,7 +546,7 @@ def test_a_merge_is_shown_field_by_field_before_it_is_done(
     assert Contact.objects.count() == 2
 
 
-def test_contacts_are_merged_as_somebody_has_chosen(
+def test_contacts_are_merged_with_the_chosen_values(
     staff: Client, acme: SimpleNamespace, doubles: list[Contact]
 ) -> None:
     seen = seen_on(ask(staff, "merge", doubles))
@@ -568,7 +566,7 @@ def test_contacts_are_merged_as_somebody_has_chosen(
     }  # fmt: skip
 
 
-def test_contacts_that_changed_meanwhile_are_shown_again(
+def test_contacts_that_changed_since_the_preview_are_shown_again(
     staff: Client, doubles: list[Contact]
 ) -> None:
     seen = seen_on(ask(staff, "merge", doubles))
@@ -576,12 +574,12 @@ def test_contacts_that_changed_meanwhile_are_shown_again(
     doubles[1].save()
     chosen = {"phone": "+14155550102", "name": "Ann"}
     page: Any = ask(staff, "merge", doubles, seen=seen, **chosen)
-    assert "Somebody has changed them meanwhile" in page.content.decode()
+    assert "Somebody changed these contacts" in page.content.decode()
     assert Contact.objects.count() == 2
 
 
 @pytest.mark.parametrize("chosen", [{}, {"phone": "+14155550199", "name": "Ann"}])
-def test_a_value_that_none_of_them_has_is_refused(
+def test_a_value_that_no_merged_contact_has_is_refused(
     staff: Client, doubles: list[Contact], chosen: dict[str, str]
 ) -> None:
     seen = seen_on(ask(staff, "merge", doubles))
@@ -590,7 +588,9 @@ def test_a_value_that_none_of_them_has_is_refused(
 
 
 @pytest.mark.parametrize("number", [1, 11])
-def test_two_to_ten_are_merged(staff: Client, acme: SimpleNamespace, number: int) -> None:
+def test_two_to_ten_contacts_can_be_merged(
+    staff: Client, acme: SimpleNamespace, number: int
+) -> None:
     chosen = [ContactFactory.create(tenant=acme.tenant) for _ in range(number)]
     answer = client_follow(staff, chosen)
     assert "Select 2 to 10 contacts" in answer
@@ -607,20 +607,20 @@ def test_contacts_that_would_have_too_many_tags_are_not_merged(
 ) -> None:
     doubles[0].tags = [f"t{number}" for number in range(rules.MAX_TAGS)]
     doubles[0].save()
-    assert "They cannot be merged: A contact has at most" in client_follow(staff, doubles)
+    assert "The contacts were not merged: A contact has at most" in client_follow(staff, doubles)
 
 
-def test_another_tenants_contact_is_merged_with_nobody(
+def test_a_contact_of_another_tenant_is_never_merged(
     staff: Client, client: Client, globex: SimpleNamespace, doubles: list[Contact]
 ) -> None:
     theirs = ContactFactory.create(tenant=globex.tenant, name="Theirs")
     page: Any = ask(staff, "merge", [*doubles, theirs])
     assert [contact.pk for contact in page.context["contacts"]] == [one.pk for one in doubles]
     client.force_login(User.objects.create_superuser("root@example.com"))
-    assert "of several tenants" in client_follow(client, [*doubles, theirs])
+    assert "Select contacts of one tenant" in client_follow(client, [*doubles, theirs])
 
 
-def test_who_may_not_delete_may_not_merge(
+def test_users_who_may_not_delete_may_not_merge(
     client: Client, acme: SimpleNamespace, doubles: list[Contact]
 ) -> None:
     editor = UserFactory.create(tenant=acme.tenant, is_staff=True)
@@ -635,7 +635,7 @@ def test_who_may_not_delete_may_not_merge(
 def test_the_real_server_sends_an_export_from_another_thread_to_its_tenant_only(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
-    """That thread has to know whose rows it may see."""
+    """The thread needs the row-level security context of the tenant."""
     ContactFactory.create_batch(12, tenant=admin_staff.tenant)
     ContactFactory.create(tenant=globex.tenant, name="Gus of Globex")
     page = admin_server.get("/admin/login/").text

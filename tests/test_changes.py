@@ -485,7 +485,7 @@ def test_erasing_a_person_follows_a_chain_of_merges_both_ways(
     out = io.StringIO()
     phone = people[erased].phone
     call_command("erase_contact", phone, "--tenant", "acme", "--yes", stdout=out)
-    assert "It was merged into +14155550000: erase that too" in out.getvalue()
+    assert "It was merged into +14155550000. If this is the same person" in out.getvalue()
     told = json.dumps([*Change.objects.values_list("fields", flat=True)])
     assert "Mid" not in told
     assert "Far" not in told

@@ -1,4 +1,4 @@
-"""The management commands: what they make, print and refuse."""
+"""Commands that create tenants, tokens and users: their output and their errors."""
 
 import io
 import re
@@ -30,7 +30,7 @@ def token_in(text: str) -> str:
     return token
 
 
-def test_create_tenant_prints_what_it_made() -> None:
+def test_create_tenant_prints_the_new_tenant_and_user() -> None:
     printed = run("create_tenant", "Acme Co.", "--region", "us", "--email", "Shop@Acme.example")
     tenant = Tenant.objects.get()
     assert (tenant.name, tenant.slug, tenant.default_region) == ("Acme Co.", "acme-co", "US")
@@ -54,14 +54,14 @@ def test_create_tenant_prints_what_it_made() -> None:
         ["株式会社"],
     ],
 )
-def test_create_tenant_makes_nothing_when_a_word_is_wrong(words: list[str]) -> None:
+def test_create_tenant_creates_nothing_if_an_argument_is_wrong(words: list[str]) -> None:
     UserFactory.create(email="user@example.com", tenant__slug="taken")
     with pytest.raises(CommandError):
         run("create_tenant", *words)
     assert (Tenant.objects.count(), User.objects.count()) == (1, 1)
 
 
-def test_create_tenant_says_which_word_is_wrong() -> None:
+def test_create_tenant_names_the_wrong_argument() -> None:
     with pytest.raises(CommandError, match="slug: This field cannot be blank"):
         run("create_tenant", "株式会社")
     assert "x" * 50 in run("create_tenant", "x" * 64)
@@ -93,14 +93,14 @@ def test_a_token_never_expires_by_default() -> None:
     "words", [["nobody@acme.example"], ["shop@acme.example", "--days", "0"],
               ["shop@acme.example", "--days", "99999999"], ["shop@acme.example", "--days", "x"]]
 )  # fmt: skip
-def test_create_token_issues_nothing_when_a_word_is_wrong(words: list[str]) -> None:
+def test_create_token_issues_nothing_if_an_argument_is_wrong(words: list[str]) -> None:
     UserFactory.create(email="shop@acme.example")
     with pytest.raises(CommandError):
         run("create_token", *words)
     assert not ApiToken.objects.exists()
 
 
-def test_create_demo_makes_a_tenant_an_admin_and_a_token_the_first_time() -> None:
+def test_create_demo_creates_a_tenant_a_superuser_and_a_token_the_first_time() -> None:
     printed = run("create_demo", "--url", "http://127.0.0.1:9999")
     admin = User.objects.get()
     assert (admin.is_staff, admin.is_superuser) == (True, True)
@@ -111,7 +111,7 @@ def test_create_demo_makes_a_tenant_an_admin_and_a_token_the_first_time() -> Non
     assert "curl -sS -X POST http://127.0.0.1:9999/api/v1/actions/create-contact" in printed
 
 
-def test_create_demo_keeps_everything_later_and_says_how_to_get_a_token() -> None:
+def test_create_demo_changes_nothing_later_and_prints_how_to_get_a_token() -> None:
     run("create_demo")
     before = User.objects.values().get(), ApiToken.objects.values().get()
     printed = run("create_demo")
@@ -122,7 +122,7 @@ def test_create_demo_keeps_everything_later_and_says_how_to_get_a_token() -> Non
     assert "curl " in printed
 
 
-def test_create_demo_makes_nothing_on_postgresql_unless_asked() -> None:
+def test_create_demo_creates_nothing_on_postgresql_by_default() -> None:
     printed = run("create_demo", "--sqlite-only")
     if connection.vendor == "sqlite":
         assert Tenant.objects.get().slug == "demo"
@@ -130,14 +130,14 @@ def test_create_demo_makes_nothing_on_postgresql_unless_asked() -> None:
     for model in (Tenant, User, ApiToken):
         assert not model._default_manager.exists()
     assert "DEMO=1" in printed
-    # The printed steps lead to a token that works.
+    # The printed commands create a token that works.
     steps = re.findall(r"^\.venv/bin/python manage\.py (.+)$", printed, re.MULTILINE)
     assert steps.pop(0) == "createsuperuser"
     call_command("createsuperuser", interactive=False, email="boss@acme.example", verbosity=0)
     tenant, token = (run(*shlex.split(step)) for step in steps)
     assert "Acme Co." in tenant
     assert Api(token_in(token)).create().status_code == 201
-    # From then on, the token of the user with a tenant is suggested, not the superuser's.
+    # Now the output suggests a token for the user with a tenant, not for the superuser.
     printed = run("create_demo", "--sqlite-only")
     assert "changepassword boss@acme.example" in printed
     assert "create_token shop@acme.example" in printed
@@ -152,7 +152,7 @@ def test_demo_passwords_differ() -> None:
     assert len(passwords) == 3
 
 
-def test_createsuperuser_needs_an_email_only() -> None:
+def test_createsuperuser_needs_only_an_email() -> None:
     call_command("createsuperuser", interactive=False, email="Boss@Acme.example", verbosity=0)
     assert User.objects.get().email == "boss@acme.example"
     assert not User.objects.get().has_usable_password()
@@ -180,7 +180,7 @@ def test_createsuperuser_refuses_a_weak_password(
     assert not User.objects.exists()
 
 
-def test_createsuperuser_takes_a_strong_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_createsuperuser_accepts_a_strong_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "correct horse battery staple")
     call_command("createsuperuser", interactive=False, email="boss@acme.example", verbosity=0)
     assert User.objects.get().check_password("correct horse battery staple")

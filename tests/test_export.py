@@ -217,7 +217,7 @@ def test_staff_export_what_they_select_of_their_own_tenant(
     chosen = {"action": f"export_{form}", "_selected_action": [ours.pk, theirs.pk]}
     assert "<strong>1</strong> contact" in client.post(address, chosen).content.decode()
     assert (
-        "By now they are 1, not 2."
+        "The number of contacts has changed: 1 now, 2 before."
         in client.post(address, chosen | {"count": "2"}).content.decode()
     )
     chosen["count"] = "1"

@@ -409,7 +409,7 @@ def test_no_decision_is_taken_back(acme: SimpleNamespace, status: str, before: s
         acme.api.act("record-consent", phone=PHONE, status=before, at=MAY.isoformat())
     acme.api.act("record-consent", phone=PHONE, status=status, at=JUNE.isoformat())
     decided = acme.tenant.contacts.values("opted_in_at", "opted_out_at", "updated_at").get()
-    assert undo(last_set()) == [STAYS, "contacts as they were: 0", "not changed, see above: 1"]
+    assert undo(last_set()) == [STAYS, "contacts changed back: 0", "not changed, see above: 1"]
     assert acme.tenant.contacts.values(*decided).get() == decided
 
 
@@ -422,7 +422,7 @@ def test_an_undone_import_takes_back_all_but_consent(acme: SimpleNamespace, tmp_
         STAYS,
         f"acme {OTHER}: consent stays as it was decided",
         f"acme {OTHER}: has opted out, and is not deleted",
-        "contacts as they were: 1",
+        "contacts changed back: 1",
         "not changed, see above: 3",
     ]
     told = acme.tenant.contacts.order_by("phone").values_list("phone", "name", "opted_out_at")
@@ -442,7 +442,7 @@ def test_a_contact_that_has_opted_in_goes_with_the_import_that_made_it(
 ) -> None:
     text = f"phone,in\n{PHONE},{MAY.isoformat()}\n"
     job = bring(tmp_path / "x.csv", text, "--map", "in=opted_in_at")
-    assert undo(job) == [f"acme {PHONE}: its creation", "contacts as they were: 1"]
+    assert undo(job) == [f"acme {PHONE}: its creation", "contacts changed back: 1"]
     assert not acme.tenant.contacts.exists()
 
 
@@ -451,7 +451,7 @@ def test_a_deletion_that_is_undone_brings_the_opt_out_back_and_so_does_undoing_t
 ) -> None:
     contact = opted_out(acme.tenant, opted_in_at=MAY)
     acme.api.act("delete-contact", phone=PHONE)
-    assert undo(last_set()) == [f"acme {PHONE}: its end", "contacts as they were: 1"]
+    assert undo(last_set()) == [f"acme {PHONE}: its end", "contacts changed back: 1"]
     restored = acme.tenant.contacts.get()
     assert (restored.pk, restored.opted_in_at, restored.opted_out_at) == (contact.pk, MAY, JUNE)
     assert undo(last_set())[0] == f"acme {PHONE}: has opted out, and is not deleted"
@@ -466,7 +466,7 @@ def test_a_contact_comes_back_opted_out_where_the_person_has_opted_out_since(
     acme.api.act("delete-contact", phone=PHONE)
     deleted = last_set()
     opted_out(acme.tenant).delete()
-    said = [f"acme {PHONE}: its end", STAYS, "contacts as they were: 1"]
+    said = [f"acme {PHONE}: its end", STAYS, "contacts changed back: 1"]
     assert undo(deleted, "--dry-run")[:2] == said[:2]
     assert undo(deleted)[:3] == said
     assert_opted_out(acme.tenant)
@@ -493,7 +493,7 @@ def test_a_merge_that_is_undone_leaves_both_opted_out(
     acme: SimpleNamespace, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     said = undo(merged(acme, first, second))
-    assert "contacts as they were: 1" in said or "contacts as they were: 2" in said
+    assert "contacts changed back: 1" in said or "contacts changed back: 2" in said
     assert any(line.endswith("consent stays as it was decided") for line in said)
     assert {out for _, out in consents(acme).values()} == {JUNE}
     assert len(consents(acme)) == 2
@@ -517,7 +517,7 @@ def test_a_phone_that_is_given_back_by_an_undo_leaves_both_opted_out(acme: Simpl
     contact = opted_out(acme.tenant)
     with caused_by("command:test", change_set := new_ulid()):
         edit.change(contact, phone=OTHER)
-    assert undo(change_set) == [f"acme {PHONE}: phone", "contacts as they were: 1"]
+    assert undo(change_set) == [f"acme {PHONE}: phone", "contacts changed back: 1"]
     acme.api.create(OTHER)
     assert_opted_out(acme.tenant, OTHER)
 
@@ -542,7 +542,7 @@ def test_what_stays_has_a_reason_for_programs(acme: SimpleNamespace, tmp_path: P
 # In the admin
 
 
-CONSENT_STAYS = "Consent is not undone: it stays as it was decided."
+CONSENT_STAYS = "Undo does not change consent."
 
 
 @pytest.fixture

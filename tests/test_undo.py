@@ -65,9 +65,9 @@ def test_a_command_is_taken_back_as_a_whole(acme: SimpleNamespace, people: Any) 
     before, theirs = held(acme.tenant), held(elsewhere.tenant)
     lines("retag", "--rename", "vip=gold", "--tenant", "acme")
     expected = [f"acme {contact.phone}: tags" for contact in people]
-    assert take_back("--dry-run") == [*expected, "dry run: contacts as they were: 5"]
+    assert take_back("--dry-run") == [*expected, "dry run: contacts changed back: 5"]
     assert held(acme.tenant) != before
-    assert take_back() == [*expected, "contacts as they were: 5"]
+    assert take_back() == [*expected, "contacts changed back: 5"]
     assert held(acme.tenant) == before, "the tag is where it was"
     assert held(elsewhere.tenant) == theirs
     assert_links_match_tags()
@@ -91,7 +91,7 @@ def test_what_was_changed_since_stays_and_is_reported(
         f"acme {PHONE}: email, metadata",
         f"acme {PHONE}: metadata.b has changed since",
         f"acme {PHONE}: name has changed since",
-        "contacts as they were: 1",
+        "contacts changed back: 1",
         "not changed, see above: 2",
     ]
     contact = Contact.objects.get()
@@ -105,7 +105,7 @@ def test_an_import_is_taken_back_with_the_contacts_that_it_made(
     acme.api.create(PHONE, name="Ann", tags="vip")
     before = held(acme.tenant)
     pk = bring(tmp_path / "f.csv", f"phone,name,tags\n{PHONE},Bob,new\n{OTHER},Zoe,new\n")
-    assert lines("undo", "--change-set", pk.lower(), "--dry-run")[-1].endswith("were: 2")
+    assert lines("undo", "--change-set", pk.lower(), "--dry-run")[-1].endswith("back: 2")
     assert len(held(acme.tenant)) == 2
     said = lines("undo", "--change-set", pk)
     assert f"acme {OTHER}: its creation" in said
@@ -186,7 +186,7 @@ def test_a_person_who_was_erased_does_not_come_back(acme: SimpleNamespace) -> No
 
 @pytest.mark.parametrize("change_set", ["x", "01ARZ3NDEKTSV4RRFFQ69G5FAV", ""])
 def test_a_change_set_that_is_not_there_is_refused(acme: SimpleNamespace, change_set: str) -> None:
-    with pytest.raises(CommandError, match="Nothing was changed under"):
+    with pytest.raises(CommandError, match="There are no changes with the id"):
         call_command("undo", "--change-set", change_set)
 
 
@@ -209,7 +209,7 @@ def test_other_tenants_are_taken_back_too_where_the_command_went_through_all(
     for member in (acme, globex):
         member.api.create(PHONE, tags="vip")
     lines("retag", "--rename", "vip=gold", "--all-tenants")
-    assert take_back()[-1] == "contacts as they were: 2"
+    assert take_back()[-1] == "contacts changed back: 2"
     assert [contact.tags for contact in Contact.objects.all()] == [["vip"]] * 2
 
 

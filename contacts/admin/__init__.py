@@ -1,4 +1,8 @@
-"""What the staff see of contacts, a module for each kind of row."""
+"""The Django admin of contacts: one module for each page or kind of row.
+
+A contact's admin class is composed in `contacts` from `contact_page`, `contact_list`, `history`,
+`merging` and `overview`. Importing this package registers every admin class.
+"""
 
 from . import bulk, contacts, imports, tags, tasks, webhooks
 

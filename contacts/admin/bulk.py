@@ -1,4 +1,7 @@
-"""What the staff do to many contacts at once: each says how many before it begins."""
+"""Bulk actions on the list of contacts, and the page with the progress of each.
+
+Every action first shows the number of contacts; see `confirm`.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +19,8 @@ from contacts.models import BulkAction, ContactQuerySet
 from contacts.values import rules
 from tenants.admin import user_of
 
-from . import words
-from .asking import AskingAdmin, Question, SureForm, log
+from . import describe
+from .confirm import ConfirmActionAdmin, ConfirmForm, Question, log
 from .forms import RuleFormField
 from .history import CONSENT_STAYS
 from .progress import ProgressAdmin
@@ -26,20 +29,20 @@ Kind = BulkAction.Kind
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 
 
-class TagForm(SureForm):
+class TagForm(ConfirmForm):
     value = RuleFormField(
         rules.tag, label="Tag", widget=UnfoldAdminTextInputWidget({"list": "known-tags"})
     )
 
     def clean_value(self) -> str:
         if not (tag := self.cleaned_data["value"]):
-            raise forms.ValidationError("Name the tag.")
+            raise forms.ValidationError("Enter a tag.")
         return tag
 
 
-class LocaleForm(SureForm):
+class LocaleForm(ConfirmForm):
     value = RuleFormField(
-        rules.locale, label="Locale", help_text="Such as fr-FR; empty takes it away."
+        rules.locale, label="Locale", help_text="E.g. fr-FR. Leave empty to remove the locale."
     )
 
 
@@ -49,16 +52,16 @@ QUESTIONS = {
     Kind.SET_LOCALE: Question("Set the locale", "Set the locale", LocaleForm),
     Kind.OPT_OUT: Question(
         "Opt out",
-        "Opt them out",
-        warning="They must not be written to any more. Those who have said no already stay so."
+        "Opt out",
+        warning="Nobody may contact these people any more. Earlier opt-outs keep their date."
         f" {CONSENT_STAYS}",
-        is_grave=True,
+        is_dangerous=True,
     ),
     Kind.DELETE: Question(
         "Delete",
-        "Delete them",
-        warning="It can be taken back, as long as the history is kept.",
-        is_grave=True,
+        "Delete contacts",
+        warning="You can undo this while the history is kept.",
+        is_dangerous=True,
     ),
 }
 EXPORTS = {
@@ -68,7 +71,7 @@ EXPORTS = {
 
 
 def change(kind: Kind, permission: str = "change") -> Callable[..., HttpResponseBase | None]:
-    """An action that asks, and then starts a bulk action."""
+    """A list action that asks to confirm, and then starts the bulk action `kind`."""
 
     @admin.action(description=f"{QUESTIONS[kind].title}…", permissions=[permission])
     def act(
@@ -80,7 +83,7 @@ def change(kind: Kind, permission: str = "change") -> Callable[..., HttpResponse
 
 
 def export_as(form: str) -> Callable[..., HttpResponseBase]:
-    """An action that asks, and then lets a file be downloaded."""
+    """A list action that asks to confirm, and then returns a file. `form`: a key of `EXPORTS`."""
 
     @admin.action(description=f"{EXPORTS[form].title}…", permissions=["view"])
     def act(self: "BulkAdmin", request: HttpRequest, contacts: ContactQuerySet) -> HttpResponseBase:
@@ -89,7 +92,9 @@ def export_as(form: str) -> Callable[..., HttpResponseBase]:
     return act
 
 
-class BulkAdmin(AskingAdmin):
+class BulkAdmin(ConfirmActionAdmin):
+    """The bulk actions of the list of contacts."""
+
     actions = [
         "add_tag", "remove_tag", "set_locale", "opt_out", "export_csv", "export_ndjson",
         "delete_selected",
@@ -112,17 +117,18 @@ class BulkAdmin(AskingAdmin):
     def ask_to_export(
         self, request: HttpRequest, contacts: ContactQuerySet, form: str
     ) -> HttpResponseBase:
-        def act(_: SureForm, agreed: int) -> HttpResponseBase | None:
+        def act(_: ConfirmForm, confirmed: int) -> HttpResponseBase | None:
             ids = select_ids(contacts)
-            if len(ids) != agreed * ID_BYTES:
+            if len(ids) != confirmed * ID_BYTES:
                 return None
-            log(request, f"{EXPORTS[form].title}: {agreed:,} contacts")
+            log(request, f"{EXPORTS[form].title}: {confirmed:,} contacts")
             return download(ids, form)
 
         return self.ask(request, contacts, EXPORTS[form], act)
 
 
 def download(ids: bytes, form: str) -> StreamingHttpResponse:
+    """Streams the file. `ids`: the ids of the contacts, one after the other."""
     name = f"contacts-{timezone.now():%Y-%m-%d}.{form}"
     return StreamingHttpResponse(
         export(ids, form),
@@ -131,21 +137,23 @@ def download(ids: bytes, form: str) -> StreamingHttpResponse:
     )
 
 
-# What became of them
+# The list and the page of bulk actions
 
 
 class ActionList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
-        """With the names of those who began them, looked up for all that are shown."""
+        """Adds the name of the user to each action. Looks up all names of the page at once."""
         super().get_results(request)
         tenants = {action.tenant_id for action in self.result_list}
-        actors = words.Actors((action.actor for action in self.result_list), [*tenants])
+        actors = describe.Actors((action.actor for action in self.result_list), [*tenants])
         for action in self.result_list:
             action.who = actors.who(action.actor)
 
 
 @admin.register(BulkAction)
 class BulkActionAdmin(ProgressAdmin):
+    """Bulk actions with their progress. Nobody adds or edits one here."""
+
     list_display = ["what", "total", "changed", "refused", "progress", "by", "started_at"]
     list_filter = ["kind"]
     ordering = ["-pk"]
@@ -175,15 +183,15 @@ class BulkActionAdmin(ProgressAdmin):
         return "done" if action.is_over else f"{action.percent} %"
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Also for those who may begin one."""
+        """Also for users who may start a bulk action: they must see its progress."""
         user = user_of(request)
-        may_begin = user.has_perm("contacts.change_contact") or user.has_perm("contacts.change_tag")
-        return may_begin or super().has_view_permission(request, obj)
+        may_start = user.has_perm("contacts.change_contact") or user.has_perm("contacts.change_tag")
+        return may_start or super().has_view_permission(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Also where a tenant is deleted, with all that it has."""
+        """Not while the action runs. Django asks this also when somebody deletes a whole tenant."""
         is_over = not isinstance(obj, BulkAction) or obj.is_over
         return is_over and super().has_delete_permission(request, obj)

@@ -1,4 +1,9 @@
-"""The list of contacts: what it can be asked for, and its pages."""
+"""The list of contacts: its pages, its search and its columns.
+
+Pages use keyset pagination: a page begins after the last contact of the page before. Nothing counts
+rows or skips rows, so a late page of a million contacts is as fast as the first page.
+`contact_filters` has the filters.
+"""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -6,19 +11,14 @@ from functools import cached_property, reduce
 from operator import and_
 from typing import Any, cast
 
-from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.paginator import Paginator
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.forms.utils import flatatt
 from django.http import HttpRequest
 from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 from unfold.views import ChangeList
-from unfold.widgets import INPUT_CLASSES, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from contacts.db import keyset
 from contacts.db.keyset import Order, Position
@@ -26,171 +26,31 @@ from contacts.finding import filters
 from contacts.models import Contact, ContactQuerySet, ContactTag, Tag, matches
 from contacts.values import countries, phones, rules
 from tenants.admin import TenantOwnedAdmin, user_of
-from tenants.fields import is_ulid, parse_ulid
-from tenants.models import FIRST_DAY, LAST_DAY, Tenant
+from tenants.fields import parse_ulid
 
-from .forms import TagField, TagInput, suggestions_of_all
+from .contact_filters import ContactFilter, FilterForm
 
-AFTER, BEFORE = "after", "before"  # the parameters that tell where a page begins, or ends
+AFTER, BEFORE = "after", "before"  # URL parameters: the page begins after, or ends before
 ORDERS = {
     "pk": Order("pk"),  # ULIDs order by time
     "phone": Order("phone"),
     "last_message_at": Order("last_message_at", is_nullable=True),
 }
-TAGS = ("tag", "without")
-WORDS = 10  # of a search, that are looked for one by one
-LONGEST = 256  # characters of a search; no name or e-mail has as many
-CONSENTS = [("in", "Opted in"), ("out", "Opted out"), ("none", "No decision")]
+MAX_WORDS = 10  # each word of a search is a condition of its own; longer searches are one text
+MAX_SEARCH = 256  # characters; a name or e-mail address is shorter
 
 
-# What it can be asked for
-
-
-def select(*choices: tuple[str, str], label: str | None = None) -> forms.ChoiceField:
-    return forms.ChoiceField(
-        choices=[("", "All"), *choices], label=label, widget=UnfoldAdminSelectWidget
-    )
-
-
-def day(label: str) -> forms.DateField:
-    attrs = {"type": "date", "class": " ".join(INPUT_CLASSES)}
-    return forms.DateField(
-        label=label,
-        widget=forms.DateInput(attrs, format="%Y-%m-%d"),
-        validators=[MinValueValidator(FIRST_DAY), MaxValueValidator(LAST_DAY)],
-    )
-
-
-class CountrySelect(UnfoldAdminSelectWidget):
-    """Of 240 options; a template for each would take a fifth of the page's time."""
-
-    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        options = format_html_join(
-            "\n",
-            "<option{}>{}</option>",
-            ((flatatt({"value": c, "selected": c == value}), label) for c, label in self.choices),
-        )
-        own = flatatt({"name": name, **self.build_attrs(self.attrs, attrs)})
-        return format_html("<select{}>{}</select>", own, options)
-
-
-class FilterForm(forms.Form):
-    """`choice` says what each of them means."""
-
-    tag = TagField(label="With tag")
-    without = TagField(label="Without tag")
-    country = forms.ChoiceField(widget=CountrySelect)
-    source = select(*Contact.Source.choices)
-    consent = select(*CONSENTS)
-    has_email = select(("yes", "With e-mail"), ("no", "Without e-mail"), label="E-mail")
-    created_from = day("Created from")
-    created_to = day("Created until")
-    updated_from = day("Updated from")
-    updated_to = day("Updated until")
-    metadata_key = forms.CharField(widget=UnfoldAdminTextInputWidget)
-    metadata_value = forms.CharField(
-        widget=UnfoldAdminTextInputWidget, help_text="Empty: whatever the key holds."
-    )
-    tenant = forms.ModelChoiceField(Tenant.objects.none(), widget=UnfoldAdminSelectWidget)
-
-    class Media(TagInput.Media):
-        """The theme asks for the scripts of filters by this name."""
-
-    def __init__(self, data: Any, request: HttpRequest, site: Any) -> None:
-        super().__init__(data)
-        fields: dict[str, Any] = self.fields
-        for field in fields.values():
-            field.required = False
-        tags = site.get_model_admin(Tag).visible(request, Tag.objects.all())
-        if request.user.is_superuser:
-            fields["tenant"].queryset = Tenant.objects.all()
-            if is_ulid(chosen := self.data.get("tenant", "")):
-                tags = tags.filter(tenant=chosen)
-        else:
-            del fields["tenant"]
-        for name in TAGS:
-            fields[name].choose_from(tags, user_of(request), suggestions_of_all())
-        codes = sorted(countries.numbering())
-        fields["country"].choices = [("", "All"), *((code, code) for code in codes)]
-
-    def clean(self) -> dict[str, Any]:
-        given = self.cleaned_data
-        key, value = given.get("metadata_key"), given.get("metadata_value")
-        if value and not key:
-            self.add_error("metadata_value", "Name the metadata key that holds it.")
-        return given | {"metadata": (key, value) if key else None}
-
-    def problems(self) -> Iterator[str]:
-        for name, sentences in self.errors.items():
-            yield f"{self[name].label}: {' '.join(map(str, sentences))}"
-
-    def shown(self) -> Iterator[tuple[str, str, list[str]]]:
-        """The filters in force: what each is, its value, and the parameters that say it."""
-        for name, value in self.cleaned_data.items():
-            if value and name in self.fields:
-                yield str(self[name].label), self.told(name, value), self.parameters(name)
-
-    def told(self, name: str, value: Any) -> str:
-        field: Any = self.fields[name]
-        if name in TAGS:
-            return field.label_of(value)
-        choices = dict(field.choices) if name in self.WORDED else {}
-        return str(choices.get(value, value))
-
-    def parameters(self, name: str) -> list[str]:
-        """Those that say a filter: without its key, a value of metadata means nothing."""
-        return ["metadata_key", "metadata_value"] if name == "metadata_key" else [name]
-
-    WORDED = ("source", "consent", "has_email")
-
-
-class ContactFilter(admin.ListFilter):
-    """All the filters, as one form."""
-
-    title = "filter"
-    # The theme asks every filter for its name from 0.92 on, and fails where there is none.
-    parameter_name = "filter"
-    template = "unfold/filters/filters_field.html"
-    form_class = FilterForm
-
-    def __init__(
-        self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
-    ) -> None:
-        super().__init__(request, params, model, model_admin)
-        for name in FilterForm.base_fields:
-            if values := params.pop(name, None):
-                self.used_parameters[name] = values[-1]
-        self.form = FilterForm(self.used_parameters, request, model_admin.admin_site)
-
-    def expected_parameters(self) -> list[str | None]:
-        return [*FilterForm.base_fields]
-
-    def has_output(self) -> bool:
-        return True
-
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
-        yield {"form": self.form}
-
-    def queryset(self, request: HttpRequest, queryset: models.QuerySet) -> models.QuerySet:
-        """What cannot be understood finds nobody, rather than everybody."""
-        if self.form.is_valid():
-            return filters.choose(cast("ContactQuerySet", queryset), self.form.cleaned_data)
-        for sentence in self.form.problems():
-            messages.error(request, sentence)
-        return queryset.none()
-
-
-# Its pages
+# Pages
 
 
 class PageLinks(Paginator):
-    """Nothing but the template's name: a page is found by what the one before ended with."""
+    """Only names the template of the links. `ContactList` finds the pages."""
 
     template_name = "admin/contacts/contact/pages.html"
 
 
 class ContactList(ChangeList):
-    """Pages found by where the last one ended, in an order that an index carries."""
+    """Keyset pagination for Django's change list, in the order of an index."""
 
     form: FilterForm
 
@@ -205,11 +65,12 @@ class ContactList(ChangeList):
         return found
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
-        asked = super().get_filters_params(params)
-        return {name: value for name, value in asked.items() if name not in (AFTER, BEFORE)}
+        given = super().get_filters_params(params)
+        return {name: value for name, value in given.items() if name not in (AFTER, BEFORE)}
 
     def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
-        """Whatever a link changes, it leads to a first page, unless it says where to begin."""
+        """A link to the first page, unless `new_params` contains a position: the old position does
+        not exist in a list with other filters or another order."""
         return super().get_query_string(new_params, [*(remove or ()), AFTER, BEFORE])
 
     @cached_property
@@ -217,14 +78,14 @@ class ContactList(ChangeList):
         return dict(list(super().get_ordering_field_columns().items())[:1])
 
     def get_ordering(self, request: HttpRequest, queryset: Any) -> list[str]:
-        """By one column: the theme's links keep those sorted by before. By one that an index
-        carries: an address may ask for others."""
+        """One column with an index. The theme's links add the columns of earlier clicks, and a URL
+        may name a column without an index, which would sort all contacts."""
         first, *_ = super().get_ordering(request, queryset)
-        carried = {"pk"} if request.user.is_superuser else ORDERS
-        return [first if first.lstrip("-") in carried else "-pk"]
+        indexed = {"pk"} if request.user.is_superuser else ORDERS
+        return [first if first.lstrip("-") in indexed else "-pk"]
 
     def get_ordering_field_columns(self) -> dict[int, str]:
-        """The theme asks for them once a row."""
+        """Cached, because the theme calls this method for each row."""
         return self.ordering_columns
 
     def get_results(self, request: HttpRequest) -> None:
@@ -232,7 +93,7 @@ class ContactList(ChangeList):
         order = ORDERS[name.removeprefix("-")]._replace(is_descending=name.startswith("-"))
         self.result_list = self.page(order)
         more = self.has_previous or self.has_next
-        # Beyond this page nobody has counted; Django only asks whether there is more.
+        # Django reads these counts only to see whether there is more than this page.
         self.result_count = len(self.result_list) + more
         self.full_result_count = self.result_count
         self.show_full_result_count = self.can_show_all = self.multi_page = False
@@ -240,8 +101,8 @@ class ContactList(ChangeList):
         self.paginator = PageLinks([], self.list_per_page)
 
     def page(self, order: Order) -> list[Contact]:
-        """Sets what the links to the pages around it need. Where all behind have gone meanwhile,
-        it is the first page again."""
+        """The contacts of this page. Sets `first`, `last`, `has_previous` and `has_next` for the
+        links. Returns the first page if somebody has deleted all contacts after the position."""
         start = read(order, self.before or self.after)
         found = self.page_at(order, start)
         return found if found or start is None else self.page_at(order, None)
@@ -260,17 +121,18 @@ class ContactList(ChangeList):
 
     def rows(self, order: Order, start: Position | None, limit: int) -> list[Contact]:
         given = self.form.cleaned_data if self.form.is_valid() else {}
-        asked = {name for name, value in given.items() if value}
-        if asked == {"tag"} and not self.query and order.column == "pk":
-            return self.carriers(given["tag"], order, start, limit)
-        among = None  # what an index has in the order of the list, where a filter picks from it
+        used = {name for name, value in given.items() if value}
+        if used == {"tag"} and not self.query and order.column == "pk":
+            return self.with_tag(given["tag"], order, start, limit)
+        among = None  # the unfiltered contacts: an index has them in the order of the list
         if self.query or self.has_active_filters:
             seen = cast("ContactQuerySet", self.root_queryset)
             among = filters.choose(seen, {"tenant": given.get("tenant")})
         return keyset.page(self.queryset.order_by(), order, start, limit, among)
 
-    def carriers(self, tag: Tag, order: Order, start: Position | None, limit: int) -> list[Contact]:
-        """A tag's links are in this order already; planners go through contacts instead."""
+    def with_tag(self, tag: Tag, order: Order, start: Position | None, limit: int) -> list[Contact]:
+        """Reads the links of the tag, which an index has in this order. With one query on contacts,
+        planners read all contacts to find those with the tag."""
         links = ContactTag.objects.filter(tenant=tag.tenant_id, tag=tag)
         if start:
             links = links.filter(**{f"contact__{'lt' if order.is_descending else 'gt'}": start[-1]})
@@ -279,10 +141,10 @@ class ContactList(ChangeList):
         found = self.queryset.in_bulk(pks)
         return [found[pk] for pk in pks if pk in found]
 
-    def in_force(self) -> Iterator[dict[str, str]]:
-        """The filters, each with the link that takes it away."""
+    def active_filters(self) -> Iterator[dict[str, str]]:
+        """The active filters as text, each with the URL of the list without it."""
         if self.form.is_valid():
-            for label, value, names in self.form.shown():
+            for label, value, names in self.form.active():
                 without = dict.fromkeys(names)
                 yield {"text": f"{label}: {value}", "url": self.get_query_string(without)}
 
@@ -300,26 +162,26 @@ class ContactList(ChangeList):
 
 
 def write(order: Order, contact: Contact) -> str:
-    """A position, for a link."""
+    """The position of a contact, as text for a URL."""
     *value, pk = order.position(contact)
-    return "~".join([*(said(part) for part in value), pk])
+    return "~".join([*(url_text(part) for part in value), pk])
 
 
-def said(value: Any) -> str:
+def url_text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else value or ""
 
 
 def read(order: Order, text: str) -> Position | None:
-    """What `write` wrote; nothing, where somebody has made it up."""
+    """The position that `write` wrote. None if the text is not one: people edit URLs."""
     *value, pk = text.split("~")
     try:
-        position = (*(PLACES[order.column](part) for part in value), parse_ulid(pk))
+        position = (*(PARSERS[order.column](part) for part in value), parse_ulid(pk))
     except ValueError:
         return None
     return position if len(position) == len(keyset.columns(order.column)) else None
 
 
-PLACES: dict[str, Callable[[str], Any]] = {
+PARSERS: dict[str, Callable[[str], Any]] = {
     "pk": str,
     "phone": str,
     "last_message_at": rules.timestamp,
@@ -327,44 +189,48 @@ PLACES: dict[str, Callable[[str], Any]] = {
 
 
 class ContactListAdmin(TenantOwnedAdmin):
+    """The list of contacts. `ContactAdmin` adds the page of a contact and the actions."""
+
     list_display = ["who", "number", "tag_chips", "consent_label", "source", "last_activity",
                     "created"]  # fmt: skip
     list_filter = [ContactFilter]
     list_filter_submit = True
     list_per_page = 50
-    list_before_template = "admin/contacts/contact/in_force.html"
+    list_before_template = "admin/contacts/contact/active_filters.html"
     ordering = ["-pk"]
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    search_fields = ["name", "email", "phone"]  # shows the box; `matching` does the search
-    search_help_text = "Parts of the name or e-mail, or a phone in any spelling"
+    search_fields = ["name", "email", "phone"]  # Django shows the box; see get_search_results
+    search_help_text = "Name, e-mail or phone"
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ContactList]:
         return ContactList
 
-    def asked_for(self, request: HttpRequest) -> list[str]:
+    def filters_in_words(self, request: HttpRequest) -> list[str]:
         form = FilterForm(request.GET.dict(), request, self.admin_site)
-        filters = (
-            [f"{label}: {value}" for label, value, _ in form.shown()] if form.is_valid() else []
-        )
+        active = form.active() if form.is_valid() else ()
         search = request.GET.get(SEARCH_VAR, "").strip()
-        return [*filters, *[f"Search: {search}"] * bool(search)]
+        return [
+            *(f"{label}: {value}" for label, value, _ in active),
+            *[f"Search: {search}"] * bool(search),
+        ]
 
     def get_sortable_by(self, request: HttpRequest) -> list[str]:
-        """What an index carries; those of phones and messages begin with the tenant."""
+        """Columns with an index. The indexes of phones and messages begin with the tenant, so they
+        cannot sort the contacts of all tenants, which superusers see."""
         return ["created"] if request.user.is_superuser else ["created", "number", "last_activity"]
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet, search_term: str
     ) -> tuple[models.QuerySet, bool]:
-        """Those who match the whole, as a phone with blanks does, or each of its words."""
-        words = [word[:LONGEST] for word in search_term.split()]
+        """Contacts that match the whole text, e.g. a phone with spaces, or each word of it."""
+        words = [word[:MAX_SEARCH] for word in search_term.split()]
         if not words:
             return queryset, False
         tenant = user_of(request).tenant
         region = tenant.default_region if tenant else ""
-        found = matches(search_term.strip()[:LONGEST], region)
-        if 1 < len(words) <= WORDS:
+        found = matches(search_term.strip()[:MAX_SEARCH], region)
+        if 1 < len(words) <= MAX_WORDS:
             found |= reduce(and_, (matches(word, region) for word in words))
         return queryset.filter(found), False
 
@@ -405,7 +271,7 @@ class ContactListAdmin(TenantOwnedAdmin):
 
 
 def moment(at: datetime | None) -> str:
-    """As short as a column is; the rest on pointing at it."""
+    """The day, which fits into a column. The tooltip shows the time."""
     if at is None:
         return ""
     local = timezone.localtime(at)

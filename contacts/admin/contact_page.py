@@ -1,4 +1,4 @@
-"""The page of a contact: who it is, what may be written to them, and what has happened lately."""
+"""The page of a contact: a summary with consent, the form, and the latest changes."""
 
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils.html import format_html
 
+from contacts import schema
 from contacts.change_log import cause
 from contacts.models import Contact
 from contacts.values import countries, phones, rules
@@ -18,26 +19,31 @@ from tenants.admin import user_of
 from tenants.fields import is_ulid
 from tenants.models import Tenant
 
-from . import words
+from . import describe
 from .history import HistoryAdmin
 
-LATELY = 5  # changes that the page shows
-SUGGESTED = 20  # tags
+LATEST = 5  # changes that the page shows
+MAX_SUGGESTIONS = 20  # tags
+PLACED = ("phone", "name", "email", "locale", "tags", "metadata")
+OTHERS = [field.name for field in schema.FIELDS if field.is_edited and field.name not in PLACED]
 TECHNICAL = ("id", "source", "total_messages", "last_message_at", "created_at", "updated_at")
 
 
 class ContactPageAdmin(HistoryAdmin):
+    """Everything around the form of a contact, and the suggestions of its tags."""
+
     fieldsets = (
-        (None, {"fields": ["tenant", "phone", "name", ("email", "locale")]}),
+        (None, {"fields": ["tenant", "phone", "name", ("email", "locale"), *OTHERS]}),
         ("Tags and metadata", {"fields": ["tags", "metadata"]}),
         ("Technical", {"fields": [f"{name}_shown" for name in TECHNICAL], "classes": ["collapse"]}),
     )
     readonly_fields = [f"{name}_shown" for name in TECHNICAL]
     change_form_outer_before_template = "admin/contacts/contact/summary.html"
-    change_form_outer_after_template = "admin/contacts/contact/lately.html"
+    change_form_outer_after_template = "admin/contacts/contact/latest.html"
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """A new contact has nothing technical yet; and only superusers choose a tenant."""
+        """Without technical fields for a new contact, which has no values there yet. Without the
+        tenant for users who cannot choose it."""
         fieldsets = [*super().get_fieldsets(request, obj)]
         (title, first), *others = fieldsets if obj else fieldsets[:-1]
         if not request.user.is_superuser:
@@ -58,15 +64,16 @@ class ContactPageAdmin(HistoryAdmin):
             "readable": phones.readable(contact.phone),
             "country": countries.of(contact.phone),
             "whatsapp": contact.phone.removeprefix("+"),
-            "consent": words.consent_of(contact),
-            "lately": words.page(contact, None)[:LATELY],
+            "consent": describe.consent_of(contact),
+            "latest": describe.changes_of(contact, None)[:LATEST],
             "may_undo": self.may_undo(request),
         }
 
     # Deleting
 
     def get_deleted_objects(self, contacts: Any, request: HttpRequest) -> Any:
-        """What the confirmation page says: who it is, and not a line for each tag, which stays."""
+        """The contacts on the confirmation page. Django would also list the links to tags, although
+        the tags stay."""
         named = [
             " · ".join(filter(None, [one.name, phones.readable(one.phone), one.email]))
             for one in contacts
@@ -74,16 +81,16 @@ class ContactPageAdmin(HistoryAdmin):
         return named, {str(self.opts.verbose_name_plural): len(named)}, set(), []
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
-        """With the way back."""
-        answer = super().response_delete(request, obj_display, obj_id)
+        """Adds a link to undo the deletion."""
+        response = super().response_delete(request, obj_display, obj_id)
         if self.may_undo(request):
             change_set = cause.current.get().change_set()
             page = reverse("admin:contacts_contact_undo", args=[change_set])
-            told = format_html('This can be taken back: <a href="{}">Undo</a>', page)
-            self.message_user(request, told)
-        return answer
+            message = format_html('You can undo this: <a href="{}">Undo</a>', page)
+            self.message_user(request, message)
+        return response
 
-    # What is technical, ready to be taken elsewhere
+    # Technical values, each with a button that copies it
 
     @admin.display(description="id")
     def id_shown(self, contact: Contact) -> str:
@@ -100,15 +107,15 @@ class ContactPageAdmin(HistoryAdmin):
     @admin.display(description="last message")
     def last_message_at_shown(self, contact: Contact) -> str:
         at = contact.last_message_at
-        return copyable("time of the last message", words.when(at)) if at else "never"
+        return copyable("time of the last message", describe.local_time(at)) if at else "never"
 
     @admin.display(description="created")
     def created_at_shown(self, contact: Contact) -> str:
-        return copyable("time of creation", words.when(contact.created_at))
+        return copyable("time of creation", describe.local_time(contact.created_at))
 
     @admin.display(description="updated")
     def updated_at_shown(self, contact: Contact) -> str:
-        return copyable("time of the last change", words.when(contact.updated_at))
+        return copyable("time of the last change", describe.local_time(contact.updated_at))
 
     # Tags
 
@@ -117,8 +124,8 @@ class ContactPageAdmin(HistoryAdmin):
         return [path("tag-names/", view, name="contacts_contact_tag_names"), *super().get_urls()]
 
     def tag_names_view(self, request: HttpRequest) -> JsonResponse:
-        """Suggestions: tags of the user's tenant; for superusers, of the `tenant` named by its slug
-        or id. The tag that is called exactly `term` is always among them, and first."""
+        """Suggestions for `term`: tags of the user's tenant. Superusers name another tenant with
+        `tenant`, its slug or id. A tag with exactly the name `term` is always the first one."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         tenant, named = user_of(request).tenant, request.GET.get("tenant", "")
@@ -127,14 +134,15 @@ class ContactPageAdmin(HistoryAdmin):
             tenant = Tenant.objects.filter(is_named).first() or tenant
         term = request.GET.get("term", "")
         found = tenant.tags.named_like(term) if tenant else []
-        names = sorted((tag.name for tag in found), key=partial(closeness, term))[:SUGGESTED]
+        names = sorted((tag.name for tag in found), key=partial(closeness, term))[:MAX_SUGGESTIONS]
         return JsonResponse({"results": [{"id": name, "text": name} for name in names]})
 
 
 def closeness(term: str, name: str) -> tuple[bool, bool, str]:
-    """Sorts the name that is `term` first, then those that begin with it in any case."""
+    """A sort key: first the name `term`, then names that begin with it in upper or lower case."""
     return (name != term, not rules.folded(name).startswith(rules.folded(term)), name)
 
 
 def copyable(label: str, value: str) -> str:
+    """A read-only text box with a button that copies the value."""
     return render_to_string("admin/copyable.html", {"label": label, "value": value})

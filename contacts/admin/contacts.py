@@ -1,9 +1,13 @@
-"""Contacts for the staff, by the same rules as the API."""
+"""The admin of contacts: the form of one contact, by the rules of the API, and the whole class.
+
+If somebody else changes a contact while its page is open, the form keeps both changes where it can,
+and otherwise asks which value to keep; see `tenants.admin.conflicts`.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
@@ -14,13 +18,15 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from contacts import schema
 from contacts.change_log.difference import exchanged, of_metadata
 from contacts.models import Change, Contact
+from contacts.schema import Kind
 from contacts.values import rules
 from contacts.writing import edit
-from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, RetryOnConflictOwnedAdmin, TenantForm
+from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, TenantForm, TenantOwnedRetryAdmin
 
-from . import words
+from . import describe
 from .contact_list import ContactListAdmin
 from .contact_page import ContactPageAdmin
 from .forms import (
@@ -33,33 +39,30 @@ from .forms import (
 from .merging import MergeAdmin
 from .overview import OverviewAdmin
 
-MOST_KEYS = 100  # of metadata, that are decided one by one
-RECENT = 50  # changes that are looked through for who has made one
+MAX_KEYS = 100  # conflicting metadata keys that the page asks about one by one
+RECENT = 50  # changes; the author of an older change is not shown
 
 Metadata = dict[str, Any]
 
 
 class ContactForm(TenantForm):
     merged = ("tags", "metadata")
-    may_view = False  # set on the class that `ContactAdmin` makes of it
+    may_view = False  # set by `ContactAdmin.get_form`
 
     phone = forms.CharField(
         widget=UnfoldAdminTextInputWidget,
         show_hidden_initial=True,
-        help_text="With + and the country code, in any spelling.",
+        help_text="Include + and country code; spaces are fine.",
     )
-    name = RuleFormField(rules.name)
-    email = RuleFormField(rules.email)
     tags = TagNamesFormField(
         rules.tags,
-        help_text="Separated by commas. Enter takes the marked suggestion, a comma what you typed.",
+        help_text="Separate with commas. Enter adds the marked suggestion, a comma your own text.",
     )
-    locale = RuleFormField(rules.locale)
     metadata = MetadataFormField(metadata_from_text, help_text="A JSON object.")
 
     class Meta:
         model = Contact
-        fields = ["tenant", "phone", "name", "email", "tags", "locale", "metadata"]
+        fields = ["tenant", *(field.name for field in schema.FIELDS if field.is_edited)]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -80,15 +83,15 @@ class ContactForm(TenantForm):
         return phone
 
     def taken(self, other: Contact) -> str:
-        """With the way to it, for those who may see it."""
-        told = f"There is a contact with {other.phone} already."
+        """An error with a link to the other contact, if the user may see that contact."""
+        sentence = f"Another contact already has the phone {other.phone}."
         if not self.may_view:
-            return told
+            return sentence
         page = reverse("admin:contacts_contact_change", args=[other.pk])
-        return format_html('{} <a href="{}">Open it</a>', told, page)
+        return format_html('{} <a href="{}">Open it</a>', sentence, page)
 
-    # What somebody has changed of a list or of some keys, and not what others have written beside
-    # it while the page stood open.
+    # Tags and metadata are merged: the user's changes are applied to the stored value. Saving the
+    # whole list would remove a tag that a program added while the page was open.
 
     def clean_tags(self) -> list[str]:
         given, shown = self.cleaned_data["tags"], self.shown("tags")
@@ -104,7 +107,7 @@ class ContactForm(TenantForm):
         stored = self.initial["metadata"]
         mine = {*of_metadata(shown, given)}
         contested = mine & {*of_metadata(shown, stored)} & {*of_metadata(given, stored)}
-        choices = {keys: self.choice_of(keys, given, stored) for keys in apart(contested)}
+        choices = {keys: self.choice_of(keys, given, stored) for keys in groups_of(contested)}
         if "" in choices.values():
             raise forms.ValidationError(UNDECIDED)
         mine -= {key for keys, choice in choices.items() if choice == THEIRS for key in keys}
@@ -113,23 +116,23 @@ class ContactForm(TenantForm):
         return self.ruled(rules.metadata, kept | new)
 
     def choice_of(self, keys: tuple[str, ...], given: Metadata, stored: Metadata) -> str:
-        """What the user has chosen of metadata: of one key, or of several together."""
+        """The user's choice for one metadata key, or for several keys together."""
         mine, theirs = ({k: all_[k] for k in keys if k in all_} for all_ in (given, stored))
-        name, label, shown = "metadata", f"Metadata, {len(keys)} keys", in_json
+        name, label, shown = "metadata", f"Metadata, {len(keys)} keys", as_json
         if len(keys) == 1:
-            name, label = f"metadata.{keys[0]}", f"Metadata, {words.short(keys[0])}"
-            shown = partial(value_in_json, keys[0])
+            name, label = f"metadata.{keys[0]}", f"Metadata, {describe.shortened(keys[0])}"
+            shown = partial(json_of_value, keys[0])
         return self.choice(name, label, shown(mine), shown(theirs), theirs)
 
     def changed_by(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """As the change log has it, which also knows what programs do."""
+        """From the change log, which also contains the changes of programs."""
         tenant, pk = self.instance.tenant_id, self.instance.pk
         found = Change.objects.filter(tenant=tenant, contact_id=pk).order_by("-pk")[:RECENT]
-        actors = words.Actors((change.actor for change in found), [tenant])
+        actors = describe.Actors((change.actor for change in found), [tenant])
         for name in names:
             if change := next((change for change in found if has_changed(change, name)), None):
                 who = actors.who(change.actor).text
-                yield name, f"by {who} at {words.when(change.at)}"
+                yield name, f"by {who} at {describe.local_time(change.at)}"
 
     def ruled(self, rule: Callable[[Any], Any], merged: Any) -> Any:
         try:
@@ -138,36 +141,40 @@ class ContactForm(TenantForm):
             raise forms.ValidationError(str(error)) from error
 
 
-def apart(keys: set[str]) -> list[tuple[str, ...]]:
-    """The keys of metadata that are decided one by one; together where there are very many, for
-    which a form could not have enough fields (`DATA_UPLOAD_MAX_NUMBER_FIELDS`)."""
+def groups_of(keys: set[str]) -> list[tuple[str, ...]]:
+    """Groups of metadata keys; the page asks once for each group. Each key is a group of its own,
+    unless there are too many for Django's limit on form fields (`DATA_UPLOAD_MAX_NUMBER_FIELDS`):
+    then all keys are one group."""
     ordered = sorted(keys)
-    return [tuple(ordered)] if len(ordered) > MOST_KEYS else [(key,) for key in ordered]
+    return [tuple(ordered)] if len(ordered) > MAX_KEYS else [(key,) for key in ordered]
 
 
-def in_json(values: Metadata) -> str:
-    return words.short(rules.spelled(values))
+def as_json(values: Metadata) -> str:
+    return describe.shortened(rules.spelled(values))
 
 
-def value_in_json(key: str, values: Metadata) -> str:
-    return words.short(rules.spelled(values[key])) if key in values else words.NOTHING
+def json_of_value(key: str, values: Metadata) -> str:
+    return describe.shortened(rules.spelled(values[key])) if key in values else describe.NOTHING
 
 
 def has_changed(change: Change, name: str) -> bool:
-    """Whether it is one of the field `name`, or of that key: `metadata.KEY`."""
+    """Whether the change changed the field `name`, or the metadata key of `metadata.KEY`."""
     column, _, key = name.partition(".")
     return column in change.fields and (not key or key in change.fields[column])
 
 
 @admin.register(Contact)
 class ContactAdmin(
-    ContactPageAdmin, ContactListAdmin, MergeAdmin, OverviewAdmin, RetryOnConflictOwnedAdmin
+    ContactPageAdmin, ContactListAdmin, MergeAdmin, OverviewAdmin, TenantOwnedRetryAdmin
 ):
+    """Contacts in the admin. Each base class adds one part: the page of a contact, the list, the
+    bulk actions with merging, and the first page."""
+
     form = ContactForm
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
-        """Where the contact is going to be saved, it is read once, and locked: so nobody else
-        writes it between the check of the form and the end of the transaction."""
+        """Reads the contact once and locks it if it is going to be saved: nobody else may change it
+        between the form's validation and the end of the transaction."""
         if request.method != "POST" or not connection.in_atomic_block:
             return super().get_object(request, object_id, from_field)
         try:
@@ -182,6 +189,13 @@ class ContactAdmin(
         form = super().get_form(request, obj, change, **options)
         form.may_view = self.has_view_permission(request)
         return form
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **options: Any) -> Any:
+        """Texts are cleaned by their rules."""
+        for field in schema.FIELDS:
+            if field.name == db_field.name and field.is_edited and field.kind is Kind.TEXT:
+                return RuleFormField(cast("schema.Rule", field.rule))
+        return super().formfield_for_dbfield(db_field, request, **options)
 
     def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
         if not change:

@@ -1,4 +1,4 @@
-"""Form fields that the rules clean."""
+"""Form fields of the admin: values that the rules of the API clean, tags, metadata."""
 
 import json
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from tenants.models import Tenant, User
 
 
 class RuleFormField(forms.Field):
-    """A form field that one of `rules` cleans.
+    """A form field that is cleaned by `rule`, one of `contacts.values.rules`.
 
-    Its page carries the value it showed, so that saving writes only what the user changed,
-    not what a program has changed meanwhile.
+    A hidden field of the page has the value that the page showed. So saving writes only a value
+    that the user changed, and does not undo the change of a program.
     """
 
     widget: type[forms.Widget] | forms.Widget = UnfoldAdminTextInputWidget
@@ -38,9 +38,12 @@ class RuleFormField(forms.Field):
             raise forms.ValidationError(str(error)) from error
 
 
-def checked(form: forms.Form, of_api: type[Serializer], given: dict[str, Any]) -> dict[str, Any]:
-    """What the API makes of `given`; nothing where it refuses that: then `form` says why."""
-    body: Serializer = of_api(data=given)
+def checked(
+    form: forms.Form, serializer: type[Serializer], given: dict[str, Any]
+) -> dict[str, Any]:
+    """Validates `given` with a serializer of the API and returns the result. Adds the errors to
+    `form` and returns an empty dict if `given` is invalid."""
+    body: Serializer = serializer(data=given)
     if body.is_valid():
         return body.validated_data
     for field, sentences in body.errors.items():
@@ -49,10 +52,10 @@ def checked(form: forms.Form, of_api: type[Serializer], given: dict[str, Any]) -
 
 
 class TagInput(UnfoldAdminTextInputWidget):
-    """A text box with suggestions of tags below. Whatever happens to the suggestions, the form gets
-    the text that stands in the box, also without JavaScript.
+    """A text box with suggestions of tags below it. The form always gets the text of the box, also
+    if JavaScript is off or the suggestions fail.
 
-    `suggest`: the address that answers `?term=` with suggestions; else those of the user's tenant.
+    `suggest`: a URL that returns suggestions for `?term=`. Default: the tags of the user's tenant.
     """
 
     class Media:
@@ -64,33 +67,38 @@ class TagInput(UnfoldAdminTextInputWidget):
         self.suggest = suggest
 
     def build_attrs(self, base_attrs: Any, extra_attrs: Any = None) -> dict[str, Any]:
-        # Looked up when a page is made: the addresses of the admin are not known before.
+        # Not in __init__: fields are created at import, when the URLs are not loaded yet.
         suggest = self.suggest or reverse("admin:contacts_contact_tag_names")
         return super().build_attrs({"data-suggest": suggest} | base_attrs, extra_attrs)
 
 
 def suggestions_of(tenant: Tenant) -> str:
-    """The address that suggests the names of the tenant's tags."""
+    """The URL of suggestions with the names of the tenant's tags."""
     return reverse("admin:contacts_contact_tag_names", query={"tenant": tenant.slug})
 
 
 def suggestions_of_all() -> str:
-    """The address that suggests each tag that the user may see, with its tenant for superusers."""
+    """The URL of suggestions with every tag that the user may see; for superusers, each name has
+    its tenant."""
     field = ContactTag._meta.get_field("tag")
     names = {"app_label": field.model._meta.app_label, "model_name": field.model._meta.model_name}
     return reverse("admin:autocomplete", query=names | {"field_name": field.name})
 
 
 class TagField(forms.CharField):
-    """One tag by its exact name, or by its id, which links of the admin have. Never another tag:
-    a text that names none is an error. Call `choose_from` before the field is used."""
+    """One existing tag, by its exact name or by its id, which links of the admin use. Any other
+    text is an error: a tag that is only similar would find the wrong contacts.
+
+    Call `choose_from` before the field is used.
+    """
 
     widget = TagInput
     user: User
     tags: TagQuerySet
 
     def choose_from(self, tags: TagQuerySet, user: User, suggest: str) -> None:
-        """`user`: who types the name; superusers may add the tenant, as their suggestions do."""
+        """`tags`: the tags that are accepted. `user`: the user who types the name; superusers may
+        add the tenant, as in their suggestions. `suggest`: the URL of suggestions."""
         self.tags, self.user = tags, user
         self.labels: dict[str, str] = {}
         self.widget.suggest = suggest
@@ -120,18 +128,18 @@ class TagField(forms.CharField):
         return label_for(self.user, tag)
 
     def prepare_value(self, value: Any) -> Any:
-        """An id, which nobody can read, is shown as the name."""
+        """Shows the name of the tag, also if the value is an id, which means nothing to people."""
         return self.labels.get(value, value)
 
 
-WITH_TENANT = Concat("name", Value(" ("), "tenant__name", Value(")"))  # as `label_for` has it
+WITH_TENANT = Concat("name", Value(" ("), "tenant__name", Value(")"))  # like `label_for`
 NO_TAG = "There is no tag “{}”. Upper and lower case matter."
 SEVERAL_TAGS = "Several tenants have a tag “{0}”. Add the tenant: “{0} (name of the tenant)”."
 
 
 class TagNamesWidget(TagInput):
-    """Names of tags, separated by commas; with JavaScript a chip for each. Enter takes the
-    suggestion that is marked, all else what was typed: see `tags.js`."""
+    """Names of tags, separated by commas. With JavaScript, each tag is a chip. Enter adds the
+    marked suggestion; a comma, Tab and Save add the typed text. See `qyvo/static/qyvo/tags.js`."""
 
     def __init__(self) -> None:
         super().__init__(attrs={"data-tags": ""})
@@ -148,7 +156,8 @@ class MetadataFormField(RuleFormField):
     widget = UnfoldAdminTextareaWidget({"class": "mono", "spellcheck": "false", "rows": 10})
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compares spellings: to Python, true and 1 are equal."""
+        """Compares the values as JSON: in Python, `True == 1`, so a change from 1 to true would be
+        lost."""
         try:
             given = self.to_python(data)
         except forms.ValidationError:

@@ -1,4 +1,4 @@
-"""What happened to a contact, for the staff: its history, its consent, and undo."""
+"""Pages that read the change log: the history of a contact, recording consent, and undo."""
 
 from typing import Any
 
@@ -26,15 +26,15 @@ from contacts.writing.consent import Decision
 from tenants.admin import TenantOwnedAdmin
 from tenants.models import Tenant
 
-from . import words
-from .asking import log, start
+from . import describe
+from .confirm import log, start
 from .forms import checked
 
-SHOWN = 20  # contacts of a dry run
+MAX_SHOWN = 20  # contacts in the preview of an undo
 
 
 class ConsentForm(forms.Form):
-    """A decision; the rules are those of the API."""
+    """A decision on consent, by the rules of the API."""
 
     status = forms.ChoiceField(
         choices=[(status, Change.Kind(status).label) for status in CONSENT_STATUS],
@@ -43,17 +43,17 @@ class ConsentForm(forms.Form):
     at = forms.SplitDateTimeField(
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,
-        help_text="When it was decided. Empty: now.",
+        help_text="When the person decided. Leave empty for now.",
     )
     source = forms.CharField(
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="By which way: a form, a campaign, a phone call.",
+        help_text="How it was given, e.g. a form, a campaign, a phone call.",
     )
     proof = forms.CharField(
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
-        help_text="What proves it: a letter, the number of an order.",
+        help_text="What proves it, e.g. a letter or an order number.",
     )
 
     def clean(self) -> None:
@@ -67,14 +67,14 @@ class ConsentForm(forms.Form):
 
 
 CONSENT_STAYS = (
-    "Consent is not undone: it stays as it was decided. If a person decides otherwise, record the"
-    " new decision on the contact's page."
+    "Undo does not change consent. If a person changes their mind, record the new decision on the"
+    " contact's page."
 )
-STILL_RUNNING = "This is still being done. Undo it when it has come to its end."
+STILL_RUNNING = "This is still running. You can undo it when it is finished."
 
 
 class HistoryAdmin(TenantOwnedAdmin):
-    """The pages of a contact that its change log makes."""
+    """Adds the history, the page that records consent, and the page of undo."""
 
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
@@ -96,7 +96,8 @@ class HistoryAdmin(TenantOwnedAdmin):
         return HttpResponseRedirect(reverse("admin:index"))
 
     def no_contact(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Alike for one that is not there and one that the user may not see."""
+        """The same answer for a missing contact and for a contact of another tenant: a different
+        answer would reveal that the id exists."""
         return self.missing(request, f"There is no contact with the id “{unquote(object_id)}”.")
 
     # History
@@ -110,8 +111,8 @@ class HistoryAdmin(TenantOwnedAdmin):
         if contact is None:
             return self.no_contact(request, object_id)
         before = position(request.GET.get("before", ""))
-        found = words.page(contact, before)
-        shown = found[: words.PAGE]
+        found = describe.changes_of(contact, before)
+        shown = found[: describe.PAGE_SIZE]  # `found` may have one more, of the next page
         context = {
             "object": contact,
             "module_name": str(self.opts.verbose_name_plural).capitalize(),
@@ -137,7 +138,7 @@ class HistoryAdmin(TenantOwnedAdmin):
         fieldsets = [(None, {"fields": [*form.fields]})]
         context = {
             "original": contact,
-            "consent": words.consent_of(contact),
+            "consent": describe.consent_of(contact),
             "adminform": AdminForm(form, fieldsets, {}, model_admin=self),
             "errors": form.errors,
             "media": self.media + form.media,
@@ -149,14 +150,15 @@ class HistoryAdmin(TenantOwnedAdmin):
             contact = consent.decide_one(contact.tenant, {"contact_id": contact.pk}, decision)
         except Contact.DoesNotExist:
             return self.no_contact(request, contact.pk)
-        told = f"Recorded: {words.words(decision.status)}."
-        self.message_user(request, f"{told} {words.consent_of(contact)}", messages.SUCCESS)
+        recorded = f"Recorded: {describe.status(decision.status)}."
+        self.message_user(request, f"{recorded} {describe.consent_of(contact)}", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[contact.pk]))
 
     # Undo
 
     def may_undo(self, request: HttpRequest) -> bool:
-        """Contacts are changed, those that were deleted created, and those created deleted."""
+        """Undo needs all three permissions: it changes contacts, adds the deleted ones again, and
+        deletes the added ones."""
         return (
             self.has_change_permission(request)
             and self.has_delete_permission(request)
@@ -169,13 +171,13 @@ class HistoryAdmin(TenantOwnedAdmin):
         tenants = self.admin_site.get_model_admin(Tenant).get_queryset(request)
         found = undo.ChangeSet(change_set, tenants)
         if not found.tenants:
-            return self.missing(request, f"Nothing was changed under “{change_set}”.")
+            return self.missing(request, f"There are no changes with the id “{change_set}”.")
         summary = found.summary()
         is_running = found.is_running()
         if is_running:
             self.message_user(request, STILL_RUNNING, messages.WARNING)
         if request.method != "POST" or is_running or summary.is_of_consent:
-            return self.undo_page(request, found, summary, found.rehearse(SHOWN))
+            return self.undo_page(request, found, summary, found.rehearse(MAX_SHOWN))
         if summary.contacts > undo.AT_ONCE:
             return self.undo_later(request, found)
         log(request, f"{BulkAction.Kind.UNDO.label}: {found.id}: {summary.contacts:,} contacts")
@@ -190,12 +192,13 @@ class HistoryAdmin(TenantOwnedAdmin):
         *,
         is_done: bool = False,
     ) -> HttpResponse:
-        """What would become of the contacts, or has; in the words of the command."""
+        """Shows what undo would change, or what it changed (`is_done`). The command `undo` prints
+        the same lines."""
         context = {
             "change_set": found.id,
             "summary": summary,
-            "who": words.Actors([summary.actor], found.tenants).who(summary.actor),
-            "began_at": words.when(summary.began_at),
+            "who": describe.Actors([summary.actor], found.tenants).who(summary.actor),
+            "began_at": describe.local_time(summary.began_at),
             "lines": [f"{tenant.slug} {line}" for tenant, un in results for line in un.lines()],
             "refusals": [f"{tenant.slug} {no}" for tenant, un in results for no in un.refusals()],
             "left_out": max(0, summary.contacts - len(results)),
@@ -207,15 +210,17 @@ class HistoryAdmin(TenantOwnedAdmin):
         return self.page(request, "undo", "Undone" if is_done else "Undo", context)
 
     def undo_later(self, request: HttpRequest, found: undo.ChangeSet) -> HttpResponseBase:
-        """Leads to the page of the bulk action; where there are several, to their list."""
-        begun = [
+        """Starts a bulk action for each tenant. Redirects to its page, or to the list of bulk
+        actions if there are several."""
+        responses = [
             start(request, tenant, BulkAction.Kind.UNDO, found.id, found.ids(tenant))
             for tenant in found.tenants
         ]
-        several = HttpResponseRedirect(reverse("admin:contacts_bulkaction_changelist"))
-        return begun[0] if len(begun) == 1 else several
+        if len(responses) == 1:
+            return responses[0]
+        return HttpResponseRedirect(reverse("admin:contacts_bulkaction_changelist"))
 
 
 def position(text: str) -> int | None:
-    """An id that a page begins behind; none, where somebody has made it up."""
+    """The id of the change before which a page begins. None if the text is not a number."""
     return int(text) if text.isdecimal() and len(text) < 19 else None

@@ -182,7 +182,7 @@ def choices(column: str, field: str) -> list[tuple[str, Any]]:
     """The choices for a column. `field`: the field to which the column is mapped now."""
     keys = dict.fromkeys([f"metadata.{column}", *[field] * field.startswith("metadata.")])
     return [
-        ("", "Left out"),
+        ("", "Do not import"),
         ("Fields", [(name, label(name).capitalize()) for name in ALIASES]),
         ("Metadata", [*((key, label(key)) for key in keys), (ANOTHER, "metadata: another key…")]),
     ]

@@ -1,4 +1,4 @@
-"""Contacts that are one person, made one: with a preview, field by field."""
+"""The list action that merges contacts of one person, with a preview of each field."""
 
 from copy import copy
 from typing import Any, NamedTuple
@@ -11,34 +11,40 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
+from contacts import schema
 from contacts.change_log.difference import MOMENTS
 from contacts.models import Contact, ContactQuerySet
+from contacts.schema import Kind
 from contacts.values import phones
 from contacts.values.rules import spelled
 from contacts.writing.merge import merge_as
 from tenants.admin import user_of
 
-from . import words
+from . import describe
 from .bulk import BulkAdmin
 
-MOST = 10  # contacts that are merged at once
-CHOSEN = ("phone", "name", "email", "locale")
-SHOWN = (*CHOSEN, "tags", "metadata", "opted_in_at", "opted_out_at", "last_message_at",
-         "total_messages", "source", "created_at")  # fmt: skip
+MAX_MERGED = 10  # contacts at once; the preview has a column for each
+# Of the texts that people edit, a person chooses the value that stays.
+CHOSEN = [field.name for field in schema.FIELDS if field.is_edited and field.kind is Kind.TEXT]
+SHOWN = [field.name for field in schema.fields(*CHOSEN) if field.is_logged]
 MERGE_PAGE = "admin/contacts/contact/merge.html"
 
 
 class Row(NamedTuple):
-    """A field of all the contacts, and of what they become."""
+    """A row of the preview: the value of a field in each contact, and in the merged contact.
+
+    `field`: the form field, if the contacts have different values and the user chooses one.
+    """
 
     label: str
     values: list[str]
     result: str
-    field: Any  # of the form, where there is something to choose
+    field: Any
 
 
 class MergeForm(forms.Form):
-    """`seen`: what the contacts were when the page showed them."""
+    """The choices of the preview. `seen`: the ids of the contacts and the times of their last
+    change when the page showed them; see `version_of`."""
 
     seen = forms.CharField(widget=forms.HiddenInput)
 
@@ -58,6 +64,8 @@ class MergeForm(forms.Form):
 
 
 class MergeAdmin(BulkAdmin):
+    """Adds the action “Merge…” to the list of contacts."""
+
     actions = [*BulkAdmin.actions, "merge"]
 
     def has_merge_permission(self, request: HttpRequest) -> bool:
@@ -65,28 +73,29 @@ class MergeAdmin(BulkAdmin):
 
     @admin.action(description="Merge…", permissions=["merge"])
     def merge(self, request: HttpRequest, contacts: ContactQuerySet) -> HttpResponse | None:
-        found = sorted(contacts[: MOST + 1], key=lambda contact: contact.pk)
+        found = sorted(contacts[: MAX_MERGED + 1], key=lambda contact: contact.pk)
         problem = problem_of(found)
         if problem:
             self.message_user(request, problem, messages.ERROR)
             return None
         result = copy(found[0])
         if problem := result.absorb([copy(contact) for contact in found[1:]]):
-            self.message_user(request, f"They cannot be merged: {problem}", messages.ERROR)
+            self.message_user(request, f"The contacts were not merged: {problem}", messages.ERROR)
             return None
         form = MergeForm(request.POST if "seen" in request.POST else None, found, result)
-        if form.is_valid() and form.cleaned_data["seen"] == seen(found):
-            return self.merge_them(request, found, form.chosen())
+        if form.is_valid() and form.cleaned_data["seen"] == version_of(found):
+            return self.merge_chosen(request, found, form.chosen())
         if form.is_valid():
-            sentence = "Somebody has changed them meanwhile; this is what they are now."
+            sentence = "Somebody changed these contacts. Check the new values and merge again."
             self.message_user(request, sentence, messages.WARNING)
         context = self.admin_site.each_context(request) | {
             "opts": self.opts, "title": "Merge", "contacts": found, "form": form,
-            "rows": rows(found, result, form), "seen": seen(found), "hidden": self.choice(request),
+            "rows": rows(found, result, form), "seen": version_of(found),
+            "hidden": self.hidden_fields(request),
         }  # fmt: skip
         return TemplateResponse(request, MERGE_PAGE, context)
 
-    def merge_them(
+    def merge_chosen(
         self, request: HttpRequest, found: list[Contact], chosen: dict[str, str]
     ) -> HttpResponse | None:
         try:
@@ -94,45 +103,47 @@ class MergeAdmin(BulkAdmin):
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
             return None
-        told = f"Merged with {len(found) - 1} more."  # not with whom: they may have to be erased
-        LogEntry.objects.log_actions(user_of(request).pk, [kept], CHANGE, told, single_object=True)
-        self.message_user(request, f"{len(found)} contacts are one now.", messages.SUCCESS)
+        # Without names or phones: erasing a person does not clear the admin's log.
+        summary, user = f"Merged with {len(found) - 1} more.", user_of(request)
+        LogEntry.objects.log_actions(user.pk, [kept], CHANGE, summary, single_object=True)
+        self.message_user(request, f"{len(found)} contacts merged.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[kept.pk]))
 
 
 def problem_of(contacts: list[Contact]) -> str:
-    """Why they cannot be merged at all."""
-    if not 2 <= len(contacts) <= MOST:
-        return f"Select 2 to {MOST} contacts that are one person."
+    """The reason why this selection cannot be merged; empty if it can."""
+    if not 2 <= len(contacts) <= MAX_MERGED:
+        return f"Select 2 to {MAX_MERGED} contacts of the same person."
     if len({contact.tenant_id for contact in contacts}) > 1:
-        return "These contacts are of several tenants."
+        return "Select contacts of one tenant."
     return ""
 
 
-def seen(contacts: list[Contact]) -> str:
+def version_of(contacts: list[Contact]) -> str:
+    """Changes whenever one of the contacts is changed."""
     return " ".join(f"{contact.pk}@{contact.updated_at.isoformat()}" for contact in contacts)
 
 
 def rows(contacts: list[Contact], result: Contact, form: MergeForm) -> list[Row]:
-    """Of fields that some contact has."""
+    """The rows of the preview. Fields that are empty in every contact are left out."""
     found = []
     for name in SHOWN:
-        values = [shown(contact, name) for contact in contacts]
+        values = [text_of(contact, name) for contact in contacts]
         if any(values):
             label = name.replace("_", " ").capitalize()
             field = form[name] if name in form.fields else None
-            found.append(Row(label, values, shown(result, name), field))
+            found.append(Row(label, values, text_of(result, name), field))
     return found
 
 
-def shown(contact: Contact, name: str) -> str:
+def text_of(contact: Contact, name: str) -> str:
     value = getattr(contact, name)
     if not value:
         return ""
     if name in MOMENTS:
-        return words.when(value)
+        return describe.local_time(value)
     if name == "phone":
         return phones.readable(value)
     if isinstance(value, list):
         return ", ".join(value)
-    return words.short(spelled(value)) if isinstance(value, dict) else str(value)
+    return describe.shortened(spelled(value)) if isinstance(value, dict) else str(value)

@@ -1,6 +1,7 @@
-"""The first page: how many contacts there are, which, and what wants to be looked at.
+"""The tiles of the first page: numbers of contacts, top tags, last imports, expiring tokens.
 
-The page comes at once; what has to be counted comes after it.
+The browser loads the tiles after the page itself, so counting a million contacts does not delay the
+page.
 """
 
 import json
@@ -22,17 +23,19 @@ from tenants.admin.tokens import STATES
 from tenants.fields import first_ulid
 from tenants.models import ApiToken
 
-from .contact_list import CONSENTS
+from .contact_filters import CONSENTS
 
 DAYS = 30
 TOP = 8  # tags
 LAST = 5  # imports, tokens
-# The id of a contact tells when it came; of one in a file, when that was read.
+# Ids sort by the time at which they were made. For an imported contact, this is when the file was
+# read, and an import may run for hours before it writes the contact.
 READ_BEFORE = timedelta(days=1)
 
 
 class Bar(NamedTuple):
-    """A number of contacts, its share of the largest beside it, and what finds them in the list."""
+    """A bar of a tile. `percent`: its length, as a share of the largest number. `query`: the
+    filters that find these contacts in the list."""
 
     label: str
     number: int
@@ -41,12 +44,14 @@ class Bar(NamedTuple):
 
 
 class OverviewAdmin(TenantOwnedAdmin):
+    """Adds the view of the tiles. `templates/admin/index.html` loads it."""
+
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.overview_view)
         return [path("overview/", view, name="contacts_contact_overview"), *super().get_urls()]
 
     def overview_view(self, request: HttpRequest) -> HttpResponse:
-        """The tiles of what the user may see."""
+        """The tiles that the user may see."""
         context: dict[str, Any] = {"contact_list": reverse("admin:contacts_contact_changelist")}
         for model, tiles in TILES.items():
             admin: Any = self.admin_site.get_model_admin(model)
@@ -57,13 +62,16 @@ class OverviewAdmin(TenantOwnedAdmin):
 
 
 def new(contacts: QuerySet) -> dict[str, Any]:
-    """Those of the last `DAYS` days, today included, in the current time zone."""
+    """New contacts by day: the last `DAYS` days with today, in the current time zone.
+
+    The condition on the id lets the index of the primary key find the rows.
+    """
     today = timezone.localdate()
     days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
     since = filters.midnight(days[0])
-    lately = contacts.filter(pk__gte=first_ulid(since - READ_BEFORE), created_at__gte=since)
+    latest = contacts.filter(pk__gte=first_ulid(since - READ_BEFORE), created_at__gte=since)
     counts = dict(
-        lately.annotate(day=TruncDate("created_at")).values_list("day").annotate(Count("pk"))
+        latest.annotate(day=TruncDate("created_at")).values_list("day").annotate(Count("pk"))
     )
     numbers = [counts.get(day, 0) for day in days]
     return {"since": days[0], "total": sum(numbers), "days": [*zip(days, numbers, strict=True)],
@@ -71,14 +79,14 @@ def new(contacts: QuerySet) -> dict[str, Any]:
 
 
 def chart(labels: list[str], numbers: list[int]) -> str:
-    """As Chart.js takes it, with what the theme adds."""
+    """The data of a bar chart for Chart.js, with options of the theme, as JSON."""
     bars = {"data": numbers, "backgroundColor": "var(--color-primary-600)", "displayYAxis": True,
             "maxTicksXLimit": 8, "maxBarThickness": 12}  # fmt: skip
     return json.dumps({"labels": labels, "datasets": [bars]})
 
 
 def kinds(contacts: QuerySet) -> dict[str, Any]:
-    """All of them by source and by consent, counted in one pass."""
+    """The numbers of contacts by source and by consent, from one query."""
     each = {name: Count("pk", filter=meaning) for name, meaning in filters.CONSENTS.items()}
     found = [*contacts.values("source").annotate(number=Count("pk"), **each)]
     sources = ((Contact.Source(row["source"]), row["number"]) for row in found)
@@ -92,6 +100,7 @@ def kinds(contacts: QuerySet) -> dict[str, Any]:
 
 
 def top(tags: QuerySet) -> list[Bar]:
+    """The tags with the most contacts."""
     links = ContactTag.objects.filter(tag__in=tags.values("pk")).order_by()
     counts = dict(links.values_list("tag").annotate(n=Count("contact")).order_by("-n", "tag")[:TOP])
     names = dict(tags.filter(pk__in=counts).values_list("pk", "name"))
@@ -99,7 +108,7 @@ def top(tags: QuerySet) -> list[Bar]:
 
 
 def bars(counted: Iterable[tuple[str, int, str]]) -> list[Bar]:
-    """The largest first."""
+    """Bars from labels, numbers and queries, the largest number first."""
     ordered = sorted(counted, key=lambda bar: -bar[1])
     most = max((number for _, number, _ in ordered), default=0) or 1
     return [Bar(label, n, 100 * n // most, query) for label, n, query in ordered]
@@ -109,7 +118,7 @@ def last(imports: QuerySet) -> QuerySet:
     return imports.order_by("-pk")[:LAST]
 
 
-def ending(tokens: QuerySet) -> QuerySet:
+def expiring(tokens: QuerySet) -> QuerySet:
     return tokens.filter(STATES["expiring"]()).select_related("user").order_by("expires_at")[:LAST]
 
 
@@ -117,5 +126,5 @@ TILES: dict[Any, dict[str, Callable[[QuerySet], Any]]] = {
     Contact: {"new": new, "kinds": kinds},
     Tag: {"tags": top},
     Import: {"imports": last},
-    ApiToken: {"tokens": ending},
+    ApiToken: {"tokens": expiring},
 }

@@ -1,4 +1,4 @@
-"""How far it is what a worker does, for the staff."""
+"""The page of background work: it shows the progress and reloads itself."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,12 +10,12 @@ from django.utils import timezone
 from contacts.models import Contact
 from tenants.admin import TenantOwnedAdmin
 
-PATIENCE = timedelta(seconds=15)  # for a worker to begin
+PATIENCE = timedelta(seconds=15)  # after it, the page says that no worker has started the work
 
 
 class ProgressAdmin(TenantOwnedAdmin):
-    """Rows that nobody changes by hand. Their page is asked for again and again while the row
-    `is_running`; its template extends `admin/progress.html`."""
+    """For rows that nobody edits. The browser reloads the page while the row `is_running`. The
+    template of a subclass extends `admin/progress.html`."""
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -28,7 +28,7 @@ class ProgressAdmin(TenantOwnedAdmin):
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     def may_delete_all(self, request: HttpRequest, rows: models.QuerySet) -> bool:
-        """Not those that run."""
+        """No if one of them is running."""
         return all(self.has_delete_permission(request, row) for row in rows)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

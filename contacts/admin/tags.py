@@ -1,4 +1,4 @@
-"""Tags for the staff."""
+"""The admin of tags: rename, merge and delete, in the background if many contacts change."""
 
 from functools import partial
 from typing import Any
@@ -15,13 +15,13 @@ from unfold.views import ChangeList
 from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Contact, ContactTag, Tag, TagQuerySet
 from contacts.values import rules
-from tenants.admin import RetryOnConflictOwnedAdmin, TenantForm, user_of
+from tenants.admin import TenantForm, TenantOwnedRetryAdmin, user_of
 from tenants.models import Tenant, User
 
-from .asking import AskingAdmin, Question, SureForm, start
+from .confirm import ConfirmActionAdmin, ConfirmForm, Question, start
 from .forms import RuleFormField, TagField, suggestions_of
 
-TOGETHER = 100  # tags that are merged or deleted at once
+MAX_TAGS = 100  # tags that are merged or deleted at once; the page lists their names
 
 
 class TagForm(TenantForm):
@@ -34,21 +34,25 @@ class TagForm(TenantForm):
     def clean_name(self) -> str:
         name = self.cleaned_data["name"]
         if not name:
-            raise forms.ValidationError("The name is required.")
+            raise forms.ValidationError("Enter a name.")
         return self.refuse_duplicate("name", name, self.taken(name))
 
     def taken(self, name: str) -> str:
-        told = f"There is a tag “{name}” already."
+        """The error for a name in use. It links to the page that merges the two tags."""
+        sentence = f"The tag “{name}” already exists."
         if self.instance._state.adding:
-            return told
+            return sentence
         page = reverse("admin:contacts_tag_merge", args=[self.instance.pk])
-        return format_html('{} <a href="{}">Merge this one into it</a>', told, page)
+        return format_html('{} <a href="{}">Merge this tag into it</a>', sentence, page)
 
 
-class MergeForm(SureForm):
-    """Which tag takes the place of `tags`."""
+class MergeForm(ConfirmForm):
+    """The tag that replaces `tags`."""
 
-    into = TagField(label="Into", help_text="It takes their place, and they are deleted.")
+    into = TagField(
+        label="Into",
+        help_text="Contacts get this tag instead of the merged tags, which are deleted.",
+    )
 
     def __init__(self, user: User, tenant: Tenant, tags: list[Tag], data: Any) -> None:
         super().__init__(data)
@@ -69,7 +73,7 @@ class MergeForm(SureForm):
 
 class TagList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
-        """With the numbers of contacts, counted for those that are shown."""
+        """Adds the number of contacts to each tag of the page, with one query for all of them."""
         super().get_results(request)
         links = ContactTag.objects.filter(tag__in=[tag.pk for tag in self.result_list])
         counted = links.order_by().values_list("tag").annotate(Count("contact"))
@@ -79,7 +83,9 @@ class TagList(ChangeList):
 
 
 @admin.register(Tag)
-class TagAdmin(AskingAdmin, RetryOnConflictOwnedAdmin):
+class TagAdmin(ConfirmActionAdmin, TenantOwnedRetryAdmin):
+    """Tags in the admin. Each change shows the number of contacts first."""
+
     form = TagForm
     list_display = ["name", "contacts_count", "created_at"]
     search_fields = ["name"]
@@ -92,7 +98,7 @@ class TagAdmin(AskingAdmin, RetryOnConflictOwnedAdmin):
 
     @admin.display(description="contacts")
     def contacts_count(self, tag: Tag) -> str:
-        """With the way to them."""
+        """The number of contacts, as a link to them."""
         if tag._state.adding:
             return self.get_empty_value_display()
         counted = getattr(tag, "contacts_count", None)
@@ -103,9 +109,9 @@ class TagAdmin(AskingAdmin, RetryOnConflictOwnedAdmin):
     # Renaming
 
     def save_model(self, request: HttpRequest, tag: Any, form: Any, change: bool) -> None:
-        """Many contacts get the new name in the background, one batch after the other; a request
-        that wrote them all would hold all of them locked, and run into its time limit."""
-        tag.begun = None
+        """Renames the tag on all its contacts; for many contacts, a worker does it in batches. A
+        request that wrote all of them would lock all of them and exceed its time limit."""
+        tag.started = None
         if not change:
             super().save_model(request, tag, form, change)
         elif "name" in form.changed_data:
@@ -114,10 +120,10 @@ class TagAdmin(AskingAdmin, RetryOnConflictOwnedAdmin):
                 super().save_model(request, tag, form, change)
             else:
                 names = f"{form.initial['name']},{tag.name}"
-                tag.begun = start(request, tag.tenant, BulkAction.Kind.RENAME_TAG, names, chosen)
+                tag.started = start(request, tag.tenant, BulkAction.Kind.RENAME_TAG, names, chosen)
 
     def response_change(self, request: HttpRequest, tag: Any) -> HttpResponse:
-        return tag.begun or super().response_change(request, tag)
+        return tag.started or super().response_change(request, tag)
 
     # Merging and deleting
 
@@ -138,7 +144,7 @@ class TagAdmin(AskingAdmin, RetryOnConflictOwnedAdmin):
 
     @admin.action(description="Merge…", permissions=["merge"])
     def merge(self, request: HttpRequest, tags: TagQuerySet) -> HttpResponseBase | None:
-        tenant = self.tenant_of_few(request, tags)
+        tenant = self.tenant_of_selected(request, tags)
         return self.ask_to_merge(request, [*tags], tenant) if tenant else None
 
     def ask_to_merge(
@@ -146,18 +152,19 @@ class TagAdmin(AskingAdmin, RetryOnConflictOwnedAdmin):
     ) -> HttpResponseBase:
         names = ", ".join(f"“{tag.name}”" for tag in tags)
         form = partial(MergeForm, user_of(request), tenant, tags)
-        question = Question(f"Merge {names}", "Merge", form, is_of_tags=True)
+        question = Question(f"Merge {names}", "Merge", form, may_be_empty=True)
         kind = BulkAction.Kind.MERGE_TAGS
-        return self.ask_to_start(request, carriers(tags), question, tenant, kind)
+        return self.ask_to_start(request, contacts_with(tags), question, tenant, kind)
 
     @admin.action(description="Delete…", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, tags: TagQuerySet) -> HttpResponseBase | None:
-        tenant = self.tenant_of_few(request, tags)
+        tenant = self.tenant_of_selected(request, tags)
         return self.ask_to_delete(request, [*tags], tenant) if tenant else None
 
-    def tenant_of_few(self, request: HttpRequest, tags: TagQuerySet) -> Tenant | None:
-        if len(tags[: TOGETHER + 1]) > TOGETHER:
-            self.message_user(request, f"Select at most {TOGETHER} tags.", messages.ERROR)
+    def tenant_of_selected(self, request: HttpRequest, tags: TagQuerySet) -> Tenant | None:
+        """The tenant of the tags, like `tenant_of`. Refuses more than `MAX_TAGS` tags."""
+        if len(tags[: MAX_TAGS + 1]) > MAX_TAGS:
+            self.message_user(request, f"Select at most {MAX_TAGS} tags.", messages.ERROR)
             return None
         return self.tenant_of(request, tags)
 
@@ -176,17 +183,19 @@ class TagAdmin(AskingAdmin, RetryOnConflictOwnedAdmin):
         question = Question(
             f"Delete {names}",
             "Delete",
-            warning="The contacts stay, and lose it. It can be taken back.",
-            is_grave=True,
-            is_of_tags=True,
+            warning="The contacts stay, without this tag. You can undo this."
+            if len(tags) == 1
+            else "The contacts stay, without these tags. You can undo this.",
+            is_dangerous=True,
+            may_be_empty=True,
         )
         kind, value = BulkAction.Kind.DELETE_TAGS, ",".join(tag.name for tag in tags)
         return self.ask_to_start(
-            request, carriers(tags), question, tenant, kind, lambda form: value
+            request, contacts_with(tags), question, tenant, kind, lambda form: value
         )
 
 
-def carriers(tags: list[Tag]) -> Any:
-    """The contacts that carry one of `tags`."""
+def contacts_with(tags: list[Tag]) -> Any:
+    """The contacts that have one of `tags`."""
     links = ContactTag.objects.filter(tag__in=[tag.pk for tag in tags])
     return Contact.objects.filter(pk__in=links.values("contact")).order_by("-pk")

@@ -1,4 +1,4 @@
-"""What the workers do, for superusers."""
+"""The queue of the workers, for superusers only: its rows belong to no tenant."""
 
 from django.contrib import admin
 from django_tasks_db.admin import DBTaskResultAdmin

@@ -17,9 +17,9 @@ from contacts.values import rules
 from contacts.webhooks import outbox
 from contacts.webhooks.rules import endpoint
 from tenants.admin import (
-    RetryOnConflictOwnedAdmin,
     TenantForm,
     TenantOwnedAdmin,
+    TenantOwnedRetryAdmin,
     save_changed,
     superusers_only,
 )
@@ -52,7 +52,7 @@ class WebhookForm(TenantForm):
 
 
 @admin.register(Webhook)
-class WebhookAdmin(RetryOnConflictOwnedAdmin):
+class WebhookAdmin(TenantOwnedRetryAdmin):
     """The secret is shown once: on the page that follows its creation or its rotation."""
 
     form = WebhookForm

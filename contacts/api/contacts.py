@@ -7,14 +7,15 @@ from typing import Any, cast
 
 from django.utils import timezone
 from rest_framework import serializers
+from rest_framework.fields import Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from contacts.models import Change, Contact
+from contacts.schema import Shape
 from contacts.values import rules
 from contacts.writing import consent, delete, edit, tags, upsert
 from contacts.writing.consent import Decision
-from tenants.serializers import OrNull
 
 from .actions import ActionView, Scope
 from .fields import (
@@ -24,11 +25,12 @@ from .fields import (
     METADATA,
     MOMENT,
     TAG,
-    TAGS,
     PhoneField,
     RuleField,
     TagNames,
     Timestamp,
+    inputs,
+    outputs,
     text,
 )
 
@@ -36,11 +38,8 @@ from .fields import (
 class ContactInput(serializers.Serializer):
     """The body of create-contact. A field that is left out is emptied; the phone is required."""
 
-    phone = PhoneField()
-    name = RuleField(rules.name, text(rules.MAX_NAME))
-    email = RuleField(rules.email, EMAIL)
-    tags = RuleField(rules.tags, TAGS)
-    metadata = RuleField(rules.metadata, METADATA)
+    def get_fields(self) -> dict[str, Field]:
+        return inputs(Shape.CREATE) | super().get_fields()
 
     @cached_property
     def checks(self) -> dict[str, Callable[[Any], Any]]:
@@ -98,10 +97,11 @@ class ContactLookup(ContactKey):
 class ContactChanges(ContactKey):
     """The body of update-contact. A field that is left out stays unchanged."""
 
-    name = RuleField(rules.name, text(rules.MAX_NAME), required=False)
-    email = RuleField(rules.email, EMAIL, required=False)
-    tags = RuleField(rules.tags, TAGS, required=False)
-    metadata = RuleField(rules.metadata_changes, METADATA, required=False)
+    def get_fields(self) -> dict[str, Field]:
+        # Unlike create-contact, which replaces the metadata, update-contact merges it.
+        merged = RuleField(rules.metadata_changes, METADATA, required=False)
+        changes = inputs(Shape.UPDATE, required=False) | {"metadata": merged}
+        return super().get_fields() | changes
 
 
 class TagOfContact(ContactKey):
@@ -150,40 +150,33 @@ class ContactReference(serializers.Serializer):
     phone = serializers.CharField()
 
 
-class ContactHead(ContactReference):
-    """The first five keys of the answers of create-contact and update-contact."""
+class ShownContact(serializers.Serializer):
+    """A contact in an answer: its id, and the fields that the schema declares for the `shape`."""
 
-    name = OrNull()
-    email = OrNull()
-    tags = TagNames()
+    shape: Shape
 
+    id = serializers.CharField()
 
-class ContactSummary(ContactHead):
-    """The answer of create-contact: exactly these six keys."""
-
-    created_at = Timestamp()
+    def get_fields(self) -> dict[str, Field]:
+        return super().get_fields() | outputs(self.shape)
 
 
-class UpdatedContact(ContactHead):
-    """The answer of update-contact."""
+class ContactSummary(ShownContact):
+    """What create-contact answers: exactly these six keys."""
 
-    updated_at = Timestamp()
+    shape = Shape.CREATED
 
 
-class ContactDetail(ContactReference):
-    """The answer of get-contact: everything about a contact."""
+class UpdatedContact(ShownContact):
+    """What update-contact answers."""
 
-    name = OrNull()
-    email = OrNull()
-    source = serializers.CharField()  # type: ignore[assignment]
-    locale = OrNull()
-    metadata = serializers.DictField()
-    tags = TagNames()
-    opted_in_at = Timestamp(allow_null=True)
-    opted_out_at = Timestamp(allow_null=True)
-    last_message_at = Timestamp(allow_null=True)
-    total_messages = serializers.IntegerField()
-    created_at = Timestamp()
+    shape = Shape.UPDATED
+
+
+class ContactDetail(ShownContact):
+    """What get-contact answers: all there is of a contact."""
+
+    shape = Shape.DETAIL
 
 
 class TagAdded(ContactReference):

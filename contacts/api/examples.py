@@ -5,6 +5,9 @@ A test sends the bodies in this order and compares the answers, so that no examp
 
 from typing import Any
 
+from contacts import schema
+from contacts.schema import Shape
+
 ROMAIN: dict[str, Any] = {
     "id": "01J1Y3V8K2N6Q4R7S9T0W5X8ZA",
     "phone": "+14155550123",
@@ -38,7 +41,7 @@ CHANGE = {
     "change_set": "01J1Y3V8K7B6S4P3D8E5G9H2JK",
     "at": UPDATED_AT,
 }
-FOUND = ("id", "phone", "name", "email", "source", "tags", "last_message_at", "created_at")
+FOUND = [field.name for field in schema.FIELDS if Shape.FOUND in field.shapes]
 
 CSV = "Mobile,Full name,Tags,Town\r\n+33 6 12 34 56 78,Zoé,vip,Lyon\r\n12,Bob,,\r\n"
 JOB = {
@@ -92,7 +95,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
     "get-contact": (KEY, DETAIL),
     "search-contacts": (
         {"query": "415 555", "tag": "vip", "limit": 10},
-        [{name: DETAIL[name] for name in FOUND}],
+        [{name: value for name, value in DETAIL.items() if name in ("id", *FOUND)}],
     ),
     "list-contacts": (
         {"limit": 100, "updated_since": "2026-05-01T00:00:00+00:00"},

@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from rest_framework import serializers
+from rest_framework.fields import Field
 
+from contacts import schema
 from contacts.models import Change
+from contacts.schema import Kind, Shape
 from contacts.values import rules
+from tenants.serializers import OrNull
 
 Schema = dict[str, Any]  # a JSON Schema, in the dialect of OpenAPI 3.1
 
@@ -150,3 +154,47 @@ class Timestamp(serializers.Field):
 
     def to_representation(self, value: datetime) -> str:
         return value.astimezone(UTC).isoformat(timespec="seconds")
+
+
+# The fields of a contact, as `contacts.schema` declares them
+
+# In JSON Schema; the others are plain texts.
+SCHEMAS = {"email": EMAIL, "tags": TAGS, "metadata": METADATA}
+ORDER = ("phone", "name", "email", "source", "locale", "metadata")  # of answers, then the others
+
+
+def inputs(shape: Shape, **options: Any) -> dict[str, Field]:
+    """The fields of a body of this shape. `options`: see `RuleField`."""
+    return {
+        field.name: input_field(field, **options)
+        for field in schema.FIELDS
+        if shape in field.shapes
+    }
+
+
+def input_field(field: schema.Field, **options: Any) -> Field:
+    if field.name == "phone":
+        return PhoneField(**options)
+    of_field = SCHEMAS.get(field.name) or text(field.max_length or 0)
+    return RuleField(cast("schema.Rule", field.rule), of_field, **options)
+
+
+def outputs(shape: Shape) -> dict[str, Field]:
+    """The fields of an answer of this shape, in the order of the public API."""
+    return {
+        field.name: output_field(field) for field in schema.fields(*ORDER) if shape in field.shapes
+    }
+
+
+def output_field(field: schema.Field) -> Field:
+    match field.kind:
+        case Kind.NUMBER:
+            return serializers.IntegerField()
+        case Kind.MOMENT:
+            return Timestamp(allow_null=not field.is_required)
+        case Kind.TAGS:
+            return serializers.ListField(child=serializers.CharField())
+        case Kind.METADATA:
+            return serializers.DictField()
+        case _:
+            return serializers.CharField() if field.is_required else OrNull()

@@ -12,14 +12,14 @@ from rest_framework.response import Response
 
 from contacts.finding import cursors
 from contacts.models import Contact, CountedTag, Tombstone, contact_is_there
+from contacts.schema import Shape
 from contacts.values import rules
 from tenants.isolation import tenant_context
-from tenants.serializers import OrNull
 
 from . import fields
 from .actions import PagedAction, PagedArray, Scope
-from .contacts import ContactDetail, ContactReference
-from .fields import CURSOR, FLAG, MOMENT, LimitField, RuleField, Sought, TagNames, Timestamp, shared
+from .contacts import ShownContact
+from .fields import CURSOR, FLAG, MOMENT, LimitField, RuleField, Sought, Timestamp, shared
 
 
 class TagSearch(serializers.Serializer):
@@ -50,21 +50,16 @@ class ListInput(serializers.Serializer):
     include_deleted = RuleField(rules.flag, FLAG)
 
 
-class FoundContact(ContactReference):
-    """One contact in the answer of search-contacts."""
+class FoundContact(ShownContact):
+    """One contact of search-contacts."""
 
-    name = OrNull()
-    email = OrNull()
-    source = serializers.CharField()  # type: ignore[assignment]
-    tags = TagNames()
-    last_message_at = Timestamp(allow_null=True)
-    created_at = Timestamp()
+    shape = Shape.FOUND
 
 
-class ListedContact(ContactDetail):
-    """One contact in the answer of list-contacts."""
+class ListedContact(ShownContact):
+    """One contact of list-contacts."""
 
-    updated_at = Timestamp()
+    shape = Shape.LISTED
 
 
 class GoneContact(serializers.Serializer):

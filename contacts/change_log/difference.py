@@ -8,15 +8,19 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from contacts import schema
+from contacts.schema import Kind
 from contacts.values import rules
 
-# The columns of a contact that are logged, each with its empty value.
-EMPTY: dict[str, Any] = {
-    "phone": "", "name": "", "email": "", "tags": "", "metadata": {}, "locale": "", "source": "",
-    "opted_in_at": None, "opted_out_at": None, "last_message_at": None, "total_messages": 0,
-    "created_at": None,
-}  # fmt: skip
+# The logged fields, in the order in which histories list them.
+LOGGED = [
+    field
+    for field in schema.fields("phone", "name", "email", "tags", "metadata", "locale", "source")
+    if field.is_logged
+]
+EMPTY: dict[str, Any] = {field.name: field.empty for field in LOGGED}
 TOLD = tuple(EMPTY)
+MOMENTS = tuple(field.name for field in LOGGED if field.kind is Kind.MOMENT)
 CONSENT = {"opted_in_at": "opted_in", "opted_out_at": "opted_out"}
 
 Fields = dict[str, Any]
@@ -34,7 +38,7 @@ def difference(names: Sequence[str], was: Sequence[Any], now: Sequence[Any]) -> 
     fields: Fields = {}
     for name, old, new in zip(names, was, now, strict=True):
         if name in TOLD and differ(old, new):
-            fields[name] = DIFFERENCES.get(name, of_values)(old, new)
+            fields[name] = DIFFERENCES[name](old, new)
     return fields
 
 
@@ -105,6 +109,11 @@ def of_metadata(old: dict[str, Any], new: dict[str, Any]) -> Fields:
     }
 
 
-MOMENTS = (*CONSENT, "last_message_at", "created_at")
-DIFFERENCES: dict[str, Callable[[Any, Any], Fields]] = dict.fromkeys(MOMENTS, of_moments)
-DIFFERENCES |= {"tags": of_tags, "metadata": of_metadata}
+OF_KIND: dict[Kind, Callable[[Any, Any], Fields]] = {
+    Kind.TEXT: of_values,
+    Kind.NUMBER: of_values,
+    Kind.MOMENT: of_moments,
+    Kind.TAGS: of_tags,
+    Kind.METADATA: of_metadata,
+}
+DIFFERENCES = {field.name: OF_KIND[field.kind] for field in LOGGED}

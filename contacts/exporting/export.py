@@ -6,15 +6,14 @@ A format is a module with a `header` and a `page`, which return text: `csv`, `nd
 from collections.abc import Iterator
 from typing import Any
 
+from contacts import schema
 from contacts.db.expressions import IsAnyOf, packed_ids
 from contacts.jobs.bulk_actions import ID_BYTES
 from contacts.models import Contact, ContactQuerySet
 
 from . import csv, ndjson
 
-FIELDS = [
-    "phone", "name", "email", "tags", "locale", "metadata", "opted_in_at", "opted_out_at",
-]  # fmt: skip
+FIELDS = [field.name for field in schema.FIELDS if field.is_exported]
 FORMATS = {"csv": csv, "ndjson": ndjson}
 PAGE = 2000  # contacts
 

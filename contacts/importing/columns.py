@@ -5,26 +5,29 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import islice
 
-# The fields that a column can be mapped to, and the names of their columns in the exports of
-# HubSpot, Shopify, Google Contacts, Mailchimp, Brevo and others; the best name first. Consent has
-# no such names: an import changes consent only if the user maps a column to it.
-ALIASES: dict[str, list[str]] = {
-    "phone": [
-        "phone", "mobile", "mobilephonenumber", "mobilephone", "mobilenumber", "cell", "cellphone",
-        "whatsapp", "whatsappnumber", "phonenumber", "sms", "phone1value", "telephone", "tel",
-        "phonemobile", "defaultaddressphone", "contactphone", "telefon", "handy", "telefono",
-        "celular", "portable", "msisdn",
-    ],
-    "name": ["name", "fullname", "displayname", "contactname", "customername"],
-    "first_name": ["firstname", "givenname", "prenom", "vorname"],
-    "last_name": ["lastname", "familyname", "surname", "nom", "nachname"],
-    "email": ["email", "emailaddress", "mail", "email1value", "contactemail"],
-    "tags": ["tags", "tag", "labels", "groupmembership"],
-    "locale": ["locale", "language", "lang"],
-    "metadata": ["metadata"],
-    "opted_in_at": [],
-    "opted_out_at": [],
-}  # fmt: skip
+from contacts import schema
+
+# Columns that a file may have instead of `name`: the name is put together from both.
+PARTS_OF_NAME = {
+    "first_name": ("firstname", "givenname", "prenom", "vorname"),
+    "last_name": ("lastname", "familyname", "surname", "nom", "nachname"),
+}
+
+
+def all_aliases() -> dict[str, tuple[str, ...]]:
+    """The fields that a column can be mapped to, each with the names of such columns in the
+    exports of HubSpot, Shopify, Google Contacts, Mailchimp, Brevo and others; the best name first.
+    Consent has no such names: an import changes consent only if the user maps a column to it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for field in schema.FIELDS:
+        if field.aliases is not None:
+            found[field.name] = field.aliases
+        if field.name == "name":
+            found |= PARTS_OF_NAME
+    return found
+
+
+ALIASES = all_aliases()
 
 MAX_ALIAS = 100  # characters; a longer name of a column is not compared with the aliases
 
@@ -109,4 +112,4 @@ def is_error_file(header: list[str]) -> bool:
 
 def is_made_of(field: str, found: Iterable[str]) -> bool:
     """Whether the field is a part of a name, and the file has a column with the whole name."""
-    return field in {"first_name", "last_name"} and "name" in found
+    return field in PARTS_OF_NAME and "name" in found

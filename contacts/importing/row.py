@@ -1,9 +1,9 @@
 """One record of a file → the fields of a contact, by the rules that all callers share."""
 
 import re
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from contacts import schema
 from contacts.values import rules, strict_json
 from contacts.values.formulas import original
 
@@ -15,14 +15,7 @@ SCIENTIFIC = re.compile(r"\+?\d([.,]\d+)?[eE]\+?\d+")
 FLOAT = re.compile(r"\+?\d{7,}[.,]0+")
 DIGITS = re.compile(r"[1-9]\d{7,14}")
 
-SCALARS: dict[str, Callable[[Any], Any]] = {
-    "name": rules.name,
-    "email": rules.email,
-    "tags": rules.tags,
-    "locale": rules.locale,
-    "opted_in_at": rules.decided,
-    "opted_out_at": rules.decided,
-}
+RULES = {field.name: field.rule for field in schema.FIELDS if field.rule}
 
 
 class ReadOptions(NamedTuple):
@@ -112,7 +105,7 @@ def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
             keys[field.removeprefix("metadata.")] = None if raw is CLEARED else raw
         else:
             given[field] = raw
-    names = [given.pop(part) for part in ("first_name", "last_name") if part in given]
+    names = [given.pop(part) for part in columns.PARTS_OF_NAME if part in given]
     if names and "name" not in given:
         kept = [str(name) for name in names if name is not CLEARED]
         given["name"] = " ".join(kept) or CLEARED
@@ -136,10 +129,10 @@ def value_of(field: str, raw: Any, options: ReadOptions) -> Any:
     if field == "phone":
         return phone("" if raw is CLEARED else raw, options.region)
     if raw is CLEARED:
-        return None if field == "metadata" else SCALARS[field](None)
+        return None if field == "metadata" else RULES[field](None)
     if field == "metadata":
         return metadata(raw)
-    return SCALARS[field](raw)
+    return RULES[field](raw)
 
 
 def phone(raw: Any, region: str) -> str:

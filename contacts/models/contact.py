@@ -10,17 +10,20 @@ from django.db.models.functions import Concat, StrIndex
 from django.db.models.lookups import GreaterThan
 from django.utils import timezone
 
+from contacts import schema
 from contacts.change_log.difference import CONSENT, EMPTY, TOLD, difference, value_of
 from contacts.db import keyset, rows
 from contacts.db.expressions import IsOneOf, updated_after
 from contacts.db.fields import FoldedField, TagNamesField
 from contacts.db.keyset import Order
+from contacts.schema import Merge
 from contacts.values import phones, rules
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from .change import Change, Entry
 from .erasure import OptOut, in_utc
+from .merging import merged_values
 from .tag import Tag
 
 FOUND_BY = {"contact_id": "pk", "phone": "phone"}
@@ -316,35 +319,16 @@ class Contact(models.Model):
         values["metadata"] = {key: sides["old"] for key, sides in held.get("metadata", {}).items()}
         return Contact(pk=change.contact_id, tenant_id=change.tenant_id, **values)
 
-    MERGED = (
-        "name", "email", "locale", "tags", "metadata", "opted_in_at", "opted_out_at",
-        "last_message_at", "total_messages", "created_at",
-    )  # fmt: skip
+    MERGED = tuple(field.name for field in schema.FIELDS if field.merge is not Merge.OWN)
 
     def absorb(self, others: "Sequence[Contact]") -> str:
         """Takes over what `others` know, unsaved; or says why it cannot, and changes nothing."""
-        everybody = sorted([self, *others], key=lambda contact: contact.updated_at)
-        metadata: dict[str, Any] = {}
-        for contact in everybody:
-            metadata |= contact.metadata
         try:
-            tags = rules.tags([tag for contact in [self, *others] for tag in contact.tags])
-            self.metadata = rules.metadata(metadata)
+            merged = merged_values([self, *others])
         except ValueError as error:
             return str(error)
-        self.tags = tags
-        for name in ("name", "email", "locale"):
-            values = [getattr(contact, name) for contact in everybody]
-            setattr(self, name, next(filter(None, reversed(values)), ""))
-        outs = [contact.opted_out_at for contact in everybody if contact.opted_out_at]
-        ins = [contact.opted_in_at for contact in everybody if contact.opted_in_at]
-        self.opted_out_at = max(outs, default=None)
-        # The stricter: in, only where all of them are.
-        self.opted_in_at = max(ins) if len(ins) == len(everybody) and not outs else None
-        messages = [c.last_message_at for c in everybody if c.last_message_at]
-        self.last_message_at = max(messages, default=None)
-        self.total_messages = sum(contact.total_messages for contact in everybody)
-        self.created_at = min(contact.created_at for contact in everybody)
+        for name, value in merged.items():
+            setattr(self, name, value)
         return ""
 
 

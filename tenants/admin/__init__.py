@@ -3,10 +3,10 @@
 from . import tenants, tokens, two_factor, users
 from .conflicts import MINE, THEIRS, UNDECIDED, UNKNOWN
 from .scoped import (
-    RetryOnConflictOwnedAdmin,
     SafeChangelistAdmin,
     TenantForm,
     TenantOwnedAdmin,
+    TenantOwnedRetryAdmin,
     TenantScopedAdmin,
     label_for,
     save_changed,
@@ -19,10 +19,10 @@ __all__ = [
     "THEIRS",
     "UNDECIDED",
     "UNKNOWN",
-    "RetryOnConflictOwnedAdmin",
     "SafeChangelistAdmin",
     "TenantForm",
     "TenantOwnedAdmin",
+    "TenantOwnedRetryAdmin",
     "TenantScopedAdmin",
     "label_for",
     "save_changed",

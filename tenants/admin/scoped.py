@@ -151,7 +151,7 @@ class RetryOnConflictAdmin(TenantScopedAdmin):
             return super().changeform_view(request, *args, **kwargs)
 
 
-class RetryOnConflictOwnedAdmin(RetryOnConflictAdmin, TenantOwnedAdmin):
+class TenantOwnedRetryAdmin(RetryOnConflictAdmin, TenantOwnedAdmin):
     """`RetryOnConflictAdmin` for rows with a `tenant`."""
 
 

@@ -13,29 +13,30 @@ from tenants.models import Tenant
 
 
 class Command(ChosenFix):
-    help = "Deletes contacts for good, after their number has been typed. Their tags stay."
+    help = "Deletes contacts for good. Asks you to type their number first. Their tags stay."
     noun = "contacts deleted"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         which = self.add_choice(parser)
         which.add_argument(
-            "--inactive-since", metavar="DATE", help="not changed and no message since, YYYY-MM-DD"
-        )
+            "--inactive-since", metavar="DATE",
+            help="contacts without a change or message since this day, YYYY-MM-DD",
+        )  # fmt: skip
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
     def prepare(self, tenants: list[Tenant]) -> None:
         super().prepare(tenants)
         number = sum(chosen.count() for tenant in tenants for chosen in self.choices(tenant))
-        self.agreed: int | None = None
+        self.confirmed: int | None = None  # contacts that may still be deleted
         if self.options["dry_run"] or self.options["yes"] or not number:
             return
         try:
             typed = input(f"{number} contacts will be deleted for good. Type the number: ")
         except EOFError:
-            raise CommandError("Nobody is there to type the number; see --yes.") from None
+            raise CommandError("Cannot ask for the number here. Add --yes.") from None
         if typed.strip() != str(number):
-            raise CommandError("Nothing was deleted.")
-        self.agreed = number
+            raise CommandError("Nothing was deleted: you typed another number.")
+        self.confirmed = number
 
     def choices(self, tenant: Tenant) -> Iterator[ContactQuerySet]:
         if not self.options["inactive_since"]:
@@ -53,12 +54,12 @@ class Command(ChosenFix):
         return moment if moment.tzinfo else timezone.make_aware(moment)
 
     def fix(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
-        """Those of the batch that are still to be deleted, now that they are locked."""
+        """Deletes the contacts of the batch that still match, after locking them."""
         contacts = self.locked(batch)
-        if self.agreed is not None:
-            self.agreed -= len(contacts)
-            if self.agreed < 0:
-                raise CommandError("By now more contacts match than were counted; run it again.")
+        if self.confirmed is not None:
+            self.confirmed -= len(contacts)
+            if self.confirmed < 0:
+                raise CommandError("More contacts match now than before. Run the command again.")
         delete_many(Contact.objects.filter(pk__in=[contact.pk for contact in contacts]))
         for contact in contacts:
             yield f"{contact.phone} deleted"

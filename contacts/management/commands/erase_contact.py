@@ -12,13 +12,13 @@ from tenants.models import Tenant
 
 
 class Command(BaseCommand):
-    help = "Forgets the person with a phone: no table, log or import keeps anything but a digest."
+    help = "Erases a person by phone: tables, logs and imports keep only a digest of the phone."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("phone")
         parser.add_argument("--tenant", required=True, metavar="SLUG")
         parser.add_argument(
-            "--yes", action="store_true", help="do not ask where no contact has the phone"
+            "--yes", action="store_true", help="do not ask if no contact has the phone"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -35,34 +35,37 @@ class Command(BaseCommand):
             erased = erasing.erase(tenant, phone)
         self.stdout.write("1 contact erased" if erased.was_there else "No contact had this phone.")
         for other in erased.merged_into:
-            self.stdout.write(f"It was merged into {other}: erase that too, if it is the same.")
+            self.stdout.write(
+                f"It was merged into {other}. If this is the same person, erase that contact too."
+            )
         self.stdout.write(
-            "Imports will not bring it back. Files that you imported, and error files beside them,"
-            " are yours to delete."
+            "Imports cannot add this phone again. Delete the files that you imported, and their"
+            " error files, yourself."
         )
         for job in erased.waiting:
-            end = "it is imported or deleted" if job.is_draft else "a worker has run it"
-            self.stdout.write(f"An upload waits, and goes when {end}: {job.pk}.")
+            end = "you import or delete it" if job.is_draft else "a worker has imported it"
+            self.stdout.write(f"The upload {job.pk} still contains the phone, until {end}.")
         if erased.unreadable:
             raise CommandError(
-                f"Not looked through, delete them: {', '.join(map(str, erased.unreadable))}."
+                "These files could not be read. Delete the files yourself:"
+                f" {', '.join(map(str, erased.unreadable))}."
             )
 
     def ask_if_unknown(self, tenant: Tenant, phone: str) -> None:
-        """Asks before a phone is blocked that no contact has. A mistyped phone would be blocked,
-        and the person who asked to be erased would stay. Raises `CommandError` if the answer is not
-        yes, and where nobody can answer."""
+        """Asks to confirm if no contact has the phone. With a mistyped phone, the command would
+        block a stranger and keep the person who asked to be erased. Raises `CommandError` if the
+        answer is not yes, or if there is no terminal."""
         blocked = tenant.erasures.filter(digest=phone_digest(phone))
         if tenant.contacts.filter(phone=phone).exists() or blocked.exists():
             return
         unknown = f"No contact of {tenant.slug} has {phone}."
         if not sys.stdin.isatty():
             raise CommandError(
-                f"{unknown} To erase it from logs and imports all the same, and to keep imports"
-                " from bringing it back, add --yes."
+                f"{unknown} To erase the phone from logs and imports anyway, and to block it in"
+                " imports, add --yes."
             )
         self.stdout.write(unknown)
-        question = "Erase it from logs and imports, and keep imports from bringing it back? [y/N] "
+        question = "Erase the phone from logs and imports, and block it in imports? [y/N] "
         try:
             answer = input(question)
         except EOFError:  # Ctrl-D

@@ -13,7 +13,7 @@ from tenants.models import Tenant
 
 
 class Command(BulkFix):
-    help = "Merges contacts that are one person: the oldest stays and takes over what others know."
+    help = "Merges contacts of the same person. The oldest stays, with the newest values."
     noun = "groups merged"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -31,7 +31,8 @@ class Command(BulkFix):
         self.has_key = by in {"phone-variant", "email"}
 
     def key(self, contact: Contact) -> Any:
-        """What contacts of one person have in common; None for those of nobody else."""
+        """Contacts with the same key are the same person. None: the contact has no key and is not
+        merged."""
         by = self.options["by"]
         if by == "phone-variant":
             return phones.variant_key(contact.phone)
@@ -42,8 +43,8 @@ class Command(BulkFix):
         return (type(value).__name__, value) if is_key and value != "" else None
 
     def batches(self, tenant: Tenant) -> Iterator[list[list[Contact]]]:
-        """Compared here, exactly and alike on every database: keys of the whole tenant are in
-        memory meanwhile, about 300 bytes each."""
+        """Compares the keys in Python: databases compare text in different ways. Keeps all keys of
+        the tenant in memory, about 300 bytes each."""
         by = self.options["by"].removeprefix("metadata.")
         found: dict[Any, list[str]] = defaultdict(list)
         for batch in self.by_key(tenant.contacts.all()):
@@ -53,13 +54,13 @@ class Command(BulkFix):
                     found[key].append(contact.pk)
         repeated = [pks for pks in found.values() if len(pks) > 1]
         del found
-        for some in self.grouped(repeated):
-            contacts = tenant.contacts.in_bulk([pk for pks in some for pk in pks])
-            groups = [[contacts[pk] for pk in pks if pk in contacts] for pks in some]
+        for part in self.grouped(repeated):
+            contacts = tenant.contacts.in_bulk([pk for pks in part for pk in pks])
+            groups = [[contacts[pk] for pk in pks if pk in contacts] for pks in part]
             yield [group for group in groups if group]
 
     def finish(self, total: int) -> None:
-        """A key of metadata that no contact has is mostly mistyped."""
+        """Raises `CommandError` if no contact has the metadata key: it is probably mistyped."""
         if not self.has_key:
             key = self.options["by"].removeprefix("metadata.")
             raise CommandError(f"No contact has “{key}” in its metadata.")

@@ -9,8 +9,11 @@ from tenants.models import Tenant
 
 
 class Command(BulkFix):
-    help = "Brings stored phones to today's rule. A phone that another contact has is reported."
-    noun = "phones mended"
+    help = (
+        "Rewrites stored phones by the rule of this version. Reports a phone that another contact"
+        " already has."
+    )
+    noun = "phones changed"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -60,7 +63,8 @@ class Command(BulkFix):
 
 
 def reported(groups: dict[str, list[Contact]]) -> Iterator[str]:
+    """`groups`: the contacts that would all get the same phone, by this phone."""
     for phone, group in groups.items():
         for contact in group:
             if contact.phone != phone:
-                yield Refused(f"{contact.phone}: would be {phone}, as another contact; see --merge")
+                yield Refused(f"{contact.phone}: another contact has {phone}; see --merge")

@@ -9,7 +9,7 @@ from contacts.management.bulk import age
 
 
 class Command(BaseCommand):
-    help = "Deletes old imports: their counts, their error files, and all other files of theirs."
+    help = "Deletes old imports with their counts, uploads and error files. Contacts stay."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--older-than", type=age, required=True, metavar="30d")

@@ -7,9 +7,9 @@ from tenants.models import Tenant
 
 
 class Command(BulkFix):
-    help = "Deletes the tags that no contact carries."
+    help = "Deletes the tags that no contact has."
     noun = "tags deleted"
-    can_be_undone = False  # no contact had them
+    can_be_undone = False  # the log has entries about contacts only
 
     def batches(self, tenant: Tenant) -> Iterator[list[Tag]]:
         return self.grouped(list(tenant.tags.filter(links=None).order_by("name")))

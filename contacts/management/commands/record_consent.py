@@ -14,22 +14,24 @@ from tenants.models import Tenant
 
 
 class Command(ChosenFix):
-    help = "Records that people have opted in or out; the latest decision by its own time counts."
+    help = "Records that people opted in or out. Of several decisions, the latest --at counts."
     noun = "decisions recorded"
     can_be_undone = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         self.add_choice(parser)
         parser.add_argument("--status", required=True, choices=CONSENT_STATUS)
-        parser.add_argument("--at", metavar="TIMESTAMP", help="when it was; else now")
-        parser.add_argument("--source", help="by which way, such as a campaign")
-        parser.add_argument("--proof", help="what proves it, such as a letter")
+        parser.add_argument(
+            "--at", metavar="TIMESTAMP", help="when the person decided; default: now"
+        )
+        parser.add_argument("--source", help="how it was given, e.g. a campaign")
+        parser.add_argument("--proof", help="what proves it, e.g. a letter")
 
     def prepare(self, tenants: list[Tenant]) -> None:
         given: Serializer = Consented(data=self.options)
         if not given.is_valid():
-            told = (f"--{name}: {line}" for name, lines in given.errors.items() for line in lines)
-            raise CommandError(" ".join(told))
+            errors = (f"--{name}: {line}" for name, lines in given.errors.items() for line in lines)
+            raise CommandError(" ".join(errors))
         self.decision = Decision(**given.validated_data)
         super().prepare(tenants)
 

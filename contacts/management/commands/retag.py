@@ -12,7 +12,7 @@ from tenants.models import Tenant
 
 
 class Command(BulkFix):
-    help = "Renames, merges, splits or deletes tags on all contacts that carry them."
+    help = "Renames, merges, splits or deletes tags on all contacts that have them."
     noun = "contacts retagged"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -24,7 +24,7 @@ class Command(BulkFix):
         what.add_argument("--delete", metavar="A")
 
     def prepare(self, tenants: list[Tenant]) -> None:
-        """Reads the change: `old` tag names, and the `new` ones that take their place."""
+        """Parses the option: the `old` names of tags, and the `new` names that replace them."""
         kind, text = next((k, self.options[k]) for k in KINDS if self.options[k] is not None)
         before, sign, after = text.partition("=")
         try:
@@ -65,7 +65,7 @@ class Command(BulkFix):
                 tags.rename(tag, self.new[0])
 
 
-# How many tags stand on each side of the =.
+# For each option: whether the numbers of tags before and after the = are right.
 KINDS = {
     "rename": lambda old, new: old == new == 1,
     "merge": lambda old, new: old > 1 and new == 1,

@@ -10,19 +10,22 @@ from tenants.models import Tenant
 
 
 class Command(BulkFix):
-    help = "Takes back all that a command, an import or a request did, where nobody changed it."
-    noun = "contacts as they were"
+    help = "Undoes everything that one command, import or request did. Later edits are kept."
+    noun = "contacts changed back"
 
     def add_tenant_options(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--change-set", required=True, metavar="ID", help="what it printed, or the import's id"
+            "--change-set",
+            required=True,
+            metavar="ID",
+            help="the id that the command printed, or the import's id",
         )
 
     def tenants(self) -> list[Tenant]:
-        """Those that it changed: a command may go through all."""
+        """The tenants that the change set changed: a command may change all of them."""
         found = ChangeSet(self.options["change_set"], Tenant.objects.all())
         if not found.tenants:
-            raise CommandError(f"Nothing was changed under “{self.options['change_set']}”.")
+            raise CommandError(f"There are no changes with the id “{self.options['change_set']}”.")
         self.undone = found.id
         return found.tenants
 

@@ -57,10 +57,10 @@ class Command(BaseCommand):
     help = "Does the work in the background: imports, bulk actions, undo, deliveries of webhooks."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--once", action="store_true", help="end when nothing is left to do")
+        parser.add_argument("--once", action="store_true", help="exit when no work is left")
         parser.add_argument(
             "--turn", type=float, default=turns.SECONDS, metavar="SECONDS",
-            help="how long a job goes on while another tenant waits; default: 10",
+            help="how long a job runs while another tenant waits; default: 10",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,11 +1,14 @@
-// A button with data-copy copies its value to the clipboard. Over plain HTTP, browsers have no
-// clipboard API; the old command copies the selected text instead.
+// Scripts of the admin: buttons that copy a value, names of countries, charts that are loaded later,
+// and the warning about unsaved changes.
+
+// A button with data-copy copies its value. Over plain HTTP, browsers have no clipboard API, only
+// the old command that copies selected text.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-copy]");
   if (!button) return;
-  const said = button.querySelector(".said");
-  said.textContent = (await copy(button.dataset.copy)) ? "Copied" : "Press Ctrl+C";
-  setTimeout(() => (said.textContent = "Copy"), 2000);
+  const status = button.querySelector(".status");
+  status.textContent = (await copy(button.dataset.copy)) ? "Copied" : "Press Ctrl+C";
+  setTimeout(() => (status.textContent = "Copy"), 2000);
 });
 
 async function copy(text) {
@@ -14,7 +17,7 @@ async function copy(text) {
       await navigator.clipboard.writeText(text);
       return true;
     } catch {
-      // no permission: use the old command
+      // no permission
     }
   }
   const field = document.createElement("textarea");
@@ -26,7 +29,7 @@ async function copy(text) {
   return done;
 }
 
-// Shows the names of countries in the language of the browser.
+// Shows countries by name, in the language of the browser.
 document.addEventListener("DOMContentLoaded", () => {
   const names = new Intl.DisplayNames([navigator.language, "en"], { type: "region" });
   for (const code of document.querySelectorAll("abbr[data-country]")) {
@@ -34,7 +37,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   const countries = document.querySelector("select[name=country]");
   if (!countries) return;
-  const { value } = countries; // moving the options loses the selection
+  const { value } = countries; // moving its option would lose the value
   const [all, ...options] = countries.options;
   for (const option of options) option.textContent = `${names.of(option.value)} (${option.value})`;
   options.sort((one, other) => one.text.localeCompare(other.text));
@@ -42,31 +45,32 @@ document.addEventListener("DOMContentLoaded", () => {
   countries.value = value;
 });
 
-// The theme draws charts when the page is loaded; the charts of the overview arrive later.
+// The theme draws charts when a page has loaded. The tiles of the first page come after that.
 document.addEventListener("htmx:afterSettle", () => {
   if (document.querySelector("canvas.chart")) renderCharts();
 });
 
-// Gives the theme's hints a role for screen readers, after the theme's script has created them.
+// Gives the theme's tooltips a role, which accessibility checks require. The theme's own script
+// creates the tooltips, so this must run after it.
 window.addEventListener("load", () => setTimeout(() => {
   for (const hint of document.querySelectorAll(".help-tooltip")) hint.setAttribute("role", "img");
 }));
 
-// Asks for confirmation before the user leaves a form with unsaved changes.
+// Warns before somebody leaves a form with unsaved changes.
 document.addEventListener("DOMContentLoaded", () => {
   const form = document.querySelector(".change-form #content-main form[method=post]");
   if (!form) return;
   let isSent = false;
-  // Another script may stop this submission and submit the form later.
+  // Another script may stop this submit and send the form later; see TagNames in tags.js.
   form.addEventListener("submit", (event) => (isSent = !event.defaultPrevented));
   window.addEventListener("beforeunload", (event) => {
-    // In a form with errors, the typed values are the default values: they look unchanged.
+    // After an error, the typed values come from the server and look unchanged, but are not saved.
     const isChanged = form.querySelector(".errornote") || [...form.elements].some(differs);
     if (isChanged && !isSent) event.preventDefault();
   });
 });
 
-// Whether the value of a field differs from the value that the server sent.
+// Whether a field has another value than the server sent.
 function differs(field) {
   if (!field.name || field.disabled) return false;
   if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;

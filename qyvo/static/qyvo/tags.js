@@ -1,10 +1,10 @@
 // Text boxes for tags, with suggestions below (a combobox of WAI-ARIA 1.2). The text in the box is
-// what counts. A suggestion is valid only for the text that it was requested for: a late response
-// belongs to an older text, and taking it would choose a wrong tag.
+// the value. A late response of the server belongs to an older text, so it is ignored: using it would
+// add a wrong tag.
 
-const PAUSE = 120; // milliseconds without a key press before suggestions are requested
-const TIMEOUT = 1000; // milliseconds that Enter waits for suggestions; then the typed text counts
-let numbered = 0;
+const PAUSE = 120; // milliseconds without a key before the script asks for suggestions
+const PATIENCE = 1000; // milliseconds that Enter waits for suggestions; then it uses the typed text
+let lastId = 0;
 
 function element(tag, properties = {}, ...children) {
   const { role, ...others } = properties;
@@ -16,25 +16,25 @@ function element(tag, properties = {}, ...children) {
 
 const startsWith = (name, text) => name.toLowerCase().startsWith(text.toLowerCase());
 
-// The tag that the user most likely means by `text`: the tag with this name, or the first existing
-// tag that begins with `text`, or a new tag.
-function likeliest(names, text) {
+// The tag that `text` most likely means: the tag with this name, else the first existing tag that
+// begins with it, else a new tag.
+function bestMatch(names, text) {
   return names.includes(text) ? text : (names.find((name) => startsWith(name, text)) ?? text);
 }
 
 class Suggestions {
-  // `take` is called with the chosen suggestion. `mayCreate`: also offers a new tag, and marks the
-  // suggestion that Enter would take.
+  // `take`: a function that gets the chosen name. `mayCreate`: also offers to create a new tag, and
+  // marks the suggestion that Enter would take.
   constructor(box, address, take, mayCreate) {
     Object.assign(this, { box, address, take, mayCreate, answers: new Map(), marked: null, turn: 0 });
-    const id = `suggestions-${++numbered}`;
+    const id = `suggestions-${++lastId}`;
     const label = box.labels?.[0]?.textContent.trim() ?? "Tags";
     this.list = element("ul", { id, className: "suggestions", role: "listbox", hidden: true });
     this.list.setAttribute("aria-label", `Suggestions: ${label}`);
-    this.said = element("span", { className: "hidden-but-read", role: "status" });
+    this.status = element("span", { className: "hidden-but-read", role: "status" });
     const around = element("div", { className: "suggesting" });
     box.replaceWith(around);
-    around.append(box, this.list, this.said);
+    around.append(box, this.list, this.status);
     const attributes = { role: "combobox", "aria-autocomplete": "list", "aria-controls": id, "aria-expanded": "false" };
     for (const [name, value] of Object.entries(attributes)) box.setAttribute(name, value);
     box.addEventListener("input", (event) => !event.isComposing && this.showSoon());
@@ -42,7 +42,7 @@ class Suggestions {
     box.addEventListener("click", () => this.show());
     box.addEventListener("blur", () => this.hide());
     box.addEventListener("keydown", (event) => isTyped(event) && this.key(event));
-    this.list.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus in the box
+    this.list.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus
     this.list.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
       if (option) this.choose(option);
@@ -53,11 +53,11 @@ class Suggestions {
     return this.box.value.trim();
   }
 
-  // The names that the server suggests for `text`; empty if it does not answer.
+  // The names that the server suggests for `text`. Empty if the server does not respond.
   ask(text) {
     const url = new URL(this.address, location);
     url.searchParams.set("term", text);
-    // Superusers choose the tenant of a new row in the same form.
+    // A superuser chooses the tenant of a new row in the same form.
     const tenant = this.box.form?.elements.namedItem("tenant")?.value;
     if (tenant) url.searchParams.set("tenant", tenant);
     if (!this.answers.has(url.href)) this.answers.set(url.href, this.fetch(url));
@@ -69,15 +69,16 @@ class Suggestions {
       const { results } = await (await fetch(url)).json();
       return results.map((result) => result.text);
     } catch {
-      this.answers.delete(url.href); // try again next time
+      this.answers.delete(url.href); // so that the next call asks again
       return [];
     }
   }
 
-  // The tag that Enter takes for `text`, whether or not its suggestions are visible yet.
+  // The name that Enter takes for `text`. It does not depend on whether the suggestions are already
+  // visible: a fast typist gets the same tag as a slow one.
   async resolve(text) {
-    const late = new Promise((done) => setTimeout(done, TIMEOUT, []));
-    return likeliest(await Promise.race([this.ask(text), late]), text);
+    const late = new Promise((done) => setTimeout(done, PATIENCE, []));
+    return bestMatch(await Promise.race([this.ask(text), late]), text);
   }
 
   showSoon() {
@@ -90,8 +91,8 @@ class Suggestions {
     const { text } = this;
     const turn = ++this.turn;
     const names = await this.ask(text);
-    const isNow = turn === this.turn && text === this.text && document.activeElement === this.box;
-    if (isNow) this.render(text, names);
+    const isCurrent = turn === this.turn && text === this.text && document.activeElement === this.box;
+    if (isCurrent) this.render(text, names);
   }
 
   render(text, names) {
@@ -105,13 +106,13 @@ class Suggestions {
     );
     this.list.hidden = !this.list.childElementCount;
     this.box.setAttribute("aria-expanded", String(!this.list.hidden));
-    this.said.textContent = this.list.hidden && text ? `No tag contains “${text}”.` : "";
+    this.status.textContent = this.list.hidden && text ? `No tag contains “${text}”.` : "";
     this.mark(this.mayCreate && text ? this.list.firstElementChild : null);
     this.wasMoved = false;
   }
 
   option(name, text = name) {
-    const made = element("li", { id: `suggestion-${++numbered}`, role: "option", textContent: text });
+    const made = element("li", { id: `suggestion-${++lastId}`, role: "option", textContent: text });
     made.dataset.name = name;
     made.setAttribute("aria-selected", "false");
     return made;
@@ -127,7 +128,7 @@ class Suggestions {
   }
 
   hide() {
-    this.turn += 1; // ignore suggestions that arrive later
+    this.turn += 1; // a response that is still on its way is not shown
     this.list.hidden = true;
     this.list.replaceChildren();
     this.box.setAttribute("aria-expanded", "false");
@@ -160,18 +161,19 @@ class Suggestions {
 
   move(by) {
     const options = [...this.list.children];
-    const place = options.indexOf(this.marked);
-    const next = place < 0 && by < 0 ? options.length - 1 : place + by;
+    const position = options.indexOf(this.marked);
+    const next = position < 0 && by < 0 ? options.length - 1 : position + by;
     this.mark(options[(next + options.length) % options.length]);
     this.wasMoved = true;
   }
 }
 
-// False while an input method composes a character: Enter then only ends the character.
+// False for keys of an input method that composes a character, e.g. in Japanese: there, Enter ends
+// the character. Some browsers report such keys only by the code 229.
 const isTyped = (event) => !event.isComposing && event.keyCode !== 229;
 
-// A box for several tags, with a chip for each tag. The form's field always contains the names of the
-// chips and the text in the box, so no typed text is lost, however the form is submitted.
+// A box for several tags, with a chip for each tag. The form's own field always contains the names of
+// all chips and the text in the box, so no typed text is lost, however the form is sent.
 class TagNames {
   constructor(field) {
     this.field = field;
@@ -180,13 +182,13 @@ class TagNames {
     this.box = field.cloneNode();
     for (const name of ["name", "value", "data-suggest", "data-tags", "required"]) this.box.removeAttribute(name);
     field.after(this.box);
-    field.hidden = true; // type=hidden would lose the default value that the server sent
-    field.removeAttribute("id"); // the label refers to this id, which the new box has now
+    field.hidden = true; // type="hidden" would change defaultValue, which shows unsaved changes
+    field.removeAttribute("id"); // the label then belongs to the box, which has the same id
     this.list = element("ul", { className: "chips tag-names" });
     this.list.setAttribute("aria-label", this.box.labels?.[0]?.textContent.trim() ?? "Tags");
-    this.said = element("p", { className: "tag-said", role: "status" });
+    this.status = element("p", { className: "tag-status", role: "status" });
     this.suggestions = new Suggestions(this.box, field.dataset.suggest, (name) => this.choose(name), true);
-    this.box.parentElement.before(this.list, this.said); // above the box: below, the suggestions would cover them
+    this.box.parentElement.before(this.list, this.status); // below the box, suggestions would hide them
     names(field.value).forEach((name) => this.add(name));
     this.box.addEventListener("input", (event) => this.typed(event));
     this.box.addEventListener("compositionend", (event) => this.typed(event));
@@ -195,17 +197,17 @@ class TagNames {
     field.form?.addEventListener("submit", (event) => this.wait(event));
   }
 
-  // Writes the chosen tags and the typed text into the field.
+  // Writes the chips and the typed text into the form's field.
   sync() {
     const { value } = this.field;
     this.field.value = [...this.chips.map((chip) => chip.name), ...names(this.box.value)].join(", ");
     if (this.field.value !== value) this.field.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
-  // Returns the chip with this name; adds it if there is none.
+  // The chip with this name; creates it if there is none.
   add(name) {
-    const there = this.chips.find((chip) => chip.name === name);
-    return there ?? this.append(name);
+    const existing = this.chips.find((chip) => chip.name === name);
+    return existing ?? this.append(name);
   }
 
   append(name) {
@@ -243,10 +245,10 @@ class TagNames {
     this.box.value = "";
     this.add(name);
     this.sync();
-    this.said.textContent = `Added: ${name}`;
+    this.status.textContent = `Added: ${name}`;
   }
 
-  // Enter takes the suggestion that is marked for this text, or will be marked when it arrives.
+  // Enter takes the suggestion that is marked for this text, also if it is not visible yet.
   async enter() {
     const text = this.take();
     if (!text) return;
@@ -258,13 +260,13 @@ class TagNames {
     back.addEventListener("click", () => {
       if (this.chips.includes(chip)) this.rename(chip, text);
       else this.add(text);
-      this.said.replaceChildren();
+      this.status.replaceChildren();
       this.box.focus();
     });
-    this.said.replaceChildren(`“${text}” was completed to “${name}”. `, back);
+    this.status.replaceChildren(`“${text}” was completed to “${name}”. `, back);
   }
 
-  // Returns the text of the box and empties the box.
+  // Empties the box and returns its text.
   take() {
     const text = this.box.value.trim();
     this.box.value = "";
@@ -280,7 +282,7 @@ class TagNames {
     this.sync();
   }
 
-  // Pasting several lines, such as a column of a spreadsheet: each line is a tag.
+  // Each pasted line is a tag, e.g. of a spreadsheet's column. A text box would join the lines.
   paste(event) {
     const text = event.clipboardData.getData("text").trim();
     if (!/[\n\r\t]/.test(text)) return;
@@ -292,7 +294,7 @@ class TagNames {
 
   key(event) {
     if (event.key === "Enter" && !event.defaultPrevented) {
-      event.preventDefault(); // Enter must not submit the form
+      event.preventDefault(); // Enter adds a tag; only the buttons save the form
       const work = this.enter().finally(() => this.pending.delete(work));
       this.pending.add(work);
     } else if (event.key === "Tab") {
@@ -306,7 +308,7 @@ class TagNames {
     }
   }
 
-  // Delays the submission until the requests that Enter has started are finished.
+  // Sends the form after the tags of Enter are resolved: their suggestions may still be on the way.
   wait(event) {
     if (!this.pending.size) return;
     event.preventDefault();

@@ -1,0 +1,218 @@
+"""Entries of the change log as text for people: what changed, who changed it, and when.
+
+The history of a contact, its consent, the merge preview and the list of bulk actions use it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from itertools import islice
+from typing import Any, NamedTuple
+
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.timezone import localtime
+
+from contacts.change_log.difference import CONSENT, MOMENTS, TOLD, Fields
+from contacts.models import Change, Contact, Import
+from contacts.values import rules
+from tenants.fields import parse_ulid
+from tenants.models import ApiToken, Tenant, User
+
+PAGE_SIZE = 50  # changes
+MAX_CHARACTERS = 500  # of a value; a stored value may have 65,536
+MAX_LINES = 100  # of a change; it may contain thousands of metadata keys
+NOTHING = "-"
+
+
+def local_time(at: datetime) -> str:
+    """With seconds, because changes to one contact often have the same minute."""
+    return f"{localtime(at):%Y-%m-%d %H:%M:%S %Z}"
+
+
+# Who
+
+
+class Who(NamedTuple):
+    """An actor as text. `url`: the actor's page in the admin; empty if there is none."""
+
+    text: str
+    url: str = ""
+
+
+class Actors:
+    """Names for the actors of changes of `tenants`. Looks all of them up with three statements,
+    instead of one statement for each row of a page."""
+
+    def __init__(self, actors: Iterable[str], tenants: Sequence[Tenant | str]) -> None:
+        self.named: dict[str, set[str]] = {}
+        for actor in actors:
+            kind, _, name = actor.partition(":")
+            self.named.setdefault(kind, set()).add(name)
+        self.known = self.users(tenants) | self.tokens(tenants) | self.imports(tenants)
+
+    def who(self, actor: str) -> Who:
+        return self.known.get(actor) or Who(actor or NOTHING)
+
+    def users(self, tenants: Sequence[Tenant | str]) -> dict[str, Who]:
+        """Users of the tenants, and superusers, who may change every tenant."""
+        ids = [name for name in self.named.get("user", ()) if name.isdecimal() and len(name) < 19]
+        found = User.objects.filter(Q(tenant__in=tenants) | Q(is_superuser=True), pk__in=ids)
+        return {f"user:{pk}": Who(email) for pk, email in found.values_list("pk", "email")}
+
+    def tokens(self, tenants: Sequence[Tenant | str]) -> dict[str, Who]:
+        found = ApiToken.objects.filter(user__tenant__in=tenants)
+        found = found.filter(prefix__in=self.named.get("token", ()))
+        return {token.actor: Who(f"{token.actor} ({token.name})") for token in found}
+
+    def imports(self, tenants: Sequence[Tenant | str]) -> dict[str, Who]:
+        ids = set()
+        for name in self.named.get("import", ()):
+            with suppress(ValueError):
+                ids.add(parse_ulid(name))
+        found = Import.objects.filter(tenant__in=tenants, pk__in=ids)
+        return {
+            f"import:{pk}": Who(
+                f"import of {name}", reverse("admin:contacts_import_change", args=[pk])
+            )
+            for pk, name in found.values_list("pk", "file_name")
+        }
+
+
+# What
+
+
+class Line(NamedTuple):
+    """One line of a change: the name of a field, and what happened to it."""
+
+    what: str
+    text: str
+
+
+class ChangeText(NamedTuple):
+    """A change as text. `omitted`: the number of lines above `MAX_LINES`, which are not shown."""
+
+    change: Change
+    at: str
+    lines: list[Line]
+    omitted: int
+    who: Who
+
+
+def changes_of(contact: Contact, before: int | None) -> list[ChangeText]:
+    """The newest changes of the contact, newest first. `before`: only changes with a lower id.
+
+    Returns one change more than `PAGE_SIZE` if there is another page.
+    """
+    log = Change.objects.filter(tenant=contact.tenant_id, contact_id=contact.pk).order_by("-pk")
+    changes = list((log if before is None else log.filter(pk__lt=before))[: PAGE_SIZE + 1])
+    actors = Actors((change.actor for change in changes), [contact.tenant_id])
+    return [text_of(change, actors) for change in changes]
+
+
+def text_of(change: Change, actors: Actors) -> ChangeText:
+    lines = lines_of(change)
+    shown = list(islice(lines, MAX_LINES))
+    omitted = sum(1 for _ in lines)
+    return ChangeText(change, local_time(change.at), shown, omitted, actors.who(change.actor))
+
+
+def lines_of(change: Change) -> Iterator[Line]:
+    for name in (*TOLD, "consent"):  # a fixed order: databases return JSON keys in different orders
+        if logged := change.fields.get(name):
+            yield from LINES.get(name, value_lines)(name, logged)
+    if change.into:
+        yield Line("merged into", change.into)
+
+
+def value_lines(name: str, sides: Fields) -> Iterator[Line]:
+    old, new = (value_text(name, sides.get(side)) for side in ("old", "new"))
+    yield Line(name, f"{old} → {new}")
+
+
+def tag_lines(name: str, logged: Fields) -> Iterator[Line]:
+    for side in ("removed", "added"):
+        if names := logged.get(side):
+            yield Line(f"tags {side}", ", ".join(names))
+    if order := logged.get("order"):
+        yield Line("order of tags", f"{', '.join(order['old'])} → {', '.join(order['new'])}")
+
+
+def metadata_lines(name: str, logged: Fields) -> Iterator[Line]:
+    """Values as JSON, so that "" and null differ from a missing key."""
+    for key, sides in sorted(logged.items()):
+        old, new = (
+            shortened(rules.spelled(sides[side])) if side in sides else NOTHING
+            for side in ("old", "new")
+        )
+        yield Line(f"{name}.{shortened(key)}", f"{old} → {new}")
+
+
+def consent_lines(name: str, logged: Fields) -> Iterator[Line]:
+    yield Line("decided", local_time(datetime.fromisoformat(logged["at"])))
+    for part in ("source", "proof"):
+        if logged[part]:
+            yield Line(part, logged[part])
+
+
+LINES = {"tags": tag_lines, "metadata": metadata_lines, "consent": consent_lines}
+
+
+def value_text(name: str, value: Any) -> str:
+    if value is None:
+        return NOTHING
+    if name in MOMENTS:
+        return local_time(datetime.fromisoformat(value))
+    return shortened(value if isinstance(value, str) else rules.spelled(value))
+
+
+def shortened(text: str) -> str:
+    """`text`, cut at `MAX_CHARACTERS`: a page of uncut values could have megabytes."""
+    if len(text) <= MAX_CHARACTERS:
+        return text
+    return f"{text[:MAX_CHARACTERS]}… ({len(text):,} characters)"
+
+
+# Consent
+
+
+def consent_of(contact: Contact) -> str:
+    """Whether the person may be contacted, and the reason."""
+    column = "opted_out_at" if contact.opted_out_at else "opted_in_at"
+    at = getattr(contact, column)
+    if at is None:
+        return "No consent recorded."
+    permission = "May be contacted" if column == "opted_in_at" else "Do not contact"
+    decision = f"{permission}: {status(CONSENT[column])} on {local_time(at)}"
+    return f"{decision}{reason(contact, column, at)}."
+
+
+def status(kind: str) -> str:
+    """A kind of change in lower case, such as “opted out”."""
+    return Change.Kind(kind).label.lower()
+
+
+def reason(contact: Contact, column: str, at: datetime) -> str:
+    """What the log says about the decision at the time `at`: its source and proof, or else the
+    change that set it, such as a merge. If several entries have this time, the first one counts.
+    Pruning may have deleted them all."""
+    log = list(Change.objects.filter(tenant=contact.tenant_id).decisions(contact.pk))
+    for change in log:
+        consent = change.fields.get("consent", {})
+        if change.kind == CONSENT[column] and is_same_time(consent.get("at"), at):
+            known = (part for part in ("source", "proof") if consent[part])
+            return "".join(f", {part} “{consent[part]}”" for part in known)
+    for change in reversed(log):
+        if is_same_time(change.fields.get(column, {}).get("new"), at):
+            return f", set by {actor_of(change)} on {local_time(change.at)}"
+    return " (no details in the history)"
+
+
+def actor_of(change: Change) -> str:
+    if not change.actor:
+        return "an unknown user"
+    return Actors([change.actor], [change.tenant_id]).who(change.actor).text
+
+
+def is_same_time(text: str | None, at: datetime) -> bool:
+    return bool(text) and datetime.fromisoformat(str(text)) == at

@@ -1,0 +1,179 @@
+"""The fields of a contact. Each is declared once, in `FIELDS`; everything else reads that table.
+
+To add a field: declare it here, add its column to `Contact`, make the migration, and add the field
+to the examples of the API and to the documentation. The column needs a `db_default`: during a
+deploy, the version before still writes rows, without the new column.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, Flag, auto
+from typing import Any
+
+from contacts.values import rules
+
+Rule = Callable[..., Any]
+
+
+class Kind(Enum):
+    """What a field holds. It decides how the change log describes a change, and how the API shows
+    the value."""
+
+    TEXT = auto()
+    NUMBER = auto()
+    MOMENT = auto()
+    TAGS = auto()
+    METADATA = auto()
+
+
+# What a field holds while it is empty, as JSON: tags are one comma-separated text there.
+EMPTY: dict[Kind, Any] = {
+    Kind.TEXT: "",
+    Kind.NUMBER: 0,
+    Kind.MOMENT: None,
+    Kind.TAGS: "",
+    Kind.METADATA: {},
+}
+
+
+class Merge(Enum):
+    """What a field holds in the contact that stays after a merge."""
+
+    OWN = auto()  # what it held before
+    NEWEST = auto()  # the value of the contact updated last, empty ones aside
+    ALL = auto()  # all tags; all keys of metadata, each with its newest value
+    SUM = auto()
+    EARLIEST = auto()
+    LATEST = auto()
+    IF_ALL_OPTED_IN = auto()  # the latest, if all have opted in and none has opted out
+
+
+class Shape(Flag):
+    """The bodies and answers of the API that have the field."""
+
+    CREATE = auto()  # the body of create-contact, and the rows of create-contacts
+    UPDATE = auto()  # the body of update-contact
+    CREATED = auto()  # the answer of create-contact
+    UPDATED = auto()  # the answer of update-contact
+    FOUND = auto()  # a contact in search-contacts
+    DETAIL = auto()  # a contact in get-contact and in webhooks
+    LISTED = auto()  # a contact in list-contacts
+
+    NONE = 0
+    BODIES = CREATE | UPDATE
+    FULL = DETAIL | LISTED
+    ANSWERS = CREATED | UPDATED | FOUND | FULL
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a contact.
+
+    `rule`: makes the stored value of what a caller sends; raises `ValueError`. None: no caller
+    sends the field.
+    `max_length`: characters of a text that a caller sends.
+    `merge`: what the field holds after a merge.
+    `shapes`: the bodies and answers of the API that have it.
+    `is_required`: no contact is without it.
+    `is_logged`: the change log has its changes, and so have webhooks, histories and undo.
+    `is_exported`: files of contacts have it.
+    `is_edited`: the admin's form has it.
+    `is_folded`: the column `<name>_folded` holds it too, for looking it up without case.
+    `aliases`: names of columns of imported files, as `columns.squeezed` writes them, the best
+    first; empty: a column gives the field only if the caller says so; None: no column can.
+    """
+
+    name: str
+    kind: Kind
+    rule: Rule | None = None
+    max_length: int | None = None
+    merge: Merge = Merge.OWN
+    shapes: Shape = Shape.NONE
+    is_required: bool = False
+    is_logged: bool = True
+    is_exported: bool = False
+    is_edited: bool = False
+    is_folded: bool = False
+    aliases: tuple[str, ...] | None = None
+
+    @property
+    def empty(self) -> Any:
+        return EMPTY[self.kind]
+
+
+# The aliases are names that HubSpot, Shopify, Google Contacts, Mailchimp and Brevo among others
+# give to their columns.
+FIELDS: tuple[Field, ...] = (
+    Field(
+        "phone", Kind.TEXT, rules.phone,
+        shapes=Shape.CREATE | Shape.ANSWERS,
+        is_required=True, is_exported=True, is_edited=True,
+        aliases=(
+            "phone", "mobile", "mobilephonenumber", "mobilephone", "mobilenumber", "cell",
+            "cellphone", "whatsapp", "whatsappnumber", "phonenumber", "sms", "phone1value",
+            "telephone", "tel", "phonemobile", "defaultaddressphone", "contactphone", "telefon",
+            "handy", "telefono", "celular", "portable", "msisdn",
+        ),
+    ),
+    Field(
+        "name", Kind.TEXT, rules.name, rules.MAX_NAME, Merge.NEWEST,
+        shapes=Shape.BODIES | Shape.ANSWERS,
+        is_exported=True, is_edited=True, is_folded=True,
+        aliases=("name", "fullname", "displayname", "contactname", "customername"),
+    ),
+    Field(
+        "email", Kind.TEXT, rules.email, rules.MAX_EMAIL, Merge.NEWEST,
+        shapes=Shape.BODIES | Shape.ANSWERS,
+        is_exported=True, is_edited=True, is_folded=True,
+        aliases=("email", "emailaddress", "mail", "email1value", "contactemail"),
+    ),
+    Field(
+        "tags", Kind.TAGS, rules.tags, merge=Merge.ALL,
+        shapes=Shape.BODIES | Shape.ANSWERS,
+        is_exported=True, is_edited=True,
+        aliases=("tags", "tag", "labels", "groupmembership"),
+    ),
+    Field(
+        "locale", Kind.TEXT, rules.locale, rules.MAX_LOCALE, Merge.NEWEST,
+        shapes=Shape.FULL,
+        is_exported=True, is_edited=True,
+        aliases=("locale", "language", "lang"),
+    ),
+    Field(
+        "metadata", Kind.METADATA, rules.metadata, merge=Merge.ALL,
+        shapes=Shape.BODIES | Shape.FULL,
+        is_exported=True, is_edited=True,
+        aliases=("metadata",),
+    ),
+    # Consent has no aliases: a column that happens to have such a name must not opt anybody in.
+    Field(
+        "opted_in_at", Kind.MOMENT, rules.decided, merge=Merge.IF_ALL_OPTED_IN,
+        shapes=Shape.FULL, is_exported=True, aliases=(),
+    ),
+    Field(
+        "opted_out_at", Kind.MOMENT, rules.decided, merge=Merge.LATEST,
+        shapes=Shape.FULL, is_exported=True, aliases=(),
+    ),
+    Field(
+        "last_message_at", Kind.MOMENT, merge=Merge.LATEST, shapes=Shape.FOUND | Shape.FULL
+    ),
+    Field("total_messages", Kind.NUMBER, merge=Merge.SUM, shapes=Shape.FULL),
+    Field("source", Kind.TEXT, shapes=Shape.FOUND | Shape.FULL, is_required=True),
+    Field(
+        "created_at", Kind.MOMENT, merge=Merge.EARLIEST, is_required=True,
+        shapes=Shape.CREATED | Shape.FOUND | Shape.FULL,
+    ),
+    Field(
+        "updated_at", Kind.MOMENT, is_required=True, is_logged=False,
+        shapes=Shape.UPDATED | Shape.LISTED,
+    ),
+)  # fmt: skip
+
+# Columns that are no fields for anybody; so are those that hold another one folded.
+TECHNICAL = ("id", "tenant")
+
+
+def fields(*first: str) -> list[Field]:
+    """All fields: those named in `first` in this order, then the others as the table has them."""
+    by_name = {field.name: field for field in FIELDS}
+    return [*map(by_name.pop, first), *by_name.values()]
