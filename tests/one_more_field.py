@@ -47,7 +47,7 @@ from django.urls import reverse  # noqa: E402
 from contacts.change_log.cause import caused_by  # noqa: E402
 from contacts.models import Change, Contact  # noqa: E402
 from contacts.writing import edit, merge  # noqa: E402
-from tenants.isolation import see_everybody_outside_requests  # noqa: E402
+from tenants.isolation import allow_all_tenants_outside_requests  # noqa: E402
 from tenants.models import Tenant, User  # noqa: E402
 
 from .api import PHONE, Api, assert_error  # noqa: E402
@@ -193,7 +193,7 @@ STEPS = (
 
 def main() -> None:
     setup_test_environment()
-    see_everybody_outside_requests()
+    allow_all_tenants_outside_requests()
     api = Api(sys.argv[1])
     for step in STEPS:
         step(api)
