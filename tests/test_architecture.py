@@ -189,3 +189,12 @@ def test_only_one_package_knows_which_database_it_is(path: Path) -> None:
 def test_the_lowest_layer_knows_no_framework(module: str) -> None:
     roots = {name.split(".")[0] for name in imports(ROOT / module)}
     assert not roots & {"django", "rest_framework", *APPS}
+
+
+def test_only_the_verb_that_does_the_whole_calls_the_parts_of_erasing_a_person() -> None:
+    """Whoever called one part would leave the person in the database, or in the files."""
+    parts = {"contacts.writing.erase": "forget(", "contacts.importing.erasures": "erasures.erase("}
+    for module, call in parts.items():
+        callers = {path for path in modules("contacts") if call in path.read_text()}
+        importers = {path for path in callers if module in imports(path)}
+        assert importers == {ROOT / "contacts/erasing.py"}

@@ -1,4 +1,4 @@
-"""Bulk actions in the admin."""
+"""Bulk actions and merging in the admin."""
 
 import io
 import re

@@ -4,6 +4,7 @@ A contact holds the names of its tags, and has a link to each tag. The verbs bel
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -103,6 +104,31 @@ def retag(
     """
     stored = Contact.objects.filter(tenant=tenant, pk__in=pks).order_by("phone")
     locked = stored.select_for_update().values_list("pk", "phone", "tags", "updated_at")
+    changed, refused = tag_changes(locked, retagged)
+    moment = dialect_of().moment
+    rows.update_columns(
+        tenant.pk,
+        [
+            {"id": pk, "tags": ",".join(change.after), "updated_at": moment(updated_after(before))}
+            for pk, (_, before, change) in changed.items()
+        ],
+    )
+    to_link = {pk: ",".join(change.to_link) for pk, (_, _, change) in changed.items()}
+    had_links = [pk for pk, (_, _, change) in changed.items() if change.has_lost]
+    links.link(tenant.pk, to_link, had_links)
+    Change.objects.log(
+        Entry(tenant.pk, pk, Change.Kind.UPDATED, change.logged)
+        for pk, (_, _, change) in changed.items()
+    )
+    return Retagged([(phone, change) for phone, _, change in changed.values()], refused)
+
+
+def tag_changes(
+    contacts: Iterable[tuple[str, str, list[str], datetime]],
+    retagged: Callable[[list[str]], list[str]],
+) -> tuple[dict[str, tuple[str, datetime, TagChange]], list[tuple[str, str]]]:
+    """What changes in each of `contacts`: id, phone, tags and `updated_at`. Returns, by the id in
+    hexadecimal digits, phone, `updated_at` and the change; and the refused, see `Retagged`."""
 
     @cache  # many of hundreds of thousands of contacts have the same tags
     def change_of(names: str) -> TagChange:
@@ -110,28 +136,16 @@ def retag(
         after = retagged(before)
         return TagChange(before, after, difference(["tags"], [names], [",".join(after)]))
 
-    changed, refused = dict[str, tuple[str, TagChange]](), list[tuple[str, str]]()
-    columns = list[dict[str, Any]]()
-    moment = dialect_of().moment
-    for pk, phone, tags, updated_at in locked:
+    changed, refused = dict[str, tuple[str, datetime, TagChange]](), list[tuple[str, str]]()
+    for pk, phone, tags, updated_at in contacts:
         try:
             change = change_of(",".join(tags))
         except ValueError as error:
             refused.append((phone, str(error)))
-            continue
-        if change.logged:
-            changed[hex_id(pk)] = phone, change
-            at = moment(updated_after(updated_at))
-            columns.append({"id": hex_id(pk), "tags": ",".join(change.after), "updated_at": at})
-    rows.update_columns(tenant.pk, columns)
-    to_link = {pk: ",".join(change.to_link) for pk, (_, change) in changed.items()}
-    had_links = [pk for pk, (_, change) in changed.items() if change.has_lost]
-    links.link(tenant.pk, to_link, had_links)
-    Change.objects.log(
-        Entry(tenant.pk, pk, Change.Kind.UPDATED, change.logged)
-        for pk, (_, change) in changed.items()
-    )
-    return Retagged([*changed.values()], refused)
+        else:
+            if change.logged:
+                changed[hex_id(pk)] = phone, updated_at, change
+    return changed, refused
 
 
 # The tags themselves
