@@ -132,7 +132,7 @@ class TagField(forms.CharField):
         return self.labels.get(value, value)
 
 
-WITH_TENANT = Concat("name", Value(" ("), "tenant__name", Value(")"))  # like `named_for`
+WITH_TENANT = Concat("name", Value(" ("), "tenant__name", Value(")"))  # like `label_for`
 NO_TAG = "There is no tag “{}”. Upper and lower case matter."
 SEVERAL_TAGS = "Several tenants have a tag “{0}”. Add the tenant: “{0} (name of the tenant)”."
 

@@ -17,7 +17,7 @@ async function copy(text) {
       await navigator.clipboard.writeText(text);
       return true;
     } catch {
-      // no permission: use the old command
+      // no permission
     }
   }
   const field = document.createElement("textarea");

@@ -42,7 +42,7 @@ class Suggestions {
     box.addEventListener("click", () => this.show());
     box.addEventListener("blur", () => this.hide());
     box.addEventListener("keydown", (event) => isTyped(event) && this.key(event));
-    this.list.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus in the box
+    this.list.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus
     this.list.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
       if (option) this.choose(option);
@@ -57,7 +57,7 @@ class Suggestions {
   ask(text) {
     const url = new URL(this.address, location);
     url.searchParams.set("term", text);
-    // Superusers choose the tenant of a new row in the same form.
+    // A superuser chooses the tenant of a new row in the same form.
     const tenant = this.box.form?.elements.namedItem("tenant")?.value;
     if (tenant) url.searchParams.set("tenant", tenant);
     if (!this.answers.has(url.href)) this.answers.set(url.href, this.fetch(url));
