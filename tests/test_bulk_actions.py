@@ -497,11 +497,11 @@ def test_erasing_a_person_during_a_bulk_action_removes_the_phone_too(
 
     with transaction.atomic():
         bulk_actions.run_batch(action.pk)
-        erasing = Thread(target=erase)
-        erasing.start()
-        erasing.join(0.5)
-        assert erasing.is_alive(), "it waits for the batch"
-    erasing.join()
+        waiting = Thread(target=erase)
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive(), "it waits for the batch"
+    waiting.join()
     action.refresh_from_db()
     assert (action.refused, action.refusals) == (1, [])
 
