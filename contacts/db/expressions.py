@@ -14,18 +14,15 @@ from django.db.models import (
     Aggregate,
     BinaryField,
     BooleanField,
-    DateTimeField,
     Func,
     QuerySet,
     Subquery,
     TextField,
     UUIDField,
-    Value,
 )
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from .dialects import DIALECTS
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
 
@@ -83,21 +80,6 @@ def text_in_json(spelling: str) -> str | None:
     if isinstance(value, bool):
         return spelling
     return f"{Decimal(spelling):f}" if isinstance(value, int | float) else None
-
-
-class UpdatedAfter(Func):
-    """`updated_after` for the column `stored`, computed by the database."""
-
-    output_field = DateTimeField()
-
-    def __init__(self, stored: str) -> None:
-        super().__init__(stored, Value(timezone.now(), DateTimeField()))
-
-    def in_dialect(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        (stored, _), (now, params) = (compiler.compile(part) for part in self.source_expressions)
-        return DIALECTS[connection.vendor].updated_after(stored, now), params
-
-    as_sqlite = as_postgresql = in_dialect
 
 
 class IsOneOf(Func):
