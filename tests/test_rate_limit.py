@@ -329,7 +329,7 @@ def test_without_redis_requests_are_allowed_and_the_log_has_an_error(
     assert {answer.status_code for answer in answers} == {201}
     assert {answer.headers["X-RateLimit-Limit"] for answer in answers} == {"3"}
     assert "ERROR" in log.getvalue()
-    assert "The rate limit is off, its store fails" in log.getvalue()
+    assert "The rate limit is off because its store failed" in log.getvalue()
 
 
 def test_a_hanging_redis_delays_one_request_and_not_all(

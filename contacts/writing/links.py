@@ -1,11 +1,12 @@
 """The links between contacts and tags: `ContactTag` says for each tag what `Contact.tags` says for
 each contact. Whoever writes the tags of a contact writes its links in the same transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import connection
 
 from contacts.db.dialects import dialect_of
+from contacts.db.expressions import IsAnyOf
 from contacts.models import Contact, Tag
 from tenants.fields import hex_id
 
@@ -43,5 +44,11 @@ def link(tenant_id: str, tags: dict[str, str], had_links: list[str]) -> None:
 def move(source: Tag, target: Tag) -> None:
     """Gives `target` the links of `source`, a tag of the same tenant. Both tags are locked."""
     links = source.own_links()
-    links.filter(contact__in=target.own_links().values("contact")).delete()
+    common = {*contacts_of(source)} & {*contacts_of(target)}
+    if common:
+        links.filter(IsAnyOf("contact", map(hex_id, common))).delete()
     links.update(tag=target)
+
+
+def contacts_of(tag: Tag) -> Iterable[str]:
+    return tag.own_links().values_list("contact", flat=True)
