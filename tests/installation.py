@@ -140,8 +140,13 @@ class Postgres:
         try:
             yield
         finally:
-            for connection in taken:
+            for connection in taken[1:]:
                 connection.close()
+            # A process of PostgreSQL ends a moment after its client has closed the connection.
+            left = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            while taken[0].execute(left).fetchone() != (1,):
+                time.sleep(0.05)
+            taken[0].close()
 
     @contextmanager
     def on(self, disk: Path) -> Iterator["Postgres"]:
@@ -366,9 +371,12 @@ class Load:
         return Answer(response.status_code, time.monotonic() - began, response)
 
     def wait_for(self, status: int | None, number: int = 50) -> None:
-        """Until so many more answers of that kind have come."""
+        """Waits until so many more answers of that kind have come."""
+        self.wait_until(status, self.counts[status] + number)
+
+    def wait_until(self, status: int | None, wanted: int) -> None:
+        """Waits until so many answers of that kind have come since the start."""
         with self.changed:
-            wanted = self.counts[status] + number
             come = self.changed.wait_for(lambda: self.counts[status] >= wanted, PATIENCE)
         assert come, self.counts
 
