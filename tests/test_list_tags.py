@@ -122,7 +122,9 @@ def test_a_page_reads_no_more_tags_than_it_has(acme: SimpleNamespace) -> None:
     page = acme.tenant.tags.all()
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("ANALYZE contacts_tag")
+            # Whatever the tests before have left in its statistics: can the index do without a sort?
+            for way in ("seqscan", "bitmapscan", "sort"):
+                cursor.execute(f"SET LOCAL enable_{way} = off")
     [listing] = [each for each in sql if "LIMIT 11" in each]
     plan = explained(listing)
     assert page.count() == 2000
