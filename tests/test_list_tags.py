@@ -122,7 +122,7 @@ def test_a_page_reads_no_more_tags_than_it_has(acme: SimpleNamespace) -> None:
     page = acme.tenant.tags.all()
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            # Whatever the tests before have left in its statistics: can the index do without a sort?
+            # Whatever the statistics are after other tests: the index can do it without a sort.
             for way in ("seqscan", "bitmapscan", "sort"):
                 cursor.execute(f"SET LOCAL enable_{way} = off")
     [listing] = [each for each in sql if "LIMIT 11" in each]
