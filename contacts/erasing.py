@@ -1,4 +1,4 @@
-"""Erasing a person: the one verb behind every door."""
+"""Erasing a person from the database and from the files of imports."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +10,13 @@ from tenants.models import Tenant
 
 
 class Erased(NamedTuple):
-    """`was_there`: whether a contact had the phone. `merged_into`: phones of contacts that it was
-    merged into; they may be the same person. `waiting`: imports whose upload is still to be brought
-    in; the upload is deleted afterwards, or together with the import where that is a draft.
-    `unreadable`: error files that could not be searched, and have to be deleted by hand."""
+    """What was erased, and what is left.
+
+    `was_there`: whether a contact had the phone. `merged_into`: the phones of contacts into which
+    such a contact was merged; these contacts may belong to the same person. `waiting`: imports that
+    have not run yet. Their uploads may contain the person; an upload is deleted when its import has
+    run or is deleted. `unreadable`: error files that could not be searched: delete them by hand.
+    """
 
     was_there: bool
     merged_into: list[str]

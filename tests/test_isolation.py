@@ -344,7 +344,7 @@ def test_every_kind_of_statement_has_the_setting(
     acme: SimpleNamespace, acme_id: str, level: int | None
 ) -> None:
     """Also prepared statements, and transactions with another isolation level."""
-    from contacts.db.connections import prepared
+    from contacts.db.connections import prepared_cursor
 
     query = "SELECT current_setting('qyvo.tenant', true), current_setting('transaction_isolation')"
     connection.ensure_connection()
@@ -353,13 +353,13 @@ def test_every_kind_of_statement_has_the_setting(
     try:
         with tenant_context(acme.tenant.pk):
             for number in range(7):  # psycopg prepares the statement on the way
-                with prepared("default") as cursor:
+                with prepared_cursor("default") as cursor:
                     cursor.execute(f"{query} WHERE %s >= 0", [number])
                     assert cursor.fetchall()[0][0] == acme_id
-                with transaction.atomic(), prepared("default") as cursor:
+                with transaction.atomic(), prepared_cursor("default") as cursor:
                     cursor.execute(f"{query} WHERE %s >= 0", [number])
                     assert cursor.fetchall() == [expected]
-            with pytest.raises(ProgrammingError), prepared("default") as cursor:
+            with pytest.raises(ProgrammingError), prepared_cursor("default") as cursor:
                 cursor.execute("SELECT nothing")
             assert setting() == acme_id
     finally:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contacts.change_log.cause import caused_by
-from contacts.change_log.difference import TOLD
+from contacts.change_log.difference import LOGGED_FIELDS
 from contacts.models import Change, Contact, Import
 from contacts.writing.undo import undo
 from tenants.fields import new_ulid
@@ -39,7 +39,7 @@ def take_back(*options: str) -> list[str]:
 
 def held(tenant: Tenant) -> dict[str, list[Any]]:
     rows = Contact.objects.filter(tenant=tenant)
-    return {row.pk: row.told(TOLD) for row in rows}
+    return {row.pk: row.logged_values(LOGGED_FIELDS) for row in rows}
 
 
 def bring(path: Path, text: str, *options: str) -> str:

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.timezone import localtime
 
-from contacts.change_log.difference import CONSENT, MOMENTS, TOLD, Fields
+from contacts.change_log.difference import CONSENT, LOGGED_FIELDS, MOMENTS, Fields
 from contacts.models import Change, Contact, Import
 from contacts.values import rules
 from tenants.fields import parse_ulid
@@ -118,7 +118,8 @@ def text_of(change: Change, actors: Actors) -> ChangeText:
 
 
 def lines_of(change: Change) -> Iterator[Line]:
-    for name in (*TOLD, "consent"):  # a fixed order: databases return JSON keys in different orders
+    # In a fixed order: databases return the keys of JSON in different orders.
+    for name in (*LOGGED_FIELDS, "consent"):
         if logged := change.fields.get(name):
             yield from LINES.get(name, value_lines)(name, logged)
     if change.into:

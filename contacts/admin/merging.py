@@ -17,7 +17,7 @@ from contacts.models import Contact, ContactQuerySet
 from contacts.schema import Kind
 from contacts.values import phones
 from contacts.values.rules import spelled
-from contacts.writing.merge import merge_as
+from contacts.writing.merge import absorb, merge_as
 from tenants.admin import user_of
 
 from . import describe
@@ -79,8 +79,10 @@ class MergeAdmin(BulkAdmin):
             self.message_user(request, problem, messages.ERROR)
             return None
         result = copy(found[0])
-        if problem := result.absorb([copy(contact) for contact in found[1:]]):
-            self.message_user(request, f"The contacts were not merged: {problem}", messages.ERROR)
+        try:
+            absorb(result, found[1:])
+        except ValueError as error:
+            self.message_user(request, f"The contacts were not merged: {error}", messages.ERROR)
             return None
         form = MergeForm(request.POST if "seen" in request.POST else None, found, result)
         if form.is_valid() and form.cleaned_data["seen"] == version_of(found):

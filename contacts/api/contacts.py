@@ -49,9 +49,9 @@ class ContactInput(serializers.Serializer):
     def run_validation(self, data: Any = serializers.empty) -> dict[str, Any]:
         """Checks the body with the rules of the fields; a missing field counts as None.
 
-        The result is that of DRF's own loop. That loop takes several times as long, because it
-        looks up the source, the validators and the instance for each field; create-contact is the
-        action that is called most.
+        Returns the same as `run_validation` of DRF, in a fraction of its time: DRF looks up the
+        source, the validators and the instance for each field. create-contact is called more often
+        than any other action.
         """
         values, errors = {}, {}
         for name, check in self.checks.items():

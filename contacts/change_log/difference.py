@@ -19,7 +19,7 @@ LOGGED = [
     if field.is_logged
 ]
 EMPTY: dict[str, Any] = {field.name: field.empty for field in LOGGED}
-TOLD = tuple(EMPTY)
+LOGGED_FIELDS = tuple(EMPTY)
 MOMENTS = tuple(field.name for field in LOGGED if field.kind is Kind.MOMENT)
 CONSENT = {"opted_in_at": "opted_in", "opted_out_at": "opted_out"}
 
@@ -37,7 +37,7 @@ def difference(names: Sequence[str], was: Sequence[Any], now: Sequence[Any]) -> 
     """
     fields: Fields = {}
     for name, old, new in zip(names, was, now, strict=True):
-        if name in TOLD and differ(old, new):
+        if name in LOGGED_FIELDS and differ(old, new):
             fields[name] = DIFFERENCES[name](old, new)
     return fields
 

@@ -32,7 +32,7 @@ class PreparingCursor(psycopg.Cursor[Any]):
         return self._query
 
 
-def prepared(using: str = DEFAULT_DB_ALIAS) -> Any:
+def prepared_cursor(using: str = DEFAULT_DB_ALIAS) -> Any:
     """A cursor for statements that run often: PostgreSQL plans them once per connection.
 
     `using`: the alias of the database. The setting `prepare_threshold` can switch preparing off,

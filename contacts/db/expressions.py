@@ -40,10 +40,10 @@ def updated_after(stored: datetime) -> datetime:
 
 
 class MetadataHas(Func):
-    """Whether metadata has a key at its top level, and whether the key has one of some values.
+    """Whether metadata has a key, not inside another key, with one of the given values.
 
     Arguments: the column of the metadata, the key, then the values as `rules.spelled` writes them.
-    Without values, every value of the key counts.
+    Without values, every value of the key matches.
     """
 
     function = "contacts_holds"

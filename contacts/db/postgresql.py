@@ -195,7 +195,7 @@ AND (contact_id, tag_id) NOT IN (
 """  # noqa: S608 - no user input
 
     @classmethod
-    def of_tags(cls, tenant_id: str, names: Iterable[str]) -> dict[str, Any]:
+    def tag_params(cls, tenant_id: str, names: Iterable[str]) -> dict[str, Any]:
         """The parameters of `LINK` for creating the tags `names` that do not exist yet."""
         names = [*names]
         return {
@@ -206,7 +206,7 @@ AND (contact_id, tag_id) NOT IN (
         }
 
     @classmethod
-    def of_links(cls, tags: dict[str, str], had_links: list[str]) -> dict[str, Any]:
+    def link_params(cls, tags: dict[str, str], had_links: list[str]) -> dict[str, Any]:
         """The parameters of `LINK` and `UNLINK` for the links between contacts and tags.
 
         `tags`: the comma-separated tags of each contact, by id. `had_links`: the ids of contacts

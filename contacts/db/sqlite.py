@@ -118,7 +118,7 @@ AND (contact_id, tag_id) NOT IN (
 """
 
     @classmethod
-    def of_tags(cls, tenant_id: str, names: Iterable[str]) -> dict[str, Any]:
+    def tag_params(cls, tenant_id: str, names: Iterable[str]) -> dict[str, Any]:
         return {
             "tenant": hex_id(tenant_id),
             "now": cls.moment(timezone.now()),
@@ -126,7 +126,7 @@ AND (contact_id, tag_id) NOT IN (
         }
 
     @classmethod
-    def of_links(cls, tags: dict[str, str], had_links: list[str]) -> dict[str, Any]:
+    def link_params(cls, tags: dict[str, str], had_links: list[str]) -> dict[str, Any]:
         pairs = [(carrier, name) for carrier, names in tags.items() for name in names.split(",")]
         return {"pairs": json.dumps(pairs), "had_links": cls.words(had_links)}
 

@@ -44,7 +44,7 @@ def sqlstate(error: DatabaseError) -> str:
     return getattr(error.__cause__, "sqlstate", None) or ""
 
 
-def tried_twice(transact: Callable[[], Result]) -> Result:
+def retry_once(transact: Callable[[], Result]) -> Result:
     """The result of `transact`, which is called a second time after an `IntegrityError`.
 
     Another writer may store the same phone or tag between the check and the write. The second call

@@ -105,10 +105,10 @@ def midnight(day: date) -> datetime:
 
 
 def with_metadata(contacts: ContactQuerySet, wanted: tuple[str, str]) -> ContactQuerySet:
-    """The contacts whose metadata has a key at its top level, and a value if one is given.
+    """The contacts that have a key in their metadata, not inside another key.
 
-    `wanted`: the key and the value. The value is a text; it also matches the JSON value that the
-    text spells.
+    `wanted`: the key and a text. If the text is empty, every value of the key matches. Otherwise
+    the value must be this text, or the JSON value that is written like the text.
     """
     key, text = wanted
     values = (Value(spelled(value)) for value in read_as(text))

@@ -58,8 +58,8 @@ def without_erased(
 
 
 class ErasedFromImports(NamedTuple):
-    """`waiting`: imports whose upload still contains the person. The upload is removed when the
-    import has run, or when the draft is deleted. `failed`: error files that cannot be read."""
+    """`waiting`: imports that have not run yet. Their uploads may contain the person; an upload is
+    deleted when its import has run or is deleted. `failed`: error files that cannot be read."""
 
     waiting: list[Import]
     failed: list[Path]

@@ -27,8 +27,12 @@ class Row(NamedTuple):
 
 
 class Preview(NamedTuple):
-    """`given`: the part of the user's map whose columns the file has. `fields`: the field of each
-    column that has one. `problem`: why the import cannot begin; the rows then have no errors."""
+    """The first rows of a file as an import would read them.
+
+    `given`: the user's map (column → field), without columns that the file does not have. `fields`:
+    the complete map, with the columns that were recognised. `problem`: why the import cannot begin;
+    empty if it can. With a problem, the rows are not checked for errors.
+    """
 
     source: FileHead
     given: dict[str, str]

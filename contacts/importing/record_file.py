@@ -11,7 +11,7 @@ from .formats.decoding import TextFile, TextHead
 from .formats.ndjson import NDJSONFormat
 from .records import Record
 
-HEAD_KEYED = 1000  # records of NDJSON whose keys are the columns of a `FileHead`
+HEAD_RECORDS = 1000  # `FileHead` searches so many records of NDJSON for columns
 
 
 class RecordFile:
@@ -27,7 +27,7 @@ class RecordFile:
     """
 
     text_class: type[TextFile] = TextFile
-    max_keyed: int | None = None  # records of NDJSON whose keys are the columns; None: all records
+    searched_records: int | None = None  # of NDJSON, for columns; None: all records
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class RecordFile:
         if self.is_json:  # the delimiter, if there is one, is for the error file
             self.format: Format = NDJSONFormat(
                 self.text,
-                max_keyed=self.max_keyed,
+                searched_records=self.searched_records,
                 turn_is_over=turn_is_over,
                 **{name: known[name] for name in ("header", "keys", "since") if name in known},
             )
@@ -83,8 +83,8 @@ class FileHead(RecordFile):
     """The beginning of a file: looking at it takes the same time and memory for a file of any size.
 
     A file that is not larger than `decoding.HEAD` is read like a `RecordFile`, except that the
-    columns of NDJSON are the keys of its first `HEAD_KEYED` records.
+    columns of NDJSON are the keys of its first `HEAD_RECORDS` records.
     """
 
     text_class = TextHead
-    max_keyed = HEAD_KEYED
+    searched_records = HEAD_RECORDS

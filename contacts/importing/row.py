@@ -161,7 +161,8 @@ def phone(raw: Any, region: str) -> str:
 
 
 def phone_of(cells: dict[Any, Any], options: ReadOptions) -> str:
-    """The phone of a record, whose other fields may be wrong; empty if there is no good phone."""
+    """The phone of a record in E.164; empty if the record has no valid phone. The other fields of
+    the record may be invalid."""
     raw = gathered(cells, options).get("phone")
     try:
         return phone("" if raw is CLEARED else raw, options.region)

@@ -11,7 +11,7 @@ from django_tasks import task
 
 from contacts.change_log.cause import caused_by
 from contacts.db.pacing import Pace
-from contacts.db.transactions import transactional, tried_twice
+from contacts.db.transactions import retry_once, transactional
 from contacts.models import (
     BulkAction,
     BulkBatch,
@@ -224,7 +224,7 @@ def run(pk: str, must_give_way: Callable[[], bool] = lambda: False) -> bool:
     try:
         while is_left:
             with pace.turn() as turn:
-                turn.items = tried_twice(lambda: run_batch(pk, pace.size))
+                turn.items = retry_once(lambda: run_batch(pk, pace.size))
             is_left = turn.items > 0
             if is_left and must_give_way():
                 return False

@@ -16,7 +16,7 @@ from django.db.models.fields.json import KeyTransform
 from contacts.change_log.cause import cause_values
 from contacts.change_log.difference import CONSENT, Fields
 from contacts.change_log.feed import FeedQuerySet
-from contacts.db.connections import prepared
+from contacts.db.connections import prepared_cursor
 from contacts.db.dialects import dialect_of
 from contacts.db.pacing import Pace
 from contacts.values import rules
@@ -100,7 +100,7 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
             "created": dialect.words(created),
             "rows": f"[{','.join(rows)}]",
         }
-        with prepared(self.db) as cursor:
+        with prepared_cursor(self.db) as cursor:
             cursor.execute(dialect.LOG, values)
 
     def forget(self, phone: str, contact_ids: Iterable[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Contacts, and the questions that are asked about them. `contacts.writing` writes them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -10,20 +10,17 @@ from django.db.models.functions import Concat, StrIndex
 from django.db.models.lookups import GreaterThan
 from django.utils import timezone
 
-from contacts import schema
-from contacts.change_log.difference import CONSENT, EMPTY, TOLD, difference, value_of
+from contacts.change_log.difference import CONSENT, EMPTY, LOGGED_FIELDS, difference, value_of
 from contacts.db import keyset, rows
 from contacts.db.expressions import IsOneOf, updated_after
 from contacts.db.fields import FoldedField, TagNamesField
 from contacts.db.keyset import Order
-from contacts.schema import Merge
 from contacts.values import phones, rules
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from .change import Change, Entry
 from .erasure import OptOut, in_utc
-from .merging import merged_values
 from .tag import Tag
 
 FOUND_BY = {"contact_id": "pk", "phone": "phone"}
@@ -295,41 +292,29 @@ class Contact(models.Model):
         """Whether it has opted in or out."""
         return any(getattr(self, name) for name in CONSENT)
 
-    def told(self, names: Iterable[str]) -> list[Any]:
+    def logged_values(self, names: Iterable[str]) -> list[Any]:
         """The values of these fields, as JSON has them."""
         return in_json(getattr(self, name) for name in names)
 
     def updated_to(self, other: "Contact", names: Iterable[str]) -> Entry:
         """The change of this row to what `other` has in the fields `names`."""
         names = [name for name in names if name in EMPTY]
-        fields = difference(names, self.told(names), other.told(names))
+        fields = difference(names, self.logged_values(names), other.logged_values(names))
         return Entry(self.tenant_id, self.pk, Change.Kind.UPDATED, fields)
 
     def end(self, kind: Change.Kind, into: str = "") -> Entry:
         """The end of this row: all that it held, and what it was merged `into`."""
-        held = difference(TOLD, self.told(TOLD), [*EMPTY.values()])
+        held = difference(LOGGED_FIELDS, self.logged_values(LOGGED_FIELDS), [*EMPTY.values()])
         return Entry(self.tenant_id, self.pk, kind, held, into, updated_after(self.updated_at))
 
     @staticmethod
     def ended(change: Change) -> "Contact":
         """The contact as it was at its end, unsaved."""
         held = change.fields
-        values = {name: value_of(name, held.get(name, {}).get("old")) for name in TOLD}
+        values = {name: value_of(name, held.get(name, {}).get("old")) for name in LOGGED_FIELDS}
         values["tags"] = held.get("tags", {}).get("removed", [])
         values["metadata"] = {key: sides["old"] for key, sides in held.get("metadata", {}).items()}
         return Contact(pk=change.contact_id, tenant_id=change.tenant_id, **values)
-
-    MERGED = tuple(field.name for field in schema.FIELDS if field.merge is not Merge.OWN)
-
-    def absorb(self, others: "Sequence[Contact]") -> str:
-        """Takes over what `others` know, unsaved; or says why it cannot, and changes nothing."""
-        try:
-            merged = merged_values([self, *others])
-        except ValueError as error:
-            return str(error)
-        for name, value in merged.items():
-            setattr(self, name, value)
-        return ""
 
 
 def in_json(values: Iterable[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Model
 from django.utils import timezone
 
-from contacts.change_log.difference import CONSENT, TOLD
+from contacts.change_log.difference import CONSENT, LOGGED_FIELDS
 from contacts.db.expressions import updated_after
 from contacts.db.transactions import transactional
 from contacts.models import Change, Contact, Entry, with_folded
@@ -76,7 +76,7 @@ def save(
     if before is None:
         entry = Entry(contact.tenant_id, contact.pk, Change.Kind.CREATED, {})
     else:
-        entry = before.updated_to(contact, update_fields or TOLD)
+        entry = before.updated_to(contact, update_fields or LOGGED_FIELDS)
     Change.objects.log([entry])
     if before is None or "phone" in entry.fields:
         consent.remember([before.opt_out] if before else [])

@@ -18,8 +18,11 @@ from . import consent, rows
 
 
 class Forgotten(NamedTuple):
-    """`was_there`: whether a contact had the phone. `merged_into`: the phones of contacts that a
-    contact with this phone was merged into; they may be the same person."""
+    """What became of a person in the database.
+
+    `was_there`: whether a contact had the phone. `merged_into`: the phones of contacts into which
+    such a contact was merged; these contacts may belong to the same person.
+    """
 
     was_there: bool
     merged_into: list[str]

@@ -33,7 +33,7 @@ def link(tenant_id: str, tags: dict[str, str], had_links: list[str]) -> None:
     # Sorted: two writers that lock the same tags in different orders would deadlock.
     names = sorted({name for names in {*tags.values()} for name in names.split(",")})
     dialect = dialect_of()
-    values = dialect.of_tags(tenant_id, names) | dialect.of_links(tags, had_links)
+    values = dialect.tag_params(tenant_id, names) | dialect.link_params(tags, had_links)
     with connection.cursor() as cursor:
         if tags:
             dialect.link(cursor, values, len(names))

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from contacts import schema
 from contacts.db.transactions import transactional
 from contacts.models import Change, Contact, Entry, OptOut
 
 from . import consent, edit, rows
+from .merged_values import merged_values
 
+MERGED = [field.name for field in schema.FIELDS if field.merge is not schema.Merge.OWN]
 TOO_FEW = "Fewer than two of these contacts still exist; nothing was merged."
 
 
@@ -16,9 +19,8 @@ def merge(
     groups: Sequence[Sequence[Contact]],
     key: Callable[[Contact], Any] = lambda contact: None,
 ) -> list[tuple[Contact, list[Contact], str]]:
-    """Makes each group of contacts of one tenant one contact; the oldest id stays. `Contact.absorb`
-    says which values the contact gets. Where it has opted out, the phones of the others have opted
-    out too.
+    """Makes each group of contacts of one tenant one contact; the oldest id stays. `schema.Merge`
+    says which values the contact gets. If it has opted out, the phones of the others have, too.
 
     `key`: what made the contacts a group; a contact whose key has changed since is left out.
     Returns for each group the contact that stays, the others, and why they could not be merged, or
@@ -33,16 +35,20 @@ def merge(
         wanted = key(group[0])
         same = (locked[c.pk] for c in group if c.pk in locked and key(locked[c.pk]) == wanted)
         first, *others = sorted(same, key=lambda contact: contact.pk) or [group[0]]
-        if others:
-            problem = first.absorb(others)
-            results.append((first, others, problem))
-            if not problem:
-                kept.append(first)
-                gone += [other.end(Change.Kind.MERGED, into=first.pk) for other in others]
-                opted_out += [first.opt_out_of(other.phone) for other in others]
+        if not others:
+            continue
+        try:
+            absorb(first, others)
+        except ValueError as error:
+            results.append((first, others, str(error)))
+        else:
+            results.append((first, others, ""))
+            kept.append(first)
+            gone += [other.end(Change.Kind.MERGED, into=first.pk) for other in others]
+            opted_out += [first.opt_out_of(other.phone) for other in others]
     consent.remember(opted_out)
     rows.delete(gone)
-    edit.change_many(kept, Contact.MERGED)
+    edit.change_many(kept, MERGED)
     return results
 
 
@@ -56,3 +62,13 @@ def merge_as(contacts: Sequence[Contact], chosen: dict[str, Any]) -> Contact:
         edit.change(kept, **chosen)
         return kept
     raise ValueError(TOO_FEW)
+
+
+def absorb(contact: Contact, others: Sequence[Contact]) -> None:
+    """Gives `contact`, unsaved, the values that it has after a merge with `others`.
+
+    Raises `ValueError`, and changes nothing, if all tags or all metadata together are more than a
+    contact may have.
+    """
+    for name, value in merged_values([contact, *others]).items():
+        setattr(contact, name, value)

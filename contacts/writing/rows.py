@@ -106,5 +106,5 @@ def logged(names: Iterable[str]) -> tuple[str, ...]:
 
 def entry_of_update(contact: Contact, before: Before, fields: Iterable[str]) -> Entry:
     names = logged(fields)
-    changed = difference(names, before.values, contact.told(names))
+    changed = difference(names, before.values, contact.logged_values(names))
     return Entry(contact.tenant_id, contact.pk, Change.Kind.UPDATED, changed)

@@ -1,11 +1,12 @@
-"""Takes back what a change set did to contacts: what a command, an import or a request changed.
+"""Undo: gives contacts the values that they had before a change set, which is all that one command,
+import or request changed.
 
-A field is taken back only where it still holds what the change set wrote into it; the rest is
+A field is taken back only if it still has the value that the change set wrote; other fields are
 reported. Undoing is a change like any other, so it can be undone, too.
 
 Consent is never taken back: people themselves decide whether they may be written to, see
 `record-consent`. So undo never deletes a contact that has opted out, and a contact that comes back
-has opted out where its owner has opted out since.
+has opted out if its owner has opted out since.
 
 More than 400 lines, because the classes below need each other: a change set is taken back in
 batches (`ChangeSet`), a batch reads everything that its contacts need in a fixed number of
@@ -22,15 +23,15 @@ from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Tex
 
 from contacts.change_log.difference import (
     CONSENT,
+    LOGGED_FIELDS,
     MOMENTS,
-    TOLD,
     Fields,
     exchanged,
     moment,
     value_of,
 )
 from contacts.db.pacing import Pace
-from contacts.db.transactions import transactional, tried_twice
+from contacts.db.transactions import retry_once, transactional
 from contacts.models import ENDS, BulkAction, Change, ChangeQuerySet, Contact, Import, OptOut
 from contacts.values import rules
 from contacts.values.digests import phone_digest
@@ -40,11 +41,11 @@ from tenants.models import Tenant
 from . import consent, delete, edit
 
 AT_ONCE = 1000  # contacts that a request changes; more are left to a worker
-BATCH = 1000  # contacts a transaction
+BATCH = 1000  # contacts in one transaction
 
 
 class Reason(TextChoices):
-    """Why something stays as it is: a word for programs, and one for people."""
+    """Why a field or a contact was not taken back: a word for programs and a text for people."""
 
     CONSENT = "consent", "stays as it was decided"
     CHANGED = "changed", "has changed since"
@@ -56,8 +57,9 @@ class Reason(TextChoices):
 
 
 class Kept(NamedTuple):
-    """What stays as it is. `field`: its name, for a key `metadata.KEY`, empty where it is the whole
-    contact; `sentence`: for people, where `reason` says too little."""
+    """A field that was not taken back. `field`: the name of the field; `metadata.KEY` for a key of
+    metadata; empty for the whole contact. `sentence`: the text for people, if the text of `reason`
+    is not enough."""
 
     field: str
     reason: Reason
@@ -68,18 +70,18 @@ class Kept(NamedTuple):
 
 
 class Undone(NamedTuple):
-    """What became of a contact: the fields `taken_back`, and what was `kept`."""
+    """The result for one contact: the fields that were taken back, and what was not."""
 
     contact: Contact
     taken_back: list[str]
     kept: list[Kept]
 
     def lines(self) -> list[str]:
-        """What was taken back, for people."""
+        """A text for people about the fields that were taken back."""
         return [f"{self.name}: {', '.join(self.taken_back)}"] if self.taken_back else []
 
     def refusals(self) -> list[str]:
-        """What was not, and why."""
+        """Texts for people about what was not taken back, with the reasons."""
         return [f"{self.name}: {kept}" for kept in self.kept]
 
     @property
@@ -93,8 +95,8 @@ def undo(
 ) -> list[Undone]:
     """Takes back what `change_set` did to these contacts of `tenant`, the last change first.
 
-    The number of statements does not depend on the number of contacts, but for what SQLite takes
-    at once. A dry run differs in its end only.
+    The number of statements does not grow with the number of contacts, except on SQLite, which
+    limits the size of a statement. A dry run does the same and then rolls back.
     """
     undone = Batch(tenant, change_set, contact_ids).run()
     if dry_run:
@@ -103,23 +105,25 @@ def undo(
 
 
 def contact_ids(tenant: Tenant, change_set: str, size: Callable[[], int]) -> Iterator[list[str]]:
-    """The contacts that `change_set` changed, some at a time, of `size` changes, which is asked
-    each time. Those it changed last come first: they may have the phones of others that are to
-    come back."""
-    told, end = tenant.changes.filter(change_set=change_set), None
+    """The ids of the contacts that `change_set` changed, in lists.
+
+    `size`: returns how many changes the next list is made of. The contacts that were changed last
+    come first: they may have a phone that an earlier contact must get back.
+    """
+    logged, end = tenant.changes.filter(change_set=change_set), None
     while changes := list(
-        (told.filter(pk__lt=end) if end else told)
+        (logged.filter(pk__lt=end) if end else logged)
         .order_by("-pk")
         .values_list("pk", "contact_id")[: size()]
     ):
-        found = told.filter(contact_id__in={contact_id for _, contact_id in changes})
+        found = logged.filter(contact_id__in={contact_id for _, contact_id in changes})
         last = found.values("contact_id").annotate(last=Max("pk")).values_list("contact_id", "last")
         yield [pk for pk, change in last if end is None or change < end]
         end = changes[-1][0]
 
 
 class Summary(NamedTuple):
-    """`kinds`: how many changes of each."""
+    """A change set in numbers. `kinds`: the number of changes of each kind."""
 
     actor: str
     began_at: datetime
@@ -128,13 +132,16 @@ class Summary(NamedTuple):
 
     @property
     def is_of_consent(self) -> bool:
-        """Whether there is nothing but decisions, of which none is taken back."""
+        """Whether the change set only has decisions on consent, which undo never takes back."""
         return {kind for kind, _ in self.kinds} <= {*CONSENT.values()}
 
 
 class ChangeSet:
-    """What one request, import or command did to contacts; of the tenants in `among` only. Of one
-    that changed nothing there, and of what is no id, `tenants` is empty."""
+    """All changes that one request, import or command made to contacts of the tenants in `among`.
+
+    `tenants`: the tenants whose contacts were changed. Empty if there are none, and if `spelling`
+    is not an id.
+    """
 
     def __init__(self, spelling: str, among: QuerySet[Tenant]) -> None:
         self.id, self.tenants = "", list[Tenant]()
@@ -146,7 +153,8 @@ class ChangeSet:
         self.tenants = list(among.filter(Exists(changes)).order_by("slug"))
 
     def is_running(self) -> bool:
-        """Whether a worker is still at it: what it does from now on would stay."""
+        """Whether a worker still makes changes for this change set. An undo would miss the changes
+        that the worker makes afterwards."""
         mine = {"tenant__in": self.tenants, "pk": self.id}
         actions = BulkAction.objects.filter(finished_at=None, **mine)
         imports = Import.objects.unfinished().filter(**mine)
@@ -156,11 +164,11 @@ class ChangeSet:
         return Change.objects.filter(tenant__in=self.tenants, change_set=self.id)
 
     def summary(self) -> Summary:
-        told = self.changes().aggregate(
+        numbers = self.changes().aggregate(
             actor=Max("actor"), began_at=Min("at"), contacts=Count("contact_id", distinct=True)
         )
         kinds = self.changes().values_list("kind").annotate(Count("pk")).order_by("kind")
-        return Summary(**told, kinds=[(Change.Kind(kind), n) for kind, n in kinds])
+        return Summary(**numbers, kinds=[(Change.Kind(kind), n) for kind, n in kinds])
 
     def batches(self, size: Callable[[], int]) -> Iterator[tuple[Tenant, list[str]]]:
         for tenant in self.tenants:
@@ -168,7 +176,7 @@ class ChangeSet:
                 yield tenant, batch
 
     def first(self, number: int) -> Iterator[tuple[Tenant, list[str]]]:
-        """The batches of no more than `number` contacts."""
+        """Batches with at most `number` contacts altogether."""
         left = number
         for tenant, batch in self.batches(lambda: number):
             yield tenant, batch[:left]
@@ -177,7 +185,7 @@ class ChangeSet:
                 return
 
     def rehearse(self, number: int) -> list[tuple[Tenant, Undone]]:
-        """What `take_back` would do to the first contacts."""
+        """What `take_back` would do to the first `number` contacts."""
         return [
             (tenant, undone)
             for tenant, batch in self.first(number)
@@ -192,23 +200,24 @@ class ChangeSet:
         return results
 
     def ids(self, tenant: Tenant) -> list[str]:
-        """The contacts of one of the tenants, in the order in which they are taken back."""
+        """The ids of the tenant's contacts, in the order in which they are taken back."""
         return [pk for batch in contact_ids(tenant, self.id, lambda: BATCH) for pk in batch]
 
     def tried(self, tenant: Tenant, batch: list[str], *, dry_run: bool = False) -> list[Undone]:
-        return tried_twice(lambda: undo(tenant, self.id, batch, dry_run=dry_run))
+        return retry_once(lambda: undo(tenant, self.id, batch, dry_run=dry_run))
 
 
 class Batch:
-    """Some contacts of a change set."""
+    """Contacts of a change set that are taken back in one transaction. The constructor locks the
+    contacts and reads everything that taking them back needs."""
 
     def __init__(self, tenant: Tenant, change_set: str, contact_ids: Sequence[str]) -> None:
         self.tenant = tenant
         mine = tenant.contacts.filter(pk__in=contact_ids).order_by("phone")
         self.stored = {contact.pk: contact for contact in mine.select_for_update()}
-        told = tenant.changes.filter(contact_id__in=contact_ids)
-        self.changes = list(told.filter(change_set=change_set).order_by("-id"))
-        others = told.exclude(change_set=change_set).values("contact_id").annotate(last=Max("id"))
+        logged = tenant.changes.filter(contact_id__in=contact_ids)
+        self.changes = list(logged.filter(change_set=change_set).order_by("-id"))
+        others = logged.exclude(change_set=change_set).values("contact_id").annotate(last=Max("id"))
         self.last_elsewhere = dict(others.values_list("contact_id", "last"))
         self.holders = self.holders_of(self.phones_wanted())
         self.erased = self.erased_of(self.phones_wanted())
@@ -232,7 +241,8 @@ class Batch:
         return {digests[digest] for digest in found.values_list("digest", flat=True)}
 
     def heirs_of(self, survivors: set[str]) -> dict[str, str]:
-        """What the `survivors` of merges were merged into later, and so on."""
+        """For each contact that survived a merge and was merged itself later: the id of the contact
+        it was merged into. Follows chains of merges."""
         heirs: dict[str, str] = {}
         merges = self.tenant.changes.filter(kind=Change.Kind.MERGED).order_by("id")
         while survivors:
@@ -242,8 +252,8 @@ class Batch:
         return heirs
 
     def opted_out_since(self, end: Change, phone: str) -> datetime | None:
-        """When the person whose contact ended has opted out since: by the same phone, or under the
-        name of a contact that it was merged into."""
+        """The time at which the owner of an ended contact has opted out since, if so: with the same
+        phone, or as the owner of a contact that the ended one was merged into."""
         names = set[str]()
         name = end.into
         while name and name not in names:
@@ -265,19 +275,20 @@ class Batch:
         return sorted(results, key=lambda result: result.contact.phone)
 
     def save(self, undoings: "dict[str, Undoing]") -> None:
-        """In this order, in which phones become free before others get them."""
+        """Deletes before it changes, and changes before it restores: phones become free before
+        other contacts get them."""
         there = {pk: undoing.contact for pk, undoing in undoings.items() if undoing.contact}
         gone = self.stored.keys() & undoings.keys() - there.keys()
         delete.delete_many(Contact.objects.filter(pk__in=gone))
         changed = [pk for pk in there if pk in self.stored and undoings[pk].taken_back]
-        fields = {field for pk in changed for field in undoings[pk].taken_back if field in TOLD}
-        edit.change_many([there[pk] for pk in changed], fields)
+        names = {name for pk in changed for name in undoings[pk].taken_back}
+        edit.change_many([there[pk] for pk in changed], names & {*LOGGED_FIELDS})
         consent.remember(undoing.opt_out for undoing in undoings.values())
         delete.restore([there[pk] for pk in there if pk not in self.stored])
 
 
 def times_of(opt_out: Change) -> Iterator[str]:
-    """When somebody opted out, by a change that tells the decision, or what it changed."""
+    """The times of an opt-out in a log entry: of the decision, and of the changed field."""
     if opt_out.kind == Change.Kind.OPTED_OUT and (consent := opt_out.fields.get("consent")):
         yield consent["at"]
     if at := opt_out.fields.get("opted_out_at", {}).get("new"):
@@ -285,8 +296,12 @@ def times_of(opt_out: Change) -> Iterator[str]:
 
 
 class Undoing:
-    """One contact on its way back, unsaved; None while it is not there. `opted_out_at`: of a
-    contact that comes back, where the person has opted out since."""
+    """Takes back the changes of one contact in memory.
+
+    `contact`: the unsaved contact, or None if there is no contact at this point. `last`: the last
+    state in which there was a contact. `opted_out_at`: for a contact that is restored, when its
+    owner has opted out since.
+    """
 
     def __init__(self, batch: Batch, pk: str, contact: Contact | None) -> None:
         self.batch = batch
@@ -298,13 +313,13 @@ class Undoing:
 
     @property
     def opt_out(self) -> OptOut | None:
-        """What opts the contact out when it is restored."""
+        """The opt-out to store before the contact is restored: `restore` then opts it out."""
         if self.contact is None or self.opted_out_at is None:
             return None
         return OptOut.of_phone(self.batch.tenant.pk, self.contact.phone, self.opted_out_at)
 
     def result(self) -> Undone:
-        """Everything once: a contact may have several changes of a field."""
+        """The result, without repetitions: a field may have several changes."""
         return Undone(self.last, [*dict.fromkeys(self.taken_back)], [*dict.fromkeys(self.kept)])
 
     def keep(self, field: str, reason: Reason, sentence: str = "") -> None:
@@ -324,7 +339,7 @@ class Undoing:
         if change.kind in CONSENT.values() or change.fields.keys() & CONSENT.keys():
             self.keep("consent", Reason.CONSENT)
         for name, sides in sorted(change.fields.items()):
-            if name in TOLD and name not in CONSENT:
+            if name in LOGGED_FIELDS and name not in CONSENT:
                 self.take_back_field(contact, name, sides)
 
     def take_back_creation(self, change: Change) -> None:
@@ -336,7 +351,7 @@ class Undoing:
             self.keep("", Reason.CHANGED)
         else:
             self.taken_back.append("its creation")
-            self.kept.clear()  # nothing of it stays
+            self.kept.clear()  # the contact is deleted as a whole
             self.release_phone()
             self.contact = None
 
@@ -360,14 +375,14 @@ class Undoing:
             del self.batch.holders[self.contact.phone]
 
     def takes_phone(self, phone: str) -> bool:
-        """Whether the contact can have this phone, and has it from now on."""
+        """Whether the contact can have this phone. If so, it has the phone from now on."""
         is_free = self.batch.holders.setdefault(phone, self.last.pk) == self.last.pk
         if not is_free:
             self.keep("phone", Reason.PHONE_TAKEN, f"{Reason.PHONE_TAKEN.label} {phone}")
         return is_free
 
     def take_back_field(self, contact: Contact, name: str, sides: Fields) -> None:
-        held = contact.told([name])
+        held = contact.logged_values([name])
         try:
             value = PARTS.get(name, whole)(contact, name, sides, self.kept)
         except HasChanged:
@@ -381,20 +396,21 @@ class Undoing:
                 return
             self.release_phone()
         setattr(contact, name, value)
-        if rules.spelled(contact.told([name])) != rules.spelled(held):
+        if rules.spelled(contact.logged_values([name])) != rules.spelled(held):
             self.taken_back.append(name)
 
 
-# What a field was before. Each raises `HasChanged` where somebody has changed it since,
-# `ValueError` where it would break a rule, or adds to `kept` the parts that cannot be as they were.
+# Each of these functions returns the value that a field had before. It raises `HasChanged` if
+# somebody has changed the field since, and `ValueError` if the old value breaks a rule. Parts that
+# cannot be taken back are added to `kept`.
 
 
 class HasChanged(Exception):
-    """A field does not hold any more what the change set wrote."""
+    """The field no longer has the value that the change set wrote."""
 
 
 def whole(contact: Contact, name: str, sides: Fields, kept: list[Kept]) -> Any:
-    [held] = contact.told([name])
+    [held] = contact.logged_values([name])
     held = moment(held) if name in MOMENTS and held else held
     if rules.spelled(held or None) != rules.spelled(sides["new"]):
         raise HasChanged
@@ -402,8 +418,8 @@ def whole(contact: Contact, name: str, sides: Fields, kept: list[Kept]) -> Any:
 
 
 def tags(contact: Contact, name: str, sides: Fields, kept: list[Kept]) -> list[str]:
-    """Without those that were added, and with those removed; in their old order, where nobody has
-    touched them since."""
+    """Removes the tags that were added and adds those that were removed. Restores the old order if
+    nobody has changed the tags since."""
     order = sides.get("order")
     if order and contact.tags == order["new"]:
         return order["old"]
@@ -411,7 +427,7 @@ def tags(contact: Contact, name: str, sides: Fields, kept: list[Kept]) -> list[s
 
 
 def metadata(contact: Contact, name: str, sides: Fields, kept: list[Kept]) -> dict[str, Any]:
-    """Key by key."""
+    """Takes back each key on its own."""
     held = dict(contact.metadata)
     for key, values in sorted(sides.items()):
         now = {"new": held[key]} if key in held else {}

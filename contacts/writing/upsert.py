@@ -14,7 +14,7 @@ from django.db.models.sql import Query
 from contacts.change_log.cause import cause_values
 from contacts.change_log.difference import CONSENT, difference
 from contacts.db import statements
-from contacts.db.connections import prepared, sql_kind
+from contacts.db.connections import prepared_cursor, sql_kind
 from contacts.db.dialects import dialect_of
 from contacts.db.rows import row_in_json
 from contacts.db.statements import INCOMPLETE, Upsert, find_sql, insert_sql, upsert_sql
@@ -97,7 +97,7 @@ def insert_whole(contact: Contact) -> bool:
     if not statements.inserts_alone() or contact.has_decided():
         return False
     try:
-        with prepared() as cursor:
+        with prepared_cursor() as cursor:
             insert = insert_sql(all_columns(), lock_timeout(connections[DEFAULT_DB_ALIAS]))
             cursor.execute(insert, insert_parameters(contact))
             is_new = cursor.fetchone() is not None
@@ -114,7 +114,7 @@ def insert_parameters(contact: Contact) -> dict[str, Any]:
     dialect = dialect_of()
     row = {"rows": f"[{rules.spelled(columns(contact, dialect))}]"}
     row["digest"] = phone_digest(contact.phone)
-    tags = dialect.of_tags(contact.tenant_id, sorted(contact.tags))
+    tags = dialect.tag_params(contact.tenant_id, sorted(contact.tags))
     return row | tags | cause_values(dialect)
 
 
@@ -143,7 +143,7 @@ def find_stored(tenant_id: str, phone: str) -> Contact:
     """The contact with this phone. Without a queryset: building it takes longer than the database
     needs to answer it."""
     fields = Contact._meta.concrete_fields
-    with prepared() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(find_sql(all_columns()), {"tenant": hex_id(tenant_id), "phone": phone})
         found = cursor.fetchall()
     compiler = Query(Contact).get_compiler(DEFAULT_DB_ALIAS)
@@ -248,7 +248,7 @@ def execute(sql: Upsert, values: dict[str, Any], rows: dict[str, str]) -> list[W
         "phones": words(sorted(rows)),
     }
     before = read_before(sql, values)
-    with prepared() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(sql.write, values)
         found = [*starmap(Written, cursor.fetchall())]
     written = [row for row in found if row.phone]

@@ -19,7 +19,7 @@ LINES = re.compile(r"\s*\n|[^\n]+\n?")
 class NDJSONFormat:
     """`text` as NDJSON.
 
-    `max_keyed`: how many records are searched for keys; `None` means all records.
+    `searched_records`: how many records are searched for keys; `None` means all records.
     `turn_is_over`: asked after each record while keys are collected. `header`, `keys`, `since`: as
     `found` returned them: `keys` are the keys of the records before line `since`.
     """
@@ -28,14 +28,14 @@ class NDJSONFormat:
         self,
         text: TextFile,
         *,
-        max_keyed: int | None,
+        searched_records: int | None,
         turn_is_over: Callable[[], bool],
         header: list[str] | None = None,
         keys: list[str] | None = None,
         since: int = 1,
     ) -> None:
         self.text = text
-        self.max_keyed = max_keyed
+        self.searched_records = searched_records
         self.turn_is_over = turn_is_over
         self.keys = keys or []
         self.since = since
@@ -50,7 +50,7 @@ class NDJSONFormat:
     def header(self) -> list[str]:
         """Raises `UnreadableFile`, and `TurnEnded`: then `found` has the keys so far."""
         keys = dict.fromkeys(self.keys)
-        for number, record in enumerate(islice(self.records(self.since), self.max_keyed)):
+        for number, record in enumerate(islice(self.records(self.since), self.searched_records)):
             if number and self.turn_is_over():
                 self.keys, self.since = list(keys), record.line
                 raise TurnEnded

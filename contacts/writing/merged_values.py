@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from contacts import schema
+from contacts.models import Contact
 from contacts.schema import Kind, Merge
 from contacts.values import rules
 
-if TYPE_CHECKING:
-    from .contact import Contact
 
-
-def merged_values(contacts: Sequence["Contact"]) -> dict[str, Any]:
+def merged_values(contacts: Sequence[Contact]) -> dict[str, Any]:
     """What the fields hold that the first of `contacts` takes over. Raises `ValueError` where all
     tags or all metadata together are more than a contact may have."""
     return {
@@ -22,21 +20,21 @@ def merged_values(contacts: Sequence["Contact"]) -> dict[str, Any]:
     }
 
 
-def values_of(field: schema.Field, contacts: Iterable["Contact"]) -> list[Any]:
+def values_of(field: schema.Field, contacts: Iterable[Contact]) -> list[Any]:
     """Without the empty ones."""
     return [*filter(None, (getattr(contact, field.name) for contact in contacts))]
 
 
-def by_age(contacts: Sequence["Contact"]) -> list["Contact"]:
+def by_age(contacts: Sequence[Contact]) -> list[Contact]:
     """The one updated last comes last."""
     return sorted(contacts, key=lambda contact: contact.updated_at)
 
 
-def newest(field: schema.Field, contacts: Sequence["Contact"]) -> Any:
+def newest(field: schema.Field, contacts: Sequence[Contact]) -> Any:
     return next(reversed(values_of(field, by_age(contacts))), field.empty)
 
 
-def all_of_them(field: schema.Field, contacts: Sequence["Contact"]) -> Any:
+def all_of_them(field: schema.Field, contacts: Sequence[Contact]) -> Any:
     if field.kind is Kind.TAGS:
         return rules.tags([tag for tags in values_of(field, contacts) for tag in tags])
     metadata: dict[str, Any] = {}
@@ -45,25 +43,25 @@ def all_of_them(field: schema.Field, contacts: Sequence["Contact"]) -> Any:
     return rules.metadata(metadata)
 
 
-def total(field: schema.Field, contacts: Sequence["Contact"]) -> int:
+def total(field: schema.Field, contacts: Sequence[Contact]) -> int:
     return sum(values_of(field, contacts))
 
 
-def earliest(field: schema.Field, contacts: Sequence["Contact"]) -> datetime | None:
+def earliest(field: schema.Field, contacts: Sequence[Contact]) -> datetime | None:
     return min(values_of(field, contacts), default=None)
 
 
-def latest(field: schema.Field, contacts: Sequence["Contact"]) -> datetime | None:
+def latest(field: schema.Field, contacts: Sequence[Contact]) -> datetime | None:
     return max(values_of(field, contacts), default=None)
 
 
-def if_all_opted_in(field: schema.Field, contacts: Sequence["Contact"]) -> datetime | None:
+def if_all_opted_in(field: schema.Field, contacts: Sequence[Contact]) -> datetime | None:
     """The stricter: in, only where all of them are."""
     has_opted_in = (contact.opted_in_at and not contact.opted_out_at for contact in contacts)
     return latest(field, contacts) if all(has_opted_in) else None
 
 
-MERGES: dict[Merge, Callable[[schema.Field, Sequence["Contact"]], Any]] = {
+MERGES: dict[Merge, Callable[[schema.Field, Sequence[Contact]], Any]] = {
     Merge.NEWEST: newest,
     Merge.ALL: all_of_them,
     Merge.SUM: total,
