@@ -282,7 +282,7 @@ def test_of_a_large_file_the_start_is_read_only(
 def test_of_much_ndjson_the_first_keys_are_columns_and_later_ones_come_in_too(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record_file.FileHead, "max_keyed", 2)
+    monkeypatch.setattr(record_file.FileHead, "searched_records", 2)
     numbers = [f"+1415555{n:04}" for n in range(100, 103)]
     records = [{"phone": numbers[0]}, {"phone": numbers[1]}, {"phone": numbers[2], "name": "Zoé"}]
     job = drafted(staff, "\n".join(map(json.dumps, records)))
