@@ -34,7 +34,7 @@ serve: .venv/runtime
 test: export ENV_FILE := /dev/null
 test: .venv/development
 	DATABASE_URL= $(BIN)/python -m pytest -n auto
-	$(BIN)/python -m tests.postgres --restricted $(BIN)/python -m pytest -n auto -m "not once"
+	$(BIN)/python -m tests.support.postgres --restricted $(BIN)/python -m pytest -n auto -m "not once"
 
 lint: .venv/development
 	$(BIN)/ruff check
@@ -45,9 +45,9 @@ lint: .venv/development
 # Beside other ways to build the same; on two processors a quarter of an hour.
 bench: export ENV_FILE := /dev/null
 bench: .venv/benchmarks
-	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.create_contact
-	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.batch
-	$(BIN)/python -m tests.postgres $(BIN)/python -m tests.benchmarks.imports
+	$(BIN)/python -m tests.support.postgres $(BIN)/python -m tests.benchmarks.create_contact
+	$(BIN)/python -m tests.support.postgres $(BIN)/python -m tests.benchmarks.batch
+	$(BIN)/python -m tests.support.postgres $(BIN)/python -m tests.benchmarks.imports
 	$(BIN)/python -m tests.benchmarks.hostile_bodies
 
 lock: .venv/development

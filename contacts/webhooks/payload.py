@@ -1,7 +1,7 @@
 """The JSON that a delivery carries.
 
 The shapes are written out here and not taken from the API: receivers parse them for years, so a
-change of the API must not change them silently. `tests/test_webhook_payload.py` holds the bytes of
+change of the API must not change them silently. `tests/webhooks/test_payload.py` holds the bytes of
 an example, and fails if the API gets another shape.
 """
 

@@ -1,10 +1,10 @@
 """How many contacts a second create-contacts brings in, 1,000 at a time, each with two tags and
 metadata: beside create-contact, and beside one INSERT … ON CONFLICT of the same rows.
 
-`DATABASE_URL=… python -m tests.benchmarks.batch`; on a PostgreSQL of its own:
-`python -m tests.postgres python -m tests.benchmarks.batch`. Uses a test database, which it makes
-and removes. As many callers at a time as there are processors (one on SQLite), each a process that
-runs the server's own code without a network.
+`DATABASE_URL=… python -m tests.benchmarks.batch`; on a PostgreSQL of its own: `python -m
+tests.support.postgres python -m tests.benchmarks.batch`. Uses a test database, which it makes and
+removes. As many callers at a time as there are processors (one on SQLite), each a process that runs
+the server's own code without a network.
 """
 
 import json
@@ -24,7 +24,6 @@ from django.conf import settings
 ROWS = 1000
 BATCHES = 4  # of each caller in a turn
 TURNS = 3
-
 INSERT, SINGLE = "INSERT … ON CONFLICT, rows alone", "create-contact"
 PLAIN = """
 INSERT INTO contacts_contact (id, tenant_id, phone, name, email, tags, metadata, source, locale,
@@ -56,7 +55,7 @@ def batch(number: int, name: str = "Ann") -> list[dict[str, Any]]:
 
 
 def in_batches(token: str, status: str, name: str, number: int) -> None:
-    from tests.api import Api
+    from tests.support.api import Api
 
     answer = Api(token).act("create-contacts", contacts=batch(number, name))
     assert answer.json()[status] == ROWS, answer.content[:300]
@@ -64,7 +63,7 @@ def in_batches(token: str, status: str, name: str, number: int) -> None:
 
 def one_by_one(token: str, number: int) -> None:
     """A tenth of it."""
-    from tests.api import Api
+    from tests.support.api import Api
 
     api = Api(token)
     for contact in batch(number)[: ROWS // 10]:

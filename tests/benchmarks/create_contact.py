@@ -8,9 +8,9 @@ the medians count. The other servers are packages of requirements-bench.txt, whi
 installs.
 
 `--before REVISION` adds this project as it was at a commit. To hold a change to "not slower":
-`python -m tests.postgres python -m tests.benchmarks.create_contact "Qyvo Contacts" --before HEAD~3
---runs 7`. The last column is the figure to look at: the processor time of a request beside that of
-the contender which ran next to it, as the median of all pairs.
+`python -m tests.support.postgres python -m tests.benchmarks.create_contact "Qyvo Contacts" --before
+HEAD~3 --runs 7`. The last column is the figure to look at: the processor time of a request beside
+that of the contender which ran next to it, as the median of all pairs.
 """
 
 import argparse
@@ -36,9 +36,9 @@ from urllib.request import urlopen
 
 import psycopg
 
-from . import processor_time
+from tests.benchmarks import processor_time
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
 BIN = Path(sys.executable).parent
@@ -444,7 +444,9 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(unknown)}")
     url = os.environ.get("DATABASE_URL", "")
     if not url.startswith(("postgres://", "postgresql://")):
-        sys.exit("Set DATABASE_URL to a PostgreSQL, or start with: python -m tests.postgres")
+        sys.exit(
+            "Set DATABASE_URL to a PostgreSQL, or start with: python -m tests.support.postgres"
+        )
     if not shutil.which("wrk"):
         sys.exit("wrk makes the load; on Debian: apt-get install wrk")
     report(url, measure(url, chosen(arguments), arguments.runs))

@@ -26,8 +26,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from . import people
-from .create_contact import (
+from tests.benchmarks import people
+from tests.benchmarks.create_contact import (
     RUNS,
     SECONDS,
     WARM_UP,
@@ -40,7 +40,7 @@ from .create_contact import (
     own_database,
     served,
 )
-from .webhooks import memory_of
+from tests.benchmarks.webhooks import memory_of
 
 FEW = 1_000
 SAMPLES, PATIENCE = (
@@ -352,7 +352,9 @@ PARTS = {"create": created, "read": read, "memory": memory, "indexes": indexes}
 def main() -> None:
     url = os.environ.get("DATABASE_URL", "")
     if not url.startswith(("postgres://", "postgresql://")):
-        sys.exit("Set DATABASE_URL to a PostgreSQL, or start with: python -m tests.postgres")
+        sys.exit(
+            "Set DATABASE_URL to a PostgreSQL, or start with: python -m tests.support.postgres"
+        )
     [number, *parts] = sys.argv[1:] or ["1000000"]
     with psycopg.connect(url) as connection:
         version = connection.execute("SHOW server_version").fetchone()

@@ -1,4 +1,4 @@
-"""Processor time for bodies that are made to cost much (tests/hostile.py), without a database.
+"""Processor time for the bodies of tests/support/hostile.py, which cost much; without a database.
 
 `python -m tests.benchmarks.hostile_bodies`: for each shape the seconds that it takes to read and
 check a body of the largest size, of create-contact and of create-contacts.
@@ -9,19 +9,17 @@ import time
 from contextlib import suppress
 
 import django
+from rest_framework.exceptions import ValidationError
+
+from contacts.api.bulk import BatchRow, CreateContacts
+from contacts.api.contacts import ContactInput
+from contacts.api.fields import shared
+from contacts.values import strict_json
+from qyvo.api import MAX_BODY_BYTES
+from tests.support.hostile import BODIES, VALUES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
 django.setup()
-
-from rest_framework.exceptions import ValidationError  # noqa: E402 - needs the settings
-
-from contacts.api.bulk import BatchRow, CreateContacts  # noqa: E402
-from contacts.api.contacts import ContactInput  # noqa: E402
-from contacts.api.fields import shared  # noqa: E402
-from contacts.values import strict_json  # noqa: E402
-from qyvo.api import MAX_BODY_BYTES  # noqa: E402
-from tests.hostile import BODIES, VALUES  # noqa: E402
-
 SIZES = {"create-contact": MAX_BODY_BYTES, "create-contacts": CreateContacts.max_body_bytes}
 
 

@@ -23,7 +23,8 @@ from typing import Any
 
 import django
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.support.paths import ROOT
+
 PATIENCE = 1.0  # seconds
 MOST = 300  # seconds, after which a run is given up
 
@@ -114,7 +115,7 @@ def run(path: Path, stored: int, changed: int) -> None:
 
     from contacts.jobs import bulk_actions
     from tenants.models import Tenant
-    from tests.crowd import fill
+    from tests.support.crowd import fill
 
     call_command("migrate", verbosity=0)
     tenant = Tenant.objects.create(name="Acme", slug="acme")

@@ -1,7 +1,7 @@
 """How fast deliveries drain, and in how much memory: python -m tests.benchmarks.webhooks [number]
 
-On the database of DATABASE_URL, which should be empty (see tests/postgres.py). Beside it, the same
-number of requests by the same library to the same receiver, without a database.
+On the database of DATABASE_URL, which should be empty (see tests/support/postgres.py). Beside it,
+the same number of requests by the same library to the same receiver, without a database.
 """
 
 import asyncio
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import django
 
+from tests.support.paths import ROOT
+
 NUMBER = int(sys.argv[1]) if len(sys.argv) > 1 and __name__ == "__main__" else 100_000
-ROOT = Path(__file__).resolve().parents[2]
 RECEIVER = """
 import sys
 from aiohttp import web
@@ -63,7 +64,7 @@ def main() -> None:
     from contacts.webhooks import outbox
     from contacts.writing.upsert import replace_many
     from tenants.models import Tenant
-    from tests.conftest import free_port
+    from tests.support.processes import free_port
 
     call_command("migrate", verbosity=0)
     tenant = Tenant.objects.create(name="Bench", slug=f"bench-{int(time.time())}")

@@ -1,0 +1,173 @@
+"""The first page of the admin: its numbers, and who may see them."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from contacts.admin.overview import Bar
+from contacts.models import Contact, Import
+from tenants.fields import first_ulid, new_ulid
+from tenants.models import ApiToken, User
+from tests.support.admin import logged_in
+from tests.support.factories import ContactFactory, UserFactory
+from tests.support.sql import statements
+
+INDEX, OVERVIEW = reverse("admin:index"), reverse("admin:contacts_contact_overview")
+LIST = reverse("admin:contacts_contact_changelist")
+
+
+def staff_of(member: SimpleNamespace, *codenames: str) -> Client:
+    """A staff user with these permissions; without arguments, with all of them."""
+    user = UserFactory.create(tenant=member.tenant, is_staff=True)
+    permissions = Permission.objects.filter(content_type__app_label__in=["contacts", "tenants"])
+    user.user_permissions.set(
+        permissions.filter(codename__in=codenames) if codenames else permissions
+    )
+    return logged_in(user)
+
+
+def tiles(client: Client) -> dict[str, Any]:
+    answer = client.get(OVERVIEW)
+    assert answer.status_code == 200
+    return answer.context_data or {}
+
+
+def come(member: SimpleNamespace, days_ago: int, **fields: Any) -> Contact:
+    """A contact that was added so many days ago."""
+    at = timezone.now() - timedelta(days=days_ago)
+    pk = first_ulid(at)[:10] + new_ulid()[10:]
+    return ContactFactory.create(tenant=member.tenant, pk=pk, created_at=at, **fields)
+
+
+def test_the_first_page_loads_its_tiles_and_has_a_search_box(acme: SimpleNamespace) -> None:
+    page = staff_of(acme).get(INDEX).content.decode()
+    assert f'hx-get="{OVERVIEW}"' in page
+    assert f'action="{LIST}"' in page
+
+
+def test_new_contacts_are_counted_by_day(acme: SimpleNamespace) -> None:
+    for days_ago in (0, 0, 1, 29, 30, 400):
+        come(acme, days_ago)
+    new = tiles(staff_of(acme))["new"]
+    numbers = [number for _, number in new["days"]]
+    assert (len(numbers), new["total"]) == (30, 4)
+    assert (numbers[0], numbers[-2], numbers[-1]) == (1, 1, 2)
+    assert new["days"][0][0] == new["since"] == timezone.localdate() - timedelta(days=29)
+
+
+def test_days_are_days_of_the_admins_time_zone(acme: SimpleNamespace, settings: Any) -> None:
+    settings.TIME_ZONE = "Pacific/Kiritimati"  # 14 hours before UTC
+    at = datetime.combine(timezone.localdate(), datetime.min.time(), UTC) - timedelta(hours=1)
+    pk = first_ulid(at)[:10] + new_ulid()[10:]
+    ContactFactory.create(tenant=acme.tenant, pk=pk, created_at=at)
+    days = dict(tiles(staff_of(acme))["new"]["days"])
+    assert days[timezone.localdate(at)] == 1
+    assert timezone.localdate(at) != at.date()
+
+
+def test_contacts_are_counted_by_source_and_consent_largest_first(
+    acme: SimpleNamespace,
+) -> None:
+    at = timezone.now()
+    for source, consent in (
+        ("api", {}), ("api", {"opted_in_at": at}), ("shopify", {"opted_out_at": at}),
+        ("api", {"opted_in_at": at, "opted_out_at": at}), ("manual", {"opted_out_at": at}),
+    ):  # fmt: skip
+        ContactFactory.create(tenant=acme.tenant, source=source, **consent)
+    kinds = tiles(staff_of(acme))["kinds"]
+    assert kinds["total"] == 5
+    assert kinds["sources"][0] == Bar("API", 3, 100, "source=api")
+    assert {bar.label: bar.percent for bar in kinds["sources"][1:]} == {"Shopify": 33, "Manual": 33}
+    assert [(bar.label, bar.number) for bar in kinds["consents"]] == [
+        ("Opted out", 3), ("Opted in", 1), ("No decision", 1),
+    ]  # fmt: skip
+
+
+def test_each_bar_links_to_the_contacts_that_it_counts(acme: SimpleNamespace) -> None:
+    at = timezone.now()
+    for number in range(6):
+        come(acme, number, source=["api", "manual"][number % 2], tags=["vip", "b"][: number % 3],
+             opted_in_at=at if number % 2 else None)  # fmt: skip
+    client = staff_of(acme)
+    shown = tiles(client)
+    bars = [*shown["kinds"]["sources"], *shown["kinds"]["consents"], *shown["tags"]]
+    assert {"vip", "b"} <= {bar.label for bar in bars}
+    for bar in bars:
+        found = client.get(f"{LIST}?{bar.query}").context["cl"].result_list
+        assert len(found) == bar.number, bar
+    since = client.get(LIST, {"created_from": shown["new"]["since"]}).context["cl"].result_list
+    assert len(since) == shown["new"]["total"]
+
+
+def test_the_tags_with_the_most_contacts_are_shown(acme: SimpleNamespace) -> None:
+    for number in range(1, 11):
+        ContactFactory.create(tenant=acme.tenant, tags=[f"t{most}" for most in range(number)])
+    shown = [(bar.label, bar.number) for bar in tiles(staff_of(acme))["tags"]]
+    assert shown == [(f"t{number}", 10 - number) for number in range(8)]
+
+
+def test_the_last_imports_and_the_tokens_that_expire_soon_are_shown(acme: SimpleNamespace) -> None:
+    for number in range(6):
+        Import.objects.create(tenant=acme.tenant, file_name=f"{number}.csv")
+    for name, days in (("later", 13), ("soon", 1), ("far", 15), ("gone", -1)):
+        ApiToken.objects.issue(acme.user, name, expires_at=timezone.now() + timedelta(days=days))
+    shown = tiles(staff_of(acme))
+    assert [job.file_name for job in shown["imports"]] == [f"{n}.csv" for n in (5, 4, 3, 2, 1)]
+    assert [token.name for token in shown["tokens"]] == ["soon", "later"]
+
+
+def test_nothing_of_another_tenant_is_counted_or_named(
+    acme: SimpleNamespace, globex: SimpleNamespace, outsider: SimpleNamespace
+) -> None:
+    come(globex, 1, tags=["secret"])
+    Import.objects.create(tenant=globex.tenant, file_name="theirs.csv")
+    soon = timezone.now() + timedelta(days=1)
+    ApiToken.objects.issue(globex.user, "their token", expires_at=soon)
+    for member in (acme, outsider):
+        client = staff_of(member)
+        shown = tiles(client)
+        assert (shown["new"]["total"], shown["kinds"]["total"]) == (0, 0)
+        assert not shown["tags"]
+        page = client.get(OVERVIEW).content.decode()
+        assert not any(word in page for word in ("secret", "theirs.csv", "their token"))
+    root = tiles(logged_in(User.objects.create_superuser("root@example.com")))
+    assert root["kinds"]["total"] == 1
+    assert [bar.label for bar in root["tags"]] == ["secret"]
+
+
+@pytest.mark.parametrize(
+    ("codename", "shown"),
+    [
+        ("view_contact", {"new", "kinds"}), ("view_tag", {"tags"}),
+        ("view_import", {"imports"}), ("view_apitoken", {"tokens"}),
+    ],
+)  # fmt: skip
+def test_a_tile_is_shown_to_users_who_may_view_its_rows(
+    acme: SimpleNamespace, codename: str, shown: set[str]
+) -> None:
+    client = staff_of(acme, codename)
+    every = {"new", "kinds", "tags", "imports", "tokens"}
+    assert every & {*tiles(client)} == shown
+    assert ('role="search"' in client.get(INDEX).content.decode()) == (codename == "view_contact")
+
+
+def test_users_who_are_not_staff_are_sent_to_the_login(acme: SimpleNamespace) -> None:
+    assert logged_in(acme.user).get(OVERVIEW).status_code == 302
+
+
+def test_the_number_of_statements_is_constant(acme: SimpleNamespace) -> None:
+    client = staff_of(acme)
+    tiles(client)
+    before = len(statements(lambda: tiles(client)))
+    for number in range(12):
+        come(acme, number, tags=[f"t{number}"])
+        Import.objects.create(tenant=acme.tenant, file_name=f"{number}.csv")
+        ApiToken.objects.issue(acme.user, "x", expires_at=timezone.now() + timedelta(days=2))
+    assert len(statements(lambda: tiles(client))) <= before + 1  # the names of the tags
+    assert before <= 12

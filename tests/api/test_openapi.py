@@ -1,0 +1,184 @@
+"""The OpenAPI description: valid, complete and correct."""
+
+import json
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from django.urls import get_resolver
+
+from contacts.api.examples import EXAMPLES, ROMAIN
+from contacts.api.urls import actions
+from tenants.examples import ME
+from tests.support.api import ON_A_CONTACT, Api
+from tests.support.openapi import operations, shape, without_volatile
+
+pytestmark = pytest.mark.django_db
+ADDRESS = "/api/v1/openapi.json"
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    return Api().get(ADDRESS).json()
+
+
+def examples(content: Any) -> list[Any]:
+    kinds = content["content"].values()
+    return [e["value"] for kind in kinds for e in kind.get("examples", {}).values()]
+
+
+@pytest.mark.once
+def test_the_schema_is_public_openapi_3_1_in_json_and_yaml(schema: Any) -> None:
+    from drf_spectacular.validation import validate_schema
+
+    assert schema["openapi"] == "3.1.0"
+    validate_schema(schema)
+    answer = Api("not a token").get("/api/v1/openapi.yaml")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/yaml")
+    assert yaml.safe_load(answer.content) == schema
+    assert Api().get(ADDRESS).headers["Content-Type"] == "application/json"
+    assert Api().send("{}", ADDRESS).status_code == 405
+
+
+def test_the_schema_lists_exactly_the_served_addresses(schema: Any) -> None:
+    served = {f"/api/v1/actions/{pattern.name}" for pattern in actions} | {"/api/v1/me"}
+    served |= {"/api/v1/imports", "/api/v1/imports/{id}", "/api/v1/imports/{id}/errors"}
+    served |= {"/api/v1/webhooks", "/api/v1/webhooks/{id}"}
+    assert set(schema["paths"]) == served
+    everything = {key for key in get_resolver().reverse_dict if isinstance(key, str)}
+    of_itself = {"openapi.json", "openapi.yaml", "docs", "healthz", "readyz", "metrics", "landing"}
+    assert everything - of_itself - {"webhooks", "webhook"} == {*operations(schema)} - WEBHOOKS
+    assert {*EXAMPLES, "me"} == {*operations(schema)}
+
+
+FILES = {"create-import", "get-import", "get-import-errors"}
+WEBHOOKS = {"create-webhook", "list-webhooks", "get-webhook", "delete-webhook"}
+SUCCESS = {
+    "create-contact": "201", "create-import": "202", "create-webhook": "201",
+    "delete-webhook": "204",
+}  # fmt: skip
+
+
+def test_every_operation_needs_a_token_and_lists_every_error(schema: Any) -> None:
+    for name, operation in operations(schema).items():
+        assert [*operation["security"][0]] == ["token"]
+        assert operation["summary"]
+        success = {SUCCESS.get(name, "200")}
+        failures = {"400", "401", "403", "413", "415", "422", "429", "500", "503"}
+        if name == "me":
+            failures -= {"400", "403", "413", "415", "422"}
+        elif name in ON_A_CONTACT or name == "list-changes":
+            failures |= {"404"}
+        elif name == "create-import":
+            failures |= {"411"}
+        elif name in FILES | WEBHOOKS - {"create-webhook"}:
+            failures -= {"400", "413", "415"}
+            failures |= {"404"} - ({"404"} if name == "list-webhooks" else set())
+        if name == "get-import-errors":
+            failures |= {"409"}
+        assert set(operation["responses"]) == success | failures, name
+
+
+def test_every_example_matches_its_schema(schema: Any) -> None:
+    for operation in operations(schema).values():
+        for content in [operation.get("requestBody"), *operation["responses"].values()]:
+            if content and "content" in content:  # the response to a deletion has no content
+                assert examples(content)
+                for example in examples(content):
+                    shape(schema, content).validate(example)
+
+
+def test_the_server_answers_like_every_example(acme: SimpleNamespace, schema: Any) -> None:
+    def current(value: Any) -> Any:
+        ours = {ROMAIN["id"]: acme.tenant.contacts.get(phone=ROMAIN["phone"]).pk}
+        return {k: ours.get(v, v) if k == "contact_id" else v for k, v in value.items()}
+
+    for name, (body, expected) in EXAMPLES.items():
+        if name in FILES | WEBHOOKS:
+            continue
+        assert isinstance(body, dict)
+        answer = acme.api.act(name, **(current(body) if "contact_id" in body else body))
+        assert without_volatile(answer.json()) == without_volatile(expected), name
+        described = operations(schema)[name]["responses"][str(answer.status_code)]
+        shape(schema, described).validate(answer.json())
+        told = {header for header in described["headers"] if header in answer.headers}
+        assert {"X-Request-Id"} <= told
+    me = acme.api.get("/api/v1/me").json()
+    assert list(me) == list(ME)
+    body, expected = EXAMPLES["create-webhook"]
+    made = acme.api.send(json.dumps(body), "/api/v1/webhooks").json()
+    assert list(made) == list(expected)
+    assert without_volatile(made | {"secret": ""}) == without_volatile(expected | {"secret": ""})
+    described = operations(schema)["create-webhook"]["responses"]["201"]
+    shape(schema, described).validate(made)
+    shape(schema, operations(schema)["me"]["responses"]["200"]).validate(me)
+
+
+def test_the_body_is_required_if_the_operation_needs_it(schema: Any, api: Api) -> None:
+    for name, operation in operations(schema).items():
+        if name in EXAMPLES.keys() - FILES - WEBHOOKS:
+            is_required = operation["requestBody"].get("required", False)
+            assert is_required is (api.act(name).status_code == 422), name
+
+
+def test_the_server_gives_every_error_in_the_schema(
+    schema: Any, acme: SimpleNamespace, outsider: SimpleNamespace, settings: Any
+) -> None:
+    limits = {"create-contacts": 8 * 1024 * 1024}
+    for name, operation in operations(schema).items():
+        if name == "me" or name in FILES | WEBHOOKS:
+            continue
+        settings.RATELIMIT_DEFAULT = ""
+        path = f"/api/v1/actions/{name}"
+        answers = {
+            "400": [acme.api.send("x", path)],
+            "401": [Api().send("{}", path)],
+            "404": [acme.api.act(name, contact_id=ROMAIN["id"], tag="x", status="opted_in")],
+            "413": [acme.api.send(" " * (limits.get(name, 128 * 1024) + 1), path)],
+            "415": [acme.api.send("x", path, content_type="text/plain")],
+            "422": [acme.api.create("+1 415"), outsider.api.send("{}", path)],
+        }
+        settings.RATELIMIT_DEFAULT = "1/hour"
+        acme.api.send("{}", path)
+        answers["429"] = [acme.api.send("{}", path)]
+        for status, given in answers.items():
+            if status in operation["responses"]:
+                expected = [answer.json() for answer in given]
+                assert examples(operation["responses"][status]) == expected, (name, status)
+
+
+def test_our_own_headers_are_described(schema: Any) -> None:
+    def described(name: str, status: str) -> set[str]:
+        return {*operations(schema)[name]["responses"][status]["headers"]}
+
+    limits = {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
+    assert described("create-contact", "201") == {"X-Request-Id", "Qyvo-Result"} | limits
+    assert described("create-contact", "401") == {"X-Request-Id"}
+    assert described("create-contact", "429") == {"X-Request-Id", "Retry-After"} | limits
+    assert described("create-contact", "503") == {"X-Request-Id", "Retry-After"}
+    assert {"Link", "Qyvo-Next-Cursor"} <= described("search-contacts", "200")
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [("+1 415", True), ("x" * 64, True), ("x" * 65, False), ("", False), (None, False), (1, False)],
+)
+def test_the_schema_of_a_body_refuses_the_same_values_as_the_server(
+    schema: Any, value: Any, fits: bool
+) -> None:
+    body = shape(schema, operations(schema)["create-contact"]["requestBody"])
+    assert body.is_valid({"phone": value}) is fits
+
+
+def test_the_schema_ignores_surrounding_spaces_like_the_server(api: Api, schema: Any) -> None:
+    body = shape(schema, operations(schema)["create-contact"]["requestBody"])
+    for length, fits in [(255, True), (256, False)]:
+        fields = {"phone": "+14155550123", "name": f"  {'x' * length}\n", "tags": [" a "]}
+        assert body.is_valid(fields) is fits
+        assert (api.create(**fields).status_code == 201) is fits
+
+
+def test_the_schema_contains_no_internal_names(schema: Any) -> None:
+    assert not re.search(r"validated_data|Serializer|`rules|contacts\.[a-z]", str(schema))

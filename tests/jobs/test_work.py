@@ -1,0 +1,135 @@
+"""The work for a body grows with its length and no faster, and no body leaves anything behind.
+
+What is counted are calls of functions, those written in C too: the same on any machine. What one
+of these does inside is not counted, so there is a bound on processor time beside it.
+"""
+
+import gc
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+
+from contacts.importing import columns, records
+from contacts.importing.formats import decoding
+from tests.support.api import ACTIONS, PHONE, Api
+from tests.support.hostile import BODIES, VALUES
+
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
+KIB = 1024
+MIB = 1024 * KIB
+SLOW = {"floats written out", "nests", "empty lists"}  # microseconds for each of many small values
+
+
+@contextmanager
+def counted() -> Iterator[Callable[[], int]]:
+    """How many functions have been called so far."""
+    calls = count()
+    before = sys.getprofile()
+    sys.setprofile(lambda *event: next(calls))
+    try:
+        yield lambda: next(calls)
+    finally:
+        sys.setprofile(before)
+
+
+def send(api: Api, action: str, body: bytes) -> None:
+    answer = api.send(body, ACTIONS + action)
+    assert answer.status_code in (200, 201, 400, 422), answer.content
+    assert len(answer.content) < 1000 + len(body) / 10, "no error repeats what was sent"
+
+
+def steps(api: Api, action: str, body: bytes) -> int:
+    with counted() as so_far:
+        send(api, action, body)
+        return so_far()
+
+
+def seconds(api: Api, action: str, body: bytes) -> float:
+    gc.disable()  # how often it runs depends on all that the process has made before
+    try:
+        start = time.thread_time()
+        send(api, action, body)
+        return time.thread_time() - start
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("shape", VALUES)
+@pytest.mark.parametrize(
+    ("action", "most"), [("create-contact", 128 * KIB), ("create-contacts", 512 * KIB)]
+)
+def test_twice_the_body_takes_twice_the_steps(api: Api, action: str, most: int, shape: str) -> None:
+    bodies = [BODIES[action](VALUES[shape], size).encode() for size in (most // 2, most)]
+    assert [len(body) > most / 5 for body in bodies] == [True, True]
+    send(api, action, bodies[0])  # what is made once only
+    half, whole = [steps(api, action, body) for body in bodies]
+    assert whole <= 2.2 * half
+    assert whole <= 20_000 + 5 * len(bodies[1]), "nothing looks at each character in Python"
+
+
+@pytest.mark.parametrize("shape", VALUES)
+def test_the_largest_body_takes_no_longer_than_its_parts(api: Api, shape: str) -> None:
+    most = 2 * MIB if shape in SLOW else 8 * MIB
+    small, large = [BODIES["create-contacts"](VALUES[shape], n).encode() for n in (most // 8, most)]
+    once = min(seconds(api, "create-contacts", small) for _ in range(2))
+    assert seconds(api, "create-contacts", large) < 8 * 2.5 * (once + 0.01)
+
+
+def test_bodies_leave_nothing_behind(api: Api) -> None:
+    """200 different ones, of each shape."""
+    bodies = [
+        f'{{"phone":"{PHONE}","metadata":{{"x":{value(100 * KIB + 60 * n)}}}}}'.encode()
+        for n in range(6)
+        for value in VALUES.values()
+    ]
+    assert len({*bodies}) >= 200
+    send(api, "create-contact", b"{}")
+    tracemalloc.start()
+    try:
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        for body in bodies:
+            send(api, "create-contact", body)
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 10 * MIB
+
+
+# What else a caller may make long
+
+
+def test_a_column_name_full_of_accents_is_matched_at_once() -> None:
+    """Python sorts accents by insertion: these would take it minutes."""
+    name = "a" + "\u0301" * 200_000 + "\u0316" * 200_000
+    start = time.process_time()
+    assert columns.match([name, "phone"], {}, rest_to_metadata=False) == {"phone": "phone"}
+    assert time.process_time() - start < 5
+
+
+def test_a_search_or_tag_full_of_accents_finds_nothing_at_once(
+    admin_client: Any, acme: Any
+) -> None:
+    text = "a" + "\u0301" * 20_000 + "\u0316" * 20_000
+    start = time.process_time()
+    assert acme.tenant.tags.named_like(text) == []
+    assert admin_client.get("/admin/contacts/contact/", {"q": f"{text} b"}).status_code == 200
+    assert time.process_time() - start < 5
+
+
+def test_no_encoding_that_is_asked_for_is_remembered() -> None:
+    """`codecs.lookup` keeps each name for ever, those too that no codec has."""
+    import encodings
+
+    before = len(vars(encodings)["_cache"])
+    for n in range(100):
+        with pytest.raises(records.UnreadableFile, match="There is no encoding"):
+            decoding.text_encoding(f"no-{n}-{'x' * 1000}")
+    assert len(vars(encodings)["_cache"]) == before

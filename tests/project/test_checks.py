@@ -1,0 +1,101 @@
+"""Mistakes of a deployment, as `manage.py check --deploy` finds them; each both ways."""
+
+import secrets
+import sqlite3
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.db import connection
+
+from tests.support.databases import of_the_owner
+
+
+@pytest.fixture
+def found(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The ids of what is found, beside what a sound deployment would be told of this one."""
+    key = secrets.token_urlsafe(50)
+    monkeypatch.setenv("SECRET_KEY", key)
+    monkeypatch.setenv("GRANIAN_WORKERS", "1")
+    settings.SECRET_KEY, settings.DEBUG, settings.ALLOWED_HOSTS = key, False, ["x.example.com"]
+    settings.RATELIMIT_DEFAULT = "120/minute"
+
+    def ids(databases: list[str] | None = None) -> set[str | None]:
+        messages = run_checks(include_deployment_checks=True, databases=databases)
+        of_https = {"security.W004", "security.W008", "security.W010", "security.W016"}
+        return {message.id for message in messages} - of_https
+
+    assert ids() == set()
+    return ids
+
+
+def test_a_key_that_was_made_up(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SECRET_KEY")
+    assert found() == {"qyvo.W001"}
+
+
+def test_a_weak_key(found: Any, settings: Any) -> None:
+    settings.SECRET_KEY = "change-me"
+    assert found() == {"security.W009"}
+
+
+def test_pages_of_errors(found: Any, settings: Any) -> None:
+    settings.DEBUG = True
+    assert found() == {"security.W018"}
+
+
+def test_every_host(found: Any, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["*"]
+    assert found() == {"qyvo.W002"}
+
+
+def test_several_processes_that_share_neither_a_limit_nor_a_writer(
+    found: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    of_sqlite = {"qyvo.W003"} if connection.vendor == "sqlite" else set()
+    monkeypatch.setenv("GRANIAN_WORKERS", "2")
+    assert found() == {"qyvo.W004"} | of_sqlite
+    settings.RATELIMIT_DEFAULT = ""
+    assert found() == of_sqlite
+    settings.RATELIMIT_DEFAULT, settings.RATELIMIT_STORAGE_URL = "1/minute", "redis://x.example/0"
+    assert found() == of_sqlite
+
+
+def test_without_a_word_there_are_as_many_processes_as_make_starts(
+    found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GRANIAN_WORKERS")
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert found() == (set() if connection.vendor == "sqlite" else {"qyvo.W004"})
+
+
+@of_the_owner
+@pytest.mark.django_db
+def test_a_role_that_may_do_everything(found: Any) -> None:
+    if connection.vendor == "sqlite":
+        assert found(["default"]) == set()
+        return
+    with connection.cursor() as cursor:
+        assert found(["default"]) == {"qyvo.W005", "tenants.W001"}
+        cursor.execute("CREATE ROLE qyvo_plain")
+        cursor.execute("SET LOCAL ROLE qyvo_plain")
+        assert found(["default"]) == set()
+        cursor.execute("RESET ROLE")
+
+
+@pytest.mark.parametrize("limit", ["120", "a/minute", "1/minute;2/hour"])
+def test_a_limit_that_is_none(found: Any, settings: Any, limit: str) -> None:
+    settings.RATELIMIT_DEFAULT = limit
+    assert found() == {"tenants.E001"}
+
+
+@pytest.mark.parametrize("url", ["memory", "nothing://x", "redis://:secret@host:port/0"])
+def test_a_store_that_is_none(found: Any, settings: Any, url: str) -> None:
+    settings.RATELIMIT_STORAGE_URL = url
+    assert found() == {"tenants.E002"}
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="is about SQLite only")
+def test_a_sqlite_that_is_too_old(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 38, 5))
+    assert found() == {"contacts.E001"}

@@ -1,0 +1,44 @@
+"""The addresses of all pages of the admin."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from django.urls import reverse
+
+
+def addresses(rows: SimpleNamespace) -> dict[str, str]:
+    def page(name: str, *arguments: Any) -> str:
+        return reverse(f"admin:{name}", args=arguments)
+
+    contact, tag, action = rows.contact.pk, rows.tag.pk, rows.action.pk
+    return {
+        "overview": page("index"),
+        "contacts": page("contacts_contact_changelist"),
+        "contacts-filtered": f"{page('contacts_contact_changelist')}?tag={tag}&consent=in",
+        "contacts-nobody": f"{page('contacts_contact_changelist')}?q=nobody",
+        "contact": page("contacts_contact_change", contact),
+        "contact-new": page("contacts_contact_add"),
+        "contact-history": page("contacts_contact_history", contact),
+        "contact-consent": page("contacts_contact_consent", contact),
+        "undo": page("contacts_contact_undo", action),
+        "bulk-action": page("contacts_bulkaction_change", action),
+        "bulk-actions": page("contacts_bulkaction_changelist"),
+        "tags": page("contacts_tag_changelist"),
+        "tag": page("contacts_tag_change", tag),
+        "tag-merge": page("contacts_tag_merge", tag),
+        "tag-delete": page("contacts_tag_delete", tag),
+        "imports": page("contacts_import_changelist"),
+        "import": page("contacts_import_change", rows.job.pk),
+        "import-new": page("contacts_import_add"),
+        "tokens": page("tenants_apitoken_changelist"),
+        "token": page("tenants_apitoken_change", rows.token.pk),
+        "token-new": page("tenants_apitoken_add"),
+        "token-rotate": page("tenants_apitoken_rotate", rows.token.pk),
+        "users": page("tenants_user_changelist"),
+        "user": page("tenants_user_change", rows.user.pk),
+        "two-factor": page("two_factor"),
+        "tenants": page("tenants_tenant_changelist"),
+        "tenant-new": page("tenants_tenant_add"),
+        "webhooks": page("contacts_webhook_changelist"),
+        "landing": reverse("landing"),
+    }

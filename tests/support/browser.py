@@ -1,0 +1,84 @@
+"""A real browser at the real server, as a person with a mouse has it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import ConsoleMessage, Page, Request, expect, sync_playwright
+
+from tests.support.api import PASSWORD
+from tests.support.paths import ROOT
+from tests.support.processes import need
+
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+# Screenshots, for people to look at after a run; git ignores them.
+ARTIFACTS = ROOT / os.environ.get("ARTIFACTS_DIR", ".artifacts")
+GRAVE = ("serious", "critical")
+PATIENCE = 20_000  # milliseconds: machines are slow at times
+expect.set_options(timeout=PATIENCE)
+
+
+@contextmanager
+def page_of(server: httpx.Client, **options: Any) -> Iterator[Page]:
+    """A page of a browser that reaches `server` and nothing else.
+
+    Any attempt to reach something else, and any error of a script or on the console, fails the
+    test. `options`: of the browser's context, such as `color_scheme`.
+    """
+    chromium = need("chromium")
+    complaints: list[str] = []
+
+    def note_strangers(request: Request) -> None:
+        if not request.url.startswith((str(server.base_url), "data:", "blob:")):
+            complaints.append(request.url)
+
+    def note_errors(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(f"{page.url}: {message.text}")
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(base_url=str(server.base_url), **{"viewport": WIDE} | options)
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+        page.on("console", note_errors)
+        page.on("request", note_strangers)
+        yield page
+        browser.close()
+    assert not complaints, "\n".join(complaints)
+
+
+def log_in(page: Page, member: SimpleNamespace) -> None:
+    page.goto("/admin/")
+    page.get_by_label("Email").fill(member.user.email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(lambda url: "/login/" not in url)
+
+
+def assert_accessible(page: Page) -> None:
+    """As axe-core sees it: WCAG 2.2 A and AA and its best practices, without grave faults."""
+    found = Axe().run(page).response["violations"]
+    grave = [
+        f"{fault['id']} ({fault['impact']}): {node['target']} {node['html'][:200]}"
+        for fault in found
+        for node in fault["nodes"]
+        if fault["impact"] in GRAVE
+    ]
+    assert not grave, f"{page.url}\n" + "\n".join(grave)
+
+
+def assert_fits(page: Page) -> None:
+    """Nothing has to be pushed aside to be read."""
+    width = page.viewport_size["width"] if page.viewport_size else 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, page.url
+
+
+def keep_screenshot(page: Page, name: str) -> None:
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=Path(ARTIFACTS, f"{name}.png"))

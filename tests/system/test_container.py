@@ -1,0 +1,261 @@
+"""Dockerfile and compose.yaml, without an engine: what they name is there, and what they start
+runs."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+import pytest
+from django.core.management import get_commands
+from django.db import connection
+
+from qyvo.environment import env
+from tests.support.documents import COMPOSE, blocks
+from tests.support.paths import ROOT
+from tests.support.processes import free_port, manage, need, wait_for
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+SERVICE = DOCKERFILE.rpartition("\nFROM ")[2]
+
+
+def instructions(word: str, stage: str = SERVICE) -> list[str]:
+    return [line.strip() for line in re.findall(rf"^ *{word} (.*)$", stage, re.MULTILINE)]
+
+
+def copied() -> list[str]:
+    """What is taken from the folder of the project."""
+    lines = instructions("COPY", DOCKERFILE)
+    return [source for line in lines if "--from" not in line for source in line.split()[:-1]]
+
+
+def test_a_container_serves_as_make_does() -> None:
+    [line] = re.findall(r"^SERVE := \$\(BIN\)/(.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    made = line.replace("$(HOST)", "0.0.0.0").replace("$(PORT)", "8000").split()  # noqa: S104
+    assert command_of("CMD") == made
+
+
+def command_of(word: str) -> list[str]:
+    return json.loads(instructions(word)[-1])
+
+
+def test_every_file_copied_is_one_of_the_project() -> None:
+    names = ["git", "ls-files", "--", *copied()]
+    tracked = subprocess.run(names, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for source in copied():
+        assert re.search(rf"^{re.escape(source)}(/|$)", tracked, re.MULTILINE), source
+    ignored = (ROOT / ".dockerignore").read_text()
+    assert {f"!{source}" for source in copied()} == set(re.findall("^!.*$", ignored, re.MULTILINE))
+
+
+def test_the_image_is_of_the_lock_and_of_nobody_special() -> None:
+    assert "--require-hashes -r requirements.txt" in DOCKERFILE
+    [user] = instructions("USER")
+    assert int(user) > 0
+    assert f"--uid {user} " in SERVICE
+    assert SERVICE.index("\nUSER") < SERVICE.index("\nCMD")
+    for image in instructions("FROM", DOCKERFILE):
+        assert re.match(r"[a-z]+:[\w.-]+ AS ", image), image
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> SimpleNamespace:
+    """What the image holds, in folders of the test."""
+    app, data = tmp_path / "app", tmp_path / "data"
+    app.mkdir()
+    for source in map(ROOT.joinpath, copied()):
+        copy: Any = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, app / source.name)
+    variables = dict(item.split("=", 1) for item in shlex.split(" ".join(instructions("ENV"))))
+    assert variables["DATA_DIR"] == "/data"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return SimpleNamespace(
+        app=app, environment=variables | {"PATH": path, "DATA_DIR": str(data), "LOG_FORMAT": "json"}
+    )
+
+
+def start(image: SimpleNamespace, command: list[str], log: Path) -> subprocess.Popen:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command, cwd=image.app, env=image.environment, stdout=output, stderr=output
+        )
+
+
+def test_what_the_containers_start_runs(image: SimpleNamespace, tmp_path: Path) -> None:
+    """Migrations, then the server until its health check is content, and the worker."""
+    log, port = tmp_path / "log", str(free_port())
+    commands = {name: COMPOSE["services"][name].get("command") for name in ("migrate", "worker")}
+    assert start(image, commands["migrate"], log).wait(timeout=60) == 0, log.read_text()
+    serve = [port if word == "8000" else word for word in command_of("CMD")]
+    health = [word.replace(":8000/", f":{port}/") for word in health_check()]
+    assert start(image, health, tmp_path / "early").wait(timeout=30) != 0, "nothing serves yet"
+    server = start(image, serve, log)
+    worker = start(image, [*commands["worker"], "--once"], log)
+    try:
+        wait_for(f"http://127.0.0.1:{port}", server, log)
+        assert start(image, health, log).wait(timeout=30) == 0, log.read_text()
+        assert worker.wait(timeout=120) == 0, log.read_text()
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).status_code == 200
+    finally:
+        for process in (server, worker):
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def health_check() -> list[str]:
+    [line] = instructions("HEALTHCHECK")
+    return json.loads(line.partition("CMD ")[2])
+
+
+# compose.yaml
+
+
+def services() -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from COMPOSE["services"].items()
+
+
+def test_compose_has_the_parts_of_an_installation() -> None:
+    assert {*COMPOSE["services"]} == {"app", "worker", "migrate", "pgbouncer", "postgres", "redis"}
+    stages = set(re.findall(r" AS (\w+)", DOCKERFILE))
+    for name, service in services():
+        if "build" in service:
+            assert service["build"]["target"] in stages, name
+        else:
+            assert re.fullmatch(r"[a-z]+:[\w.]+", service["image"]), name
+        assert {*service.get("depends_on", {})} <= {*COMPOSE["services"]}, name
+        for volume in service.get("volumes", []):
+            assert volume.partition(":")[0] in COMPOSE["volumes"], name
+        for config in service.get("configs", []):
+            assert config["source"] in COMPOSE["configs"], name
+
+
+def test_servers_begin_behind_the_migrations_and_see_the_workers_files() -> None:
+    for name in ("app", "worker"):
+        service = COMPOSE["services"][name]
+        assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+        assert service["volumes"] == ["data:/data"]
+    assert COMPOSE["services"]["migrate"]["restart"] == "no"
+
+
+def test_compose_sets_variables_that_there_are_and_no_secret() -> None:
+    for name in ("app", "worker", "migrate"):
+        service = COMPOSE["services"][name]
+        assert {*service["environment"]} <= {*env.scheme, "GRANIAN_WORKERS"}
+        for variable in ("SECRET_KEY", "ALLOWED_HOSTS"):
+            assert service["environment"][variable] == f"${{{variable}:?}}"
+        assert ":${POSTGRES_PASSWORD:?}@" in service["environment"]["DATABASE_URL"]
+        if command := service.get("command"):
+            assert command[:2] == ["python", "manage.py"]
+            assert command[2] in get_commands()
+
+
+def test_the_service_goes_through_the_pooler_and_migrations_do_not() -> None:
+    urls = {
+        name: COMPOSE["services"][name]["environment"]["DATABASE_URL"].partition("@")[2]
+        for name in ("app", "worker", "migrate")
+    }
+    assert urls["app"] == urls["worker"] == "pgbouncer:6432/qyvo?prepare_threshold=off"
+    assert urls["migrate"] == "postgres:5432/qyvo"
+    assert "SUPERUSER" not in COMPOSE["configs"]["role.sql"]["content"]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL only")
+@pytest.mark.django_db
+def test_the_role_of_compose_may_do_all_that_is_needed(tmp_path: Path) -> None:
+    name = f"qyvo_compose_{os.getpid()}"
+    sql = COMPOSE["configs"]["role.sql"]["content"].replace("qyvo", name)
+    url = urlsplit(os.environ["DATABASE_URL"])
+    host = url.netloc.rpartition("@")[2]
+    own = url._replace(netloc=f"{name}:x@{host}", path=f"/{name}").geturl()
+    with psycopg.connect(url.geturl(), autocommit=True) as admin:
+        try:
+            for statement in sql.strip().splitlines():
+                admin.execute(statement.replace("${POSTGRES_PASSWORD:?}", "x").encode())
+            assert manage(tmp_path, "migrate", "-v0", DATABASE_URL=own).returncode == 0
+            check = ["check", "--deploy", "--database", "default"]
+            assert "qyvo.W005" not in manage(tmp_path, *check, DATABASE_URL=own).stderr
+        finally:
+            admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+            admin.execute(f"DROP ROLE IF EXISTS {name}".encode())
+
+
+# The proxy of docs/operations.md
+
+
+@pytest.fixture
+def nginx(server: httpx.Client, tmp_path: Path) -> Iterator[str]:
+    """The address of a real nginx with that configuration, in front of the server."""
+    key, certificate, port = tmp_path / "key", tmp_path / "certificate", free_port()
+    subprocess.run(
+        [need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    [site] = blocks("nginx", "docs/operations.md")
+    for written, here in {
+        "127.0.0.1:8000": f"127.0.0.1:{server.base_url.port}",
+        "listen 443": f"listen 127.0.0.1:{port}",
+        "/etc/ssl/contacts.example.com.pem": str(certificate),
+        "/etc/ssl/contacts.example.com.key": str(key),
+    }.items():
+        assert written in site
+        site = site.replace(written, here)
+    temporary = " ".join(
+        f"{kind}_temp_path {tmp_path}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (tmp_path / "nginx.conf").write_text(
+        f"pid {tmp_path}/pid; error_log {tmp_path}/error.log; daemon off; events {{}}"
+        f" http {{ {temporary} access_log off; {site} }}"
+    )
+    command = [need("nginx"), "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
+    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert "[warn]" not in checked.stderr, checked.stderr
+    process = subprocess.Popen(command)
+    try:
+        for _ in range(100):
+            with suppress(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            time.sleep(0.1)
+        yield f"https://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+@pytest.mark.once
+def test_behind_the_proxy_slow_bodies_wait_there_and_are_limited(
+    nginx: str, server: httpx.Client
+) -> None:
+    """The login reads a body before it knows its sender: each of these would hold a thread."""
+    head = "POST /admin/login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\nx="
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    with ExitStack() as stack, httpx.Client(base_url=nginx, verify=tls, timeout=60) as web:
+        web.headers["Authorization"] = server.headers["Authorization"]
+        assert web.get("/api/v1/me").status_code == 200
+        assert web.get("/static/qyvo/admin.css").headers["Content-Encoding"] == "gzip"
+        assert web.get("/metrics").status_code == 404
+        for number in (49, 1):
+            for _ in range(number):
+                slow = socket.create_connection(("127.0.0.1", web.base_url.port))
+                slow = stack.enter_context(tls.wrap_socket(slow))
+                slow.sendall(head.encode())
+            time.sleep(0.5)
+            assert web.get("/api/v1/me").status_code == (200 if number == 49 else 429)
