@@ -9,7 +9,7 @@ SHOWN_HOST := $(patsubst 0.0.0.0,127.0.0.1,$(HOST))
 
 SERVE := $(BIN)/python -m qyvo.serve --host $(HOST) --port $(PORT)
 
-.PHONY: run serve test lint bench lock
+.PHONY: run serve test check lint bench lock
 .DELETE_ON_ERROR:
 
 # First it is asked whether the port is free, so that nothing else happens where another program has
@@ -29,12 +29,25 @@ run: .venv/runtime
 serve: .venv/runtime
 	@exec $(SERVE)
 
-# Whatever the shell or a .env file say: the defaults, on SQLite; then on PostgreSQL, as a role that
-# row-level security holds for, all that a database may change.
+PYTEST := $(BIN)/python -m pytest -n auto
+# As a role that row-level security holds for.
+ON_POSTGRESQL := $(BIN)/python -m tests.support.postgres --restricted
+ON_SQLITE := DATABASE_URL=
+
+# Each test once, on PostgreSQL, and what depends on the database on SQLite, too. Left out are the
+# tests that start programs. A .env file and the shell's DATABASE_URL change nothing.
 test: export ENV_FILE := /dev/null
 test: .venv/development
-	DATABASE_URL= $(BIN)/python -m pytest -n auto
-	$(BIN)/python -m tests.support.postgres --restricted $(BIN)/python -m pytest -n auto -m "not once"
+	$(ON_POSTGRESQL) $(PYTEST) -m "not system"
+	$(ON_SQLITE) $(PYTEST) -m "both and not system"
+
+# Every test on both databases, with many more examples, and a part on the newer Pythons.
+check: export ENV_FILE := /dev/null
+check: export HYPOTHESIS_PROFILE := thorough
+check: test
+	$(ON_POSTGRESQL) $(PYTEST) -m system
+	$(ON_SQLITE) $(PYTEST) -m "system or not both"
+	.ci/newer_pythons
 
 lint: .venv/development
 	$(BIN)/ruff check

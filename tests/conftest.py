@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import subprocess
 from collections.abc import Iterator
 from ipaddress import ip_network
 from itertools import count
@@ -10,28 +11,25 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import hypothesis
 import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import Permission
 from django.db import connection
-from django.test import Client
+from django.test import Client, TransactionTestCase
 
 from contacts.models import Webhook
 from qyvo.pages import StaticFiles
 from tenants.isolation import allow_all_tenants_outside_requests, end_request
 from tenants.models import ApiToken, Tenant, User
+from tests.support import examples  # noqa: F401 - loads a profile
 from tests.support.admin import logged_in
 from tests.support.api import PASSWORD, Api
-from tests.support.databases import DATABASE, connected_as, wait_until_alone
+from tests.support.databases import DATABASE, connected_as, empty_tables, wait_until_alone
 from tests.support.factories import TenantFactory, UserFactory
 from tests.support.receiver import Receiver, receiving
 from tests.support.webhooks import create
 
-# How long an example takes depends on the machine, and on what else it does.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
 # Tests are the operator, whose commands see every tenant; requests see what theirs may.
 allow_all_tenants_outside_requests()
 
@@ -44,10 +42,12 @@ def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """One for each process of the run. SQLite in a file, as in production: an in-memory database
-    has no WAL and other locks."""
+    has no WAL and other locks. PostgreSQL from the template of `tests.support.postgres`."""
     if connection.vendor == "sqlite":
         name = tmp_path_factory.mktemp("database") / "test.sqlite3"
         connection.settings_dict["TEST"]["NAME"] = str(name)
+    else:
+        connection.settings_dict["TEST"]["TEMPLATE"] = os.environ.get("TEST_TEMPLATE")
 
 
 @pytest.fixture(scope="session")
@@ -155,6 +155,15 @@ def files_go_into_a_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session", autouse=True)
+def content_types_stay() -> Iterator[None]:
+    """After a test with transactions of its own, Django would give the content types new ids. A
+    server that runs for several tests knows the old ids by heart."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: empty_tables())
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def static_files_are_found_once() -> Iterator[None]:
     """Each test's client is a server of its own, which looks for them when it starts: a quarter of
     what most tests take."""
@@ -175,6 +184,16 @@ def static_files_are_found_once() -> Iterator[None]:
 def no_request_left() -> None:
     """One whose answer nobody has read to its end has not ended."""
     end_request()
+
+
+@pytest.fixture(autouse=True)
+def no_program_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that starts a program belongs in tests/system. Otherwise `make test` becomes slow."""
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        pytest.fail(f"This test starts {args[1] if len(args) > 1 else kwargs}: see tests/system.")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
 
 
 @pytest.fixture(autouse=True)

@@ -103,7 +103,6 @@ def told(answer: Any) -> str:
 # The options
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("option", "bad"),
     [

@@ -19,7 +19,7 @@ from tests.support.concurrency import all_at_once
 from tests.support.factories import ContactFactory, TagFactory
 from tests.support.sql import assert_links_match_tags, statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 ID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 each_action = pytest.mark.parametrize("action", ACTION_BODIES)
 each_on_a_contact = pytest.mark.parametrize("action", ON_A_CONTACT)

@@ -13,7 +13,7 @@ from contacts.models import Change, Contact, Tag
 from tests.support.api import ACTIONS, PHONE, Api, assert_error, rows
 from tests.support.sql import assert_links_match_tags, statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 RECORDS: list[dict[str, Any]] = [
     {"phone": "+1 (415) 555-0101", "name": " Ann ", "tags": "vip, a", "metadata": {"n": 1}},
     {"phone": "0044 20 7946 0958", "email": "Bob@example.com", "tags": ["b", "vip", "b"]},

@@ -9,7 +9,7 @@ import pytest
 from contacts.models import Contact, ContactTag, Tag
 from tests.support.api import CREATE, PHONE, Api
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 REFERENCE_BODY = {
     "phone": "+14155550123",
     "name": "Romain",

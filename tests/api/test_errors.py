@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.models import Contact, ContactTag, Tag
 from contacts.writing import links
 from tests.support.api import CREATE, PHONE, Api, assert_error
+from tests.support.examples import FEW
 
 pytestmark = pytest.mark.django_db
 
@@ -260,7 +261,7 @@ json_values = st.recursive(
 field_names = st.sampled_from(["phone", "name", "email", "tags", "metadata", "x"])
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@FEW
 @given(body=st.dictionaries(field_names, json_values) | json_values)
 def test_no_json_at_all_gets_a_5xx(api: Api, body: Any) -> None:
     response = api.send(json.dumps(body))
@@ -268,7 +269,7 @@ def test_no_json_at_all_gets_a_5xx(api: Api, body: Any) -> None:
     assert set(response.json()) >= {"error", "message", "code"}
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@FEW
 @given(body=st.binary() | st.text().map(str.encode))
 def test_no_bytes_at_all_get_a_5xx(api: Api, body: bytes) -> None:
     assert api.send(body).status_code in {400, 422}

@@ -46,7 +46,6 @@ def test_every_response_has_the_security_headers(client: Client, path: str) -> N
     assert "Access-Control-Allow-Origin" not in headers, "no other site reads it"
 
 
-@pytest.mark.once
 def test_static_files_that_no_page_uses_are_not_served(client: Client) -> None:
     """Source maps and unused bundles are 9 of the 14 MB of the packages."""
     package = "/static/drf_spectacular_sidecar"

@@ -29,7 +29,6 @@ def examples(content: Any) -> list[Any]:
     return [e["value"] for kind in kinds for e in kind.get("examples", {}).values()]
 
 
-@pytest.mark.once
 def test_the_schema_is_public_openapi_3_1_in_json_and_yaml(schema: Any) -> None:
     from drf_spectacular.validation import validate_schema
 

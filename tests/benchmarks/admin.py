@@ -14,7 +14,7 @@ from typing import Any
 
 import django
 
-from tests.benchmarks.growth import OUR_TENANT, copy
+from .growth import OUR_TENANT, copy
 
 NUMBER = int(sys.argv[1]) if len(sys.argv) > 1 and __name__ == "__main__" else 1_000_000
 REPEATS = 5

@@ -24,6 +24,7 @@ from django.conf import settings
 ROWS = 1000
 BATCHES = 4  # of each caller in a turn
 TURNS = 3
+
 INSERT, SINGLE = "INSERT … ON CONFLICT, rows alone", "create-contact"
 PLAIN = """
 INSERT INTO contacts_contact (id, tenant_id, phone, name, email, tags, metadata, source, locale,

@@ -36,9 +36,9 @@ from urllib.request import urlopen
 
 import psycopg
 
-from tests.benchmarks import processor_time
-from tests.support.paths import ROOT
+from . import processor_time
 
+ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
 BIN = Path(sys.executable).parent

@@ -26,8 +26,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from tests.benchmarks import people
-from tests.benchmarks.create_contact import (
+from . import people
+from .create_contact import (
     RUNS,
     SECONDS,
     WARM_UP,
@@ -40,7 +40,7 @@ from tests.benchmarks.create_contact import (
     own_database,
     served,
 )
-from tests.benchmarks.webhooks import memory_of
+from .webhooks import memory_of
 
 FEW = 1_000
 SAMPLES, PATIENCE = (

@@ -9,17 +9,19 @@ import time
 from contextlib import suppress
 
 import django
-from rest_framework.exceptions import ValidationError
-
-from contacts.api.bulk import BatchRow, CreateContacts
-from contacts.api.contacts import ContactInput
-from contacts.api.fields import shared
-from contacts.values import strict_json
-from qyvo.api import MAX_BODY_BYTES
-from tests.support.hostile import BODIES, VALUES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
 django.setup()
+
+from rest_framework.exceptions import ValidationError  # noqa: E402 - needs the settings
+
+from contacts.api.bulk import BatchRow, CreateContacts  # noqa: E402
+from contacts.api.contacts import ContactInput  # noqa: E402
+from contacts.api.fields import shared  # noqa: E402
+from contacts.values import strict_json  # noqa: E402
+from qyvo.api import MAX_BODY_BYTES  # noqa: E402
+from tests.support.hostile import BODIES, VALUES  # noqa: E402
+
 SIZES = {"create-contact": MAX_BODY_BYTES, "create-contacts": CreateContacts.max_body_bytes}
 
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import django
 
-from tests.support.paths import ROOT
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 STAGING = """
 CREATE UNLOGGED TABLE staging (phone text, name text, email text, tags text, metadata jsonb)

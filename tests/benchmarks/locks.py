@@ -23,8 +23,7 @@ from typing import Any
 
 import django
 
-from tests.support.paths import ROOT
-
+ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 1.0  # seconds
 MOST = 300  # seconds, after which a run is given up
 

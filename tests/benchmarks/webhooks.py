@@ -13,9 +13,8 @@ from pathlib import Path
 
 import django
 
-from tests.support.paths import ROOT
-
 NUMBER = int(sys.argv[1]) if len(sys.argv) > 1 and __name__ == "__main__" else 100_000
+ROOT = Path(__file__).resolve().parents[2]
 RECEIVER = """
 import sys
 from aiohttp import web

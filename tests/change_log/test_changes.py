@@ -31,7 +31,7 @@ from tests.support.changes import logged, settle
 from tests.support.factories import ContactFactory, TenantFactory
 from tests.support.sql import statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 START = {"name": "Ann", "tags": ["vip", "a"], "metadata": {"n": 1, "k": "x"}}
 END = {"name": "Bob", "tags": ["vip", "b"], "metadata": {"n": 2, "k": "x"}}
 TOLD = {

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contacts.exporting import export
@@ -21,10 +21,11 @@ from contacts.values import rules
 from contacts.writing import edit
 from tenants.models import Tenant
 from tests.support.api import PHONE
+from tests.support.examples import FEW
 from tests.support.factories import ContactFactory, TenantFactory, UserFactory
 from tests.support.sql import statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def exported(tenant: str = "acme", *options: str) -> str:
@@ -160,9 +161,7 @@ PLAIN: dict[str, Any] = {"locale": "", "tags": [], "metadata": {}, "opted_out_at
 
 
 @example(contacts=[PLAIN | {"name": name} for name in ("--", "'--", "=1", "'=1")], form="csv")
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
-)
+@FEW
 @given(
     contacts=st.lists(
         st.fixed_dictionaries({

@@ -16,7 +16,7 @@ from tests.support.api import Api, assert_error
 from tests.support.factories import ContactFactory
 from tests.support.sql import statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def pages(api: Api, **body: Any) -> Iterator[list[dict[str, Any]]]:

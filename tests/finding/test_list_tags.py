@@ -14,7 +14,7 @@ from tests.support.api import ACTIONS, Api, assert_error
 from tests.support.factories import ContactFactory, TagFactory
 from tests.support.sql import statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 # Databases sort some of these in another order than by code point, and UTF-16 does the last two.
 NAMES = ["b", "B", "a", "É", "e", "Z", "a%_", "-a", "ß", "ss", "\uff41", "😀"]
 

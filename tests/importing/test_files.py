@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.db import pacing
@@ -26,11 +26,12 @@ from contacts.models import Contact, Import, ImportFailure, Tag
 from contacts.values.formulas import neutral, original
 from contacts.writing import edit
 from tests.support.api import PHONE
+from tests.support.examples import FEW
 from tests.support.factories import ContactFactory
 from tests.support.imports import HEADER, bring, counts, write
 from tests.support.sql import assert_links_match_tags, statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 @pytest.fixture
@@ -422,9 +423,7 @@ CELLS = {
 }
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
-)
+@FEW
 @given(
     rows=st.lists(st.fixed_dictionaries(CELLS), max_size=8),
     batch=st.integers(1, 4),

@@ -19,7 +19,7 @@ from tests.support.imports_api import counted, errors, post
 from tests.support.sql import assert_links_match_tags
 from tests.support.turns import finished, rows, states
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
+pytestmark = [pytest.mark.both, pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 
 
 @pytest.fixture
@@ -277,7 +277,6 @@ def test_a_file_unpacks_to_four_times_the_largest_upload_at_most(
         assert sentence in acme.api.get(f"/api/v1/imports/{job['id']}").json()["problem"]
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("first", "blank"),
     [
@@ -299,7 +298,6 @@ def test_blank_lines_cost_next_to_nothing(tmp_path: Path, first: bytes, blank: b
     assert (record.line, record.cells) == (1002 + number, {"phone": "+14155550123"})
 
 
-@pytest.mark.once
 def test_blank_lines_in_a_cell_stay(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b'\n\nphone,name\n\n1,"a\n\n\r\n\nb"\n\n\n2,c\n\r\n3,"\n"\n')
@@ -309,7 +307,6 @@ def test_blank_lines_in_a_cell_stay(tmp_path: Path) -> None:
     assert [record.line for record in source.records(first_line=12)] == [12, 14]
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -330,7 +327,6 @@ def test_an_import_that_an_earlier_version_began_is_read_on(
     assert source.encoding == "cp1252"
 
 
-@pytest.mark.once
 def test_the_work_for_long_numbers_grows_with_the_file(tmp_path: Path) -> None:
     taken = []
     for lines in (2, 16):

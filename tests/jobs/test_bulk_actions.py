@@ -29,6 +29,8 @@ from tests.support.admin import LIST, url
 from tests.support.factories import ContactFactory, UserFactory
 from tests.support.sql import assert_links_match_tags, statements
 
+pytestmark = pytest.mark.both
+
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 CHANGES = ["add_tag", "remove_tag", "set_locale", "opt_out", "delete_selected"]
 EVERY_ACTION = [*CHANGES, "export_csv", "export_ndjson"]

@@ -31,7 +31,7 @@ from tests.support.factories import ContactFactory, TagFactory
 from tests.support.imports import bring, counts, write
 from tests.support.sql import assert_links_match_tags, statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def run(command: str, *options: str, tenant: str = "acme") -> list[str]:

@@ -19,6 +19,8 @@ from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Import
 from tests.support.crowd import fill
 
+pytestmark = pytest.mark.both
+
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="is about SQLite only")
 
 
@@ -160,7 +162,6 @@ def unwritten(done: dict[int, int], sizes: list[int]) -> dict[int, list[str]]:
     return found
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("sizes", [[100], [1], [30, 7, 1, 50]])
 @pytest.mark.parametrize(
     "done", [{}, {0: 100}, {0: 10}, {0: 10, 10: 20}, {90: 10}, {0: 10, 25: 5, 30: 20, 99: 1}]
@@ -175,7 +176,6 @@ def test_an_import_goes_on_with_the_rows_that_no_batch_has(
     assert [row for batch in found.values() for row in batch] == [*map(str, rows)]
 
 
-@pytest.mark.once
 def test_an_import_that_an_earlier_version_began_loses_no_row() -> None:
     """It numbered batches by one; here the fourth of ten rows each is missing."""
     found = unwritten({0: 10, 1: 10, 2: 10, 4: 10}, [50])

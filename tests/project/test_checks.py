@@ -10,6 +10,8 @@ from django.db import connection
 
 from tests.support.databases import of_the_owner
 
+pytestmark = pytest.mark.both
+
 
 @pytest.fixture
 def found(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:

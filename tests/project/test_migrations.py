@@ -22,6 +22,8 @@ from contacts.importing.uploads import run_import
 from contacts.jobs.bulk_actions import run_bulk_action
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.both
+
 # The last of each app that may do anything: no version was deployed before it.
 FIRST_VERSION = {"contacts": "0011_import_drafts", "tenants": "0004_token_rotation"}
 # (app, migration) -> why its breaks do no harm, such as “no version since 0012 reads the column”.

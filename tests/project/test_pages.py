@@ -9,8 +9,6 @@ from django.test import Client
 
 from tests.support.api import CREATE, PHONE, assert_error
 
-pytestmark = pytest.mark.once  # does not depend on the database
-
 
 def test_the_landing_page_links_to_all_parts(client: Client) -> None:
     text = client.get("/").content.decode()

@@ -1,14 +1,10 @@
 """A field of a contact is declared once; everything that handles fields reads the declaration."""
 
-import os
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
-import psycopg
 import pytest
-from django.db import connection, models
+from django.db import models
 
 from contacts import schema
 from contacts.api.examples import DETAIL
@@ -24,10 +20,8 @@ COLUMN_OF_KIND = {
     Kind.TAGS: TagNamesField,
     Kind.METADATA: models.JSONField,
 }
-once = pytest.mark.once
 
 
-@once
 def test_every_column_of_a_contact_is_declared_or_technical() -> None:
     declared = [field.name for field in FIELDS]
     folded = [f"{field.name}_folded" for field in FIELDS if field.is_folded]
@@ -35,7 +29,6 @@ def test_every_column_of_a_contact_is_declared_or_technical() -> None:
     assert sorted(columns) == sorted([*declared, *folded, *schema.TECHNICAL])
 
 
-@once
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 def test_a_column_is_what_its_declaration_says(field: schema.Field) -> None:
     column: Any = Contact._meta.get_field(field.name)
@@ -52,7 +45,6 @@ def test_a_column_is_what_its_declaration_says(field: schema.Field) -> None:
         assert folded.of == field.name
 
 
-@once
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 def test_what_callers_send_has_a_rule(field: schema.Field) -> None:
     is_sent = field.shapes & Shape.BODIES or field.is_edited or field.aliases is not None
@@ -61,20 +53,17 @@ def test_what_callers_send_has_a_rule(field: schema.Field) -> None:
         assert field.name in ALIASES, "an import takes an export back"
 
 
-@once
 def test_each_name_of_a_column_means_one_field() -> None:
     names = [name for aliases in ALIASES.values() for name in aliases]
     assert [name for name, number in Counter(names).items() if number > 1] == []
     assert [name for name in names if squeezed(name) != name] == [], "they would never match"
 
 
-@once
 def test_the_example_of_a_contact_has_every_field_that_is_answered() -> None:
     answered = [field.name for field in FIELDS if Shape.DETAIL in field.shapes]
     assert sorted(DETAIL) == sorted(["id", *answered])
 
 
-@once
 def test_fields_come_in_the_order_asked_for() -> None:
     names = [field.name for field in FIELDS]
     assert [field.name for field in schema.fields()] == names
@@ -86,22 +75,3 @@ def test_fields_come_in_the_order_asked_for() -> None:
 
 
 # One more field
-
-
-def alter(change: str) -> None:
-    """Changes the table of contacts as its owner, who the tests may not be."""
-    statement = f"ALTER TABLE contacts_contact {change}"
-    if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-        return
-    url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
-    with psycopg.connect(url.geturl(), autocommit=True) as owner:
-        owner.execute(statement.encode())
-
-
-@pytest.fixture
-def column_of_nickname(transactional_db: None) -> Iterator[None]:
-    alter("ADD COLUMN nickname varchar(100) NOT NULL DEFAULT ''")
-    yield
-    alter("DROP COLUMN nickname")

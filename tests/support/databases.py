@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.management.color import no_style
 from django.db import connection
 
 DATABASE = pytest.StashKey[str]()
@@ -33,6 +34,16 @@ def connected_as(role: str | None, django_db_blocker: Any) -> Iterator[None]:
     with django_db_blocker.unblock():
         connection.close()
     settings |= owner
+
+
+KEPT = {"django_content_type", "django_migrations", "auth_permission"}  # filled by `migrate`
+
+
+def empty_tables() -> None:
+    """Deletes all rows but those that a migration makes."""
+    tables = set(connection.introspection.django_table_names(only_existing=True)) - KEPT
+    sql = connection.ops.sql_flush(no_style(), sorted(tables))
+    connection.ops.execute_sql_flush(sql)
 
 
 def wait_until_alone(cursor: Any) -> None:

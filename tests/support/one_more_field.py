@@ -13,22 +13,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import django
-from django.contrib.auth.models import Permission
-from django.core.management import call_command
 from django.db import models
 from django.db.models.signals import class_prepared
-from django.test import Client
-from django.test.utils import setup_test_environment
-from django.urls import reverse
 
 from contacts import schema
-from contacts.change_log.cause import caused_by
-from contacts.models import Change, Contact
 from contacts.values import rules
-from contacts.writing import edit, merge
-from tenants.isolation import allow_all_tenants_outside_requests
-from tenants.models import Tenant, User
-from tests.support.api import PHONE, Api, assert_error
 
 NICKNAME = schema.Field(
     "nickname", schema.Kind.TEXT, partial(rules.limited, "nickname", most=100), 100,
@@ -48,6 +37,20 @@ schema.FIELDS += (NICKNAME,)
 class_prepared.connect(add_column)
 os.environ["DJANGO_SETTINGS_MODULE"] = "qyvo.settings"
 django.setup()
+
+from django.contrib.auth.models import Permission  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.test import Client  # noqa: E402
+from django.test.utils import setup_test_environment  # noqa: E402
+from django.urls import reverse  # noqa: E402
+
+from contacts.change_log.cause import caused_by  # noqa: E402
+from contacts.models import Change, Contact  # noqa: E402
+from contacts.writing import edit, merge  # noqa: E402
+from tenants.isolation import allow_all_tenants_outside_requests  # noqa: E402
+from tenants.models import Tenant, User  # noqa: E402
+from tests.support.api import PHONE, Api, assert_error  # noqa: E402
+
 OTHER = "+14155550124"
 
 

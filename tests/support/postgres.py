@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -63,12 +64,33 @@ def restricted_role(url: str) -> str:
     return f"{RESTRICTED}:{password}"
 
 
+@contextmanager
+def migrated_template(url: str) -> Iterator[str]:
+    """The name of a migrated database. Each process of the tests copies it, which takes a tenth of
+    a second, where migrating takes several."""
+    name = f"qyvo_tests_template_{os.getpid()}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    environment = os.environ | {"DATABASE_URL": urlsplit(url)._replace(path=f"/{name}").geturl()}
+    try:
+        command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        subprocess.run(command, env=environment, check=True)
+        yield name
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name}")
+
+
 def run(command: list[str], database_url: str) -> int:
     environment = os.environ | {"DATABASE_URL": database_url}
     if command[0] == "--restricted":
         command = command[1:]
         environment["TEST_ROLE"] = restricted_role(database_url)
-    return subprocess.run(command, env=environment, check=False).returncode
+    if "pytest" not in command:
+        return subprocess.run(command, env=environment, check=False).returncode
+    with migrated_template(database_url) as template:
+        environment["TEST_TEMPLATE"] = template
+        return subprocess.run(command, env=environment, check=False).returncode
 
 
 def main() -> int:

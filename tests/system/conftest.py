@@ -19,6 +19,15 @@ from tests.support.factories import ContactFactory
 from tests.support.processes import serving
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.system)
+
+
+@pytest.fixture(autouse=True)
+def no_program_starts() -> None:
+    """Replaces the fixture that keeps the other tests from starting programs."""
+
+
 @pytest.fixture(scope="session")
 def server_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("server")
@@ -46,15 +55,9 @@ def server(
 
 
 @pytest.fixture
-def admin_server(
-    transactional_db: None, acme: SimpleNamespace, server_data_dir: Path
-) -> Iterator[httpx.Client]:
-    """One of its own for each test: a server knows the ids of content types by heart, and between
-    tests they change."""
-    with (
-        serving(server_data_dir / "admin-log", workers=1) as url,
-        httpx.Client(base_url=url, timeout=60) as web,
-    ):
+def admin_server(server_url: str, transactional_db: None) -> Iterator[httpx.Client]:
+    """A client of the real server, without a token."""
+    with httpx.Client(base_url=server_url, timeout=60) as web:
         yield web
 
 

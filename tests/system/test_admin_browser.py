@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from urllib.parse import urljoin
 
 import httpx
-import pytest
 from django.urls import reverse
 from playwright.sync_api import Dialog, Page, expect
 
@@ -17,7 +16,6 @@ from tests.support.browser import NARROW, WIDE, assert_accessible, assert_fits, 
 from tests.support.processes import worker
 from tests.support.sql import assert_links_match_tags
 
-pytestmark = pytest.mark.once  # whatever the database
 CONTACTS = reverse("admin:contacts_contact_changelist")
 
 

@@ -220,7 +220,6 @@ def assert_answers_at_once(server: httpx.Client) -> None:
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 
-@pytest.mark.once
 def test_connections_that_are_silent_or_idle_hold_up_nobody(
     server: httpx.Client, descriptors: int
 ) -> None:
@@ -240,7 +239,6 @@ def test_connections_that_are_silent_or_idle_hold_up_nobody(
         assert_answers_at_once(server)
 
 
-@pytest.mark.once
 def test_readers_that_do_not_read_hold_up_nobody(server: httpx.Client) -> None:
     """Only other long answers are refused, where they are many."""
     path = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
@@ -264,7 +262,6 @@ def test_readers_that_do_not_read_hold_up_nobody(server: httpx.Client) -> None:
         assert "Content-Security-Policy" in refused.headers
 
 
-@pytest.mark.once
 def test_a_caller_that_has_vanished_loses_its_connection() -> None:
     """Also where it takes nothing of its answer: the kernel ends the connection (tcp(7))."""
     [listener, other] = listen("127.0.0.1", 0, processes=2)
@@ -276,7 +273,6 @@ def test_a_caller_that_has_vanished_loses_its_connection() -> None:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
 
 
-@pytest.mark.once
 def test_the_server_allows_itself_the_descriptors_that_it_needs() -> None:
     code = "from qyvo.serve import allow_descriptors as f; import resource as r; "
     code += "print(f(), r.getrlimit(r.RLIMIT_NOFILE)[0])"
@@ -352,7 +348,6 @@ class Kept:
             self.close()
 
 
-@pytest.mark.once
 def test_no_kept_connection_breaks_when_a_request_is_refused(server: httpx.Client) -> None:
     """In .ci/run with 20,000 requests; without care, 465 of 4,000 broke."""
     clients, number = 8, int(os.environ.get("KEPT_REQUESTS", "1600"))
@@ -362,7 +357,6 @@ def test_no_kept_connection_breaks_when_a_request_is_refused(server: httpx.Clien
         each.result()
 
 
-@pytest.mark.once
 def test_who_waits_to_be_told_to_go_on_is_told_that_the_connection_ends(
     server: httpx.Client,
 ) -> None:

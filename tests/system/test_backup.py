@@ -109,7 +109,6 @@ def leave_a_log(file: Path) -> None:
     log.write_bytes(left)
 
 
-@pytest.mark.once
 def test_sqlite_comes_back(place: SimpleNamespace) -> None:
     fill(place)
     key = (place.folder / ".data/secret_key").read_text()

@@ -239,7 +239,6 @@ def nginx(server: httpx.Client, tmp_path: Path) -> Iterator[str]:
         process.wait(timeout=60)
 
 
-@pytest.mark.once
 def test_behind_the_proxy_slow_bodies_wait_there_and_are_limited(
     nginx: str, server: httpx.Client
 ) -> None:

@@ -328,7 +328,6 @@ def test_a_process_of_the_server_is_replaced_however_often_it_is_killed(
         assert_only_outages(load, "The server's process killed three times")
 
 
-@pytest.mark.once
 def test_a_port_is_served_by_one_server_until_its_last_process_has_ended(
     installation: Installation,
 ) -> None:
@@ -351,7 +350,6 @@ def test_a_port_is_served_by_one_server_until_its_last_process_has_ended(
             httpx.get(f"{server.url}/healthz", timeout=PATIENCE)
 
 
-@pytest.mark.once
 def test_many_signals_stop_a_server_as_one_does(installation: Installation) -> None:
     """As Ctrl-C does, and service managers: to all processes, and more than once."""
     with installation.server() as server:

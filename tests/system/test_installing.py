@@ -13,7 +13,6 @@ from packaging.requirements import Requirement
 from tests.support.documents import DOCUMENTS
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.once
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 PROMISED = re.findall(r":: Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))

@@ -10,50 +10,15 @@ from typing import Any
 import httpx
 import pytest
 
-from tenants.throttling import SharedCounter, counter, default_limit
+from tenants.throttling import SharedCounter, counter
 from tests.support.api import ME, remaining
 from tests.support.concurrency import all_at_once
-from tests.support.processes import free_port, manage, redis_at, serving
+from tests.support.processes import free_port, redis_at, serving
 
 
 @pytest.fixture(autouse=True)
 def three_a_minute(settings: Any, rate_limit_off: None) -> None:
     settings.RATELIMIT_DEFAULT = "3/minute"
-
-
-# What is told
-
-
-def test_the_default_is_120_requests_a_minute_per_process(tmp_path: Path) -> None:
-    code = (
-        "from django.conf import settings as s; print(s.RATELIMIT_DEFAULT, s.RATELIMIT_STORAGE_URL)"
-    )
-    assert manage(tmp_path, "shell", "-v0", "-c", code).stdout.strip() == "120/minute memory://"
-    item = default_limit("120/minute")
-    assert item is not None
-    assert (item.amount, item.get_expiry()) == (120, 60)
-
-
-@pytest.mark.once
-@pytest.mark.parametrize(
-    ("variables", "code"),
-    [
-        ({"RATELIMIT_DEFAULT": "many"}, "tenants.E001"),
-        ({"RATELIMIT_DEFAULT": "120"}, "tenants.E001"),
-        ({"RATELIMIT_DEFAULT": "120/minute, 5/second"}, "tenants.E001"),
-        ({"RATELIMIT_STORAGE_URL": "nowhere://x"}, "tenants.E002"),
-        ({"RATELIMIT_STORAGE_URL": ""}, "tenants.E002"),
-        ({"RATELIMIT_STORAGE_URL": "redis://host:port"}, "tenants.E002"),
-    ],
-    ids=str,
-)
-def test_the_system_checks_find_an_invalid_limit_or_store(
-    tmp_path: Path, variables: dict[str, str], code: str
-) -> None:
-    result = manage(tmp_path, "check", **variables)
-    assert result.returncode == 1
-    assert code in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def test_a_server_that_has_just_started_keeps_to_the_limit(

@@ -45,7 +45,6 @@ def test_the_real_server_sends_an_export_from_another_thread_to_its_tenant_only(
     assert "Globex" not in export.text
 
 
-@pytest.mark.once
 def test_an_inline_script_does_not_run(
     admin_server: httpx.Client, admin_staff: SimpleNamespace
 ) -> None:

@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import httpx
-import pytest
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Dialog
@@ -17,7 +16,6 @@ from tests.support.browser import log_in, page_of
 
 # Out of text, attributes, script and the expressions of the theme's own attributes. What would run
 # reports itself by a dialog, or by an error on the console where the browser refuses it.
-pytestmark = pytest.mark.once  # whatever the database
 ATTACK = (
     """'"><img src=x onerror=alert(1)><script>alert(2)</script>"""
     """<p x-data x-init="alert(3)">{{ alert(4) }}${alert(5)}'-alert(6)-'`javascript:alert(7)"""

@@ -48,6 +48,8 @@ from tests.support.api import PHONE
 from tests.support.databases import of_the_owner
 from tests.support.documents import blocks
 
+pytestmark = pytest.mark.both
+
 OWNED = [
     BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Erasure, Import, ImportBatch,
     ImportFailure, OptOut, Tag, Webhook,

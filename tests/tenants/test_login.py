@@ -142,7 +142,6 @@ def test_a_new_address_without_failures_gets_in_while_an_attack_goes_on(
     assert log_in(ann.email, address=THERE).status_code == 302
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("number", "own", "seconds"),
     [(9, 0, 0), (9, 9, 0), (10, 0, 1), (15, 0, 32), (16, 0, 60), (999, 0, 60), (10, 1, 120),
@@ -154,7 +153,6 @@ def test_the_wait_is_limited(number: int, own: int, seconds: int) -> None:
     assert until_turn([*pair, *others], pair) == seconds
 
 
-@pytest.mark.once
 def test_any_number_of_addresses_can_make_fewer_than_80_guesses_an_hour() -> None:
     """OWASP ASVS 4.0.3, 2.2.1: 100. Each guess is sent as soon as it may be, from a new address."""
     second, guesses = 0, list[int]()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.test import Client
 from hypothesis import given
@@ -122,7 +123,6 @@ def test_each_key_is_kept_for_its_own_window(
     assert {*counts.passed} == {"d"}, "what has left its window takes no memory"
 
 
-@pytest.mark.once
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=60))
 def test_no_window_has_more_requests_than_the_limit_and_none_is_refused_too_early(
     gaps: list[int],
@@ -152,7 +152,6 @@ class Interrupted(RateLimitItemPerHour):
         return super().__getattribute__(name)
 
 
-@pytest.mark.once
 def test_threads_share_a_counter_and_each_request_gets_its_own_remainder() -> None:
     counts, item = Counter(), Interrupted(50)
     answers = [
@@ -219,6 +218,28 @@ def test_the_limit_of_a_token_can_be_set_by_command_and_in_the_admin(
     form = token_form(name="x", rate_limit="9")
     assert admin_client.post(page, form).status_code == 302
     assert acme.api.get(ME).headers["X-RateLimit-Limit"] == "9"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("RATELIMIT_DEFAULT", "many", "tenants.E001"),
+        ("RATELIMIT_DEFAULT", "120", "tenants.E001"),
+        ("RATELIMIT_DEFAULT", "120/minute, 5/second", "tenants.E001"),
+        ("RATELIMIT_STORAGE_URL", "nowhere://x", "tenants.E002"),
+        ("RATELIMIT_STORAGE_URL", "memcache+hunter2://x", "tenants.E002"),
+        ("RATELIMIT_STORAGE_URL", "", "tenants.E002"),
+        ("RATELIMIT_STORAGE_URL", "redis://u:hunter2@redis:port/0", "tenants.E002"),
+    ],
+)
+def test_the_system_checks_find_an_invalid_limit_or_store(
+    settings: Any, name: str, value: str, code: str
+) -> None:
+    setattr(settings, name, value)
+    [error] = run_checks(tags=["variables"])
+    assert error.id == code
+    assert name in error.msg
+    assert "hunter2" not in str(error)
 
 
 def test_the_rate_limit_executes_no_database_statement(acme: SimpleNamespace) -> None:

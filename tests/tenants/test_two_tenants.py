@@ -24,7 +24,7 @@ from django.db.models import Model
 from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.api import urls as contacts_urls
@@ -35,9 +35,10 @@ from contacts.writing import merge
 from tenants import urls as tenants_urls
 from tenants.fields import new_ulid
 from tenants.models import ApiToken, Tenant, User
+from tests.support.examples import FEW
 from tests.support.factories import UserFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 SECRET = "Ann Acmesecret"  # is in all that Acme has, and never sent by the other
 PHONE, MERGED, GONE = "+14155550123", "+14155550124", "+14155550125"
 
@@ -216,7 +217,7 @@ def clear(tenant: Tenant) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@FEW
 def test_no_mixture_of_keys_does_either(
     data: st.DataObject, of_acme: dict[str, list[str]], untouched: None, globex: SimpleNamespace
 ) -> None:

@@ -4,13 +4,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.models import Contact
 from tests.support.api import PHONE, Api, assert_error, written_out
+from tests.support.examples import FEW
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def object_of_size(size: int, character: str = "x") -> dict[str, str]:
@@ -103,7 +104,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@FEW
 @given(metadata=st.dictionaries(texts, values, max_size=6))
 def test_what_goes_in_comes_out(api: Api, metadata: dict[str, Any]) -> None:
     assert api.create(metadata=metadata).status_code == 201

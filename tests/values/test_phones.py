@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import phonenumbers
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
@@ -12,6 +12,7 @@ from contacts.models import Contact
 from contacts.values import phones
 from contacts.values.phones import PhoneError, normalise
 from tests.support.api import Api
+from tests.support.examples import MANY
 
 REGIONS = [
     "AE", "AR", "AT", "AU", "BE", "BR", "CA", "CH", "CI", "CN", "DE", "DK", "EG", "ES",
@@ -166,13 +167,13 @@ regions = st.none() | st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS))
 country_codes = st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
 
 
-@settings(max_examples=400)
+@MANY
 @given(st.text("0123456789+ -.()", max_size=24), regions)
 def test_normalising_twice_is_normalising_once(raw: str, region: str | None) -> None:
     twice_is_once(raw, region)
 
 
-@settings(max_examples=1000)
+@MANY
 @given(
     country_codes,
     st.sampled_from(["", "0", "00", "8", "01"]),
@@ -187,12 +188,11 @@ def test_any_text_is_a_phone_or_a_phone_error(raw: str, region: str | None) -> N
     twice_is_once(raw, region)
 
 
-@pytest.mark.once
 @given(
     st.sampled_from(sorted(phones.CALLING_CODES)),
     st.text("0123456789", min_size=2, max_size=14) | st.from_regex(r"\A[018][0-9]{4,10}\Z"),
 )
-@settings(max_examples=2000)
+@MANY
 def test_the_short_way_says_what_libphonenumber_says(code: str, rest: str) -> None:
     number = f"+{code}{rest}"
     try:

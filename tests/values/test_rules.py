@@ -43,7 +43,6 @@ def test_a_rule_cleans_or_raises_value_error_and_cleaning_twice_is_once(
     assert rule(once) == once
 
 
-pytestmark = pytest.mark.once  # whatever the database
 TAGS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0,"), max_size=100)
 
 

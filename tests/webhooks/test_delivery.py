@@ -36,6 +36,7 @@ from tests.support.sql import statements
 from tests.support.webhooks import State, create, send
 
 pytestmark = [
+    pytest.mark.both,
     pytest.mark.django_db(transaction=True),  # sending has a connection of its own
     pytest.mark.usefixtures("loopback_allowed"),
 ]

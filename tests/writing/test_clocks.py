@@ -24,7 +24,7 @@ from tests.support.commands import lines
 from tests.support.factories import ContactFactory
 from tests.support.undo import bring, last_set
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 HOUR = timedelta(hours=1)
 OTHER = "+14155550124"
 
@@ -260,7 +260,6 @@ def test_who_restores_an_old_deletion_of_a_contact_that_was_deleted_again_is_see
     assert before < places(acme.tenant)[ada.pk]
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("microsecond", [0, 1, 500_000, 999_999])
 def test_timestamps_as_text_follow_the_rule_with_and_without_a_fraction(microsecond: int) -> None:
     stored = datetime(2026, 12, 31, 23, 59, 59, microsecond, tzinfo=UTC)

@@ -23,7 +23,7 @@ from tests.support.commands import lines
 from tests.support.factories import ContactFactory
 from tests.support.sql import statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 MAY, JUNE, JULY = (f"2026-0{n}-01T08:00:00+00:00" for n in (5, 6, 7))
 
 

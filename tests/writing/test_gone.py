@@ -17,7 +17,7 @@ from tests.support.api import ON_A_CONTACT, PHONE, Api, assert_error
 from tests.support.factories import ContactFactory
 from tests.support.sql import statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 MERGED_INTO = "Qyvo-Merged-Into"
 
 

@@ -35,7 +35,7 @@ from tests.support.factories import ContactFactory
 from tests.support.sql import assert_links_match_tags
 from tests.support.undo import OTHER, bring, last_set
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 MAY, JUNE, JULY = (datetime(2026, month, 1, 8, tzinfo=UTC) for month in (5, 6, 7))
 OUT = Decision(Change.Kind.OPTED_OUT, JUNE, "letter")
 OLD_FORM, NEW_FORM = "+551187654321", "+5511987654321"

@@ -21,6 +21,8 @@ from tests.support.concurrency import all_at_once
 from tests.support.databases import of_the_owner
 from tests.support.sql import assert_links_match_tags
 
+pytestmark = pytest.mark.both
+
 
 @pytest.fixture
 def slow_tags(transactional_db: None) -> Iterator[None]:

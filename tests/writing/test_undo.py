@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.change_log.cause import caused_by
@@ -17,11 +17,12 @@ from tenants.fields import new_ulid
 from tenants.models import Tenant
 from tests.support.api import PHONE
 from tests.support.commands import lines
+from tests.support.examples import FEW
 from tests.support.factories import ContactFactory, TenantFactory
 from tests.support.sql import assert_links_match_tags, statements
 from tests.support.undo import OTHER, bring, held, last_set
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def take_back(*options: str) -> list[str]:
@@ -241,7 +242,7 @@ def undone(tenant: Tenant, change_set: str) -> str:
     return undoing
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@FEW
 @given(WRITES, WRITES)
 def test_undoing_leads_back_and_undoing_that_leads_there_again(
     db: None, start: Any, writes: Any

@@ -16,7 +16,7 @@ from tests.support.api import PHONE
 from tests.support.factories import ContactFactory, TagFactory
 from tests.support.sql import assert_links_match_tags, statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 MANY = [f"tag-{n}" for n in range(100)]
 
 

@@ -5,7 +5,7 @@ from rest_framework import serializers, status
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tests.benchmarks.peers.textbook.models import Contact, Tag
+from .models import Contact, Tag
 
 
 class ContactSerializer(serializers.ModelSerializer):
