@@ -17,7 +17,7 @@ SERVE := $(BIN)/python -m qyvo.serve --host $(HOST) --port $(PORT)
 # which ends each with one signal.
 run: SHELL := bash
 run: .venv/runtime
-	@$(BIN)/python -c "from qyvo.serve import listen; listen('$(HOST)', $(PORT))"
+	@$(BIN)/python -c "from qyvo.serve import listen, port_number; listen('$(HOST)', port_number('$(PORT)'))"
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py create_demo --url http://$(SHOWN_HOST):$(PORT) $(if $(filter 1,$(DEMO)),,--sqlite-only)
 	@set -m; $(BIN)/python manage.py worker & worker=$$!; \

@@ -100,6 +100,13 @@ def set_timeouts(listener: socket.socket) -> None:
             listener.setsockopt(socket.IPPROTO_TCP, number, value)
 
 
+def port_number(text: str) -> int:
+    """The port of `make run PORT=text`. Ends the program with a message if `text` is no port."""
+    if not text.isdecimal() or int(text) > 65535:
+        sys.exit(f"A port is a number up to 65535, not “{text}”. Try: make run PORT=8001")
+    return int(text)
+
+
 def cannot_listen(host: str, port: int, error: OSError) -> str:
     """The message for people if the server cannot listen."""
     if error.errno == errno.EADDRINUSE:

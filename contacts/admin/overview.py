@@ -89,10 +89,14 @@ def kinds(contacts: QuerySet) -> dict[str, Any]:
     """The numbers of contacts by source and by consent, from one query."""
     each = {name: Count("pk", filter=meaning) for name, meaning in filters.CONSENTS.items()}
     found = [*contacts.values("source").annotate(number=Count("pk"), **each)]
-    sources = ((Contact.Source(row["source"]), row["number"]) for row in found)
+    # A newer version of the program may have stored a source that this version does not know.
+    labels = {source.value: source.label for source in Contact.Source}
+    sources = ((row["source"], row["number"]) for row in found)
     return {
         "total": sum(row["number"] for row in found),
-        "sources": bars((kind.label, number, f"source={kind}") for kind, number in sources),
+        "sources": bars(
+            (labels.get(source, source), number, f"source={source}") for source, number in sources
+        ),
         "consents": bars(
             (label, sum(row[name] for row in found), f"consent={name}") for name, label in CONSENTS
         ),

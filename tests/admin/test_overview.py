@@ -45,6 +45,12 @@ def come(member: SimpleNamespace, days_ago: int, **fields: Any) -> Contact:
     return ContactFactory.create(tenant=member.tenant, pk=pk, created_at=at, **fields)
 
 
+def test_a_source_of_a_newer_version_is_counted_under_its_name(acme: SimpleNamespace) -> None:
+    ContactFactory.create(tenant=acme.tenant, source="telegram")
+    [bar] = tiles(staff_of(acme))["kinds"]["sources"]
+    assert (bar.label, bar.number) == ("telegram", 1)
+
+
 def test_the_first_page_loads_its_tiles_and_has_a_search_box(acme: SimpleNamespace) -> None:
     page = staff_of(acme).get(INDEX).content.decode()
     assert f'hx-get="{OVERVIEW}"' in page

@@ -176,3 +176,12 @@ def test_an_environment_whose_python_is_gone_is_made_again(clone: Path) -> None:
 def test_make_run_asks_for_a_demo_on_postgresql_only_with_demo_1(demo: str, option: str) -> None:
     shown = make(ROOT, "--dry-run", "run", "PORT=1", f"DEMO={demo}").stdout
     assert re.search(rf"create_demo --url http://127.0.0.1:1 ?{option}$", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize("port", ["abc", "65536", "-1"])
+def test_make_run_refuses_what_is_no_port_in_one_sentence(port: str) -> None:
+    result = make(ROOT, "run", f"PORT={port}")
+    assert result.returncode != 0
+    [sentence, of_make] = result.stderr.splitlines()
+    assert sentence == f"A port is a number up to 65535, not “{port}”. Try: make run PORT=8001"
+    assert of_make.startswith("make: ***")
