@@ -33,7 +33,7 @@ from .progress import ProgressAdmin
 
 # A workbook must be whole before its download begins. A larger one is left to a worker, because a
 # proxy gives up a request that answers nothing for long.
-AT_ONCE = 10_000  # contacts
+AT_ONCE = 5_000  # contacts
 FOR_PEOPLE: dict[str, Format] = FORMATS | {"csv": CSV_FOR_SPREADSHEETS}
 
 

@@ -13,7 +13,6 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from hypothesis import example, given
-from hypothesis import example, given
 
 from contacts.exporting import export
 from contacts.models import Contact
