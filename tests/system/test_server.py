@@ -197,7 +197,7 @@ def test_the_api_documentation_lists_every_action(server: httpx.Client) -> None:
         page.locator(".opblock").first.wait_for()
         shown = page.locator(".opblock-summary-path").all_inner_texts()
     names = {path.replace("\u200b", "").rpartition("/")[2] for path in shown}
-    others = {"me", "imports", "{id}", "errors", "webhooks"}
+    others = {"me", "imports", "exports", "{id}", "errors", "file", "webhooks"}
     assert names == {pattern.name for pattern in actions} | others
 
 
