@@ -1,6 +1,5 @@
 """Exports in the admin: small ones are downloaded at once, a worker writes large workbooks."""
 
-from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -68,11 +67,9 @@ class ExportActionAdmin(ConfirmActionAdmin):
         """The file, or the page of an export in the background. `ids`: of `contacts`. `name`: of
         the format."""
         form, number = FOR_PEOPLE[name], len(ids) // ID_BYTES
+        is_now = form.is_streamed or number <= AT_ONCE
         try:
-            if form.is_streamed or number <= AT_ONCE:
-                answer = streamed(export(ids, form), form)
-            else:
-                answer = self.plan(request, contacts, ids, name)
+            answer = streamed(ids, form) if is_now else self.plan(request, contacts, ids, name)
         except (NotExportable, background.TooManyExports) as error:
             self.message_user(request, str(error), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
@@ -88,9 +85,10 @@ class ExportActionAdmin(ConfirmActionAdmin):
         return HttpResponseRedirect(reverse("admin:contacts_export_change", args=[job.pk]))
 
 
-def streamed(pieces: Iterator[bytes], form: Format) -> StreamingHttpResponse:
-    """A download of `pieces`. Raises `NotExportable` for a workbook; when the first piece is there,
-    a workbook is whole."""
+def streamed(ids: bytes, form: Format) -> HttpResponseBase:
+    """A download. Raises `NotExportable` for a workbook; when the first piece is there, a workbook
+    is whole."""
+    pieces = export(ids, form)
     start = [] if form.is_streamed else [next(pieces)]
     return StreamingHttpResponse(
         chain(start, pieces),

@@ -68,14 +68,15 @@ def work(limit: int = 100) -> list[str]:
     DBTaskResult.objects.all().delete()
     background.requeue_interrupted()
     had: list[str] = []
-    given = turns.RUNS[Export]
+    runs: dict[Any, Any] = turns.RUNS
+    given = runs[Export]
 
     def noted(pk: str) -> None:
         had.append(Export.objects.get(pk=pk).tenant.slug)
         given(pk)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(turns.RUNS, Export, noted)
+        patch.setitem(runs, Export, noted)
         while task := DBTaskResult.objects.ready().first():
             task.claim("me")
             task.task.call(*task.args_kwargs["args"])
@@ -379,7 +380,8 @@ def test_the_answers_are_those_of_the_schema_and_like_its_examples(acme: SimpleN
         tags=ROMAIN["tags"],
     )  # fmt: skip
     schema = Api().get("/api/v1/openapi.json").json()
-    job = made(acme.api, **EXAMPLES["create-export"][0])
+    body: Any = EXAMPLES["create-export"][0]
+    job = made(acme.api, **body)
     shape(schema, operations(schema)["create-export"]["responses"]["202"]).validate(job)
     work()
     told = state(acme.api, job)
