@@ -1,6 +1,6 @@
 """Exports in the admin: small ones are downloaded at once, a worker writes large workbooks."""
 
-from itertools import chain
+from tempfile import TemporaryFile
 from typing import Any
 
 from django import forms
@@ -9,6 +9,7 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import (
+    FileResponse,
     Http404,
     HttpRequest,
     HttpResponseBase,
@@ -24,6 +25,7 @@ from contacts.exporting import background, cleanup
 from contacts.exporting.export import CSV_FOR_SPREADSHEETS, FORMATS, export, select_ids
 from contacts.exporting.formats import Format, NotExportable
 from contacts.jobs.bulk_actions import ID_BYTES
+from contacts.jobs.files import data_folder
 from contacts.models import ContactQuerySet, Export
 from tenants.admin import user_of
 
@@ -69,7 +71,7 @@ class ExportActionAdmin(ConfirmActionAdmin):
         form, number = FOR_PEOPLE[name], len(ids) // ID_BYTES
         is_now = form.is_streamed or number <= AT_ONCE
         try:
-            answer = streamed(ids, form) if is_now else self.plan(request, contacts, ids, name)
+            answer = file_of_now(ids, form) if is_now else self.plan(request, contacts, ids, name)
         except (NotExportable, background.TooManyExports) as error:
             self.message_user(request, str(error), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
@@ -85,20 +87,24 @@ class ExportActionAdmin(ConfirmActionAdmin):
         return HttpResponseRedirect(reverse("admin:contacts_export_change", args=[job.pk]))
 
 
-def streamed(ids: bytes, form: Format) -> HttpResponseBase:
-    """A download. Raises `NotExportable` for a workbook; when the first piece is there, a workbook
-    is whole."""
-    pieces = export(ids, form)
-    start = [] if form.is_streamed else [next(pieces)]
-    return StreamingHttpResponse(
-        chain(start, pieces),
-        content_type=form.content_type,
-        headers={"Content-Disposition": f'attachment; filename="{file_name(form)}"'},
-    )
-
-
-def file_name(form: Format) -> str:
-    return f"contacts-{timezone.now():%Y-%m-%d}.{form.extension}"
+def file_of_now(ids: bytes, form: Format) -> HttpResponseBase:
+    """A download that is made in this request. Raises `NotExportable`, which a streamed format
+    never does: its download has begun when its last page is read."""
+    pieces, name = export(ids, form), f"contacts-{timezone.now():%Y-%m-%d}.{form.extension}"
+    if form.is_streamed:
+        return StreamingHttpResponse(
+            pieces,
+            content_type=form.content_type,
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+    file = TemporaryFile(dir=data_folder("exports"))  # noqa: SIM115 - the response closes it
+    try:
+        file.writelines(pieces)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return FileResponse(file, content_type=form.content_type, filename=name, as_attachment=True)
 
 
 @admin.register(Export)

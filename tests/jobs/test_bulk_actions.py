@@ -398,7 +398,7 @@ def test_the_admins_log_has_the_user_and_the_number_of_an_export(
 ) -> None:
     ask(staff, "export", people[:2])
     assert not LogEntry.objects.exists()
-    ask(staff, "export", people[:2], count=2, value=form)
+    ask(staff, "export", people[:2], count=2, value=form).getvalue()
     entry = LogEntry.objects.get()
     assert entry.user == acme.user
     assert entry.object_repr.endswith(": 2 contacts")
