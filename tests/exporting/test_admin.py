@@ -12,9 +12,9 @@ from django.urls import reverse
 from contacts.admin import exports
 from contacts.exporting import background, export
 from contacts.models import Export
-from tests.api import PHONE
-from tests.exporting.sheets import cells_of
-from tests.factories import ContactFactory, UserFactory
+from tests.support.api import PHONE
+from tests.support.factories import ContactFactory, UserFactory
+from tests.support.sheets import cells_of
 
 pytestmark = pytest.mark.django_db
 

@@ -17,12 +17,12 @@ from contacts.exporting import background, cleanup, export, storage
 from contacts.exporting.csv import Csv
 from contacts.jobs import turns
 from contacts.models import Export
-from tests.api import PHONE, Api, assert_error
-from tests.exporting.sheets import cells_of
-from tests.factories import ContactFactory
-from tests.test_openapi import operations, shape
+from tests.support.api import PHONE, Api, assert_error
+from tests.support.factories import ContactFactory
+from tests.support.openapi import operations, shape
+from tests.support.sheets import cells_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 EXPORTS = "/api/v1/exports"
 

@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from hypothesis import example, given
+from hypothesis import strategies as st
 
 from contacts.exporting import export
 from contacts.models import Contact

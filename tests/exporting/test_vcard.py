@@ -1,13 +1,11 @@
 """vCards: what RFC 2426 asks for, so that phones read each card."""
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contacts.exporting.export import FIELDS, FORMATS
 from contacts.exporting.vcard import escaped, folded
 
-pytestmark = pytest.mark.once
 VCARD = FORMATS["vcard"]
 EMPTY = {"name": "", "email": "", "tags": []}
 

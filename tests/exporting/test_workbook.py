@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.exporting import workbook
 from contacts.exporting.export import FIELDS, FORMATS, export, select_ids
 from contacts.values import rules
 from tenants.models import Tenant
-from tests.api import PHONE
-from tests.exporting.sheets import cells_of
-from tests.factories import ContactFactory, TenantFactory
+from tests.support.api import PHONE
+from tests.support.examples import FEW
+from tests.support.factories import ContactFactory, TenantFactory
+from tests.support.sheets import cells_of
 
 XLSX = FORMATS["xlsx"]
 IMPORTS_WORKBOOKS = importlib.util.find_spec("contacts.importing.formats.workbook")
@@ -40,7 +41,6 @@ def written(contacts: list[dict[str, Any]]) -> bytes:
     return b"".join(XLSX.pieces([contacts], FIELDS))
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     "name",
     [
@@ -54,8 +54,7 @@ def test_each_cell_is_text_as_it_is_stored(name: str) -> None:
     assert row[:2] == [PHONE, name]
 
 
-@pytest.mark.once
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@FEW
 @given(st.text(st.sampled_from(CHARACTERS + "\ufffe"), max_size=8))
 def test_any_text_is_read_back(name: str) -> None:
     _, row = cells_of(written([EMPTY | {"phone": PHONE, "name": name}]))
@@ -63,7 +62,6 @@ def test_any_text_is_read_back(name: str) -> None:
     assert row[1:2] == ([guarded] if guarded else [])
 
 
-@pytest.mark.once
 def test_a_cell_that_is_too_long_is_refused_and_not_cut(data_dir: Path) -> None:
     longest = {"a": "😀" * ((workbook.MAX_CELL - 9) // 2)}
     _, row = cells_of(written([EMPTY | {"phone": PHONE, "metadata": longest}]))
@@ -77,7 +75,6 @@ def test_a_cell_that_is_too_long_is_refused_and_not_cut(data_dir: Path) -> None:
     assert not [*(data_dir / "exports").iterdir()]
 
 
-@pytest.mark.once
 def test_more_contacts_than_a_sheet_has_rows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workbook, "MAX_CONTACTS", 2)
     people = [EMPTY | {"phone": PHONE}] * 3
@@ -106,9 +103,7 @@ def test_the_command_writes_a_workbook_into_a_file_only(
 
 @pytest.mark.skipif(not IMPORTS_WORKBOOKS, reason="imports read no workbooks")
 @pytest.mark.django_db
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None
-)
+@FEW
 @given(
     st.lists(
         st.fixed_dictionaries({
