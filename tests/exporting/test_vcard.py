@@ -33,6 +33,7 @@ def test_a_contact_without_a_name_shows_its_phone_because_fn_is_required() -> No
     assert lines[5] == "END:VCARD"
 
 
+@example(text="a" * 200)
 @example(text="é" * 100)
 @example(text="a" * 74 + "😀")
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n")))
