@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from contacts.exporting import cleanup
 from contacts.importing import erasures
 from contacts.models import Import
 from contacts.writing.erase import forget
@@ -25,11 +26,13 @@ class Erased(NamedTuple):
 
 
 def erase(tenant: Tenant, phone: str) -> Erased:
-    """Forgets the person with this phone, in E.164: the contact, and what logs and imports keep.
+    """Forgets the person with this phone, in E.164: the contact, and what logs, imports and
+    exports keep.
 
     Idempotent. The database comes first, in a transaction of its own: from then on no import writes
     the phone into the database or into a file. If a process is killed after that, call it again.
     """
     forgotten = forget(tenant, phone)
     files = erasures.erase(tenant, phone)
+    cleanup.erase(tenant)
     return Erased(*forgotten, *files)

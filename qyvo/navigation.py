@@ -14,6 +14,7 @@ GROUPS = [
             "contacts.contact": "person",
             "contacts.tag": "sell",
             "contacts.import": "upload_file",
+            "contacts.export": "download",
             "contacts.bulkaction": "checklist",
         },
     ),

@@ -54,10 +54,7 @@ FAILURES: dict[int, tuple[str, list[dict[str, Any]]]] = {
     ),
     403: ("The token lacks a scope.", []),
     404: ("Your tenant has no such record.", [error_body(404, "Contact not found")]),
-    409: (
-        "The import is not finished.",
-        [error_body(409, "The import is not finished; ask again when its state is done.")],
-    ),
+    409: ("Not possible now.", []),
     411: (
         "The body has no Content-Length and is neither a form nor gzipped.",
         [error_body(411, str(LengthRequired.default_detail))],
@@ -124,7 +121,7 @@ class Operation(AutoSchema):
         return re.sub(r"(?<!^)(?=[A-Z])", "-", self.source.__name__).lower()
 
     def get_tags(self) -> list[str]:
-        for kind in ("imports", "webhooks"):
+        for kind in ("imports", "exports", "webhooks"):
             if f"/{kind}" in self.path:
                 return [kind.title()]
         if not self.has_body:
@@ -183,7 +180,7 @@ class Operation(AutoSchema):
         if code == 404:
             return self.has_key or "{" in self.path
         if code == 409:
-            return self.path.endswith("/errors")
+            return hasattr(self.source, "conflict")
         if code == 411:
             return self.view.parser_classes is FILE_PARSERS
         return self.has_body or code not in {400, 413, 415}
@@ -217,6 +214,8 @@ def failure(code: int, view: Any, source: Any) -> OpenApiResponse:
     meaning, bodies = FAILURES[code]
     if code == 403:
         bodies = [error_body(403, str(InsufficientScope(source.scopes).detail))]
+    if code == 409:
+        bodies = [error_body(409, str(source.conflict.default_detail))]
     if code == 413:
         bodies = [error_body(413, str(PayloadTooLarge(max_body_bytes(view)).detail))]
     if code == 415:

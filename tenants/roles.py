@@ -24,6 +24,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
     "contacts.contact": {VIEWER: (VIEW,), EDITOR: EVERYTHING},
     "contacts.tag": {VIEWER: (VIEW,), EDITOR: EVERYTHING},
     "contacts.import": {VIEWER: (VIEW,), EDITOR: EVERYTHING},
+    "contacts.export": {VIEWER: (VIEW,)},
     "contacts.bulkaction": {VIEWER: (VIEW,)},
     "contacts.webhook": {EDITOR: (VIEW,), MANAGER: EVERYTHING},
     "contacts.delivery": {EDITOR: (VIEW,), MANAGER: (VIEW, CHANGE)},

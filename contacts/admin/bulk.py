@@ -8,25 +8,22 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.utils import timezone
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from contacts.exporting.export import export, select_ids
-from contacts.jobs.bulk_actions import ID_BYTES
 from contacts.models import BulkAction, ContactQuerySet
 from contacts.values import rules
 from tenants.admin import user_of
 
 from . import describe
-from .confirm import ConfirmActionAdmin, ConfirmForm, Question, log
+from .confirm import ConfirmForm, Question
+from .exports import ExportActionAdmin
 from .forms import RuleFormField
 from .history import CONSENT_STAYS
 from .progress import ProgressAdmin
 
 Kind = BulkAction.Kind
-CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 
 
 class TagForm(ConfirmForm):
@@ -64,10 +61,6 @@ QUESTIONS = {
         is_dangerous=True,
     ),
 }
-EXPORTS = {
-    "csv": Question("Export as CSV", "Download"),
-    "ndjson": Question("Export as NDJSON", "Download"),
-}
 
 
 def change(kind: Kind, permission: str = "change") -> Callable[..., HttpResponseBase | None]:
@@ -82,29 +75,14 @@ def change(kind: Kind, permission: str = "change") -> Callable[..., HttpResponse
     return act
 
 
-def export_as(form: str) -> Callable[..., HttpResponseBase]:
-    """A list action that asks to confirm, and then returns a file. `form`: a key of `EXPORTS`."""
-
-    @admin.action(description=f"{EXPORTS[form].title}…", permissions=["view"])
-    def act(self: "BulkAdmin", request: HttpRequest, contacts: ContactQuerySet) -> HttpResponseBase:
-        return self.ask_to_export(request, contacts, form)
-
-    return act
-
-
-class BulkAdmin(ConfirmActionAdmin):
+class BulkAdmin(ExportActionAdmin):
     """The bulk actions of the list of contacts."""
 
-    actions = [
-        "add_tag", "remove_tag", "set_locale", "opt_out", "export_csv", "export_ndjson",
-        "delete_selected",
-    ]  # fmt: skip
+    actions = ["add_tag", "remove_tag", "set_locale", "opt_out", "export", "delete_selected"]
     add_tag = change(Kind.ADD_TAG)
     remove_tag = change(Kind.REMOVE_TAG)
     set_locale = change(Kind.SET_LOCALE)
     opt_out = change(Kind.OPT_OUT)
-    export_csv = export_as("csv")
-    export_ndjson = export_as("ndjson")
     delete_selected = change(Kind.DELETE, "delete")
 
     def ask_to_change(
@@ -113,28 +91,6 @@ class BulkAdmin(ConfirmActionAdmin):
         if (tenant := self.tenant_of(request, contacts)) is None:
             return None
         return self.ask_to_start(request, contacts, QUESTIONS[kind], tenant, kind)
-
-    def ask_to_export(
-        self, request: HttpRequest, contacts: ContactQuerySet, form: str
-    ) -> HttpResponseBase:
-        def act(_: ConfirmForm, confirmed: int) -> HttpResponseBase | None:
-            ids = select_ids(contacts)
-            if len(ids) != confirmed * ID_BYTES:
-                return None
-            log(request, f"{EXPORTS[form].title}: {confirmed:,} contacts")
-            return download(ids, form)
-
-        return self.ask(request, contacts, EXPORTS[form], act)
-
-
-def download(ids: bytes, form: str) -> StreamingHttpResponse:
-    """Streams the file. `ids`: the ids of the contacts, one after the other."""
-    name = f"contacts-{timezone.now():%Y-%m-%d}.{form}"
-    return StreamingHttpResponse(
-        export(ids, form),
-        content_type=CONTENT_TYPES[form],
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
 
 
 # The list and the page of bulk actions

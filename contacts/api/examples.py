@@ -64,6 +64,28 @@ JOB = {
 QUEUED = {"state": "queued", "rows": None, "updated": 0, "failed": 0, "finished_at": None}
 TOO_SHORT = "Write the phone in international form: + and the country code first."
 
+EXPORT = {
+    "id": "01J1Y3V8KEQ8R0T3V5X7Z9A2C4",
+    "state": "done",
+    "format": "csv",
+    "filters": {"updated_since": None, "tag": "vip"},
+    "total": 1,
+    "written": 1,
+    "file": "/api/v1/exports/01J1Y3V8KEQ8R0T3V5X7Z9A2C4/file",
+    "problem": None,
+    "started_at": CREATED_AT,
+    "finished_at": CREATED_AT,
+    "expires_at": "2026-05-08T08:14:23+00:00",
+}
+WAITING = {
+    "state": "queued", "total": None, "written": 0, "file": None, "finished_at": None,
+    "expires_at": None,
+}  # fmt: skip
+EXPORTED = (
+    "phone,name,email,tags,locale,metadata,opted_in_at,opted_out_at\r\n"
+    '+14155550123,Romain,romain@example.com,"vip,fr-FR",,,,\r\n'
+)
+
 WEBHOOK = {
     "id": "01J1Y3V8KDN7P9S2T4V6X8Z1B3",
     "url": "https://shop.example.com/hooks/contacts",
@@ -196,6 +218,9 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         None,
         f"Mobile,Full name,Tags,Town,line,error\r\n12,Bob,,,3,{TOO_SHORT}\r\n",
     ),
+    "create-export": ({"tag": "vip", "format": "csv"}, EXPORT | WAITING),
+    "get-export": (None, EXPORT),
+    "get-export-file": (None, EXPORTED),
     "create-webhook": (
         {key: WEBHOOK[key] for key in ("url", "events")},
         WEBHOOK | {"secret": "whsec_3f1c…"},

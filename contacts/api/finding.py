@@ -40,13 +40,18 @@ class SearchInput(serializers.Serializer):
     cursor = RuleField(rules.cursor, CURSOR)
 
 
-class ListInput(serializers.Serializer):
+class ContactFilters(serializers.Serializer):
+    """The filters that list-contacts and exports share."""
+
+    updated_since = RuleField(rules.timestamp, MOMENT)
+    tag = Sought("tag")
+
+
+class ListInput(ContactFilters):
     """The body of list-contacts."""
 
     limit = LimitField(most=500, default=100)
     cursor = RuleField(rules.cursor, CURSOR)
-    updated_since = RuleField(rules.timestamp, MOMENT)
-    tag = Sought("tag")
     include_deleted = RuleField(rules.flag, FLAG)
 
 

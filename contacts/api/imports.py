@@ -181,6 +181,7 @@ class GetImportErrors(ImportView):
     """
 
     http_method_names = ["get", "head"]
+    conflict = NotFinished
 
     def get(self, request: Request, id: str) -> HttpResponseBase:  # noqa: A002
         job = self.find(id)

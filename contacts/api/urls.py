@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import bulk, changes, contacts, finding, imports, webhooks
+from . import bulk, changes, contacts, exports, finding, imports, webhooks
 
 actions = [
     path("actions/create-contact", contacts.CreateContact.as_view(), name="create-contact"),
@@ -25,9 +25,15 @@ import_paths = [
     path("imports/<str:id>/errors", imports.GetImportErrors.as_view(), name="get-import-errors"),
 ]
 
+export_paths = [
+    path("exports", exports.CreateExport.as_view(), name="create-export"),
+    path("exports/<str:id>", exports.GetExport.as_view(), name="get-export"),
+    path("exports/<str:id>/file", exports.GetExportFile.as_view(), name="get-export-file"),
+]
+
 webhook_paths = [
     path("webhooks", webhooks.Webhooks.as_view(), name="webhooks"),
     path("webhooks/<str:id>", webhooks.OneWebhook.as_view(), name="webhook"),
 ]
 
-urlpatterns = [*actions, *import_paths, *webhook_paths]
+urlpatterns = [*actions, *import_paths, *export_paths, *webhook_paths]

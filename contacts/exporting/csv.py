@@ -1,30 +1,33 @@
-"""Contacts as CSV."""
+"""Contacts as CSV: for programs, or for people who open it in a spreadsheet."""
 
 import csv
 import io
-from typing import Any
 
-from contacts.values import rules
 from contacts.values.formulas import neutral
 
-from .plain_values import plain
+from .cells import readable, row
+from .formats import Page, TextFormat
+
+BYTE_ORDER_MARK = "\ufeff"  # without it, Excel takes UTF-8 for the code page of the computer
 
 
-def header(fields: list[str]) -> str:
-    return text([fields])
+class Csv(TextFormat):
+    """`for_spreadsheets`: with a byte order mark, and with an apostrophe before each cell that a
+    spreadsheet would run as a formula. Otherwise programs get the values as they are."""
 
+    label = "CSV"
+    extension = "csv"
+    content_type = "text/csv; charset=utf-8"
 
-def page(contacts: list[dict[str, Any]], fields: list[str]) -> str:
-    return text([[cell(contact[name]) for name in fields] for contact in contacts])
+    def __init__(self, *, for_spreadsheets: bool = False) -> None:
+        self.guard = neutral if for_spreadsheets else readable
+        self.mark = BYTE_ORDER_MARK if for_spreadsheets else ""
 
+    def header(self, fields: list[str]) -> str:
+        return self.mark + text([fields])
 
-def cell(value: Any) -> str:
-    """`value` as a cell that no spreadsheet runs as a formula; an import reads the same value."""
-    if isinstance(value, dict):
-        return rules.spelled(value) if value else ""
-    if isinstance(value, list):
-        return neutral(",".join(value))
-    return neutral(plain(value) or "")
+    def page(self, contacts: Page, fields: list[str]) -> str:
+        return text([row(contact, fields, self.guard) for contact in contacts])
 
 
 def text(rows: list[list[str]]) -> str:

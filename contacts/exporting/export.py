@@ -1,20 +1,22 @@
-"""Contacts → a file that an import can read again.
-
-A format is a module with a `header` and a `page`, which return text: `csv`, `ndjson`.
-"""
+"""Contacts → a file that an import can read again."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from contacts import schema
 from contacts.db.expressions import IsAnyOf, packed_ids
 from contacts.jobs.bulk_actions import ID_BYTES
 from contacts.models import Contact, ContactQuerySet
 
-from . import csv, ndjson
+from .csv import Csv
+from .formats import Format, Page
+from .ndjson import Ndjson
+from .vcard import VCard
+from .workbook import Xlsx
 
 FIELDS = [field.name for field in schema.FIELDS if field.is_exported]
-FORMATS = {"csv": csv, "ndjson": ndjson}
+# A new format is one module with a class that has what `Format` asks for, and one line here.
+FORMATS: dict[str, Format] = {"xlsx": Xlsx(), "csv": Csv(), "ndjson": Ndjson(), "vcard": VCard()}
+CSV_FOR_SPREADSHEETS = Csv(for_spreadsheets=True)
 PAGE = 2000  # contacts
 
 
@@ -26,23 +28,20 @@ def select_ids(contacts: ContactQuerySet) -> bytes:
     return packed_ids(contacts, "phone", "pk")
 
 
-def export(ids: bytes, format_name: str) -> Iterator[str]:
-    """The text of a file with the contacts that `select_ids` has found, page by page. A contact has
-    the values that it has when its page is written; contacts that were deleted before are left out.
+def export(ids: bytes, form: Format) -> Iterator[bytes]:
+    """The pieces of a file with the contacts that `select_ids` has found. A contact has the values
+    that it has when its page is read; contacts that were deleted before are left out.
 
-    `format_name`: one of `FORMATS`. Between two pages, the export keeps ids only, and no statement
-    or transaction stays open: a slow reader must not hold a transaction for hours.
+    Between two pages, the export keeps ids only, and no statement or transaction stays open: a slow
+    reader must not hold a transaction for hours. Raises `NotExportable`.
     """
-    chosen = FORMATS[format_name]
-    if header := chosen.header(FIELDS):
-        yield header
-    for contacts in pages(ids):
-        yield chosen.page(contacts, FIELDS)
+    return form.pieces((page for _, page in pages(ids)), FIELDS)
 
 
-def pages(ids: bytes) -> Iterator[list[dict[str, Any]]]:
+def pages(ids: bytes) -> Iterator[tuple[int, Page]]:
+    """The contacts with these ids, page by page, each with how many bytes of `ids` it has used."""
     step = PAGE * ID_BYTES
     for start in range(0, len(ids), step):
-        digits = ids[start : start + step].hex(",", ID_BYTES).split(",")
-        found = Contact.objects.filter(IsAnyOf("pk", digits))
-        yield list(found.order_by("phone", "pk").values(*FIELDS))
+        chosen = ids[start : start + step]
+        found = Contact.objects.filter(IsAnyOf("pk", chosen.hex(",", ID_BYTES).split(",")))
+        yield len(chosen), list(found.order_by("phone", "pk").values(*FIELDS))

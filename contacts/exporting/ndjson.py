@@ -3,17 +3,19 @@
 import json
 from typing import Any
 
-from .plain_values import plain
+from .cells import moment
+from .formats import Page, TextFormat
 
 
-def header(fields: list[str]) -> str:
-    return ""
+class Ndjson(TextFormat):
+    label = "NDJSON"
+    extension = "ndjson"
+    content_type = "application/x-ndjson"
 
-
-def page(contacts: list[dict[str, Any]], fields: list[str]) -> str:
-    return "".join(f"{line(contact, fields)}\n" for contact in contacts)
+    def page(self, contacts: Page, fields: list[str]) -> str:
+        return "".join(f"{line(contact, fields)}\n" for contact in contacts)
 
 
 def line(contact: dict[str, Any], fields: list[str]) -> str:
-    given = {name: plain(contact[name]) for name in fields if contact[name]}
+    given = {name: moment(contact[name]) for name in fields if contact[name]}
     return json.dumps(given, ensure_ascii=False)

@@ -31,7 +31,11 @@ def read_json(path: Path, default: Any) -> Any:
 
 
 def replace_json(path: Path, value: Any) -> None:
+    replace_bytes(path, json.dumps(value).encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all: a process that is killed meanwhile leaves the old file."""
     unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(json.dumps(value))
+    unfinished.write_bytes(content)
     unfinished.replace(path)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from django.db import models
 
-from contacts.models import BulkAction, Import
+from contacts.models import BulkAction, Export, Import
 from tenants.isolation import all_tenants_context
 
 from .files import data_folder
@@ -25,10 +25,12 @@ from .lock import JobIsRunning, locked_folder
 SECONDS = 10.0  # of a turn; `worker --turn` sets another value
 ATTEMPTS = 2  # `is_free` of another worker may hold the lock of a job for a moment
 RETRY_DELAY = 0.05  # seconds
+# The jobs whose locked folder has files, and the folder of the data folder in which it is.
+WITH_FILES: dict[type[models.Model], str] = {Import: "imports", Export: "exports"}
 
 
 class Job(NamedTuple):
-    """An import or a bulk action that is not finished."""
+    """An import, an export or a bulk action that is not finished."""
 
     pk: str
     tenant_id: str
@@ -37,14 +39,14 @@ class Job(NamedTuple):
     @property
     def folder(self) -> Path:
         """The folder that a worker locks while it runs the job."""
-        return data_folder("imports" if self.model is Import else "turns") / self.pk
+        return data_folder(WITH_FILES.get(self.model, "turns")) / self.pk
 
     @property
     def is_free(self) -> bool:
         """Whether no worker runs the job."""
         try:
             with locked_folder(self.folder) as folder:
-                if self.model is not Import:  # the folder of an import holds its files
+                if self.model not in WITH_FILES or not any(folder.iterdir()):
                     folder.rmdir()
         except JobIsRunning:
             return False
@@ -120,10 +122,11 @@ def waiting_jobs() -> list[Job]:
     them. A job that has stopped with a problem is left out: it would fail in every turn."""
     with all_tenants_context():
         imports = without_problem(Import, Import.objects.unfinished())
+        exports = without_problem(Export, Export.objects.unfinished())
         actions = without_problem(BulkAction, BulkAction.objects.filter(finished_at=None))
     # An import by a command has no upload, and its command runs it.
     uploads = [row for row in imports if (row[1].folder / "upload").exists()]
-    return [job for _, job in sorted(uploads + actions)]
+    return [job for _, job in sorted(uploads + exports + actions)]
 
 
 def without_problem(model: type[models.Model], jobs: models.QuerySet) -> list[tuple[Any, Job]]:

@@ -26,6 +26,10 @@ from .erasure import (
     Erasure,
     OptOut,
 )
+from .export import (
+    Export,
+    ExportQuerySet,
+)
 from .import_job import (
     Import,
     ImportBatch,
@@ -68,6 +72,8 @@ __all__ = [
     "DeliveryQuerySet",
     "Entry",
     "Erasure",
+    "Export",
+    "ExportQuerySet",
     "Import",
     "ImportBatch",
     "ImportFailure",

@@ -114,8 +114,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
 
         `tag`, `since` (inclusive): None for all contacts.
         """
-        found = self.filter(updated_at__gte=since) if since else self
-        return found.listed(BY_CHANGE, after, limit, tag=tag)
+        return self.updated_since(since).listed(BY_CHANGE, after, limit, tag=tag)
 
     def recent(
         self, after: tuple[datetime | None, str] | None, limit: int, **filters: Any
@@ -163,6 +162,10 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             found = self.with_email(email)
             return found.carrying(tag.name) if tag else found
         return self.linked_to(tag) if tag and tag.is_rare() else None
+
+    def updated_since(self, at: datetime | None) -> "ContactQuerySet":
+        """The contacts that have changed at this time or later; all contacts for None."""
+        return self.filter(updated_at__gte=at) if at else self.all()
 
     def with_tag(self, name: str) -> "ContactQuerySet":
         return self.filter(links__tag__name=name)

@@ -44,6 +44,7 @@ def test_the_schema_is_public_openapi_3_1_in_json_and_yaml(schema: Any) -> None:
 def test_the_schema_lists_exactly_the_served_addresses(schema: Any) -> None:
     served = {f"/api/v1/actions/{pattern.name}" for pattern in actions} | {"/api/v1/me"}
     served |= {"/api/v1/imports", "/api/v1/imports/{id}", "/api/v1/imports/{id}/errors"}
+    served |= {"/api/v1/exports", "/api/v1/exports/{id}", "/api/v1/exports/{id}/file"}
     served |= {"/api/v1/webhooks", "/api/v1/webhooks/{id}"}
     assert set(schema["paths"]) == served
     everything = {key for key in get_resolver().reverse_dict if isinstance(key, str)}
@@ -52,11 +53,14 @@ def test_the_schema_lists_exactly_the_served_addresses(schema: Any) -> None:
     assert {*EXAMPLES, "me"} == {*operations(schema)}
 
 
-FILES = {"create-import", "get-import", "get-import-errors"}
+FILES = {
+    "create-import", "get-import", "get-import-errors", "create-export", "get-export",
+    "get-export-file",
+}  # fmt: skip
 WEBHOOKS = {"create-webhook", "list-webhooks", "get-webhook", "delete-webhook"}
 SUCCESS = {
-    "create-contact": "201", "create-import": "202", "create-webhook": "201",
-    "delete-webhook": "204",
+    "create-contact": "201", "create-import": "202", "create-export": "202",
+    "create-webhook": "201", "delete-webhook": "204",
 }  # fmt: skip
 
 
@@ -72,10 +76,10 @@ def test_every_operation_needs_a_token_and_lists_every_error(schema: Any) -> Non
             failures |= {"404"}
         elif name == "create-import":
             failures |= {"411"}
-        elif name in FILES | WEBHOOKS - {"create-webhook"}:
+        elif name in FILES | WEBHOOKS - {"create-webhook"} and name != "create-export":
             failures -= {"400", "413", "415"}
             failures |= {"404"} - ({"404"} if name == "list-webhooks" else set())
-        if name == "get-import-errors":
+        if name in {"get-import-errors", "create-export", "get-export-file"}:
             failures |= {"409"}
         assert set(operation["responses"]) == success | failures, name
 

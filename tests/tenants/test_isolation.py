@@ -24,6 +24,7 @@ from contacts.models import (
     ContactTag,
     Delivery,
     Erasure,
+    Export,
     Import,
     ImportBatch,
     ImportFailure,
@@ -51,8 +52,8 @@ from tests.support.documents import blocks
 pytestmark = pytest.mark.both
 
 OWNED = [
-    BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Erasure, Import, ImportBatch,
-    ImportFailure, OptOut, Tag, Webhook,
+    BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Erasure, Export, Import,
+    ImportBatch, ImportFailure, OptOut, Tag, Webhook,
 ]  # fmt: skip
 of_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has no row-level security"
@@ -95,6 +96,7 @@ def furnish(tenant: Tenant) -> None:
         tenant=tenant, file_name="shop.csv", options={"mode": "upsert"}, state=Import.State.DONE
     )
     ImportBatch.objects.create(tenant=tenant, job=job, number=0)
+    Export.objects.create(tenant=tenant, format="csv", state=Export.State.DONE)
     ImportFailure.objects.create(tenant=tenant, job=job, line=2, error="No phone.")
     action = BulkAction.objects.create(tenant=tenant, kind=BulkAction.Kind.DELETE, total=1)
     BulkBatch.objects.create(tenant=tenant, action=action, number=0, contacts=b"")
@@ -184,7 +186,7 @@ def all_of(model: Any, tenant: Tenant) -> Any:
 @pytest.fixture
 def without_filter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Removes the tenant filter from every query."""
-    for name in ("contacts", "tags", "changes", "imports", "webhooks"):
+    for name in ("contacts", "tags", "changes", "imports", "exports", "webhooks"):
         model: Any = Tenant._meta.get_field(name).related_model
         monkeypatch.setattr(Tenant, name, property(partial(all_of, model)))
 
@@ -196,6 +198,7 @@ def belongings(acme: SimpleNamespace) -> dict[str, str]:
     return {
         "contact": Contact.objects.get().pk,
         "import": Import.objects.get().pk,
+        "export": Export.objects.get().pk,
         "webhook": Webhook.objects.get().pk,
     }
 
@@ -211,6 +214,7 @@ def shown(globex: SimpleNamespace, of_acme: dict[str, str]) -> dict[str, Any]:
         "changes": api.act("list-changes", contact_id=contact).status_code,
         "tags": len(api.act("list-tags").json()),
         "import": api.get(f"/api/v1/imports/{of_acme['import']}").status_code,
+        "export": api.get(f"/api/v1/exports/{of_acme['export']}").status_code,
         "webhooks": len(api.get("/api/v1/webhooks").json()),
         "webhook": api.get(f"/api/v1/webhooks/{of_acme['webhook']}").status_code,
         "update": api.act("update-contact", contact_id=contact, name="Mallory").status_code,

@@ -28,9 +28,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.api import urls as contacts_urls
+from contacts.exporting import background
 from contacts.importing import uploads
 from contacts.jobs import files
-from contacts.models import BulkAction, Change, Contact, Delivery, Import, Tag, Webhook
+from contacts.models import BulkAction, Change, Contact, Delivery, Export, Import, Tag, Webhook
 from contacts.writing import merge
 from tenants import urls as tenants_urls
 from tenants.fields import new_ulid
@@ -70,6 +71,8 @@ def of_acme(acme: SimpleNamespace) -> dict[str, list[str]]:
     made = api.client.post("/api/v1/imports", {"file": file}, headers=api.headers).json()
     uploads.run_import.call(made["id"])
     Import.objects.filter(pk=made["id"]).update(file_name=f"{SECRET}.csv")
+    exported = api.send(json.dumps({"tag": "gold"}), "/api/v1/exports").json()
+    background.run_export.call(exported["id"])
     action = BulkAction.objects.create(
         tenant=tenant, actor="", kind=BulkAction.Kind.ADD_TAG, value=SECRET, total=1,
         finished_at=timezone.now(),
@@ -88,6 +91,7 @@ def of_acme(acme: SimpleNamespace) -> dict[str, list[str]]:
         "query": ["ann@acme", PHONE[-7:]],
         "cursor": pages,
         "import": [made["id"]],
+        "export": [exported["id"]],
         "webhook": [Webhook.objects.get().pk],
         "bulkaction": [action.pk],
         "change_set": [*{*tenant.changes.values_list("change_set", flat=True)}],
@@ -130,10 +134,11 @@ def has_tenant(model: type[Model]) -> bool:
 @pytest.fixture
 def untouched(acme: SimpleNamespace, of_acme: dict[str, list[str]]) -> Iterator[None]:
     before = everything_of(acme.tenant)
-    before_files = {*files.data_folder("imports").iterdir()}
+    folders = [files.data_folder(name) for name in ("imports", "exports")]
+    before_files = {path for folder in folders for path in folder.iterdir()}
     yield
     assert everything_of(acme.tenant) == before
-    assert before_files <= {*files.data_folder("imports").iterdir()}
+    assert before_files <= {path for folder in folders for path in folder.iterdir()}
 
 
 def tells_nothing(answer: Any) -> str:
@@ -158,7 +163,8 @@ def names(patterns: list[Any]) -> Iterator[str]:
 
 
 ADDRESSES = [*names(tenants_urls.urlpatterns), *names(contacts_urls.urlpatterns)]
-OF_ID = {"get-import": "import", "get-import-errors": "import", "webhook": "webhook"}
+OF_ID = {"get-import": "import", "get-import-errors": "import", "webhook": "webhook",
+         "get-export": "export", "get-export-file": "export"}  # fmt: skip
 # What no action takes amiss: the fields of all of them.
 FIELDS = {
     "name": "Mallory", "status": "opted_out", "at": "2026-05-01T08:00:00Z", "source": "letter",
@@ -214,6 +220,7 @@ def clear(tenant: Tenant) -> None:
     tenant.contacts.all().delete()
     tenant.tags.all().delete()
     tenant.webhooks.all().delete()
+    tenant.exports.all().delete()
 
 
 @given(data=st.data())
@@ -299,6 +306,7 @@ def ids_of(acme: SimpleNamespace, model: str, of_acme: dict[str, list[str]]) -> 
         "contacts_bulkaction": of_acme["bulkaction"],
         "contacts_contact": [*of_acme["contact_id"], *of_acme["change_set"]],
         "contacts_import": of_acme["import"],
+        "contacts_export": of_acme["export"],
         "contacts_tag": [*acme.tenant.tags.values_list("pk", flat=True)],
         "contacts_webhook": of_acme["webhook"],
         "contacts_delivery": [*Delivery.objects.values_list("pk", flat=True)],
@@ -378,7 +386,7 @@ def actions_of(admin: ModelAdmin, user: User) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "model", [Contact, Tag, Import, BulkAction, Webhook, Delivery, ApiToken, User, Tenant],
+    "model", [Contact, Tag, Import, Export, BulkAction, Webhook, Delivery, ApiToken, User, Tenant],
     ids=lambda model: model.__name__,
 )  # fmt: skip
 def test_no_action_of_the_admin_reaches_another_tenant(

@@ -1,20 +1,26 @@
 import gzip
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from contacts.exporting.export import FORMATS, export, select_ids
+from contacts.exporting.export import CSV_FOR_SPREADSHEETS, FORMATS, export, select_ids
+from contacts.exporting.formats import Format, NotExportable
 from tenants.models import Tenant
 
 
 class Command(BaseCommand):
-    help = "Writes a tenant's contacts as CSV or NDJSON; import_contacts takes the file back."
+    help = "Writes a tenant's contacts into a file; import_contacts takes the file back."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--tenant", required=True, metavar="SLUG")
         parser.add_argument("--format", choices=FORMATS, default="csv")
+        parser.add_argument(
+            "--for-spreadsheets", action="store_true",
+            help="a CSV that people open: with a byte order mark and without formulas",
+        )  # fmt: skip
         parser.add_argument("--tag", default="", help="only contacts with this tag")
         parser.add_argument(
             "--query", default="", help="only contacts that search-contacts finds for this query"
@@ -25,6 +31,7 @@ class Command(BaseCommand):
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
+        form = chosen_format(options)
         try:
             tenant = Tenant.objects.get(slug=options["tenant"])
         except Tenant.DoesNotExist:
@@ -38,20 +45,36 @@ class Command(BaseCommand):
         filters = [f"--{name} “{options[name]}”" for name in ("tag", "query") if options[name]]
         if filters and not ids:
             raise CommandError(f"No contact matches {' and '.join(filters)}: nothing was written.")
-        pieces = export(ids, options["format"])
-        if options["output"]:
-            write(options["output"], pieces)
-        else:
-            for piece in pieces:
-                self.stdout.write(piece, ending="")
+        try:
+            self.write(export(ids, form), options["output"])
+        except NotExportable as error:
+            raise CommandError(str(error)) from error
+
+    def write(self, pieces: Iterator[bytes], path: Path | None) -> None:
+        if path:
+            write(path, pieces)
+            return
+        for piece in pieces:
+            self.stdout.write(piece.decode(), ending="")
 
 
-def write(path: Path, pieces: Any) -> None:
+def chosen_format(options: dict[str, Any]) -> Format:
+    name, form = options["format"], FORMATS[options["format"]]
+    if options["for_spreadsheets"]:
+        if name != "csv":
+            raise CommandError("--for-spreadsheets is for --format csv.")
+        return CSV_FOR_SPREADSHEETS
+    if not (form.is_streamed or options["output"]):
+        raise CommandError(f"A file of the format {name} is not text: name the file with -o FILE.")
+    return form
+
+
+def write(path: Path, pieces: Iterator[bytes]) -> None:
     """Writes the file under another name first, so that nobody finds half a file."""
     unfinished = path.with_name(f"{path.name}.unfinished")
+    opened: Any = gzip.open if path.suffix == ".gz" else open
     try:
-        opened = gzip.open if path.suffix == ".gz" else open
-        with opened(unfinished, "wt", encoding="utf-8", newline="") as file:
+        with opened(unfinished, "wb") as file:
             file.writelines(pieces)
         unfinished.replace(path)
     except OSError as error:

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from contacts.exporting import background
 from contacts.importing import uploads
 from contacts.jobs import bulk_actions, turns
 from contacts.management.background import retry_until_done
@@ -54,7 +55,7 @@ class Deliverer:
 
 
 class Command(BaseCommand):
-    help = "Does the work in the background: imports, bulk actions, undo, deliveries of webhooks."
+    help = "Does the work in the background: imports, exports, bulk actions, undo, webhooks."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="exit when no work is left")
@@ -74,5 +75,6 @@ class Command(BaseCommand):
 
     def work(self, *, once: bool) -> None:
         uploads.requeue_interrupted()
+        background.requeue_interrupted()
         bulk_actions.requeue_interrupted()
         call_command("db_worker", batch=once, reload=False)

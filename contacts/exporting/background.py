@@ -1,0 +1,230 @@
+"""Exports in the background: a request stores what is wanted, a worker writes the file.
+
+A file contains people, so it is deleted soon; see `cleanup`.
+"""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django_tasks import task
+
+from contacts.jobs import turns
+from contacts.jobs.bulk_actions import ID_BYTES
+from contacts.jobs.files import replace_bytes, replace_json
+from contacts.jobs.lock import JobIsRunning, locked_folder
+from contacts.models import ContactQuerySet, Export
+from contacts.values import rules
+from tenants.isolation import tenant_context
+from tenants.models import Tenant
+
+from . import cleanup
+from .export import FIELDS, FORMATS, pages, select_ids
+from .formats import NotExportable, Page
+from .storage import Position, file_of, folder_of
+
+logger = logging.getLogger(__name__)
+
+LIFETIME = timedelta(hours=24)  # of a finished file
+# Of a tenant: more would let one token fill the disk.
+MAX_RUNNING = 10  # exports that are not finished
+STOPPED = "The export has stopped because of a server fault. It continues when a worker starts."
+GONE = "The list of the chosen contacts is gone. Export the contacts again."
+State = Export.State
+
+
+class TooManyExports(Exception):
+    """The tenant has `MAX_RUNNING` exports that are not finished."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"{MAX_RUNNING} exports are not finished yet. Wait until one of them is finished."
+        )
+
+
+# In the request
+
+
+def plan(tenant: Tenant, actor: str, form: str, filters: dict[str, Any]) -> Export:
+    """Enqueues an export of the contacts that match `filters` when the worker begins.
+
+    `form`: a key of `FORMATS`. `filters`: `tag`, the name of a tag or an empty text, and
+    `updated_since`, a time or None. Raises `TooManyExports`.
+    """
+    since = filters["updated_since"]
+    stored = {"tag": filters["tag"], "updated_since": since and since.isoformat()}
+    return enqueued(Export(tenant=tenant, actor=actor, format=form, filters=stored))
+
+
+def plan_chosen(tenant: Tenant, actor: str, form: str, ids: bytes) -> Export:
+    """Enqueues an export of the contacts with these `ids`, as `select_ids` returns them."""
+    job = Export(tenant=tenant, actor=actor, format=form)
+    folder = folder_of(job)
+    folder.mkdir(mode=0o700)
+    try:
+        replace_bytes(folder / "ids", ids)
+        return enqueued(job)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+
+
+def enqueued(job: Export) -> Export:
+    if job.tenant.exports.unfinished().count() >= MAX_RUNNING:
+        raise TooManyExports
+    job.save()
+    transaction.on_commit(partial(enqueue, job.pk))
+    return job
+
+
+def enqueue(pk: str) -> None:
+    """Puts the export into the queue. If the queue is down, `requeue_interrupted` does so when a
+    worker starts."""
+    try:
+        run_export.enqueue(pk)
+    except Exception:
+        logger.exception("Export %s could not be put into the queue", pk)
+
+
+def requeue_interrupted() -> None:
+    """Enqueues all exports that are not finished: their worker may have been stopped or killed.
+
+    Call this when a worker starts. An export that is enqueued twice is still written once.
+    """
+    unfinished = Export.objects.unfinished()
+    unfinished.update(problem="")
+    for pk in unfinished.values_list("pk", flat=True):
+        enqueue(pk)
+
+
+# In the worker
+
+
+@task()
+def run_export(pk: str) -> None:
+    """A task in the queue. Which job it does is decided by `turns`; it may be another one."""
+    turns.run_next(Export, pk)
+
+
+@turns.runs(Export)
+def run(pk: str) -> None:
+    """Writes the file, or continues with it, until the turn is over; then enqueues the export
+    again. Raises `JobIsRunning` if another worker writes it."""
+    cleanup.delete_expired()
+    job = Export.objects.filter(pk=pk).first()
+    if job is None:
+        return  # deleted together with its tenant
+    try:
+        with tenant_context(job.tenant_id), locked_folder(folder_of(job)) as folder:
+            is_over = not job.is_running or run_in_turn(job, folder)
+            if is_over:
+                shutil.rmtree(folder)
+    except JobIsRunning:
+        raise
+    except Exception:
+        Export.objects.filter(pk=pk).unfinished().update(problem=STOPPED)
+        raise
+    if not is_over:
+        enqueue(pk)
+
+
+def run_in_turn(job: Export, folder: Path) -> bool:
+    """Returns whether the export is over."""
+    with suppress(Ended), turns.Turn(job.tenant_id) as turn:
+        try:
+            if not write(job, folder, turn):
+                return False
+            finish(job, folder)
+        except NotExportable as error:
+            end(job, state=State.REFUSED, problem=str(error))
+    return True
+
+
+class Ended(Exception):
+    """The export was ended meanwhile, such as by the erasure of a person."""
+
+
+def write(job: Export, folder: Path, turn: turns.Turn) -> bool:
+    """Writes `part`; returns False if the turn was over before the end.
+
+    A workbook is written in one turn, because its beginning depends on all of its rows.
+    """
+    ids, form, start = chosen_ids(job, folder), FORMATS[job.format], Position.of(folder)
+    change(job, state=State.WRITING, problem="", total=len(ids) // ID_BYTES)
+    progress = Progress(job, ids, start.read)
+    with (folder / "part").open("r+b" if start.size else "wb") as file:
+        file.seek(start.size)
+        file.truncate()
+        for piece in form.pieces(progress.pages(), FIELDS, is_continued=start.size > 0):
+            file.write(piece)
+            if form.is_streamed and progress.is_left and turn.is_over():
+                replace_json(folder / "position", Position(progress.read, file.tell()))
+                return False
+    return True
+
+
+class Progress:
+    """The pages of an export that are left, from `read` bytes of its ids. Stores after each page
+    how many contacts were written."""
+
+    def __init__(self, job: Export, ids: bytes, read: int) -> None:
+        self.job, self.ids, self.read = job, ids, read
+
+    @property
+    def is_left(self) -> bool:
+        return self.read < len(self.ids)
+
+    def pages(self) -> Iterator[Page]:
+        for size, page in pages(self.ids[self.read :]):
+            self.read += size
+            yield page
+            change(self.job, written=self.read // ID_BYTES)
+
+
+def chosen_ids(job: Export, folder: Path) -> bytes:
+    """Which contacts; an export by filters chooses them in its first turn."""
+    path = folder / "ids"
+    if not path.exists():
+        if job.filters is None:
+            raise NotExportable(GONE)
+        replace_bytes(path, select_ids(matching(job.tenant, job.filters)))
+    return path.read_bytes()
+
+
+def matching(tenant: Tenant, filters: dict[str, Any]) -> ContactQuerySet:
+    """The contacts that list-contacts lists with these filters."""
+    contacts = tenant.contacts.updated_since(rules.timestamp(filters["updated_since"]))
+    return contacts.with_tag(filters["tag"]) if filters["tag"] else contacts
+
+
+def finish(job: Export, folder: Path) -> None:
+    """Moves the file to its place first: a job that is done always has a file."""
+    now = timezone.now()
+    (folder / "part").replace(file_of(job))
+    try:
+        end(job, state=State.DONE, expires_at=now + LIFETIME)
+    except Ended:
+        file_of(job).unlink(missing_ok=True)
+        raise
+    cleanup.keep_latest(job.tenant)
+
+
+def end(job: Export, **values: Any) -> None:
+    change(job, finished_at=timezone.now(), **values)
+
+
+def change(job: Export, **values: Any) -> None:
+    """Raises `Ended` if the export does not run any more.
+
+    The condition is part of the statement: else a worker could finish a file from which a person
+    should be erased at this moment.
+    """
+    if not Export.objects.filter(tenant=job.tenant_id, pk=job.pk).unfinished().update(**values):
+        raise Ended

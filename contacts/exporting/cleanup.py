@@ -1,0 +1,92 @@
+"""How exports end before their rows do: files contain people, so no file is stored for long."""
+
+import shutil
+import time
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from django.db.models import Value
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from contacts.jobs.files import data_folder
+from contacts.jobs.lock import JobIsRunning, locked_folder
+from contacts.models import Export, ExportQuerySet
+from tenants.models import Tenant
+
+from .storage import file_of, folder_of
+
+MAX_FILES = 10  # of a tenant; with more, one token could fill the disk
+ORPHAN_AGE = 24 * 60 * 60  # seconds; a younger folder may belong to an export that begins now
+ERASED = "A person was erased from the contacts. Export the contacts again."
+State = Export.State
+
+
+def expire(exports: ExportQuerySet, problem: str = "") -> None:
+    """Ends these exports and deletes their files.
+
+    The row changes first: a worker that finishes one of them now notices it, and deletes the file.
+    """
+    jobs = list(exports)
+    ended_at = Coalesce("finished_at", Value(timezone.now()))
+    chosen = Export.objects.filter(pk__in=[job.pk for job in jobs])
+    chosen.update(state=State.EXPIRED, problem=problem, finished_at=ended_at)
+    for job in jobs:
+        delete_files(job)
+
+
+def delete_files(job: Export) -> None:
+    file_of(job).unlink(missing_ok=True)
+    if folder_of(job).exists():
+        with suppress(JobIsRunning), locked_folder(folder_of(job)) as folder:
+            shutil.rmtree(folder)
+
+
+def erase(tenant: Tenant) -> None:
+    """Deletes the files of the tenant that may contain a person who was just erased: all that are
+    written or being written. An export that still waits does not find the person any more."""
+    expire(tenant.exports.filter(state__in=(State.WRITING, State.DONE)), ERASED)
+
+
+def keep_latest(tenant: Tenant) -> None:
+    """Expires the oldest files of the tenant that are more than `MAX_FILES`."""
+    oldest = tenant.exports.with_file().order_by("-finished_at")[MAX_FILES:]
+    expire(Export.objects.filter(pk__in=[job.pk for job in oldest]))
+
+
+def delete_expired() -> None:
+    """Expires the exports of all tenants whose time is over, and deletes the files that belong to
+    no export: their tenant was deleted, or a process was killed."""
+    expire(Export.objects.with_file().filter(expires_at__lte=timezone.now()))
+    paths = [*data_folder("exports").iterdir()]  # before the rows: a row is there before its file
+    known = {*Export.objects.values_list("pk", flat=True)}
+    for path in paths:
+        if path.name.partition(".")[0] not in known and (path.suffix == ".file" or is_old(path)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def is_old(path: Path) -> bool:
+    try:
+        return path.stat().st_mtime < time.time() - ORPHAN_AGE
+    except FileNotFoundError:
+        return False
+
+
+def delete(job: Export) -> None:
+    """Deletes the export and its files. Raises `JobIsRunning`."""
+    with locked_folder(folder_of(job)) as folder:
+        shutil.rmtree(folder)
+        file_of(job).unlink(missing_ok=True)
+        job.delete()
+
+
+def delete_older(limit: datetime) -> int:
+    """Deletes the exports that began before `limit` and do not run now. Returns their number."""
+    delete_expired()
+    number = 0
+    for job in Export.objects.filter(started_at__lt=limit):
+        with suppress(JobIsRunning):
+            delete(job)
+            number += 1
+    return number

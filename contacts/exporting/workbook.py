@@ -1,0 +1,93 @@
+"""Contacts as an Excel workbook (XLSX), for people: each cell is text, so that a spreadsheet
+neither runs a formula nor turns a phone into a number."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from xlsxwriter import Workbook
+from xlsxwriter.exceptions import FileCreateError, FileSizeError
+from xlsxwriter.worksheet import Worksheet
+
+from contacts.jobs.files import data_folder
+
+from .cells import readable, row
+from .formats import NotExportable, Page
+
+CHUNK = 256 * 1024  # bytes
+# The limits of Excel. A cell counts UTF-16 units.
+MAX_CONTACTS = 1_048_575  # and the row of the names
+MAX_CELL = 32_767
+WIDTHS = {"phone": 18, "name": 28, "email": 30, "tags": 24, "metadata": 40}  # characters
+WIDTH = 12
+INSTEAD = "Export the contacts as CSV or NDJSON."
+
+
+class Sheet(Worksheet):
+    def _xml_rich_inline_string(self, string: str, attributes: Any) -> None:
+        """XlsxWriter copies a text such as `<r>Ann</r>` into the file as markup of its own. Such a
+        name would damage the workbook, and cells of an export have no markup."""
+        self._xml_inline_string(string, True, attributes)
+
+
+class Xlsx:
+    label = "Excel (XLSX)"
+    extension = "xlsx"
+    content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    is_streamed = False
+
+    def pieces(
+        self, pages: Iterable[Page], fields: list[str], *, is_continued: bool = False
+    ) -> Iterator[bytes]:
+        """The rows wait in a file of the data folder, because the beginning of a workbook is known
+        last. `/tmp` may be in memory."""
+        with TemporaryDirectory(dir=data_folder("exports")) as folder:
+            path = Path(folder) / "workbook.xlsx"
+            write(path, pages, fields)
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    yield chunk
+
+
+def write(path: Path, pages: Iterable[Page], fields: list[str]) -> None:
+    """Writes a workbook with one sheet. Only one row at a time is in memory."""
+    book = Workbook(str(path), {"constant_memory": True, "tmpdir": str(path.parent)})
+    sheet = book.add_worksheet("Contacts", worksheet_class=Sheet)
+    try:
+        style(book, sheet, fields)
+        write_rows(sheet, pages, fields)
+        book.close()
+    except FileSizeError as error:
+        raise NotExportable(f"The workbook would be larger than 4 GB. {INSTEAD}") from error
+    except FileCreateError as error:  # such as a full disk
+        raise OSError(str(error)) from error
+    finally:
+        sheet._opt_close()  # the file with the rows, which stays open if the workbook is given up
+
+
+def write_rows(sheet: Sheet, pages: Iterable[Page], fields: list[str]) -> None:
+    for number, contact in enumerate(chain.from_iterable(pages), start=1):
+        if number > MAX_CONTACTS:
+            raise NotExportable(f"A workbook holds at most {MAX_CONTACTS:,} contacts. {INSTEAD}")
+        for column, text in enumerate(row(contact, fields, readable)):
+            if text and sheet.write_string(number, column, text) != 0:
+                raise too_long(contact, fields[column])
+
+
+def style(book: Workbook, sheet: Worksheet, fields: list[str]) -> None:
+    """The names of the columns, which stay visible. Cells that people add later are text too."""
+    text = book.add_format({"num_format": "@"})
+    for column, name in enumerate(fields):
+        sheet.set_column(column, column, WIDTHS.get(name, WIDTH), text)
+    sheet.freeze_panes(1, 0)
+    sheet.ignore_errors({"number_stored_as_text": f"A1:A{MAX_CONTACTS + 1}"})
+    sheet.write_row(0, 0, fields, book.add_format({"bold": True, "num_format": "@"}))
+
+
+def too_long(contact: dict[str, Any], field: str) -> NotExportable:
+    return NotExportable(
+        f"The {field} of {contact['phone']} has more than {MAX_CELL:,} characters, and a cell of a"
+        f" workbook holds no more. {INSTEAD}"
+    )
