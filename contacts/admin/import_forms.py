@@ -1,6 +1,5 @@
 """The forms of an import: the upload, and the preview with the choice of columns."""
 
-from collections import Counter
 from hashlib import sha256
 from typing import Any
 
@@ -99,7 +98,7 @@ class MappingForm(OptionsForm):
     )
 
     def __init__(self, job: Import, preview: Preview, data: Any = None) -> None:
-        header = preview.source.header
+        header, titles = preview.source.header, preview.source.titles
         self.job, self.options = job, job.options
         self.shape = sha256(rules.spelled(header).encode()).hexdigest()
         super().__init__(data, initial=job.options | {"seen": self.shape})
@@ -108,13 +107,13 @@ class MappingForm(OptionsForm):
         for column, n in self.columns.items():
             field = preview.fields.get(column, "")
             self.fields[f"field_{n}"] = forms.ChoiceField(
-                choices=choices(column, field), initial=field, label=column, required=False,
+                choices=choices(column, field), initial=field, label=titles[n], required=False,
                 widget=UnfoldAdminSelectWidget,
             )  # fmt: skip
             self.fields[f"key_{n}"] = forms.CharField(
                 required=False,
                 widget=UnfoldAdminTextInputWidget(
-                    attrs={"placeholder": "Key", "aria-label": f"Metadata key of {column}"}
+                    attrs={"placeholder": "Key", "aria-label": f"Metadata key of {titles[n]}"}
                 ),
             )  # fmt: skip
 
@@ -130,7 +129,6 @@ class MappingForm(OptionsForm):
     def clean(self) -> None:
         super().clean()
         chosen = {column: self.chosen(n) for column, n in self.columns.items()}
-        self.refuse_twice(chosen)
         if options := cleaned(self):
             read = {name: options[name] for name in STORED}
             self.options = read | {"map": self.column_map(chosen, read["rest_to_metadata"])}
@@ -147,17 +145,6 @@ class MappingForm(OptionsForm):
         if not key:
             self.add_error(f"key_{number}", "Name the key.")
         return f"{ANOTHER}{key}"
-
-    def refuse_twice(self, chosen: dict[str, str]) -> None:
-        """Refuses two columns with the same field: a person who gives a field to another column
-        easily forgets the first one. The API allows this, because a program does it on purpose; the
-        later column wins there."""
-        twice = {field for field, number in Counter(chosen.values()).items() if number > 1}
-        for field in sorted(twice - {"", ANOTHER}):
-            names = [f"“{column}”" for column, given in chosen.items() if given == field]
-            self.add_error(
-                None, f"{' and '.join(names)} are both {label(field)}: leave one of them out."
-            )
 
     def column_map(self, chosen: dict[str, str], rest: bool) -> dict[str, str]:
         """The `map` option: all columns that the page showed. If `rest_to_metadata` changes, the

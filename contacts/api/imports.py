@@ -65,6 +65,16 @@ class ImportForm(ImportOptions):
     )
 
 
+class ImportColumn(serializers.Serializer):
+    """A column of a file."""
+
+    index = serializers.IntegerField(help_text="From 0.")
+    header = serializers.CharField(help_text="The name of the column in the file.")
+    field = serializers.CharField(
+        allow_null=True, help_text="The field of a contact; null if the column is left out."
+    )
+
+
 class ImportJob(serializers.Serializer):
     """An import, while it runs and afterwards."""
 
@@ -75,9 +85,26 @@ class ImportJob(serializers.Serializer):
     file_name = serializers.CharField()
     mode = serializers.CharField(source="options.mode")
     dry_run = serializers.BooleanField()
+    encoding = serializers.CharField(
+        source="options.read_as.encoding", default=None, allow_null=True,
+        help_text="The encoding of the file, given or detected.",
+    )  # fmt: skip
+    delimiter = serializers.CharField(
+        source="options.read_as.delimiter", default=None, allow_null=True,
+        help_text="The character between the cells of a CSV.",
+    )  # fmt: skip
+    header_line = serializers.IntegerField(
+        source="options.read_as.header_line", default=None, allow_null=True,
+        help_text="The number of the line with the names of the columns, from 1.",
+    )  # fmt: skip
     columns = serializers.DictField(
-        source="options.fields", default=None, allow_null=True, child=serializers.CharField(),
-        help_text="The field of each column that has one, as soon as the columns are known.",
+        allow_null=True, child=serializers.CharField(),
+        help_text="The field of each column that has one, as soon as the columns are known. If the "
+        "file has a name more than once, its first column.",
+    )  # fmt: skip
+    column_list = ImportColumn(
+        source="options.column_list", default=None, allow_null=True, many=True,
+        help_text="All columns of the file, in its order.",
     )  # fmt: skip
     rows = serializers.IntegerField(
         allow_null=True, help_text="How many records of the file were read so far."

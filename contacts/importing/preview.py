@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 from contacts.models import Import
 
-from . import columns
 from .erasures import erased, without_erased
 from .error_file import as_cell, rest_of
 from .record_file import FileHead
 from .records import Record, UnreadableFile
-from .row import BadRecord, NoPhone, ReadOptions, clean, phone_of, read_options
+from .row import BadRecord, NoPhone, ReadOptions, clean, matched, phone_of, read_options
 from .uploads import source_of
 
 SHOWN = 20  # records
@@ -58,8 +57,7 @@ def preview(job: Import) -> Preview:
     try:
         options = read_options(source, job.options | {"map": given}, job.tenant.default_region)
     except NoPhone:
-        rest = job.options["rest_to_metadata"]
-        fields = columns.match(header, given, rest_to_metadata=rest)
+        fields = matched(source, job.options | {"map": given}).fields
         rows = [row_of(source, record, "") for record in records]
         return Preview(source, given, fields, rows, problem or NO_PHONE)
     rows = [row_of(source, record, error) for record, error in with_errors(job, records, options)]

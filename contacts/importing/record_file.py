@@ -73,6 +73,29 @@ class RecordFile:
         """The names of the columns. Raises `TurnEnded`; then `found` has what is known so far."""
         return self.format.header
 
+    @property
+    def titles(self) -> list[str]:
+        """The names of the columns as the file has them; `header` makes repeated names different.
+        Raises `TurnEnded`."""
+        return self.format.titles
+
+    @property
+    def header_line(self) -> int | None:
+        """The number of the line with the names of the columns; None if no line has them."""
+        return self.format.header_line
+
+    @property
+    def description(self) -> str:
+        """How the file is read, for people: `utf-8, delimiter ;, header in line 1`."""
+        found = [self.encoding]
+        if not self.is_json:
+            found.append(
+                "delimiter \\t" if self.delimiter == "\t" else f"delimiter {self.delimiter}"
+            )
+        if self.header_line:
+            found.append(f"header in line {self.header_line:,}")
+        return ", ".join(found)
+
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records without blank lines, from the record on that begins in `first_line`; 1 means
         all records. A record that cannot be read has the key `None`, see `Record`."""

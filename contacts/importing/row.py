@@ -1,13 +1,16 @@
 """One record of a file → the fields of a contact, by the rules that all callers share."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from contacts import schema
 from contacts.values import rules, strict_json
 from contacts.values.formulas import original
+from contacts.values.header_names import PhoneKind, kind_of_type, phone_kind
 
 from . import columns
+from .cells import values_of
 from .record_file import RecordFile
 
 # Phones that a spreadsheet has turned into numbers.
@@ -19,14 +22,16 @@ RULES = {field.name: field.rule for field in schema.FIELDS if field.rule}
 
 
 class ReadOptions(NamedTuple):
-    """How the cells are read. `fields`: the field of each column that has one, as `columns.match`
-    returns it. `region`: the country of phones without +. `is_csv`: cells may have the apostrophe
-    that `formulas.neutral` puts before a formula."""
+    """How the cells are read. `fields`: the field of each column that has one, the best column of a
+    field first, as `columns.match` returns it; so are `types`. `region`: the country of phones
+    without +. `is_csv`: cells may have the apostrophe that `formulas.neutral` puts before a
+    formula."""
 
     fields: dict[str, str]
     region: str = ""
     clear_marker: str = "--"
     is_csv: bool = True
+    types: dict[str, str] = {}  # noqa: RUF012 - nobody changes it
 
 
 class NoPhone(columns.UnknownColumn):
@@ -41,13 +46,20 @@ def read_options(source: RecordFile, given: dict[str, Any], region: str) -> Read
 
     Raises `UnknownColumn`, and `NoPhone` if no column is the phone.
     """
-    fields = columns.match(source.header, given["map"], rest_to_metadata=given["rest_to_metadata"])
+    fields, types = matched(source, given)
     if "phone" not in fields.values():
         raise NoPhone(
             "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
         )
     region = given["region"] or region
-    return ReadOptions(fields, region, given["clear_marker"], is_csv=not source.is_json)
+    is_csv = not source.is_json
+    return ReadOptions(fields, region, given["clear_marker"], is_csv=is_csv, types=types)
+
+
+def matched(source: RecordFile, given: dict[str, Any]) -> columns.Columns:
+    """The columns of `source` by the options of the import. Raises `UnknownColumn`."""
+    rest = given["rest_to_metadata"]
+    return columns.match(source.header, given["map"], rest_to_metadata=rest, titles=source.titles)
 
 
 CLEARED = object()  # the value of a cell that has the clear marker
@@ -92,26 +104,72 @@ def misfit(rest: list[str] | str) -> str:
     return "The line is not a JSON object."
 
 
+class Several(list[Any]):
+    """The values of a field that a record has more than once, the best first."""
+
+
+# The fields of which a record may have several values. Of another field, the first value counts.
+OF_SEVERAL = ("phone", "email", "tags")
+
+
 def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
-    """The values that are not blank, by field. First and last name become one name, the columns of
-    metadata keys become one value."""
+    """The values that are not blank, by field; a `Several` if there are several. The parts of a
+    name become one name, the columns of metadata keys become one value."""
     given: dict[str, Any] = {}
     keys: dict[str, Any] = {}
-    for column, field in options.fields.items():
+    for column, field in fields_of(cells, options):
         raw = content(cells.get(column), options)
         if raw is None or raw == "" or raw == []:
             continue
         if field.startswith("metadata."):
-            keys[field.removeprefix("metadata.")] = None if raw is CLEARED else raw
-        else:
+            keys.setdefault(field.removeprefix("metadata."), None if raw is CLEARED else raw)
+        elif field not in given:
             given[field] = raw
-    names = [given.pop(part) for part in columns.PARTS_OF_NAME if part in given]
+        elif field in OF_SEVERAL:
+            given[field] = Several([*each(given[field]), raw])
+    for field in ("phone", "email"):
+        if field in given:
+            given[field] = parted(given[field])
+    parts = [field for field in given if field in columns.PARTS_OF_NAME]
+    names = [given.pop(part) for part in parts]
     if names and "name" not in given:
         kept = [str(name) for name in names if name is not CLEARED]
         given["name"] = " ".join(kept) or CLEARED
     if keys:
         given["metadata"] = (given.get("metadata"), keys)
     return given
+
+
+def fields_of(cells: dict[Any, Any], options: ReadOptions) -> Iterable[tuple[str, str]]:
+    """The columns with their fields, the best first. In a file with columns such as `Phone 1 -
+    Type`, each record has its own order of phones, without fax numbers."""
+    if not options.types:
+        return options.fields.items()
+    phones = [column for column, field in options.fields.items() if field == "phone"]
+    kinds = {column: kind_in(cells, column, options) for column in phones}
+    kept = [pair for pair in options.fields.items() if kinds.get(pair[0]) != PhoneKind.NEVER]
+    return sorted(kept, key=lambda pair: kinds.get(pair[0], 0))
+
+
+def kind_in(cells: dict[Any, Any], column: str, options: ReadOptions) -> PhoneKind:
+    """The kind of the phone that a record has in `column`."""
+    said = cells.get(options.types.get(column))
+    kind = kind_of_type(said) if isinstance(said, str) else None
+    return kind or phone_kind(column) or PhoneKind.UNNAMED
+
+
+def each(raw: Any) -> list[Any]:
+    return raw if isinstance(raw, Several) else [raw]
+
+
+def parted(raw: Any) -> Any:
+    """`raw` with the values of cells that have several."""
+    found = [
+        value
+        for cell in each(raw)
+        for value in (values_of(cell) if isinstance(cell, str) else [cell])
+    ]
+    return found[0] if len(found) == 1 else Several(found)
 
 
 def content(cell: Any, options: ReadOptions) -> Any:
@@ -126,6 +184,8 @@ def content(cell: Any, options: ReadOptions) -> Any:
 
 
 def value_of(field: str, raw: Any, options: ReadOptions) -> Any:
+    if isinstance(raw, Several):
+        return value_of_several(field, raw, options)
     if field == "phone":
         return phone("" if raw is CLEARED else raw, options.region)
     if raw is CLEARED:
@@ -133,6 +193,24 @@ def value_of(field: str, raw: Any, options: ReadOptions) -> Any:
     if field == "metadata":
         return metadata(raw)
     return RULES[field](raw)
+
+
+def value_of_several(field: str, values: Several, options: ReadOptions) -> Any:
+    """All tags; of another field, the first value that keeps the rule. Raises the error of the
+    first value if none does."""
+    filled = [raw for raw in values if raw is not CLEARED] or values[:1]
+    if field == "tags":
+        return RULES[field]([tag for raw in filled for tag in value_of(field, raw, options)])
+    errors = []
+    for raw in filled:
+        try:
+            if value := value_of(field, raw, options):
+                return value
+        except ValueError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return value_of(field, filled[0], options)
 
 
 def phone(raw: Any, region: str) -> str:
@@ -163,9 +241,8 @@ def phone(raw: Any, region: str) -> str:
 def phone_of(cells: dict[Any, Any], options: ReadOptions) -> str:
     """The phone of a record in E.164; empty if the record has no valid phone. The other fields of
     the record may be invalid."""
-    raw = gathered(cells, options).get("phone")
     try:
-        return phone("" if raw is CLEARED else raw, options.region)
+        return str(value_of("phone", gathered(cells, options).get("phone"), options))
     except ValueError:
         return ""
 

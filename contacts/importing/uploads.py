@@ -22,6 +22,7 @@ from . import ending
 from .columns import UnknownColumn
 from .engine import Importer
 from .error_file import ErrorFile
+from .findings import findings
 from .formats.gzipped import is_gzip
 from .incoming import Incoming
 from .record_file import FileHead, RecordFile
@@ -58,8 +59,7 @@ def source_of(
 def match_columns(job: Import, source: RecordFile) -> ReadOptions:
     """How to read the upload, by the options of `job`. The job's options then have the result."""
     options = read_options(source, job.options, job.tenant.default_region)
-    read = {"fields": options.fields, "region": options.region}
-    job.options |= read | {"parted_by": source.delimiter or ","}
+    job.options |= findings(source, options) | {"parted_by": source.delimiter or ","}
     return options
 
 

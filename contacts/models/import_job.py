@@ -115,6 +115,15 @@ class Import(models.Model):
         is_real = self.state == self.State.DONE and not self.dry_run
         return is_real and bool(self.created or self.updated)
 
+    @property
+    def columns(self) -> dict[str, str] | None:
+        """The field of each column that has one, by the name of the column in the file; if several
+        columns have the same name, of the first. None before the columns are known."""
+        listed = self.options.get("column_list")
+        if listed is None:  # a version before has stored the import
+            return self.options.get("fields")
+        return {each["header"]: each["field"] for each in reversed(listed) if each["field"]}
+
     def counts(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in self.COUNTS}
 

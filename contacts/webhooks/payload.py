@@ -115,13 +115,16 @@ def contact_json(contact: Contact) -> Json:
 
 def import_json(job: Import) -> Json:
     """An import that was loaded by `Import.objects.with_counts()`."""
+    read_as = job.options.get("read_as", {})
     return {
         "id": job.pk,
         "state": job.state,
         "file_name": job.file_name,
         "mode": job.options["mode"],
         "dry_run": job.dry_run,
-        "columns": job.options.get("fields"),
+        **{name: read_as.get(name) for name in ("encoding", "delimiter", "header_line")},
+        "columns": job.columns,
+        "column_list": job.options.get("column_list"),
         "rows": job.rows,
         **{name: getattr(job, f"{name}_so_far") for name in Import.COUNTS},
         "problem": job.problem or None,

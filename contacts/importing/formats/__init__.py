@@ -15,6 +15,14 @@ class Format(Protocol):
         """The names of the columns. Raises `UnreadableFile`, and `TurnEnded` if finding the names
         takes longer than the turn."""
 
+    @property
+    def titles(self) -> list[str]:
+        """The names of the columns as the file has them; `header` makes repeated names different."""
+
+    @property
+    def header_line(self) -> int | None:
+        """The number of the line with the names of the columns; None if no line has them."""
+
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records, from the record on that begins in `first_line`; 1 means all records."""
 

@@ -71,6 +71,14 @@ class CSVFormat:
             )
         return names
 
+    @property
+    def titles(self) -> list[str]:
+        return self.header
+
+    @cached_property
+    def header_line(self) -> int | None:
+        return next((line for line, _ in self.rows()), None)
+
     def rows(self, skip: int = 0) -> Iterator[tuple[int, list[str]]]:
         """Each row that has a value, with the number of the line on which the row begins.
 

@@ -58,6 +58,12 @@ class NDJSONFormat:
             refuse_too_many(keys)
         return list(keys)
 
+    @property
+    def titles(self) -> list[str]:
+        return self.header
+
+    header_line = None
+
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records, from the record on that begins in `first_line`; 1 means all records."""
         number = first_line

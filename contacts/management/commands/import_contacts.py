@@ -11,6 +11,7 @@ from tqdm import tqdm
 from contacts.importing.columns import UnknownColumn
 from contacts.importing.engine import Importer, fingerprint
 from contacts.importing.error_file import ErrorFile
+from contacts.importing.findings import findings
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.record_file import RecordFile
 from contacts.importing.records import UnreadableFile
@@ -81,7 +82,7 @@ class Command(BaseCommand):
             options["file"], given["encoding"], given["delimiter"], max_unpacked_bytes()
         )
         read = read_options(source, given, tenant.default_region)
-        given |= {"fields": read.fields, "region": read.region}
+        given |= findings(source, read)
         job = Import(
             tenant=tenant,
             actor="command:import_contacts",
@@ -116,11 +117,12 @@ class Command(BaseCommand):
     # Output
 
     def show(self, importer: Importer) -> None:
-        fields = importer.options.fields
-        for column in importer.source.header:
-            if column in fields:
-                self.stdout.write(f"{column} → {fields[column]}")
-        left = [column for column in importer.source.header if column and column not in fields]
+        source, listed = importer.source, importer.job.options["column_list"]
+        self.stdout.write(f"read as {source.description}")
+        for column in listed:
+            if column["field"]:
+                self.stdout.write(f"{column['header']} → {column['field']}")
+        left = [column["header"] for column in listed if column["header"] and not column["field"]]
         if left:
             self.stdout.write(f"left out: {', '.join(left)}")
 
