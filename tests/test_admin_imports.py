@@ -372,7 +372,6 @@ def test_a_changed_mapping_is_kept_and_shown(staff: Client) -> None:
     ("changes", "sentence"),
     [
         ({"Mobile": ""}, NO_PHONE),
-        ({"Name": "phone"}, "“Mobile” and “Name” are both phone"),
         ({"Town": "metadata."}, "Name the key."),
         ({"Town": "metadata.", "key_2": "x" * 256}, "255"),
         ({"Town": "fax"}, "valid choice"),

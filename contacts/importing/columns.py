@@ -82,6 +82,12 @@ def pair(text: str) -> tuple[str, str]:
     return column, field
 
 
+def squeezed(name: str) -> str:
+    """The words of `name` as one: `E-mail 1 - Value` and `email1value` become equal. Empty for a
+    name that is too long to be an alias."""
+    return "".join(words(name))
+
+
 def is_known(name: str) -> bool:
     """Whether a column of this name says by its name what it holds. Any text may be asked for."""
     if len(name) > header_names.MAX_HEADER:  # `known_field` would keep the text in memory
@@ -94,10 +100,9 @@ def known_field(name: str) -> str:
     """The field that a column of this name has; empty if the name is not known."""
     if phone_kind(name):
         return "phone"
-    found = words(name)
     for field, aliases in ALIASES.items():
         owners = OWNERS.get(field, header_names.OWNERS)
-        spellings = {"".join(found), "".join(word for word in found if word not in owners)}
+        spellings = {squeezed(name), "".join(without(owners, name))}
         if not spellings.isdisjoint(aliases):
             return field
     return ""
@@ -157,7 +162,7 @@ def recognised(named: dict[str, str], given: dict[str, str]) -> dict[str, str]:
 
 def last_names(named: dict[str, str]) -> dict[str, str]:
     """The column `Name` of a German or Dutch file that has a column `Vorname` beside it."""
-    spelled = {column: "".join(words(title)) for column, title in named.items()}
+    spelled = {column: squeezed(title) for column, title in named.items()}
     return {
         column: "last_name"
         for column, name in spelled.items()
@@ -171,7 +176,7 @@ def best_first(fields: dict[str, str], named: dict[str, str]) -> dict[str, str]:
     """`fields`, the phones in the order in which they are tried, and the parts of a name in the
     order in which they are written."""
     parts = [*PARTS_OF_NAME]
-    if any("".join(words(title)) in header_names.FAMILY_NAME_FIRST for title in named.values()):
+    if any(squeezed(title) in header_names.FAMILY_NAME_FIRST for title in named.values()):
         parts.reverse()
 
     def rank(column: str) -> int:
@@ -197,7 +202,11 @@ def type_columns(fields: dict[str, str], named: dict[str, str]) -> dict[str, str
 def subject(title: str) -> str:
     """What `Phone 1 - Type` and `Phone 1 - Value` are the type and the value of: `phone 1`."""
     left_out = header_names.TYPE_WORDS | header_names.VALUE_WORDS
-    return " ".join(word for word in words(title) if word not in left_out)
+    return " ".join(without(left_out, title))
+
+
+def without(left_out: frozenset[str], name: str) -> list[str]:
+    return [word for word in words(name) if word not in left_out]
 
 
 def is_error_file(header: list[str]) -> bool:

@@ -86,12 +86,11 @@ class RecordFile:
 
     @property
     def description(self) -> str:
-        """How the file is read, for people: `utf-8, delimiter ;, header in line 1`."""
+        """How the file is read, for people: `utf-8, delimiter “;”, header in line 1`."""
         found = [self.encoding]
         if not self.is_json:
-            found.append(
-                "delimiter \\t" if self.delimiter == "\t" else f"delimiter {self.delimiter}"
-            )
+            shown = self.delimiter.replace("\t", "\\t")
+            found.append(f"delimiter “{shown}”")
         if self.header_line:
             found.append(f"header in line {self.header_line:,}")
         return ", ".join(found)

@@ -31,7 +31,7 @@ class ReadOptions(NamedTuple):
     region: str = ""
     clear_marker: str = "--"
     is_csv: bool = True
-    types: dict[str, str] = {}  # noqa: RUF012 - nobody changes it
+    types: dict[str, str] = {}
 
 
 class NoPhone(columns.UnknownColumn):
@@ -109,7 +109,8 @@ class Several(list[Any]):
 
 
 # The fields of which a record may have several values. Of another field, the first value counts.
-OF_SEVERAL = ("phone", "email", "tags")
+OF_SEVERAL = {"phone", "email", "tags"}
+OF_CELLS_WITH_SEVERAL = {"phone", "email"}  # the rule of tags parts their cells itself
 
 
 def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
@@ -127,17 +128,20 @@ def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
             given[field] = raw
         elif field in OF_SEVERAL:
             given[field] = Several([*each(given[field]), raw])
-    for field in ("phone", "email"):
-        if field in given:
-            given[field] = parted(given[field])
-    parts = [field for field in given if field in columns.PARTS_OF_NAME]
-    names = [given.pop(part) for part in parts]
-    if names and "name" not in given:
-        kept = [str(name) for name in names if name is not CLEARED]
-        given["name"] = " ".join(kept) or CLEARED
+    for field in given.keys() & OF_CELLS_WITH_SEVERAL:
+        given[field] = parted(given[field])
+    join_name(given)
     if keys:
         given["metadata"] = (given.get("metadata"), keys)
     return given
+
+
+def join_name(given: dict[str, Any]) -> None:
+    """Replaces the parts of a name by the name, if the record has no whole name."""
+    parts = [given.pop(field) for field in [*given] if field in columns.PARTS_OF_NAME]
+    if parts and "name" not in given:
+        kept = [str(part) for part in parts if part is not CLEARED]
+        given["name"] = " ".join(kept) or CLEARED
 
 
 def fields_of(cells: dict[Any, Any], options: ReadOptions) -> Iterable[tuple[str, str]]:

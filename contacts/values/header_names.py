@@ -17,6 +17,7 @@ MAX_HEADER = 100  # characters; a longer name of a column is not compared
 
 # `firstName` are two words; `WhatsApp` and `iPhone` are one.
 TWO_WORDS = re.compile(r"(?<=[a-z])(?<!Whats)(?<!\bi)(?=[A-Z])")
+DOTLESS_I = "\N{LATIN SMALL LETTER DOTLESS I}"  # of Turkish, which many keyboards lack
 WORD = re.compile(r"[^\W\d_]+|\d+")
 
 Words = tuple[str, ...]
@@ -33,7 +34,7 @@ def words(name: str) -> Words:
         return ()
     text = unicodedata.normalize("NFKD", TWO_WORDS.sub(" ", name))
     plain = "".join(letter for letter in text if not unicodedata.category(letter).startswith("M"))
-    return tuple(WORD.findall(plain.casefold()))
+    return tuple(WORD.findall(plain.casefold().replace(DOTLESS_I, "i")))
 
 
 def listed(*lines: str) -> frozenset[str]:
@@ -80,7 +81,8 @@ PHONE = {
         "telefone, telefono, telefoon, telefoonnummer, telefoonnr, telefonu, fon, fone",
         "телефон, телефона, телефоны, тел, هاتف, الهاتف, تلفون, التلفون, تليفون, التليفون",
         "טלפון, הטלפון, फोन, फ़ोन, दूरभाष, telepon, telpon, telp, teleponnya",
-        "电话, 电话号码, 联系电话, 電話, 電話號碼, 聯絡電話, 電話番号, お電話, お電話番号, 連絡先電話番号",
+        "电话, 电话号码, 联系电话, 電話, 電話號碼, 聯絡電話",
+        "電話番号, お電話, お電話番号, 連絡先電話番号",
     ),
     PhoneKind.WORK: listed("Geschäftstelefon, Diensttelefon, 工作电话, 勤務先電話番号"),
     PhoneKind.HOME: listed(
@@ -97,7 +99,7 @@ QUALIFIERS = {
     PhoneKind.WHATSAPP: listed("wa"),
     PhoneKind.MOBILE: listed("cep, mobiele, móveis, komórkowy, komórkowe, bergerak, genggam"),
     PhoneKind.UNNAMED: listed(
-        "number, numbers, no, nr, num, n, nummer, numéro, número, numero, numer, номер, numarası,"
+        "number, numbers, no, nr, num, n, nummer, numéro, número, numero, numer, номер, numarasi,"
         "numara, رقم, מספר, नंबर, नम्बर, संख्या, nomor, номера",
         "de, del, do, da, du, di, le, la, del, van, the, your, e, 164, urn, value, primary,"
         "main, preferred, billing, contact, contacts, person, people, customer, client, lead,"
@@ -112,13 +114,14 @@ QUALIFIERS = {
     ),
     PhoneKind.HOME: listed(
         "home, private, personal, privat, fixe, maison, domicile, casa, fijo, particular, fixo,"
-        "residencial, abitazione, thuis, vast, privé, dom, domowy, stacjonarny, домашний, ev, sabit",
-        "المنزل, בבית, בית, घर, rumah, 家庭, 住宅, 自宅",
+        "residencial, abitazione, thuis, vast, privé, dom, domowy, stacjonarny, домашний, ev",
+        "sabit, المنزل, בבית, בית, घर, rumah, 家庭, 住宅, 自宅",
     ),
     PhoneKind.OTHER: listed(
         "other, second, secondary, alternate, alternative, additional, car, radio, address,"
         "shipping, delivery, weiteres, weitere, andere, sonstige, autre, secondaire, otro, outro,"
-        "altro, overig, ander, inny, другой, diğer, أخرى, אחר, अन्य, lain, lainnya, 其他, 其它, その他",
+        "altro, overig, ander, inny, другой, diğer, أخرى, אחר, अन्य, lain",
+        "lainnya, 其他, 其它, その他",
     ),
 }  # fmt: skip
 
@@ -161,8 +164,8 @@ NAME = listed(
     "nazwisko i imię, pełne imię, imię nazwisko, pełna nazwa",
     "ФИО, полное имя, имя и фамилия, имя фамилия, фамилия имя, фамилия имя отчество,"
     "имя клиента, имя контакта, отображаемое имя",
-    "ad soyad, adı soyadı, adınız soyadınız, ad ve soyad, tam ad, isim soyisim, isim soyad,"
-    "müşteri adı",
+    "ad soyad, adi soyadi, adiniz soyadiniz, ad ve soyad, tam ad, isim soyisim, isim soyad,"
+    "müşteri adi",
     "الاسم, اسم, الاسم الكامل, الإسم, الاسم بالكامل, اسم العميل, שם, שם מלא, השם המלא, שם לקוח",
     "नाम, पूरा नाम, ग्राहक का नाम, nama, nama lengkap, nama pelanggan, nama kontak",
     "姓名, 名称, 全名, 联系人, 客户姓名, 客户名称, 名稱, 聯絡人, 客戶姓名",
@@ -171,7 +174,7 @@ NAME = listed(
 FIRST_NAME = listed(
     "first name, given name, forename, fname, name first name, prénom, prénoms, Vorname, Rufname",
     "nombre, nombres, primer nombre, nome, primeiro nome, nome próprio, nome di battesimo,"
-    "voornaam, imię, имя, ad, adı, isim, الاسم الأول, الإسم الأول, שם פרטי",
+    "voornaam, imię, имя, ad, adi, isim, الاسم الأول, الإسم الأول, שם פרטי",
     "पहला नाम, प्रथम नाम, nama depan, 名字, 名, ファーストネーム, 下の名前",
 )
 MIDDLE_NAME = listed(
@@ -180,9 +183,10 @@ MIDDLE_NAME = listed(
     "tweede voornaam, drugie imię, отчество, ikinci ad, الاسم الأوسط, שם אמצעי, nama tengah",
 )
 LAST_NAME = listed(
-    "last name, family name, surname, lname, name last name, nom, nom de famille, Nachname, Familienname, Zuname",
+    "last name, family name, surname, lname, name last name, nom, nom de famille",
+    "Nachname, Familienname, Zuname",
     "apellido, apellidos, primer apellido, sobrenome, apelido, último nome, cognome, achternaam,"
-    "familienaam, nazwisko, фамилия, soyad, soyadı, soyisim, اسم العائلة, اللقب, الاسم الأخير",
+    "familienaam, nazwisko, фамилия, soyad, soyadi, soyisim, اسم العائلة, اللقب, الاسم الأخير",
     "שם משפחה, अंतिम नाम, उपनाम, कुलनाम, nama belakang, nama keluarga, 姓, 姓氏, 苗字",
 )
 
@@ -192,7 +196,8 @@ FIRST_NAMES_BESIDE_A_LAST_NAME = {"name": listed("Vorname"), "naam": listed("voo
 FAMILY_NAME_FIRST = listed("姓, 姓氏, 苗字")
 
 EMAIL = listed(
-    "email, emails, e-mail, e mails, mail, email address, email addresses, email id, emails email, mailto",
+    "email, emails, e-mail, e mails, mail, email address, email addresses, email id, mailto,"
+    "emails email",
     "E-Mail-Adresse, E-Mailadresse, Mailadresse, adresse e-mail, adresse mail, courriel,"
     "adresse électronique, adresse courriel, mél",
     "correo, correo electrónico, dirección de correo, dirección de correo electrónico,"

@@ -17,7 +17,8 @@ class Format(Protocol):
 
     @property
     def titles(self) -> list[str]:
-        """The names of the columns as the file has them; `header` makes repeated names different."""
+        """The names of the columns as the file has them. `header` makes repeated names
+        different."""
 
     @property
     def header_line(self) -> int | None:
