@@ -75,6 +75,13 @@ class ImportColumn(serializers.Serializer):
     )
 
 
+class WarningOfImport(serializers.Serializer):
+    """A record that was imported without one of its fields."""
+
+    line = serializers.IntegerField()
+    warning = serializers.CharField()
+
+
 class ImportJob(serializers.Serializer):
     """An import, while it runs and afterwards."""
 
@@ -113,9 +120,17 @@ class ImportJob(serializers.Serializer):
     updated = serializers.IntegerField(source="updated_so_far")
     unchanged = serializers.IntegerField(source="unchanged_so_far")
     superseded = serializers.IntegerField(
-        source="superseded_so_far", help_text="A later row had the same phone."
+        source="superseded_so_far", help_text="A later row had the same phone, and took them over."
     )
     failed = serializers.IntegerField(source="failed_so_far")
+    warnings = serializers.IntegerField(
+        source="warnings_so_far",
+        help_text="Records that were imported without one of their fields, because it was wrong.",
+    )
+    warning_list = WarningOfImport(
+        source="warned", many=True, help_text=f"The first {Import.SHOWN_WARNINGS} of them."
+    )
+    hint = OrNull(help_text="What a dry run doubts, such as how phones are read.")
     problem = OrNull(help_text="Why the file was refused, or why the import has stopped.")
     started_at = Timestamp()
     finished_at = Timestamp(allow_null=True)
@@ -187,7 +202,8 @@ class CreateImport(ImportView):
         given = QueryDict(mutable=True)
         given.update(request.query_params)
         given.update(request.data)
-        body = self.input_class(data=given.dict() | {"map": given.getlist("map")})
+        lists = {name: given.getlist(name) for name, option in OPTIONS.items() if option.is_list}
+        body = self.input_class(data=given.dict() | lists)
         body.is_valid(raise_exception=True)
         return body.validated_data
 

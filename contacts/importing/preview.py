@@ -7,6 +7,7 @@ from contacts.models import Import
 
 from .erasures import erased, without_erased
 from .error_file import as_cell, rest_of
+from .hints import hint
 from .record_file import FileHead
 from .records import Record, UnreadableFile
 from .row import BadRecord, NoPhone, ReadOptions, clean, matched, phone_of, read_options
@@ -17,12 +18,14 @@ NO_PHONE = "No column is mapped to the phone: choose a column."
 
 
 class Row(NamedTuple):
-    """`cells`: the value of each column. `rest`: the cells that do not fit the columns."""
+    """`cells`: the value of each column. `rest`: the cells that do not fit the columns. `warning`:
+    why the record loses a field."""
 
     line: int
     cells: list[str]
     rest: list[str]
     error: str
+    warning: str = ""
 
 
 class Preview(NamedTuple):
@@ -30,7 +33,7 @@ class Preview(NamedTuple):
 
     `given`: the user's map (column → field), without columns that the file does not have. `fields`:
     the complete map, with the columns that were recognised. `problem`: why the import cannot begin;
-    empty if it can. With a problem, the rows are not checked for errors.
+    empty if it can. With a problem, the rows are not checked for errors. `hint`: see `hints.hint`.
     """
 
     source: FileHead
@@ -38,10 +41,15 @@ class Preview(NamedTuple):
     fields: dict[str, str]
     rows: list[Row]
     problem: str = ""
+    hint: str = ""
 
     @property
     def bad(self) -> int:
         return sum(bool(row.error) for row in self.rows)
+
+    @property
+    def warned(self) -> int:
+        return sum(bool(row.warning) for row in self.rows)
 
 
 def preview(job: Import) -> Preview:
@@ -60,8 +68,11 @@ def preview(job: Import) -> Preview:
         fields = matched(source, job.options | {"map": given}).fields
         rows = [row_of(source, record, "") for record in records]
         return Preview(source, given, fields, rows, problem or NO_PHONE)
-    rows = [row_of(source, record, error) for record, error in with_errors(job, records, options)]
-    return Preview(source, given, options.fields, rows, problem)
+    rows = [
+        row_of(source, record, error, warning_of(record, options))
+        for record, error in with_errors(job, records, options)
+    ]
+    return Preview(source, given, options.fields, rows, problem, hint(records, options))
 
 
 def first_records(source: FileHead) -> tuple[list[Record], str]:
@@ -96,7 +107,14 @@ def error_of(record: Record, options: ReadOptions) -> str:
     return ""
 
 
-def row_of(source: FileHead, record: Record, error: str) -> Row:
+def warning_of(record: Record, options: ReadOptions) -> str:
+    try:
+        return " ".join(clean(record.cells, options).warnings)
+    except BadRecord:
+        return ""
+
+
+def row_of(source: FileHead, record: Record, error: str, warning: str = "") -> Row:
     cells: dict[Any, Any] = record.cells
     shown = [as_cell(cells.get(column)) for column in source.header]
-    return Row(record.line, shown, rest_of(cells), error)
+    return Row(record.line, shown, rest_of(cells), error, warning)

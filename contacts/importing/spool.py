@@ -17,12 +17,14 @@ from .row import BadRecord, ReadOptions, clean
 
 
 class SpoolLine(NamedTuple):
-    """A record in the spool: a clean row, or an `error` and no phone.
+    """A record in the spool: a clean row, or an `error` and no phone, or a phone and no values if
+    a later row of the file has taken over the values.
 
     `id`: the id that a new contact gets, as hexadecimal digits.
     `given`: the names of the fields that the row sets; `-metadata` means that the row clears the
-    metadata.
+    metadata, `+tags` that the contact keeps its other tags.
     `values`: id, phone and the given fields, as the JSON object that `upsert_rows` takes.
+    `warning`: why the row has lost fields.
     """
 
     line: int
@@ -31,32 +33,49 @@ class SpoolLine(NamedTuple):
     given: tuple[str, ...]
     values: str
     error: str = ""
+    warning: str = ""
+
+    @property
+    def is_superseded(self) -> bool:
+        return bool(self.phone) and not self.values
+
+    def text(self) -> str:
+        """The line of the spool. Tabs separate its parts: JSON escapes tabs in values."""
+        values = json.dumps(self.error) if self.error else self.values
+        warning = f"\t{json.dumps(self.warning)}" if self.warning else ""
+        given = ",".join(self.given)
+        return f"{self.line}\t{self.id}\t{self.phone}\t{given}\t{values}{warning}\n"
 
 
-def spool_text(record: Record, options: ReadOptions, dialect: Any, row_id: str) -> str:
-    """The line of the spool for `record`. Tabs separate its parts: JSON escapes tabs in values."""
+def spool_line(record: Record, options: ReadOptions, dialect: Any, row_id: str) -> SpoolLine:
     try:
-        fields = clean(record.cells, options)
+        fields, warnings = clean(record.cells, options)
     except BadRecord as error:
-        return f"{record.line}\t\t\t\t{json.dumps(str(error))}\n"
-    given = ["-metadata" if fields.get("metadata", "") is None else "metadata"]
-    given = [*sorted(fields.keys() - {"phone", "metadata"}), *given * ("metadata" in fields)]
+        return SpoolLine(record.line, "", "", (), "", str(error))
+    given = sorted(fields.keys() - {"phone", "metadata"})
     if "metadata" in fields:
+        given.append("-metadata" if fields["metadata"] is None else "metadata")
         fields["metadata"] = fields["metadata"] or {}
-    head = f"{record.line}\t{row_id}\t{fields['phone']}\t{','.join(given)}"
-    return f"{head}\t{rows.row_in_json(row_id, fields, dialect.moment)}\n"
+    if "+tags" in fields:
+        fields["tags"] = fields.pop("+tags")
+    values = rows.row_in_json(row_id, fields, dialect.moment)
+    warning = " ".join(warnings)
+    return SpoolLine(record.line, row_id, fields["phone"], tuple(given), values, "", warning)
 
 
 def read_chunk(records: list[Record], options: ReadOptions, dialect: Any) -> str:
     """The lines of the spool for `records`. `dialect`: of the database, see
     `contacts.db.dialects`."""
-    return "".join(spool_text(record, options, dialect, f"{next(bits):032x}") for record in records)
+    return "".join(
+        spool_line(record, options, dialect, f"{next(bits):032x}").text() for record in records
+    )
 
 
 def parse(text: str) -> SpoolLine:
-    line, row_id, phone, given, values = text.split("\t", 4)
+    line, row_id, phone, given, values, *warning = text.rstrip("\n").split("\t")
     error = "" if phone else json.loads(values)
-    return SpoolLine(int(line), row_id, phone, names(given), values, error)
+    told = json.loads(warning[0]) if warning else ""
+    return SpoolLine(int(line), row_id, phone, names(given), "" if error else values, error, told)
 
 
 @lru_cache

@@ -28,7 +28,7 @@ def phone_in(**cells: str) -> str:
     """The phone of a record with these cells; `_` in a name is a space."""
     named = {name.replace("_", " "): cell for name, cell in cells.items()}
     fields, types = match(named, {}, rest_to_metadata=False)
-    return str(clean(named, ReadOptions(fields, types=types))["phone"])
+    return str(clean(named, ReadOptions(fields, types=types)).fields["phone"])
 
 
 # Headers of programs
@@ -223,19 +223,19 @@ def test_columns_are_known_in_many_languages(
 def test_a_name_is_put_together_from_its_parts(first: str, last: str) -> None:
     record = {last: "Lee", first: "Ann", "Tel": MOBILE}
     fields = matched(*record).fields
-    assert clean(record, ReadOptions(fields))["name"] == "Ann Lee"
+    assert clean(record, ReadOptions(fields)).fields["name"] == "Ann Lee"
 
 
 def test_in_chinese_and_japanese_the_family_name_comes_first() -> None:
     record = {"名": "太郎", "姓": "山田", "電話": MOBILE}
-    assert clean(record, ReadOptions(matched(*record).fields))["name"] == "山田 太郎"
+    assert clean(record, ReadOptions(matched(*record).fields)).fields["name"] == "山田 太郎"
 
 
 def test_a_record_without_its_whole_name_takes_the_parts() -> None:
     fields = matched("Name", "First name", "Last name", "Tel").fields
     record = {"Name": "", "First name": "Ann", "Last name": "Lee", "Tel": MOBILE}
-    assert clean(record, ReadOptions(fields))["name"] == "Ann Lee"
-    assert clean(record | {"Name": "Dr Lee"}, ReadOptions(fields))["name"] == "Dr Lee"
+    assert clean(record, ReadOptions(fields)).fields["name"] == "Ann Lee"
+    assert clean(record | {"Name": "Dr Lee"}, ReadOptions(fields)).fields["name"] == "Dr Lee"
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_several_values_in_one_cell_are_tried_in_their_order() -> None:
 
 
 def record_of(**cells: Any) -> dict[str, Any]:
-    return clean({"tel": MOBILE} | cells, ReadOptions(matched("tel", *cells).fields))
+    return clean({"tel": MOBILE} | cells, ReadOptions(matched("tel", *cells).fields)).fields
 
 
 def test_tags_are_the_union_and_of_emails_the_first_good_one_counts() -> None:

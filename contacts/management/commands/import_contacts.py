@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from contacts.importing.columns import UnknownColumn
-from contacts.importing.engine import Importer, fingerprint
+from contacts.importing.engine import SHOWN_FAILURES, Importer, fingerprint
 from contacts.importing.error_file import ErrorFile
 from contacts.importing.findings import findings
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
@@ -25,6 +25,8 @@ from tenants.models import Tenant
 NOTHING_COULD_RUN = 2
 OF_COMMAND = ("batch_size", "allow_erased")  # options that only the command has
 
+METAVARS = {"map": "COLUMN=FIELD", "tag": "NAME"}
+
 
 def argument(name: str) -> dict[str, Any]:
     """What `add_argument` needs for an option of an import."""
@@ -33,7 +35,7 @@ def argument(name: str) -> dict[str, Any]:
     if kind == "boolean":
         return {"action": "store_true", "help": option.help}
     if kind == "array":
-        return {"action": "append", "metavar": "COLUMN=FIELD", "help": option.help}
+        return {"action": "append", "metavar": METAVARS[name], "help": option.help}
     return {"choices": option.schema.get("enum"), "default": option.default, "help": option.help}
 
 
@@ -130,6 +132,7 @@ class Command(BaseCommand):
         job = importer.job
         counts = ", ".join(f"{name} {count}" for name, count in job.counts().items())
         self.stdout.write(f"{'dry run: ' if importer.is_dry else ''}{counts}")
+        self.report_warnings(importer)
         if (job.created or job.updated) and not importer.is_dry:
             print_undo_hint(self, job.pk)
         if not job.failed:
@@ -141,6 +144,15 @@ class Command(BaseCommand):
             self.stdout.write(f"failed records, with the reasons: {errors}")
         sys.stdout.flush()
         raise SystemExit(1)
+
+    def report_warnings(self, importer: Importer) -> None:
+        job = importer.job
+        if job.hint:
+            self.stdout.write(f"note: {job.hint}")
+        if job.warnings:
+            self.stdout.write(f"warnings {job.warnings}: imported without a field")
+        for line, warning in job.warning_list[:SHOWN_FAILURES]:
+            self.stdout.write(f"line {line}: {warning}")
 
 
 @contextmanager
