@@ -29,6 +29,8 @@ def all_aliases() -> dict[str, tuple[str, ...]]:
 
 ALIASES = all_aliases()
 
+KNOWN = {alias for aliases in ALIASES.values() for alias in aliases}
+
 MAX_ALIAS = 100  # characters; a longer name of a column is not compared with the aliases
 
 # The columns that an error file adds.
@@ -71,6 +73,11 @@ def squeezed(name: str) -> str:
         return ""
     text = unicodedata.normalize("NFKD", name).casefold()
     return re.sub(r"[\W_]|[^\x00-\x7f]", "", text)
+
+
+def is_known(name: str) -> bool:
+    """Whether a column with this name is recognised."""
+    return squeezed(name) in KNOWN
 
 
 def match(

@@ -9,6 +9,7 @@ from contacts.values.formulas import original
 
 from . import columns
 from .record_file import RecordFile
+from .records import Mistake
 
 # Phones that a spreadsheet has turned into numbers.
 SCIENTIFIC = re.compile(r"\+?\d([.,]\d+)?[eE]\+?\d+")
@@ -41,11 +42,18 @@ def read_options(source: RecordFile, given: dict[str, Any], region: str) -> Read
 
     Raises `UnknownColumn`, and `NoPhone` if no column is the phone.
     """
-    fields = columns.match(source.header, given["map"], rest_to_metadata=given["rest_to_metadata"])
-    if "phone" not in fields.values():
-        raise NoPhone(
-            "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
+    try:
+        fields = columns.match(
+            source.header, given["map"], rest_to_metadata=given["rest_to_metadata"]
         )
+        if "phone" not in fields.values():
+            raise NoPhone(
+                "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
+            )
+    except columns.UnknownColumn as error:
+        if source.names_columns:
+            raise
+        raise type(error)(error.sentence) from None  # without the list: it may be a person
     region = given["region"] or region
     return ReadOptions(fields, region, given["clear_marker"], is_csv=not source.is_json)
 
@@ -81,8 +89,10 @@ def clean(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
 
 
 def misfit(rest: list[str] | str) -> str:
-    """Why a record does not fit its columns. `rest`: the cells that are too many, or the line of
-    NDJSON that is not an object."""
+    """Why a record does not fit its columns. `rest`: the cells that are too many, the line of
+    NDJSON that is not an object, or the mistake itself."""
+    if isinstance(rest, Mistake):
+        return rest
     if isinstance(rest, list):
         return "There are more cells than columns: is a delimiter in a cell not quoted?"
     try:
