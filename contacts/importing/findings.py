@@ -19,7 +19,7 @@ def findings(source: RecordFile, options: ReadOptions) -> dict[str, Any]:
         "read_as": {
             "encoding": source.encoding,
             "delimiter": None if source.is_json else source.delimiter,
-            "header_line": source.header_line,
+            "header_line": source.header_line or None,
         },
         "column_list": [
             {"index": index, "header": title, "field": options.fields.get(column)}

@@ -16,12 +16,17 @@ class TurnEnded(Exception):
     continues with the same record."""
 
 
+class Mistake(str):
+    """Why a record of a CSV cannot be read, as a sentence."""
+
+
 class Record(NamedTuple):
     """One record of a file.
 
     `line`: the number of the line on which the record begins; the first line of the file is 1.
     `cells`: the values by column; a CSV has text only. What does not fit the columns has the key
-    `None`: a list of cells in a CSV, the text of the line in NDJSON.
+    `None`: a list of cells in a CSV, the text of the line in NDJSON. The key `None` with a
+    `Mistake` means that the record cannot be read, and that its other cells are a guess.
     `size`: how many characters of the file the record takes.
     """
 

@@ -13,6 +13,7 @@ from contacts.values.header_names import PhoneKind, kind_of_type, phone_kind
 from . import cells as written
 from . import columns
 from .record_file import RecordFile
+from .records import Mistake
 
 # Phones that may lack nothing but the plus sign; a spreadsheet may have made a number of them.
 DIGITS = re.compile(r"[1-9]\d{7,14}(?:[.,]0+)?")
@@ -57,11 +58,16 @@ def read_options(source: RecordFile, given: dict[str, Any], region: str) -> Read
 
     Raises `UnknownColumn`, and `NoPhone` if no column is the phone.
     """
-    fields, types = matched(source, given)
-    if "phone" not in fields.values():
-        raise NoPhone(
-            "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
-        )
+    try:
+        fields, types = matched(source, given)
+        if "phone" not in fields.values():
+            raise NoPhone(
+                "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
+            )
+    except columns.UnknownColumn as error:
+        if source.names_columns:
+            raise
+        raise type(error)(error.sentence) from None  # without the list: it may be a person
     stored = given | {"fields": fields, "region": given["region"] or region}
     return stored_read_options(stored, is_csv=not source.is_json)._replace(types=types)
 
@@ -161,8 +167,10 @@ def add_tags(
 
 
 def misfit(rest: list[str] | str) -> str:
-    """Why a record does not fit its columns. `rest`: the cells that are too many, or the line of
-    NDJSON that is not an object."""
+    """Why a record does not fit its columns. `rest`: the cells that are too many, the line of
+    NDJSON that is not an object, or the mistake itself."""
+    if isinstance(rest, Mistake):
+        return rest
     if isinstance(rest, list):
         return "There are more cells than columns: is a delimiter in a cell not quoted?"
     try:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from encodings import aliases
+from itertools import islice
 from math import inf
 from pathlib import Path
 from pkgutil import iter_modules
@@ -14,6 +15,9 @@ from ..records import UnreadableFile
 from .gzipped import unpacked
 
 MAX_LINE = 2 * 1024 * 1024  # characters
+# A line with its end, or a run of blank lines.
+LINES = re.compile(r"[\r\n]+|[^\r\n]+(?:\r\n?|\n)?")
+LINE_END = re.compile(r"\r\n?|\n")
 HEAD = 8 * 1024 * 1024  # bytes that `TextHead` reads
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 # Encodings of host names. Their decoders take time that grows with the square of a block's length.
@@ -26,7 +30,7 @@ ENCODINGS = {
 class TextFile:
     """The text of the file at `path`.
 
-    `encoding`, `newline`: found out if they are empty. The encoding is UTF-8 or UTF-16 where a
+    `encoding`: found out if it is empty. The encoding is UTF-8 or UTF-16 where a
     byte order mark or the zero bytes of UTF-16 say so, UTF-8 where the whole file can be read as
     UTF-8, and otherwise Windows-1252. `max_unpacked`: see `unpacked`.
 
@@ -35,13 +39,10 @@ class TextFile:
 
     is_cut = False  # the file has more bytes than were read
 
-    def __init__(
-        self, path: Path, encoding: str = "", newline: str = "", max_unpacked: float = inf
-    ) -> None:
+    def __init__(self, path: Path, encoding: str = "", max_unpacked: float = inf) -> None:
         self.path = path
         self.max_unpacked = max_unpacked
         self.encoding = text_encoding(encoding) if encoding else self.find_encoding()
-        self.newline = newline or self.find_newline()
 
     def blocks(self) -> Iterator[bytes]:
         yield from unpacked(self.path, self.max_unpacked)
@@ -64,11 +65,6 @@ class TextFile:
             return "cp1252"
         return "utf-8"
 
-    def find_newline(self) -> str:
-        """The character that ends a line: old Macintosh computers wrote the carriage return."""
-        start = next(self.decoded(), "")
-        return "\r" if "\r" in start and "\n" not in start else "\n"
-
     def decoded(self) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder(self.encoding)()
         try:
@@ -86,35 +82,49 @@ class TextFile:
 
     def whole_lines(self) -> Iterator[str]:
         """The text in pieces, each of which ends with the end of a line; the last piece may lack
-        its end."""
+        its end. Old programs write Ctrl-Z at the end of a file, which is left out."""
         rest: list[str] = []
         length = 0
-        for text in self.decoded():
-            whole, newline, begun = text.replace(self.newline, "\n").rpartition("\n")
-            if newline:
-                yield "".join([*rest, whole, newline])
+        for text in filter(None, self.decoded()):
+            # A carriage return at the end of a block may be the first half of a line end.
+            end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
+            if rest and rest[-1].endswith("\r") and not text.startswith("\n"):
+                yield "".join(rest)
                 rest, length = [], 0
-            rest.append(begun)
-            length += len(begun)
+            if end:
+                yield "".join([*rest, text[:end]])
+                rest, length = [], 0
+            rest.append(text[end:])
+            length += len(text) - end
             if length > MAX_LINE:
                 raise UnreadableFile(f"A line is longer than {MAX_LINE:,} characters.")
         if length and not self.is_cut:
-            yield "".join(rest)
+            yield "".join(rest).rstrip("\x1a")
 
-    def lines(self, pattern: re.Pattern[str], skip: int = 0) -> Iterator[str]:
-        r"""Lines with their ends. Only one kind of line end separates lines: a cell of a CSV may
-        contain the other kinds.
+    def lines(self, skip: int = 0) -> Iterator[str]:
+        r"""Lines with their ends: `\n`, `\r\n` or `\r`, also mixed.
 
-        `pattern`: matches a line, or a run of blank lines. A run of blank lines comes as one text,
-        because millions of texts would take minutes. `skip`: how many lines at the beginning of the
-        file are left out.
+        A run of blank lines comes as one text, because millions of texts would take minutes.
+        `skip`: how many lines at the beginning of the file are left out.
         """
         for text in self.whole_lines():
-            if skip and (number := text.count("\n")) <= skip:
+            if skip and (number := line_ends(text)) <= skip:
                 skip -= number
                 continue
-            yield from pattern.findall(text.split("\n", skip)[skip])
+            yield from LINES.findall(text, after(text, skip))
             skip = 0
+
+
+def line_ends(text: str) -> int:
+    """How many ends of lines `text` has."""
+    if "\r" not in text:
+        return text.count("\n")
+    return text.count("\n") + text.count("\r") - text.count("\r\n")
+
+
+def after(text: str, number: int) -> int:
+    """Where the line begins that has `number` lines before it."""
+    return next(islice(LINE_END.finditer(text), number - 1, None)).end() if number else 0
 
 
 class TextHead(TextFile):
