@@ -13,6 +13,7 @@ from unfold.widgets import (
 )
 
 from contacts.importing import uploads
+from contacts.importing.cells import tags_text
 from contacts.importing.columns import ALIASES
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.preview import Preview
@@ -24,6 +25,11 @@ from tenants.models import Tenant
 
 KINDS = ".csv,.tsv,.txt,.ndjson,.jsonl,.json,.gz"
 ANOTHER = "metadata."  # the choice of a metadata key that the user types
+DATES = {
+    "iso": "Year-month-day (2026-05-07)",
+    "dmy": "Day, month, year (07/05/2026)",
+    "mdy": "Month, day, year (05/07/2026)",
+}
 LONG = 40  # characters of a metadata key in a choice
 
 
@@ -44,11 +50,44 @@ def cleaned(form: forms.Form) -> dict[str, Any]:
         return {}
 
 
+def choice_field(name: str, choices: dict[str, str], label: str) -> forms.ChoiceField:
+    return forms.ChoiceField(
+        required=False, choices=[*choices.items()], label=label, help_text=OPTIONS[name].help,
+        widget=UnfoldAdminSelectWidget,
+    )  # fmt: skip
+
+
+def switch_field(name: str, label: str) -> forms.BooleanField:
+    return forms.BooleanField(
+        required=False, label=label, help_text=OPTIONS[name].help, widget=UnfoldBooleanWidget
+    )
+
+
+class TagsField(forms.CharField):
+    """Tags as comma-separated text; their rule runs in `cleaned`."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        return tags_text(value) if isinstance(value, list) else value
+
+
 class OptionsForm(forms.Form):
     mode = forms.ChoiceField(
         choices=Import.Mode.choices, label="Contacts", widget=UnfoldAdminSelectWidget
     )
     region = option_field("region")
+    phones_have_country_code = switch_field(
+        "phones_have_country_code", "Phones have their country code"
+    )
+    tags = choice_field("tags", {"replace": "Replace", "add": "Add"}, "Tags of a row")
+    tag = TagsField(
+        required=False, label="Tags for all contacts", help_text=f"{OPTIONS['tag'].help} Commas "
+        "separate several tags.",
+    )  # fmt: skip
+    dates = choice_field("dates", DATES, "Dates")
+    timezone = option_field("timezone")
+    strict = switch_field("strict", "Wrong cells fail their record")
     clear_marker = option_field("clear_marker")
     encoding = option_field("encoding")
     delimiter = option_field("delimiter")

@@ -79,8 +79,9 @@ def tags_text(tags: Sequence[str]) -> str:
     JSON if a name has a separator, a quote or anything else that a reader would change. A single
     tag such as `--` is JSON too: it would be read as the marker that clears the field."""
     text = ",".join(tags)
-    is_plain = text_of(text) == text and not means_nothing(text) and tags_of(text) == [*tags]
-    return text if is_plain else json.dumps([*tags], ensure_ascii=False)
+    is_plain = not any(sign in text for sign in ';|"') and not means_nothing(text)
+    reads_back = is_plain and text_of(text) == text and tags_of(text) == [*tags]
+    return text if reads_back else json.dumps([*tags], ensure_ascii=False)
 
 
 # E-mail addresses

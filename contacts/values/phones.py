@@ -166,7 +166,7 @@ def parts(raw: str, region: str | None = None) -> set[str]:
 
 def has_two_readings(raw: str, region: str) -> bool:
     """Whether `raw` is a valid number of `region`, and another valid number if it begins with its
-    country code. `6591234567` is a number of Alabama, and one of Singapore."""
+    country code. `6598234567` is a number of Alabama, and one of Singapore."""
     try:
         local = normalise(raw, region)
         international = normalise(raw, has_country_code=True)
