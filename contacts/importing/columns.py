@@ -1,13 +1,12 @@
 """Which column of a file is which field of a contact. This module imports no framework."""
 
 from collections.abc import Collection, Iterable
-from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
 from contacts import schema
 from contacts.values import header_names
-from contacts.values.header_names import PhoneKind, phone_kind, words
+from contacts.values.header_names import PhoneKind, kind_of_phone_words, phone_kind, words
 
 # Columns that a file may have instead of `name`: the name is put together from them.
 PARTS_OF_NAME = {
@@ -90,19 +89,17 @@ def squeezed(name: str) -> str:
 
 def is_known(name: str) -> bool:
     """Whether a column of this name says by its name what it holds. Any text may be asked for."""
-    if len(name) > header_names.MAX_HEADER:  # `known_field` would keep the text in memory
-        return False
     return bool(known_field(name)) or name in ALIASES
 
 
-@lru_cache(1000)
 def known_field(name: str) -> str:
     """The field that a column of this name has; empty if the name is not known."""
-    if phone_kind(name):
+    found = words(name)
+    if kind_of_phone_words(found):
         return "phone"
     for field, aliases in ALIASES.items():
         owners = OWNERS.get(field, header_names.OWNERS)
-        spellings = {squeezed(name), "".join(without(owners, name))}
+        spellings = {"".join(found), "".join(word for word in found if word not in owners)}
         if not spellings.isdisjoint(aliases):
             return field
     return ""
@@ -202,11 +199,7 @@ def type_columns(fields: dict[str, str], named: dict[str, str]) -> dict[str, str
 def subject(title: str) -> str:
     """What `Phone 1 - Type` and `Phone 1 - Value` are the type and the value of: `phone 1`."""
     left_out = header_names.TYPE_WORDS | header_names.VALUE_WORDS
-    return " ".join(without(left_out, title))
-
-
-def without(left_out: frozenset[str], name: str) -> list[str]:
-    return [word for word in words(name) if word not in left_out]
+    return " ".join(word for word in words(title) if word not in left_out)
 
 
 def is_error_file(header: list[str]) -> bool:

@@ -103,7 +103,7 @@ OPTIONS = {
         column_map,
         {"type": "array", "items": {"type": "string", "pattern": "="}},
         "COLUMN=FIELD, such as Cell=phone or Town=metadata.city, for a column that is not known by "
-        "its name; an empty field leaves the column out.",
+        "its name; several columns may give one field; an empty field leaves the column out.",
     ),
     "rest_to_metadata": Option(
         rules.switch, SWITCH, "Columns that belong to no field become metadata."

@@ -203,7 +203,8 @@ def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
             given[field] = raw
         elif field in OF_SEVERAL:
             given[field] = Several([*each(given[field]), raw])
-    join_name(given)
+    if not columns.PARTS_OF_NAME.keys().isdisjoint(given):
+        join_name(given)
     if keys:
         given["metadata"] = (given.get("metadata"), keys)
     return given

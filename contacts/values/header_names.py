@@ -32,9 +32,11 @@ def words(name: str) -> Words:
     """
     if len(name) > MAX_HEADER:
         return ()
-    text = unicodedata.normalize("NFKD", TWO_WORDS.sub(" ", name))
-    plain = "".join(letter for letter in text if not unicodedata.category(letter).startswith("M"))
-    return tuple(WORD.findall(plain.casefold().replace(DOTLESS_I, "i")))
+    text = TWO_WORDS.sub(" ", name)
+    if not text.isascii():
+        letters = unicodedata.normalize("NFKD", text).replace(DOTLESS_I, "i")
+        text = "".join(each for each in letters if not unicodedata.category(each).startswith("M"))
+    return tuple(WORD.findall(text.casefold()))
 
 
 def listed(*lines: str) -> frozenset[str]:
@@ -237,10 +239,13 @@ TYPE_WORDS = listed("type, label, kind, typ, art, tipo")
 VALUE_WORDS = listed("value, number, nummer, wert, valor")
 
 
-@lru_cache(1000)
 def phone_kind(name: str) -> PhoneKind | None:
     """The kind of phone that a column of this name holds; None if it holds none."""
-    found = words(name)
+    return kind_of_phone_words(words(name))
+
+
+@lru_cache(1000)
+def kind_of_phone_words(found: Words) -> PhoneKind | None:
     if whole := WHOLE_PHONES.get("".join(found)):
         return whole
     named, rest = kinds_in(found, PHONE)
