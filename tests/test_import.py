@@ -176,7 +176,7 @@ def test_columns_are_shown_and_can_be_mapped(acme: SimpleNamespace, file: Path) 
     status, printed = bring(file, *options, "--rest-to-metadata")
     assert status == 0
     assert printed.splitlines()[:6] == [
-        "read as utf-8, delimiter “,”, header in line 1",
+        "encoding utf-8, delimiter “,”, header in line 1",
         "Cell no → phone", "Town → metadata.city", "Rest → metadata.Rest", "Name → name",
         "left out: Phone",
     ]  # fmt: skip

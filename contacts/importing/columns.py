@@ -171,7 +171,8 @@ def last_names(named: dict[str, str]) -> dict[str, str]:
 
 def best_first(fields: dict[str, str], named: dict[str, str]) -> dict[str, str]:
     """`fields`, the phones in the order in which they are tried, and the parts of a name in the
-    order in which they are written."""
+    order in which they are written. `Billing name` comes before `Name`, which may be the number of
+    an order."""
     parts = [*PARTS_OF_NAME]
     if any(squeezed(title) in header_names.FAMILY_NAME_FIRST for title in named.values()):
         parts.reverse()
@@ -180,6 +181,8 @@ def best_first(fields: dict[str, str], named: dict[str, str]) -> dict[str, str]:
         field = fields[column]
         if field == "phone":
             return phone_kind(named[column]) or PhoneKind.UNNAMED
+        if field == "name":
+            return int(squeezed(named[column]) in header_names.NAME)
         return parts.index(field) if field in parts else 0
 
     return {column: fields[column] for column in sorted(fields, key=rank)}

@@ -7,6 +7,7 @@ from contacts.models import Import
 
 from .erasures import erased, without_erased
 from .error_file import as_cell, rest_of
+from .findings import description, read_as
 from .hints import hint
 from .record_file import FileHead
 from .records import Record, UnreadableFile
@@ -42,6 +43,11 @@ class Preview(NamedTuple):
     rows: list[Row]
     problem: str = ""
     hint: str = ""
+
+    @property
+    def description(self) -> str:
+        """How the file is read, for people."""
+        return description(read_as(self.source))
 
     @property
     def bad(self) -> int:

@@ -87,17 +87,6 @@ class RecordFile:
         no message may show it."""
         return self.format.names_columns
 
-    @property
-    def description(self) -> str:
-        """How the file is read, for people: `utf-8, delimiter “;”, header in line 1`."""
-        found = [self.encoding]
-        if not self.is_json:
-            shown = self.delimiter.replace("\t", "\\t")
-            found.append(f"delimiter “{shown}”")
-        if self.header_line:
-            found.append(f"header in line {self.header_line:,}")
-        return ", ".join(found)
-
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records without blank lines, from the record on that begins in `first_line`; 1 means
         all records. A record that cannot be read has the key `None`, see `Record`."""

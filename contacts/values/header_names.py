@@ -105,8 +105,10 @@ QUALIFIERS = {
         "numara, رقم, מספר, नंबर, नम्बर, संख्या, nomor, номера",
         "de, del, do, da, du, di, le, la, del, van, the, your, e, 164, urn, value, primary,"
         "main, preferred, billing, contact, contacts, person, people, customer, client, lead,"
-        "subscriber, member, user, default, kontakt, kunde, kunden, hauptnummer, principal,"
-        "contacto, contato, contatto, cliente, klant, klienta, контактный, клиента, iletişim",
+        "subscriber, member, user, default, guest, buyer, patient, student, attendee, participant,"
+        "applicant, donor, visitor, what, is, please, enter, required, optional, kontakt, kunde,"
+        "kunden, hauptnummer, principal, contacto, contato, contatto, cliente, klant, klienta",
+        "контактный, клиента, iletişim",
     ),
     PhoneKind.WORK: listed(
         "work, business, office, direct, geschäftlich, Geschäft, Arbeit, dienstlich, Büro",
@@ -144,7 +146,8 @@ WHOLE_PHONES = {
 # Words that say whose or which of several a column is. The names below are written without them.
 OWNERS = listed(
     "contact, contacts, person, people, customer, client, lead, subscriber, member, billing, your,"
-    "kontakt, kunde, kunden, cliente, contacto, contato",
+    "guest, buyer, patient, student, attendee, participant, applicant, donor, visitor, kontakt,"
+    "kunde, kunden, cliente, contacto, contato, what, is, please, enter, required, optional",
 )
 NUMBERS = listed("1, 2, 3, 4, 5, 6, 7, 8, 9")
 EMAIL_OWNERS = OWNERS | NUMBERS | listed(
@@ -234,6 +237,16 @@ LOCALE = listed(
 METADATA = listed("metadata")
 
 
+# Such as `Phone (with country code)`. `Phone country code` is no phone.
+REMARKS = [
+    words(remark)
+    for remark in (
+        "with country code", "incl country code", "including country code", "with area code",
+        "in international format", "international format", "mit Ländervorwahl", "con indicativo",
+        "con código de país", "avec indicatif", "com DDD", "com DDI", "con prefisso",
+    )
+]  # fmt: skip
+
 # A column `Phone 1 - Type` says the kind of the phone in `Phone 1 - Value`.
 TYPE_WORDS = listed("type, label, kind, typ, art, tipo")
 VALUE_WORDS = listed("value, number, nummer, wert, valor")
@@ -246,11 +259,20 @@ def phone_kind(name: str) -> PhoneKind | None:
 
 @lru_cache(1000)
 def kind_of_phone_words(found: Words) -> PhoneKind | None:
+    found = without_remark(found)
     if whole := WHOLE_PHONES.get("".join(found)):
         return whole
     named, rest = kinds_in(found, PHONE)
     qualified, unknown = kinds_in(rest, QUALIFIERS)
     return best(named | qualified) if named and not unknown else None
+
+
+def without_remark(found: Words) -> Words:
+    """`found` without what tells people how to fill in a form."""
+    for remark in REMARKS:
+        if found[-len(remark) :] == remark:
+            return found[: -len(remark)]
+    return found
 
 
 def kind_of_type(cell: str) -> PhoneKind | None:

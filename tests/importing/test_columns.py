@@ -166,6 +166,20 @@ PROGRAMS: dict[str, tuple[str, dict[str, list[str]]]] = {
          "last_name": ["Nachname"], "email": ["E-Mail-Adresse"], "tags": ["Kategorien"],
          "locale": ["Sprache"]},
     ),
+    "Shopify, orders": (
+        (
+            "Name,Email,Financial Status,Paid at,Accepts Marketing,Total,Lineitem name,"
+            "Billing Name,Billing Street,Billing Phone,Shipping Name,Shipping Phone,Notes,"
+            "Payment Method,Vendor,Tags,Source,Phone"
+        ),
+        {"phone": ["Billing Phone", "Phone", "Shipping Phone"], "name": ["Billing Name", "Name"],
+         "email": ["Email"], "tags": ["Tags"]},
+    ),
+    "a form": (
+        "Timestamp,What is your full name?,WhatsApp number (with country code),Your e-mail *",
+        {"phone": ["WhatsApp number (with country code)"], "name": ["What is your full name?"],
+         "email": ["Your e-mail *"]},
+    ),
     "Facebook": (
         ("id,created_time,ad_id,ad_name,adset_id,adset_name,campaign_id,campaign_name,form_id,"
         "form_name,is_organic,platform,full_name,phone_number,email"),

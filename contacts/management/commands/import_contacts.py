@@ -11,7 +11,7 @@ from tqdm import tqdm
 from contacts.importing.columns import UnknownColumn
 from contacts.importing.engine import SHOWN_FAILURES, Importer, fingerprint
 from contacts.importing.error_file import ErrorFile
-from contacts.importing.findings import findings
+from contacts.importing.findings import description, findings
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.record_file import RecordFile
 from contacts.importing.records import UnreadableFile
@@ -119,8 +119,9 @@ class Command(BaseCommand):
     # Output
 
     def show(self, importer: Importer) -> None:
-        source, listed = importer.source, importer.job.options["column_list"]
-        self.stdout.write(f"read as {source.description}")
+        found = importer.job.options
+        listed = found["column_list"]
+        self.stdout.write(description(found["read_as"]))
         for column in listed:
             if column["field"]:
                 self.stdout.write(f"{column['header']} → {column['field']}")
