@@ -10,6 +10,9 @@ from contacts.values import rules
 from contacts.values.formulas import original
 
 VALUE_SEPARATOR = ":::"  # of Google Contacts
+MARKS = ("=", "'")  # only a cell that begins with one of them differs from its text
+# A cell with tags that has none of these has nothing but names and commas.
+TAG_SIGNS = frozenset('[:;|"*')
 GOOGLE_GROUP = "* "  # Google marks its own groups so: `* myContacts`
 
 # Words that people and programs write into a cell that has no value, in lower case.
@@ -52,6 +55,8 @@ def tags_of(text: str) -> list[str]:
     else semicolons, or else bars. Quotes around a name (Mailchimp) and the groups of Google itself
     are left out.
     """
+    if TAG_SIGNS.isdisjoint(text):
+        return text.split(",") if text else []
     if (listed := rules.json_list(text)) is not None:
         return listed
     parts = values_of(text) if VALUE_SEPARATOR in text else unquoted(text, separator_of(text))

@@ -248,7 +248,9 @@ def content(cell: Any, options: ReadOptions) -> Any:
     text = cell.strip()
     if text == options.clear_marker:
         return CLEARED
-    return written.text_of(text).strip() if options.is_csv else text
+    if text.startswith(written.MARKS) and options.is_csv:
+        return written.text_of(text).strip()
+    return text
 
 
 def value_of(field: str, raw: Any, options: ReadOptions) -> Any:
@@ -258,9 +260,7 @@ def value_of(field: str, raw: Any, options: ReadOptions) -> Any:
         return phone("" if raw is CLEARED else raw, options)
     if raw is CLEARED:
         return None if field == "metadata" else RULES[field](None)
-    if field in MOMENTS:
-        return moment(raw, options)
-    return READERS.get(field, RULES[field])(raw)
+    return moment(raw, options) if field in MOMENTS else READERS[field](raw)
 
 
 def value_of_several(field: str, values: Several, options: ReadOptions) -> Any:
@@ -277,16 +277,17 @@ def phone(raw: Any, options: ReadOptions) -> Any:
 
     No error repeats the phone: errors are kept when the file is gone and when its owner is erased.
     """
-    text = str(raw) if isinstance(raw, int | float) and not isinstance(raw, bool) else raw
-    if isinstance(text, str) and written.VALUE_SEPARATOR in text:
-        return first_good(lambda value: one_phone(value, options), written.values_of(text))
-    return one_phone(text, options)
+    if not isinstance(raw, str):
+        is_number = isinstance(raw, int | float) and not isinstance(raw, bool)
+        return one_phone(str(raw) if is_number else raw, options)
+    if written.VALUE_SEPARATOR in raw:
+        return first_good(lambda value: one_phone(value, options), written.values_of(raw))
+    return one_phone(raw, options)
 
 
 def one_phone(text: Any, options: ReadOptions) -> Any:
-    has_code = options.phones_have_country_code
     try:
-        return rules.phone(text, options.region, has_country_code=has_code)
+        return rules.phone(text, options.region, has_country_code=options.phones_have_country_code)
     except ValueError:
         if isinstance(text, str) and written.means_nothing(text):
             return BLANK
@@ -373,4 +374,4 @@ def metadata(raw: Any) -> dict[str, Any] | None:
     return rules.metadata(given | keys) if keys else given
 
 
-READERS = {"email": email, "locale": locale, "tags": tags, "metadata": metadata}
+READERS = RULES | {"email": email, "locale": locale, "tags": tags, "metadata": metadata}

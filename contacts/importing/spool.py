@@ -40,18 +40,22 @@ class SpoolLine(NamedTuple):
         return bool(self.phone) and not self.values
 
     def text(self) -> str:
-        """The line of the spool. Tabs separate its parts: JSON escapes tabs in values."""
         values = json.dumps(self.error) if self.error else self.values
-        warning = f"\t{json.dumps(self.warning)}" if self.warning else ""
-        given = ",".join(self.given)
-        return f"{self.line}\t{self.id}\t{self.phone}\t{given}\t{values}{warning}\n"
+        return text_of(self.line, self.id, self.phone, ",".join(self.given), values, self.warning)
 
 
-def spool_line(record: Record, options: ReadOptions, dialect: Any, row_id: str) -> SpoolLine:
+def text_of(line: int, row_id: str, phone: str, given: str, values: str, warning: str = "") -> str:
+    """The line of the spool. Tabs separate its parts: JSON escapes tabs in values."""
+    told = f"\t{json.dumps(warning)}" if warning else ""
+    return f"{line}\t{row_id}\t{phone}\t{given}\t{values}{told}\n"
+
+
+def spool_text(record: Record, options: ReadOptions, dialect: Any, row_id: str) -> str:
+    """The line of the spool for `record`."""
     try:
         fields, warnings = clean(record.cells, options)
     except BadRecord as error:
-        return SpoolLine(record.line, "", "", (), "", str(error))
+        return text_of(record.line, "", "", "", json.dumps(str(error)))
     given = sorted(fields.keys() - {"phone", "metadata"})
     if "metadata" in fields:
         given.append("-metadata" if fields["metadata"] is None else "metadata")
@@ -59,23 +63,23 @@ def spool_line(record: Record, options: ReadOptions, dialect: Any, row_id: str) 
     if "+tags" in fields:
         fields["tags"] = fields.pop("+tags")
     values = rows.row_in_json(row_id, fields, dialect.moment)
-    warning = " ".join(warnings)
-    return SpoolLine(record.line, row_id, fields["phone"], tuple(given), values, "", warning)
+    given_text = ",".join(given)
+    return text_of(record.line, row_id, fields["phone"], given_text, values, " ".join(warnings))
 
 
 def read_chunk(records: list[Record], options: ReadOptions, dialect: Any) -> str:
     """The lines of the spool for `records`. `dialect`: of the database, see
     `contacts.db.dialects`."""
-    return "".join(
-        spool_line(record, options, dialect, f"{next(bits):032x}").text() for record in records
-    )
+    return "".join(spool_text(record, options, dialect, f"{next(bits):032x}") for record in records)
 
 
 def parse(text: str) -> SpoolLine:
-    line, row_id, phone, given, values, *warning = text.rstrip("\n").split("\t")
-    error = "" if phone else json.loads(values)
-    told = json.loads(warning[0]) if warning else ""
-    return SpoolLine(int(line), row_id, phone, names(given), "" if error else values, error, told)
+    line, row_id, phone, given, values, *rest = text[:-1].split("\t")
+    if not phone:
+        return SpoolLine(int(line), row_id, phone, (), "", json.loads(values))
+    return SpoolLine(
+        int(line), row_id, phone, names(given), values, "", json.loads(rest[0]) if rest else ""
+    )
 
 
 @lru_cache

@@ -166,7 +166,7 @@ def tag_list(raw: Any) -> list[Any]:
     if isinstance(raw, list):
         return raw
     if raw is None or isinstance(raw, str):
-        listed = json_list(raw or "")
+        listed = json_list(raw) if raw and "[" in raw else None
         return (raw or "").split(",") if listed is None else listed
     raise ValueError("The tags must be a comma-separated string or a list of strings.")
 
