@@ -4,8 +4,7 @@ Most words are from the name lists of Faker (MIT licence), chosen at random amon
 letters outside of ASCII. To add a language, add a line of such words: about fifty suffice.
 """
 
-# The words as the code page can write them: cp1258 writes the tones of Vietnamese as marks of
-# their own, cp1250 writes the Romanian letters with cedillas.
+# The words with the letters that the code page has: Romanian words have cedillas in cp1250.
 WORDS = {
     "French": """
         Agnès Aimée Alizée Amélia Amélie André Aïcha Biélorussie Béguelin Bélanger Bérubé Cloé
@@ -15,7 +14,8 @@ WORDS = {
         Léonie Léopold Lévêque Maëlys Micronésie Mélina Ménard Müller Noé Noémi Noémie Noëlle
         Nusslé Nüsslin Océane Príncipe Pérou Québec Raphaël René Rhône Rémi République Samuël
         Stéphan Sèvres Séverine Thérèse Timéo Trépanier Turkménistan Téo Vallée Vézina Zélande
-        française Benoît Nîmes Lemaître Maître Brûlé Château Hôtel Prénom Téléphone Société Française Île Écosse Élise Éléonore Émirats États
+        française Benoît Nîmes Lemaître Maître Brûlé Château Hôtel Prénom Téléphone Société
+        Française Île Écosse Élise Éléonore Émirats États
     """,
     "German": """
         Austermühle Bersenbrück Björn Bremervörde Bär Bärer Bättig Böblingen Cláudia Cäcilie
@@ -299,12 +299,12 @@ WORDS = {
         Ülle Ševtšenko Štšerbakov Žukov Žuravljov
     """,
     "Vietnamese": """
-        Biên Bình Bùi Bảo Bắc Bằng Châu Chí CÃ´te Cà Cường Cần Duyên Dũng Dương Hiền Hoàng Huế
-        Huỳnh Hà Hòa Hóa Hùng Hưng Hương Hạnh Hải Hằng Hồ Hồng Hữu Khánh Kiên Liên Lào Lâm Lê Lý
-        Lạng Lạt Lắk Lộc Mạnh Mỹ Nghệ Nguyên Nguyễn Ngãi Ngô Ngọc Nhiên Nhơn Nhật Nẵng Nội Phòng
-        Phú Phúc Phương Phạm PrÃ­ncipe Quý Quảng Quốc SÃ£o Sơn Thành Thái Tháp Thơ Thảo Thị Thọ
-        Thủy Tiến TomÃ© Trí Trường Trần Trị Trọng Tuyên Tuấn Tàu Tâm Tây Tùng Tú Tĩnh Việt Vân
-        Võ Văn Vĩnh Vũ Vũng Xuân Yên Yến Ánh Điện Đà Đông Đắk Đặng Định Đồng Đỗ Đức
+        Biên Bình Bùi Bảo Bắc Bằng Châu Chí Cà Cường Cần Duyên Dũng Dương Hiền Hoàng Huế Huỳnh
+        Hà Hòa Hóa Hùng Hưng Hương Hạnh Hải Hằng Hồ Hồng Hữu Khánh Kiên Liên Lào Lâm Lê Lý Lạng
+        Lạt Lắk Lộc Mạnh Mỹ Nghệ Nguyên Nguyễn Ngãi Ngô Ngọc Nhiên Nhơn Nhật Nẵng Nội Phòng Phú
+        Phúc Phương Phạm Quý Quảng Quốc Sơn Thành Thái Tháp Thơ Thảo Thị Thọ Thủy Tiến Trí
+        Trường Trần Trị Trọng Tuyên Tuấn Tàu Tâm Tây Tùng Tú Tĩnh Việt Vân Võ Văn Vĩnh Vũ Vũng
+        Xuân Yên Yến Ánh Điện Đà Đông Đắk Đặng Định Đồng Đỗ Đức
     """,
 }
 
