@@ -11,6 +11,16 @@ class UnreadableFile(ValueError):
     """The file as a whole cannot be read. The message says what the user can do."""
 
 
+class UncertainEncoding(UnreadableFile):
+    """`candidates`: the encodings that the file may have, each with some words as they read in it.
+    The message does not show the words, because they are from records."""
+
+    def __init__(self, candidates: list[tuple[str, list[str]]]) -> None:
+        self.candidates = candidates
+        names = " or ".join(encoding for encoding, _ in candidates)
+        super().__init__(f"The encoding of the file is not certain; give it: {names}.")
+
+
 class TurnEnded(Exception):
     """The import has stopped because its tenant's turn at the worker is over. The next turn
     continues with the same record."""

@@ -11,7 +11,8 @@ from math import inf
 from pathlib import Path
 from pkgutil import iter_modules
 
-from ..records import UnreadableFile
+from ..records import UncertainEncoding, UnreadableFile
+from .code_pages import candidates, composed, words_of
 from .gzipped import unpacked
 
 MAX_LINE = 2 * 1024 * 1024  # characters
@@ -19,6 +20,7 @@ MAX_LINE = 2 * 1024 * 1024  # characters
 LINES = re.compile(r"[\r\n]+|[^\r\n]+(?:\r\n?|\n)?")
 LINE_END = re.compile(r"\r\n?|\n")
 HEAD = 8 * 1024 * 1024  # bytes that `TextHead` reads
+SHOWN = 10  # words of a candidate for the encoding
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 # Encodings of host names. Their decoders take time that grows with the square of a block's length.
 HOST_ENCODINGS = {"idna", "punycode"}
@@ -30,9 +32,9 @@ ENCODINGS = {
 class TextFile:
     """The text of the file at `path`.
 
-    `encoding`: found out if it is empty. The encoding is UTF-8 or UTF-16 where a
-    byte order mark or the zero bytes of UTF-16 say so, UTF-8 where the whole file can be read as
-    UTF-8, and otherwise Windows-1252. `max_unpacked`: see `unpacked`.
+    `encoding`: found out if it is empty. The encoding is UTF-8 or UTF-16 where a byte order mark
+    or the zero bytes of UTF-16 say so, UTF-8 where the whole file can be read as UTF-8, and
+    otherwise the code page in which the words read best. `max_unpacked`: see `unpacked`.
 
     Raises `UnreadableFile`, also wherever the file is read.
     """
@@ -56,14 +58,34 @@ class TextFile:
                 return encoding
         if b"\x00" in start[:2]:
             return "utf-16-le" if start[1:2] == b"\x00" else "utf-16-be"
+        line = self.line_without_utf8()
+        return self.find_code_page(line) if line else "utf-8"
+
+    def line_without_utf8(self) -> int:
+        """The first line that cannot be read as UTF-8; 0 if all lines can."""
         decoder = codecs.getincrementaldecoder("utf-8")()
+        line = 1
         try:
             for block in self.blocks():
-                decoder.decode(block)
+                line += line_ends(decoder.decode(block))
             decoder.decode(b"", final=not self.is_cut)
-        except UnicodeDecodeError:
-            return "cp1252"
-        return "utf-8"
+        except UnicodeDecodeError as error:
+            return line + error.object.count(b"\n", 0, error.start)
+        return 0
+
+    def find_code_page(self, line: int) -> str:
+        """`line`: the first line that is not UTF-8. Raises `UnreadableFile`, and
+        `UncertainEncoding` if the file may have several encodings."""
+        words = words_of(self.blocks(), HEAD)
+        if 2 * sum(map(is_utf8, words)) > len(words):
+            raise UnreadableFile(
+                f"Most of the file is UTF-8, but line {line:,} is not. Save the file as UTF-8"
+                " again, or give its encoding."
+            )
+        found = candidates(words)
+        if len(found) != 1:
+            raise UncertainEncoding([(each.encoding, [*each.words[:SHOWN]]) for each in found])
+        return found[0].encoding
 
     def decoded(self) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder(self.encoding)()
@@ -101,18 +123,29 @@ class TextFile:
         if length and not self.is_cut:
             yield "".join(rest).rstrip("\x1a")
 
+    def composed(self, text: str) -> str:
+        return composed(text) if self.encoding == "cp1258" else text
+
     def lines(self, skip: int = 0) -> Iterator[str]:
         r"""Lines with their ends: `\n`, `\r\n` or `\r`, also mixed.
 
         A run of blank lines comes as one text, because millions of texts would take minutes.
         `skip`: how many lines at the beginning of the file are left out.
         """
-        for text in self.whole_lines():
+        for text in map(self.composed, self.whole_lines()):
             if skip and (number := line_ends(text)) <= skip:
                 skip -= number
                 continue
             yield from LINES.findall(text, after(text, skip))
             skip = 0
+
+
+def is_utf8(word: bytes) -> bool:
+    try:
+        word.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def line_ends(text: str) -> int:

@@ -114,29 +114,29 @@ class RowReader:
         works, escaped by a backslash. Raises `BadRow`; `again` then has the lines of the row."""
         self.again.appendleft(text)
         try:
-            cells = self.taken_by(self.doubled)
+            return self.fitting(self.doubled)
         except BadRow:
-            if not any('\\"' in line for line in self.taken):
+            if not self.has_backslash():
                 raise
-            return self.taken_by(self.backslashed)
-        if len(cells) > self.width > 0 and any('\\"' in line for line in self.taken):
-            return self.fewer_cells(cells)
+            return self.fitting(self.backslashed)
+
+    def fitting(self, reader: Iterator[list[str]]) -> list[str]:
+        """The next row of `reader`, if it can be right. Raises `BadRow`.
+
+        A row over several lines that does not have a cell for each column has the wrong quotes. So
+        may a row with too many cells: with doubled quotes, `"Ann \\"Lee\\", Bob"` is two cells.
+        """
+        cells = self.taken_by(reader)
+        if self.named and not self.is_full(cells) and self.has_wrong_quotes(cells):
+            self.again.extendleft(reversed(self.taken))
+            raise BadRow(BAD_QUOTE)
         return cells
 
-    def fewer_cells(self, cells: list[str]) -> list[str]:
-        r"""`cells`, or the cells with backslashes if these fit the columns: with doubled quotes,
-        `"Ann \"Lee\", Bob"` ends at the wrong quote."""
-        taken = self.taken
-        self.again.extendleft(reversed(taken))
-        with suppress(BadRow):
-            escaped = self.taken_by(self.backslashed)
-            if len(escaped) <= self.width:
-                return escaped
-            self.again.extendleft(reversed(self.taken))
-        for _ in taken:
-            self.again.popleft()
-        self.taken = taken
-        return cells
+    def has_wrong_quotes(self, cells: list[str]) -> bool:
+        return len(self.taken) > 1 or (len(cells) > self.width and self.has_backslash())
+
+    def has_backslash(self) -> bool:
+        return any('\\"' in line for line in self.taken)
 
     def taken_by(self, reader: Iterator[list[str]]) -> list[str]:
         """The next row of `reader`, which calls `__next__` for each line. Raises `BadRow`."""
@@ -174,17 +174,17 @@ class RowReader:
 
         The cell may end in this line, with the first quote of `text`. What follows is then of the
         same row as the cell: a phone there says nothing, unless the quotes of the whole line would
-        be right if the line were a row.
+        be right if the line were a row. A phone before the quote is enough if the quote stands
+        where another cell would begin.
         """
-        if text.count(self.delimiter) < self.named - 1:
-            return False
         inside, quote, _ = text.partition('"')
         parts = inside.split(self.delimiter)
         if not quote or self.is_full(parts):
             return self.is_full(parts) and has_phone(parts)
+        opens_a_cell = not parts[-1].strip()
         cells = guessed(text, self.delimiter)
-        return self.is_full(cells) and (
-            has_phone(parts[:-1]) or (has_phone(cells) and is_strict(text, self.delimiter))
+        return (has_phone(parts[:-1]) and (opens_a_cell or self.is_full(cells))) or (
+            self.is_full(cells) and has_phone(cells) and is_strict(text, self.delimiter)
         )
 
     def is_full(self, cells: list[str]) -> bool:
