@@ -38,7 +38,9 @@ IMPORT = (
     '"dry_run":false,"encoding":"utf-8","delimiter":",","header_line":1,'
     '"columns":{"Mobile":"phone"},"column_list":[{"index":0,"header":"Mobile","field":"phone"}],'
     '"rows":15,"created":1,"updated":2,"unchanged":3,'
-    '"superseded":4,"failed":5,"problem":null,"started_at":"2026-05-07T08:14:23+00:00",'
+    '"superseded":4,"failed":5,"warnings":1,'
+    '"warning_list":[{"line":3,"warning":"The e-mail is no address."}],"hint":null,"problem":null,'
+    '"started_at":"2026-05-07T08:14:23+00:00",'
     '"finished_at":"2026-05-07T08:14:23+00:00"}'
 )
 
@@ -115,7 +117,8 @@ def job(webhook: Webhook) -> Import:
             "read_as": {"encoding": "utf-8", "delimiter": ",", "header_line": 1},
             "column_list": [{"index": 0, "header": "Mobile", "field": "phone"}],
         },
-        created=1, updated=2, unchanged=3, superseded=4, failed=5, started_at=AT, finished_at=AT,
+        created=1, updated=2, unchanged=3, superseded=4, failed=5, warnings=1,
+        warning_list=[[3, "The e-mail is no address."]], started_at=AT, finished_at=AT,
     )  # fmt: skip
     return Import.objects.with_counts().get(pk=job.pk)
 
