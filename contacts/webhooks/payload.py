@@ -124,7 +124,7 @@ def import_json(job: Import) -> Json:
         "dry_run": job.dry_run,
         **{name: read_as.get(name) for name in ("encoding", "delimiter", "header_line")},
         "columns": job.columns,
-        "column_list": job.options.get("column_list"),
+        "column_list": column_list(job),
         "rows": job.rows,
         **{name: getattr(job, f"{name}_so_far") for name in (*Import.COUNTS, "warnings")},
         "warning_list": [{"line": line, "warning": warning} for line, warning in job.warning_list],
@@ -133,6 +133,13 @@ def import_json(job: Import) -> Json:
         "started_at": timestamp(job.started_at),
         "finished_at": timestamp(job.finished_at),
     }
+
+
+def column_list(job: Import) -> list[Json] | None:
+    """PostgreSQL has its own order of the keys in a JSON column, so they are put in order here."""
+    listed = job.options.get("column_list")
+    keys = ("index", "header", "field")
+    return listed and [{key: column[key] for key in keys} for column in listed]
 
 
 def timestamp(moment: datetime | None) -> str | None:
