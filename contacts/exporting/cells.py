@@ -4,9 +4,10 @@ from collections.abc import Callable
 from datetime import UTC
 from typing import Any
 
+from contacts.importing.cells import tags_text, text_of
 from contacts.importing.options import CLEAR_MARKER
 from contacts.values import rules
-from contacts.values.formulas import neutral, original
+from contacts.values.formulas import neutral
 
 Guard = Callable[[str], str]
 
@@ -24,7 +25,7 @@ def cell(value: Any, guard: Guard) -> str:
     if isinstance(value, dict):
         return rules.spelled(value)
     if isinstance(value, list):
-        return guard(",".join(value))
+        return guard(tags_text(value))
     return moment(value)
 
 
@@ -34,7 +35,7 @@ def readable(text: str) -> str:
     An import takes an apostrophe before a formula away, and empties a field for the clear marker.
     An apostrophe before such a cell prevents both. All other cells stay as they are.
     """
-    is_changed = text == CLEAR_MARKER or original(text) != text
+    is_changed = text == CLEAR_MARKER or text_of(text) != text
     return neutral(text) if is_changed else text
 
 

@@ -16,8 +16,9 @@ from contacts.values.digests import phone_digest
 from contacts.values.formulas import original
 from tenants.models import Tenant
 
+from .formats.dialect import unique
 from .records import Record
-from .row import ReadOptions, phone_of
+from .row import ReadOptions, phone_of, stored_read_options
 from .storage import errors_of, spool_folder, upload_of
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def erase_from_spool(job: Import, phone: str) -> None:
     folder = spool_folder(job)
     if folder.exists():
         with suppress(JobIsRunning), locked_folder(folder):
-            for name in ("reading", "position", "last"):  # the import makes these files again
+            for name in ("reading", "position", "combining"):  # the import makes these files again
                 (folder / name).unlink(missing_ok=True)
             if job.is_over:
                 shutil.rmtree(folder)
@@ -112,10 +113,9 @@ def erase_from_rows(spool: Path, phone: str) -> None:
 
 def erase_from_errors_of(job: Import, path: Path, phone: str) -> bool:
     """Returns whether the error file could be read."""
-    read = job.options
-    options = ReadOptions(read["fields"], read["region"], read["clear_marker"])
+    options = stored_read_options(job.options, is_csv=True)
     try:
-        erase_from_error_file(path, phone, options, read["parted_by"])
+        erase_from_error_file(path, phone, options, job.options["parted_by"])
     except Exception:
         logger.exception("The error file of import %s could not be read", job.pk)
         return False
@@ -139,7 +139,7 @@ def erase_from_error_file(path: Path, phone: str, options: ReadOptions, delimite
             writer = csv.writer(rest, delimiter=delimiter)
             header = next(rows)
             writer.writerow(header)
-            names = [*map(original, header)]
+            names = unique([*map(original, header)])
             for row in rows:
                 has_phone = phone_of(dict(zip(names, row, strict=False)), options) == phone
                 if not has_phone and not any(national in phones.digits(cell) for cell in row):

@@ -41,9 +41,7 @@ class RecordFile:
     ) -> None:
         known = found or {}
         self.path = path
-        self.text = self.text_class(
-            path, known.get("encoding", encoding), known.get("newline", ""), max_unpacked
-        )
+        self.text = self.text_class(path, known.get("encoding", encoding), max_unpacked)
         self.encoding = self.text.encoding
         is_json: bool | None = known.get("is_json")
         self.is_json = self.text.first_character() == "{" if is_json is None else is_json
@@ -56,14 +54,13 @@ class RecordFile:
                 **{name: known[name] for name in ("header", "keys", "since") if name in known},
             )
         else:
-            csv = CSVFormat(self.text, self.delimiter, known.get("header"))
+            csv = CSVFormat(self.text, self.delimiter, known.get("dialect"))
             self.format, self.delimiter = csv, csv.delimiter
 
     def found(self) -> dict[str, Any]:
         """What was found out about the file so far, as JSON can hold it."""
         return {
             "encoding": self.encoding,
-            "newline": self.text.newline,
             "is_json": self.is_json,
             "delimiter": self.delimiter,
         } | self.format.found()
@@ -72,6 +69,23 @@ class RecordFile:
     def header(self) -> list[str]:
         """The names of the columns. Raises `TurnEnded`; then `found` has what is known so far."""
         return self.format.header
+
+    @property
+    def titles(self) -> list[str]:
+        """The names of the columns as they are in the file: two may be equal. `header` has a
+        unique key for each."""
+        return self.format.titles
+
+    @property
+    def header_line(self) -> int:
+        """The line on which the header begins; 0 in a file without a header, such as NDJSON."""
+        return self.format.header_line
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether a name in the header is known. If not, the header may be somebody's record, and
+        no message may show it."""
+        return self.format.names_columns
 
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records without blank lines, from the record on that begins in `first_line`; 1 means

@@ -18,7 +18,7 @@ def grant_rights(apps: Apps, schema_editor: Any) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("contacts", "0016_task_paths"),
+        ("contacts", "0017_import_warnings"),
         ("tenants", "0007_known_address"),
     ]
 

@@ -15,6 +15,20 @@ class Format(Protocol):
         """The names of the columns. Raises `UnreadableFile`, and `TurnEnded` if finding the names
         takes longer than the turn."""
 
+    @property
+    def titles(self) -> list[str]:
+        """The names of the columns as they are in the file, in the order of `header`, which has a
+        unique key for each. Raises as `header` does."""
+
+    @property
+    def header_line(self) -> int:
+        """The line on which the header begins; 0 if the format has none."""
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether a name in `header` is the name of a known column. If not, the header may be the
+        record of a person, and no message may show it."""
+
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records, from the record on that begins in `first_line`; 1 means all records."""
 

@@ -1,6 +1,5 @@
 """NDJSON: one JSON object a line. The columns are the keys of all objects."""
 
-import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import islice
@@ -10,10 +9,7 @@ from contacts.values import strict_json
 from contacts.values.strict_json import UNSTORABLE
 
 from ..records import Record, TurnEnded, refuse_too_many
-from .decoding import TextFile
-
-# A line, or a run of blank lines.
-LINES = re.compile(r"\s*\n|[^\n]+\n?")
+from .decoding import TextFile, line_ends
 
 
 class NDJSONFormat:
@@ -42,6 +38,13 @@ class NDJSONFormat:
         if header is not None:
             self.header = header
 
+    header_line = 0
+    names_columns = True
+
+    @property
+    def titles(self) -> list[str]:
+        return self.header
+
     def found(self) -> dict[str, Any]:
         header = {"header": self.header} if "header" in vars(self) else {}
         return {"keys": self.keys, "since": self.since} | header
@@ -61,7 +64,7 @@ class NDJSONFormat:
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records, from the record on that begins in `first_line`; 1 means all records."""
         number = first_line
-        for line in self.text.lines(LINES, first_line - 1):
+        for line in self.text.lines(first_line - 1):
             if not line.isspace():
                 try:
                     cells = strict_json.loads(line)
@@ -69,7 +72,7 @@ class NDJSONFormat:
                     cells = None
                 found: dict[Any, Any] = cells if isinstance(cells, dict) else {None: line.rstrip()}
                 yield Record(number, found, len(line))
-            number += line.count("\n")
+            number += line_ends(line)
 
 
 def is_column(key: Any) -> bool:
