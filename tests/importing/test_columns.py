@@ -15,7 +15,7 @@ from contacts.importing.columns import is_known, known_field, match
 from contacts.importing.row import ReadOptions, clean
 from contacts.models import Contact
 from contacts.values.header_names import PhoneKind, phone_kind
-from tests.test_import import bring
+from tests.support.imports import bring
 
 MOBILE, HOME, WORK = "+33612345678", "+33145678901", "+33145678902"
 

@@ -13,11 +13,9 @@ from django.urls import reverse
 
 from contacts.importing import uploads
 from contacts.models import Contact, Import
-from tests.test_admin import staff, superuser
-from tests.test_admin_imports import drafted, fields_of, press
-from tests.test_import import bring
+from tests.admin.test_imports import drafted, fields_of, press
+from tests.support.imports import bring
 
-__all__ = ["staff", "superuser"]
 pytestmark = pytest.mark.django_db
 
 MOBILE, HOME, WORK = "+33612345678", "+33145678901", "+33145678902"

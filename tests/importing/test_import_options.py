@@ -12,13 +12,11 @@ from django.test import Client
 
 from contacts.importing import uploads
 from contacts.models import Contact, Import
-from tests.api import PHONE, Api
-from tests.factories import ContactFactory
-from tests.test_admin import staff, superuser
-from tests.test_admin_imports import drafted, press
-from tests.test_import import bring
+from tests.admin.test_imports import drafted, press
+from tests.support.api import PHONE, Api
+from tests.support.factories import ContactFactory
+from tests.support.imports import bring
 
-__all__ = ["staff", "superuser"]
 pytestmark = pytest.mark.django_db
 
 Options = dict[str, Any]

@@ -15,10 +15,10 @@ from contacts.importing.repeats import combine
 from contacts.importing.row import ReadOptions
 from contacts.importing.spool import parse, read_chunk
 from contacts.models import Change, Contact, OptOut
-from tests.api import PHONE
-from tests.factories import ContactFactory
-from tests.test_import import bring, counts
-from tests.test_write_path import assert_links_match_tags
+from tests.support.api import PHONE
+from tests.support.factories import ContactFactory
+from tests.support.imports import bring, counts
+from tests.support.sql import assert_links_match_tags
 
 pytestmark = pytest.mark.django_db
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from contacts.models import Contact
-from tests.documents import PAGES, SOURCE_PAGES
-from tests.test_import import bring
+from tests.support.documents import PAGES, SOURCE_PAGES
+from tests.support.imports import bring
 
 FILE = re.compile(r"^```csv\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RESULT = re.compile(

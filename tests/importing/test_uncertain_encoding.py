@@ -13,7 +13,7 @@ from contacts.importing.incoming import Incoming
 from contacts.importing.options import clean
 from contacts.importing.preview import preview
 from contacts.models import Contact, Import
-from tests.api import Api, assert_error
+from tests.support.api import Api, assert_error
 
 pytestmark = pytest.mark.django_db
 
