@@ -13,11 +13,10 @@ from django.urls import reverse
 
 from contacts.importing import uploads
 from contacts.models import Contact, Import
-from tests.admin.test_imports import drafted, fields_of, press
+from tests.support.admin_imports import drafted, fields_of, press
 from tests.support.imports import bring
 
 pytestmark = pytest.mark.django_db
-
 MOBILE, HOME, WORK = "+33612345678", "+33145678901", "+33145678902"
 FILES = {
     "second phone column": "First Name,Phone,Default Address Phone\nAnn,,{mobile}\nBob,{work},\n",
@@ -35,7 +34,6 @@ FILES = {
     "NDJSON": '{{"name": "Ann", "phone": null, "mobile": "{mobile}"}}\n'
     '{{"name": "Bob", "phone": "{work}"}}\n',
 }
-
 Door = Callable[[str], Import]
 
 

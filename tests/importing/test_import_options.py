@@ -12,13 +12,12 @@ from django.test import Client
 
 from contacts.importing import uploads
 from contacts.models import Contact, Import
-from tests.admin.test_imports import drafted, press
+from tests.support.admin_imports import drafted, press
 from tests.support.api import PHONE, Api
 from tests.support.factories import ContactFactory
 from tests.support.imports import bring
 
 pytestmark = pytest.mark.django_db
-
 Options = dict[str, Any]
 Door = Callable[[str, Options], Import]
 IMPORTS = "/api/v1/imports"
