@@ -8,8 +8,6 @@ import pytest
 from contacts.importing.record_file import FileHead, RecordFile
 from contacts.importing.records import UnreadableFile
 
-pytestmark = pytest.mark.once
-
 ANN, BOB = "+33612345678", "+33612345679"
 
 

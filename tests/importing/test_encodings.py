@@ -9,8 +9,6 @@ from contacts.importing.formats import decoding, gzipped
 from contacts.importing.record_file import FileHead, RecordFile
 from contacts.importing.records import UncertainEncoding, UnreadableFile
 
-pytestmark = pytest.mark.once
-
 PEOPLE = [
     ("cp1252", "Zoé Müller,Genève|José Núñez,Málaga|François Lefèvre,Orléans|Jürgen Groß,Köln"),
     ("cp1252", "Hélène Dupré,Besançon|Benoît Lemaître,Nîmes"),

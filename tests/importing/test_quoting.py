@@ -12,8 +12,6 @@ from contacts.importing.formats.quoting import looks_like_phone
 from contacts.importing.record_file import RecordFile
 from contacts.importing.records import Record, UnreadableFile
 
-pytestmark = pytest.mark.once
-
 HEADER = ["phone", "name", "town", "note"]
 
 
