@@ -28,6 +28,7 @@ def all_aliases() -> dict[str, tuple[str, ...]]:
 
 
 ALIASES = all_aliases()
+KNOWN = {alias for aliases in ALIASES.values() for alias in aliases}
 
 MAX_ALIAS = 100  # characters; a longer name of a column is not compared with the aliases
 
@@ -71,6 +72,11 @@ def squeezed(name: str) -> str:
         return ""
     text = unicodedata.normalize("NFKD", name).casefold()
     return re.sub(r"[\W_]|[^\x00-\x7f]", "", text)
+
+
+def is_known(name: str) -> bool:
+    """Whether a column of this name is matched with a field."""
+    return squeezed(name) in KNOWN
 
 
 def match(

@@ -23,11 +23,13 @@ class Record(NamedTuple):
     `cells`: the values by column; a CSV has text only. What does not fit the columns has the key
     `None`: a list of cells in a CSV, the text of the line in NDJSON.
     `size`: how many characters of the file the record takes.
+    `problem`: why the record cannot be read, if the format knows a better sentence than `row`.
     """
 
     line: int
     cells: dict[str, Any]
     size: int
+    problem: str = ""
 
 
 def refuse_too_many(columns: Collection[str]) -> None:

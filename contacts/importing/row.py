@@ -9,6 +9,7 @@ from contacts.values.formulas import original
 
 from . import columns
 from .record_file import RecordFile
+from .records import Record
 
 # Phones that a spreadsheet has turned into numbers.
 SCIENTIFIC = re.compile(r"\+?\d([.,]\d+)?[eE]\+?\d+")
@@ -47,7 +48,7 @@ def read_options(source: RecordFile, given: dict[str, Any], region: str) -> Read
             "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
         )
     region = given["region"] or region
-    return ReadOptions(fields, region, given["clear_marker"], is_csv=not source.is_json)
+    return ReadOptions(fields, region, given["clear_marker"], is_csv=not source.kind.is_json)
 
 
 CLEARED = object()  # the value of a cell that has the clear marker
@@ -55,6 +56,13 @@ CLEARED = object()  # the value of a cell that has the clear marker
 
 class BadRecord(ValueError):
     """The message has a sentence for each field that is wrong."""
+
+
+def clean_record(record: Record, options: ReadOptions) -> dict[str, Any]:
+    """`clean` for a record of a file."""
+    if record.problem:
+        raise BadRecord(record.problem)
+    return clean(record.cells, options)
 
 
 def clean(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:

@@ -2,16 +2,14 @@
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from contacts.values.formulas import original
-from contacts.values.strict_json import UNSTORABLE
-
-from ..records import Record, UnreadableFile, refuse_too_many
-from .decoding import MAX_LINE, TextFile
+from ..records import Record, UnreadableFile
+from .decoding import MAX_LINE
+from .format import InputFile, TextFormat
+from .header import column_names
 
 DELIMITERS = ",;\t|"
 MAX_CELL = 1024 * 1024  # characters; a longer cell comes from a quote that is not closed
@@ -22,18 +20,29 @@ MAX_HEADER_LINES = 100  # the quoted name of a column may span several lines
 LINES = re.compile(r"[\r\n]*\n|[^\n]+\n?")
 
 
-class CSVFormat:
-    """`text` as CSV. `delimiter`: found out if it is empty. `header`: as `found` returned it."""
+class CSVFormat(TextFormat):
+    name = "CSV"
+    suffixes = (".csv", ".tsv", ".txt")
+    media_types = ("text/csv",)
+    is_json = False
+    has_header = True
+    errors = "csv"
+    max_in_request = 8 * 1024 * 1024
 
-    def __init__(self, text: TextFile, delimiter: str = "", header: list[str] | None = None):
+    def __init__(self, file: InputFile) -> None:
         csv.field_size_limit(MAX_CELL)
-        self.text = text
-        self.delimiter = delimiter or self.find_delimiter()
-        if header is not None:
-            self.header = header
+        super().__init__(file)
+        self.delimiter = file.delimiter or self.find_delimiter()
+        if "header" in file.known:
+            self.header = file.known["header"]
+
+    @classmethod
+    def recognises(cls, file: InputFile) -> bool:
+        return not file.is_binary
 
     def found(self) -> dict[str, Any]:
-        return {"header": self.header} if "header" in vars(self) else {}
+        header = {"header": self.header} if "header" in vars(self) else {}
+        return super().found() | {"delimiter": self.delimiter} | header
 
     def find_delimiter(self) -> str:
         """The delimiter that gives the header the most columns."""
@@ -58,18 +67,7 @@ class CSVFormat:
         header = next((row for _, row in self.rows()), None)
         if header is None:
             raise UnreadableFile("The file is empty.")
-        names = [original(name.strip()) for name in header]
-        refuse_too_many(names)
-        repeated = next(
-            (name for name, number in Counter(filter(None, names)).items() if number > 1), None
-        )
-        if repeated:
-            raise UnreadableFile(f"Two columns are named “{repeated}”; rename one.")
-        if unstorable := next((name for name in names if UNSTORABLE.search(name)), None):
-            raise UnreadableFile(
-                f"The column {unstorable!a} cannot be stored. Is the encoding right?"
-            )
-        return names
+        return column_names(header)
 
     def rows(self, skip: int = 0) -> Iterator[tuple[int, list[str]]]:
         """Each row that has a value, with the number of the line on which the row begins.

@@ -48,8 +48,6 @@ class TextFile:
 
     def find_encoding(self) -> str:
         start = next(self.blocks(), b"")
-        if start.startswith(b"PK\x03\x04"):
-            raise UnreadableFile("This is a workbook or an archive; save it as CSV first.")
         for bom, encoding in BOMS.items():
             if start.startswith(bom):
                 return encoding
@@ -79,10 +77,6 @@ class TextFile:
             raise UnreadableFile(
                 f"Some bytes of the file are not {self.encoding}; give the file's encoding."
             ) from error
-
-    def first_character(self) -> str:
-        """The first character that is not blank; empty if the file has none."""
-        return next((start[0] for text in self.decoded() if (start := text.lstrip())), "")
 
     def whole_lines(self) -> Iterator[str]:
         """The text in pieces, each of which ends with the end of a line; the last piece may lack
