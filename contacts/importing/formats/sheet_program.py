@@ -152,4 +152,5 @@ def main(path: str, max_unpacked: int, output: IO[str]) -> None:
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     main(sys.argv[1], int(sys.argv[2]), sys.stdout)

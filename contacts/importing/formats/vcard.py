@@ -192,7 +192,7 @@ def cards(lines: Iterator[str], number: int) -> Iterator[Card]:
         elif mark == END:
             yield card or Card(number, NO_BEGIN)
             card = None
-        elif mark:
+        elif mark or (card and line):  # a line of spaces may go on with a property
             card = card or Card(number, NO_BEGIN)
             card.add(line)
         number += text.count("\n")
@@ -321,7 +321,8 @@ def split(value: str, separator: str) -> list[str]:
     """The parts of `value` between separators that have no backslash before them."""
     if "\\" not in value:
         return value.split(separator)
-    return PARTS[separator].findall(value)
+    # The pattern also matches the empty text at the end.
+    return PARTS[separator].findall(value)[:-1]
 
 
 def plain(value: str) -> str:
