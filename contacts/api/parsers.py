@@ -84,7 +84,7 @@ class FileBody(BaseParser):
             raise BrokenBody("The body has ended early; send it again.")
 
 
-def body_of(media_type: str) -> type[FileBody]:
+def body_of(media_type: str) -> type[BaseParser]:
     return type("FileBody", (FileBody,), {"media_type": media_type})
 
 
@@ -134,4 +134,4 @@ class FileForm(MultiPartParser):
 
 
 MEDIA_TYPES = [*(kind for each in FORMATS for kind in each.media_types), "application/gzip"]
-FILE_PARSERS = [FileForm, *map(body_of, MEDIA_TYPES), FileBody]
+FILE_PARSERS: list[type[BaseParser]] = [FileForm, *map(body_of, MEDIA_TYPES), FileBody]

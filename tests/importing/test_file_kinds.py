@@ -175,7 +175,7 @@ def test_the_admin_previews_and_imports_every_format(
     uploads.run_import.call(job.pk)
     job.refresh_from_db()
     assert (job.created, job.failed) == (1, 1)
-    errors = staff.get(reverse("admin:contacts_import_errors", args=[job.pk]))
+    errors: Any = staff.get(reverse("admin:contacts_import_errors", args=[job.pk]))
     path = tmp_path / "errors"
     path.write_bytes(b"".join(errors.streaming_content))
     source = RecordFile(path)

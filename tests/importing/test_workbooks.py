@@ -70,7 +70,7 @@ def table(*rows: list[Any], at: int = 0) -> bytes:
     return xlsx(fill)
 
 
-def archive(**parts: str | bytes) -> bytes:
+def archive(**parts: Any) -> bytes:
     file = io.BytesIO()
     with ZipFile(file, "w", ZIP_DEFLATED) as opened:
         for name, content in parts.items():

@@ -1,11 +1,12 @@
 """What every file format is, and what a format is given to read."""
 
 import codecs
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from math import inf
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from ..records import Record
 from .decoding import TextFile, text_encoding
@@ -92,7 +93,7 @@ class InputFile:
         return self.text_class(self.path, self.encoding, newline, self.max_unpacked)
 
 
-class Format(Protocol):
+class Format(ABC):
     """A file of one format. The class is made for one `InputFile`."""
 
     name: ClassVar[str]  # as people call the format
@@ -102,29 +103,35 @@ class Format(Protocol):
     has_header: ClassVar[bool]  # otherwise the columns are the keys of all records
     errors: ClassVar[str]  # csv, ndjson or xlsx: what its users can correct failed records in
     max_in_request: ClassVar[int]  # bytes; a request reads the columns of a file of this size
+
     encoding: str  # empty if the file is not text
     delimiter: str  # of a CSV; otherwise as the user gave it
 
+    @abstractmethod
     def __init__(self, file: InputFile) -> None: ...
 
     @classmethod
+    @abstractmethod
     def recognises(cls, file: InputFile) -> bool:
         """Whether the file begins as files of this format do."""
 
     @property
+    @abstractmethod
     def header(self) -> list[str]:
         """The names of the columns. Raises `UnreadableFile`, and `TurnEnded` if finding the names
         takes longer than the turn."""
 
+    @abstractmethod
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records, from the record on that begins in `first_line`; 1 means all records."""
 
     def found(self) -> dict[str, Any]:
         """What was found out about the file so far, as JSON can hold it. The next turn of the same
         import has these values in `InputFile.known`, so that nothing is searched twice."""
+        return {}
 
 
-class TextFormat:
+class TextFormat(Format):
     """What the formats share that are text."""
 
     is_json = True

@@ -1,19 +1,16 @@
 """Formats whose records name their columns themselves: the columns are the keys of all records."""
 
-from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
 from typing import Any
 
 from contacts.values.strict_json import UNSTORABLE
 
-from ..records import Record, TurnEnded, refuse_too_many
+from ..records import TurnEnded, refuse_too_many
 from .format import InputFile, TextFormat
 
 
 class KeyedFormat(TextFormat):
-    """A subclass has `records`."""
-
     def __init__(self, file: InputFile) -> None:
         super().__init__(file)
         self.searched_records = file.searched_records
@@ -38,9 +35,6 @@ class KeyedFormat(TextFormat):
             keys |= dict.fromkeys(key for key in record.cells if is_column(key))
             refuse_too_many(keys)
         return list(keys)
-
-    def records(self, first_line: int = 1) -> Iterator[Record]:
-        raise NotImplementedError
 
 
 def is_column(key: Any) -> bool:

@@ -92,7 +92,8 @@ class VCardFormat(KeyedFormat):
         for card in cards(self.text.lines(LINES, first_line - 1), first_line):
             properties = card.parsed()
             if card.problem:
-                yield Record(card.line, {None: card.text()}, card.size, card.problem)
+                broken: dict[Any, Any] = {None: card.text()}
+                yield Record(card.line, broken, card.size, card.problem)
             elif not is_group(properties) and (cells := cells_of(properties)):
                 yield Record(card.line, cells, card.size)
 

@@ -15,10 +15,10 @@ from functools import cached_property
 from itertools import chain, groupby, islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from ..records import Record, UnreadableFile
-from .format import InputFile
+from .format import Format, InputFile
 from .gzipped import is_gzip
 from .header import SEARCHED_ROWS, column_names, header_row
 
@@ -36,7 +36,7 @@ class Sheet(NamedTuple):
     rows: IO[str]
 
 
-class WorkbookFormat:
+class WorkbookFormat(Format):
     name = "workbook"
     suffixes = (".xlsx", ".xls", ".ods")
     media_types = (
@@ -57,9 +57,6 @@ class WorkbookFormat:
     @classmethod
     def recognises(cls, file: InputFile) -> bool:
         return file.start.startswith(SIGNATURES)
-
-    def found(self) -> dict[str, Any]:
-        return {}
 
     @property
     def header(self) -> list[str]:
@@ -122,7 +119,7 @@ def folder_beside(path: Path) -> Path | None:
 def lines_of(name: str, max_unpacked: float) -> Iterator[str]:
     """The lines that `sheet_program` writes about the workbook `name`, without the last."""
     most = str(int(min(max_unpacked, MAX_UNPACKED)))
-    command = [sys.executable, "-P", PROGRAM, name, most]
+    command = [sys.executable, "-P", str(PROGRAM), name, most]
     line = ""
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="ascii"
