@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contacts.importing.formats import json_array
-from contacts.importing.record_file import RecordFile
+from contacts.importing.formats import decoding, json_array
+from contacts.importing.record_file import FileHead, RecordFile
 from contacts.importing.records import Record, TurnEnded, UnreadableFile
 
 pytestmark = pytest.mark.once
@@ -124,6 +124,17 @@ def test_an_array_whose_records_cannot_be_told_apart_is_refused(
     with pytest.raises(UnreadableFile, match=rf"^Line {line}: ") as refused:
         read(tmp_path, text)
     assert "Ann" not in str(refused.value)
+
+
+def test_the_head_of_a_long_array_is_read_as_far_as_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "HEAD", 1)
+    path = tmp_path / "people.json"
+    path.write_text(json.dumps([{"phone": str(number)} for number in range(20_000)]))
+    records = list(FileHead(path).records())
+    assert 1000 < len(records) < 20_000
+    assert records[-1].cells == {"phone": str(len(records) - 1)}
 
 
 @settings(max_examples=60)

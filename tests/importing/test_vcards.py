@@ -11,8 +11,8 @@ from django.core.management import call_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contacts.importing.formats import vcard
-from contacts.importing.record_file import RecordFile
+from contacts.importing.formats import decoding, vcard
+from contacts.importing.record_file import FileHead, RecordFile
 from contacts.importing.records import Record
 from contacts.models import Contact
 
@@ -166,6 +166,18 @@ def test_pictures_take_no_memory_and_do_not_count(tmp_path: Path) -> None:
         [record] = read(tmp_path, card("FN:Ann", picture, "TEL:1"))
         assert record.cells == {"Name": "Ann", "Phone": "1"}
         assert record.size < 5_000
+
+
+@pytest.mark.once
+def test_the_head_of_a_long_file_is_read_as_far_as_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "HEAD", 1)
+    path = tmp_path / "people.vcf"
+    path.write_text("".join(card(f"TEL:{number}") for number in range(5000)))
+    records = list(FileHead(path).records())
+    assert 500 < len(records) < 5000
+    assert not any(record.problem for record in records)
 
 
 @pytest.mark.once

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import NoReturn
 
+from contacts.values import strict_json
+
 from ..records import Record, UnreadableFile
 from .format import InputFile
 from .keyed import KeyedFormat
@@ -42,7 +44,7 @@ class JSONArrayFormat(KeyedFormat):
 
     @classmethod
     def recognises(cls, file: InputFile) -> bool:
-        return bool(re.match(r"\[\s*[\[{\]]", file.start_text))
+        return bool(re.match(r'\[\s*[\[{\]"]', file.start_text))
 
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records, from the record on whose `line` is `first_line`; 1 means all records.
@@ -52,13 +54,17 @@ class JSONArrayFormat(KeyedFormat):
         number of the record.
         """
         last = 0
-        for begin, text in Elements(self.text.decoded(), self.text.newline):
+        for begin, text in self.elements():
             last = max(begin, last + 1)
             if last >= first_line:
-                cells = cells_of(text)
-                if None in cells and not is_closed(text):
-                    refuse(begin, "a string or a bracket of this record is not closed")
-                yield Record(last, cells, len(text))
+                yield record_of(begin, last, text)
+
+    def elements(self) -> Iterator[tuple[int, str]]:
+        try:
+            yield from Elements(self.text.decoded(), self.text.newline)
+        except UnreadableFile:
+            if not self.text.is_cut:
+                raise
 
 
 class Elements:
@@ -157,6 +163,25 @@ class Elements:
         if found and found.end() < len(self.buffer):
             line = self.line + self.buffer.count(self.newline, self.at, begin)
             refuse(line, "a string is not closed")
+
+
+def record_of(begin: int, line: int, text: str) -> Record:
+    """The record with this `line` for the element `text`, which begins in the line `begin`."""
+    cells = cells_of(text)
+    if None not in cells:
+        return Record(line, cells, len(text))
+    if not is_closed(text):
+        refuse(begin, "a string or a bracket of this record is not closed")
+    return Record(line, cells, len(text), problem_of(text))
+
+
+def problem_of(text: str) -> str:
+    """Why `text` is not a JSON object."""
+    try:
+        strict_json.loads(text)
+    except strict_json.MalformedJSON as error:
+        return f"{error} Lines and columns count from the beginning of the record."
+    return "The record is not a JSON object."
 
 
 def is_closed(text: str) -> bool:

@@ -90,6 +90,8 @@ class VCardFormat(KeyedFormat):
         """The records, from the record on that begins in `first_line`; 1 means all records. Cards
         of groups are left out, and cards without any value."""
         for card in cards(self.text.lines(LINES, first_line - 1), first_line):
+            if card.problem == NO_END and self.text.is_cut:
+                return
             properties = card.parsed()
             if card.problem:
                 broken: dict[Any, Any] = {None: card.text()}
