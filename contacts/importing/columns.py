@@ -28,6 +28,7 @@ def all_aliases() -> dict[str, tuple[str, ...]]:
 
 
 ALIASES = all_aliases()
+
 KNOWN = {alias for aliases in ALIASES.values() for alias in aliases}
 
 MAX_ALIAS = 100  # characters; a longer name of a column is not compared with the aliases
@@ -75,7 +76,7 @@ def squeezed(name: str) -> str:
 
 
 def is_known(name: str) -> bool:
-    """Whether a column of this name is matched with a field."""
+    """Whether a column with this name is recognised."""
     return squeezed(name) in KNOWN
 
 

@@ -16,6 +16,7 @@ from contacts.values.digests import phone_digest
 from contacts.values.formulas import original
 from tenants.models import Tenant
 
+from .formats.header import unique
 from .records import Record
 from .row import ReadOptions, phone_of
 from .storage import errors_of, spool_folder, upload_of
@@ -139,7 +140,7 @@ def erase_from_error_file(path: Path, phone: str, options: ReadOptions, delimite
             writer = csv.writer(rest, delimiter=delimiter)
             header = next(rows)
             writer.writerow(header)
-            names = [*map(original, header)]
+            names = unique([*map(original, header)])
             for row in rows:
                 has_phone = phone_of(dict(zip(names, row, strict=False)), options) == phone
                 if not has_phone and not any(national in phones.digits(cell) for cell in row):

@@ -17,7 +17,7 @@ from . import columns
 from .erasures import without_erased
 from .error_workbook import write_workbook
 from .record_file import RecordFile
-from .records import Record, TurnEnded, UnreadableFile
+from .records import Mistake, Record, TurnEnded, UnreadableFile
 from .row import ReadOptions
 
 
@@ -125,11 +125,12 @@ class ErrorFile:
             file.write(json.dumps(failure) + "\n")
 
     def write_csv(self, file: IO[str], records: Iterator[tuple[Record, str]]) -> None:
-        header = self.source.header
+        header, titles = self.source.header, self.source.titles
         writer = csv.writer(file, delimiter=self.delimiter)
         names = header[:-2] if columns.is_error_file(header) else header
         if not file.tell():
-            writer.writerow([*map(neutral, names), *columns.OF_ERROR_FILE])
+            shown = map(neutral, titles[: len(names)])
+            writer.writerow([*shown, *columns.OF_ERROR_FILE])
         for record, error in records:
             cells = [safe_cell(record.cells.get(name, ""), self.options) for name in names]
             rest = [safe_cell(cell, self.options) for cell in rest_of(record.cells)]
@@ -144,6 +145,8 @@ def named(cells: dict[Any, Any]) -> dict[str, Any]:
 def rest_of(cells: dict[Any, Any]) -> list[str]:
     """The cells that do not fit the columns."""
     rest = cells.get(None, [])
+    if isinstance(rest, Mistake):
+        return []
     return [rest] if isinstance(rest, str) else rest
 
 

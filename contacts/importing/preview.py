@@ -10,7 +10,7 @@ from .erasures import erased, without_erased
 from .error_file import as_cell, rest_of
 from .record_file import FileHead
 from .records import Record, UnreadableFile
-from .row import BadRecord, NoPhone, ReadOptions, clean_record, phone_of, read_options
+from .row import BadRecord, NoPhone, ReadOptions, clean, phone_of, read_options
 from .uploads import source_of
 
 SHOWN = 20  # records
@@ -92,7 +92,7 @@ def with_errors(
 
 def error_of(record: Record, options: ReadOptions) -> str:
     try:
-        clean_record(record, options)
+        clean(record.cells, options)
     except BadRecord as error:
         return str(error)
     return ""

@@ -1,7 +1,6 @@
 """A file of records, as people and programs export it, in any format that `formats` has."""
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ class RecordFile:
         turn_is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         self.path = path
-        self.file = InputFile(
+        file = InputFile(
             path,
             encoding,
             delimiter and one_character(delimiter),
@@ -55,15 +54,12 @@ class RecordFile:
             searched_records=self.searched_records,
             turn_is_over=turn_is_over,
         )
-        self.kind = format_of(self.file)
-
-    @cached_property
-    def format(self) -> Format:
-        return self.kind(self.file)
+        self.kind = format_of(file)
+        self.format: Format = self.kind(file)
 
     def found(self) -> dict[str, Any]:
         """What was found out about the file so far, as JSON can hold it."""
-        return {"format": self.kind.name} | self.format.found()
+        return {"format": self.kind.name, "delimiter": self.delimiter} | self.format.found()
 
     @property
     def encoding(self) -> str:
@@ -77,6 +73,23 @@ class RecordFile:
     def header(self) -> list[str]:
         """The names of the columns. Raises `TurnEnded`; then `found` has what is known so far."""
         return self.format.header
+
+    @property
+    def titles(self) -> list[str]:
+        """The names of the columns as they are in the file: two may be equal. `header` has a
+        unique key for each."""
+        return self.format.titles
+
+    @property
+    def header_line(self) -> int:
+        """The line on which the header begins; 0 in a file without a header, such as NDJSON."""
+        return self.format.header_line
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether a name in the header is known. If not, the header may be somebody's record, and
+        no message may show it."""
+        return self.format.names_columns
 
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records without blank lines, from the record on that begins in `first_line`; 1 means

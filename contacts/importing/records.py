@@ -11,9 +11,23 @@ class UnreadableFile(ValueError):
     """The file as a whole cannot be read. The message says what the user can do."""
 
 
+class UncertainEncoding(UnreadableFile):
+    """`candidates`: the encodings that the file may have, each with some words as they read in it.
+    The message does not show the words, because they are from records."""
+
+    def __init__(self, candidates: list[tuple[str, list[str]]]) -> None:
+        self.candidates = candidates
+        names = " or ".join(encoding for encoding, _ in candidates)
+        super().__init__(f"The encoding of the file is not certain; give it: {names}.")
+
+
 class TurnEnded(Exception):
     """The import has stopped because its tenant's turn at the worker is over. The next turn
     continues with the same record."""
+
+
+class Mistake(str):
+    """Why a record cannot be read, as a sentence."""
 
 
 class Record(NamedTuple):
@@ -21,15 +35,14 @@ class Record(NamedTuple):
 
     `line`: the number of the line on which the record begins; the first line of the file is 1.
     `cells`: the values by column; a CSV has text only. What does not fit the columns has the key
-    `None`: a list of cells in a CSV, the text of the line in NDJSON.
+    `None`: a list of cells in a CSV, the text of the line in NDJSON. The key `None` with a
+    `Mistake` means that the record cannot be read, and that its other cells are a guess.
     `size`: how many characters of the file the record takes.
-    `problem`: why the record cannot be read, if the format knows a better sentence than `row`.
     """
 
     line: int
     cells: dict[str, Any]
     size: int
-    problem: str = ""
 
 
 def refuse_too_many(columns: Collection[str]) -> None:

@@ -9,7 +9,7 @@ from contacts.values.formulas import original
 
 from . import columns
 from .record_file import RecordFile
-from .records import Record
+from .records import Mistake
 
 # Phones that a spreadsheet has turned into numbers.
 SCIENTIFIC = re.compile(r"\+?\d([.,]\d+)?[eE]\+?\d+")
@@ -42,11 +42,18 @@ def read_options(source: RecordFile, given: dict[str, Any], region: str) -> Read
 
     Raises `UnknownColumn`, and `NoPhone` if no column is the phone.
     """
-    fields = columns.match(source.header, given["map"], rest_to_metadata=given["rest_to_metadata"])
-    if "phone" not in fields.values():
-        raise NoPhone(
-            "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
+    try:
+        fields = columns.match(
+            source.header, given["map"], rest_to_metadata=given["rest_to_metadata"]
         )
+        if "phone" not in fields.values():
+            raise NoPhone(
+                "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
+            )
+    except columns.UnknownColumn as error:
+        if source.names_columns:
+            raise
+        raise type(error)(error.sentence) from None  # without the list: it may be a person
     region = given["region"] or region
     return ReadOptions(fields, region, given["clear_marker"], is_csv=not source.kind.is_json)
 
@@ -56,13 +63,6 @@ CLEARED = object()  # the value of a cell that has the clear marker
 
 class BadRecord(ValueError):
     """The message has a sentence for each field that is wrong."""
-
-
-def clean_record(record: Record, options: ReadOptions) -> dict[str, Any]:
-    """`clean` for a record of a file."""
-    if record.problem:
-        raise BadRecord(record.problem)
-    return clean(record.cells, options)
 
 
 def clean(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
@@ -89,14 +89,17 @@ def clean(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
 
 
 def misfit(rest: list[str] | str) -> str:
-    """Why a record does not fit its columns. `rest`: the cells that are too many, or the line of
-    NDJSON that is not an object."""
+    """Why a record does not fit its columns. `rest`: the cells that are too many, the line of
+    NDJSON that is not an object, or the mistake itself."""
+    if isinstance(rest, Mistake):
+        return rest
     if isinstance(rest, list):
         return "There are more cells than columns: is a delimiter in a cell not quoted?"
     try:
         strict_json.loads(rest)
     except strict_json.MalformedJSON as error:
-        return str(error)
+        from_record = " Lines count from the beginning of the record." * ("\n" in rest)
+        return f"{error}{from_record}"
     return "The line is not a JSON object."
 
 

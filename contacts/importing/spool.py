@@ -13,7 +13,7 @@ from contacts.db import rows
 from tenants.fields import bits
 
 from .records import Record
-from .row import BadRecord, ReadOptions, clean_record
+from .row import BadRecord, ReadOptions, clean
 
 
 class SpoolLine(NamedTuple):
@@ -36,7 +36,7 @@ class SpoolLine(NamedTuple):
 def spool_text(record: Record, options: ReadOptions, dialect: Any, row_id: str) -> str:
     """The line of the spool for `record`. Tabs separate its parts: JSON escapes tabs in values."""
     try:
-        fields = clean_record(record, options)
+        fields = clean(record.cells, options)
     except BadRecord as error:
         return f"{record.line}\t\t\t\t{json.dumps(str(error))}\n"
     given = ["-metadata" if fields.get("metadata", "") is None else "metadata"]

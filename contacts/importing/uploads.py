@@ -22,7 +22,8 @@ from . import ending
 from .columns import UnknownColumn
 from .engine import Importer
 from .error_file import ErrorFile
-from .formats import FORMATS
+from .formats import FORMATS, format_of
+from .formats.format import InputFile
 from .formats.gzipped import is_gzip
 from .incoming import Incoming
 from .record_file import FileHead, RecordFile
@@ -81,9 +82,9 @@ def store(job: Import, file: Incoming) -> None:
     worker, because reading them takes longer than a request may.
     """
     with stored(job, file) as upload:
-        source = source_of(job, RecordFile)
-        if upload.stat().st_size <= source.kind.max_in_request and not is_gzip(upload):
-            match_columns(job, source)
+        kind = format_of(InputFile(upload, max_unpacked=max_unpacked_bytes()))
+        if upload.stat().st_size <= kind.max_in_request and not is_gzip(upload):
+            match_columns(job, source_of(job, RecordFile))
 
 
 def store_draft(job: Import, file: Incoming) -> None:

@@ -51,7 +51,7 @@ def test_what_was_written_is_read_wherever_blocks_end(
 ) -> None:
     text = json.dumps(people, ensure_ascii=ascii_only, **layout)
     blocks = (text[at : at + size] for at in range(0, len(text), size))
-    found = [json.loads(element) for _, element in json_array.Elements(blocks, "\n")]
+    found = [json.loads(element) for _, element in json_array.Elements(blocks)]
     assert found == people
 
 

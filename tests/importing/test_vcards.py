@@ -27,6 +27,11 @@ def read(folder: Path, text: str | bytes, **given: Any) -> list[Record]:
     return list(RecordFile(path, **given).records())
 
 
+def problem(record: Record) -> str:
+    cells: dict[Any, Any] = record.cells
+    return cells.get(None, "")
+
+
 def cells(folder: Path, *lines: str, version: str = "3.0") -> dict[str, Any]:
     [record] = read(folder, card(*lines, version=version))
     return record.cells
@@ -147,10 +152,10 @@ def test_a_card_that_is_broken_fails_alone(tmp_path: Path, newline: str, is_pack
     ).replace("\r\n", newline)
     content = gzip.compress(text.encode()) if is_packed else text.encode()
     records = read(tmp_path, content)
-    assert [record.cells.get("Name") for record in records if not record.problem] == [
+    assert [record.cells["Name"] for record in records if not problem(record)] == [
         "Ann", "Cid", "Fay",
     ]  # fmt: skip
-    assert [(record.line, record.problem) for record in records if record.problem] == [
+    assert [(record.line, problem(record)) for record in records if problem(record)] == [
         (6, vcard.NO_END), (15, vcard.NO_PROPERTY), (21, vcard.NO_BEGIN), (30, vcard.NO_END),
     ]  # fmt: skip
     source = RecordFile(tmp_path / "people.vcf")
@@ -177,14 +182,14 @@ def test_the_head_of_a_long_file_is_read_as_far_as_it_goes(
     path.write_text("".join(card(f"TEL:{number}") for number in range(5000)))
     records = list(FileHead(path).records())
     assert 500 < len(records) < 5000
-    assert not any(record.problem for record in records)
+    assert not any(map(problem, records))
 
 
 @pytest.mark.once
 def test_a_card_that_is_too_long_fails_alone(tmp_path: Path) -> None:
     long = "NOTE:" + ("x" * 74 + "\r\n ") * 20_000
     records = read(tmp_path, card("FN:Ann", long, "TEL:1") + card("FN:Bob", "TEL:2"))
-    assert [record.problem for record in records] == [vcard.TOO_LONG, ""]
+    assert [*map(problem, records)] == [vcard.TOO_LONG, ""]
     assert len(str(records[0].cells)) < 100
 
 

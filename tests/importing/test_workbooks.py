@@ -169,6 +169,15 @@ def test_the_first_sheet_with_a_header_is_read_from_the_header_on(tmp_path: Path
 
 
 @pytest.mark.once
+def test_columns_with_the_same_title_are_kept_apart(tmp_path: Path) -> None:
+    source = opened(tmp_path, table(["phone", "Phone", "phone"], ["1", "2", "3"]))
+    assert (source.titles, source.header_line) == (["phone", "Phone", "phone"], 1)
+    assert [record.cells for record in source.records()] == [
+        {"phone": "1", "Phone": "2", "phone (2)": "3"}
+    ]
+
+
+@pytest.mark.once
 def test_columns_that_nobody_knows_can_be_mapped(tmp_path: Path) -> None:
     assert read(tmp_path, table(["Foo", "Bar"], ["1", "2"])) == [{"Foo": "1", "Bar": "2"}]
 
@@ -191,7 +200,7 @@ def test_the_rows_are_kept_for_the_next_time(
     ("content", "sentence"),
     [
         (table(), "no sheet with values"),
-        (table(["phone", "phone"]), "Two columns are named"),
+        (table(["+33612345678", "Ann"]), "No row names the columns"),
         (archive(**{"word/document.xml": "x"}), "a Word document"),
         (archive(**{"Index/Document.iwa": "x"}), "Numbers"),
         (archive(**{"people.csv": "phone\n1"}), "This is an archive"),

@@ -6,15 +6,21 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from encodings import aliases
+from itertools import islice
 from math import inf
 from pathlib import Path
 from pkgutil import iter_modules
 
-from ..records import UnreadableFile
+from ..records import UncertainEncoding, UnreadableFile
+from .code_pages import candidates, composed, words_of
 from .gzipped import unpacked
 
 MAX_LINE = 2 * 1024 * 1024  # characters
+# A line with its end, or a run of blank lines.
+LINES = re.compile(r"[\r\n]+|[^\r\n]+(?:\r\n?|\n)?")
+LINE_END = re.compile(r"\r\n?|\n")
 HEAD = 8 * 1024 * 1024  # bytes that `TextHead` reads
+SHOWN = 10  # words of a candidate for the encoding
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 # Encodings of host names. Their decoders take time that grows with the square of a block's length.
 HOST_ENCODINGS = {"idna", "punycode"}
@@ -26,22 +32,19 @@ ENCODINGS = {
 class TextFile:
     """The text of the file at `path`.
 
-    `encoding`, `newline`: found out if they are empty. The encoding is UTF-8 or UTF-16 where a
-    byte order mark or the zero bytes of UTF-16 say so, UTF-8 where the whole file can be read as
-    UTF-8, and otherwise Windows-1252. `max_unpacked`: see `unpacked`.
+    `encoding`: found out if it is empty. The encoding is UTF-8 or UTF-16 where a byte order mark
+    or the zero bytes of UTF-16 say so, UTF-8 where the whole file can be read as UTF-8, and
+    otherwise the code page in which the words read best. `max_unpacked`: see `unpacked`.
 
     Raises `UnreadableFile`, also wherever the file is read.
     """
 
     is_cut = False  # the file has more bytes than were read
 
-    def __init__(
-        self, path: Path, encoding: str = "", newline: str = "", max_unpacked: float = inf
-    ) -> None:
+    def __init__(self, path: Path, encoding: str = "", max_unpacked: float = inf) -> None:
         self.path = path
         self.max_unpacked = max_unpacked
         self.encoding = text_encoding(encoding) if encoding else self.find_encoding()
-        self.newline = newline or self.find_newline()
 
     def blocks(self) -> Iterator[bytes]:
         yield from unpacked(self.path, self.max_unpacked)
@@ -53,19 +56,34 @@ class TextFile:
                 return encoding
         if b"\x00" in start[:2]:
             return "utf-16-le" if start[1:2] == b"\x00" else "utf-16-be"
+        line = self.line_without_utf8()
+        return self.find_code_page(line) if line else "utf-8"
+
+    def line_without_utf8(self) -> int:
+        """The first line that cannot be read as UTF-8; 0 if all lines can."""
         decoder = codecs.getincrementaldecoder("utf-8")()
+        line = 1
         try:
             for block in self.blocks():
-                decoder.decode(block)
+                line += line_ends(decoder.decode(block))
             decoder.decode(b"", final=not self.is_cut)
-        except UnicodeDecodeError:
-            return "cp1252"
-        return "utf-8"
+        except UnicodeDecodeError as error:
+            return line + error.object.count(b"\n", 0, error.start)
+        return 0
 
-    def find_newline(self) -> str:
-        """The character that ends a line: old Macintosh computers wrote the carriage return."""
-        start = next(self.decoded(), "")
-        return "\r" if "\r" in start and "\n" not in start else "\n"
+    def find_code_page(self, line: int) -> str:
+        """`line`: the first line that is not UTF-8. Raises `UnreadableFile`, and
+        `UncertainEncoding` if the file may have several encodings."""
+        words = words_of(self.blocks(), HEAD)
+        if 2 * sum(map(is_utf8, words)) > len(words):
+            raise UnreadableFile(
+                f"Most of the file is UTF-8, but line {line:,} is not. Save the file as UTF-8"
+                " again, or give its encoding."
+            )
+        found = candidates(words)
+        if len(found) != 1:
+            raise UncertainEncoding([(each.encoding, [*each.words[:SHOWN]]) for each in found])
+        return found[0].encoding
 
     def decoded(self) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder(self.encoding)()
@@ -80,35 +98,60 @@ class TextFile:
 
     def whole_lines(self) -> Iterator[str]:
         """The text in pieces, each of which ends with the end of a line; the last piece may lack
-        its end."""
+        its end. Old programs write Ctrl-Z at the end of a file, which is left out."""
         rest: list[str] = []
         length = 0
-        for text in self.decoded():
-            whole, newline, begun = text.replace(self.newline, "\n").rpartition("\n")
-            if newline:
-                yield "".join([*rest, whole, newline])
+        for text in filter(None, self.decoded()):
+            # A carriage return at the end of a block may be the first half of a line end.
+            end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
+            if rest and rest[-1].endswith("\r") and not text.startswith("\n"):
+                yield "".join(rest)
                 rest, length = [], 0
-            rest.append(begun)
-            length += len(begun)
+            if end:
+                yield "".join([*rest, text[:end]])
+                rest, length = [], 0
+            rest.append(text[end:])
+            length += len(text) - end
             if length > MAX_LINE:
                 raise UnreadableFile(f"A line is longer than {MAX_LINE:,} characters.")
         if length and not self.is_cut:
-            yield "".join(rest)
+            yield "".join(rest).rstrip("\x1a")
 
-    def lines(self, pattern: re.Pattern[str], skip: int = 0) -> Iterator[str]:
-        r"""Lines with their ends. Only one kind of line end separates lines: a cell of a CSV may
-        contain the other kinds.
+    def composed(self, text: str) -> str:
+        return composed(text) if self.encoding == "cp1258" else text
 
-        `pattern`: matches a line, or a run of blank lines. A run of blank lines comes as one text,
-        because millions of texts would take minutes. `skip`: how many lines at the beginning of the
-        file are left out.
+    def lines(self, skip: int = 0) -> Iterator[str]:
+        r"""Lines with their ends: `\n`, `\r\n` or `\r`, also mixed.
+
+        A run of blank lines comes as one text, because millions of texts would take minutes.
+        `skip`: how many lines at the beginning of the file are left out.
         """
-        for text in self.whole_lines():
-            if skip and (number := text.count("\n")) <= skip:
+        for text in map(self.composed, self.whole_lines()):
+            if skip and (number := line_ends(text)) <= skip:
                 skip -= number
                 continue
-            yield from pattern.findall(text.split("\n", skip)[skip])
+            yield from LINES.findall(text, after(text, skip))
             skip = 0
+
+
+def is_utf8(word: bytes) -> bool:
+    try:
+        word.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def line_ends(text: str) -> int:
+    """How many ends of lines `text` has."""
+    if "\r" not in text:
+        return text.count("\n")
+    return text.count("\n") + text.count("\r") - text.count("\r\n")
+
+
+def after(text: str, number: int) -> int:
+    """Where the line begins that has `number` lines before it."""
+    return next(islice(LINE_END.finditer(text), number - 1, None)).end() if number else 0
 
 
 class TextHead(TextFile):

@@ -89,8 +89,7 @@ class InputFile:
 
     @cached_property
     def text(self) -> TextFile:
-        newline = self.known.get("newline", "")
-        return self.text_class(self.path, self.encoding, newline, self.max_unpacked)
+        return self.text_class(self.path, self.encoding, self.max_unpacked)
 
 
 class Format(ABC):
@@ -106,6 +105,10 @@ class Format(ABC):
 
     encoding: str  # empty if the file is not text
     delimiter: str  # of a CSV; otherwise as the user gave it
+    header_line: int = 0  # the line on which the header begins; 0 without a header
+    # Whether a name in `header` is the name of a known column. If not, the header may be the record
+    # of a person, and no message may show it.
+    names_columns: bool = True
 
     @abstractmethod
     def __init__(self, file: InputFile) -> None: ...
@@ -118,8 +121,14 @@ class Format(ABC):
     @property
     @abstractmethod
     def header(self) -> list[str]:
-        """The names of the columns. Raises `UnreadableFile`, and `TurnEnded` if finding the names
-        takes longer than the turn."""
+        """A unique name for each column. Raises `UnreadableFile`, and `TurnEnded` if finding the
+        names takes longer than the turn."""
+
+    @property
+    def titles(self) -> list[str]:
+        """The names of the columns as they are in the file, in the order of `header`: two may be
+        equal. Raises as `header` does."""
+        return self.header
 
     @abstractmethod
     def records(self, first_line: int = 1) -> Iterator[Record]:
@@ -144,4 +153,4 @@ class TextFormat(Format):
         self.delimiter = file.delimiter
 
     def found(self) -> dict[str, Any]:
-        return {"encoding": self.encoding, "newline": self.text.newline}
+        return {"encoding": self.encoding}

@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import NoReturn
 
-from contacts.values import strict_json
-
 from ..records import Record, UnreadableFile
+from .decoding import line_ends
 from .format import InputFile
 from .keyed import KeyedFormat
 from .ndjson import cells_of
@@ -61,7 +60,7 @@ class JSONArrayFormat(KeyedFormat):
 
     def elements(self) -> Iterator[tuple[int, str]]:
         try:
-            yield from Elements(self.text.decoded(), self.text.newline)
+            yield from Elements(self.text.decoded())
         except UnreadableFile:
             if not self.text.is_cut:
                 raise
@@ -69,14 +68,10 @@ class JSONArrayFormat(KeyedFormat):
 
 class Elements:
     """The elements of the array in `blocks`, as texts, each with the line on which it begins.
+    Iterating raises `UnreadableFile` if the array or an element has no end."""
 
-    `newline`: the character that ends a line. Iterating raises `UnreadableFile` if the array or an
-    element has no end.
-    """
-
-    def __init__(self, blocks: Iterator[str], newline: str) -> None:
-        self.blocks = blocks
-        self.newline = newline
+    def __init__(self, blocks: Iterator[str]) -> None:
+        self.blocks = filter(None, blocks)
         self.buffer = ""
         self.at = 0  # what is before this index of the buffer was read
         self.line = 1  # the line of this index
@@ -113,13 +108,15 @@ class Elements:
     def cut(self, end: int) -> str:
         """Reads the text up to the index `end`."""
         text = self.buffer[self.at : end]
-        self.line += text.count(self.newline)
+        self.line += line_ends(text)
         self.at = end
         return text
 
     def more(self) -> bool:
         """Adds a block to the buffer. Returns False at the end of the file."""
-        block = next(filter(None, self.blocks), "")
+        block = next(self.blocks, "")
+        if block.endswith("\r"):  # it may be the first half of a line end
+            block += next(self.blocks, "")
         self.buffer = self.buffer[self.at :] + block
         self.at = 0
         if len(self.buffer) > MAX_RECORD + len(block):
@@ -161,27 +158,16 @@ class Elements:
         """`begin`: the index of a string that has no end in the buffer."""
         found = OPEN_STRING.match(self.buffer, begin)
         if found and found.end() < len(self.buffer):
-            line = self.line + self.buffer.count(self.newline, self.at, begin)
+            line = self.line + line_ends(self.buffer[self.at : begin])
             refuse(line, "a string is not closed")
 
 
 def record_of(begin: int, line: int, text: str) -> Record:
     """The record with this `line` for the element `text`, which begins in the line `begin`."""
     cells = cells_of(text)
-    if None not in cells:
-        return Record(line, cells, len(text))
-    if not is_closed(text):
+    if None in cells and not is_closed(text):
         refuse(begin, "a string or a bracket of this record is not closed")
-    return Record(line, cells, len(text), problem_of(text))
-
-
-def problem_of(text: str) -> str:
-    """Why `text` is not a JSON object."""
-    try:
-        strict_json.loads(text)
-    except strict_json.MalformedJSON as error:
-        return f"{error} Lines and columns count from the beginning of the record."
-    return "The record is not a JSON object."
+    return Record(line, cells, len(text))
 
 
 def is_closed(text: str) -> bool:

@@ -1,17 +1,14 @@
 """NDJSON: one JSON object a line. The columns are the keys of all objects."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from contacts.values import strict_json
 
 from ..records import Record
+from .decoding import line_ends
 from .format import InputFile
 from .keyed import KeyedFormat
-
-# A line, or a run of blank lines.
-LINES = re.compile(r"\s*\n|[^\n]+\n?")
 
 
 class NDJSONFormat(KeyedFormat):
@@ -27,10 +24,10 @@ class NDJSONFormat(KeyedFormat):
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records, from the record on that begins in `first_line`; 1 means all records."""
         number = first_line
-        for line in self.text.lines(LINES, first_line - 1):
+        for line in self.text.lines(first_line - 1):
             if not line.isspace():
                 yield Record(number, cells_of(line), len(line))
-            number += line.count("\n")
+            number += line_ends(line)
 
 
 def cells_of(text: str) -> dict[Any, Any]:

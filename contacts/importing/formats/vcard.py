@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ..records import Record, UnreadableFile
-from .decoding import text_encoding
+from ..records import Mistake, Record, UnreadableFile
+from .decoding import line_ends, text_encoding
 from .format import InputFile
 from .keyed import KeyedFormat
 
@@ -59,7 +59,6 @@ GROUPS_OF_GOOGLE = {"myContacts", "starred"}  # Google puts every contact into t
 NAME = re.compile(r"(?:([\w-]++)\.)?([\w-]++)")
 PARAMETERS = re.compile(r'((?:;(?:[^":;]++|"[^"]*+")*+)*+):')
 PARAMETER = re.compile(r';((?:[^";]++|"[^"]*+")++)')
-LINES = re.compile(r"[\r\n]*\n|[^\n]+\n?")  # a line, or a run of blank lines
 ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 PARTS = {
     separator: re.compile(rf"((?:[^\\{separator}]|\\.?)*+)(?:{separator}|$)", re.DOTALL)
@@ -89,14 +88,14 @@ class VCardFormat(KeyedFormat):
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records, from the record on that begins in `first_line`; 1 means all records. Cards
         of groups are left out, and cards without any value."""
-        for card in cards(self.text.lines(LINES, first_line - 1), first_line):
+        for card in cards(self.text.lines(first_line - 1), first_line):
             if card.problem == NO_END and self.text.is_cut:
                 return
             properties = card.parsed()
+            cells = cells_of(properties)
             if card.problem:
-                broken: dict[Any, Any] = {None: card.text()}
-                yield Record(card.line, broken, card.size, card.problem)
-            elif not is_group(properties) and (cells := cells_of(properties)):
+                cells[None] = Mistake(card.problem)
+            if cells and not is_group(properties):
                 yield Record(card.line, cells, card.size)
 
 
@@ -168,9 +167,6 @@ class Card:
             self.is_in_agent = False
         return was_in_agent
 
-    def text(self) -> str:
-        return "\n".join(map("".join, self.properties))
-
     def parsed(self) -> list[Property]:
         """The properties. Sets `problem` if there is a line that is none."""
         found = [parsed("".join(pieces), is_old=self.is_old) for pieces in self.properties]
@@ -198,7 +194,7 @@ def cards(lines: Iterator[str], number: int) -> Iterator[Card]:
         elif mark or (card and line):  # a line of spaces may go on with a property
             card = card or Card(number, NO_BEGIN)
             card.add(line)
-        number += text.count("\n")
+        number += line_ends(text)
     if card:
         yield without_end(card)
 

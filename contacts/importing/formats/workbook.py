@@ -17,10 +17,11 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import IO, NamedTuple
 
+from ..columns import is_known
 from ..records import Record, UnreadableFile
 from .format import Format, InputFile
 from .gzipped import is_gzip
-from .header import SEARCHED_ROWS, column_names, header_row
+from .header import MAX_HEADER_ROW, NO_HEADER, checked, header_row, is_data, titles_of, unique
 
 MAX_UNPACKED = 1024**3  # bytes
 MAX_TEXT = 2 * 1024**3  # bytes of the rows as text; one long text may stand in a million cells
@@ -30,9 +31,11 @@ TOO_LARGE = "The workbook is too large or damaged. Save it as CSV, or split it."
 
 
 class Sheet(NamedTuple):
-    """`rows`: the header and the rows below it, a line of JSON each: `[number, cell, …]`."""
+    """`rows`: the header and the rows below it, a line of JSON each: `[number, cell, …]`.
+    `header_line`: the number of the header's row."""
 
-    header: list[str]
+    titles: list[str]
+    header_line: int
     rows: IO[str]
 
 
@@ -58,15 +61,27 @@ class WorkbookFormat(Format):
     def recognises(cls, file: InputFile) -> bool:
         return file.start.startswith(SIGNATURES)
 
-    @property
+    @cached_property
     def header(self) -> list[str]:
         """Raises `UnreadableFile`."""
-        return self.sheet.header
+        return unique(self.titles)
+
+    @property
+    def titles(self) -> list[str]:
+        return self.sheet.titles
+
+    @property
+    def header_line(self) -> int:  # type: ignore[override]
+        return self.sheet.header_line
+
+    @property
+    def names_columns(self) -> bool:  # type: ignore[override]
+        return any(map(is_known, self.titles))
 
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records; the `line` of a record is the number of its row. Cells without a column are
         left out. Calling this method again ends the iterator of the call before."""
-        header, rows = self.sheet
+        header, rows = self.header, self.sheet.rows
         rows.seek(0)
         for text in islice(rows, 1, None):
             number, *cells = json.loads(text)
@@ -79,7 +94,8 @@ class WorkbookFormat(Format):
         # Python warns of a file that nobody has closed.
         weakref.finalize(self, rows.close)
         rows.seek(0)
-        return Sheet(column_names(json.loads(rows.readline())[1:]), rows)
+        number, *cells = json.loads(rows.readline())
+        return Sheet(checked(titles_of(cells)), number, rows)
 
     def rows(self) -> IO[str]:
         cache = self.file.cache
@@ -144,12 +160,15 @@ def first_sheet(lines: Iterator[str], path: Path) -> IO[str]:
     `path`: see `folder_beside`. Raises `UnreadableFile`.
     """
     spare: IO[str] | None = None
+    has_values = False
     for is_end, sheet in groupby(lines, "null\n".__eq__):
         if is_end:
             continue
-        head = [*islice(sheet, SEARCHED_ROWS)]
-        header = header_row([json.loads(line)[1:] for line in head])
-        if header is None and spare:
+        head = [*islice(sheet, MAX_HEADER_ROW)]
+        cells = [json.loads(line)[1:] for line in head]
+        header = header_row(cells)
+        if header is None and (spare or is_data(cells[0])):
+            has_values = True
             continue
         rows = kept(chain(head[header or 0 :], sheet), path)  # noqa: B031 - `head` has the first ones
         if header is not None:
@@ -158,7 +177,7 @@ def first_sheet(lines: Iterator[str], path: Path) -> IO[str]:
             return rows
         spare = rows
     if spare is None:
-        raise UnreadableFile("The workbook has no sheet with values.")
+        raise UnreadableFile(NO_HEADER if has_values else "The workbook has no sheet with values.")
     return spare
 
 

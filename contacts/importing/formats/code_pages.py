@@ -1,0 +1,272 @@
+"""Which code page a file was written in that is not Unicode: the one in which its words read most
+like names and towns of some language.
+
+The measure is the probability of a word, as a logarithm. A language gives each character a
+probability; a code page counts as its best language does. Libraries that detect encodings expect
+running text and are wrong for files of a few names.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
+from math import log
+from typing import NamedTuple, Protocol
+
+from .languages import CHARACTERS, WORDS
+
+WEST = (
+    "French", "German", "Spanish", "Portuguese", "Italian", "Dutch", "Swedish", "Danish", "Finnish",
+)  # fmt: skip
+# The languages of each code page. Files with names of several languages come from the west, whose
+# languages share a code page: so the west is also a language of its own.
+CODE_PAGES = {
+    "cp1252": (*WEST, "West", "Icelandic"),
+    "cp1250": ("Polish", "Czech", "Slovak", "Hungarian", "Romanian", "Croatian", "Slovene"),
+    "cp1251": ("Russian", "Ukrainian", "Bulgarian", "Macedonian"),
+    "cp1253": ("Greek",),
+    "cp1254": ("Turkish",),
+    "cp1255": ("Hebrew",),
+    "cp1256": ("Arabic", "Persian"),
+    "cp1257": ("Lithuanian", "Latvian", "Estonian"),
+    "cp1258": ("Vietnamese",),
+    "mac_roman": (*WEST, "West"),
+    "cp932": ("Japanese",),
+    "gbk": ("Chinese",),
+    "cp950": ("Taiwanese",),
+    "cp949": ("Korean",),
+}
+# The first bytes of the common characters: the standards put common characters first.
+COMMON = {
+    "cp932": range(0x81, 0x98),
+    "gbk": range(0xB0, 0xD8),
+    "cp950": range(0xA4, 0xC7),
+    "cp949": range(0xB0, 0xC9),
+}
+
+# Logarithms of probabilities.
+ASCII = -3.0
+ACCENT = -2.0  # a letter has an accent
+ASCII_IN_WORD = -10.0  # a letter of ASCII in a word of another alphabet
+FOREIGN = -9.0  # a letter that the language lacks
+STRANGE = -12.0  # a character that names do not have
+SIGN = -5.0
+INSIDE_WORD = -4.0  # added for a sign between two letters
+WRONG_CASE = -5.0  # added for a capital that follows a small letter
+BESIDE_DIGIT = -4.0  # added for a letter beside a digit
+SMALL_START = -2.0  # added for a word that begins with a small letter
+PRIOR = {"cp1252": 3.0, "cp1257": -1.0, "mac_roman": -1.0, "Icelandic": -5.0}  # how common
+MARGIN = 2.5  # a smaller lead is a doubt
+CLOSE = 0.7
+
+SIGNS = set("’‘“”„–—…•€°«»ªº·©®™№（）・、。　\u00a0")
+MEASURES = set("£¥¢½¼¾²³¹±×÷§µ¿¡")  # beside numbers, not beside letters
+VOWELS = set("aeiouyæøœıơư")
+# Texts between the delimiters of cells, and between the words of a cell. All of these characters
+# are no half of a character in any code page.
+BETWEEN = re.compile(rb'[\s,;"]+')
+MAX_WORD = 100  # bytes
+MAX_WORDS = 300
+
+
+class Language(Protocol):
+    def score(self, word: str) -> float:
+        """The logarithm of the probability of the word."""
+
+
+class Reading(NamedTuple):
+    """The words of a file, as they read in one code page."""
+
+    encoding: str
+    words: Sequence[str]
+    score: float
+
+
+def words_of(blocks: Iterable[bytes], enough: int) -> list[bytes]:
+    """The first different words of a file that are not ASCII, `MAX_WORDS` at most.
+
+    `enough`: how many bytes are read, if there are such words among them. Reading stops there, so
+    that the beginning of a large file has the same words as the whole file.
+    """
+    found: dict[bytes, None] = {}
+    size, rest = 0, b""
+    for block in blocks:
+        *words, rest = BETWEEN.split(rest[: MAX_WORD + 1] + block)
+        found |= dict.fromkeys(filter(is_telling, words))
+        size += len(block)
+        if len(found) >= MAX_WORDS or (found and size >= enough):
+            return [*found][:MAX_WORDS]
+    return [*found, *filter(is_telling, [rest])]
+
+
+def is_telling(word: bytes) -> bool:
+    return len(word) <= MAX_WORD and not word.isascii()
+
+
+def readings(words: list[bytes]) -> list[Reading]:
+    """How the words read in each code page that has all their bytes, the best reading first.
+    Of code pages in which all words read the same, only the first one is returned."""
+    found: dict[tuple[str, ...], Reading] = {}
+    for encoding, languages in CODE_PAGES.items():
+        try:
+            texts = tuple(composed(word.decode(encoding)) for word in words)
+        except UnicodeDecodeError:
+            continue
+        best = max(
+            PRIOR.get(name, 0.0) + sum(map(language(name, encoding).score, texts))
+            for name in languages
+        )
+        reading = Reading(encoding, texts, best + PRIOR.get(encoding, 0.0))
+        same = found.get(texts, reading)
+        found[texts] = same._replace(score=max(reading.score, same.score))
+    return sorted(found.values(), key=lambda each: -each.score)
+
+
+def candidates(words: list[bytes]) -> list[Reading]:
+    """The code pages that the file may be written in, the best first. One: there is no doubt.
+
+    Files with few accents often read in several code pages; if they read best in Windows-1252, only
+    a close rival is a doubt."""
+    found = readings(words)
+    margin = CLOSE if found and found[0].encoding == "cp1252" else MARGIN
+    return [each for each in found if each.score > found[0].score - margin]
+
+
+def composed(text: str) -> str:
+    """cp1258 writes the tones of Vietnamese as marks behind the letters."""
+    return unicodedata.normalize("NFC", text)
+
+
+@cache
+def language(name: str, encoding: str) -> Language:
+    if name in CHARACTERS:
+        return Ideographs(CHARACTERS[name], encoding)
+    words = [word for each in (WEST if name == "West" else [name]) for word in WORDS[each].split()]
+    is_latin = any(letter.isascii() and letter.isalpha() for letter in "".join(words))
+    return (Latin if is_latin else Alphabet)(words)
+
+
+class Alphabet:
+    """A language that has no letters of ASCII. `words`: examples."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.letters = Counter(small("".join(words)))
+        self.total = self.letters.total()
+
+    def score(self, word: str) -> float:
+        return sum(map(self.character, word)) + anomalies(word)
+
+    def character(self, character: str) -> float:
+        if character.isascii():
+            return ASCII_IN_WORD if character.isalpha() else ASCII
+        if number := self.letters[small(character)]:
+            return log(number / self.total)
+        return foreign(character)
+
+
+class Latin(Alphabet):
+    """A language with letters of ASCII and others. The others have neighbours: ñ stands between
+    vowels, ń before consonants."""
+
+    def __init__(self, words: list[str]) -> None:
+        super().__init__([])
+        self.neighbours: Counter[tuple[str, str, str]] = Counter()
+        for word in words:
+            for letter, before, behind in with_neighbours(word):
+                self.letters[letter] += 1
+                self.neighbours[letter, before, behind] += 1
+        self.total = self.letters.total()
+
+    def score(self, word: str) -> float:
+        near = sum(self.near(*found) for found in with_neighbours(word))
+        return sum(map(self.character, word)) + near + anomalies(word)
+
+    def character(self, character: str) -> float:
+        if character.isascii():
+            return ASCII
+        return ACCENT + super().character(character)
+
+    def near(self, letter: str, before: str, behind: str) -> float:
+        """How much more likely the letter is beside these neighbours than beside others."""
+        if not (number := self.letters[letter]):
+            return 0.0
+        together = self.neighbours[letter, before, behind]
+        return max(log((together + 0.3) / (number + 2.7) * 9), -4.0)
+
+
+class Ideographs:
+    """A language whose characters are two bytes each. `common`: its most common characters."""
+
+    def __init__(self, common: str, encoding: str) -> None:
+        self.common = set(common)
+        self.most_common = set(common[:100])
+        self.encoding = encoding
+
+    def score(self, word: str) -> float:
+        return sum(map(self.character, word))
+
+    def character(self, character: str) -> float:
+        if character.isascii():
+            return ASCII_IN_WORD if character.isalpha() else ASCII
+        if character in self.common:
+            return -5.0 if character in self.most_common else -6.5
+        if character in SIGNS:
+            return SIGN
+        first = character.encode(self.encoding)[0]
+        if len(character.encode(self.encoding)) == 1 or not character.isalpha():
+            return STRANGE
+        return -8.5 if first in COMMON[self.encoding] else STRANGE
+
+
+def small(text: str) -> str:
+    """`text` in small letters. The small form of the Turkish İ would be two characters."""
+    return text.replace("İ", "ı").lower()
+
+
+def foreign(character: str) -> float:
+    if character in SIGNS:
+        return SIGN
+    return FOREIGN if character.isalpha() else STRANGE
+
+
+def with_neighbours(word: str) -> list[tuple[str, str, str]]:
+    """The letters that are not ASCII, each with the kinds of the characters beside it."""
+    if word.isascii():
+        return []
+    text = f" {small(word)} "
+    return [
+        (letter, kind(text[n - 1]), kind(text[n + 1]))
+        for n, letter in enumerate(text)
+        if not letter.isascii() and 0 < n < len(text) - 1
+    ]
+
+
+def kind(character: str) -> str:
+    if not character.isalpha():
+        return ""
+    return "vowel" if unicodedata.normalize("NFD", character)[0] in VOWELS else "consonant"
+
+
+def anomalies(word: str) -> float:
+    """What names do not have: a small letter first, capitals within small letters, signs between
+    letters."""
+    first = next(filter(str.isalpha, word), "")
+    found = SMALL_START if first.islower() and not first.isascii() else 0.0
+    text = f" {word} "
+    for before, this, behind in zip(text, text[1:], text[2:], strict=False):
+        if not (this.isascii() and before.isascii()):
+            found += anomaly(before, this, behind)
+    return found
+
+
+def anomaly(before: str, this: str, behind: str) -> float:
+    if this.isalpha():
+        if this.isupper() and before.isalpha() and (before.islower() or behind.islower()):
+            return WRONG_CASE
+        return BESIDE_DIGIT if before.isdecimal() or behind.isdecimal() else 0.0
+    if this in MEASURES and not (before.isalpha() or behind.isalpha()):
+        return SIGN - STRANGE
+    if this.isascii() or this == "’" or not (before.isalpha() and behind.isalpha()):
+        return 0.0
+    return INSIDE_WORD

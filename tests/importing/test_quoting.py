@@ -1,0 +1,220 @@
+"""CSV is read strictly: a mistake in a record costs this record, and no other one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contacts.importing.formats import quoting
+from contacts.importing.formats.quoting import looks_like_phone
+from contacts.importing.record_file import RecordFile
+from contacts.importing.records import Record, UnreadableFile
+
+pytestmark = pytest.mark.once
+
+HEADER = ["phone", "name", "town", "note"]
+
+
+def records(folder: Path, text: str, **options: Any) -> list[Record]:
+    path = folder / "people.csv"
+    path.write_bytes(text.encode())
+    return [*RecordFile(path, **options).records()]
+
+
+def good(found: list[Record]) -> dict[str, dict[str, Any]]:
+    """The records that can be read, by phone."""
+    return {record.cells["phone"]: record.cells for record in found if None not in record.cells}
+
+
+def mistakes(found: list[Record]) -> dict[int, Any]:
+    return {record.line: record.cells[None] for record in found if None in record.cells}
+
+
+# The law
+
+
+@st.composite
+def files(draw: st.DrawFn) -> tuple[list[list[str]], str, str, bool]:
+    """The rows of a valid file, its delimiter, its line end, and whether all cells are quoted."""
+    cell = st.text(st.sampled_from([*'ab 1"\\,;\t\n\r']), max_size=6)
+    cells = draw(st.lists(st.tuples(cell, cell, cell), min_size=2, max_size=5))
+    rows = [[f"+3361234560{n}", *row] for n, row in enumerate(cells)]
+    end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    return rows, draw(st.sampled_from(",;\t|")), end, draw(st.booleans())
+
+
+def as_written(cell: str, delimiter: str, is_quoted: bool) -> str:
+    """The cell as it stands in the file (RFC 4180)."""
+    if is_quoted or cell.startswith(" ") or {*cell} & {'"', delimiter, "\n", "\r"}:
+        return '"' + cell.replace('"', '""') + '"'
+    return cell
+
+
+def joined(rows: list[list[str]], delimiter: str, end: str) -> str:
+    return "".join(delimiter.join(row) + end for row in rows)
+
+
+@given(files(), st.data())
+def test_a_sign_in_one_cell_changes_no_other_record(
+    tmp_path_factory: pytest.TempPathFactory,
+    file: tuple[list[list[str]], str, str, bool],
+    data: st.DataObject,
+) -> None:
+    rows, delimiter, end, is_quoted = file
+    folder = tmp_path_factory.getbasetemp()
+    raw = [[as_written(cell, delimiter, is_quoted) for cell in row] for row in [HEADER, *rows]]
+    options = {"delimiter": delimiter}
+    before = good(records(folder, joined(raw, delimiter, end), **options))
+    assert len(before) == len(rows)
+    row = data.draw(st.integers(1, len(rows)), "row")
+    column = data.draw(st.integers(0, len(HEADER) - 1), "column")
+    cell = raw[row][column]
+    place = data.draw(st.integers(0, len(cell)), "place")
+    sign = data.draw(st.sampled_from(['"', delimiter, "\n", "\r", "\r\n"]), "sign")
+    raw[row][column] = cell[:place] + sign + cell[place:]
+    after = good(records(folder, joined(raw, delimiter, end), **options))
+    for phone in before.keys() - {rows[row - 1][0]}:
+        assert after.get(phone) == before[phone]
+
+
+# By example
+
+HEAD = "phone,name,town\n"
+ANN, BOB, CY = "+33612345678", "+33612345679", "+33612345670"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'{ANN},"Ann,Lyon\n',  # not closed
+        f'"{ANN},Ann,Lyon\n',
+        f'{ANN},Ann,"Lyon\n',
+        f'{ANN},"Ann"x,Lyon\n',  # followed by text
+        f'{ANN},""Ann"",Lyon\n',
+        f'{ANN},"Ann" ,Lyon\n',
+        f'{ANN},"\n',
+    ],
+)
+@pytest.mark.parametrize(
+    "behind",
+    [
+        f"{BOB},Bob,Paris\n{CY},Cy,Nice\n",
+        f'{BOB},"Bob",Paris\n{CY},Cy,"Nice"\n',
+        f'{BOB},",",Paris\n{CY},Cy,"\nNice"\n',
+        f'{BOB},"Bob\n\nB.",Paris\n{CY},Cy,5" Nice\n',
+        f'{BOB},,""\n\n\n{CY},"",Nice',
+    ],
+)
+def test_a_wrong_quote_costs_its_own_record(tmp_path: Path, line: str, behind: str) -> None:
+    expected = good(records(tmp_path, HEAD + behind))
+    assert expected.keys() == {BOB, CY}
+    found = records(tmp_path, HEAD + line + behind)
+    assert good(found) == expected
+    assert all("quote" in reason for reason in mistakes(found).values())
+    assert [*mistakes(found)] == [2]
+    assert records_from(tmp_path, 3) == found[1:], "also if reading goes on there"
+
+
+def records_from(folder: Path, line: int) -> list[Record]:
+    return [*RecordFile(folder / "people.csv").records(line)]
+
+
+def test_a_cell_of_several_lines_is_read(tmp_path: Path) -> None:
+    note = 'Rue X 1\n75001, Paris\n\nTel: +33145678901, evenings\n2026-05-07, called\n5" pipe'
+    quoted = note.replace('"', '""')
+    [record] = records(tmp_path, f'note,phone,name\n"{quoted}",{ANN},Ann\n')
+    assert record.cells == {"note": note, "phone": ANN, "name": "Ann"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (r'"Ann \"Annie\" Lee",Lyon', ['Ann "Annie" Lee', "Lyon"]),
+        (r'"Ann \"Lee\", Bob",Lyon', ['Ann "Lee", Bob', "Lyon"]),
+        (r'"5\"",Lyon', ['5"', "Lyon"]),
+        (r'"C:\\dir \"x\"",Lyon', [r'C:\dir "x"', "Lyon"]),
+        (r'"C:\\",Lyon', [r"C:\\", "Lyon"]),  # no doubt: the backslashes are text
+        (r"C:\dir,Lyon", [r"C:\dir", "Lyon"]),
+        ('Ann "Annie" Lee,Lyon', ['Ann "Annie" Lee', "Lyon"]),
+        ("5'10\" Bob,Lyon", ["5'10\" Bob", "Lyon"]),
+        (' "Lee, Ann",  "Lyon"', ["Lee, Ann", "Lyon"]),
+    ],
+)
+def test_quotes_as_other_programs_write_them(
+    tmp_path: Path, cells: str, expected: list[str]
+) -> None:
+    found = records(tmp_path, f'{HEAD}{ANN},{cells}\n{BOB},"Bob",Paris\n')
+    assert [[*record.cells.values()] for record in found] == [
+        [ANN, *expected], [BOB, "Bob", "Paris"],
+    ]  # fmt: skip
+
+
+def test_more_cells_than_columns_fail_and_empty_ones_do_not(tmp_path: Path) -> None:
+    found = records(tmp_path, f"{HEAD}{ANN},Ann,Lyon,x\n{BOB},Bob,Paris,, ,\n")
+    assert mistakes(found) == {2: ["x"]}
+    assert good(found).keys() == {BOB}
+
+
+def test_lines_end_in_any_way_and_are_counted_once(tmp_path: Path) -> None:
+    text = f'{HEAD}{ANN},Ann,"a\r\nb"\r\r\n{BOB},Bob,"c\rd"\r\n\n , \n{CY},Cy,e\r\x1a'
+    found = records(tmp_path, text)
+    assert [record.line for record in found] == [2, 5, 9]
+    assert [record.cells["town"] for record in found] == ["a\r\nb", "c\rd", "e"]
+    assert records_from(tmp_path, 5) == found[1:]
+
+
+def test_a_line_end_may_lie_between_two_blocks(tmp_path: Path) -> None:
+    for size in range(65530, 65540):
+        name = "x" * (size - len(HEAD) - len(ANN) - 1)
+        found = records(tmp_path, f"{HEAD}{ANN},{name}\r\n{BOB},Bob,\r{CY},Cy,")
+        assert [record.line for record in found] == [2, 3, 4]
+
+
+# Limits
+
+
+def test_an_open_quote_in_a_large_file_is_read_over_a_bounded_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quoting, "MAX_RECORD", 1000)
+    found = records(tmp_path, f'{HEAD}{ANN},"Ann,Lyon\n' + "x\n" * 2000)
+    assert [*mistakes(found)] == [2]
+    assert len(found) == 2001
+
+
+def test_many_open_quotes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them reads ahead; without a limit, the time would grow with the square."""
+    monkeypatch.setattr(quoting, "MAX_READ_AGAIN", 100_000)
+    text = HEAD + ('x,"' + "\n" * 5000 + '""y\n') * 100
+    with pytest.raises(UnreadableFile, match="Too many quotes are not closed"):
+        records(tmp_path, text)
+
+
+def test_a_cell_that_is_too_long_costs_its_record(tmp_path: Path) -> None:
+    found = records(tmp_path, f'{HEAD}{ANN},"{"x" * 1_100_000}",Lyon\n{BOB},Bob,Paris\n')
+    assert [*mistakes(found)] == [2]
+    assert good(found).keys() == {BOB}
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_phone"),
+    [
+        (ANN, True),
+        (f" '{ANN}", True),
+        ("(0)6 12-34.56/78", True),
+        ("p:+33612345678", True),
+        ("33612345678@s.whatsapp.net", True),
+        ("https://wa.me/33612345678", True),
+        ("\uff0b３３６１２３４５６７８", True),
+        ("123456", False),
+        ("1234567890123456", False),
+        ("2026-05-07", False),
+        ("31.12.2026 09:30", False),
+        ("call 0612345678", False),
+        ("", False),
+    ],
+)
+def test_what_looks_like_a_phone(cell: str, is_phone: bool) -> None:
+    assert looks_like_phone(cell) is is_phone
