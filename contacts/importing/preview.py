@@ -11,7 +11,7 @@ from .error_file import as_cell, rest_of
 from .record_file import FileHead
 from .records import Record, UnreadableFile
 from .row import BadRecord, NoPhone, ReadOptions, clean, phone_of, read_options
-from .uploads import source_of
+from .uploads import head_of
 
 SHOWN = 20  # records
 NO_PHONE = "No column is mapped to the phone: choose a column."
@@ -51,10 +51,11 @@ def preview(job: Import) -> Preview:
 
     Raises `UnreadableFile` if the file has no columns.
     """
-    source = source_of(job, FileHead)
+    source, doubt = head_of(job)
     header = source.header
     given = {column: field for column, field in job.options["map"].items() if column in header}
     records, problem = first_records(source)
+    problem = doubt or problem
     try:
         options = read_options(source, job.options | {"map": given}, job.tenant.default_region)
     except NoPhone:

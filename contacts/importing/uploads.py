@@ -27,7 +27,7 @@ from .formats.format import InputFile
 from .formats.gzipped import is_gzip
 from .incoming import Incoming
 from .record_file import FileHead, RecordFile
-from .records import TurnEnded, UnreadableFile
+from .records import TurnEnded, UncertainEncoding, UnreadableFile
 from .row import ReadOptions, read_options
 from .storage import clear, errors_of, rows_of_workbook, spool_folder, upload_of
 
@@ -55,6 +55,23 @@ def source_of(
         cache=rows_of_workbook(job),
         turn_is_over=turn_is_over,
     )
+
+
+def head_of(job: Import) -> tuple[FileHead, str]:
+    """The beginning of the upload of `job`, for a person who looks at it, and a problem.
+
+    If the encoding is not certain, the beginning is read in the most likely one, and the problem
+    has the names as they read in each of the others. Raises `UnreadableFile`."""
+    try:
+        return source_of(job, FileHead), ""
+    except UncertainEncoding as error:
+        likely, _ = error.candidates[0]
+        guess = Import(pk=job.pk, options=job.options | {"encoding": likely})
+        shown = "; ".join(f"{name}: {', '.join(words)}" for name, words in error.candidates)
+        return source_of(guess, FileHead), (
+            f"The encoding of the file is not certain. Give the one in which the names are right: "
+            f"{shown}."
+        )
 
 
 def match_columns(job: Import, source: RecordFile) -> ReadOptions:
@@ -91,7 +108,8 @@ def store_draft(job: Import, file: Incoming) -> None:
     """`store`, for an import that a person looks at first. The columns need not be known yet."""
     job.state, job.is_draft = Import.State.DRAFT, True
     with stored(job, file):
-        _ = source_of(job, FileHead).header  # raises `UnreadableFile`
+        source, _ = head_of(job)
+        _ = source.header  # raises `UnreadableFile`
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def test_a_sign_in_one_cell_changes_no_other_record(
     rows, delimiter, end, is_quoted = file
     folder = tmp_path_factory.getbasetemp()
     raw = [[as_written(cell, delimiter, is_quoted) for cell in row] for row in [HEADER, *rows]]
-    options = {"delimiter": delimiter}
+    options = {}
     before = good(records(folder, joined(raw, delimiter, end), **options))
     assert len(before) == len(rows)
     row = data.draw(st.integers(1, len(rows)), "row")

@@ -33,14 +33,14 @@ CODE_PAGES = {
     "cp1258": ("Vietnamese",),
     "mac_roman": (*WEST, "West"),
     "cp932": ("Japanese",),
-    "gbk": ("Chinese",),
+    "gb18030": ("Chinese",),
     "cp950": ("Taiwanese",),
     "cp949": ("Korean",),
 }
 # The first bytes of the common characters: the standards put common characters first.
 COMMON = {
     "cp932": range(0x81, 0x98),
-    "gbk": range(0xB0, 0xD8),
+    "gb18030": range(0xB0, 0xD8),
     "cp950": range(0xA4, 0xC7),
     "cp949": range(0xB0, 0xC9),
 }
@@ -92,9 +92,11 @@ def words_of(blocks: Iterable[bytes], enough: int) -> list[bytes]:
     found: dict[bytes, None] = {}
     size, rest = 0, b""
     for block in blocks:
+        size += len(block)
+        if block.isascii() and rest.isascii():  # no word: most blocks of most files
+            block = block[-MAX_WORD - 1 :]
         *words, rest = BETWEEN.split(rest[: MAX_WORD + 1] + block)
         found |= dict.fromkeys(filter(is_telling, words))
-        size += len(block)
         if len(found) >= MAX_WORDS or (found and size >= enough):
             return [*found][:MAX_WORDS]
     return [*found, *filter(is_telling, [rest])]

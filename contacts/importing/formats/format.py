@@ -105,10 +105,6 @@ class Format(ABC):
 
     encoding: str  # empty if the file is not text
     delimiter: str  # of a CSV; otherwise as the user gave it
-    header_line: int = 0  # the line on which the header begins; 0 without a header
-    # Whether a name in `header` is the name of a known column. If not, the header may be the record
-    # of a person, and no message may show it.
-    names_columns: bool = True
 
     @abstractmethod
     def __init__(self, file: InputFile) -> None: ...
@@ -129,6 +125,17 @@ class Format(ABC):
         """The names of the columns as they are in the file, in the order of `header`: two may be
         equal. Raises as `header` does."""
         return self.header
+
+    @property
+    def header_line(self) -> int:
+        """The line on which the header begins; 0 without a header."""
+        return 0
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether a name in `header` is the name of a known column. If not, the header may be the
+        record of a person, and no message may show it."""
+        return True
 
     @abstractmethod
     def records(self, first_line: int = 1) -> Iterator[Record]:

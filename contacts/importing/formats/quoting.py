@@ -78,7 +78,7 @@ class RowReader:
     def rows(self) -> Iterator[Row]:
         """All rows that have a value. Raises `UnreadableFile`."""
         while text := self.next_line():
-            if text[0] in "\r\n":  # a run of blank lines
+            if text[0] in "\r\n\x1a":  # a run of blank lines, or Ctrl-Z at the end of the file
                 self.read += line_ends(text)
                 continue
             line = self.read + 1

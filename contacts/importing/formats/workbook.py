@@ -71,11 +71,11 @@ class WorkbookFormat(Format):
         return self.sheet.titles
 
     @property
-    def header_line(self) -> int:  # type: ignore[override]
+    def header_line(self) -> int:
         return self.sheet.header_line
 
     @property
-    def names_columns(self) -> bool:  # type: ignore[override]
+    def names_columns(self) -> bool:
         return any(map(is_known, self.titles))
 
     def records(self, first_line: int = 1) -> Iterator[Record]:
