@@ -160,15 +160,18 @@ WORDS = {
         Zsófia Ádám Ákos Északi és
     """,
     "Romanian": """
-        Ancuţa Andreiţa Anişoara Anuţa Aristiţa Bacău Bistriţa Botoşani Brânduşa Brânză Brăduţ
-        Brătianu Bucureşti Bănel Caraş Codruţ Codruţa Constanţa Călin Cătălina Dumitraşcu
-        Dâmboviţa Eustaţiu Florenţa Galaţi Genţiana Gheorghiţă Ghiţă Gică Graţiela Horaţiu
-        Ialomiţa Iaşi Ionică Ioniţă Lascăr Laurenţiu Lazăr Letiţia Lică Lucenţiu Lucreţia
-        Lucreţiu Luminiţa Lăcrămioara Mehedinţi Mitică Mureş Mădălina Mălina Măriuca Nataşa
-        Neamţ Nemeş Nicoară Niculiţă Nicuşor Nicuţă Niţă Năsăud Petrică Petruţ Piteşti Pleşu
-        Ploieşti Puşcaşu Pătru Rareş Râmnicu Răducu Rădulescu Răzvan Sinică Speranţa Stănescu
-        Sălaj Tincuţa Târgu Vasilică Vicenţia Vicenţiu Vincenţiu Vlădelina Voichiţa Vâlcea
-        Şerban Ştefan Ştefana Ştefania Ţepeş
+        Alexandriţa Ancuţa Andreiţa Anişoara Anuţa Aristiţa Bacău Bistriţa Botoşani Brânduşa
+        Brânză Brăduţ Brătianu Bucureşti Buşteni Bârlad Băileşti Bălan Bănel Bănică Bărbulescu
+        Caraş Ciobanu Codruţ Codruţa Constanţa Costăchescu Craiţa Crişan Călin Căpăţână Cătălina
+        Drăgan Dumitraşcu Dâmboviţa Dănilă Eustaţiu Florenţa Făgăraş Galaţi Genţiana Georgică
+        Gheorghiţă Ghiţă Gică Graţiela Grigoraş Horaţiu Ialomiţa Iaşi Ionaşcu Ionică Ioniţă
+        Lascăr Laurenţiu Lazăr Letiţia Lică Lucenţiu Lucreţia Lucreţiu Luminiţa Lupaşcu
+        Lăcrămioara Mehedinţi Mihăilă Mitică Moraru Mureş Mădălina Măgurele Mălina Măriuca
+        Mărăşeşti Nataşa Neamţ Nemeş Nicoară Niculiţă Nicuşor Nicuţă Niţă Năsăud Oneşti Paşcani
+        Petrică Petrişor Petruţ Piteşti Pleşu Ploieşti Puşcaş Puşcaşu Pătru Păun Rareş Roşiori
+        Râmnicu Răducu Rădulescu Răzvan Sinică Speranţa Stănescu Sălaj Săvescu Tincuţa Tudoraş
+        Târgu Vasilică Vicenţia Vicenţiu Vincenţiu Vlădelina Voichiţa Vâlcea Văcărescu Şandru
+        Şerban Ştefan Ştefana Ştefania Ştefănescu Ţepeş Ţepuş Ţurcanu Ţîrlea
     """,
     "Croatian": """
         Amanović Američki Antonić Anđela Barbić Barić Bertoša Bijelić Birkić Birtić Blažičko
