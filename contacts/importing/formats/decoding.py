@@ -120,17 +120,18 @@ class TextFile:
     def composed(self, text: str) -> str:
         return composed(text) if self.encoding == "cp1258" else text
 
-    def lines(self, skip: int = 0) -> Iterator[str]:
+    def lines(self, skip: int = 0, pattern: re.Pattern[str] = LINES) -> Iterator[str]:
         r"""Lines with their ends: `\n`, `\r\n` or `\r`, also mixed.
 
         A run of blank lines comes as one text, because millions of texts would take minutes.
-        `skip`: how many lines at the beginning of the file are left out.
+        `skip`: how many lines at the beginning of the file are left out. `pattern`: matches a line,
+        or a run of blank lines.
         """
         for text in map(self.composed, self.whole_lines()):
             if skip and (number := line_ends(text)) <= skip:
                 skip -= number
                 continue
-            yield from LINES.findall(text, after(text, skip))
+            yield from pattern.findall(text, after(text, skip))
             skip = 0
 
 

@@ -1,5 +1,6 @@
 """NDJSON: one JSON object a line. The columns are the keys of all objects."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,9 @@ from ..records import Record
 from .decoding import line_ends
 from .format import InputFile
 from .keyed import KeyedFormat
+
+# A line, or a run of lines that are blank or have spaces only.
+LINES = re.compile(r"\s*[\r\n]|[^\r\n]+(?:\r\n?|\n)?")
 
 
 class NDJSONFormat(KeyedFormat):
@@ -24,7 +28,7 @@ class NDJSONFormat(KeyedFormat):
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records, from the record on that begins in `first_line`; 1 means all records."""
         number = first_line
-        for line in self.text.lines(first_line - 1):
+        for line in self.text.lines(first_line - 1, LINES):
             if not line.isspace():
                 yield Record(number, cells_of(line), len(line))
             number += line_ends(line)
