@@ -5,12 +5,12 @@ to the examples of the API and to the documentation. The column needs a `db_defa
 deploy, the version before still writes rows, without the new column.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum, Flag, auto
 from typing import Any
 
-from contacts.values import rules
+from contacts.values import header_names, rules
 
 Rule = Callable[..., Any]
 
@@ -79,8 +79,8 @@ class Field:
     `is_exported`: files of contacts have it.
     `is_edited`: the admin's form has it.
     `is_folded`: the column `<name>_folded` holds it too, for looking it up without case.
-    `aliases`: names of columns of imported files, as `columns.squeezed` writes them, the best
-    first; empty: a column gives the field only if the caller says so; None: no column can.
+    `aliases`: names of columns of imported files, as `header_names.listed` writes them; empty: a
+    column gives the field only if the caller says so; None: no column can.
     """
 
     name: str
@@ -94,56 +94,49 @@ class Field:
     is_exported: bool = False
     is_edited: bool = False
     is_folded: bool = False
-    aliases: tuple[str, ...] | None = None
+    aliases: Collection[str] | None = None
 
     @property
     def empty(self) -> Any:
         return EMPTY[self.kind]
 
 
-# The aliases are names that HubSpot, Shopify, Google Contacts, Mailchimp and Brevo among others
-# give to their columns.
 FIELDS: tuple[Field, ...] = (
     Field(
         "phone", Kind.TEXT, rules.phone,
         shapes=Shape.CREATE | Shape.ANSWERS,
         is_required=True, is_exported=True, is_edited=True,
-        aliases=(
-            "phone", "mobile", "mobilephonenumber", "mobilephone", "mobilenumber", "cell",
-            "cellphone", "whatsapp", "whatsappnumber", "phonenumber", "sms", "phone1value",
-            "telephone", "tel", "phonemobile", "defaultaddressphone", "contactphone", "telefon",
-            "handy", "telefono", "celular", "portable", "msisdn",
-        ),
+        aliases=header_names.PHONES,
     ),
     Field(
         "name", Kind.TEXT, rules.name, rules.MAX_NAME, Merge.NEWEST,
         shapes=Shape.BODIES | Shape.ANSWERS,
         is_exported=True, is_edited=True, is_folded=True,
-        aliases=("name", "fullname", "displayname", "contactname", "customername"),
+        aliases=header_names.NAME,
     ),
     Field(
         "email", Kind.TEXT, rules.email, rules.MAX_EMAIL, Merge.NEWEST,
         shapes=Shape.BODIES | Shape.ANSWERS,
         is_exported=True, is_edited=True, is_folded=True,
-        aliases=("email", "emailaddress", "mail", "email1value", "contactemail"),
+        aliases=header_names.EMAIL,
     ),
     Field(
         "tags", Kind.TAGS, rules.tags, merge=Merge.ALL,
         shapes=Shape.BODIES | Shape.ANSWERS,
         is_exported=True, is_edited=True,
-        aliases=("tags", "tag", "labels", "groupmembership"),
+        aliases=header_names.TAGS,
     ),
     Field(
         "locale", Kind.TEXT, rules.locale, rules.MAX_LOCALE, Merge.NEWEST,
         shapes=Shape.FULL,
         is_exported=True, is_edited=True,
-        aliases=("locale", "language", "lang"),
+        aliases=header_names.LOCALE,
     ),
     Field(
         "metadata", Kind.METADATA, rules.metadata, merge=Merge.ALL,
         shapes=Shape.BODIES | Shape.FULL,
         is_exported=True, is_edited=True,
-        aliases=("metadata",),
+        aliases=header_names.METADATA,
     ),
     # Consent has no aliases: a column that happens to have such a name must not opt anybody in.
     Field(

@@ -28,6 +28,12 @@ TEXT = "\n".join(PAGES.values())
 DOCUMENTS = PAGES | {
     name: (ROOT / name).read_text() for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 }
+# A page for each program that files of contacts come from. `tests/importing/test_source_pages.py`
+# imports the file of each.
+SOURCE_PAGES = {
+    f"docs/import/{path.name}": path.read_text() for path in sorted(ROOT.glob("docs/import/*.md"))
+}
+DOCUMENTS |= SOURCE_PAGES
 
 
 def blocks(language: str, page: str = "") -> list[str]:

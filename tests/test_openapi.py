@@ -195,7 +195,7 @@ def test_our_own_headers_are_described(schema: Any) -> None:
 
 @pytest.mark.parametrize(
     ("value", "fits"),
-    [("+1 415", True), ("x" * 64, True), ("x" * 65, False), ("", False), (None, False), (1, False)],
+    [("+1", True), ("x" * 2048, True), ("x" * 2049, False), ("", False), (None, False), (1, False)],
 )
 def test_the_schema_of_a_body_refuses_the_same_values_as_the_server(
     schema: Any, value: Any, fits: bool

@@ -138,7 +138,7 @@ def test_known_quirks(raw: str, e164: str) -> None:
         ("+999 1234567", "No country"),
         ("+0 4155550123", "No country"),
         ("000 4155550123", "No country"),
-        ("+1.41556E+10", "“E”"),
+        ("+1.41556E+10", "digits are lost"),
         ("+49" + "1" * 15, "at most 15"),
         ("+1" * 40, "longer than 64"),
     ],

@@ -35,8 +35,12 @@ CONTACT = (
 )
 IMPORT = (
     '{"id":"01J1Y3V8KGP5R7T9W2X4Z6B8D3","state":"done","file_name":"März.csv","mode":"upsert",'
-    '"dry_run":false,"columns":{"Mobile":"phone"},"rows":15,"created":1,"updated":2,"unchanged":3,'
-    '"superseded":4,"failed":5,"problem":null,"started_at":"2026-05-07T08:14:23+00:00",'
+    '"dry_run":false,"encoding":"utf-8","delimiter":",","header_line":1,'
+    '"columns":{"Mobile":"phone"},"column_list":[{"index":0,"header":"Mobile","field":"phone"}],'
+    '"rows":15,"created":1,"updated":2,"unchanged":3,'
+    '"superseded":4,"failed":5,"warnings":1,'
+    '"warning_list":[{"line":3,"warning":"The e-mail is no address."}],"hint":null,"problem":null,'
+    '"started_at":"2026-05-07T08:14:23+00:00",'
     '"finished_at":"2026-05-07T08:14:23+00:00"}'
 )
 
@@ -108,8 +112,13 @@ def test_the_bytes_of_an_erased_person(webhook: Webhook) -> None:
 def job(webhook: Webhook) -> Import:
     job = Import.objects.create(
         pk=JOB_ID, tenant=webhook.tenant, file_name="März.csv", state="done", rows=15,
-        options={"mode": "upsert", "fields": {"Mobile": "phone"}, "map": {}},
-        created=1, updated=2, unchanged=3, superseded=4, failed=5, started_at=AT, finished_at=AT,
+        options={
+            "mode": "upsert", "map": {}, "fields": {"Mobile": "phone"},
+            "read_as": {"encoding": "utf-8", "delimiter": ",", "header_line": 1},
+            "column_list": [{"index": 0, "header": "Mobile", "field": "phone"}],
+        },
+        created=1, updated=2, unchanged=3, superseded=4, failed=5, warnings=1,
+        warning_list=[[3, "The e-mail is no address."]], started_at=AT, finished_at=AT,
     )  # fmt: skip
     return Import.objects.with_counts().get(pk=job.pk)
 

@@ -112,7 +112,8 @@ def test_a_column_name_full_of_accents_is_matched_at_once() -> None:
     """Python sorts accents by insertion: these would take it minutes."""
     name = "a" + "\u0301" * 200_000 + "\u0316" * 200_000
     start = time.process_time()
-    assert columns.match([name, "phone"], {}, rest_to_metadata=False) == {"phone": "phone"}
+    found = columns.match([name, "phone"], {}, rest_to_metadata=False)
+    assert found.fields == {"phone": "phone"}
     assert time.process_time() - start < 5
 
 

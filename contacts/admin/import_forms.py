@@ -1,6 +1,5 @@
 """The forms of an import: the upload, and the preview with the choice of columns."""
 
-from collections import Counter
 from hashlib import sha256
 from typing import Any
 
@@ -14,6 +13,7 @@ from unfold.widgets import (
 )
 
 from contacts.importing import uploads
+from contacts.importing.cells import tags_text
 from contacts.importing.columns import ALIASES
 from contacts.importing.formats import FORMATS
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
@@ -26,6 +26,11 @@ from tenants.models import Tenant
 
 KINDS = ",".join([*(suffix for each in FORMATS for suffix in each.suffixes), ".gz"])
 ANOTHER = "metadata."  # the choice of a metadata key that the user types
+DATES = {
+    "iso": "Year-month-day (2026-05-07)",
+    "dmy": "Day, month, year (07/05/2026)",
+    "mdy": "Month, day, year (05/07/2026)",
+}
 LONG = 40  # characters of a metadata key in a choice
 
 
@@ -46,11 +51,44 @@ def cleaned(form: forms.Form) -> dict[str, Any]:
         return {}
 
 
+def choice_field(name: str, choices: dict[str, str], label: str) -> forms.ChoiceField:
+    return forms.ChoiceField(
+        required=False, choices=[*choices.items()], label=label, help_text=OPTIONS[name].help,
+        widget=UnfoldAdminSelectWidget,
+    )  # fmt: skip
+
+
+def switch_field(name: str, label: str) -> forms.BooleanField:
+    return forms.BooleanField(
+        required=False, label=label, help_text=OPTIONS[name].help, widget=UnfoldBooleanWidget
+    )
+
+
+class TagsField(forms.CharField):
+    """Tags as comma-separated text; their rule runs in `cleaned`."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        return tags_text(value) if isinstance(value, list) else value
+
+
 class OptionsForm(forms.Form):
     mode = forms.ChoiceField(
         choices=Import.Mode.choices, label="Contacts", widget=UnfoldAdminSelectWidget
     )
     region = option_field("region")
+    phones_have_country_code = switch_field(
+        "phones_have_country_code", "Phones have their country code"
+    )
+    tags = choice_field("tags", {"replace": "Replace", "add": "Add"}, "Tags of a row")
+    tag = TagsField(
+        required=False, label="Tags for all contacts", help_text=f"{OPTIONS['tag'].help} Commas "
+        "separate several tags.",
+    )  # fmt: skip
+    dates = choice_field("dates", DATES, "Dates")
+    timezone = option_field("timezone")
+    strict = switch_field("strict", "Wrong cells fail their record")
     clear_marker = option_field("clear_marker")
     encoding = option_field("encoding")
     delimiter = option_field("delimiter")
@@ -100,7 +138,7 @@ class MappingForm(OptionsForm):
     )
 
     def __init__(self, job: Import, preview: Preview, data: Any = None) -> None:
-        header = preview.source.header
+        header, titles = preview.source.header, preview.source.titles
         self.job, self.options = job, job.options
         self.shape = sha256(rules.spelled(header).encode()).hexdigest()
         super().__init__(data, initial=job.options | {"seen": self.shape})
@@ -109,13 +147,13 @@ class MappingForm(OptionsForm):
         for column, n in self.columns.items():
             field = preview.fields.get(column, "")
             self.fields[f"field_{n}"] = forms.ChoiceField(
-                choices=choices(column, field), initial=field, label=column, required=False,
+                choices=choices(column, field), initial=field, label=titles[n], required=False,
                 widget=UnfoldAdminSelectWidget,
             )  # fmt: skip
             self.fields[f"key_{n}"] = forms.CharField(
                 required=False,
                 widget=UnfoldAdminTextInputWidget(
-                    attrs={"placeholder": "Key", "aria-label": f"Metadata key of {column}"}
+                    attrs={"placeholder": "Key", "aria-label": f"Metadata key of {titles[n]}"}
                 ),
             )  # fmt: skip
 
@@ -131,7 +169,6 @@ class MappingForm(OptionsForm):
     def clean(self) -> None:
         super().clean()
         chosen = {column: self.chosen(n) for column, n in self.columns.items()}
-        self.refuse_twice(chosen)
         if options := cleaned(self):
             read = {name: options[name] for name in STORED}
             self.options = read | {"map": self.column_map(chosen, read["rest_to_metadata"])}
@@ -148,17 +185,6 @@ class MappingForm(OptionsForm):
         if not key:
             self.add_error(f"key_{number}", "Name the key.")
         return f"{ANOTHER}{key}"
-
-    def refuse_twice(self, chosen: dict[str, str]) -> None:
-        """Refuses two columns with the same field: a person who gives a field to another column
-        easily forgets the first one. The API allows this, because a program does it on purpose; the
-        later column wins there."""
-        twice = {field for field, number in Counter(chosen.values()).items() if number > 1}
-        for field in sorted(twice - {"", ANOTHER}):
-            names = [f"“{column}”" for column, given in chosen.items() if given == field]
-            self.add_error(
-                None, f"{' and '.join(names)} are both {label(field)}: leave one of them out."
-            )
 
     def column_map(self, chosen: dict[str, str], rest: bool) -> dict[str, str]:
         """The `map` option: all columns that the page showed. If `rest_to_metadata` changes, the

@@ -23,7 +23,7 @@ from .import_forms import MappingForm, UploadForm
 from .progress import ProgressAdmin
 
 State = Import.State
-FAILURES = 10  # that the page of an import shows
+FAILURES = 10  # and warnings, that the page of an import shows
 BEGUN_ALREADY = "This import has begun already."
 OTHER_COLUMNS = "The file is now read with other options: check its columns, then continue."
 GONE = "The file of this import is gone; upload it again."
@@ -37,7 +37,10 @@ class ImportAdmin(ProgressAdmin):
     list_display = ["file_name", "state", "dry_run", "rows", *Import.COUNTS, "started_at"]
     list_filter = ["state", "dry_run"]
     ordering = ["-pk"]
-    options = ["mode", "region", "clear_marker", "encoding", "delimiter"]
+    options = [
+        "mode", "region", "phones_have_country_code", "tags", "tag", "dates", "timezone", "strict",
+        "clear_marker", "encoding", "delimiter",
+    ]  # fmt: skip
 
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
@@ -125,7 +128,7 @@ class ImportAdmin(ProgressAdmin):
     def update(self, request: HttpRequest, job: Import, options: dict[str, Any]) -> HttpResponse:
         if "update" not in request.POST:
             self.message_user(request, OTHER_COLUMNS, messages.WARNING)
-        if any(job.options[name] != value for name, value in options.items()):
+        if any(job.options.get(name) != value for name, value in options.items()):
             uploads.change_draft(job, options=options)
         return to("preview", job.pk)
 
@@ -206,6 +209,8 @@ class ImportAdmin(ProgressAdmin):
             "done": sum(counts.values()),
             "is_counted": job.rows is not None and is_past_reading(job),
             "failures": failures[:FAILURES],
+            "warnings": job.warned()[:FAILURES],
+            "warned": vars(job)["warnings_so_far"],
             "has_errors": not job.is_running and storage.errors_of(job).exists(),
         }
 

@@ -60,8 +60,9 @@ PHONE = {
     "type": "string",
     "minLength": 1,
     "maxLength": rules.MAX_PHONE,
-    "description": "In any spelling. The country code, after `+` or `00`, may only be "
-    "missing if your tenant has a default region.",
+    "description": "In any spelling, also as a WhatsApp id or link. The country code, after `+` or "
+    "`00`, may only be missing if your tenant has a default region. At most 64 characters once a "
+    "link or a prefix is taken off.",
 }
 EMAIL = or_empty({"type": "string", "format": "email", "maxLength": rules.MAX_EMAIL})
 TAG = trimmed(rules.MAX_TAG, of="[^,]")

@@ -67,6 +67,23 @@ class ImportForm(ImportOptions):
     )
 
 
+class ImportColumn(serializers.Serializer):
+    """A column of a file."""
+
+    index = serializers.IntegerField(help_text="From 0.")
+    header = serializers.CharField(help_text="The name of the column in the file.")
+    field = serializers.CharField(
+        allow_null=True, help_text="The field of a contact; null if the column is left out."
+    )
+
+
+class WarningOfImport(serializers.Serializer):
+    """A record that was imported without one of its fields."""
+
+    line = serializers.IntegerField()
+    warning = serializers.CharField()
+
+
 class ImportJob(serializers.Serializer):
     """An import, while it runs and afterwards."""
 
@@ -77,9 +94,26 @@ class ImportJob(serializers.Serializer):
     file_name = serializers.CharField()
     mode = serializers.CharField(source="options.mode")
     dry_run = serializers.BooleanField()
+    encoding = serializers.CharField(
+        source="options.read_as.encoding", default=None, allow_null=True,
+        help_text="The encoding of the file, given or detected.",
+    )  # fmt: skip
+    delimiter = serializers.CharField(
+        source="options.read_as.delimiter", default=None, allow_null=True,
+        help_text="The character between the cells of a CSV.",
+    )  # fmt: skip
+    header_line = serializers.IntegerField(
+        source="options.read_as.header_line", default=None, allow_null=True,
+        help_text="The number of the line with the names of the columns, from 1.",
+    )  # fmt: skip
     columns = serializers.DictField(
-        source="options.fields", default=None, allow_null=True, child=serializers.CharField(),
-        help_text="The field of each column that has one, as soon as the columns are known.",
+        allow_null=True, child=serializers.CharField(),
+        help_text="The field of each column that has one, as soon as the columns are known. If the "
+        "file has a name more than once, its first column.",
+    )  # fmt: skip
+    column_list = ImportColumn(
+        source="options.column_list", default=None, allow_null=True, many=True,
+        help_text="All columns of the file, in its order.",
     )  # fmt: skip
     rows = serializers.IntegerField(
         allow_null=True, help_text="How many records of the file were read so far."
@@ -88,9 +122,17 @@ class ImportJob(serializers.Serializer):
     updated = serializers.IntegerField(source="updated_so_far")
     unchanged = serializers.IntegerField(source="unchanged_so_far")
     superseded = serializers.IntegerField(
-        source="superseded_so_far", help_text="A later row had the same phone."
+        source="superseded_so_far", help_text="A later row had the same phone, and took them over."
     )
     failed = serializers.IntegerField(source="failed_so_far")
+    warnings = serializers.IntegerField(
+        source="warnings_so_far",
+        help_text="Records that were imported without one of their fields, because it was wrong.",
+    )
+    warning_list = WarningOfImport(
+        source="warned", many=True, help_text=f"The first {Import.SHOWN_WARNINGS} of them."
+    )
+    hint = OrNull(help_text="What a dry run doubts, such as how phones are read.")
     problem = OrNull(help_text="Why the file was refused, or why the import has stopped.")
     started_at = Timestamp()
     finished_at = Timestamp(allow_null=True)
@@ -165,7 +207,8 @@ class CreateImport(ImportView):
         given = QueryDict(mutable=True)
         given.update(request.query_params)
         given.update(request.data)
-        body = self.input_class(data=given.dict() | {"map": given.getlist("map")})
+        lists = {name: given.getlist(name) for name, option in OPTIONS.items() if option.is_list}
+        body = self.input_class(data=given.dict() | lists)
         body.is_valid(raise_exception=True)
         return body.validated_data
 

@@ -66,6 +66,7 @@ def add_functions(connection: Any, **kwargs: Any) -> None:
     if connection.vendor == "sqlite":
         add = partial(connection.connection.create_function, deterministic=True)
         add("contacts_merged", 2, merged_metadata)
+        add("contacts_added_tags", 2, added_tags)
         add("contacts_holds", -1, metadata_has)
         add("contacts_updated_after", 2, text_updated_after)
 
@@ -87,6 +88,13 @@ def trust_busy_connections(**kwargs: Any) -> None:
 def merged_metadata(stored: str, given: str) -> str:
     """The metadata `stored` with the keys of `given`: PostgreSQL's `||` for JSON, for SQLite."""
     return spelled(json.loads(stored) | json.loads(given))
+
+
+def added_tags(stored: str, given: str) -> str:
+    """The comma-separated tags `stored`, then those of `given` that are new: `ADDED_TAGS` for
+    SQLite."""
+    names = [*stored.split(","), *given.split(",")]
+    return ",".join(dict.fromkeys(filter(None, names)))
 
 
 def text_updated_after(stored: str, now: str) -> str:

@@ -21,6 +21,14 @@ class PostgreSQL:
     METADATA_BYTES = "octet_length(metadata::text)"
     CONSENT = "json_build_array(opted_in_at, opted_out_at)::text"
     MERGED_METADATA = "contacts_contact.metadata || EXCLUDED.metadata"
+    # Each tag at its first place. No tag is empty and no tag contains a comma.
+    ADDED_TAGS = """(
+    SELECT coalesce(string_agg(name, ',' ORDER BY place), '') FROM (
+        SELECT name, min(place) AS place FROM unnest(string_to_array(
+            concat_ws(',', nullif(contacts_contact.tags, ''), nullif(EXCLUDED.tags, '')), ','
+        )) WITH ORDINALITY AS tag (name, place) GROUP BY name
+    ) AS tags
+)"""
 
     @staticmethod
     def words(items: Iterable[str]) -> str:

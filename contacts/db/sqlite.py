@@ -19,6 +19,7 @@ class SQLite:
     METADATA_BYTES = "length(CAST(metadata AS BLOB))"
     CONSENT = "json_array(opted_in_at, opted_out_at)"
     MERGED_METADATA = "contacts_merged(contacts_contact.metadata, EXCLUDED.metadata)"
+    ADDED_TAGS = "contacts_added_tags(contacts_contact.tags, EXCLUDED.tags)"
 
     @staticmethod
     def words(items: Iterable[str]) -> str:

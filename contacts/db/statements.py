@@ -56,9 +56,10 @@ def upsert_sql(
     `kind`: the key of the dialect. `columns`: all columns of the table. `given`: the columns that
     have their values in the JSON objects; the values of the other columns are parameters with the
     name of the column, the same for all rows. `changes`: the columns that change in an existing
-    row. `-metadata` replaces the stored metadata, `metadata` merges the keys into it. A row that
-    has the new values already is neither changed nor returned. `logged`: the columns for which the
-    old and new values are returned. `returned`: SQL expressions.
+    row. `-metadata` replaces the stored metadata, `metadata` merges the keys into it. `tags`
+    replaces the stored tags, `+tags` adds to them. A row that has the new values already is neither
+    changed nor returned. `logged`: the columns for which the old and new values are returned.
+    `returned`: SQL expressions.
 
     Each row of the result describes a written row: the values of `returned`, then `was` and `now`,
     the old and the new values of the columns `logged`, as JSON arrays (`was` is NULL for a new
@@ -66,8 +67,13 @@ def upsert_sql(
     """
     dialect = DIALECTS[kind]
     values = {name: dialect.given(name) if name in given else f"%({name})s" for name in columns}
-    merged = IMPORT_CONFLICT_SQL | {"metadata": dialect.MERGED_METADATA}
-    sets = {name.lstrip("-"): merged.get(name, f"EXCLUDED.{name.lstrip('-')}") for name in changes}
+    merged = IMPORT_CONFLICT_SQL | {
+        "metadata": dialect.MERGED_METADATA,
+        "+tags": dialect.ADDED_TAGS,
+    }
+    sets = {
+        name.lstrip("-+"): merged.get(name, f"EXCLUDED.{name.lstrip('-+')}") for name in changes
+    }
     if sets:
         before, write = dialect.upsert(values, on_conflict(dialect, sets), logged, returned)
     else:

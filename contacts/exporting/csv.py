@@ -4,6 +4,7 @@ import csv
 import io
 from typing import Any
 
+from contacts.importing.cells import tags_text
 from contacts.values import rules
 from contacts.values.formulas import neutral
 
@@ -23,7 +24,7 @@ def cell(value: Any) -> str:
     if isinstance(value, dict):
         return rules.spelled(value) if value else ""
     if isinstance(value, list):
-        return neutral(",".join(value))
+        return neutral(tags_text(value))
     return neutral(plain(value) or "")
 
 

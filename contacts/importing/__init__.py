@@ -4,9 +4,9 @@ The modules in the order in which a file passes them:
 
 - `incoming`, `uploads`, `options`: a request stores the file, and says how to read it;
 - `formats`, `record_file`, `records`: bytes → text → records;
-- `columns`, `row`: records → clean rows;
+- `columns`, `cells`, `row`: records → clean rows;
 - `spool`, `repeats`, `storage`: the files that an import keeps while it runs;
 - `engine`, `pools`, `batch`: reading and writing, in several processes and threads;
-- `error_file`, `preview`: what users see of a file;
+- `error_file`, `preview`, `hints`: what users see of a file;
 - `erasures`, `cleanup`: removing people, and removing old imports.
 """

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from contacts.change_log.cause import caused_by
 from contacts.db import transactions
 from contacts.db.pacing import Pace
-from contacts.models import Contact, Import, ImportBatch, ImportFailure, with_folded
+from contacts.models import Contact, Import, ImportBatch, ImportFailure, Warned, with_folded
 from contacts.writing import upsert
 from contacts.writing.upsert import PhonesRefused
 from tenants.isolation import tenant_context
@@ -17,7 +17,6 @@ from tenants.isolation import tenant_context
 from .erasures import erased
 from .spool import SpoolLine, parse
 
-OPT_OUT_LOST = "This row opts out, but a later row has the same phone: combine the two rows."
 NO_CONTACT = "There is no contact with this phone to update."  # mode update-only
 
 
@@ -36,42 +35,35 @@ class BatchWriter:
         self.job = job
         self.pace = Pace(batch_size)
 
-    def write_in_thread(
-        self, number: int, texts: list[str], last_lines: dict[str, int]
-    ) -> BatchResult:
+    def write_in_thread(self, number: int, texts: list[str]) -> BatchResult:
         """`write`, and closes the connection of the thread: nobody else would close it."""
         try:
-            return self.write(number, texts, last_lines)
+            return self.write(number, texts)
         finally:
             connection.close()
 
-    def write(self, number: int, texts: list[str], last_lines: dict[str, int]) -> BatchResult:
+    def write(self, number: int, texts: list[str]) -> BatchResult:
         """Writes the lines of the spool in `texts`.
 
-        `number`: the number of the first line in the spool, from 0. `last_lines`: the last line of
-        each phone that the file has more than once. Raises `IntegrityError` if another process has
-        written the same batch.
+        `number`: the number of the first line in the spool, from 0. Raises `IntegrityError` if
+        another process has written the same batch.
         """
         lines = [parse(text) for text in texts]
         cause = caused_by(f"import:{self.job.pk}", change_set=self.job.pk)
         with tenant_context(self.job.tenant_id), cause, self.pace.turn(len(lines)):
-            return self.write_lines(number, lines, last_lines)
+            return self.write_lines(number, lines)
 
     @transactions.transactional
-    def write_lines(
-        self, number: int, lines: list[SpoolLine], last_lines: dict[str, int]
-    ) -> BatchResult:
+    def write_lines(self, number: int, lines: list[SpoolLine]) -> BatchResult:
         transactions.hold_tenant(self.job.tenant_id)
         counts = ImportBatch(tenant_id=self.job.tenant_id, job=self.job, number=number)
         if not self.job.dry_run:
             counts.save(force_insert=True)
         failures = [line for line in lines if line.error]
-        winners, superseded = parted(lines, last_lines)
-        lost = [line for line in superseded if "opted_out_at" in line.given]
-        failures += [line._replace(error=OPT_OUT_LOST) for line in lost]
-        counts.superseded = len(superseded) - len(lost)
-        failures += self.write_winners(winners, counts)
+        failures += self.write_rows([line for line in lines if line.values], counts)
+        counts.superseded = sum(line.is_superseded for line in lines)
         counts.failed = len(failures)
+        counts.warn(warnings_of(lines, failures))
         if self.job.dry_run:
             transaction.set_rollback(True)
         else:
@@ -86,7 +78,7 @@ class BatchWriter:
             for failure in failures
         )
 
-    def write_winners(self, lines: list[SpoolLine], counts: ImportBatch) -> list[SpoolLine]:
+    def write_rows(self, lines: list[SpoolLine], counts: ImportBatch) -> list[SpoolLine]:
         """Writes the rows, in groups that give the same fields. Returns the rows that failed."""
         groups: dict[tuple[str, ...], list[SpoolLine]] = defaultdict(list)
         for line in lines:
@@ -108,7 +100,7 @@ class BatchWriter:
         errors = self.without_contact(lines) if mode == Import.Mode.UPDATE_ONLY else {}
         if not self.job.options.get("allow_erased"):
             errors |= erased(self.job.tenant, (line.phone for line in lines))
-        columns = [name.lstrip("-") for name in with_folded(given)]
+        columns = [name.lstrip("-+") for name in with_folded(given)]
         changes = [] if mode == Import.Mode.CREATE_ONLY else with_folded(given)
         new = Contact(tenant=self.job.tenant, source=Contact.Source.CSV_IMPORT)
         while rows := {line.phone: line.values for line in lines if line.phone not in errors}:
@@ -134,15 +126,11 @@ class BatchWriter:
         return {*contacts.select_for_update().values_list("phone", flat=True)}
 
 
-def parted(
-    lines: list[SpoolLine], last_lines: dict[str, int]
-) -> tuple[list[SpoolLine], list[SpoolLine]]:
-    """The clean rows that are written, and the rows that a later row with the same phone
-    supersedes."""
-    rows = [line for line in lines if line.phone]
-    winners: list[SpoolLine] = []
-    superseded: list[SpoolLine] = []
-    for row in rows:
-        is_last = last_lines.get(row.phone, row.line) == row.line
-        (winners if is_last else superseded).append(row)
-    return winners, superseded
+def warnings_of(lines: list[SpoolLine], failures: list[SpoolLine]) -> list[Warned]:
+    """The warnings of the rows that have not failed."""
+    failed = {line.line for line in failures}
+    return [
+        Warned(line.line, line.warning)
+        for line in lines
+        if line.warning and line.line not in failed
+    ]

@@ -1,24 +1,25 @@
 """Which column of a file is which field of a contact. This module imports no framework."""
 
-import re
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
+from typing import NamedTuple
 
 from contacts import schema
+from contacts.values import header_names
+from contacts.values.header_names import PhoneKind, kind_of_phone_words, phone_kind, words
 
-# Columns that a file may have instead of `name`: the name is put together from both.
+# Columns that a file may have instead of `name`: the name is put together from them.
 PARTS_OF_NAME = {
-    "first_name": ("firstname", "givenname", "prenom", "vorname"),
-    "last_name": ("lastname", "familyname", "surname", "nom", "nachname"),
+    "first_name": header_names.FIRST_NAME,
+    "middle_name": header_names.MIDDLE_NAME,
+    "last_name": header_names.LAST_NAME,
 }
 
 
-def all_aliases() -> dict[str, tuple[str, ...]]:
-    """The fields that a column can be mapped to, each with the names of such columns in the
-    exports of HubSpot, Shopify, Google Contacts, Mailchimp, Brevo and others; the best name first.
-    Consent has no such names: an import changes consent only if the user maps a column to it."""
-    found: dict[str, tuple[str, ...]] = {}
+def all_aliases() -> dict[str, Collection[str]]:
+    """The fields that a column can be mapped to, each with the names of such columns. Consent has
+    no such names: an import changes consent only if the user maps a column to it."""
+    found: dict[str, Collection[str]] = {}
     for field in schema.FIELDS:
         if field.aliases is not None:
             found[field.name] = field.aliases
@@ -28,10 +29,8 @@ def all_aliases() -> dict[str, tuple[str, ...]]:
 
 
 ALIASES = all_aliases()
-
-KNOWN = {alias for aliases in ALIASES.values() for alias in aliases}
-
-MAX_ALIAS = 100  # characters; a longer name of a column is not compared with the aliases
+# Words beside an alias that change nothing, such as `billing` in `Billing first name`.
+OWNERS = {"email": header_names.EMAIL_OWNERS, "tags": header_names.TAG_OWNERS}
 
 # The columns that an error file adds.
 OF_ERROR_FILE = ("line", "error")
@@ -50,6 +49,26 @@ class UnknownColumn(ValueError):
         super().__init__(f"{sentence} There are: {names}." if names else sentence)
 
 
+class Columns(NamedTuple):
+    """What `match` has found.
+
+    `fields`: the field of each column that has one. Several columns may have the same field; the
+    best column comes first. `types`: the column that says the kind of each phone column, where a
+    file has one: `{"Phone 1 - Value": "Phone 1 - Type"}`.
+    """
+
+    fields: dict[str, str]
+    types: dict[str, str]
+
+    @property
+    def candidates(self) -> dict[str, list[str]]:
+        """The columns of each field, the best first."""
+        found: dict[str, list[str]] = {}
+        for column, field in self.fields.items():
+            found.setdefault(field, []).append(column)
+        return found
+
+
 def shortened(name: str) -> str:
     return f"{name[:50]}…" if len(name) > 50 else name
 
@@ -63,33 +82,58 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def squeezed(name: str) -> str:
-    """`name` in lower case with letters and digits only, without accents: `E-mail 1 - Value` and
-    `email1value` become equal.
-
-    Empty for a name that is too long to be an alias. Without this limit, a name of one letter with
-    a million accents would take an hour, because Python sorts accents by insertion.
-    """
-    if len(name) > MAX_ALIAS:
-        return ""
-    text = unicodedata.normalize("NFKD", name).casefold()
-    return re.sub(r"[\W_]|[^\x00-\x7f]", "", text)
+    """The words of `name` as one: `E-mail 1 - Value` and `email1value` become equal. Empty for a
+    name that is too long to be an alias."""
+    return "".join(words(name))
 
 
 def is_known(name: str) -> bool:
-    """Whether a column with this name is recognised."""
-    return squeezed(name) in KNOWN
+    """Whether a column of this name says by its name what it holds. Any text may be asked for."""
+    return bool(known_field(name)) or name in ALIASES
+
+
+def known_field(name: str) -> str:
+    """The field that a column of this name has; empty if the name is not known."""
+    found = words(name)
+    if kind_of_phone_words(found):
+        return "phone"
+    for field, aliases in ALIASES.items():
+        owners = OWNERS.get(field, header_names.OWNERS)
+        spellings = {"".join(found), "".join(word for word in found if word not in owners)}
+        if not spellings.isdisjoint(aliases):
+            return field
+    return ""
 
 
 def match(
-    header: Iterable[str], given: dict[str, str], *, rest_to_metadata: bool
-) -> dict[str, str]:
-    """The field of each column that has one: `{"Cell": "phone", "City": "metadata.City"}`.
+    header: Iterable[str],
+    given: dict[str, str],
+    *,
+    rest_to_metadata: bool,
+    titles: Iterable[str] = (),
+) -> Columns:
+    """The fields of the columns: `{"Cell": "phone", "City": "metadata.City"}`.
 
     `given`: the field of each column that the user maps; an empty field leaves the column out. The
-    other columns are matched by name; a field gets one column. `rest_to_metadata`: columns that
-    are left become metadata. Raises `UnknownColumn`.
+    other columns are matched by name, but not to a field that the user has mapped.
+    `rest_to_metadata`: columns that are left become metadata. `titles`: the names as the file has
+    them, if `header` makes them different because the file has the same name more than once.
+    Raises `UnknownColumn`.
     """
     header = list(header)
+    named = dict(zip(header, titles or header, strict=False))
+    refuse_unknown(header, given)
+    found = {column: field for column, field in given.items() if field}
+    found |= recognised({column: named[column] for column in header if column not in given}, found)
+    if rest_to_metadata:
+        added = OF_ERROR_FILE if is_error_file(header) else ()
+        others = {"", *found, *given, *added}
+        found |= {column: f"metadata.{column}" for column in header if column not in others}
+    fields = {column: found[column] for column in header if column in found}
+    return Columns(best_first(fields, named), type_columns(fields, named))
+
+
+def refuse_unknown(header: list[str], given: dict[str, str]) -> None:
     existing = {*header}
     for column, field in given.items():
         if column not in existing:
@@ -97,26 +141,71 @@ def match(
         if field and field not in ALIASES and field.removeprefix("metadata.") == field:
             known = [*ALIASES, "metadata.KEY"]
             raise UnknownColumn(f"There is no field “{shortened(field)}”.", known)
-    found = {column: field for column, field in given.items() if field}
-    names = {squeezed(column): column for column in reversed(header) if column not in given}
-    for field, aliases in ALIASES.items():
-        if field not in found.values() and not is_made_of(field, found.values()):
-            columns = [names[alias] for alias in aliases if alias in names]
-            found |= dict.fromkeys(columns[:1], field)
-    if rest_to_metadata:
-        added = OF_ERROR_FILE if is_error_file(header) else ()
-        others = {"", *found, *given, *added}
-        rest = [column for column in header if column not in others]
-        found |= {column: f"metadata.{column}" for column in rest}
-    return {column: found[column] for column in header if column in found}
+
+
+def recognised(named: dict[str, str], given: dict[str, str]) -> dict[str, str]:
+    """The fields of the columns whose names are known. `named`: the title of each column. `given`:
+    the fields that the user has mapped, which get no further columns."""
+    taken = {*given.values()}
+    if "name" in taken:
+        taken |= PARTS_OF_NAME.keys()
+    elif not taken.isdisjoint(PARTS_OF_NAME):
+        taken.add("name")
+    fields = {column: known_field(title) for column, title in named.items()}
+    if "last_name" not in fields.values() and "last_name" not in taken:
+        fields |= last_names(named)
+    return {column: field for column, field in fields.items() if field and field not in taken}
+
+
+def last_names(named: dict[str, str]) -> dict[str, str]:
+    """The column `Name` of a German or Dutch file that has a column `Vorname` beside it."""
+    spelled = {column: squeezed(title) for column, title in named.items()}
+    return {
+        column: "last_name"
+        for column, name in spelled.items()
+        if not header_names.FIRST_NAMES_BESIDE_A_LAST_NAME.get(name, frozenset()).isdisjoint(
+            spelled.values()
+        )
+    }
+
+
+def best_first(fields: dict[str, str], named: dict[str, str]) -> dict[str, str]:
+    """`fields`, the phones in the order in which they are tried, and the parts of a name in the
+    order in which they are written. `Billing name` comes before `Name`, which may be the number of
+    an order."""
+    parts = [*PARTS_OF_NAME]
+    if any(squeezed(title) in header_names.FAMILY_NAME_FIRST for title in named.values()):
+        parts.reverse()
+
+    def rank(column: str) -> int:
+        field = fields[column]
+        if field == "phone":
+            return phone_kind(named[column]) or PhoneKind.UNNAMED
+        if field == "name":
+            return int(squeezed(named[column]) in header_names.NAME)
+        return parts.index(field) if field in parts else 0
+
+    return {column: fields[column] for column in sorted(fields, key=rank)}
+
+
+def type_columns(fields: dict[str, str], named: dict[str, str]) -> dict[str, str]:
+    """The column with the kind of each phone column that has one."""
+    types = {
+        subject(title): column
+        for column, title in named.items()
+        if not header_names.TYPE_WORDS.isdisjoint(words(title)) and phone_kind(subject(title))
+    }
+    phones = {column: subject(named[column]) for column in fields if fields[column] == "phone"}
+    return {column: types[title] for column, title in phones.items() if title in types}
+
+
+def subject(title: str) -> str:
+    """What `Phone 1 - Type` and `Phone 1 - Value` are the type and the value of: `phone 1`."""
+    left_out = header_names.TYPE_WORDS | header_names.VALUE_WORDS
+    return " ".join(word for word in words(title) if word not in left_out)
 
 
 def is_error_file(header: list[str]) -> bool:
     """Whether an import of ours has written the file. Other files may have columns with the same
     names, but not as the last two."""
     return tuple(header[-2:]) == OF_ERROR_FILE
-
-
-def is_made_of(field: str, found: Iterable[str]) -> bool:
-    """Whether the field is a part of a name, and the file has a column with the whole name."""
-    return field in PARTS_OF_NAME and "name" in found

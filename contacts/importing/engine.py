@@ -3,8 +3,7 @@
 An import has two stages. It reads the whole file into a spool of clean rows, in several processes.
 Then it writes the rows in batches. A batch commits its rows and the progress in one transaction:
 an import that was killed continues after its last batch. Reading everything first makes dry runs
-exact: if a phone is repeated, only the last row counts, and only the whole file shows which row
-that is.
+exact: rows with the same phone are combined, and only the whole file shows which rows those are.
 """
 
 import hashlib
@@ -28,10 +27,11 @@ from contacts.values import rules
 from . import ending
 from .batch import BatchResult, BatchWriter
 from .error_file import ErrorFile
+from .hints import hint
 from .pools import chunks, in_order, reading_processes, writing_threads
 from .record_file import RecordFile
 from .records import TurnEnded, UnreadableFile
-from .repeats import stored_last_lines
+from .repeats import combine_once
 from .row import ReadOptions
 from .spool import SpoolLine, parse, read_chunk
 from .storage import ReadingPosition, clear, spool_folder
@@ -145,7 +145,9 @@ class Importer:
         position = ReadingPosition.of(folder)
         line = position.line
         self.job.state, self.job.rows = Import.State.READING, position.rows
-        self.save("state", "rows")
+        if self.is_dry and not line:
+            self.job.hint = hint(self.source.records(), self.options)
+        self.save("state", "rows", "hint")
         with (folder / "reading").open("a", encoding="utf-8", newline="\n") as spool:
             spool.seek(spool.truncate(position.size))
             for number, text in enumerate(self.read_texts(line)):
@@ -194,15 +196,14 @@ class Importer:
             raise TurnEnded
 
     def write_batches(self, spool: Path, done: dict[int, int]) -> Iterator[BatchResult]:
-        last_lines = stored_last_lines(spool)
+        combine_once(spool, keeps_first=self.job.options["mode"] == Import.Mode.CREATE_ONLY)
         # Inside a transaction, threads would wait for its rows: a thread has its own connection.
         is_alone = has_one_writer() or connection.in_atomic_block
         pool = None if is_alone else writing_threads
         with spool.open(encoding="utf-8", newline="\n") as texts:
             batches = self.until_turn_ends(self.unwritten(texts, done))
-            calls = ((number, batch, last_lines) for number, batch in batches)
-            first = starmap(self.writer.write, islice(calls, 1))
-            rest = in_order(self.writer.write, calls, pool, self.writer.write_in_thread)
+            first = starmap(self.writer.write, islice(batches, 1))
+            rest = in_order(self.writer.write, batches, pool, self.writer.write_in_thread)
             for number, result in enumerate(chain(first, rest)):
                 if number == 0 and pool and not done:
                     planner.analyze()
@@ -213,7 +214,7 @@ class Importer:
         adds them up in the end."""
         if self.is_dry:
             self.job.count([result.counts])
-            self.save(*Import.COUNTS)
+            self.save(*Import.COUNTS, "warnings", "warning_list")
             if self.is_stored:
                 self.writer.save_failures(result.failures)
         failures = sorted([*self.first_failures, *result.failures], key=lambda line: line.line)

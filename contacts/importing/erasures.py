@@ -18,7 +18,7 @@ from tenants.models import Tenant
 
 from .formats.header import unique
 from .records import Record
-from .row import ReadOptions, phone_of
+from .row import ReadOptions, phone_of, stored_read_options
 from .storage import errors_of, spool_folder, upload_of
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def erase_from_spool(job: Import, phone: str) -> None:
     folder = spool_folder(job)
     if folder.exists():
         with suppress(JobIsRunning), locked_folder(folder):
-            for name in ("reading", "position", "last"):  # the import makes these files again
+            for name in ("reading", "position", "combining"):  # the import makes these files again
                 (folder / name).unlink(missing_ok=True)
             if job.is_over:
                 shutil.rmtree(folder)
@@ -113,10 +113,9 @@ def erase_from_rows(spool: Path, phone: str) -> None:
 
 def erase_from_errors_of(job: Import, path: Path, phone: str) -> bool:
     """Returns whether the error file could be read."""
-    read = job.options
-    options = ReadOptions(read["fields"], read["region"], read["clear_marker"])
+    options = stored_read_options(job.options, is_csv=True)
     try:
-        erase_from_error_file(path, phone, options, read["parted_by"])
+        erase_from_error_file(path, phone, options, job.options["parted_by"])
     except Exception:
         logger.exception("The error file of import %s could not be read", job.pk)
         return False

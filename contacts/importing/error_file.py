@@ -14,6 +14,7 @@ from contacts.values import rules
 from contacts.values.formulas import neutral, original
 
 from . import columns
+from .cells import tags_text
 from .erasures import without_erased
 from .error_workbook import write_workbook
 from .record_file import RecordFile
@@ -155,7 +156,7 @@ def as_cell(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return ",".join(value)
+        return tags_text(value)
     return "" if value is None else rules.spelled(value)
 
 

@@ -6,16 +6,18 @@ as an argument with dashes. The admin's form names the options that it shows.
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
 
 from contacts.models import Import
-from contacts.values import rules
+from contacts.values import dates, rules
 from tenants.models import validate_region
 
 from .columns import pair
 from .formats.csv import one_character
 from .formats.decoding import text_encoding
+from .row import REPLACE, TAG_MODES
 
 CLEAR_MARKER = "--"
 
@@ -32,6 +34,11 @@ class Option(NamedTuple):
     @property
     def default(self) -> Any:
         return self.rule(None)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it may be given several times."""
+        return bool(self.schema["type"] == "array")
 
 
 def mode(raw: Any) -> str:
@@ -65,6 +72,21 @@ def delimiter(raw: Any) -> str:
     return one_character(character) if character else ""
 
 
+def tag_mode(raw: Any) -> str:
+    return rules.choice(raw, [*TAG_MODES], REPLACE)
+
+
+def date_order(raw: Any) -> str:
+    return rules.choice(raw, [*dates.ORDERS], dates.ISO)
+
+
+def timezone(raw: Any) -> str:
+    name = storable("timezone", raw)
+    if name and name not in available_timezones():
+        raise ValueError("Send the name of a time zone, such as Europe/Paris.")
+    return name
+
+
 def storable(name: str, raw: Any) -> str:
     return rules.storable(name, rules.string(name, raw))
 
@@ -81,7 +103,7 @@ OPTIONS = {
         column_map,
         {"type": "array", "items": {"type": "string", "pattern": "="}},
         "COLUMN=FIELD, such as Cell=phone or Town=metadata.city, for a column that is not known by "
-        "its name; an empty field leaves the column out.",
+        "its name; several columns may give one field; an empty field leaves the column out.",
     ),
     "rest_to_metadata": Option(
         rules.switch, SWITCH, "Columns that belong to no field become metadata."
@@ -90,6 +112,37 @@ OPTIONS = {
         region,
         {"type": "string", "pattern": "^([A-Z]{2})?$"},
         "The country of phones without +, such as FR. Default: the default region of the tenant.",
+    ),
+    "phones_have_country_code": Option(
+        rules.switch,
+        SWITCH,
+        "Phones without + begin with their country code, such as 33612345678.",
+    ),
+    "tags": Option(
+        tag_mode,
+        {"type": "string", "enum": [*TAG_MODES], "default": REPLACE},
+        "Whether the tags of a row replace the tags of the contact, or are added to them.",
+    ),
+    "tag": Option(
+        rules.tags,
+        {"type": "array", "items": {"type": "string"}},
+        "A tag that all contacts of the file get, besides their other tags.",
+    ),
+    "dates": Option(
+        date_order,
+        {"type": "string", "enum": [*dates.ORDERS], "default": dates.ISO},
+        "How dates are written: iso (2026-05-07), dmy (07/05/2026) or mdy (05/07/2026).",
+    ),
+    "timezone": Option(
+        timezone,
+        {"type": "string"},
+        "The time zone of dates without one, such as Europe/Paris. Default: UTC for dmy and mdy; "
+        "an iso date without an offset is refused.",
+    ),
+    "strict": Option(
+        rules.switch,
+        SWITCH,
+        "A wrong e-mail, locale, date or metadata fails the record instead of losing the field.",
     ),
     "clear_marker": Option(
         clear_marker,

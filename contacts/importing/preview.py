@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 
 from contacts.models import Import
 
-from . import columns
 from .erasures import erased, without_erased
 from .error_file import as_cell, rest_of
+from .findings import description, read_as
+from .hints import hint
 from .record_file import FileHead
 from .records import Record, UnreadableFile
-from .row import BadRecord, NoPhone, ReadOptions, clean, phone_of, read_options
+from .row import BadRecord, NoPhone, ReadOptions, clean, matched, phone_of, read_options
 from .uploads import head_of
 
 SHOWN = 20  # records
@@ -18,12 +19,14 @@ NO_PHONE = "No column is mapped to the phone: choose a column."
 
 
 class Row(NamedTuple):
-    """`cells`: the value of each column. `rest`: the cells that do not fit the columns."""
+    """`cells`: the value of each column. `rest`: the cells that do not fit the columns. `warning`:
+    why the record loses a field."""
 
     line: int
     cells: list[str]
     rest: list[str]
     error: str
+    warning: str = ""
 
 
 class Preview(NamedTuple):
@@ -31,7 +34,7 @@ class Preview(NamedTuple):
 
     `given`: the user's map (column → field), without columns that the file does not have. `fields`:
     the complete map, with the columns that were recognised. `problem`: why the import cannot begin;
-    empty if it can. With a problem, the rows are not checked for errors.
+    empty if it can. With a problem, the rows are not checked for errors. `hint`: see `hints.hint`.
     """
 
     source: FileHead
@@ -39,10 +42,20 @@ class Preview(NamedTuple):
     fields: dict[str, str]
     rows: list[Row]
     problem: str = ""
+    hint: str = ""
+
+    @property
+    def description(self) -> str:
+        """How the file is read, for people."""
+        return description(read_as(self.source))
 
     @property
     def bad(self) -> int:
         return sum(bool(row.error) for row in self.rows)
+
+    @property
+    def warned(self) -> int:
+        return sum(bool(row.warning) for row in self.rows)
 
 
 def preview(job: Import) -> Preview:
@@ -59,12 +72,14 @@ def preview(job: Import) -> Preview:
     try:
         options = read_options(source, job.options | {"map": given}, job.tenant.default_region)
     except NoPhone:
-        rest = job.options["rest_to_metadata"]
-        fields = columns.match(header, given, rest_to_metadata=rest)
+        fields = matched(source, job.options | {"map": given}).fields
         rows = [row_of(source, record, "") for record in records]
         return Preview(source, given, fields, rows, problem or NO_PHONE)
-    rows = [row_of(source, record, error) for record, error in with_errors(job, records, options)]
-    return Preview(source, given, options.fields, rows, problem)
+    rows = [
+        row_of(source, record, error, warning_of(record, options))
+        for record, error in with_errors(job, records, options)
+    ]
+    return Preview(source, given, options.fields, rows, problem, hint(records, options))
 
 
 def first_records(source: FileHead) -> tuple[list[Record], str]:
@@ -99,7 +114,14 @@ def error_of(record: Record, options: ReadOptions) -> str:
     return ""
 
 
-def row_of(source: FileHead, record: Record, error: str) -> Row:
+def warning_of(record: Record, options: ReadOptions) -> str:
+    try:
+        return " ".join(clean(record.cells, options).warnings)
+    except BadRecord:
+        return ""
+
+
+def row_of(source: FileHead, record: Record, error: str, warning: str = "") -> Row:
     cells: dict[Any, Any] = record.cells
     shown = [as_cell(cells.get(column)) for column in source.header]
-    return Row(record.line, shown, rest_of(cells), error)
+    return Row(record.line, shown, rest_of(cells), error, warning)

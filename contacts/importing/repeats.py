@@ -1,35 +1,179 @@
-"""Phones that a file has more than once: only the last row of such a phone is written."""
+"""Phones that a file has more than once: the contact becomes what it would be if the rows had come
+in several files, one after the other, but it is written once.
 
+The last row of such a phone takes over the values of the earlier rows, which are superseded.
+"""
+
+import json
 from array import array
-from itertools import pairwise
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, groupby
 from pathlib import Path
+from typing import IO, Any
 
-from contacts.jobs.files import read_json, replace_json
+from contacts.values import rules
+
+from .spool import SpoolLine, parse
+
+CONSENT = ("opted_in_at", "opted_out_at")
+# A name in `SpoolLine.given` that adds to a field, and the name that replaces the field.
+REPLACING = {"metadata": "-metadata", "+tags": "tags"}
+MISFIT = "Left out, because it does not fit beside the earlier rows with this phone:"
+COMBINED = "combined"  # a file beside the spool: the repeated phones of the spool are combined
 
 
-def last_lines(spool: Path) -> dict[str, int]:
-    """The last line of each phone that the spool has more than once."""
-    phones = array("Q")  # eight bytes a phone: millions of strings would take much more memory
-    with spool.open(encoding="utf-8", newline="\n") as texts:
+def combine_once(spool: Path, *, keeps_first: bool) -> None:
+    """`combine`, unless an earlier turn has done so."""
+    marker = spool.with_name(COMBINED)
+    if not marker.exists():
+        combine(spool, keeps_first=keeps_first)
+        marker.touch()
+
+
+def combine(spool: Path, *, keeps_first: bool) -> None:
+    """Combines the rows of repeated phones in the spool. A spool without such phones stays as it
+    is. Idempotent: a spool that is combined already does not change.
+
+    `keeps_first`: later rows change nothing, because the import only creates contacts.
+
+    Memory: eight bytes for each row, and some hundred bytes for each repeated phone.
+    """
+    if repeated := repeated_phones(spool):
+        path = spool.with_name("combining")
+        with spool.open("rb") as texts, spool.open("rb") as again, path.open("wb") as combined:
+            rows = combined_lines(texts, again, repeated, keeps_first=keeps_first)
+            combined.writelines(rows)
+        path.replace(spool)
+
+
+def repeated_phones(spool: Path) -> Counter[bytes]:
+    """How often the spool has each phone that it has more than once."""
+    phones = array("Q")  # millions of strings would take much more memory
+    with spool.open("rb") as texts:
         for text in texts:
-            if phone := text.split("\t", 3)[2]:
-                phones.append(int(phone[1:]))
-    repeated = {f"+{phone}" for phone, following in pairwise(sorted(phones)) if phone == following}
-    last: dict[str, int] = {}
-    if repeated:
-        with spool.open(encoding="utf-8", newline="\n") as texts:
-            for text in texts:
-                line, _, phone, _ = text.split("\t", 3)
-                if phone in repeated:
-                    last[phone] = int(line)
-    return last
+            if phone := phone_of(text):
+                phones.append(int(phone))
+    groups = ((phone, sum(1 for _ in same)) for phone, same in groupby(sorted(phones)))
+    return Counter({b"+%d" % phone: number for phone, number in groups if number > 1})
 
 
-def stored_last_lines(spool: Path) -> dict[str, int]:
-    """`last_lines`, stored beside the spool so that the next turn need not read all rows again."""
-    path = spool.with_name("last")
-    last: dict[str, int] | None = read_json(path, None)
-    if last is None:
-        last = last_lines(spool)
-        replace_json(path, last)
-    return last
+def phone_of(text: bytes) -> bytes:
+    """The phone of a row that has values; empty if the row failed or is superseded."""
+    _, _, phone, _, rest = text.split(b"\t", 4)
+    return phone if rest[:1] == b"{" else b""
+
+
+def combined_lines(
+    texts: Iterable[bytes], again: IO[bytes], repeated: Counter[bytes], *, keeps_first: bool
+) -> Iterator[bytes]:
+    """The lines of the combined spool. `again`: the spool, for reading rows a second time."""
+    earlier: dict[bytes, array[int]] = defaultdict(lambda: array("Q"))  # where the rows are
+    position = 0
+    for text in texts:
+        phone = phone_of(text)
+        if phone not in repeated:
+            yield text
+        elif len(earlier[phone]) + 1 < repeated[phone]:
+            earlier[phone].append(position)
+            yield superseded(parse(text.decode())).text().encode()
+        else:
+            rows = (row_at(again, place) for place in earlier.pop(phone))
+            combined = first_in_place_of if keeps_first else merged
+            yield combined(rows, parse(text.decode())).text().encode()
+        position += len(text)
+
+
+def row_at(spool: IO[bytes], position: int) -> SpoolLine:
+    spool.seek(position)
+    return parse(spool.readline().decode())
+
+
+def superseded(row: SpoolLine) -> SpoolLine:
+    """`row` without its values. Its warning stays: the row was read."""
+    return row._replace(values="")
+
+
+def first_in_place_of(earlier: Iterator[SpoolLine], last: SpoolLine) -> SpoolLine:
+    """The first row, at the place of the last one."""
+    return next(earlier)._replace(line=last.line, warning=last.warning)
+
+
+# Merging
+
+
+def merged(earlier: Iterable[SpoolLine], last: SpoolLine) -> SpoolLine:
+    """`last` with the values of the rows in `earlier` that it leaves alone. It has a warning if
+    something of a row does not fit beside the values of the rows before it."""
+    merging = Merging()
+    for row in chain(earlier, [last]):
+        merging.add(row)
+    warning = " ".join(filter(None, [last.warning, *merging.misfits]))
+    return last._replace(
+        given=merging.ordered_names(), values=rules.spelled(merging.values), warning=warning
+    )
+
+
+class Merging:
+    """The values of the rows of one phone so far, by the rules by which `statements.upsert_sql`
+    changes a stored contact.
+
+    `names`: as in `SpoolLine.given`. `misfits`: a sentence for each field of a row that was left
+    out, each sentence once.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.names: set[str] = set()
+        self.misfits: dict[str, None] = {}
+
+    def add(self, row: SpoolLine) -> None:
+        values = json.loads(row.values)
+        names = {*row.given}
+        self.leave_out_earlier_decisions(values, names)
+        if "metadata" in names:
+            self.join("metadata", "metadata", joined_metadata, values, names)
+        if "+tags" in names:
+            self.join("+tags", "tags", joined_tags, values, names)
+        self.values |= values
+        self.names |= names
+        self.names -= {adds for adds, replaces in REPLACING.items() if replaces in self.names}
+
+    def join(
+        self, name: str, field: str, rule: Callable[[Any, Any], Any], values: Any, names: set[str]
+    ) -> None:
+        """Joins the value of `field` with the value so far; leaves it out if they do not fit."""
+        try:
+            values[field] = rule(self.values.get(field), values[field])
+        except ValueError as error:
+            self.misfits[f"{MISFIT} {error}"] = None
+            del values[field]
+            names.remove(name)
+
+    def leave_out_earlier_decisions(self, values: dict[str, Any], names: set[str]) -> None:
+        """Removes the consent that is not in force after the rows so far; see
+        `statements.IMPORT_CONFLICT_SQL`. Times are text here that sorts in their order."""
+        opted_in, opted_out = map(self.values.get, CONSENT)
+        at_in, at_out = map(values.get, CONSENT)
+        if opted_out or (opted_in and at_in and at_in <= opted_in):
+            leave_out("opted_in_at", values, names)
+        if at_out is None or at_out < (opted_out or opted_in or at_out):
+            leave_out("opted_out_at", values, names)
+
+    def ordered_names(self) -> tuple[str, ...]:
+        """As the spool orders them: rows with the same names are written together."""
+        return tuple(sorted(self.names, key=lambda name: ("metadata" in name, name)))
+
+
+def leave_out(field: str, values: dict[str, Any], names: set[str]) -> None:
+    values.pop(field, None)
+    names.discard(field)
+
+
+def joined_metadata(stored: Any, given: Any) -> Any:
+    return rules.metadata((stored or {}) | given)
+
+
+def joined_tags(stored: Any, given: str) -> str:
+    """Both are comma-separated, as a contact stores its tags."""
+    return ",".join(rules.tags([*(stored or "").split(","), *given.split(",")]))

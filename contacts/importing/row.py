@@ -1,33 +1,49 @@
 """One record of a file → the fields of a contact, by the rules that all callers share."""
 
 import re
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from contacts import schema
-from contacts.values import rules, strict_json
-from contacts.values.formulas import original
+from contacts.schema import Kind
+from contacts.values import dates, rules, strict_json
+from contacts.values.header_names import PhoneKind, kind_of_type, phone_kind
 
+from . import cells as written
 from . import columns
 from .record_file import RecordFile
 from .records import Mistake
 
-# Phones that a spreadsheet has turned into numbers.
-SCIENTIFIC = re.compile(r"\+?\d([.,]\d+)?[eE]\+?\d+")
-FLOAT = re.compile(r"\+?\d{7,}[.,]0+")
-DIGITS = re.compile(r"[1-9]\d{7,14}")
+# Phones that may lack nothing but the plus sign; a spreadsheet may have made a number of them.
+DIGITS = re.compile(r"[1-9]\d{7,14}(?:[.,]0+)?")
 
 RULES = {field.name: field.rule for field in schema.FIELDS if field.rule}
+MOMENTS = {field.name for field in schema.FIELDS if field.kind is Kind.MOMENT}
+# A cell that breaks the rule of one of these fields costs the field, not the contact.
+EXPENDABLE = {"email", "locale", "metadata"} | MOMENTS
 
 
 class ReadOptions(NamedTuple):
-    """How the cells are read. `fields`: the field of each column that has one, as `columns.match`
-    returns it. `region`: the country of phones without +. `is_csv`: cells may have the apostrophe
-    that `formulas.neutral` puts before a formula."""
+    """How the cells are read. `fields`: the field of each column that has one, the best column of a
+    field first, and `types`: see `columns.Columns`. `region`: the country of phones without +.
+    `is_csv`: cells may have the apostrophe that `formulas.neutral` puts before a formula.
+    `phones_have_country_code`: phones without + have it. `adds_tags`: the tags of a cell are added
+    to those that a contact has. `tag`: what all contacts of the file get. `dates`: the order of day
+    and month, see `dates.moment`. `timezone`: of dates without one. `strict`: no field is
+    expendable."""
 
     fields: dict[str, str]
     region: str = ""
     clear_marker: str = "--"
     is_csv: bool = True
+    phones_have_country_code: bool = False
+    adds_tags: bool = False
+    tag: tuple[str, ...] = ()
+    dates: str = dates.ISO
+    timezone: str = ""
+    strict: bool = False
+    types: dict[str, str] = {}
 
 
 class NoPhone(columns.UnknownColumn):
@@ -37,15 +53,13 @@ class NoPhone(columns.UnknownColumn):
 def read_options(source: RecordFile, given: dict[str, Any], region: str) -> ReadOptions:
     """How `source` is read.
 
-    `given`: the options of the import, of which `map`, `rest_to_metadata`, `region` and
-    `clear_marker` are used. `region`: the default region of the tenant.
+    `given`: the options of the import; an import that an earlier version has stored lacks some.
+    `region`: the default region of the tenant.
 
     Raises `UnknownColumn`, and `NoPhone` if no column is the phone.
     """
     try:
-        fields = columns.match(
-            source.header, given["map"], rest_to_metadata=given["rest_to_metadata"]
-        )
+        fields, types = matched(source, given)
         if "phone" not in fields.values():
             raise NoPhone(
                 "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
@@ -54,38 +68,102 @@ def read_options(source: RecordFile, given: dict[str, Any], region: str) -> Read
         if source.names_columns:
             raise
         raise type(error)(error.sentence) from None  # without the list: it may be a person
-    region = given["region"] or region
-    return ReadOptions(fields, region, given["clear_marker"], is_csv=not source.kind.is_json)
+    stored = given | {"fields": fields, "region": given["region"] or region}
+    return stored_read_options(stored, is_csv=not source.kind.is_json)._replace(types=types)
 
+
+def matched(source: RecordFile, given: dict[str, Any]) -> columns.Columns:
+    """The columns of `source` by the options of the import. Raises `UnknownColumn`."""
+    rest = given["rest_to_metadata"]
+    return columns.match(source.header, given["map"], rest_to_metadata=rest, titles=source.titles)
+
+
+def stored_read_options(stored: dict[str, Any], *, is_csv: bool) -> ReadOptions:
+    """How a file was read whose import has stored these options."""
+    return ReadOptions(
+        stored["fields"],
+        stored["region"],
+        stored["clear_marker"],
+        is_csv,
+        stored.get("phones_have_country_code", False),
+        stored.get("tags") == ADD,
+        tuple(stored.get("tag", ())),
+        stored.get("dates", dates.ISO),
+        stored.get("timezone", ""),
+        stored.get("strict", False),
+    )
+
+
+REPLACE, ADD = TAG_MODES = ("replace", "add")  # what a cell with tags does to a contact's tags
 
 CLEARED = object()  # the value of a cell that has the clear marker
+BLANK = object()  # the value of a cell whose text means that there is no value
 
 
 class BadRecord(ValueError):
     """The message has a sentence for each field that is wrong."""
 
 
-def clean(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
+class CleanRow(NamedTuple):
+    """`fields`: what a record sets, see `clean`. `warnings`: a sentence for each cell that costs
+    its field. No sentence repeats the cell: warnings are kept when the file is gone."""
+
+    fields: dict[str, Any]
+    warnings: list[str]
+
+
+def clean(cells: dict[Any, Any], options: ReadOptions) -> CleanRow:
     """The fields that a record sets: blank cells set nothing.
 
     `metadata` has the keys to merge into the metadata of the contact, or is None if the clear
-    marker clears all metadata. Raises `BadRecord`.
+    marker clears all metadata. `tags` has all tags of the contact, `+tags` the tags to add to those
+    that the contact has. Raises `BadRecord`.
     """
     if None in cells:
         raise BadRecord(misfit(cells[None]))
     given = gathered(cells, options)
-    fields: dict[str, Any] = {}
-    problems = []
-    for field, raw in given.items():
-        try:
-            fields[field] = value_of(field, raw, options)
-        except ValueError as error:
-            problems.append(str(error))
-    if "phone" not in given:
+    fields, problems, warnings = read(given, options)
+    if options.tag or options.adds_tags:
+        add_tags(fields, given.get("tags") is CLEARED, options, problems)
+    if "phone" not in fields and ("phone" not in given or not problems):
         problems.insert(0, "The phone is required.")
     if problems:
-        raise BadRecord(" ".join(problems))
-    return fields
+        raise BadRecord(" ".join(problems + warnings))
+    return CleanRow(fields, warnings)
+
+
+def read(
+    given: dict[str, Any], options: ReadOptions
+) -> tuple[dict[str, Any], list[str], list[str]]:
+    """The values in `given`, why the record fails, and why it loses a field."""
+    fields: dict[str, Any] = {}
+    problems: list[str] = []
+    warnings: list[str] = []
+    for field, raw in given.items():
+        try:
+            value = value_of(field, raw, options)
+        except ValueError as error:
+            is_expendable = field in EXPENDABLE and not options.strict
+            (warnings if is_expendable else problems).append(str(error))
+        else:
+            if value is not BLANK:
+                fields[field] = value
+    return fields, problems, warnings
+
+
+def add_tags(
+    fields: dict[str, Any], is_cleared: bool, options: ReadOptions, problems: list[str]
+) -> None:
+    """Adds the tags of the import to the tags in `fields`. They are named `+tags` if the contact
+    keeps its other tags: tags are to be added, or the row has none and leaves them alone."""
+    replaces = "tags" in fields and (is_cleared or not options.adds_tags)
+    try:
+        tags = rules.tags([*fields.pop("tags", ()), *options.tag])
+    except ValueError as error:
+        problems.append(str(error))
+        return
+    if tags or replaces:
+        fields["tags" if replaces else "+tags"] = tags
 
 
 def misfit(rest: list[str] | str) -> str:
@@ -103,26 +181,64 @@ def misfit(rest: list[str] | str) -> str:
     return "The line is not a JSON object."
 
 
+class Several(list[Any]):
+    """The values of a field that a record has more than once, the best first."""
+
+
+# The fields of which a record may have several values. Of another field, the first value counts.
+OF_SEVERAL = {"phone", "email", "tags"}
+
+
 def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
-    """The values that are not blank, by field. First and last name become one name, the columns of
-    metadata keys become one value."""
+    """The values that are not blank, by field; a `Several` if there are several. The parts of a
+    name become one name, the columns of metadata keys become one value."""
     given: dict[str, Any] = {}
     keys: dict[str, Any] = {}
-    for column, field in options.fields.items():
+    for column, field in fields_of(cells, options):
         raw = content(cells.get(column), options)
         if raw is None or raw == "" or raw == []:
             continue
         if field.startswith("metadata."):
-            keys[field.removeprefix("metadata.")] = None if raw is CLEARED else raw
-        else:
+            keys.setdefault(field.removeprefix("metadata."), None if raw is CLEARED else raw)
+        elif field not in given:
             given[field] = raw
-    names = [given.pop(part) for part in columns.PARTS_OF_NAME if part in given]
-    if names and "name" not in given:
-        kept = [str(name) for name in names if name is not CLEARED]
-        given["name"] = " ".join(kept) or CLEARED
+        elif field in OF_SEVERAL:
+            given[field] = Several([*each(given[field]), raw])
+    if not columns.PARTS_OF_NAME.keys().isdisjoint(given):
+        join_name(given)
     if keys:
         given["metadata"] = (given.get("metadata"), keys)
     return given
+
+
+def join_name(given: dict[str, Any]) -> None:
+    """Replaces the parts of a name by the name, if the record has no whole name."""
+    parts = [given.pop(field) for field in [*given] if field in columns.PARTS_OF_NAME]
+    if parts and "name" not in given:
+        kept = [str(part) for part in parts if part is not CLEARED]
+        given["name"] = " ".join(kept) or CLEARED
+
+
+def fields_of(cells: dict[Any, Any], options: ReadOptions) -> Iterable[tuple[str, str]]:
+    """The columns with their fields, the best first. In a file with columns such as `Phone 1 -
+    Type`, each record has its own order of phones, without fax numbers."""
+    if not options.types:
+        return options.fields.items()
+    phones = [column for column, field in options.fields.items() if field == "phone"]
+    kinds = {column: kind_in(cells, column, options) for column in phones}
+    kept = [pair for pair in options.fields.items() if kinds.get(pair[0]) != PhoneKind.NEVER]
+    return sorted(kept, key=lambda pair: kinds.get(pair[0], 0))
+
+
+def kind_in(cells: dict[Any, Any], column: str, options: ReadOptions) -> PhoneKind:
+    """The kind of the phone that a record has in `column`."""
+    said = cells.get(options.types.get(column))
+    kind = kind_of_type(said) if isinstance(said, str) else None
+    return kind or phone_kind(column) or PhoneKind.UNNAMED
+
+
+def each(raw: Any) -> list[Any]:
+    return raw if isinstance(raw, Several) else [raw]
 
 
 def content(cell: Any, options: ReadOptions) -> Any:
@@ -133,52 +249,117 @@ def content(cell: Any, options: ReadOptions) -> Any:
     text = cell.strip()
     if text == options.clear_marker:
         return CLEARED
-    return original(text).strip() if options.is_csv else text
+    if text.startswith(written.MARKS) and options.is_csv:
+        return written.text_of(text).strip()
+    return text
 
 
 def value_of(field: str, raw: Any, options: ReadOptions) -> Any:
+    if isinstance(raw, Several):
+        return value_of_several(field, raw, options)
     if field == "phone":
-        return phone("" if raw is CLEARED else raw, options.region)
+        return phone("" if raw is CLEARED else raw, options)
     if raw is CLEARED:
         return None if field == "metadata" else RULES[field](None)
-    if field == "metadata":
-        return metadata(raw)
-    return RULES[field](raw)
+    return moment(raw, options) if field in MOMENTS else READERS[field](raw)
 
 
-def phone(raw: Any, region: str) -> str:
-    """`rules.phone`, with errors of their own for phones that a spreadsheet has changed.
+def value_of_several(field: str, values: Several, options: ReadOptions) -> Any:
+    """All tags; of another field, the first value that keeps the rule. Raises the error of the
+    first value if none does."""
+    filled = [raw for raw in values if raw is not CLEARED] or values[:1]
+    if field == "tags":
+        return rules.tags([tag for raw in filled for tag in value_of(field, raw, options)])
+    return first_good(lambda raw: value_of(field, raw, options), filled)
+
+
+def phone(raw: Any, options: ReadOptions) -> Any:
+    """The first phone in a cell, or `BLANK`.
 
     No error repeats the phone: errors are kept when the file is gone and when its owner is erased.
     """
-    text = str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
-    if isinstance(text, str):
-        if SCIENTIFIC.fullmatch(text):
-            raise ValueError(
-                "A spreadsheet has turned the phone into a number such as 1.4E+10: its digits are"
-                " lost. Format the column as text and export again."
-            )
-        if FLOAT.fullmatch(text):
-            raise ValueError(
-                "A spreadsheet has turned the phone into a number such as 14155550123.0. Format"
-                " the column as text and export again."
-            )
-        if not region and DIGITS.fullmatch(text):
-            raise ValueError(
-                "The + is missing in front: a spreadsheet may have dropped it. Add it, or give the"
-                " country of national numbers as region."
-            )
-    return rules.phone(text, region)
+    if not isinstance(raw, str):
+        is_number = isinstance(raw, int | float) and not isinstance(raw, bool)
+        return one_phone(str(raw) if is_number else raw, options)
+    if written.VALUE_SEPARATOR in raw:
+        return first_good(lambda value: one_phone(value, options), written.values_of(raw))
+    return one_phone(raw, options)
+
+
+def one_phone(text: Any, options: ReadOptions) -> Any:
+    try:
+        return rules.phone(text, options.region, has_country_code=options.phones_have_country_code)
+    except ValueError:
+        if isinstance(text, str) and written.means_nothing(text):
+            return BLANK
+        if isinstance(text, str) and not options.region and DIGITS.fullmatch(text):
+            raise ValueError(NO_PLUS) from None
+        raise
+
+
+NO_PLUS = (
+    "The + is missing in front: a spreadsheet may have dropped it. Add it, say that phones have"
+    " their country code, or give the country of national numbers as region."
+)
+
+
+def first_good(rule: Callable[[Any], Any], values: list[Any]) -> Any:
+    """What `rule` returns for the first of `values` that obeys it. `BLANK` if all are blank or mean
+    nothing. Raises the error of the first one that breaks the rule."""
+    first: ValueError | None = None
+    for value in values:
+        try:
+            found = rule(value)
+        except ValueError as error:
+            first = first or error
+        else:
+            if found is not BLANK:
+                return found
+    if first:
+        raise first
+    return BLANK
+
+
+def email(raw: Any) -> Any:
+    """The first address in a cell, or `BLANK`."""
+    try:
+        return rules.email(raw)
+    except ValueError:
+        if not isinstance(raw, str):
+            raise
+    return first_good(one_email, written.addresses_of(raw))
+
+
+def one_email(text: str) -> Any:
+    return BLANK if not text or written.means_nothing(text) else rules.email(text)
+
+
+def locale(raw: Any) -> Any:
+    is_nothing = isinstance(raw, str) and written.means_nothing(raw, written.NO_LOCALE)
+    return BLANK if is_nothing else rules.locale(raw)
+
+
+def tags(raw: Any) -> list[str]:
+    return rules.tags(written.tags_of(raw) if isinstance(raw, str) else raw)
+
+
+def moment(raw: Any, options: ReadOptions) -> Any:
+    """The time of a decision in a cell, or `BLANK`."""
+    text = rules.string("time", raw)
+    if written.means_nothing(text):
+        return BLANK
+    zone = ZoneInfo(options.timezone) if options.timezone else None
+    return rules.past(dates.moment(text, options.dates, zone))
 
 
 def phone_of(cells: dict[Any, Any], options: ReadOptions) -> str:
     """The phone of a record in E.164; empty if the record has no valid phone. The other fields of
     the record may be invalid."""
-    raw = gathered(cells, options).get("phone")
     try:
-        return phone("" if raw is CLEARED else raw, options.region)
+        found = value_of("phone", gathered(cells, options).get("phone"), options)
     except ValueError:
         return ""
+    return "" if found is BLANK else str(found)
 
 
 def metadata(raw: Any) -> dict[str, Any] | None:
@@ -186,6 +367,12 @@ def metadata(raw: Any) -> dict[str, Any] | None:
     to metadata keys overwrite the keys of this object."""
     whole, keys = raw if isinstance(raw, tuple) else (raw, {})
     if isinstance(whole, str):
-        whole = strict_json.loads(whole)
+        try:
+            whole = strict_json.loads(whole)
+        except strict_json.MalformedJSON as error:  # its sentence may repeat a number of the cell
+            raise ValueError("The metadata must be a JSON object.") from error
     given = rules.metadata(whole)
     return rules.metadata(given | keys) if keys else given
+
+
+READERS = RULES | {"email": email, "locale": locale, "tags": tags, "metadata": metadata}

@@ -17,12 +17,14 @@ from .row import BadRecord, ReadOptions, clean
 
 
 class SpoolLine(NamedTuple):
-    """A record in the spool: a clean row, or an `error` and no phone.
+    """A record in the spool: a clean row, or an `error` and no phone, or a phone and no values if
+    a later row of the file has taken over the values.
 
     `id`: the id that a new contact gets, as hexadecimal digits.
     `given`: the names of the fields that the row sets; `-metadata` means that the row clears the
-    metadata.
+    metadata, `+tags` that the contact keeps its other tags.
     `values`: id, phone and the given fields, as the JSON object that `upsert_rows` takes.
+    `warning`: why the row has lost fields.
     """
 
     line: int
@@ -31,20 +33,38 @@ class SpoolLine(NamedTuple):
     given: tuple[str, ...]
     values: str
     error: str = ""
+    warning: str = ""
+
+    @property
+    def is_superseded(self) -> bool:
+        return bool(self.phone) and not self.values
+
+    def text(self) -> str:
+        values = json.dumps(self.error) if self.error else self.values
+        return text_of(self.line, self.id, self.phone, ",".join(self.given), values, self.warning)
+
+
+def text_of(line: int, row_id: str, phone: str, given: str, values: str, warning: str = "") -> str:
+    """The line of the spool. Tabs separate its parts: JSON escapes tabs in values."""
+    told = f"\t{json.dumps(warning)}" if warning else ""
+    return f"{line}\t{row_id}\t{phone}\t{given}\t{values}{told}\n"
 
 
 def spool_text(record: Record, options: ReadOptions, dialect: Any, row_id: str) -> str:
-    """The line of the spool for `record`. Tabs separate its parts: JSON escapes tabs in values."""
+    """The line of the spool for `record`."""
     try:
-        fields = clean(record.cells, options)
+        fields, warnings = clean(record.cells, options)
     except BadRecord as error:
-        return f"{record.line}\t\t\t\t{json.dumps(str(error))}\n"
-    given = ["-metadata" if fields.get("metadata", "") is None else "metadata"]
-    given = [*sorted(fields.keys() - {"phone", "metadata"}), *given * ("metadata" in fields)]
+        return text_of(record.line, "", "", "", json.dumps(str(error)))
+    given = sorted(fields.keys() - {"phone", "metadata"})
     if "metadata" in fields:
+        given.append("-metadata" if fields["metadata"] is None else "metadata")
         fields["metadata"] = fields["metadata"] or {}
-    head = f"{record.line}\t{row_id}\t{fields['phone']}\t{','.join(given)}"
-    return f"{head}\t{rows.row_in_json(row_id, fields, dialect.moment)}\n"
+    if "+tags" in fields:
+        fields["tags"] = fields.pop("+tags")
+    values = rows.row_in_json(row_id, fields, dialect.moment)
+    given_text = ",".join(given)
+    return text_of(record.line, row_id, fields["phone"], given_text, values, " ".join(warnings))
 
 
 def read_chunk(records: list[Record], options: ReadOptions, dialect: Any) -> str:
@@ -54,9 +74,12 @@ def read_chunk(records: list[Record], options: ReadOptions, dialect: Any) -> str
 
 
 def parse(text: str) -> SpoolLine:
-    line, row_id, phone, given, values = text.split("\t", 4)
-    error = "" if phone else json.loads(values)
-    return SpoolLine(int(line), row_id, phone, names(given), values, error)
+    line, row_id, phone, given, values, *rest = text[:-1].split("\t")
+    if not phone:
+        return SpoolLine(int(line), row_id, phone, (), "", json.loads(values))
+    return SpoolLine(
+        int(line), row_id, phone, names(given), values, "", json.loads(rest[0]) if rest else ""
+    )
 
 
 @lru_cache

@@ -7,7 +7,7 @@
 - `head`: what was found out about the file (`RecordFile.found`);
 - `reading`: the clean rows so far, and `position`: how far the file was read;
 - `rows`: all clean rows, once the whole file was read;
-- `last`: the last lines of repeated phones;
+- `combined`: an empty file, once the rows of repeated phones in `rows` are combined;
 - `tried`: how many rows a dry run has tried.
 
 `imports/ID.errors.csv`, the error file, stays after the import.
@@ -61,5 +61,5 @@ def clear(job: Import, folder: Path) -> None:
     if not job.is_draft:
         shutil.rmtree(folder)
         return
-    for name in ("head", "reading", "position", "rows", "last", "tried"):
+    for name in ("head", "reading", "position", "rows", "combining", "combined", "tried"):
         (folder / name).unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from . import ending
 from .columns import UnknownColumn
 from .engine import Importer
 from .error_file import ErrorFile
+from .findings import findings
 from .formats import FORMATS, format_of
 from .formats.format import InputFile
 from .formats.gzipped import is_gzip
@@ -77,7 +78,7 @@ def head_of(job: Import) -> tuple[FileHead, str]:
 def match_columns(job: Import, source: RecordFile) -> ReadOptions:
     """How to read the upload, by the options of `job`. The job's options then have the result."""
     options = read_options(source, job.options, job.tenant.default_region)
-    read = {"fields": options.fields, "region": options.region}
+    read = findings(source, options)
     job.options |= read | {"parted_by": source.delimiter or ",", "format": source.kind.name}
     return options
 

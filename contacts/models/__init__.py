@@ -30,6 +30,7 @@ from .import_job import (
     Import,
     ImportBatch,
     ImportFailure,
+    Warned,
 )
 from .tag import (
     ContactTag,
@@ -76,6 +77,7 @@ __all__ = [
     "Tag",
     "TagQuerySet",
     "Tombstone",
+    "Warned",
     "Webhook",
     "contact_is_there",
     "decisions_of_contacts",

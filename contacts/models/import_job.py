@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from heapq import nsmallest
+from typing import Any, NamedTuple
 
 from django.db import models, transaction
-from django.db.models import F, Sum
+from django.db.models import F, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -13,6 +14,14 @@ from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from .contact import Outcome
+
+
+class Warned(NamedTuple):
+    """A record that was imported without one of its fields, and why. `warning` does not repeat the
+    value of the field."""
+
+    line: int
+    warning: str
 
 
 class ImportQuerySet(models.QuerySet["Import"]):
@@ -28,7 +37,7 @@ class ImportQuerySet(models.QuerySet["Import"]):
         return self.annotate(
             **{
                 f"{name}_so_far": F(name) + Coalesce(Sum(f"written__{name}"), 0)
-                for name in Import.COUNTS
+                for name in (*Import.COUNTS, "warnings")
             }
         )
 
@@ -82,12 +91,24 @@ class Import(models.Model):
     unchanged = models.PositiveIntegerField(default=0)
     superseded = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
+    warnings = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Records that were imported without one of their fields."
+    )
+    warning_list = models.JSONField(
+        default=list,
+        db_default=Value([], models.JSONField()),
+        help_text="The first of them: line and sentence.",
+    )
+    hint = models.TextField(
+        blank=True, default="", db_default="", help_text="What a dry run doubts."
+    )
     started_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
 
     objects = ImportQuerySet.as_manager()
 
     COUNTS = ("created", "updated", "unchanged", "superseded", "failed")
+    SHOWN_WARNINGS = 100
     RUNNING = (State.QUEUED, State.READING, State.WRITING)
 
     class Meta:
@@ -115,14 +136,24 @@ class Import(models.Model):
         is_real = self.state == self.State.DONE and not self.dry_run
         return is_real and bool(self.created or self.updated)
 
+    @property
+    def columns(self) -> dict[str, str] | None:
+        """The field of each column that has one, by the name of the column in the file; if several
+        columns have the same name, of the first. None before the columns are known."""
+        listed = self.options.get("column_list")
+        if listed is None:  # a version before has stored the import
+            return self.options.get("fields")
+        return {each["header"]: each["field"] for each in reversed(listed) if each["field"]}
+
     def counts(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in self.COUNTS}
 
     def start_over(self) -> None:
         """For a dry run that was killed: it stores no batches, so it cannot continue."""
         self.failures.all().delete()
-        for name in self.COUNTS:
+        for name in (*self.COUNTS, "warnings"):
             setattr(self, name, 0)
+        self.warning_list, self.hint = [], ""
 
     @transaction.atomic
     def change_draft(self, **values: Any) -> bool:
@@ -131,7 +162,8 @@ class Import(models.Model):
         Returns False and changes nothing if it is no draft any more: somebody else may have started
         the import meanwhile.
         """
-        fresh = dict.fromkeys(self.COUNTS, 0) | {"rows": None, "problem": "", "finished_at": None}
+        fresh = dict.fromkeys((*self.COUNTS, "warnings"), 0)
+        fresh |= {"warning_list": [], "hint": "", "rows": None, "problem": "", "finished_at": None}
         drafts = Import.objects.filter(tenant=self.tenant_id, pk=self.pk, state=self.State.DRAFT)
         changed = bool(drafts.update(**fresh | values))
         if changed:
@@ -143,6 +175,13 @@ class Import(models.Model):
         for batch in batches:
             for name in self.COUNTS:
                 setattr(self, name, getattr(self, name) + getattr(batch, name))
+            self.warnings += batch.warnings
+            self.warning_list = first_of([*self.warning_list, *batch.warning_list])
+
+    def warned(self) -> list[Warned]:
+        """The first records with warnings, also while the import runs."""
+        lists = [self.warning_list, *self.written.values_list("warning_list", flat=True)]
+        return [Warned(*warned) for warned in first_of([one for each in lists for one in each])]
 
 
 class ImportBatch(models.Model):
@@ -160,6 +199,8 @@ class ImportBatch(models.Model):
     unchanged = models.PositiveIntegerField(default=0)
     superseded = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
+    warnings = models.PositiveIntegerField(default=0, db_default=0)
+    warning_list = models.JSONField(default=list, db_default=Value([], models.JSONField()))
 
     def __str__(self) -> str:
         return f"{self.number}"
@@ -168,9 +209,18 @@ class ImportBatch(models.Model):
     def rows(self) -> int:
         return sum(getattr(self, name) for name in Import.COUNTS)
 
+    def warn(self, warned: list[Warned]) -> None:
+        self.warnings = len(warned)
+        self.warning_list = first_of(warned)
+
     def add(self, outcomes: Iterable[Outcome]) -> None:
         for outcome, number in Counter(outcomes).items():
             setattr(self, outcome, getattr(self, outcome) + number)
+
+
+def first_of(warned: Iterable[Any]) -> list[Any]:
+    """The warnings of the first lines, few enough for one page and one answer."""
+    return nsmallest(Import.SHOWN_WARNINGS, map(tuple, warned))
 
 
 class ImportFailure(models.Model):

@@ -9,7 +9,6 @@ raises `ValueError` with a sentence for the caller if the value breaks the rule.
 import json
 import re
 import unicodedata
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -19,10 +18,10 @@ from django.core.validators import EmailValidator
 
 from tenants.fields import parse_ulid
 
-from . import phones
+from . import dates, phones, strict_json
 from .strict_json import UNSTORABLE
 
-MAX_PHONE = phones.MAX_RAW_LENGTH
+MAX_PHONE = phones.MAX_LINK_LENGTH  # characters, links to a phone included
 MAX_NAME = 255  # characters
 MAX_EMAIL = 254  # characters (RFC 5321, section 4.5.3.1.3)
 MAX_LOCALE = 35  # characters (RFC 5646, section 4.4.1)
@@ -115,12 +114,13 @@ def contact_id(raw: Any) -> str:
         raise ValueError("The contact_id must be a ULID or a UUID.") from error
 
 
-def phone(raw: Any, region: str | None = None) -> str:
-    """A phone in E.164. `region` as in `phones.normalise`. This field is the only required one."""
+def phone(raw: Any, region: str | None = None, *, has_country_code: bool = False) -> str:
+    """A phone in E.164. `region`, `has_country_code` as in `phones.normalise`. This field is the
+    only required one."""
     text = string("phone", raw)
     if not text:
         raise ValueError("The phone is required.")
-    return phones.normalise(text, region)
+    return phones.normalise(text, region, has_country_code=has_country_code)
 
 
 def name(raw: Any) -> str:
@@ -146,14 +146,19 @@ def locale(raw: Any) -> str:
 
 
 def tags(raw: Any) -> list[str]:
-    """Tag names in the order of `raw`, which is text or a list: `"vip, fr-FR"`, `["vip", "fr-FR"]`.
+    """Tag names in the order of `raw`: text (`"vip, fr-FR"`), a list (`["vip", "fr-FR"]`), or a
+    list as JSON text.
 
     Names are trimmed, empty names are dropped, and of a repeated name only the first is kept.
     """
     names = list(dict.fromkeys(filter(None, map(tag, tag_list(raw)))))
+    refuse_many_tags(names)
+    return names
+
+
+def refuse_many_tags(names: list[str]) -> None:
     if len(names) > MAX_TAGS:
         raise ValueError(f"A contact has at most {MAX_TAGS} tags; {len(names)} were given.")
-    return names
 
 
 def tag_list(raw: Any) -> list[Any]:
@@ -161,8 +166,21 @@ def tag_list(raw: Any) -> list[Any]:
     if isinstance(raw, list):
         return raw
     if raw is None or isinstance(raw, str):
-        return (raw or "").split(",")
+        listed = json_list(raw) if raw and "[" in raw else None
+        return (raw or "").split(",") if listed is None else listed
     raise ValueError("The tags must be a comma-separated string or a list of strings.")
+
+
+def json_list(text: str) -> list[str] | None:
+    """The list of strings that `text` spells as JSON; None if `text` is anything else."""
+    stripped = text.strip()
+    if stripped[:1] != "[" or stripped[-1] != "]":
+        return None
+    try:
+        listed = strict_json.loads(stripped)
+    except strict_json.MalformedJSON:
+        return None
+    return listed if all(isinstance(item, str) for item in listed) else None
 
 
 def tag(raw: Any) -> str:
@@ -188,8 +206,11 @@ def metadata_changes(raw: Any) -> dict[str, Any] | None:
 
 
 def metadata(raw: Any) -> dict[str, Any]:
-    """A JSON object of at most 65,536 bytes and 32 levels; the object itself is the first level."""
-    if raw is None or raw == "":
+    """A JSON object of at most 65,536 bytes and 32 levels; the object itself is the first level.
+
+    An empty list means an empty object: PHP writes an empty object as `[]`.
+    """
+    if raw is None or raw in ("", []):
         return {}
     if not isinstance(raw, dict):
         raise ValueError("The metadata must be a JSON object.")  # noqa: TRY004
@@ -277,19 +298,16 @@ def cursor(raw: Any) -> str:
 
 def timestamp(raw: Any) -> datetime | None:
     """A time in UTC, from ISO 8601 with an offset (RFC 3339): 2026-05-07T08:14:23+00:00."""
-    text = string("timestamp", raw).strip()
-    if not text:
-        return None
-    with suppress(ValueError, OverflowError):
-        time = datetime.fromisoformat(text)
-        if time.tzinfo:
-            return time.astimezone(UTC)
-    raise ValueError("Send a timestamp in ISO 8601 with an offset: 2026-05-07T08:14:23+00:00.")
+    return dates.moment(string("timestamp", raw))
 
 
 def decided(raw: Any) -> datetime | None:
     """When a person decided on consent: a timestamp between 1970 and now."""
-    time = timestamp(raw)
+    return past(timestamp(raw))
+
+
+def past(time: datetime | None) -> datetime | None:
+    """`time`, if it lies between 1970 and now."""
     if time and time > datetime.now(UTC):
         raise ValueError("The time is in the future.")
     if time and time.year < 1970:

@@ -115,19 +115,31 @@ def contact_json(contact: Contact) -> Json:
 
 def import_json(job: Import) -> Json:
     """An import that was loaded by `Import.objects.with_counts()`."""
+    read_as = job.options.get("read_as", {})
     return {
         "id": job.pk,
         "state": job.state,
         "file_name": job.file_name,
         "mode": job.options["mode"],
         "dry_run": job.dry_run,
-        "columns": job.options.get("fields"),
+        **{name: read_as.get(name) for name in ("encoding", "delimiter", "header_line")},
+        "columns": job.columns,
+        "column_list": column_list(job),
         "rows": job.rows,
-        **{name: getattr(job, f"{name}_so_far") for name in Import.COUNTS},
+        **{name: getattr(job, f"{name}_so_far") for name in (*Import.COUNTS, "warnings")},
+        "warning_list": [{"line": line, "warning": warning} for line, warning in job.warning_list],
+        "hint": job.hint or None,
         "problem": job.problem or None,
         "started_at": timestamp(job.started_at),
         "finished_at": timestamp(job.finished_at),
     }
+
+
+def column_list(job: Import) -> list[Json] | None:
+    """PostgreSQL has its own order of the keys in a JSON column, so they are put in order here."""
+    listed = job.options.get("column_list")
+    keys = ("index", "header", "field")
+    return listed and [{key: column[key] for key in keys} for column in listed]
 
 
 def timestamp(moment: datetime | None) -> str | None:

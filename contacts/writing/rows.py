@@ -100,8 +100,8 @@ def columns(contact: Contact, dialect: Any, names: Collection[str] = ()) -> dict
 
 
 def logged(names: Iterable[str]) -> tuple[str, ...]:
-    """The fields among `names` whose changes are logged. A `-` before a name is dropped."""
-    return tuple(name for name in (name.lstrip("-") for name in names) if name in EMPTY)
+    """The fields among `names` whose changes are logged. A `-` or `+` before a name is dropped."""
+    return tuple(name for name in (name.lstrip("-+") for name in names) if name in EMPTY)
 
 
 def entry_of_update(contact: Contact, before: Before, fields: Iterable[str]) -> Entry:

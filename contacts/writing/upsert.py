@@ -189,9 +189,9 @@ def upsert_rows(
     `rows`: by phone, as `row_in_json` makes them. `given`: the columns that the rows have besides
     id and phone, the same in each; a new contact gets its other values, and its tenant, from `new`.
     `changes`: the columns that a stored contact gets; metadata is merged, or replaced where
-    `-metadata` says so, and nobody is opted in again. Returns the rows that were written, by phone;
-    the others hold these values already. The number of statements does not grow with the number of
-    rows. Raises `PhonesRefused`.
+    `-metadata` says so, `+tags` adds to the stored tags, and nobody is opted in again. Returns the
+    rows that were written, by phone; the others hold these values already. The number of statements
+    does not grow with the number of rows. Raises `PhonesRefused`.
     """
     return write(rows, given, changes, new)
 
@@ -236,6 +236,8 @@ def insert_or_update(
     written = execute(sql, values, rows)
     if large := [row.phone for row in written if row.metadata_bytes > rules.MAX_METADATA_BYTES]:
         refuse_large_metadata(new.tenant_id, large)
+    if "+tags" in changes:
+        refuse_many_tags(written)
     return written
 
 
@@ -282,6 +284,18 @@ def refuse_large_metadata(tenant_id: str, phones: Sequence[str]) -> None:
             rules.metadata(metadata)
         except ValueError as error:
             refused[phone] = str(error)
+    if refused:
+        raise PhonesRefused(refused)
+
+
+def refuse_many_tags(written: Iterable[Written]) -> None:
+    """Raises `PhonesRefused` for the contacts that got too many tags."""
+    refused = {}
+    for row in written:
+        try:
+            rules.refuse_many_tags(row.tags.split(","))
+        except ValueError as error:
+            refused[row.phone] = str(error)
     if refused:
         raise PhonesRefused(refused)
 

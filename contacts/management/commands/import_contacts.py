@@ -9,8 +9,9 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from contacts.importing.columns import UnknownColumn
-from contacts.importing.engine import Importer, fingerprint
+from contacts.importing.engine import SHOWN_FAILURES, Importer, fingerprint
 from contacts.importing.error_file import ErrorFile
+from contacts.importing.findings import description, findings
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.record_file import RecordFile
 from contacts.importing.records import UnreadableFile
@@ -24,6 +25,8 @@ from tenants.models import Tenant
 NOTHING_COULD_RUN = 2
 OF_COMMAND = ("batch_size", "allow_erased")  # options that only the command has
 
+METAVARS = {"map": "COLUMN=FIELD", "tag": "NAME"}
+
 
 def argument(name: str) -> dict[str, Any]:
     """What `add_argument` needs for an option of an import."""
@@ -32,7 +35,7 @@ def argument(name: str) -> dict[str, Any]:
     if kind == "boolean":
         return {"action": "store_true", "help": option.help}
     if kind == "array":
-        return {"action": "append", "metavar": "COLUMN=FIELD", "help": option.help}
+        return {"action": "append", "metavar": METAVARS[name], "help": option.help}
     return {"choices": option.schema.get("enum"), "default": option.default, "help": option.help}
 
 
@@ -82,7 +85,7 @@ class Command(BaseCommand):
             options["file"], given["encoding"], given["delimiter"], max_unpacked_bytes()
         )
         read = read_options(source, given, tenant.default_region)
-        given |= {"fields": read.fields, "region": read.region}
+        given |= findings(source, read)
         job = Import(
             tenant=tenant,
             actor="command:import_contacts",
@@ -117,11 +120,13 @@ class Command(BaseCommand):
     # Output
 
     def show(self, importer: Importer) -> None:
-        fields = importer.options.fields
-        for column in importer.source.header:
-            if column in fields:
-                self.stdout.write(f"{column} → {fields[column]}")
-        left = [column for column in importer.source.header if column and column not in fields]
+        found = importer.job.options
+        listed = found["column_list"]
+        self.stdout.write(description(found["read_as"]))
+        for column in listed:
+            if column["field"]:
+                self.stdout.write(f"{column['header']} → {column['field']}")
+        left = [column["header"] for column in listed if column["header"] and not column["field"]]
         if left:
             self.stdout.write(f"left out: {', '.join(left)}")
 
@@ -129,6 +134,7 @@ class Command(BaseCommand):
         job = importer.job
         counts = ", ".join(f"{name} {count}" for name, count in job.counts().items())
         self.stdout.write(f"{'dry run: ' if importer.is_dry else ''}{counts}")
+        self.report_warnings(importer)
         if (job.created or job.updated) and not importer.is_dry:
             print_undo_hint(self, job.pk)
         if not job.failed:
@@ -140,6 +146,15 @@ class Command(BaseCommand):
             self.stdout.write(f"failed records, with the reasons: {errors}")
         sys.stdout.flush()
         raise SystemExit(1)
+
+    def report_warnings(self, importer: Importer) -> None:
+        job = importer.job
+        if job.hint:
+            self.stdout.write(f"note: {job.hint}")
+        if job.warnings:
+            self.stdout.write(f"warnings {job.warnings}: imported without a field")
+        for line, warning in job.warning_list[:SHOWN_FAILURES]:
+            self.stdout.write(f"line {line}: {warning}")
 
 
 @contextmanager

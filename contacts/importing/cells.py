@@ -1,0 +1,107 @@
+"""Cells as other programs write them: several values in one cell, tags as text, and words that mean
+nothing. Beside each way of reading tags stands the way in which exports write them."""
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+
+from contacts.values import rules
+from contacts.values.formulas import original
+
+VALUE_SEPARATOR = ":::"  # of Google Contacts
+MARKS = ("=", "'")  # only a cell that begins with one of them differs from its text
+# A cell with tags that has none of these has nothing but names and commas.
+TAG_SIGNS = frozenset('[:;|"*')
+GOOGLE_GROUP = "* "  # Google marks its own groups so: `* myContacts`
+
+# Words that people and programs write into a cell that has no value, in lower case.
+NOTHING = {
+    "n/a", "#n/a", "n.a.", "na", "nan", "nil", "none", "null", "(null)", "undefined", "-", "--",
+    "---", "\u2013", "\u2014", ".", "?", "0", "keine", "keins", "kein", "nein", "no", "no email",
+    "nicht vorhanden", "unbekannt", "unknown", "not available", "aucun", "aucune", "néant",
+    "ninguno", "ninguna", "nenhum", "nessuno", "nessuna", "geen", "brak", "нет",
+}  # fmt: skip
+# Fewer for a locale: `na` and `nan` are languages.
+NO_LOCALE = {"n/a", "-", "none"}
+
+
+def values_of(text: str) -> list[str]:
+    """The values in a cell, without blank ones: ` ::: ` parts them."""
+    if VALUE_SEPARATOR not in text:
+        return [text]
+    return [value for part in text.split(VALUE_SEPARATOR) if (value := part.strip())]
+
+
+def means_nothing(text: str, words: set[str] = NOTHING) -> bool:
+    return text.strip().lower() in words
+
+
+def text_of(cell: str) -> str:
+    """The text of a CSV's cell: without the formula `="…"` that keeps a spreadsheet from reading
+    the text as a number, or else without the apostrophe that an export puts before a formula."""
+    if cell.startswith('="') and cell.endswith('"') and len(cell) > 2:
+        return cell[2:-1].replace('""', '"')
+    return original(cell)
+
+
+# Tags
+
+
+def tags_of(text: str) -> list[str]:
+    """The names of the tags in a cell, not yet checked by `rules.tags`.
+
+    A JSON list of strings is taken as it is. Otherwise ` ::: ` parts the names, or else commas, or
+    else semicolons, or else bars. Quotes around a name (Mailchimp) and the groups of Google itself
+    are left out.
+    """
+    if TAG_SIGNS.isdisjoint(text):
+        return text.split(",") if text else []
+    if (listed := rules.json_list(text)) is not None:
+        return listed
+    parts = values_of(text) if VALUE_SEPARATOR in text else unquoted(text, separator_of(text))
+    names = [name.strip() for part in parts for name in part.split(",")]
+    return [name for name in names if name and not name.startswith(GOOGLE_GROUP)]
+
+
+def separator_of(text: str) -> str:
+    return next((character for character in ",;|" if character in text), ",")
+
+
+def unquoted(text: str, separator: str) -> list[str]:
+    """The parts of `text`; a separator inside quotes parts nothing."""
+    if '"' not in text:
+        return text.split(separator)
+    try:
+        lines = csv.reader(text.splitlines(), delimiter=separator, skipinitialspace=True)
+        return [part for line in lines for part in line]
+    except csv.Error:  # one part is longer than the reader takes
+        return text.split(separator)
+
+
+def tags_text(tags: Sequence[str]) -> str:
+    """`tags` as a cell from which `text_of` and `tags_of` read the same tags: with commas, or as
+    JSON if a name has a separator, a quote or anything else that a reader would change. A single
+    tag such as `--` is JSON too: it would be read as the marker that clears the field."""
+    text = ",".join(tags)
+    is_plain = not any(sign in text for sign in ';|"') and not means_nothing(text)
+    reads_back = is_plain and text_of(text) == text and tags_of(text) == [*tags]
+    return text if reads_back else json.dumps([*tags], ensure_ascii=False)
+
+
+# E-mail addresses
+
+
+ADDRESS_IN_BRACKETS = re.compile(r"<([^<>]*)>")
+
+
+def addresses_of(text: str) -> list[str]:
+    """What may be e-mail addresses in a cell: several values, with the names of people
+    (`Ann Lee <ann@example.com>`) and with `mailto:` taken off."""
+    return [address(part) for value in values_of(text) for part in re.split("[,;]", value)]
+
+
+def address(text: str) -> str:
+    found = ADDRESS_IN_BRACKETS.search(text)
+    bare = (found[1] if found else text).strip().strip("\"'")
+    return bare[7:].partition("?")[0] if bare[:7].lower() == "mailto:" else bare

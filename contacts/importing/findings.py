@@ -1,0 +1,46 @@
+"""What an import has found out about its file: its job stores this, and all doors tell it."""
+
+from typing import Any
+
+from .record_file import RecordFile
+from .row import ReadOptions
+
+
+def findings(source: RecordFile, options: ReadOptions) -> dict[str, Any]:
+    """How `source` is read, as JSON can hold it; part of the options of the job.
+
+    `column_list`: each column with its index from 0, its name in the file, and its field, or None
+    if it is left out.
+    """
+    return {
+        "fields": options.fields,
+        "region": options.region,
+        "read_as": read_as(source),
+        "column_list": [
+            {"index": index, "header": title, "field": options.fields.get(column)}
+            for index, (column, title) in enumerate(zip(source.header, source.titles, strict=True))
+        ],
+    }
+
+
+def read_as(source: RecordFile) -> dict[str, Any]:
+    """The encoding, the delimiter and the line of the header; None where a file of this kind has
+    none."""
+    return {
+        "encoding": source.encoding or None,
+        "delimiter": None if source.kind.is_json else source.delimiter,
+        "header_line": source.header_line or None,
+    }
+
+
+def description(found: dict[str, Any]) -> str:
+    """What `read_as` has found, for people: `encoding utf-8, delimiter “;”, header in line 1`."""
+    parts = []
+    if found["encoding"]:
+        parts.append(f"encoding {found['encoding']}")
+    if found["delimiter"]:
+        shown = found["delimiter"].replace("\t", "\\t")
+        parts.append(f"delimiter “{shown}”")
+    if found["header_line"]:
+        parts.append(f"header in line {found['header_line']}")
+    return ", ".join(parts)

@@ -1,0 +1,80 @@
+"""Dates as people and spreadsheets write them. Pure: no Django."""
+
+import re
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, tzinfo
+
+ISO, DAY_FIRST, MONTH_FIRST = ORDERS = ("iso", "dmy", "mdy")
+
+# 31/12/2025, 31.12.25, 12-31-2025 3:45 PM
+NUMBERS = re.compile(
+    r"(\d{1,2})([/. -])(\d{1,2})\2(\d{4}|\d{2})"
+    r"(?:,?[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*([AaPp])?\.?(?:[Mm]\.?)?)?"
+)
+# Days since the end of 1899, as workbooks store dates; from 1954 on, with five digits.
+SERIAL = re.compile(r"[2-9]\d{4}(?:[.]\d+)?")
+FIRST_DAY = datetime(1899, 12, 30)  # noqa: DTZ001 - a workbook's dates have no time zone
+
+SENTENCES = {
+    ISO: "Send a timestamp in ISO 8601 with an offset: 2026-05-07T08:14:23+00:00.",
+    DAY_FIRST: "The date must be day, month, year, such as 31/12/2025.",
+    MONTH_FIRST: "The date must be month, day, year, such as 12/31/2025.",
+}
+
+
+def moment(text: str, order: str = ISO, zone: tzinfo | None = None) -> datetime | None:
+    """The time that `text` spells, in UTC; None for blank text.
+
+    `order`: one of `ORDERS`: `dmy` and `mdy` read dates such as 31/12/2025 and serial numbers of
+    workbooks, beside ISO 8601. A year of two digits lies between 1969 and 2068, as in POSIX. A date
+    without a time means the beginning of the day.
+    `zone`: the time zone of a time without an offset. Without `zone`, ISO 8601 needs an offset, and
+    dates in the other orders are in UTC.
+
+    Raises `ValueError` with a sentence for the user.
+    """
+    text = text.strip()
+    if not text:
+        return None
+    with suppress(ValueError, OverflowError):
+        time = local_time(text, order)
+        if time.tzinfo is None and (zone or order != ISO):
+            time = time.replace(tzinfo=zone or UTC)
+        if time.tzinfo:
+            return time.astimezone(UTC)
+    raise ValueError(SENTENCES[order])
+
+
+def local_time(text: str, order: str) -> datetime:
+    if order != ISO:
+        if SERIAL.fullmatch(text):
+            return FIRST_DAY + timedelta(seconds=round(float(text) * 86_400))
+        if match := NUMBERS.fullmatch(text):
+            return in_order(match, order)
+    return datetime.fromisoformat(text)
+
+
+def in_order(match: re.Match[str], order: str) -> datetime:
+    first, _, second, year, hour, minute, seconds, half = match.groups()
+    day, month = (first, second) if order == DAY_FIRST else (second, first)
+    return datetime(  # noqa: DTZ001 - `moment` adds the time zone
+        full_year(year), int(month), int(day), hour_of(hour, half), int(minute or 0),
+        int(seconds or 0),
+    )  # fmt: skip
+
+
+def full_year(text: str) -> int:
+    year = int(text)
+    if len(text) == 4:
+        return year
+    return year + (1900 if year > 68 else 2000)
+
+
+def hour_of(text: str | None, half: str | None) -> int:
+    """The hour of the day. `half`: `A` or `P` of a clock with twelve hours."""
+    hour = int(text or 0)
+    if not half:
+        return hour
+    if not 1 <= hour <= 12:
+        raise ValueError(f"There is no hour {hour} on a clock with twelve hours.")
+    return hour % 12 + (12 if half in "Pp" else 0)

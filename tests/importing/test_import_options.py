@@ -1,0 +1,191 @@
+"""The options of an import, its warnings and its hint: through the command, the API and the admin
+alike."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from contacts.importing import uploads
+from contacts.models import Contact, Import
+from tests.api import PHONE, Api
+from tests.factories import ContactFactory
+from tests.test_admin import staff, superuser
+from tests.test_admin_imports import drafted, press
+from tests.test_import import bring
+
+__all__ = ["staff", "superuser"]
+pytestmark = pytest.mark.django_db
+
+Options = dict[str, Any]
+Door = Callable[[str, Options], Import]
+IMPORTS = "/api/v1/imports"
+
+
+@pytest.fixture(autouse=True)
+def data_dir(settings: Any, tmp_path: Path) -> Path:
+    settings.DATA_DIR = tmp_path / "data"
+    return settings.DATA_DIR
+
+
+@pytest.fixture(params=["command", "api", "admin"])
+def door(request: Any, acme: SimpleNamespace, staff: Client, tmp_path: Path) -> Door:
+    """Imports a file with options, and returns the finished import."""
+
+    def command(text: str, options: Options) -> Import:
+        path = tmp_path / "people.csv"
+        path.write_text(text)
+        arguments = []
+        for name, value in options.items():
+            flag = f"--{name.replace('_', '-')}"
+            values = value if isinstance(value, list) else [value]
+            arguments += [flag] if value is True else [f"{flag}={each}" for each in values]
+        bring(path, *arguments)
+        return Import.objects.latest("pk")
+
+    def api(text: str, options: Options) -> Import:
+        file = SimpleUploadedFile("people.csv", text.encode())
+        answer = acme.api.client.post(IMPORTS, {"file": file} | options, headers=acme.api.headers)
+        assert answer.status_code == 202, answer.json()
+        return worked(Import.objects.latest("pk"))
+
+    def admin(text: str, options: Options) -> Import:
+        form = {name: ",".join(v) if isinstance(v, list) else v for name, v in options.items()}
+        columns = form.pop("map", "").split(",")
+        job = drafted(staff, text, **form)
+        chosen = dict(pair.split("=") for pair in columns if pair)
+        press(staff, job, "run", **chosen)
+        return worked(job)
+
+    return {"command": command, "api": api, "admin": admin}[request.param]
+
+
+def worked(job: Import) -> Import:
+    uploads.run_import.call(job.pk)
+    job.refresh_from_db()
+    assert job.state == Import.State.DONE, job.problem
+    return job
+
+
+def stored(*fields: str) -> list[tuple[Any, ...]]:
+    return list(Contact.objects.order_by("phone").values_list("phone", *fields))
+
+
+def test_phones_may_have_their_country_code_without_plus(door: Door) -> None:
+    text = "phone,name\n6591234567,Tan\n14155550123,Sam\n33612345679.0,Bob\n"
+    door(text, {"phones_have_country_code": True})
+    assert stored() == [(PHONE,), ("+33612345679",), ("+6591234567",)]
+
+
+def test_tags_are_added_and_all_contacts_get_the_tags_of_the_import(
+    acme: SimpleNamespace, door: Door
+) -> None:
+    ContactFactory.create(tenant=acme.tenant, phone=PHONE, tags=["old", "vip"])
+    text = f"phone,tags\n{PHONE},new;vip\n+33612345678,\n"
+    door(text, {"tags": "add", "tag": ["fair 2026", "old"]})
+    assert stored("tags") == [
+        (PHONE, ["old", "vip", "new", "fair 2026"]), ("+33612345678", ["fair 2026", "old"]),
+    ]  # fmt: skip
+
+
+def test_a_tag_of_the_import_takes_no_tags_away(acme: SimpleNamespace, door: Door) -> None:
+    ContactFactory.create(tenant=acme.tenant, phone=PHONE, tags=["old"])
+    text = f"phone,tags\n{PHONE},\n+33612345678,new\n"
+    door(text, {"tag": ["fair 2026"]})
+    assert stored("tags") == [(PHONE, ["old", "fair 2026"]), ("+33612345678", ["new", "fair 2026"])]
+
+
+def test_dates_are_read_in_their_order_and_time_zone(door: Door) -> None:
+    text = f"phone,since\n{PHONE},07/05/2026 10:14\n"
+    door(text, {"map": ["since=opted_in_at"], "dates": "dmy", "timezone": "Europe/Paris"})
+    [(_, time)] = stored("opted_in_at")
+    assert time.isoformat() == "2026-05-07T08:14:00+00:00"
+
+
+def test_a_broken_cell_is_told_as_a_warning_and_the_contact_comes_in(door: Door) -> None:
+    job = door(f"phone,name,email\n{PHONE},Ann,ann@@example\n+33612345678,Bob,\n", {})
+    assert stored("name", "email") == [(PHONE, "Ann", ""), ("+33612345678", "Bob", "")]
+    assert (job.created, job.failed, job.warnings) == (2, 0, 1)
+    assert job.warned() == [(2, "The email must be a valid address.")]
+
+
+def test_strict_fails_the_record_instead(door: Door) -> None:
+    job = door(f"phone,name,email\n{PHONE},Ann,ann@@example\n+33612345678,Bob,\n", {"strict": True})
+    assert stored("name") == [("+33612345678", "Bob")]
+    assert (job.created, job.failed, job.warnings) == (1, 1, 0)
+
+
+def test_the_api_shows_warnings_while_it_runs_and_afterwards(acme: SimpleNamespace) -> None:
+    rows = "".join(f"+1415555{n:04},bad\n" for n in range(Import.SHOWN_WARNINGS + 5))
+    api: Api = acme.api
+    for query in ("?dry_run=true", ""):
+        answer = api.send(f"phone,email\n{rows}", f"{IMPORTS}{query}", content_type="text/csv")
+        assert answer.json()["warnings"] == 0
+        worked(Import.objects.latest("pk"))
+        shown = api.get(answer.headers["Location"]).json()
+        assert shown["warnings"] == Import.SHOWN_WARNINGS + 5
+        assert [warning["line"] for warning in shown["warning_list"]] == [
+            *range(2, 2 + Import.SHOWN_WARNINGS)
+        ]
+        assert shown["warning_list"][0]["warning"] == "The email must be a valid address."
+
+
+def test_the_admin_shows_warnings_in_preview_and_result(staff: Client) -> None:
+    job = drafted(staff, f"phone,email\n{PHONE},ann@@example\n")
+    page = staff.get(f"/admin/contacts/import/{job.pk}/preview/").content.decode()
+    assert "1 with warnings" in page
+    assert "The email must be a valid address." in page
+    press(staff, job, "run")
+    worked(job)
+    page = staff.get(f"/admin/contacts/import/{job.pk}/change/").content.decode()
+    assert "Line 2: The email must be a valid address." in page
+
+
+AMBIGUOUS = "phone\n" + "".join(f"65982345{n}\n" for n in range(10, 20)) + "+33612345678\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "is_told"),
+    [(AMBIGUOUS, "US", True), (AMBIGUOUS, "", False), ("phone\n4155550123\n", "US", False)],
+)
+def test_a_dry_run_says_that_phones_have_two_readings(
+    acme: SimpleNamespace, staff: Client, tmp_path: Path, text: str, region: str, is_told: bool
+) -> None:
+    acme.tenant.default_region = region
+    acme.tenant.save()
+    path = tmp_path / "people.csv"
+    path.write_text(text)
+    assert ("in two ways" in bring(path, "--dry-run")[1]) is is_told
+    answer = acme.api.send(text, f"{IMPORTS}?dry_run=true", content_type="text/csv")
+    worked(Import.objects.latest("pk"))
+    hint = acme.api.get(answer.headers["Location"]).json()["hint"]
+    assert (hint is not None) is is_told
+    job = drafted(staff, text)
+    page = staff.get(f"/admin/contacts/import/{job.pk}/preview/").content.decode()
+    assert ("in two ways" in page) is is_told
+    assert "in two ways" not in bring(path, "--phones-have-country-code", "--dry-run")[1]
+
+
+def test_an_import_that_an_earlier_version_has_queued_still_runs(acme: SimpleNamespace) -> None:
+    acme.api.send(f"phone,tags\n{PHONE},a\n", IMPORTS, content_type="text/csv")
+    job = Import.objects.get()
+    new = ("phones_have_country_code", "tags", "tag", "dates", "timezone", "strict")
+    job.options = {name: value for name, value in job.options.items() if name not in new}
+    job.save()
+    worked(job)
+    assert stored("tags") == [(PHONE, ["a"])]
+
+
+@pytest.mark.parametrize("value", ['["vip", "new"]', ["vip", "new"], "vip, new"])
+def test_the_api_takes_tags_as_json_text_and_an_empty_list_as_metadata(
+    api: Api, value: Any
+) -> None:
+    answer = api.create("https://wa.me/14155550123", tags=value, metadata=[])
+    assert answer.status_code == 201, answer.json()
+    assert (answer.json()["phone"], answer.json()["tags"]) == (PHONE, ["vip", "new"])
+    assert Contact.objects.get().metadata == {}
+    assert api.act("update-contact", phone=PHONE, metadata=[]).status_code == 200
