@@ -111,7 +111,7 @@ def test_the_preview_tells_the_guesses_and_shows_the_records_anew_when_they_are_
     assert "no errors" in preview_of(staff, job)
     job.refresh_from_db()
     press(staff, job, "update", encoding="cp1250")
-    assert "Encoding cp1250" in preview_of(staff, job)
+    assert "encoding cp1250" in preview_of(staff, job)
     press(staff, job, "run")
     assert worked(job).created == 1
     assert Contact.objects.get().phone == MOBILE
