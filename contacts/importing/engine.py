@@ -31,7 +31,7 @@ from .hints import hint
 from .pools import chunks, in_order, reading_processes, writing_threads
 from .record_file import RecordFile
 from .records import TurnEnded, UnreadableFile
-from .repeats import combine_once
+from .repeats import COMBINED, combine_once
 from .row import ReadOptions
 from .spool import SpoolLine, parse, read_chunk
 from .storage import ReadingPosition, clear, spool_folder
@@ -165,6 +165,7 @@ class Importer:
             self.save("rows")
             replace_json(folder / "position", position)
             raise TurnEnded
+        (folder / COMBINED).unlink(missing_ok=True)
         (folder / "reading").replace(folder / "rows")  # `rows` is complete, or does not exist
         self.job.state = Import.State.WRITING
         self.save("state", "rows")

@@ -303,11 +303,15 @@ NO_PLUS = (
 )
 
 
+MOST_TRIED = 50  # values of a cell; a cell of a megabyte must not take seconds
+
+
 def first_good(rule: Callable[[Any], Any], values: list[Any]) -> Any:
-    """What `rule` returns for the first of `values` that obeys it. `BLANK` if all are blank or mean
-    nothing. Raises the error of the first one that breaks the rule."""
+    """What `rule` returns for the first of `values` that obeys it; at most `MOST_TRIED` are tried.
+    `BLANK` if all are blank or mean nothing. Raises the error of the first one that breaks the
+    rule."""
     first: ValueError | None = None
-    for value in values:
+    for value in values[:MOST_TRIED]:
         try:
             found = rule(value)
         except ValueError as error:

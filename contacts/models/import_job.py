@@ -162,7 +162,7 @@ class Import(models.Model):
         Returns False and changes nothing if it is no draft any more: somebody else may have started
         the import meanwhile.
         """
-        fresh = dict.fromkeys((*self.COUNTS, "warnings"), 0)
+        fresh: dict[str, Any] = dict.fromkeys((*self.COUNTS, "warnings"), 0)
         fresh |= {"warning_list": [], "hint": "", "rows": None, "problem": "", "finished_at": None}
         drafts = Import.objects.filter(tenant=self.tenant_id, pk=self.pk, state=self.State.DRAFT)
         changed = bool(drafts.update(**fresh | values))

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from contacts.importing.records import Record
@@ -66,6 +66,10 @@ CELLS = [
 ]
 
 
+@example(  # what a row clears stays cleared, although a later row adds to it
+    rows=[[PHONE, "", "", "--", "--", "", ""], [PHONE, "", "", "a", '{"b": 1}', "", ""]],
+    tags="add", tag=[], mode="upsert", is_known=True, has_consent=False,
+)  # fmt: skip
 @settings(
     max_examples=60,
     deadline=None,
