@@ -15,6 +15,7 @@ from unfold.widgets import (
 from contacts.importing import uploads
 from contacts.importing.cells import tags_text
 from contacts.importing.columns import ALIASES
+from contacts.importing.formats import FORMATS
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.preview import Preview
 from contacts.importing.records import UnreadableFile
@@ -23,7 +24,7 @@ from contacts.values import rules
 from tenants.admin import TenantForm
 from tenants.models import Tenant
 
-KINDS = ".csv,.tsv,.txt,.ndjson,.jsonl,.json,.gz"
+KINDS = ",".join([*(suffix for each in FORMATS for suffix in each.suffixes), ".gz"])
 ANOTHER = "metadata."  # the choice of a metadata key that the user types
 DATES = {
     "iso": "Year-month-day (2026-05-07)",
@@ -98,8 +99,8 @@ class UploadForm(TenantForm, OptionsForm):
 
     file = forms.FileField(
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": KINDS}),
-        help_text="CSV or NDJSON, gzipped or not. The next page shows a preview; nothing is "
-        "imported before you confirm it.",
+        help_text="A workbook (XLSX, XLS, ODS), CSV, vCard, JSON or NDJSON, gzipped or not. The "
+        "next page shows a preview; nothing is imported before you confirm it.",
     )
 
     class Meta:

@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.views.decorators.http import require_POST
 
-from contacts.api.imports import error_file
+from contacts.api.imports import error_file, error_workbook
 from contacts.importing import cleanup, storage, uploads
 from contacts.importing.preview import Preview, preview
 from contacts.importing.records import UnreadableFile
@@ -221,7 +221,8 @@ class ImportAdmin(ProgressAdmin):
         if job is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, pk)
         try:
-            return error_file(job)
+            is_workbook = uploads.errors_suffix(job) == "xlsx"
+            return error_workbook(job) if is_workbook else error_file(job)
         except FileNotFoundError:
             raise Http404 from None
 

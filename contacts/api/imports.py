@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, cast
 
 from django.core.files.uploadedfile import UploadedFile
@@ -14,6 +15,7 @@ from rest_framework.response import Response
 
 from contacts.importing import storage, uploads
 from contacts.importing.columns import UnknownColumn
+from contacts.importing.error_workbook import write_workbook
 from contacts.importing.options import OPTIONS
 from contacts.importing.records import UnreadableFile
 from contacts.models import Import
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 def uploaded(raw: Any) -> UploadedFile:
     if not isinstance(raw, UploadedFile):
-        raise ValueError("Send a CSV or NDJSON file.")  # noqa: TRY004 - rules raise ValueError
+        raise ValueError("Send a file.")  # noqa: TRY004 - rules raise ValueError
     if not raw.size:
         raise ValueError("The file is empty.")
     return raw
@@ -156,7 +158,10 @@ class ImportView(TenantAPIView):
 
 
 class CreateImport(ImportView):
-    """Imports contacts from a CSV or NDJSON file, gzipped or not, in the background.
+    """Imports contacts from a file, in the background.
+
+    The file is CSV, NDJSON, a JSON array, a workbook (XLSX, XLS, ODS) or vCard, gzipped or not. Its
+    format is found out from its content.
 
     The file is the body, or the field `file` of a form. The options are in the address or in the
     form. Columns with common names are recognised. A blank cell does not change its field. A bad
@@ -247,3 +252,14 @@ def error_file(job: Import) -> HttpResponseBase:
         filename=name,
         as_attachment=True,
     )
+
+
+def error_workbook(job: Import) -> HttpResponseBase:
+    """`error_file` as XLSX, for people."""
+    if job.is_running:
+        raise FileNotFoundError
+    file = TemporaryFile()  # noqa: SIM115 - the response closes it
+    write_workbook(storage.errors_of(job), file, job.options["parted_by"])
+    file.seek(0)
+    name = f"{Path(job.file_name).stem}.errors.xlsx"
+    return FileResponse(file, filename=name, as_attachment=True)

@@ -12,6 +12,7 @@ from django.core.files.uploadhandler import FileUploadHandler
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
 
+from contacts.importing.formats import FORMATS
 from contacts.importing.formats.gzipped import is_gzip
 from contacts.importing.incoming import Incoming
 
@@ -83,16 +84,8 @@ class FileBody(BaseParser):
             raise BrokenBody("The body has ended early; send it again.")
 
 
-class CSVBody(FileBody):
-    media_type = "text/csv"
-
-
-class NDJSONBody(FileBody):
-    media_type = "application/x-ndjson"
-
-
-class GzipBody(FileBody):
-    media_type = "application/gzip"
+def body_of(media_type: str) -> type[BaseParser]:
+    return type("FileBody", (FileBody,), {"media_type": media_type})
 
 
 class OnDisk(FileUploadHandler):
@@ -140,4 +133,5 @@ class FileForm(MultiPartParser):
             raise
 
 
-FILE_PARSERS = [FileForm, CSVBody, NDJSONBody, GzipBody, FileBody]
+MEDIA_TYPES = [*(kind for each in FORMATS for kind in each.media_types), "application/gzip"]
+FILE_PARSERS: list[type[BaseParser]] = [FileForm, *map(body_of, MEDIA_TYPES), FileBody]

@@ -16,7 +16,7 @@ from contacts.values.digests import phone_digest
 from contacts.values.formulas import original
 from tenants.models import Tenant
 
-from .formats.dialect import unique
+from .formats.header import unique
 from .records import Record
 from .row import ReadOptions, phone_of, stored_read_options
 from .storage import errors_of, spool_folder, upload_of

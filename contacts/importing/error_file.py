@@ -5,6 +5,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import IO, Any
 
 from contacts.jobs.files import read_json, replace_json
@@ -15,6 +16,7 @@ from contacts.values.formulas import neutral, original
 from . import columns
 from .cells import tags_text
 from .erasures import without_erased
+from .error_workbook import write_workbook
 from .record_file import RecordFile
 from .records import Mistake, Record, TurnEnded, UnreadableFile
 from .row import ReadOptions
@@ -39,7 +41,8 @@ def failed_records(
 
 
 class ErrorFile:
-    """The error file of `job` at `path`, as CSV or NDJSON.
+    """The error file of `job` at `path`: NDJSON with `as_json`, XLSX if the name of `path` says so,
+    and otherwise CSV.
 
     `write` writes the file under another name, `publish` renames it when the import is done: a
     person may be erased in between, and `publish` then writes the file again.
@@ -102,7 +105,20 @@ class ErrorFile:
         if self.job.tenant.erasures.count() != self.erasures:
             self.turn_is_over = lambda: False
             self.write()
-        self.unfinished.replace(self.path)
+        if self.path.suffix == ".xlsx":
+            self.publish_workbook()
+        else:
+            self.unfinished.replace(self.path)
+
+    def publish_workbook(self) -> None:
+        with NamedTemporaryFile(dir=self.path.parent, delete=False) as file:
+            write_workbook(self.unfinished, file, self.delimiter)
+        Path(file.name).replace(self.path)
+        self.unfinished.unlink()
+
+    @property
+    def delimiter(self) -> str:
+        return self.source.delimiter or ","
 
     def write_json(self, file: IO[str], records: Iterator[tuple[Record, str]]) -> None:
         for record, error in records:
@@ -111,7 +127,7 @@ class ErrorFile:
 
     def write_csv(self, file: IO[str], records: Iterator[tuple[Record, str]]) -> None:
         header, titles = self.source.header, self.source.titles
-        writer = csv.writer(file, delimiter=self.source.delimiter or ",")
+        writer = csv.writer(file, delimiter=self.delimiter)
         names = header[:-2] if columns.is_error_file(header) else header
         if not file.tell():
             shown = map(neutral, titles[: len(names)])

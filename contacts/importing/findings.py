@@ -28,7 +28,7 @@ def read_as(source: RecordFile) -> dict[str, Any]:
     none."""
     return {
         "encoding": source.encoding or None,
-        "delimiter": None if source.is_json else source.delimiter,
+        "delimiter": None if source.kind.is_json else source.delimiter,
         "header_line": source.header_line or None,
     }
 

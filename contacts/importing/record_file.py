@@ -1,33 +1,35 @@
-"""A file of records, as people and programs export it: CSV or NDJSON, gzipped or not."""
+"""A file of records, as people and programs export it, in any format that `formats` has."""
 
 from collections.abc import Callable, Iterator
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from .formats import Format
-from .formats.csv import CSVFormat, one_character
+from .formats import Format, format_of
+from .formats.csv import one_character
 from .formats.decoding import TextFile, TextHead
-from .formats.ndjson import NDJSONFormat
+from .formats.format import InputFile
 from .records import Record
 
-HEAD_RECORDS = 1000  # `FileHead` searches so many records of NDJSON for columns
+HEAD_RECORDS = 1000  # `FileHead` searches so many records for columns
 
 
 class RecordFile:
     """The records of the file at `path`. Reading the file again gives the same records.
 
     `encoding`, `delimiter`: given by the user where detecting them would fail.
-    `max_unpacked`: the number of bytes that a gzip file may unpack to.
+    `max_unpacked`: the number of bytes that a gzip file or a workbook may unpack to.
     `found`: what `found` returned for the same file in an earlier turn. Without this argument,
     finding the same facts again would take as long as reading the file.
-    `turn_is_over`: asked while the columns of NDJSON are collected, which can take minutes.
+    `cache`: where the rows of a workbook are kept for the next time.
+    `turn_is_over`: asked while the columns of a file without a header are collected, which can take
+    minutes.
 
     Raises `UnreadableFile`, also wherever the file is read.
     """
 
     text_class: type[TextFile] = TextFile
-    searched_records: int | None = None  # of NDJSON, for columns; None: all records
+    searched_records: int | None = None  # for columns, if the file has no header; None: all records
 
     def __init__(
         self,
@@ -37,33 +39,35 @@ class RecordFile:
         max_unpacked: float = inf,
         *,
         found: dict[str, Any] | None = None,
+        cache: Path | None = None,
         turn_is_over: Callable[[], bool] = lambda: False,
     ) -> None:
-        known = found or {}
         self.path = path
-        self.text = self.text_class(path, known.get("encoding", encoding), max_unpacked)
-        self.encoding = self.text.encoding
-        is_json: bool | None = known.get("is_json")
-        self.is_json = self.text.first_character() == "{" if is_json is None else is_json
-        self.delimiter = known.get("delimiter", delimiter and one_character(delimiter))
-        if self.is_json:  # the delimiter, if there is one, is for the error file
-            self.format: Format = NDJSONFormat(
-                self.text,
-                searched_records=self.searched_records,
-                turn_is_over=turn_is_over,
-                **{name: known[name] for name in ("header", "keys", "since") if name in known},
-            )
-        else:
-            csv = CSVFormat(self.text, self.delimiter, known.get("dialect"))
-            self.format, self.delimiter = csv, csv.delimiter
+        file = InputFile(
+            path,
+            encoding,
+            delimiter and one_character(delimiter),
+            max_unpacked,
+            known=found,
+            cache=cache,
+            text_class=self.text_class,
+            searched_records=self.searched_records,
+            turn_is_over=turn_is_over,
+        )
+        self.kind = format_of(file)
+        self.format: Format = self.kind(file)
 
     def found(self) -> dict[str, Any]:
         """What was found out about the file so far, as JSON can hold it."""
-        return {
-            "encoding": self.encoding,
-            "is_json": self.is_json,
-            "delimiter": self.delimiter,
-        } | self.format.found()
+        return {"format": self.kind.name, "delimiter": self.delimiter} | self.format.found()
+
+    @property
+    def encoding(self) -> str:
+        return self.format.encoding
+
+    @property
+    def delimiter(self) -> str:
+        return self.format.delimiter
 
     @property
     def header(self) -> list[str]:
@@ -94,10 +98,11 @@ class RecordFile:
 
 
 class FileHead(RecordFile):
-    """The beginning of a file: looking at it takes the same time and memory for a file of any size.
+    """The beginning of a file: looking at it takes the same time and memory for a text of any size.
+    A workbook can only be read as a whole.
 
     A file that is not larger than `decoding.HEAD` is read like a `RecordFile`, except that the
-    columns of NDJSON are the keys of its first `HEAD_RECORDS` records.
+    columns of a file without a header are the keys of its first `HEAD_RECORDS` records.
     """
 
     text_class = TextHead

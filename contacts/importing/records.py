@@ -27,7 +27,7 @@ class TurnEnded(Exception):
 
 
 class Mistake(str):
-    """Why a record of a CSV cannot be read, as a sentence."""
+    """Why a record cannot be read, as a sentence."""
 
 
 class Record(NamedTuple):

@@ -69,7 +69,7 @@ def read_options(source: RecordFile, given: dict[str, Any], region: str) -> Read
             raise
         raise type(error)(error.sentence) from None  # without the list: it may be a person
     stored = given | {"fields": fields, "region": given["region"] or region}
-    return stored_read_options(stored, is_csv=not source.is_json)._replace(types=types)
+    return stored_read_options(stored, is_csv=not source.kind.is_json)._replace(types=types)
 
 
 def matched(source: RecordFile, given: dict[str, Any]) -> columns.Columns:
@@ -176,7 +176,8 @@ def misfit(rest: list[str] | str) -> str:
     try:
         strict_json.loads(rest)
     except strict_json.MalformedJSON as error:
-        return str(error)
+        from_record = " Lines count from the beginning of the record." * ("\n" in rest)
+        return f"{error}{from_record}"
     return "The line is not a JSON object."
 
 

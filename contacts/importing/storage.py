@@ -3,6 +3,7 @@
 `imports/ID/`, the spool folder, is there while the import runs, and has:
 
 - `upload`: the file, if it came over HTTP;
+- `sheet`: the rows of the upload, if it is a workbook;
 - `head`: what was found out about the file (`RecordFile.found`);
 - `reading`: the clean rows so far, and `position`: how far the file was read;
 - `rows`: all clean rows, once the whole file was read;
@@ -44,6 +45,10 @@ def spool_folder(job: Import) -> Path:
 
 def upload_of(job: Import) -> Path:
     return spool_folder(job) / "upload"
+
+
+def rows_of_workbook(job: Import) -> Path:
+    return spool_folder(job) / "sheet"
 
 
 def errors_of(job: Import) -> Path:

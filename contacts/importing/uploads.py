@@ -23,16 +23,17 @@ from .columns import UnknownColumn
 from .engine import Importer
 from .error_file import ErrorFile
 from .findings import findings
+from .formats import FORMATS, format_of
+from .formats.format import InputFile
 from .formats.gzipped import is_gzip
 from .incoming import Incoming
 from .record_file import FileHead, RecordFile
 from .records import TurnEnded, UncertainEncoding, UnreadableFile
 from .row import ReadOptions, read_options
-from .storage import clear, errors_of, spool_folder, upload_of
+from .storage import clear, errors_of, rows_of_workbook, spool_folder, upload_of
 
 logger = logging.getLogger(__name__)
 
-SHORT = 8 * 1024 * 1024  # bytes; a request reads a file of this size itself
 STOPPED = "The import has stopped because of a server fault. It continues when a worker starts."
 
 
@@ -52,6 +53,7 @@ def source_of(
         job.options["delimiter"],
         max_unpacked_bytes(),
         found=found,
+        cache=rows_of_workbook(job),
         turn_is_over=turn_is_over,
     )
 
@@ -76,8 +78,15 @@ def head_of(job: Import) -> tuple[FileHead, str]:
 def match_columns(job: Import, source: RecordFile) -> ReadOptions:
     """How to read the upload, by the options of `job`. The job's options then have the result."""
     options = read_options(source, job.options, job.tenant.default_region)
-    job.options |= findings(source, options) | {"parted_by": source.delimiter or ","}
+    read = findings(source, options)
+    job.options |= read | {"parted_by": source.delimiter or ",", "format": source.kind.name}
     return options
+
+
+def errors_suffix(job: Import) -> str:
+    """In which format staff get the error file of `job`."""
+    formats = {each.name: each for each in FORMATS}
+    return formats[job.options["format"]].errors if "format" in job.options else "csv"
 
 
 # In the request
@@ -86,14 +95,14 @@ def match_columns(job: Import, source: RecordFile) -> ReadOptions:
 def store(job: Import, file: Incoming) -> None:
     """Stores `file` for `job`, which is not saved yet and has all options.
 
-    Raises `UnreadableFile` and `UnknownColumn` if a short CSV cannot be imported; then nothing is
-    stored. All other files are checked by the worker, because reading them takes longer than a
-    request may.
+    Raises `UnreadableFile` if the file is known to have no records, and if a short file cannot be
+    imported; then also `UnknownColumn`. Then nothing is stored. All other files are checked by the
+    worker, because reading them takes longer than a request may.
     """
     with stored(job, file) as upload:
-        is_short = upload.stat().st_size <= SHORT and not is_gzip(upload)
-        if is_short and not (source := source_of(job, RecordFile)).is_json:
-            match_columns(job, source)
+        kind = format_of(InputFile(upload, max_unpacked=max_unpacked_bytes()))
+        if upload.stat().st_size <= kind.max_in_request and not is_gzip(upload):
+            match_columns(job, source_of(job, RecordFile))
 
 
 def store_draft(job: Import, file: Incoming) -> None:

@@ -25,6 +25,7 @@ from contacts.admin.imports import FAILURES, ImportAdmin
 from contacts.api.imports import ImportOptions
 from contacts.importing import record_file, storage, uploads
 from contacts.importing.formats import decoding, gzipped
+from contacts.importing.formats.csv import CSVFormat
 from contacts.importing.options import OPTIONS
 from contacts.importing.preview import NO_PHONE, SHOWN
 from contacts.models import Contact, Import, ImportBatch, ImportFailure
@@ -121,7 +122,7 @@ def test_an_upload_is_a_draft_that_nobody_brings_in(
         ({"mode": "x"}, "mode", "valid choice"),
         ({"encoding": "hex"}, "encoding", "no encoding"),
         ({"delimiter": "ab"}, "delimiter", "one character"),
-        ({"content": b"PK\x03\x04"}, "file", "save it as CSV"),
+        ({"content": b"PK\x03\x04"}, "file", "workbook is damaged"),
         ({"content": b"+14155550123,Ann\n"}, "file", "No row names the columns"),
         ({"content": gzip.compress(b"phone\n", mtime=0)[:-9]}, "file", "gzip file is damaged"),
         ({"encoding": "utf-16"}, "file", "file are not utf-16"),
@@ -441,8 +442,8 @@ def test_what_a_dry_run_has_told_goes_when_the_mapping_changes(staff: Client) ->
 def test_a_dry_run_that_is_refused_can_be_mended_without_another_upload(
     staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, limit in ((decoding, "HEAD"), (uploads, "SHORT")):
-        monkeypatch.setattr(module, limit, 64 * 1024)
+    for owner, limit in ((decoding, "HEAD"), (CSVFormat, "max_in_request")):
+        monkeypatch.setattr(owner, limit, 64 * 1024)
     content = b"phone,name\n" + f"{PHONE},Zoe\n".encode() * 8_000 + b"12,\x80\n"
     job = drafted(staff, content, encoding="utf-8")
     press(staff, job, "try")

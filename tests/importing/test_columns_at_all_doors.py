@@ -100,14 +100,14 @@ def test_the_preview_tells_the_guesses_and_shows_the_records_anew_when_they_are_
 ) -> None:
     job = drafted(staff, f"Customers\n\nMobile;Name;Line\n;Zoé;{MOBILE}\n".encode("cp1252"))
     page = preview_of(staff, job)
-    assert "Encoding cp1252, delimiter “;”, header in line 3." in page
+    assert "CSV, encoding cp1252, delimiter “;”, header in line 3." in page
     assert "1 with errors" in page
     press(staff, job, "update", Line="phone")
     assert fields_of(staff, job) == {"Mobile": "phone", "Name": "name", "Line": "phone"}
     assert "no errors" in preview_of(staff, job)
     job.refresh_from_db()
     press(staff, job, "update", encoding="cp1250")
-    assert "Encoding cp1250" in preview_of(staff, job)
+    assert "encoding cp1250" in preview_of(staff, job)
     press(staff, job, "run")
     assert worked(job).created == 1
     assert Contact.objects.get().phone == MOBILE

@@ -205,7 +205,7 @@ def test_national_numbers_need_the_calls_or_the_tenants_region(
         ("x" * 3_000_000, [], "A line is longer than"),
         (",".join(f"c{n}" for n in range(1001)), [], "There are more than 1,000 columns"),
         ("phone,a\x00b\n1,2\n", [], "The column 'a\\x00b' cannot be"),
-        ("PK\x03\x04\r\x00\r\n", [], "save it as CSV first"),
+        ("PK\x03\x04\r\x00\r\n", [], "workbook is damaged"),
         ("phone\n1\n", ["--errors", "/nonexistent/x.csv"], "No such file or directory"),
         ("phone\n1\n", ["--batch-size", "0"], "--batch-size"),
         ("phone\n1\n", ["--resume"], "There is no interrupted import"),

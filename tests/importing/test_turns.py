@@ -154,9 +154,8 @@ def test_writing_the_error_file_gives_way_too(
     """The file leaves out a person who is erased while it waits."""
     wrong = [f"+1415555{n:04},bad" for n in range(4)]
     content = "\n".join(["phone,email", *wrong[:2], "+14155559999,", *wrong[2:], ""])
-    job, _ = [
-        post(cast.api, content, f"?dry_run={dry_run}&strict=true").json() for cast in (acme, globex)
-    ]
+    query = f"?dry_run={dry_run}&strict=true"
+    job, _ = [post(cast.api, content, query).json() for cast in (acme, globex)]
     row = Import.objects.get(pk=job["id"])
     unfinished = storage.errors_of(row).with_suffix(".csv.unfinished")
     while not (unfinished.exists() and "+14155550001" in unfinished.read_text()):

@@ -1,37 +1,35 @@
 """The file formats that an import reads, a module each.
 
-To add a format, write a class that is a `Format`, and let `RecordFile` choose it.
+To add a format, write a class that is a `Format` (see `format`), and add it to `FORMATS`.
 """
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+from .csv import CSVFormat
+from .format import Format, InputFile
+from .json_array import JSONArrayFormat
+from .ndjson import NDJSONFormat
+from .refused import refuse_other_files, refuse_unknown_file
+from .vcard import VCardFormat
+from .workbook import WorkbookFormat
 
-from ..records import Record
+# In this order a file is tried. A CSV has no beginning of its own, so CSV comes last.
+FORMATS: list[type[Format]] = [
+    WorkbookFormat,
+    JSONArrayFormat,
+    NDJSONFormat,
+    VCardFormat,
+    CSVFormat,
+]
 
 
-class Format(Protocol):
-    @property
-    def header(self) -> list[str]:
-        """The names of the columns. Raises `UnreadableFile`, and `TurnEnded` if finding the names
-        takes longer than the turn."""
+def format_of(file: InputFile) -> type[Format]:
+    """The format of `file`, by its first bytes; the name of a file is often wrong.
 
-    @property
-    def titles(self) -> list[str]:
-        """The names of the columns as they are in the file, in the order of `header`, which has a
-        unique key for each. Raises as `header` does."""
-
-    @property
-    def header_line(self) -> int:
-        """The line on which the header begins; 0 if the format has none."""
-
-    @property
-    def names_columns(self) -> bool:
-        """Whether a name in `header` is the name of a known column. If not, the header may be the
-        record of a person, and no message may show it."""
-
-    def records(self, first_line: int = 1) -> Iterator[Record]:
-        """The records, from the record on that begins in `first_line`; 1 means all records."""
-
-    def found(self) -> dict[str, Any]:
-        """What was found out about the file so far, as JSON can hold it. The next turn of the same
-        import passes these values to the class again, so that nothing is searched twice."""
+    Raises `UnreadableFile` for a file that has no records, such as a PDF.
+    """
+    if name := file.known.get("format"):
+        return next(kind for kind in FORMATS if kind.name == name)
+    refuse_other_files(file)
+    kind = next((kind for kind in FORMATS if kind.recognises(file)), None)
+    if kind is None:
+        refuse_unknown_file()
+    return kind

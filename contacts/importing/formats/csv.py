@@ -5,29 +5,34 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from contacts.values.strict_json import UNSTORABLE
-
-from ..records import Mistake, Record, UnreadableFile, refuse_too_many
-from .decoding import TextFile
-from .dialect import Dialect, find_dialect, unique
+from ..records import Mistake, Record, UnreadableFile
+from .dialect import Dialect, find_dialect
+from .format import InputFile, TextFormat
+from .header import NO_HEADER, checked, unique
 from .quoting import Row, RowReader, has_value
 
-NO_HEADER = (
-    "No row names the columns. Write names such as “phone” and “name” into the first row of the"
-    " file."
-)
 
+class CSVFormat(TextFormat):
+    name = "CSV"
+    suffixes = (".csv", ".tsv", ".txt")
+    media_types = ("text/csv",)
+    is_json = False
+    has_header = True
+    errors = "csv"
+    max_in_request = 8 * 1024 * 1024
 
-class CSVFormat:
-    """`text` as CSV. `delimiter`: found out if it is empty. `dialect`: as `found` returned it."""
-
-    def __init__(self, text: TextFile, delimiter: str = "", dialect: list[Any] | None = None):
-        self.text = text
-        self.dialect = Dialect(*dialect) if dialect else find_dialect(text.lines(), delimiter)
+    def __init__(self, file: InputFile) -> None:
+        super().__init__(file)
+        known = file.known.get("dialect")
+        self.dialect = Dialect(*known) if known else find_dialect(self.text.lines(), file.delimiter)
         self.delimiter = self.dialect.delimiter
 
+    @classmethod
+    def recognises(cls, file: InputFile) -> bool:
+        return not file.is_binary
+
     def found(self) -> dict[str, Any]:
-        return {"dialect": self.dialect, "header_line": self.header_line}
+        return super().found() | {"dialect": self.dialect, "header_line": self.header_line}
 
     @property
     def header_line(self) -> int:
@@ -48,12 +53,7 @@ class CSVFormat:
         titles = self.dialect.titles
         if not titles:
             raise UnreadableFile(NO_HEADER)
-        refuse_too_many(titles)
-        if unstorable := next((title for title in titles if UNSTORABLE.search(title)), None):
-            raise UnreadableFile(
-                f"The column {unstorable!a} cannot be stored. Is the encoding right?"
-            )
-        return titles
+        return checked(titles)
 
     @cached_property
     def header(self) -> list[str]:

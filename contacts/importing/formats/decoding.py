@@ -51,8 +51,6 @@ class TextFile:
 
     def find_encoding(self) -> str:
         start = next(self.blocks(), b"")
-        if start.startswith(b"PK\x03\x04"):
-            raise UnreadableFile("This is a workbook or an archive; save it as CSV first.")
         for bom, encoding in BOMS.items():
             if start.startswith(bom):
                 return encoding
@@ -98,10 +96,6 @@ class TextFile:
                 f"Some bytes of the file are not {self.encoding}; give the file's encoding."
             ) from error
 
-    def first_character(self) -> str:
-        """The first character that is not blank; empty if the file has none."""
-        return next((start[0] for text in self.decoded() if (start := text.lstrip())), "")
-
     def whole_lines(self) -> Iterator[str]:
         """The text in pieces, each of which ends with the end of a line; the last piece may lack
         its end. Old programs write Ctrl-Z at the end of a file, which is left out."""
@@ -126,17 +120,18 @@ class TextFile:
     def composed(self, text: str) -> str:
         return composed(text) if self.encoding == "cp1258" else text
 
-    def lines(self, skip: int = 0) -> Iterator[str]:
+    def lines(self, skip: int = 0, pattern: re.Pattern[str] = LINES) -> Iterator[str]:
         r"""Lines with their ends: `\n`, `\r\n` or `\r`, also mixed.
 
         A run of blank lines comes as one text, because millions of texts would take minutes.
-        `skip`: how many lines at the beginning of the file are left out.
+        `skip`: how many lines at the beginning of the file are left out. `pattern`: matches a line,
+        or a run of blank lines.
         """
         for text in map(self.composed, self.whole_lines()):
             if skip and (number := line_ends(text)) <= skip:
                 skip -= number
                 continue
-            yield from LINES.findall(text, after(text, skip))
+            yield from pattern.findall(text, after(text, skip))
             skip = 0
 
 

@@ -2,21 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from itertools import count
 from typing import Any, NamedTuple
-
-from contacts.values.formulas import original
 
 from ..columns import is_known
 from .decoding import MAX_LINE
+from .header import MAX_HEADER_ROW, header_row, is_data, titles_of
 from .quoting import Row, RowReader, has_phone
 
 DELIMITERS = ",;\t|"
 MAX_FIRST_LINES = 100
-MAX_HEADER_ROW = 10  # the header is one of so many rows at the beginning
 # With this line, Excel names the delimiter of the file.
 SEP_LINE = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
-EMAIL = re.compile(r"\S+@\S+\.\S+")
 
 
 class Dialect(NamedTuple):
@@ -67,20 +63,12 @@ def dialect_of(delimiter: str, rows: list[Row]) -> Dialect:
     If no row does, the header is the first row, because the user may map its columns. A row with
     a phone or an e-mail is no header, but somebody's data.
     """
-    possible = [row for row in rows[:MAX_HEADER_ROW] if not row.mistake and not is_data(row.cells)]
-    known = next((row for row in possible if any(map(is_known, titles_of(row)))), None)
-    header = known or next(iter(possible), None)
-    if header is None or (not known and header is not rows[0]):
+    cells = [[] if row.mistake else row.cells for row in rows[:MAX_HEADER_ROW]]
+    index = header_row(cells)
+    if index is None and (not rows or not cells[0] or is_data(cells[0])):
         return Dialect(delimiter, [], is_empty=not rows)
-    return Dialect(delimiter, titles_of(header), header.line, known is not None)
-
-
-def titles_of(row: Row) -> list[str]:
-    return [original(cell.strip()) for cell in row.cells]
-
-
-def is_data(cells: list[str]) -> bool:
-    return has_phone(cells) or any(EMAIL.fullmatch(cell.strip()) for cell in cells if "@" in cell)
+    header = rows[index or 0]
+    return Dialect(delimiter, titles_of(header.cells), header.line, index is not None)
 
 
 def quality(dialect: Dialect, rows: list[Row]) -> tuple[Any, ...]:
@@ -98,18 +86,3 @@ def quality(dialect: Dialect, rows: list[Row]) -> tuple[Any, ...]:
         sum(map(is_known, dialect.titles)),
         width,
     )
-
-
-def unique(titles: list[str]) -> list[str]:
-    """A key for each column. The key is the title, but the second column “Phone” has the key
-    “Phone (2)”. Columns without a title have no key."""
-    taken, seen = {*titles}, set()
-    keys = []
-    for title in titles:
-        key = title
-        if title and title in seen:
-            key = next(name for n in count(2) if (name := f"{title} ({n})") not in taken)
-            taken.add(key)
-        seen.add(title)
-        keys.append(key)
-    return keys

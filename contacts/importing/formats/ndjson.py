@@ -1,79 +1,43 @@
 """NDJSON: one JSON object a line. The columns are the keys of all objects."""
 
-from collections.abc import Callable, Iterator
-from functools import cached_property
-from itertools import islice
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from contacts.values import strict_json
-from contacts.values.strict_json import UNSTORABLE
 
-from ..records import Record, TurnEnded, refuse_too_many
-from .decoding import TextFile, line_ends
+from ..records import Record
+from .decoding import line_ends
+from .format import InputFile
+from .keyed import KeyedFormat
+
+# A line, or a run of lines that are blank or have spaces only.
+LINES = re.compile(r"\s*[\r\n]|[^\r\n]+(?:\r\n?|\n)?")
 
 
-class NDJSONFormat:
-    """`text` as NDJSON.
+class NDJSONFormat(KeyedFormat):
+    name = "NDJSON"
+    suffixes = (".ndjson", ".jsonl")
+    media_types = ("application/x-ndjson",)
+    errors = "ndjson"
 
-    `searched_records`: how many records are searched for keys; `None` means all records.
-    `turn_is_over`: asked after each record while keys are collected. `header`, `keys`, `since`: as
-    `found` returned them: `keys` are the keys of the records before line `since`.
-    """
-
-    def __init__(
-        self,
-        text: TextFile,
-        *,
-        searched_records: int | None,
-        turn_is_over: Callable[[], bool],
-        header: list[str] | None = None,
-        keys: list[str] | None = None,
-        since: int = 1,
-    ) -> None:
-        self.text = text
-        self.searched_records = searched_records
-        self.turn_is_over = turn_is_over
-        self.keys = keys or []
-        self.since = since
-        if header is not None:
-            self.header = header
-
-    header_line = 0
-    names_columns = True
-
-    @property
-    def titles(self) -> list[str]:
-        return self.header
-
-    def found(self) -> dict[str, Any]:
-        header = {"header": self.header} if "header" in vars(self) else {}
-        return {"keys": self.keys, "since": self.since} | header
-
-    @cached_property
-    def header(self) -> list[str]:
-        """Raises `UnreadableFile`, and `TurnEnded`: then `found` has the keys so far."""
-        keys = dict.fromkeys(self.keys)
-        for number, record in enumerate(islice(self.records(self.since), self.searched_records)):
-            if number and self.turn_is_over():
-                self.keys, self.since = list(keys), record.line
-                raise TurnEnded
-            keys |= dict.fromkeys(key for key in record.cells if is_column(key))
-            refuse_too_many(keys)
-        return list(keys)
+    @classmethod
+    def recognises(cls, file: InputFile) -> bool:
+        return file.start_text.startswith("{")
 
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records, from the record on that begins in `first_line`; 1 means all records."""
         number = first_line
-        for line in self.text.lines(first_line - 1):
+        for line in self.text.lines(first_line - 1, LINES):
             if not line.isspace():
-                try:
-                    cells = strict_json.loads(line)
-                except strict_json.MalformedJSON:
-                    cells = None
-                found: dict[Any, Any] = cells if isinstance(cells, dict) else {None: line.rstrip()}
-                yield Record(number, found, len(line))
+                yield Record(number, cells_of(line), len(line))
             number += line_ends(line)
 
 
-def is_column(key: Any) -> bool:
-    return isinstance(key, str) and not UNSTORABLE.search(key)
+def cells_of(text: str) -> dict[Any, Any]:
+    """The values of the JSON object `text` by key. Any other text has the key `None`."""
+    try:
+        cells = strict_json.loads(text)
+    except strict_json.MalformedJSON:
+        cells = None
+    return cells if isinstance(cells, dict) else {None: text.rstrip()}

@@ -40,7 +40,7 @@ def argument(name: str) -> dict[str, Any]:
 
 
 class Command(BaseCommand):
-    help = "Imports contacts from a CSV or NDJSON file, gzipped or not, into a tenant."
+    help = "Imports contacts from a file into a tenant: CSV, NDJSON, JSON, a workbook or vCard."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
@@ -56,7 +56,8 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--errors", type=Path, metavar="FILE",
-            help="where to write the records that failed; default: FILE.errors.csv beside FILE",
+            help="where to write the records that failed; default: beside FILE, such as "
+            "FILE.errors.csv",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -164,12 +165,12 @@ def error_file_of(importer: Importer, path: Path | None) -> Iterator[Path]:
     source = importer.source
     if path is None:
         name = source.path.name.removesuffix(".gz")
-        path = source.path.with_name(f"{name}.errors.{'ndjson' if source.is_json else 'csv'}")
+        path = source.path.with_name(f"{name}.errors.{source.kind.errors}")
     if importer.is_dry:
         yield path
         return
     importer.errors = ErrorsIfAny(
-        importer.job, source, importer.options, path, as_json=source.is_json
+        importer.job, source, importer.options, path, as_json=source.kind.errors == "ndjson"
     )
     importer.errors.unfinished.touch()
     try:

@@ -1,0 +1,62 @@
+"""The header of a table: which row it is, and the names of its columns."""
+
+import re
+from collections.abc import Sequence
+from itertools import count
+
+from contacts.values.formulas import original
+from contacts.values.strict_json import UNSTORABLE
+
+from ..columns import is_known
+from ..records import UnreadableFile, refuse_too_many
+from .quoting import has_phone
+
+MAX_HEADER_ROW = 10  # the header is one of so many rows at the beginning
+EMAIL = re.compile(r"\S+@\S+\.\S+")
+NO_HEADER = (
+    "No row names the columns. Write names such as “phone” and “name” into the first row of the"
+    " file."
+)
+
+
+def header_row(rows: Sequence[Sequence[str]]) -> int | None:
+    """The index of the header: the first of the `rows` that names a known column, within the first
+    ten; None if there is none. A row with a phone or an e-mail is no header, but somebody's
+    data."""
+    for index, row in enumerate(rows[:MAX_HEADER_ROW]):
+        if not is_data(row) and any(map(is_known, titles_of(row))):
+            return index
+    return None
+
+
+def titles_of(row: Sequence[str]) -> list[str]:
+    return [original(cell.strip()) for cell in row]
+
+
+def is_data(cells: Sequence[str]) -> bool:
+    return has_phone([*cells]) or any(
+        EMAIL.fullmatch(cell.strip()) for cell in cells if "@" in cell
+    )
+
+
+def checked(titles: list[str]) -> list[str]:
+    """`titles`. Raises `UnreadableFile` if they cannot be the names of columns."""
+    refuse_too_many(titles)
+    if unstorable := next((title for title in titles if UNSTORABLE.search(title)), None):
+        raise UnreadableFile(f"The column {unstorable!a} cannot be stored. Is the encoding right?")
+    return titles
+
+
+def unique(titles: list[str]) -> list[str]:
+    """A key for each column. The key is the title, but the second column “Phone” has the key
+    “Phone (2)”. Columns without a title have no key."""
+    taken, seen = {*titles}, set()
+    keys = []
+    for title in titles:
+        key = title
+        if title and title in seen:
+            key = next(name for n in count(2) if (name := f"{title} ({n})") not in taken)
+            taken.add(key)
+        seen.add(title)
+        keys.append(key)
+    return keys

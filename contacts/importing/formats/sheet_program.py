@@ -1,0 +1,156 @@
+"""A program: writes the rows of a workbook to standard output, as lines of JSON.
+
+A process of its own reads a workbook, because python-calamine holds a whole sheet in memory: a
+cell in the last row and column of a small file asks for gigabytes. This process has limits of
+memory and time, and is gone with its memory before the import begins. A file that crashes the
+library ends this process only.
+
+For each sheet that is not hidden: its rows that have a value, as `[number, cell, …]`, and then
+`null`. At the end `"done"`, or an object with the reason for which the file cannot be read.
+"""
+
+import json
+import resource
+import sys
+from datetime import date, datetime, time, timedelta
+from typing import IO, Any
+from zipfile import BadZipFile, ZipFile
+
+from python_calamine import (
+    CalamineError,
+    CalamineWorkbook,
+    PasswordError,
+    SheetTypeEnum,
+    SheetVisibleEnum,
+)
+
+MAX_MEMORY = 640 * 1024 * 1024  # bytes of addresses, of which a part is never used
+MAX_SECONDS = 120  # of the processor
+MAX_PARTS = 10_000  # files in the archive that a workbook is
+MAX_EXACT = 10**15  # spreadsheets keep fifteen digits of a number
+DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")  # no program writes them into a workbook
+OTHER_ARCHIVES = {
+    "word/document.xml": "a Word document",
+    "ppt/presentation.xml": "a PowerPoint presentation",
+    "Index/Document.iwa": "a document of Numbers, Pages or Keynote",
+    "AndroidManifest.xml": "a program",
+    "META-INF/MANIFEST.MF": "a program",
+    "META-INF/container.xml": "a book (EPUB)",
+}
+OTHER_DOCUMENTS = {  # the names of streams in an OLE2 container, as UTF-16
+    "EncryptedPackage": "a workbook with a password. Remove the password, save the workbook again,"
+    " and import it",
+    "WordDocument": "a Word document, not a file of contacts. Export the contacts as CSV or XLSX",
+    "PowerPoint Document": "a PowerPoint presentation, not a file of contacts. Export the contacts"
+    " as CSV or XLSX",
+    "__nameid_version1.0": "a message of Outlook, not a file of contacts. Export the contacts from"
+    " Outlook, as CSV",
+}
+NOT_READABLE = "The workbook is damaged. Open it in a spreadsheet program and save it again."
+
+
+class Refused(Exception):
+    """The file cannot be read. The message says what the user can do."""
+
+
+def refuse_other_archives(path: str, max_unpacked: int) -> None:
+    """Raises `Refused` if the ZIP archive is no workbook, or unpacks to more than `max_unpacked`
+    bytes."""
+    with ZipFile(path) as archive:
+        parts = archive.infolist()
+        names = {part.filename for part in parts}
+        for name, what in OTHER_ARCHIVES.items():
+            if name in names:
+                raise Refused(
+                    f"This is {what}, not a file of contacts. Export the contacts as CSV or XLSX."
+                )
+        if not names & {"xl/workbook.xml", "xl/workbook.bin", "content.xml"}:
+            raise Refused("This is an archive. Unpack it, and import its files one by one.")
+        unpacked = sum(part.file_size for part in parts)
+        if len(parts) > MAX_PARTS or unpacked > max_unpacked:
+            raise Refused(
+                f"The workbook unpacks to more than {max_unpacked:,} bytes or {MAX_PARTS:,} parts."
+                " Save it as CSV."
+            )
+        for part in parts:
+            with archive.open(part) as opened:
+                if any(word in opened.read(4096).upper() for word in DECLARATIONS):
+                    raise Refused(
+                        "The workbook has an XML document type, which no spreadsheet program"
+                        " writes. Open it in a spreadsheet program and save it again."
+                    )
+
+
+def refuse_other_documents(path: str) -> None:
+    """Raises `Refused` if the OLE2 container has no XLS."""
+    with open(path, "rb") as file:  # noqa: PTH123 - `pathlib` is not needed here
+        content = file.read()
+    if any(has_stream(content, name) for name in ("Workbook", "Book")):
+        return
+    for name, what in OTHER_DOCUMENTS.items():
+        if has_stream(content, name):
+            raise Refused(f"This is {what}.")
+
+
+def has_stream(content: bytes, name: str) -> bool:
+    """Whether the OLE2 container has a stream of this name. An entry of its directory has 64 bytes
+    for the name, and then the length of the name (MS-CFB, section 2.6.1)."""
+    spelled = name.encode("utf-16-le")
+    return spelled.ljust(64, b"\0") + (len(spelled) + 2).to_bytes(2, "little") in content
+
+
+def text_of(value: Any) -> str:
+    """The text of a cell. Numbers without a fraction have no point: so phones keep their digits."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        is_whole = value.is_integer() and abs(value) < MAX_EXACT
+        return str(int(value)) if is_whole else repr(value)
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    return str(value) if isinstance(value, int | timedelta) else ""
+
+
+def write_sheet(rows: Any, output: IO[str]) -> None:
+    for number, row in enumerate(rows, 1):
+        cells = [value if type(value) is str else text_of(value) for value in row]
+        while cells and not cells[-1]:
+            cells.pop()
+        if cells:
+            output.write(json.dumps([number, *cells]) + "\n")
+    output.write("null\n")
+
+
+def write_workbook(path: str, output: IO[str]) -> None:
+    with CalamineWorkbook.from_path(path) as workbook:
+        for number, sheet in enumerate(workbook.sheets_metadata):
+            is_shown = sheet.visible == SheetVisibleEnum.Visible
+            if is_shown and sheet.typ == SheetTypeEnum.WorkSheet:
+                write_sheet(workbook.get_sheet_by_index(number).iter_rows(), output)
+
+
+def main(path: str, max_unpacked: int, output: IO[str]) -> None:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            is_archive = file.read(2) == b"PK"
+        if is_archive:
+            refuse_other_archives(path, max_unpacked)
+        else:
+            refuse_other_documents(path)
+        write_workbook(path, output)
+    except Refused as refused:
+        end: Any = {"refused": str(refused)}
+    except PasswordError:
+        end = {"refused": f"This is {OTHER_DOCUMENTS['EncryptedPackage']}."}
+    except (CalamineError, BadZipFile, NotImplementedError, RuntimeError, OSError):
+        end = {"refused": NOT_READABLE}
+    else:
+        end = "done"
+    output.write(json.dumps(end) + "\n")
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    main(sys.argv[1], int(sys.argv[2]), sys.stdout)
