@@ -18,10 +18,10 @@ from contacts.importing.formats import FORMATS
 from contacts.importing.record_file import RecordFile
 from contacts.importing.records import UnreadableFile
 from contacts.models import Contact, Import
-from tests.api import PHONE
-from tests.factories import UserFactory
 from tests.importing.test_vcards import card
 from tests.importing.test_workbooks import table
+from tests.support.api import PHONE
+from tests.support.factories import UserFactory
 
 SECRET = "+33612345678"
 IMPORTS = "/api/v1/imports"
@@ -42,7 +42,6 @@ def kind_of(folder: Path, content: bytes) -> str:
     return RecordFile(path).kind.name
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("is_packed", [False, True])
 @pytest.mark.parametrize(
@@ -64,7 +63,6 @@ def test_the_format_shows_in_the_first_characters(
     assert kind_of(tmp_path, gzip.compress(content) if is_packed else content) == name
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("content", "what"),
     [
@@ -105,7 +103,6 @@ def test_what_is_no_file_of_records_is_refused_by_its_name(
         assert SECRET not in str(refused.value)
 
 
-@pytest.mark.once
 def test_a_gzip_file_inside_a_gzip_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="gzip file inside a gzip file"):
         kind_of(tmp_path, gzip.compress(gzip.compress(b"phone\n1\n")))

@@ -13,8 +13,6 @@ from contacts.importing.formats import decoding, json_array
 from contacts.importing.record_file import FileHead, RecordFile
 from contacts.importing.records import Record, TurnEnded, UnreadableFile
 
-pytestmark = pytest.mark.once
-
 PEOPLE = [{"phone": f"+3361234567{n}", "tags": ["a", "b"], "metadata": {"n": n}} for n in range(5)]
 LAYOUTS: list[dict[str, Any]] = [{}, {"indent": 2}, {"separators": (",", ":")}]
 

@@ -37,7 +37,6 @@ def cells(folder: Path, *lines: str, version: str = "3.0") -> dict[str, Any]:
     return record.cells
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("line", "column", "version"),
     [
@@ -64,7 +63,6 @@ def test_the_kind_of_a_phone_is_its_column(
     assert cells(tmp_path, line, version=version) == {column: "1"}
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("label", "column"),
     [
@@ -79,7 +77,6 @@ def test_a_label_of_the_owner_says_the_kind(tmp_path: Path, label: str, column: 
     assert cells(tmp_path, "item1.TEL:1", f"item1.X-ABLabel:{label}") == {column: "1"}
 
 
-@pytest.mark.once
 def test_the_properties_become_columns(tmp_path: Path) -> None:
     found = cells(
         tmp_path,
@@ -105,7 +102,6 @@ def test_the_properties_become_columns(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.once
 def test_a_card_of_an_old_phone(tmp_path: Path) -> None:
     """Quoted-printable with soft line breaks, character sets, and no FN."""
     found = cells(
@@ -123,7 +119,6 @@ def test_a_card_of_an_old_phone(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.once
 @settings(max_examples=50)
 @given(
     st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1),
@@ -137,7 +132,6 @@ def test_a_folded_line_is_read_as_one(tmp_path_factory: Any, name: str, width: i
     assert record.cells.get("Name", "") == name.strip()
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("is_packed", [False, True])
 @pytest.mark.parametrize("newline", ["\r\n", "\n", "\r"])
 def test_a_card_that_is_broken_fails_alone(tmp_path: Path, newline: str, is_packed: bool) -> None:
@@ -163,7 +157,6 @@ def test_a_card_that_is_broken_fails_alone(tmp_path: Path, newline: str, is_pack
         assert next(iter(source.records(record.line))) == record
 
 
-@pytest.mark.once
 def test_pictures_take_no_memory_and_do_not_count(tmp_path: Path) -> None:
     folded = "PHOTO;ENCODING=b;TYPE=JPEG:" + ("A" * 74 + "\r\n ") * 30_000 + "AA"
     bare = "PHOTO;ENCODING=BASE64;JPEG:\r\n" + ("A" * 74 + "\r\n") * 30_000
@@ -173,7 +166,6 @@ def test_pictures_take_no_memory_and_do_not_count(tmp_path: Path) -> None:
         assert record.size < 5_000
 
 
-@pytest.mark.once
 def test_the_head_of_a_long_file_is_read_as_far_as_it_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +177,6 @@ def test_the_head_of_a_long_file_is_read_as_far_as_it_goes(
     assert not any(map(problem, records))
 
 
-@pytest.mark.once
 def test_a_card_that_is_too_long_fails_alone(tmp_path: Path) -> None:
     long = "NOTE:" + ("x" * 74 + "\r\n ") * 20_000
     records = read(tmp_path, card("FN:Ann", long, "TEL:1") + card("FN:Bob", "TEL:2"))
@@ -193,7 +184,6 @@ def test_a_card_that_is_too_long_fails_alone(tmp_path: Path) -> None:
     assert len(str(records[0].cells)) < 100
 
 
-@pytest.mark.once
 def test_groups_and_the_cards_of_assistants_are_no_contacts(tmp_path: Path) -> None:
     agent = card("FN:Assistant", "TEL:9", version="2.1").rstrip()
     records = read(

@@ -110,7 +110,6 @@ def refusal(folder: Path, content: bytes) -> str:
     return str(refused.value)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("is_packed", [False, True])
 @pytest.mark.parametrize("content", [XLS, ods()], ids=["xls", "ods"])
 def test_old_and_open_workbooks_are_read(tmp_path: Path, content: bytes, is_packed: bool) -> None:
@@ -119,7 +118,6 @@ def test_old_and_open_workbooks_are_read(tmp_path: Path, content: bytes, is_pack
     ]
 
 
-@pytest.mark.once
 def test_cells_become_text_and_phones_keep_their_digits(tmp_path: Path) -> None:
     def fill(book: Workbook) -> None:
         sheet = book.add_worksheet()
@@ -145,7 +143,6 @@ def test_cells_become_text_and_phones_keep_their_digits(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.once
 def test_the_first_sheet_with_a_header_is_read_from_the_header_on(tmp_path: Path) -> None:
     def fill(book: Workbook) -> None:
         book.add_worksheet("Empty")
@@ -168,7 +165,6 @@ def test_the_first_sheet_with_a_header_is_read_from_the_header_on(tmp_path: Path
     assert [record.line for record in source.records(9)] == [9]
 
 
-@pytest.mark.once
 def test_columns_with_the_same_title_are_kept_apart(tmp_path: Path) -> None:
     source = opened(tmp_path, table(["phone", "Phone", "phone"], ["1", "2", "3"]))
     assert (source.titles, source.header_line) == (["phone", "Phone", "phone"], 1)
@@ -177,12 +173,10 @@ def test_columns_with_the_same_title_are_kept_apart(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.once
 def test_columns_that_nobody_knows_can_be_mapped(tmp_path: Path) -> None:
     assert read(tmp_path, table(["Foo", "Bar"], ["1", "2"])) == [{"Foo": "1", "Bar": "2"}]
 
 
-@pytest.mark.once
 def test_the_rows_are_kept_for_the_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,7 +189,6 @@ def test_the_rows_are_kept_for_the_next_time(
     assert {each.name for each in tmp_path.iterdir()} == {"upload", "sheet"}
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -227,14 +220,12 @@ ENTITIES = (
 )
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("part", ["xl/workbook.xml", "xl/worksheets/sheet1.xml"])
 def test_a_workbook_with_entities_is_refused(tmp_path: Path, part: str) -> None:
     content = changed(table(["phone"], ["1"]), part, lambda xml: ENTITIES + xml.partition(b"?>")[2])
     assert "document type" in refusal(tmp_path, content)
 
 
-@pytest.mark.once
 def test_bombs_are_refused_with_little_time_and_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,7 +247,6 @@ def test_bombs_are_refused_with_little_time_and_memory(
     assert refusal(tmp_path, table(["phone"], ["1" * 10])) == workbooks.TOO_LARGE
 
 
-@pytest.mark.once
 def test_an_archive_of_many_parts_is_refused(tmp_path: Path) -> None:
     parts = {f"xl/{number}.xml": "" for number in range(sheet_program.MAX_PARTS + 1)}
     assert "10,000 parts" in refusal(tmp_path, archive(**{"xl/workbook.xml": "x"}, **parts))
