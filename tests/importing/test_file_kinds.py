@@ -18,10 +18,9 @@ from contacts.importing.formats import FORMATS
 from contacts.importing.record_file import RecordFile
 from contacts.importing.records import UnreadableFile
 from contacts.models import Contact, Import
-from tests.importing.test_vcards import card
-from tests.importing.test_workbooks import table
 from tests.support.api import PHONE
 from tests.support.factories import UserFactory
+from tests.support.files import card, table
 
 SECRET = "+33612345678"
 IMPORTS = "/api/v1/imports"

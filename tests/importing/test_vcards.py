@@ -15,10 +15,7 @@ from contacts.importing.formats import decoding, vcard
 from contacts.importing.record_file import FileHead, RecordFile
 from contacts.importing.records import Record
 from contacts.models import Contact
-
-
-def card(*lines: str, version: str = "3.0") -> str:
-    return "\r\n".join(["BEGIN:VCARD", f"VERSION:{version}", *lines, "END:VCARD", ""])
+from tests.support.files import card
 
 
 def read(folder: Path, text: str | bytes, **given: Any) -> list[Record]:

@@ -19,6 +19,7 @@ from contacts.importing.formats import workbook as workbooks
 from contacts.importing.record_file import FileHead, RecordFile
 from contacts.importing.records import UnreadableFile
 from contacts.models import Contact
+from tests.support.files import table
 
 # Phone, Name, Since; 33612345679 as a number, Zoé, 2024-05-01 as a date. Made with xlwt.
 XLS = gzip.decompress(base64.b64decode(
@@ -33,7 +34,6 @@ XLS = gzip.decompress(base64.b64decode(
     "HNs+InUE9yBn6JwmSxrZdW1Zw5DWivs8fcNVZ3IACgoKCgoKCgoKCvVD2N/krl8XBP7m99r/ddYoldVvkv8WR5ClJ0"
     "+XyoMwKc9htqH9sxUe4fQl6tRx/hdKHKPRc5jBJNsx0/D+pTubqH6fuhX1v+dCjY5fbsTOfzz+D/ad1kcAFgAA"
 ))  # fmt: skip
-
 ODS = """<?xml version="1.0" encoding="UTF-8"?>
 <office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"
  xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0"
@@ -49,7 +49,6 @@ ODS = """<?xml version="1.0" encoding="UTF-8"?>
 <table:table-cell office:value-type="date" office:date-value="2024-05-01"><text:p>1 May</text:p>
 </table:table-cell></table:table-row>
 </table:table></office:spreadsheet></office:body></office:document-content>"""
-
 MANIFEST = """<?xml version="1.0" encoding="UTF-8"?>
 <manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>"""
 
@@ -59,15 +58,6 @@ def xlsx(fill: Callable[[Workbook], Any]) -> bytes:
     with Workbook(file) as book:
         fill(book)
     return file.getvalue()
-
-
-def table(*rows: list[Any], at: int = 0) -> bytes:
-    def fill(book: Workbook) -> None:
-        sheet = book.add_worksheet()
-        for number, row in enumerate(rows, at):
-            sheet.write_row(number, 0, row)
-
-    return xlsx(fill)
 
 
 def archive(**parts: Any) -> bytes:

@@ -1,0 +1,20 @@
+"""Files of contacts in several formats."""
+
+from typing import Any
+
+from xlsxwriter import Workbook
+
+from tests.importing.test_workbooks import xlsx
+
+
+def card(*lines: str, version: str = "3.0") -> str:
+    return "\r\n".join(["BEGIN:VCARD", f"VERSION:{version}", *lines, "END:VCARD", ""])
+
+
+def table(*rows: list[Any], at: int = 0) -> bytes:
+    def fill(book: Workbook) -> None:
+        sheet = book.add_worksheet()
+        for number, row in enumerate(rows, at):
+            sheet.write_row(number, 0, row)
+
+    return xlsx(fill)
