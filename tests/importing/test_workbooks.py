@@ -19,7 +19,7 @@ from contacts.importing.formats import workbook as workbooks
 from contacts.importing.record_file import FileHead, RecordFile
 from contacts.importing.records import UnreadableFile
 from contacts.models import Contact
-from tests.support.files import table
+from tests.support.files import table, xlsx
 
 # Phone, Name, Since; 33612345679 as a number, Zoé, 2024-05-01 as a date. Made with xlwt.
 XLS = gzip.decompress(base64.b64decode(
@@ -51,13 +51,6 @@ ODS = """<?xml version="1.0" encoding="UTF-8"?>
 </table:table></office:spreadsheet></office:body></office:document-content>"""
 MANIFEST = """<?xml version="1.0" encoding="UTF-8"?>
 <manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>"""
-
-
-def xlsx(fill: Callable[[Workbook], Any]) -> bytes:
-    file = io.BytesIO()
-    with Workbook(file) as book:
-        fill(book)
-    return file.getvalue()
 
 
 def archive(**parts: Any) -> bytes:

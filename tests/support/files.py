@@ -1,10 +1,10 @@
 """Files of contacts in several formats."""
 
+import io
+from collections.abc import Callable
 from typing import Any
 
 from xlsxwriter import Workbook
-
-from tests.importing.test_workbooks import xlsx
 
 
 def card(*lines: str, version: str = "3.0") -> str:
@@ -18,3 +18,10 @@ def table(*rows: list[Any], at: int = 0) -> bytes:
             sheet.write_row(number, 0, row)
 
     return xlsx(fill)
+
+
+def xlsx(fill: Callable[[Workbook], Any]) -> bytes:
+    file = io.BytesIO()
+    with Workbook(file) as book:
+        fill(book)
+    return file.getvalue()
