@@ -52,7 +52,7 @@ def age(text: str) -> timedelta:
 
 def print_undo_hint(command: BaseCommand, change_set: str) -> None:
     """On standard error: programs read the standard output of commands."""
-    command.stderr.write(f"to take it back: undo --change-set {change_set}", lambda text: text)
+    command.stderr.write(f"To undo: manage.py undo --change-set {change_set}", lambda text: text)
 
 
 class BulkFix(BaseCommand):

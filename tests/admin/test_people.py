@@ -431,7 +431,7 @@ def full_tenant(contacts: int = 5) -> Tenant:
     job = Import.objects.create(tenant=tenant, state=Import.State.DONE)
     action = BulkAction.objects.create(tenant=tenant, total=9, finished_at=timezone.now())
     webhook = Webhook.objects.create(tenant=tenant, url="https://example.com/")
-    Export.objects.create(tenant=tenant, actor="", format="csv")
+    Export.objects.create(tenant=tenant, actor="", format="csv", state=Export.State.DONE)
     for number in range(3):
         ImportBatch.objects.create(tenant=tenant, job=job, number=number)
         ImportFailure.objects.create(tenant=tenant, job=job, line=number, error="no phone")

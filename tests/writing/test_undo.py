@@ -178,7 +178,7 @@ def test_commands_tell_their_change_set_on_standard_error(
     call_command(*retag, "--dry-run", stdout=out, stderr=err)
     assert not err.getvalue()
     call_command(*retag, stdout=out, stderr=err)
-    assert err.getvalue() == f"to take it back: undo --change-set {last_set()}\n"
+    assert err.getvalue() == f"To undo: manage.py undo --change-set {last_set()}\n"
     call_command("prune_tags", "--tenant", "acme", stdout=out, stderr=(nothing := io.StringIO()))
     assert not nothing.getvalue(), "it changes nothing"
 
