@@ -484,8 +484,8 @@ def test_the_confirmation_of_a_deleted_tenant_counts_its_rows(superuser: Client)
     tenant = full_tenant()
     answer = superuser.get(url(Tenant, "delete", tenant.pk))
     assert dict(answer.context["model_count"]) == {
-        "tenants": 1, "contacts": 5, "tags": 6, "changes": 5, "imports": 1, "bulk actions": 1,
-        "webhooks": 1, "deliveries": 3, "erasures": 3,
+        "tenants": 1, "contacts": 5, "tags": 6, "changes": 5, "imports": 1, "exports": 1,
+        "bulk actions": 1, "webhooks": 1, "deliveries": 3, "erasures": 3,
         "opt-outs": 3,
     }  # fmt: skip
     assert "+14155550000" not in answer.content.decode()
