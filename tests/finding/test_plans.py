@@ -192,6 +192,17 @@ STATES = {
 SURE = "as migrated"
 
 
+def empty_contacts() -> None:
+    """On PostgreSQL by TRUNCATE: deleted rows, also those of earlier tests, would leave large
+    tables that seem to be nearly empty."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"TRUNCATE {', '.join(TABLES)} CASCADE")
+        else:
+            for table in TABLES:
+                cursor.execute(f"DELETE FROM {table}")  # noqa: S608
+
+
 @pytest.fixture(scope="module", params=STATES[connection.vendor])
 def knowledge(request: Any) -> str:
     return request.param
@@ -201,6 +212,7 @@ def knowledge(request: Any) -> str:
 def crowd(knowledge: str, django_db_setup: None, django_db_blocker: Any) -> Iterator[Crowd]:
     """Stored once, for all tests of this file that have the same knowledge."""
     with django_db_blocker.unblock():
+        empty_contacts()
         tenant, few = TenantFactory.create_batch(2)
         if knowledge == "early":
             fill(connection, few, 20)
@@ -211,13 +223,7 @@ def crowd(knowledge: str, django_db_setup: None, django_db_blocker: Any) -> Iter
         some = tenant.contacts.with_tag("t7").values_list("pk", "phone")
         ids, phones = zip(*some, strict=True)
         yield Crowd(tenant, [*ids], [*phones])
-        with connection.cursor() as cursor:
-            # On PostgreSQL, deleted rows would leave large tables that seem to be nearly empty.
-            if connection.vendor == "postgresql":
-                cursor.execute(f"TRUNCATE {', '.join(TABLES)} CASCADE")
-            else:
-                for table in TABLES:
-                    cursor.execute(f"DELETE FROM {table}")  # noqa: S608
+        empty_contacts()
         tenant.delete()
         few.delete()
 

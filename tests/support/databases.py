@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from django.core.management.color import no_style
-from django.db import connection
+from django.db import connection, transaction
 
 DATABASE = pytest.StashKey[str]()
 
@@ -40,10 +39,12 @@ KEPT = {"django_content_type", "django_migrations", "auth_permission"}  # filled
 
 
 def empty_tables() -> None:
-    """Deletes all rows but those that a migration makes."""
+    """Deletes all rows but those that a migration makes. TRUNCATE takes 30 times as long on
+    PostgreSQL: it makes new files for each table and index."""
     tables = set(connection.introspection.django_table_names(only_existing=True)) - KEPT
-    sql = connection.ops.sql_flush(no_style(), sorted(tables))
-    connection.ops.execute_sql_flush(sql)
+    with transaction.atomic(), connection.cursor() as cursor:
+        for table in sorted(tables):
+            cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")  # noqa: S608
 
 
 def wait_until_alone(cursor: Any) -> None:

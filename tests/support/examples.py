@@ -5,7 +5,7 @@ import os
 from hypothesis import HealthCheck, settings
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
-NUMBER = {"quick": 100, "thorough": 500}[PROFILE]
+NUMBER = {"quick": 50, "thorough": 500}[PROFILE]
 
 # How long an example takes depends on the machine, and on what else the machine does.
 settings.register_profile(PROFILE, deadline=None, max_examples=NUMBER)
@@ -15,5 +15,5 @@ settings.load_profile(PROFILE)
 MANY = settings(max_examples=4 * NUMBER)
 # Where an example executes statements. All examples of a test share its fixtures.
 FEW = settings(
-    max_examples=NUMBER // 4, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=NUMBER // 5, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

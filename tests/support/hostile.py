@@ -1,6 +1,6 @@
 """Bodies made to cost much: each shape makes one of about `size` bytes, for any size.
 
-`tests/jobs/test_work.py` holds the work for them to their length;
+`tests/system/test_work.py` holds the work for them to their length;
 `tests/benchmarks/hostile_bodies.py` prints the seconds.
 """
 

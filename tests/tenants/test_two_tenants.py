@@ -39,7 +39,7 @@ from tenants.models import ApiToken, Tenant, User
 from tests.support.examples import FEW
 from tests.support.factories import UserFactory
 
-pytestmark = [pytest.mark.both, pytest.mark.django_db]
+pytestmark = [pytest.mark.django_db]
 SECRET = "Ann Acmesecret"  # is in all that Acme has, and never sent by the other
 PHONE, MERGED, GONE = "+14155550123", "+14155550124", "+14155550125"
 
