@@ -113,7 +113,7 @@ def erase_from_rows(spool: Path, phone: str) -> None:
 
 def erase_from_errors_of(job: Import, path: Path, phone: str) -> bool:
     """Returns whether the error file could be read."""
-    options = stored_read_options(job.options, is_csv=True)
+    options = stored_read_options(job.options, has_apostrophes=True)
     try:
         erase_from_error_file(path, phone, options, job.options["parted_by"])
     except Exception:
@@ -125,7 +125,7 @@ def erase_from_errors_of(job: Import, path: Path, phone: str) -> bool:
 def erase_from_error_file(path: Path, phone: str, options: ReadOptions, delimiter: str) -> None:
     """Removes the rows that contain this phone, in any spelling and in any column, from the CSV at
     `path`, which was written with these `options` and this `delimiter`."""
-    options = options._replace(is_csv=True)
+    options = options._replace(has_apostrophes=True)
     national = phones.national(phone)
     kept = path.with_name(f"{path.name}.kept")
     # The file has cells that were too long for the import.

@@ -171,6 +171,6 @@ def safe_cell(value: Any, options: ReadOptions) -> str:
     text = cell.strip()
     if text == options.clear_marker:
         return cell
-    if not text or not options.is_csv:
+    if not text or not options.has_apostrophes:
         return neutral(text)
     return neutral(original(cell.lstrip() if text.startswith("'") else cell))

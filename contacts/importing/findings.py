@@ -28,7 +28,7 @@ def read_as(source: RecordFile) -> dict[str, Any]:
     none."""
     return {
         "encoding": source.encoding or None,
-        "delimiter": None if source.kind.is_json else source.delimiter,
+        "delimiter": source.delimiter if source.kind.has_delimiter else None,
         "header_line": source.header_line or None,
     }
 

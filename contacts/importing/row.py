@@ -27,7 +27,7 @@ EXPENDABLE = {"email", "locale", "metadata"} | MOMENTS
 class ReadOptions(NamedTuple):
     """How the cells are read. `fields`: the field of each column that has one, the best column of a
     field first, and `types`: see `columns.Columns`. `region`: the country of phones without +.
-    `is_csv`: cells may have the apostrophe that `formulas.neutral` puts before a formula.
+    `has_apostrophes`: cells may have the apostrophe that `formulas.neutral` puts before a formula.
     `phones_have_country_code`: phones without + have it. `adds_tags`: the tags of a cell are added
     to those that a contact has. `tag`: what all contacts of the file get. `dates`: the order of day
     and month, see `dates.moment`. `timezone`: of dates without one. `strict`: no field is
@@ -36,7 +36,7 @@ class ReadOptions(NamedTuple):
     fields: dict[str, str]
     region: str = ""
     clear_marker: str = "--"
-    is_csv: bool = True
+    has_apostrophes: bool = True
     phones_have_country_code: bool = False
     adds_tags: bool = False
     tag: tuple[str, ...] = ()
@@ -69,7 +69,9 @@ def read_options(source: RecordFile, given: dict[str, Any], region: str) -> Read
             raise
         raise type(error)(error.sentence) from None  # without the list: it may be a person
     stored = given | {"fields": fields, "region": given["region"] or region}
-    return stored_read_options(stored, is_csv=not source.kind.is_json)._replace(types=types)
+    return stored_read_options(stored, has_apostrophes=source.kind.has_apostrophes)._replace(
+        types=types
+    )
 
 
 def matched(source: RecordFile, given: dict[str, Any]) -> columns.Columns:
@@ -78,13 +80,13 @@ def matched(source: RecordFile, given: dict[str, Any]) -> columns.Columns:
     return columns.match(source.header, given["map"], rest_to_metadata=rest, titles=source.titles)
 
 
-def stored_read_options(stored: dict[str, Any], *, is_csv: bool) -> ReadOptions:
+def stored_read_options(stored: dict[str, Any], *, has_apostrophes: bool) -> ReadOptions:
     """How a file was read whose import has stored these options."""
     return ReadOptions(
         stored["fields"],
         stored["region"],
         stored["clear_marker"],
-        is_csv,
+        has_apostrophes,
         stored.get("phones_have_country_code", False),
         stored.get("tags") == ADD,
         tuple(stored.get("tag", ())),
@@ -249,7 +251,7 @@ def content(cell: Any, options: ReadOptions) -> Any:
     text = cell.strip()
     if text == options.clear_marker:
         return CLEARED
-    if text.startswith(written.MARKS) and options.is_csv:
+    if text.startswith(written.MARKS) and options.has_apostrophes:
         return written.text_of(text).strip()
     return text
 

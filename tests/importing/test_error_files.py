@@ -22,12 +22,14 @@ CELLS = st.text(st.sampled_from([*"'=+-@\t\r\n ,;\"x5\u00a0", "\uff1d", "\uff0d"
 
 
 @given(CELLS, st.booleans(), st.sampled_from(["--", "=", "n/a", ""]))
-def test_a_cell_is_harmless_and_reads_as_it_did(cell: str, is_csv: bool, marker: str) -> None:
-    options = ReadOptions({}, clear_marker=marker, is_csv=is_csv)
+def test_a_cell_is_harmless_and_reads_as_it_did(
+    cell: str, has_apostrophes: bool, marker: str
+) -> None:
+    options = ReadOptions({}, clear_marker=marker, has_apostrophes=has_apostrophes)
     written = safe_cell(cell, options)
-    assert content(written, options._replace(is_csv=True)) == content(cell, options)
+    assert content(written, options._replace(has_apostrophes=True)) == content(cell, options)
     assert not written.startswith(FORMULA_STARTS) or cell.strip() == marker
-    again = safe_cell(written, options._replace(is_csv=True))
+    again = safe_cell(written, options._replace(has_apostrophes=True))
     assert again == written, "also in the error file of an error file"
 
 

@@ -256,4 +256,5 @@ def test_a_workbook_is_imported_and_so_is_its_corrected_error_file(
     ))  # fmt: skip
     call_command(*command, str(errors), stdout=io.StringIO())
     stored = Contact.objects.order_by("phone").values_list("name", "metadata")
-    assert [*stored] == [("Ann", {"Town": "Lyon"}), ("'=Bob", {"Town": "'@x"})]
+    # As in a CSV, the apostrophe before a formula is not a part of the value.
+    assert [*stored] == [("Ann", {"Town": "Lyon"}), ("=Bob", {"Town": "@x"})]

@@ -16,7 +16,8 @@ class CSVFormat(TextFormat):
     name = "CSV"
     suffixes = (".csv", ".tsv", ".txt")
     media_types = ("text/csv",)
-    is_json = False
+    has_delimiter = True
+    has_apostrophes = True
     has_header = True
     errors = "csv"
     max_in_request = 8 * 1024 * 1024

@@ -98,7 +98,9 @@ class Format(ABC):
     name: ClassVar[str]  # as people call the format
     suffixes: ClassVar[tuple[str, ...]]  # of the names of such files
     media_types: ClassVar[tuple[str, ...]]  # of such files as the body of a request
-    is_json: ClassVar[bool]  # cells may have the types of JSON; no cell hides a formula
+    has_delimiter: ClassVar[bool] = False
+    # Exports put an apostrophe before a cell that a spreadsheet would run or a reader would change.
+    has_apostrophes: ClassVar[bool] = False
     has_header: ClassVar[bool]  # otherwise the columns are the keys of all records
     errors: ClassVar[str]  # csv, ndjson or xlsx: what its users can correct failed records in
     max_in_request: ClassVar[int]  # bytes; a request reads the columns of a file of this size
@@ -150,7 +152,6 @@ class Format(ABC):
 class TextFormat(Format):
     """What the formats share that are text."""
 
-    is_json = True
     has_header = False
     max_in_request = 0
 

@@ -47,7 +47,7 @@ class WorkbookFormat(Format):
         "application/vnd.ms-excel",
         "application/vnd.oasis.opendocument.spreadsheet",
     )
-    is_json = True
+    has_apostrophes = True
     has_header = True
     errors = "xlsx"
     max_in_request = 1024 * 1024
