@@ -252,7 +252,7 @@ def test_a_workbook_is_imported_and_so_is_its_corrected_error_file(
     assert {each.name for each in tmp_path.iterdir()} == {"people.xlsx", errors.name}
     errors.write_bytes(table(
         ["Phone", "Name", "Town", "line", "error"],
-        ["+33 6 12 34 56 79", failed.cells["Name"], failed.cells["Town"], "3", "x"],
+        ["+33 6 12 34 56 79", f"'{failed.cells['Name']}", failed.cells["Town"], "3", "x"],
     ))  # fmt: skip
     call_command(*command, str(errors), stdout=io.StringIO())
     stored = Contact.objects.order_by("phone").values_list("name", "metadata")
