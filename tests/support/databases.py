@@ -53,7 +53,9 @@ def empty_tables() -> None:
 def are_large(cursor: Any, tables: list[str]) -> bool:
     """Whether rows that are deleted, or were rolled back, make every later test slow. TRUNCATE
     makes new files, which takes 20 times as long as deleting a few rows."""
-    cursor.execute("SELECT max(pg_relation_size(name::regclass)) FROM unnest(%s) AS name", [tables])
+    cursor.execute(
+        "SELECT max(pg_relation_size(name::regclass)) FROM unnest(%s::text[]) AS name", [tables]
+    )
     return cursor.fetchone()[0] > 1_000_000
 
 
