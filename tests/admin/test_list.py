@@ -21,8 +21,6 @@ from tenants.models import User
 from tests.support.factories import ContactFactory
 from tests.support.sql import statements
 
-pytestmark = pytest.mark.both
-
 LIST = reverse("admin:contacts_contact_changelist")
 DAY = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

@@ -64,6 +64,7 @@ def is_of_this_run(variable: str) -> bool:
         "VIRTUAL_ENV",
         "DJANGO_SETTINGS_MODULE",
         "MAKEFLAGS",
+        "MAKELEVEL",
     }
 
 
