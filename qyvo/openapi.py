@@ -88,8 +88,7 @@ RETRY = {"Retry-After": "Seconds to wait."}
 UNCOUNTED = {401, 503}  # without a valid token, or perhaps before the token was looked up
 
 
-# The types of a body with fields. A body of another type is a file.
-FORMS = {"application/json", "multipart/form-data"}
+JSON, FORM = "application/json", "multipart/form-data"
 
 
 def only_documented(endpoints: list[Any], **kwargs: Any) -> list[Any]:
@@ -136,10 +135,11 @@ class Operation(AutoSchema):
 
     def get_request_serializer(self) -> Any:
         types = [parser.media_type for parser in self.view.parser_classes]
-        return {
-            name: self.source.input_class if name in FORMS else OpenApiTypes.BINARY
-            for name in types
-        }
+        if FORM not in types:
+            return dict.fromkeys(types, self.source.input_class)
+        # The body is a form, or else a file: JSON, too, is then a file of contacts.
+        kinds = {FORM: self.source.input_class, JSON: OpenApiTypes.ANY}
+        return {name: kinds.get(name, OpenApiTypes.BINARY) for name in types}
 
     def _get_request_body(self, direction: Direction = "request") -> Any:
         """Marks the body as required if it must have a key, a file or a URL. drf-spectacular looks
