@@ -5,7 +5,7 @@ import os
 from hypothesis import HealthCheck, settings
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
-NUMBER = {"quick": 50, "thorough": 500}[PROFILE]
+NUMBER = {"quick": 50, "thorough": 200}[PROFILE]
 
 # How long an example takes depends on the machine, and on what else the machine does.
 settings.register_profile(PROFILE, deadline=None, max_examples=NUMBER)
