@@ -41,11 +41,11 @@ test: .venv/development
 	$(ON_POSTGRESQL) $(PYTEST) -m "not system"
 	$(ON_SQLITE) $(PYTEST) -m "both and not system"
 
-# Every test on both databases, with many more examples, and a part on the newer Pythons.
+# Every test on both databases (but for those marked `once`), with more examples, and a part on the newer Pythons.
 check: export ENV_FILE := /dev/null
 check: export HYPOTHESIS_PROFILE := thorough
 check: test
-	$(ON_POSTGRESQL) $(PYTEST) -m system
+	$(ON_POSTGRESQL) $(PYTEST) -m "system and not once"
 	$(ON_SQLITE) $(PYTEST) -m "system or not both"
 	.ci/newer_pythons
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from urllib.parse import urljoin
 
 import httpx
+import pytest
 from django.urls import reverse
 from playwright.sync_api import Dialog, Page, expect
 
@@ -15,6 +16,8 @@ from tenants.models import ApiToken
 from tests.support.browser import NARROW, WIDE, assert_accessible, assert_fits, log_in, page_of
 from tests.support.processes import worker
 from tests.support.sql import assert_links_match_tags
+
+pytestmark = pytest.mark.once
 
 CONTACTS = reverse("admin:contacts_contact_changelist")
 

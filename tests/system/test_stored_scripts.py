@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import httpx
+import pytest
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Dialog
@@ -13,6 +14,8 @@ from contacts.writing.consent import Decision
 from tenants.models import ApiToken, Tenant, User
 from tests.support.admin_pages import addresses
 from tests.support.browser import log_in, page_of
+
+pytestmark = pytest.mark.once
 
 # Out of text, attributes, script and the expressions of the theme's own attributes. What would run
 # reports itself by a dialog, or by an error on the console where the browser refuses it.

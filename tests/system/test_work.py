@@ -20,7 +20,7 @@ from contacts.importing.formats import decoding
 from tests.support.api import ACTIONS, PHONE, Api
 from tests.support.hostile import BODIES, VALUES
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 KIB = 1024
 MIB = 1024 * KIB
 SLOW = {"floats written out", "nests", "empty lists"}  # microseconds for each of many small values
