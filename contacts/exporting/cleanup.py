@@ -56,8 +56,8 @@ def keep_latest(tenant: Tenant) -> None:
 
 
 def delete_expired() -> None:
-    """Expires the exports of all tenants whose time is over, and deletes the files that belong to
-    no export: their tenant was deleted, or a process was killed."""
+    """Expires the exports that are too old, of all tenants. Also deletes files without an export,
+    which remain if a tenant was deleted or a process was killed."""
     expire(Export.objects.with_file().filter(expires_at__lte=timezone.now()))
     paths = [*data_folder("exports").iterdir()]  # before the rows: a row is there before its file
     known = {*Export.objects.values_list("pk", flat=True)}

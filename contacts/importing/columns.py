@@ -144,8 +144,11 @@ def refuse_unknown(header: list[str], given: dict[str, str]) -> None:
 
 
 def recognised(named: dict[str, str], given: dict[str, str]) -> dict[str, str]:
-    """The fields of the columns whose names are known. `named`: the title of each column. `given`:
-    the fields that the user has mapped, which get no further columns."""
+    """The fields of the columns with known names.
+
+    `named`: the title of each column. `given`: the columns that the user has mapped, with their
+    fields. These fields get no further columns.
+    """
     taken = {*given.values()}
     if "name" in taken:
         taken |= PARTS_OF_NAME.keys()

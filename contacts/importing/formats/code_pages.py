@@ -19,8 +19,8 @@ from .languages import CHARACTERS, WORDS
 WEST = (
     "French", "German", "Spanish", "Portuguese", "Italian", "Dutch", "Swedish", "Danish", "Finnish",
 )  # fmt: skip
-# The languages of each code page. Files with names of several languages come from the west, whose
-# languages share a code page: so the west is also a language of its own.
+# The languages of each code page. The western languages share one code page, and a file may mix
+# names of several of them. For such files, "West" is one more language.
 CODE_PAGES = {
     "cp1252": (*WEST, "West", "Icelandic"),
     "cp1250": ("Polish", "Czech", "Slovak", "Hungarian", "Romanian", "Croatian", "Slovene"),
@@ -198,7 +198,7 @@ class Latin(Alphabet):
 
 
 class Ideographs:
-    """A language whose characters are two bytes each. `common`: its most common characters."""
+    """A language in which each character takes two bytes. `common`: its most common characters."""
 
     def __init__(self, common: str, encoding: str) -> None:
         self.common = set(common)

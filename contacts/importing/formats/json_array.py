@@ -46,7 +46,7 @@ class JSONArrayFormat(KeyedFormat):
         return bool(re.match(r'\[\s*[\[{\]"]', file.start_text))
 
     def records(self, first_line: int = 1) -> Iterator[Record]:
-        """The records, from the record on whose `line` is `first_line`; 1 means all records.
+        """The records, beginning with the record whose `line` is `first_line`; 1: all records.
 
         `line`: the line on which the record begins. Further records on the same line are counted
         on, so that each record has a `line` of its own: in an array on one line, `line` is the

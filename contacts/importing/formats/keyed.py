@@ -1,4 +1,4 @@
-"""Formats whose records name their columns themselves: the columns are the keys of all records."""
+"""Formats without a header, such as NDJSON: the keys of all records are the columns."""
 
 from functools import cached_property
 from itertools import islice

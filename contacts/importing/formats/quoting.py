@@ -200,7 +200,7 @@ def has_value(cells: list[str]) -> bool:
 
 
 def guessed(text: str, delimiter: str) -> list[str]:
-    """The cells of a line whose quotes are wrong, for the error file."""
+    """The cells of a line with wrong quotes. The error file shows these cells."""
     with suppress(csv.Error):
         return next(csv.reader([text.rstrip("\r\n")], delimiter=delimiter, skipinitialspace=True))
     return text.rstrip("\r\n").split(delimiter)

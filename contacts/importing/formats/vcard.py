@@ -17,7 +17,7 @@ from .keyed import KeyedFormat
 MAX_CARD = 1024 * 1024  # characters, without pictures
 BETWEEN_VALUES = " ::: "  # between several values in one cell, as Google Contacts writes them
 
-# Properties whose lines are not kept: pictures, sounds and keys may be large.
+# The reader drops the lines of these properties: pictures, sounds and keys may be large.
 BINARY = {"PHOTO", "LOGO", "SOUND", "KEY", "X-SHARED-PHOTO-DISPLAY-PREF"}
 # Facts about the card itself, and details of other properties.
 IGNORED = BINARY | {
