@@ -310,9 +310,9 @@ def test_a_slow_receiver_times_out_and_delays_no_other_webhook(
     acme: SimpleNamespace, globex: SimpleNamespace, receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(sender, "TIMEOUT", 5)
+    monkeypatch.setattr(sender, "TIMEOUT", 3)
     slow = create(acme.tenant, receiver.url)
-    receiver.seconds = 10
+    receiver.seconds = 6
     with receiving() as fast:
         create(globex.tenant, fast.url)
         acme.api.create()
@@ -321,7 +321,7 @@ def test_a_slow_receiver_times_out_and_delays_no_other_webhook(
         settle()
         thread = Thread(target=deliver, kwargs={"once": True})
         thread.start()
-        deadline = time.monotonic() + 4.9
+        deadline = time.monotonic() + 2.9
         while len(fast.received) < 30 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert len(fast.received) == 30, "before the slow receiver timed out"
@@ -335,7 +335,7 @@ def test_a_receiver_that_answers_byte_by_byte_times_out(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit is for the whole attempt, not for each byte."""
-    monkeypatch.setattr(sender, "TIMEOUT", 2)
+    monkeypatch.setattr(sender, "TIMEOUT", 1)
 
     def drip(listener: socket.socket) -> None:
         peer, _ = listener.accept()
