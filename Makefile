@@ -33,13 +33,15 @@ PYTEST := $(BIN)/python -m pytest -n auto
 # As a role that row-level security holds for.
 ON_POSTGRESQL := $(BIN)/python -m tests.support.postgres --restricted
 ON_SQLITE := DATABASE_URL=
+# The plugin of the fuzzer, which takes two seconds to import in each process.
+QUICK := -p no:schemathesis
 
 # Each test once, on PostgreSQL, and what depends on the database on SQLite, too. Left out are the
 # tests that start programs. A .env file and the shell's DATABASE_URL change nothing.
 test: export ENV_FILE := /dev/null
 test: .venv/development
-	$(ON_POSTGRESQL) $(PYTEST) -m "not system"
-	$(ON_SQLITE) $(PYTEST) -m "both and not system"
+	$(ON_POSTGRESQL) $(PYTEST) $(QUICK) -m "not system"
+	$(ON_SQLITE) $(PYTEST) $(QUICK) -m "both and not system"
 
 # Every test on both databases (but for those marked `once`), with more examples, and a part on the newer Pythons.
 check: export ENV_FILE := /dev/null

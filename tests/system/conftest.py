@@ -1,4 +1,4 @@
-"""Tests that start programs (servers, browsers, poolers), or measure time or work. Others do neither."""
+"""Tests that start programs (servers, browsers, poolers) or measure. Others do neither."""
 
 from collections.abc import Iterator
 from datetime import timedelta
