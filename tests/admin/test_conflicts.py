@@ -17,7 +17,7 @@ from tests.support.admin import contact_form, errors, logged_in, url
 from tests.support.api import PHONE
 from tests.support.factories import ContactFactory, TagFactory, UserFactory
 
-pytestmark = [pytest.mark.both, pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 MEANWHILE = "Choose a value above."
 
 

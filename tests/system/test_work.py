@@ -5,17 +5,19 @@ of these does inside is not counted, so there is a bound on processor time besid
 """
 
 import gc
+import json
 import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contacts.importing import columns, records
+from contacts.importing import columns, record_file, records, row
 from contacts.importing.formats import decoding
 from tests.support.api import ACTIONS, PHONE, Api
 from tests.support.hostile import BODIES, VALUES
@@ -134,3 +136,40 @@ def test_no_encoding_that_is_asked_for_is_remembered() -> None:
         with pytest.raises(records.UnreadableFile, match="There is no encoding"):
             decoding.text_encoding(f"no-{n}-{'x' * 1000}")
     assert len(vars(encodings)["_cache"]) == before
+
+
+@pytest.mark.parametrize(
+    ("first", "blank"),
+    [
+        (b"phone\n", b"\n"),
+        (b"phone\r\n", b"\r\n"),
+        (b"phone\r", b"\r"),
+        (b'{"phone": "12"}\n', b" \n"),
+    ],
+)
+def test_blank_lines_cost_next_to_nothing(tmp_path: Path, first: bytes, blank: bytes) -> None:
+    number = 64 * 1024 * 1024 // len(blank)
+    last = b'{"phone": "+14155550123"}' if b"{" in first else b"+14155550123"
+    path = tmp_path / "blank.csv"
+    path.write_bytes(blank * 1000 + first + blank * number + last)
+    start = time.process_time()
+    source = record_file.RecordFile(path)
+    *_, record = source.records()
+    assert time.process_time() - start < 6, "2 seconds on a machine that is not busy"
+    assert (record.line, record.cells) == (1002 + number, {"phone": "+14155550123"})
+
+
+def test_the_work_for_long_numbers_grows_with_the_file(tmp_path: Path) -> None:
+    taken = []
+    for lines in (2, 16):
+        path = tmp_path / f"{lines}.ndjson"
+        path.write_text(
+            (json.dumps({"phone": "12"})[:-1] + ',"x":' + "9" * 1_000_000 + "}\n") * lines
+        )
+        start = time.process_time()
+        records = list(record_file.RecordFile(path).records())
+        assert len(records) == lines
+        for record in records:
+            row.misfit(record.cells[None])  # type: ignore[index]
+        taken.append(time.process_time() - start)
+    assert taken[1] < 8 * 3 * (taken[0] + 0.02)

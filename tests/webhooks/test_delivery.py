@@ -36,7 +36,6 @@ from tests.support.sql import statements
 from tests.support.webhooks import State, create, send
 
 pytestmark = [
-    pytest.mark.both,
     pytest.mark.django_db(transaction=True),  # sending has a connection of its own
     pytest.mark.usefixtures("loopback_allowed"),
 ]
@@ -205,6 +204,7 @@ def test_an_import_does_not_end_without_its_event(
     assert not Import.objects.get().is_over
 
 
+@pytest.mark.both
 def test_a_thousand_deliveries_cost_no_more_statements_each_than_ten(
     acme: SimpleNamespace, webhook: Webhook
 ) -> None:
@@ -377,6 +377,7 @@ def test_the_text_of_an_answer_is_not_stored(acme: SimpleNamespace) -> None:
     assert Delivery.objects.get().problem == "The answer is not HTTP."
 
 
+@pytest.mark.both
 def test_deleting_a_webhook_while_it_gets_deliveries_disturbs_no_other(
     acme: SimpleNamespace, globex: SimpleNamespace, receiver: Receiver
 ) -> None:
@@ -463,6 +464,7 @@ def test_a_late_failure_does_not_overwrite_a_success(
 # Many workers, and dead ones
 
 
+@pytest.mark.both
 def test_two_workers_at_once_send_each_delivery_once(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
 ) -> None:
@@ -539,6 +541,7 @@ def test_each_change_becomes_one_delivery(acme: SimpleNamespace, webhook: Webhoo
     assert Delivery.objects.count() == 5
 
 
+@pytest.mark.both
 def test_many_changes_are_read_in_several_transactions(
     acme: SimpleNamespace, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
