@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contacts.importing.records import Record
@@ -16,6 +16,7 @@ from contacts.importing.row import ReadOptions
 from contacts.importing.spool import parse, read_chunk
 from contacts.models import Change, Contact, OptOut
 from tests.support.api import PHONE
+from tests.support.examples import FEW
 from tests.support.factories import ContactFactory
 from tests.support.imports import bring, counts
 from tests.support.sql import assert_links_match_tags
@@ -70,11 +71,7 @@ CELLS = [
     rows=[[PHONE, "", "", "--", "--", "", ""], [PHONE, "", "", "a", '{"b": 1}', "", ""]],
     tags="add", tag=[], mode="upsert", is_known=True, has_consent=False,
 )  # fmt: skip
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@FEW
 @given(
     rows=st.lists(st.tuples(*CELLS).map(list), min_size=2, max_size=6),
     tags=st.sampled_from(["replace", "add"]),
