@@ -36,7 +36,7 @@ def test_the_schema_is_public_openapi_3_1_in_json_and_yaml(schema: Any) -> None:
     validate_schema(schema)
     answer = Api("not a token").get("/api/v1/openapi.yaml")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/yaml")
-    assert yaml.safe_load(answer.content) == schema
+    assert yaml.load(answer.content, yaml.CSafeLoader) == schema  # ten times as fast
     assert Api().get(ADDRESS).headers["Content-Type"] == "application/json"
     assert Api().send("{}", ADDRESS).status_code == 405
 
