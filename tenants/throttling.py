@@ -68,7 +68,8 @@ class Counter:
             if allowed := len(passed) < item.amount:
                 passed.append(now)
                 self.ends[key] = now + seconds
-            reset = max(1, math.ceil(passed[0] + seconds - now))
+            # In this order: `passed[0] + seconds - now` may be rounded to more than `seconds`.
+            reset = max(1, math.ceil(seconds - (now - passed[0])))
             return allowed, Quota(item.amount, max(0, item.amount - len(passed)), reset)
 
     def check_store(self) -> None:
