@@ -34,6 +34,8 @@ from .fields import (
     text,
 )
 
+FORMER_PHONE = "Qyvo-Former-Phone"
+
 
 class ContactInput(serializers.Serializer):
     """The body of create-contact. A field that is left out is emptied; the phone is required."""
@@ -216,13 +218,19 @@ class CreateContact(ActionView):
     input_class = ContactInput
     output_class = ContactSummary
     success = HTTPStatus.CREATED
-    answer_headers = {"Qyvo-Result": "`created`, `updated` or `unchanged`."}
+    answer_headers = {
+        "Qyvo-Result": "`created`, `updated` or `unchanged`.",
+        FORMER_PHONE: "The phone that was sent, in E.164, if the contact had it before; `phone` in "
+        "the answer is the current one.",
+    }
 
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
         phone = fields.pop("phone")
         source = {"source": Contact.Source.API}
         contact = upsert.update_or_create(self.tenant, phone, fields, only_if_new=source)
+        if contact.phone != phone:
+            self.headers[FORMER_PHONE] = phone
         return self.answer(contact, **{"Qyvo-Result": contact.outcome})
 
 
