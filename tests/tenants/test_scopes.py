@@ -39,6 +39,7 @@ NEEDS: dict[str, set[str]] = {
     "remove-tag": {WRITE},
     "list-tags": {READ},
     "record-consent": {WRITE},
+    "remove-former-phone": {WRITE},
     "delete-contact": {DELETE},
     "create-import": {IMPORTS},
     "get-import": {IMPORTS},
