@@ -10,8 +10,8 @@ import yaml
 from django.urls import get_resolver
 
 from contacts.api.examples import EXAMPLES, ROMAIN
-from contacts.writing import former_phones
 from contacts.api.urls import actions
+from contacts.writing import former_phones
 from tenants.examples import ME
 from tests.support.api import ON_A_CONTACT, Api
 from tests.support.openapi import operations, shape, without_volatile
@@ -73,7 +73,7 @@ def test_every_operation_needs_a_token_and_lists_every_error(schema: Any) -> Non
         failures = {"400", "401", "403", "413", "415", "422", "429", "500", "503"}
         if name == "me":
             failures -= {"400", "403", "413", "415", "422"}
-        elif name in ON_A_CONTACT or name == "list-changes":
+        elif name in {*ON_A_CONTACT, "list-changes", "remove-former-phone"}:
             failures |= {"404"}
         elif name == "create-import":
             failures |= {"411"}
@@ -161,7 +161,8 @@ def test_our_own_headers_are_described(schema: Any) -> None:
         return {*operations(schema)[name]["responses"][status]["headers"]}
 
     limits = {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
-    assert described("create-contact", "201") == {"X-Request-Id", "Qyvo-Result"} | limits
+    ours = {"X-Request-Id", "Qyvo-Result", "Qyvo-Former-Phone"}
+    assert described("create-contact", "201") == ours | limits
     assert described("create-contact", "401") == {"X-Request-Id"}
     assert described("create-contact", "429") == {"X-Request-Id", "Retry-After"} | limits
     assert described("create-contact", "503") == {"X-Request-Id", "Retry-After"}
