@@ -1,6 +1,7 @@
 """Former phones: a person who had several phones is one contact, found by each of them."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -176,9 +177,7 @@ def test_every_query_leaves_the_rows_of_former_phones_out(
 
     def seen() -> str:
         text = json.dumps(DOORS[door](acme.api))
-        return text.replace(json.dumps(sorted(phones.values())), "[]").replace(
-            json.dumps(sorted(phones.values())).replace('"', '\\"').replace(", ", ","), "[]"
-        )
+        return re.sub(r',? ?\\*"former_phones\\*": \[[^]]*\]', "", text)
 
     with_former = seen()
     former_phones.delete(rows)
@@ -371,7 +370,7 @@ def test_the_page_of_a_contact_shows_former_phones_and_releases_them(
     assert "Undo" in answer
     assert "no former phone" in staff.post(release, form, follow=True).content.decode()
     assert of(ann) == [HAD_TOO]
-    found = staff.get(f"{url(Contact, 'changelist')}?q={HAD_TOO[1:]}").content.decode()
+    found = staff.get(f"{url(Contact, 'changelist')}?q=%2B{HAD_TOO[1:]}").content.decode()
     assert ann.pk in found
 
 
