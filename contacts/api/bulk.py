@@ -60,11 +60,22 @@ class BatchAnswer(serializers.Serializer):
     results = BatchResult(many=True)
 
 
+def last_rows(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The last row of each phone, in the order of these rows."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if "fields" in row:
+            phone = row["fields"]["phone"]
+            found.pop(phone, None)
+            found[phone] = row
+    return found
+
+
 class CreateContacts(ActionView):
     """Upserts up to 1,000 contacts. A bad contact fails alone.
 
-    If several contacts have the same phone, the last of them is stored; the status of the others is
-    `superseded`.
+    If several contacts have the same phone, or phones of one stored contact, current and former,
+    the last of them is stored; the status of the others is `superseded`.
     """
 
     scopes = (Scope.WRITE,)
@@ -74,16 +85,17 @@ class CreateContacts(ActionView):
 
     def post(self, request: Request) -> Response:
         rows = self.read_rows(self.clean(request)["contacts"])
-        winners = {row["fields"]["phone"]: row for row in rows if "fields" in row}
+        winners = last_rows(rows)
         stored = upsert.replace_many(
             self.tenant, [row["fields"] for row in winners.values()], Contact.Source.API
         )
         for row in rows:
             if fields := row.pop("fields", None):
                 phone = fields["phone"]
-                outcome, pk = stored[phone]
-                row["status"] = outcome if winners[phone] is row else "superseded"
-                row |= {"id": pk, "phone": phone}
+                outcome, pk, current = stored[phone]
+                is_last = outcome is not None and winners[phone] is row
+                row["status"] = outcome if is_last else "superseded"
+                row |= {"id": pk, "phone": current}
         counts = Counter(row["status"] for row in rows)
         counted = {status: counts[status] for status in [*Outcome.values, "failed"]}
         return Response(counted | {"results": rows})

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from contacts.models import Change, Contact
 from contacts.schema import Shape
 from contacts.values import rules
-from contacts.writing import consent, delete, edit, tags, upsert
+from contacts.writing import consent, delete, edit, former_phones, tags, upsert
 from contacts.writing.consent import Decision
 
 from .actions import ActionView, Scope
@@ -33,6 +33,8 @@ from .fields import (
     outputs,
     text,
 )
+
+FORMER_PHONE = "Qyvo-Former-Phone"
 
 
 class ContactInput(serializers.Serializer):
@@ -90,8 +92,29 @@ class ContactLookup(ContactKey):
     """The body of get-contact."""
 
     keys = ["contact_id", "phone", "email"]
+    parts = ["former_phones"]
 
     email = RuleField(rules.email, EMAIL, required=False)
+    include = RuleField(
+        lambda raw: rules.choices(raw, ContactLookup.parts),
+        {
+            "type": ["array", "null"],
+            "items": {"type": "string", "enum": parts},
+            "description": "What the answer has besides.",
+        },
+    )
+
+
+class FormerPhoneInput(serializers.Serializer):
+    """The body of remove-former-phone."""
+
+    contact_id = RuleField(
+        rules.required_contact_id,
+        CONTACT_ID | {"type": "string", "minLength": 1},
+        required=True,
+        error_messages={"required": "The contact_id is required."},
+    )
+    phone = PhoneField()
 
 
 class ContactChanges(ContactKey):
@@ -174,9 +197,20 @@ class UpdatedContact(ShownContact):
 
 
 class ContactDetail(ShownContact):
-    """What get-contact answers: all there is of a contact."""
+    """What get-contact answers: all there is of a contact; `former_phones` only if the body asks
+    for them."""
 
     shape = Shape.DETAIL
+
+    def get_fields(self) -> dict[str, Field]:
+        former = serializers.ListField(child=serializers.CharField(), required=False)
+        return super().get_fields() | {"former_phones": former}
+
+
+class RemovedFormerPhone(ContactReference):
+    """The answer of remove-former-phone: the former phones that are left."""
+
+    former_phones = serializers.ListField(child=serializers.CharField())
 
 
 class TagAdded(ContactReference):
@@ -216,13 +250,19 @@ class CreateContact(ActionView):
     input_class = ContactInput
     output_class = ContactSummary
     success = HTTPStatus.CREATED
-    answer_headers = {"Qyvo-Result": "`created`, `updated` or `unchanged`."}
+    answer_headers = {
+        "Qyvo-Result": "`created`, `updated` or `unchanged`.",
+        FORMER_PHONE: "The phone that was sent, in E.164, if the contact had it before; `phone` in "
+        "the answer is the current one.",
+    }
 
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
         phone = fields.pop("phone")
         source = {"source": Contact.Source.API}
         contact = upsert.update_or_create(self.tenant, phone, fields, only_if_new=source)
+        if contact.phone != phone:
+            self.headers[FORMER_PHONE] = phone
         return self.answer(contact, **{"Qyvo-Result": contact.outcome})
 
 
@@ -248,8 +288,29 @@ class GetContact(ActionView):
     output_class = ContactDetail
 
     def post(self, request: Request) -> Response:
-        key, contacts = self.clean(request)["key"], self.tenant.contacts
-        return self.answer(self.with_contact(key, lambda key: contacts.find(**key)))
+        fields, contacts = self.clean(request), self.tenant.contacts
+        contact = self.with_contact(fields["key"], lambda key: contacts.find(**key))
+        if fields["include"]:
+            Contact.all_phones.add_former_phones([contact])
+        return self.answer(contact)
+
+
+class RemoveFormerPhone(ActionView):
+    """Releases a former phone of a contact: numbers are given to new people. From then on the phone
+    finds nobody, and create-contact with it makes a new contact."""
+
+    scopes = (Scope.WRITE,)
+    input_class = FormerPhoneInput
+    output_class = RemovedFormerPhone
+
+    def post(self, request: Request) -> Response:
+        fields = self.clean(request)
+        contact = self.with_contact(
+            {"contact_id": fields["contact_id"]},
+            lambda key: former_phones.release(self.tenant, key, fields["phone"]),
+        )
+        Contact.all_phones.add_former_phones([contact])
+        return self.answer(contact)
 
 
 class TagAction(ActionView):

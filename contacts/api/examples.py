@@ -94,8 +94,8 @@ WAITING = {
     "expires_at": None,
 }  # fmt: skip
 EXPORTED = (
-    "phone,name,email,tags,locale,metadata,opted_in_at,opted_out_at\r\n"
-    '+14155550123,Romain,romain@example.com,"vip,fr-FR",,,,\r\n'
+    "phone,name,email,tags,locale,metadata,opted_in_at,opted_out_at,former_phones\r\n"
+    '+14155550123,Romain,romain@example.com,"vip,fr-FR",,,,,\r\n'
 )
 
 WEBHOOK = {
@@ -126,14 +126,20 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         KEY | {"name": "Romain R.", "metadata": {"city": "Paris"}},
         ROMAIN | {"name": "Romain R.", "updated_at": UPDATED_AT},
     ),
-    "get-contact": (KEY, DETAIL),
+    "get-contact": (
+        KEY | {"include": ["former_phones"]},
+        DETAIL | {"former_phones": ["+14155550199"]},
+    ),
     "search-contacts": (
         {"query": "415 555", "tag": "vip", "limit": 10},
         [{name: value for name, value in DETAIL.items() if name in ("id", *FOUND)}],
     ),
     "list-contacts": (
         {"limit": 100, "updated_since": "2026-05-01T00:00:00+00:00"},
-        {"data": [DETAIL | {"updated_at": UPDATED_AT}], "next_cursor": None},
+        {
+            "data": [DETAIL | {"updated_at": UPDATED_AT, "former_phones": ["+14155550199"]}],
+            "next_cursor": None,
+        },
     ),
     "list-changes": (
         KEY | {"limit": 100},
@@ -219,6 +225,10 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
             "opted_in_at": "2026-05-07T06:00:00+00:00",
             "opted_out_at": None,
         },
+    ),
+    "remove-former-phone": (
+        {"contact_id": ROMAIN["id"], "phone": "+14155550199"},
+        {"id": ROMAIN["id"], "phone": ROMAIN["phone"], "former_phones": []},
     ),
     "delete-contact": (
         {"contact_id": ROMAIN["id"]},

@@ -16,6 +16,11 @@ actions = [
     path("actions/remove-tag", contacts.RemoveTag.as_view(), name="remove-tag"),
     path("actions/list-tags", finding.ListTags.as_view(), name="list-tags"),
     path("actions/record-consent", contacts.RecordConsent.as_view(), name="record-consent"),
+    path(
+        "actions/remove-former-phone",
+        contacts.RemoveFormerPhone.as_view(),
+        name="remove-former-phone",
+    ),
     path("actions/delete-contact", contacts.DeleteContact.as_view(), name="delete-contact"),
 ]
 

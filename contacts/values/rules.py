@@ -114,6 +114,13 @@ def contact_id(raw: Any) -> str:
         raise ValueError("The contact_id must be a ULID or a UUID.") from error
 
 
+def required_contact_id(raw: Any) -> str:
+    found = contact_id(raw)
+    if not found:
+        raise ValueError("The contact_id is required.")
+    return found
+
+
 def phone(raw: Any, region: str | None = None, *, has_country_code: bool = False) -> str:
     """A phone in E.164. `region`, `has_country_code` as in `phones.normalise`. This field is the
     only required one."""
@@ -288,6 +295,14 @@ def choice(raw: Any, values: list[str], default: str = "") -> str:
     chosen = default if raw in ("", None) else raw
     if chosen not in values:
         raise ValueError(f"Send one of {', '.join(values)}.")
+    return chosen
+
+
+def choices(raw: Any, values: list[str]) -> list[str]:
+    """A list with some of `values`; empty where nothing is given."""
+    chosen = [] if raw in ("", None) else raw
+    if not isinstance(chosen, list) or any(one not in values for one in chosen):
+        raise ValueError(f"Send a list with any of {', '.join(values)}.")
     return chosen
 
 

@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from contacts import schema
+from contacts.change_log.difference import Fields
 from contacts.db.transactions import transactional
 from contacts.models import Change, Contact, Entry, OptOut
+from tenants.fields import hex_id
 
-from . import consent, edit, rows
+from . import consent, edit, former_phones, links
 from .merged_values import merged_values
 
 MERGED = [field.name for field in schema.FIELDS if field.merge is not schema.Merge.OWN]
@@ -20,17 +22,17 @@ def merge(
     key: Callable[[Contact], Any] = lambda contact: None,
 ) -> list[tuple[Contact, list[Contact], str]]:
     """Makes each group of contacts of one tenant one contact; the oldest id stays. `schema.Merge`
-    says which values the contact gets. If it has opted out, the phones of the others have, too.
+    says which values the contact gets. The phones of the others, current and former, become its
+    former phones; if it has opted out, they have, too.
 
     `key`: what made the contacts a group; a contact whose key has changed since is left out.
     Returns for each group the contact that stays, the others, and why they could not be merged, or
     "". The number of statements does not grow with the number of groups.
     """
-    pks = [contact.pk for group in groups for contact in group]
-    stored = Contact.objects.filter(pk__in=pks).order_by("phone").select_for_update()
-    locked = {contact.pk: contact for contact in stored}
+    locked, former = former_phones.lock([contact for group in groups for contact in group])
     results, kept = list[tuple[Contact, list[Contact], str]](), list[Contact]()
     gone, opted_out = list[Entry](), list[OptOut | None]()
+    moved, described = list[Contact](), dict[str, Fields]()
     for group in groups:
         wanted = key(group[0])
         same = (locked[c.pk] for c in group if c.pk in locked and key(locked[c.pk]) == wanted)
@@ -44,12 +46,27 @@ def merge(
         else:
             results.append((first, others, ""))
             kept.append(first)
-            gone += [other.end(Change.Kind.MERGED, into=first.pk) for other in others]
-            opted_out += [first.opt_out_of(other.phone) for other in others]
+            for other in others:
+                phones = [row.phone for row in former[other.pk]]
+                gone.append(other.end(Change.Kind.MERGED, first.pk, phones))
+            taken = [row for other in others for row in (other, *former[other.pk])]
+            opted_out += [first.opt_out_of(row.phone) for row in taken]
+            described[first.pk] = former_phones.logged(added=[row.phone for row in taken])
+            moved += former_phones.move(taken, first)
     consent.remember(opted_out)
-    rows.delete(gone)
-    edit.change_many(kept, MERGED)
+    Change.objects.log(gone)
+    former_phones.save(moved)
+    unlink(gone)
+    edit.change_many(
+        kept, MERGED, lambda entry: former_phones.with_logged(entry, described[entry.contact_id])
+    )
     return results
+
+
+def unlink(gone: Sequence[Entry]) -> None:
+    """Deletes the links of merged contacts, whose rows stay as former phones."""
+    if gone:
+        links.link(gone[0].tenant_id, {}, [hex_id(entry.contact_id) for entry in gone])
 
 
 @transactional
@@ -59,7 +76,7 @@ def merge_as(contacts: Sequence[Contact], chosen: dict[str, Any]) -> Contact:
     for kept, _, problem in merge([contacts]):
         if problem:
             raise ValueError(problem)
-        edit.change(kept, **chosen)
+        edit.change(kept, keep_former=True, **chosen)
         return kept
     raise ValueError(TOO_FEW)
 

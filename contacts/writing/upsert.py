@@ -18,7 +18,7 @@ from contacts.db.connections import prepared_cursor, sql_kind
 from contacts.db.dialects import dialect_of
 from contacts.db.rows import row_in_json
 from contacts.db.statements import INCOMPLETE, Upsert, find_sql, insert_sql, upsert_sql
-from contacts.db.transactions import DEADLOCK, sqlstate, transactional
+from contacts.db.transactions import DEADLOCK, sqlstate
 from contacts.models import Change, Contact, Entry, OptOut, Outcome, with_folded
 from contacts.values import rules
 from contacts.values.digests import phone_digest
@@ -26,7 +26,8 @@ from tenants.fields import bits, hex_id, ulid_of
 from tenants.isolation import lock_timeout
 from tenants.models import Tenant
 
-from . import consent, links
+from . import consent, former_phones, links
+from .former_phones import FormerPhone
 from .rows import columns, logged
 
 
@@ -77,7 +78,7 @@ def update_or_create(
     defaults: dict[str, Any],
     only_if_new: dict[str, Any] | None = None,
 ) -> Contact:
-    """Upserts on (tenant, phone).
+    """Upserts on (tenant, phone); a former phone updates the contact that had it.
 
     `phone`: in E.164. `defaults`: the fields to set, in the shape that `rules` gives them.
     `only_if_new`: what a new contact gets besides; a stored contact keeps its values.
@@ -118,9 +119,19 @@ def insert_parameters(contact: Contact) -> dict[str, Any]:
     return row | tags | cause_values(dialect)
 
 
-@transactional
 def upsert_one(contact: Contact, given: dict[str, Any], changes: Sequence[str]) -> Contact:
     """`update_or_create` in a transaction. Returns what is stored, with its `outcome`."""
+
+    def write_one(current: dict[str, str]) -> Contact:
+        contact.phone = current.get(phone, phone)
+        return write_and_find(contact, given, changes)
+
+    phone = contact.phone
+    return former_phones.by_current(contact.tenant_id, [phone], write_one)
+
+
+def write_and_find(contact: Contact, given: dict[str, Any], changes: Sequence[str]) -> Contact:
+    """Writes the row of the contact; returns what is stored. Raises `FormerPhone`."""
     fields = row_in_json(hex_id(contact.pk), given | {"phone": contact.phone}, dialect_of().moment)
     names = with_folded(given)
     written = write({contact.phone: fields}, names, replacing(changes), contact)
@@ -130,6 +141,8 @@ def upsert_one(contact: Contact, given: dict[str, Any], changes: Sequence[str]) 
         mark_created(contact)
         return contact
     stored = find_stored(contact.tenant_id, contact.phone)
+    if stored.former_of_id:
+        raise FormerPhone
     stored.outcome = outcome
     return stored
 
@@ -140,8 +153,8 @@ def mark_created(contact: Contact) -> None:
 
 
 def find_stored(tenant_id: str, phone: str) -> Contact:
-    """The contact with this phone. Without a queryset: building it takes longer than the database
-    needs to answer it."""
+    """The row with this phone, a contact or a former phone. Without a queryset: building it takes
+    longer than the database needs to answer it."""
     fields = Contact._meta.concrete_fields
     with prepared_cursor() as cursor:
         cursor.execute(find_sql(all_columns()), {"tenant": hex_id(tenant_id), "phone": phone})
@@ -155,15 +168,23 @@ def find_stored(tenant_id: str, phone: str) -> Contact:
 # Many contacts
 
 
-@transactional
+class Replaced(NamedTuple):
+    """What `replace_many` has done with a row. `outcome`: None where a later row has another phone
+    of the same contact. `phone`: the current phone of the contact."""
+
+    outcome: Outcome | None
+    pk: str
+    phone: str
+
+
 def replace_many(
     tenant: Tenant, contacts: Sequence[dict[str, Any]], source: str
-) -> dict[str, tuple[Outcome, str]]:
+) -> dict[str, Replaced]:
     """`update_or_create` for many contacts, without models.
 
     `contacts`: the fields of each, in the shape that `rules` gives them; all have the same fields,
-    and no phone comes twice. `source`: of new contacts. Returns for each phone the outcome and the
-    id.
+    and no phone comes twice. `source`: of new contacts. Returns what became of each row, by the
+    phone given. Of several phones of one contact, current and former, the last counts.
     """
     if not contacts:
         return {}
@@ -173,14 +194,45 @@ def replace_many(
         fields["phone"]: row_in_json(f"{next(bits):032x}", fields, moment) for fields in contacts
     }
     new = Contact(tenant=tenant, source=source)
+
+    def write_last(current: dict[str, str]) -> dict[str, Replaced]:
+        last = {current.get(phone, phone): phone for phone in rows}
+        done = replace_rows(named(last, rows), names, new)
+        return {
+            phone: done[now] if last[now] == phone else done[now]._replace(outcome=None)
+            for phone in rows
+            for now in [current.get(phone, phone)]
+        }
+
+    return former_phones.by_current(tenant.pk, rows, write_last)
+
+
+def replace_rows(rows: dict[str, str], names: Sequence[str], new: Contact) -> dict[str, Replaced]:
+    """`replace_many` for rows with current and new phones. Raises `FormerPhone`."""
     written = write(rows, names, replacing(names), new)
-    same = Contact.objects.filter(tenant=tenant, phone__in=rows.keys() - written.keys())
-    return {phone: (row.outcome, row.ulid) for phone, row in written.items()} | {
-        phone: (Outcome.UNCHANGED, pk) for phone, pk in same.values_list("phone", "pk")
+    same = Contact.objects.filter(tenant=new.tenant_id, phone__in=rows.keys() - written.keys())
+    results = {phone: Replaced(row.outcome, row.ulid, phone) for phone, row in written.items()} | {
+        phone: Replaced(Outcome.UNCHANGED, pk, phone)
+        for phone, pk in same.values_list("phone", "pk")
+    }
+    if len(results) < len(rows):
+        raise FormerPhone
+    return results
+
+
+def named(given: dict[str, str], rows: dict[str, str]) -> dict[str, str]:
+    """The rows to write. `given`: the phone in `rows` of each, by the phone that it gets."""
+    return {
+        now: rows[phone] if phone == now else with_phone(rows[phone], now)
+        for now, phone in given.items()
     }
 
 
-@transactional
+def with_phone(row: str, phone: str) -> str:
+    """A row, JSON of an object, with another phone."""
+    return rules.spelled(json.loads(row) | {"phone": phone})
+
+
 def upsert_rows(
     rows: dict[str, str], given: Sequence[str], changes: Sequence[str], new: Contact
 ) -> dict[str, Written]:
@@ -192,8 +244,59 @@ def upsert_rows(
     `-metadata` says so, `+tags` adds to the stored tags, and nobody is opted in again. Returns the
     rows that were written, by phone; the others hold these values already. The number of statements
     does not grow with the number of rows. Raises `PhonesRefused`.
+
+    Rows with former phones are written to the contacts that had them. Several phones of one contact
+    give the same result as if the rows came one after the other.
     """
-    return write(rows, given, changes, new)
+
+    def write_in_turns(current: dict[str, str]) -> dict[str, Written]:
+        written = dict[str, Written]()
+        for turn in turns(rows, current):
+            done = write_turn(named(turn, rows), given, changes, new, turn)
+            written |= {turn[now]: row for now, row in done.items()}
+        return written
+
+    return former_phones.by_current(new.tenant_id, rows, write_in_turns)
+
+
+def write_turn(
+    rows: dict[str, str],
+    given: Sequence[str],
+    changes: Sequence[str],
+    new: Contact,
+    phones: dict[str, str],
+) -> dict[str, Written]:
+    """`upsert_rows` for rows with current and new phones. `phones`: those that the caller gave.
+    Raises `FormerPhone`."""
+    try:
+        written = write(rows, given, changes, new)
+    except PhonesRefused as error:
+        reasons = {phones[now]: reason for now, reason in error.reasons.items()}
+        raise PhonesRefused(reasons) from error
+    if len(written) < len(rows):
+        refuse_former(new.tenant_id, rows.keys() - written.keys())
+    return written
+
+
+def refuse_former(tenant_id: str, phones: Iterable[str]) -> None:
+    """Raises `FormerPhone` if one of `phones` is a former one."""
+    former = Contact.all_phones.filter(tenant=tenant_id, former_of__isnull=False)
+    if former.filter(phone__in=phones).exists():
+        raise FormerPhone
+
+
+def turns(rows: Iterable[str], current: dict[str, str]) -> list[dict[str, str]]:
+    """The rows to write in each turn, so that each contact gets its rows in their order. A turn has
+    the phone of each row by the current phone of its contact."""
+    number = dict[str, int]()
+    found = list[dict[str, str]]()
+    for phone in rows:
+        now = current.get(phone, phone)
+        number[now] = number.get(now, -1) + 1
+        if number[now] == len(found):
+            found.append({})
+        found[number[now]][now] = phone
+    return found
 
 
 def write(

@@ -11,6 +11,7 @@ from django.urls import get_resolver
 
 from contacts.api.examples import EXAMPLES, ROMAIN
 from contacts.api.urls import actions
+from contacts.writing import former_phones
 from tenants.examples import ME
 from tests.support.api import ON_A_CONTACT, Api
 from tests.support.openapi import operations, shape, without_volatile
@@ -72,7 +73,7 @@ def test_every_operation_needs_a_token_and_lists_every_error(schema: Any) -> Non
         failures = {"400", "401", "403", "413", "415", "422", "429", "500", "503"}
         if name == "me":
             failures -= {"400", "403", "413", "415", "422"}
-        elif name in ON_A_CONTACT or name == "list-changes":
+        elif name in {*ON_A_CONTACT, "list-changes", "remove-former-phone"}:
             failures |= {"404"}
         elif name == "create-import":
             failures |= {"411"}
@@ -103,6 +104,8 @@ def test_the_server_answers_like_every_example(acme: SimpleNamespace, schema: An
             continue
         assert isinstance(body, dict)
         answer = acme.api.act(name, **(current(body) if "contact_id" in body else body))
+        if name == "create-contact":
+            former_phones.insert(acme.tenant.contacts.get(), ["+14155550199"])
         assert without_volatile(answer.json()) == without_volatile(expected), name
         described = operations(schema)[name]["responses"][str(answer.status_code)]
         shape(schema, described).validate(answer.json())
@@ -135,10 +138,11 @@ def test_the_server_gives_every_error_in_the_schema(
             continue
         settings.RATELIMIT_DEFAULT = ""
         path = f"/api/v1/actions/{name}"
+        there = {"tag": "x", "status": "opted_in", "phone": "+14155550199"}
         answers = {
             "400": [acme.api.send("x", path)],
             "401": [Api().send("{}", path)],
-            "404": [acme.api.act(name, contact_id=ROMAIN["id"], tag="x", status="opted_in")],
+            "404": [acme.api.act(name, contact_id=ROMAIN["id"], **there)],
             "413": [acme.api.send(" " * (limits.get(name, 128 * 1024) + 1), path)],
             "415": [acme.api.send("x", path, content_type="text/plain")],
             "422": [acme.api.create("+1 415"), outsider.api.send("{}", path)],
@@ -157,7 +161,8 @@ def test_our_own_headers_are_described(schema: Any) -> None:
         return {*operations(schema)[name]["responses"][status]["headers"]}
 
     limits = {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
-    assert described("create-contact", "201") == {"X-Request-Id", "Qyvo-Result"} | limits
+    ours = {"X-Request-Id", "Qyvo-Result", "Qyvo-Former-Phone"}
+    assert described("create-contact", "201") == ours | limits
     assert described("create-contact", "401") == {"X-Request-Id"}
     assert described("create-contact", "429") == {"X-Request-Id", "Retry-After"} | limits
     assert described("create-contact", "503") == {"X-Request-Id", "Retry-After"}

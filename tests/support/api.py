@@ -72,6 +72,7 @@ ON_A_CONTACT: dict[str, dict[str, Any]] = {
     "delete-contact": {},
 }
 ACTION_BODIES = ON_A_CONTACT | {
+    "remove-former-phone": {"phone": "+14155550999"},
     "create-contact": {},
     "create-contacts": {"contacts": [{"phone": PHONE}]},
     "list-contacts": {},

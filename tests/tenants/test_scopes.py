@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from contacts.api.urls import urlpatterns
 from contacts.models import Contact, ContactTag, Export, Import, Tag, Webhook
+from contacts.writing import former_phones
 from qyvo.views import openapi
 from tenants.models import ApiToken
 from tenants.views import TenantAPIView
@@ -39,6 +40,7 @@ NEEDS: dict[str, set[str]] = {
     "remove-tag": {WRITE},
     "list-tags": {READ},
     "record-consent": {WRITE},
+    "remove-former-phone": {WRITE},
     "delete-contact": {DELETE},
     "create-import": {IMPORTS},
     "get-import": {IMPORTS},
@@ -52,6 +54,7 @@ NEEDS: dict[str, set[str]] = {
     "delete-webhook": {WRITE},
 }
 
+HAD = "+14155550999"  # a former phone
 NO_FILE = {"get-import-errors", "get-export-file"}  # the rows of `there` have none
 
 
@@ -68,7 +71,8 @@ def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
 def there(acme: SimpleNamespace, settings: Any, tmp_path: Path) -> str:
     """The id of an import, of an export and of a webhook of Acme. Acme also has a contact."""
     settings.DATA_DIR = tmp_path
-    ContactFactory.create(tenant=acme.tenant, phone=PHONE, tags=["vip"])
+    contact = ContactFactory.create(tenant=acme.tenant, phone=PHONE, tags=["vip"])
+    former_phones.insert(contact, [HAD])
     job = Import(tenant=acme.tenant, file_name="x.csv", state=Import.State.DONE)
     job.options = {"mode": "upsert", "fields": {}}
     job.save()
@@ -85,6 +89,8 @@ def ask(api: Api, name: str, pk: str) -> Any:
     method, path, _ = operations()[name]
     body: Any = ACTION_BODIES.get(name, {}) | {"phone": PHONE}
     kind = "application/json"
+    if name == "remove-former-phone":
+        body |= {"contact_id": Contact.objects.get().pk, "phone": HAD}
     if name == "create-webhook":
         body = {"url": "https://example.com/", "events": ["contact.created"]}
     data = json.dumps(body)
