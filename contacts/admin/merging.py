@@ -17,7 +17,7 @@ from contacts.models import Contact, ContactQuerySet
 from contacts.schema import Kind
 from contacts.values import phones
 from contacts.values.rules import spelled
-from contacts.writing.merge import absorb, merge_as
+from contacts.writing.merge import ContactMissing, absorb, merge_into
 from tenants.admin import user_of
 
 from . import describe
@@ -51,15 +51,19 @@ class MergeForm(forms.Form):
     def __init__(self, data: Any, contacts: list[Contact], result: Contact) -> None:
         super().__init__(data)
         for name in CHOSEN:
-            values = dict.fromkeys(filter(None, (getattr(one, name) for one in contacts)))
-            if len(values) > 1:
+            by_value: dict[str, str] = {}
+            for contact in contacts:
+                by_value.setdefault(getattr(contact, name), contact.pk)
+            by_value.pop("", None)
+            if len(by_value) > 1:
                 self.fields[name] = forms.ChoiceField(
-                    choices=[(value, value) for value in values],
-                    initial=getattr(result, name),
+                    choices=[(pk, value) for value, pk in by_value.items()],
+                    initial=by_value[getattr(result, name)],
                     widget=UnfoldAdminRadioSelectWidget,
                 )
 
     def chosen(self) -> dict[str, str]:
+        """For each field with a choice, the id of the contact whose value stays."""
         return {name: value for name, value in self.cleaned_data.items() if name in CHOSEN}
 
 
@@ -101,9 +105,10 @@ class MergeAdmin(BulkAdmin):
         self, request: HttpRequest, found: list[Contact], chosen: dict[str, str]
     ) -> HttpResponse | None:
         try:
-            kept = merge_as(found, chosen)
-        except ValueError as error:
-            self.message_user(request, str(error), messages.ERROR)
+            first, *others = found
+            kept, _ = merge_into(first.tenant, first.pk, [other.pk for other in others], chosen)
+        except (ContactMissing, ValueError) as error:
+            self.message_user(request, f"The contacts were not merged: {error}", messages.ERROR)
             return None
         # Without names or phones: erasing a person does not clear the admin's log.
         summary, user = f"Merged with {len(found) - 1} more.", user_of(request)

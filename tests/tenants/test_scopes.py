@@ -14,12 +14,21 @@ from django.test import Client
 from rest_framework.views import APIView
 
 from contacts.api.urls import urlpatterns
+from contacts.change_log.cause import caused_by
 from contacts.models import Contact, ContactTag, Export, Import, Tag, Webhook
 from qyvo.views import openapi
 from tenants.models import ApiToken
 from tenants.views import TenantAPIView
 from tests.support.admin import errors, logged_in, token_form, url
-from tests.support.api import ACTION_BODIES, PHONE, Api, assert_error
+from tests.support.api import (
+    ACTION_BODIES,
+    CHANGE_SET,
+    GOES,
+    PHONE,
+    STAYS,
+    Api,
+    assert_error,
+)
 from tests.support.documents import table
 from tests.support.factories import ContactFactory, UserFactory
 
@@ -39,6 +48,8 @@ NEEDS: dict[str, set[str]] = {
     "remove-tag": {WRITE},
     "list-tags": {READ},
     "record-consent": {WRITE},
+    "merge-contacts": {WRITE},
+    "undo": {WRITE, DELETE},
     "delete-contact": {DELETE},
     "create-import": {IMPORTS},
     "get-import": {IMPORTS},
@@ -66,9 +77,12 @@ def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
 
 @pytest.fixture
 def there(acme: SimpleNamespace, settings: Any, tmp_path: Path) -> str:
-    """The id of an import, of an export and of a webhook of Acme. Acme also has a contact."""
+    """The id of an import, of an export and of a webhook of Acme. Acme also has contacts."""
     settings.DATA_DIR = tmp_path
     ContactFactory.create(tenant=acme.tenant, phone=PHONE, tags=["vip"])
+    with caused_by("command:test", CHANGE_SET):
+        for pk in (STAYS, GOES):
+            ContactFactory.create(pk=pk, tenant=acme.tenant)
     job = Import(tenant=acme.tenant, file_name="x.csv", state=Import.State.DONE)
     job.options = {"mode": "upsert", "fields": {}}
     job.save()
@@ -165,7 +179,7 @@ def test_an_operation_needs_only_its_documented_scopes(
 def test_scopes_give_no_access_to_another_tenant(
     globex: SimpleNamespace, outsider: SimpleNamespace, there: str, name: str
 ) -> None:
-    acmes = Contact.objects.values().get()
+    acmes = Contact.objects.values().get(phone=PHONE)
     answer = ask(may(globex, *NEEDS[name]), name, there)
     assert answer.status_code == 404 or acmes["id"] not in answer.content.decode()
     assert Contact.objects.values().get(pk=acmes["id"]) == acmes
