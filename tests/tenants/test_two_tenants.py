@@ -28,6 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.api import urls as contacts_urls
+from contacts.change_log.cause import caused_by
 from contacts.exporting import background
 from contacts.importing import uploads
 from contacts.jobs import files
@@ -64,7 +65,8 @@ def of_acme(acme: SimpleNamespace) -> dict[str, list[str]]:
     api.act("create-contact", phone=MERGED, name=SECRET, metadata={"note": SECRET})
     api.act("create-contact", phone=GONE, name=SECRET, tags=f"gold, {SECRET}")
     kept, merged, gone = tenant.contacts.order_by("pk")
-    merge.merge([[kept, merged]])
+    with caused_by("command:test"):
+        merge.merge([[kept, merged]])
     api.act("delete-contact", contact_id=gone.pk)
     api.send(json.dumps({"url": f"https://shop.example/{SECRET.split()[1]}"}), "/api/v1/webhooks")
     file = SimpleUploadedFile("shop.csv", f"phone,name\n{PHONE},{SECRET}\n12,{SECRET}\n".encode())
