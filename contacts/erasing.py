@@ -26,13 +26,19 @@ class Erased(NamedTuple):
 
 
 def erase(tenant: Tenant, phone: str) -> Erased:
-    """Forgets the person with this phone, in E.164: the contact, and what logs, imports and
-    exports keep.
+    """Forgets the person who has this phone, or had it before, in E.164: the contact with all its
+    phones, and what logs, imports and exports keep.
 
     Idempotent. The database comes first, in a transaction of its own: from then on no import writes
-    the phone into the database or into a file. If a process is killed after that, call it again.
+    the phones into the database or into a file. If a process is killed after that, call it again,
+    for each phone of the person.
     """
     forgotten = forget(tenant, phone)
-    files = erasures.erase(tenant, phone)
+    waiting: dict[str, Import] = {}
+    unreadable: dict[Path, None] = {}
+    for each in forgotten.phones:
+        files = erasures.erase(tenant, each)
+        waiting |= {job.pk: job for job in files.waiting}
+        unreadable |= dict.fromkeys(files.failed)
     cleanup.erase(tenant)
-    return Erased(*forgotten, *files)
+    return Erased(forgotten.was_there, forgotten.merged_into, [*waiting.values()], [*unreadable])

@@ -163,7 +163,7 @@ FIELDS: tuple[Field, ...] = (
 )  # fmt: skip
 
 # Columns that are no fields for anybody; so are those that hold another one folded.
-TECHNICAL = ("id", "tenant")
+TECHNICAL = ("id", "tenant", "former_of")
 
 
 def fields(*first: str) -> list[Field]:

@@ -63,8 +63,8 @@ class BatchAnswer(serializers.Serializer):
 class CreateContacts(ActionView):
     """Upserts up to 1,000 contacts. A bad contact fails alone.
 
-    If several contacts have the same phone, the last of them is stored; the status of the others is
-    `superseded`.
+    If several contacts have the same phone, or phones of one stored contact, current and former,
+    the last of them is stored; the status of the others is `superseded`.
     """
 
     scopes = (Scope.WRITE,)
@@ -81,9 +81,10 @@ class CreateContacts(ActionView):
         for row in rows:
             if fields := row.pop("fields", None):
                 phone = fields["phone"]
-                outcome, pk = stored[phone]
-                row["status"] = outcome if winners[phone] is row else "superseded"
-                row |= {"id": pk, "phone": phone}
+                outcome, pk, current = stored[phone]
+                is_last = outcome is not None and winners[phone] is row
+                row["status"] = outcome if is_last else "superseded"
+                row |= {"id": pk, "phone": current}
         counts = Counter(row["status"] for row in rows)
         counted = {status: counts[status] for status in [*Outcome.values, "failed"]}
         return Response(counted | {"results": rows})

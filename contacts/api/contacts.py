@@ -24,6 +24,7 @@ from .fields import (
     CONSENT_STATUS,
     CONTACT_ID,
     EMAIL,
+    FLAG,
     METADATA,
     MOMENT,
     TAG,
@@ -35,6 +36,8 @@ from .fields import (
     outputs,
     text,
 )
+
+FORMER_PHONE = "Qyvo-Former-Phone"
 
 
 class ContactInput(serializers.Serializer):
@@ -110,6 +113,10 @@ class ContactChanges(ContactKey):
     """The body of update-contact. A field that is left out stays unchanged."""
 
     new_phone = NewPhone(required=False)
+    keep_former = RuleField(
+        rules.flag,
+        FLAG | {"description": "With `new_phone`: the contact is also found by the old phone."},
+    )
 
     def get_fields(self) -> dict[str, Field]:
         # Unlike create-contact, which replaces the metadata, update-contact merges it.
@@ -230,20 +237,28 @@ class CreateContact(ActionView):
     input_class = ContactInput
     output_class = ContactSummary
     success = HTTPStatus.CREATED
-    answer_headers = {"Qyvo-Result": "`created`, `updated` or `unchanged`."}
+    answer_headers = {
+        "Qyvo-Result": "`created`, `updated` or `unchanged`.",
+        FORMER_PHONE: "The phone that was sent, in E.164, if the contact had it before; `phone` in "
+        "the answer is the current one.",
+    }
 
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
         phone = fields.pop("phone")
         source = {"source": Contact.Source.API}
         contact = upsert.update_or_create(self.tenant, phone, fields, only_if_new=source)
+        if contact.phone != phone:
+            self.headers[FORMER_PHONE] = phone
         return self.answer(contact, **{"Qyvo-Result": contact.outcome})
 
 
 class PhoneIsTaken(APIException):
     status_code = HTTPStatus.CONFLICT
     contract_code = "conflict"
-    default_detail = change_phone.TAKEN.format(phone=ROMAIN["phone"], contact_id=ROMAIN["id"])
+    default_detail = change_phone.TAKEN.format(
+        phone=ROMAIN["phone"], how="", contact_id=ROMAIN["id"]
+    )
 
 
 class UpdateContact(ActionView):
@@ -262,10 +277,14 @@ class UpdateContact(ActionView):
         except change_phone.PhoneTaken as error:
             raise PhoneIsTaken(str(error)) from error
 
-    def change(self, key: dict[str, str], new_phone: str = "", **changes: Any) -> Contact:
-        if new_phone:
-            return change_phone.change_one(self.tenant, key, new_phone, changes)
-        return edit.change_one(self.tenant, key, changes)
+    def change(
+        self, key: dict[str, str], keep_former: bool, new_phone: str = "", **changes: Any
+    ) -> Contact:
+        if not new_phone:
+            return edit.change_one(self.tenant, key, changes)
+        return change_phone.change_one(
+            self.tenant, key, new_phone, changes, keep_former=keep_former
+        )
 
 
 class GetContact(ActionView):

@@ -233,7 +233,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
     "undo": (
         {"change_set": MERGE},
         {
-            "restored": 1,
+            "restored": 2,
             "kept": [
                 {
                     "contact_id": ROMAIN["id"],

@@ -141,7 +141,7 @@ class Undone(serializers.Serializer):
     change set back."""
 
     restored = serializers.IntegerField(
-        allow_null=True, help_text="How many contacts were changed back."
+        allow_null=True, help_text="How many contacts were changed back, deleted or restored."
     )
     kept = KeptAsItIs(many=True, allow_null=True)
     change_set = OrNull(

@@ -112,7 +112,7 @@ def insert_sql(columns: tuple[str, ...], lock_timeout: str = "") -> str:
 
 @lru_cache
 def find_sql(columns: tuple[str, ...]) -> str:
-    """SELECT of the contact of the tenant `%(tenant)s` with the phone `%(phone)s`."""
+    """SELECT of the row of the tenant `%(tenant)s` with the phone `%(phone)s`."""
     return (
         f"SELECT {', '.join(columns)} FROM contacts_contact"  # noqa: S608 - no user input
         " WHERE tenant_id = %(tenant)s AND phone = %(phone)s"
@@ -135,7 +135,8 @@ def update_sql(kind: str, columns: tuple[str, ...]) -> str:
 
 
 def on_conflict(dialect: "type[SQLite] | type[PostgreSQL]", changes: dict[str, str]) -> str:
-    """The clause ON CONFLICT DO UPDATE, which leaves rows alone that have the new values already.
+    """The clause ON CONFLICT DO UPDATE, which leaves rows alone that have the new values already,
+    and rows that stand for former phones.
 
     `changes`: the SQL expression of the new value for each column that changes. The clause uses
     EXCLUDED.updated_at and not now(), because Citus does not allow now() here.
@@ -146,5 +147,6 @@ def on_conflict(dialect: "type[SQLite] | type[PostgreSQL]", changes: dict[str, s
     stored = ", ".join(f"contacts_contact.{name}" for name in changes)
     return (
         f"ON CONFLICT (tenant_id, phone) DO UPDATE SET {assignments} "
-        f"WHERE ({stored}) IS DISTINCT FROM ({', '.join(changes.values())})"
+        f"WHERE contacts_contact.former_of_id IS NULL"
+        f" AND ({stored}) IS DISTINCT FROM ({', '.join(changes.values())})"
     )

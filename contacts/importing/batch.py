@@ -117,7 +117,11 @@ class BatchWriter:
     def without_contact(self, lines: list[SpoolLine]) -> dict[str, str]:
         """The phones that no contact has, each with the error for its row."""
         phones = {line.phone for line in lines}
-        return dict.fromkeys(phones - self.lock(phones), NO_CONTACT)
+        unknown = phones - self.lock(phones)
+        if unknown:
+            former = Contact.all_phones.filter(tenant=self.job.tenant, former_of__isnull=False)
+            unknown -= {*former.filter(phone__in=unknown).values_list("phone", flat=True)}
+        return dict.fromkeys(unknown, NO_CONTACT)
 
     def lock(self, phones: Iterable[str]) -> set[str]:
         """Locks the contacts with these phones, in the order in which all writers lock contacts.

@@ -1,6 +1,6 @@
 """Contacts, and the questions that are asked about them. `contacts.writing` writes them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,14 @@ from django.db.models.functions import Concat, StrIndex
 from django.db.models.lookups import GreaterThan
 from django.utils import timezone
 
-from contacts.change_log.difference import CONSENT, EMPTY, LOGGED_FIELDS, difference, value_of
+from contacts.change_log.difference import (
+    CONSENT,
+    EMPTY,
+    FORMER_PHONES,
+    LOGGED_FIELDS,
+    difference,
+    value_of,
+)
 from contacts.db import keyset, rows
 from contacts.db.expressions import IsOneOf, updated_after
 from contacts.db.fields import FoldedField, TagNamesField
@@ -100,7 +107,34 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             found = self.filter((FOUND_BY[name], value))
         for contact in found.select_for_update() if lock else found:
             return contact
+        if name == "phone":
+            return self.find_by_former(value, lock=lock)
         raise Contact.DoesNotExist
+
+    def find_by_former(self, phone: str, *, lock: bool = False) -> "Contact":
+        """The contact that had `phone` before; raises `DoesNotExist`. `lock`: see `find`."""
+        found = self.with_former(phone)
+        while True:
+            for contact in found.select_for_update(of=("self",)) if lock else found:
+                return contact
+            # While the statement waited for the lock, the owner may have been merged into another
+            # contact, which is the owner now.
+            if not lock or not found.exists():
+                raise Contact.DoesNotExist
+
+    def with_former(self, phone: str) -> "ContactQuerySet":
+        """The contact with this former phone, if there is one."""
+        return self.filter(former__phone=phone, former__tenant=F("tenant"))
+
+    def former_phones(self, contacts: Iterable["Contact"]) -> dict[str, list[str]]:
+        """The former phones of `contacts`, all of one tenant, in order, by the id of the contact.
+        A question to `Contact.all_phones`."""
+        tenants = {contact.pk: contact.tenant_id for contact in contacts}
+        found: dict[str, list[str]] = {pk: [] for pk in tenants}
+        mine = self.filter(tenant__in={*tenants.values()}, former_of__in=tenants)
+        for owner, phone in mine.order_by("phone").values_list("former_of", "phone"):
+            found[owner].append(phone)
+        return found
 
     def page(
         self,
@@ -209,6 +243,14 @@ def decisions_of_contacts() -> Q:
     return Q(contact_is_there(), kind__in=[*CONSENT.values()])
 
 
+class ContactManager(models.Manager.from_queryset(ContactQuerySet)):  # type: ignore[misc]
+    """Contacts without the rows that stand for former phones."""
+
+    def get_queryset(self) -> ContactQuerySet:
+        found: ContactQuerySet = super().get_queryset()
+        return found.filter(former_of=None)
+
+
 class Outcome(models.TextChoices):
     CREATED = "created"
     UPDATED = "updated"
@@ -220,6 +262,12 @@ class Contact(models.Model):
 
     `tags` holds the names of its tags, in order; `ContactTag` links it to the tags, to find and
     count contacts by tag. The verbs of `contacts.writing` keep the two alike.
+
+    A former phone of a contact is a row of this table, too: `former_of` is the contact, and the
+    other fields are empty. So one unique constraint says that a phone, current or former, belongs
+    to one contact of the tenant, and the database decides every race. A table of all phones would
+    cost each new contact a second row. `objects` and `tenant.contacts` leave these rows out;
+    `all_phones` has all rows. `contacts.writing.former_phones` writes them.
     """
 
     class Source(models.TextChoices):
@@ -246,12 +294,25 @@ class Contact(models.Model):
     total_messages = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Without a constraint: the database would look for former phones with each deletion. The verbs
+    # of `contacts.writing` delete them with their contact.
+    former_of = models.ForeignKey(
+        "self",
+        models.DO_NOTHING,
+        null=True,
+        editable=False,
+        related_name="+",
+        related_query_name="former",
+        db_index=False,
+        db_constraint=False,
+    )
     name_folded = FoldedField(of="name")
     email_folded = FoldedField(of="email")
 
     outcome: Outcome  # of the last `update_or_create`
 
-    objects = ContactQuerySet.as_manager()
+    objects = ContactManager()
+    all_phones = ContactQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -266,6 +327,11 @@ class Contact(models.Model):
             models.Index(fields=["tenant", "id", "created_at", "source"], name="contact_by_age"),
             models.Index(fields=["tenant", "updated_at", "id"], name="contact_keyset"),
             models.Index(fields=["tenant", "last_message_at", "id"], name="contact_recency"),
+            models.Index(
+                fields=["tenant", "former_of", "phone"],
+                condition=Q(former_of__isnull=False),
+                name="contact_former_phones",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -286,6 +352,10 @@ class Contact(models.Model):
         """The opt-out to store when the contact is deleted, if it has opted out."""
         return self.opt_out_of(self.phone)
 
+    def opt_outs(self, former: Iterable[str]) -> "list[OptOut | None]":
+        """`opt_out`, and that of each of its `former` phones."""
+        return [self.opt_out_of(phone) for phone in (self.phone, *former)]
+
     def opt_out_of(self, phone: str) -> "OptOut | None":
         """`opt_out` for another `phone` of the same person."""
         at = self.opted_out_at
@@ -305,9 +375,12 @@ class Contact(models.Model):
         fields = difference(names, self.logged_values(names), other.logged_values(names))
         return Entry(self.tenant_id, self.pk, Change.Kind.UPDATED, fields)
 
-    def end(self, kind: Change.Kind, into: str = "") -> Entry:
-        """The end of this row: all that it held, and what it was merged `into`."""
+    def end(self, kind: Change.Kind, into: str = "", former: Sequence[str] = ()) -> Entry:
+        """The end of this row: all that it held, its `former` phones, and what it was merged
+        `into`."""
         held = difference(LOGGED_FIELDS, self.logged_values(LOGGED_FIELDS), [*EMPTY.values()])
+        if former:
+            held[FORMER_PHONES] = {"added": [], "removed": [*former]}
         return Entry(self.tenant_id, self.pk, kind, held, into, updated_after(self.updated_at))
 
     @staticmethod

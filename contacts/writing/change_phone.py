@@ -6,44 +6,56 @@ from contacts.db.transactions import retry_once, transactional
 from contacts.models import Contact
 from tenants.models import Tenant
 
-from . import edit
+from . import edit, former_phones
 
 TAKEN = (
-    "Another contact has the phone {phone}: {contact_id}. If both are the same person, merge the"
-    " two with merge-contacts."
+    "Another contact has the phone {phone}{how}: {contact_id}. If both are the same person, merge"
+    " the two with merge-contacts."
 )
 
 
 class PhoneTaken(ValueError):
-    """Another contact of the tenant has the phone. Nothing was written."""
+    """Another contact of the tenant has the phone, now or as a former phone. Nothing was
+    written."""
 
-    def __init__(self, other: Contact) -> None:
-        super().__init__(TAKEN.format(phone=other.phone, contact_id=other.pk))
+    def __init__(self, phone: str, other: Contact) -> None:
+        how = "" if other.phone == phone else " as a former phone"
+        super().__init__(TAKEN.format(phone=phone, how=how, contact_id=other.pk))
 
 
-def change_one(tenant: Tenant, key: dict[str, str], phone: str, changes: dict[str, Any]) -> Contact:
+def change_one(
+    tenant: Tenant,
+    key: dict[str, str],
+    phone: str,
+    changes: dict[str, Any],
+    *,
+    keep_former: bool = False,
+) -> Contact:
     """`edit.change_one`, which also gives the contact another phone, in the same change.
 
-    `phone`: in E.164. Raises `PhoneTaken`, and the errors of `edit.change_one`. The opt-outs follow
-    the rule of `OptOut`: the old phone stays opted out, and the contact is opted out if the owner
-    of the new phone is.
+    `phone`: in E.164; a former phone of the contact becomes its current one again. `keep_former`:
+    whether the old phone becomes a former phone. Raises `PhoneTaken`, and the errors of
+    `edit.change_one`. The old phone stays opted out, if it was, and the contact is opted out if the
+    owner of the new phone is; see `OptOut`.
     """
-    return retry_once(lambda: change_locked(tenant, key, phone, changes))
+    return retry_once(lambda: change_locked(tenant, key, phone, changes, keep_former))
 
 
 @transactional
 def change_locked(
-    tenant: Tenant, key: dict[str, str], phone: str, changes: dict[str, Any]
+    tenant: Tenant, key: dict[str, str], phone: str, changes: dict[str, Any], keep_former: bool
 ) -> Contact:
     """Raises `IntegrityError` if another contact gets the phone between the check and the write."""
     contact = tenant.contacts.find(lock=True, **key)
-    refuse_taken(contact, phone)
-    edit.change(contact, phone=phone, **edit.merged(contact, changes))
+    if phone != contact.phone and (other := other_with(phone, contact)):
+        raise PhoneTaken(phone, other)
+    changes = edit.merged(contact, changes)
+    edit.change(contact, phone=phone, keep_former=keep_former, **changes)
     return contact
 
 
-def refuse_taken(contact: Contact, phone: str) -> None:
-    if phone == contact.phone:
-        return
-    for other in Contact.objects.filter(tenant=contact.tenant_id, phone=phone):
-        raise PhoneTaken(other)
+def other_with(phone: str, contact: Contact) -> Contact | None:
+    """The other contact of the same tenant that has `phone`, now or as a former phone."""
+    current = former_phones.current(contact.tenant_id, [phone]).get(phone, phone)
+    mine = Contact.objects.filter(tenant=contact.tenant_id)
+    return mine.filter(phone=current).exclude(pk=contact.pk).first()

@@ -6,6 +6,7 @@ Imports apply the same rule inside their statement, see `contacts.db.statements`
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import NamedTuple
 
 from contacts.change_log.difference import CONSENT
@@ -91,7 +92,9 @@ def decide_many(contacts: Sequence[Contact], decision: Decision) -> list[Contact
     if changed:
         rows.update(changed, rows.lock(changed, CONSENT), CONSENT, decision.entry)
     if decision.status == Change.Kind.OPTED_IN:
-        forget(contacts[0].tenant_id, [contact.phone for contact in changed])
+        former = Contact.all_phones.former_phones(changed)
+        phones = ([contact.phone, *former[contact.pk]] for contact in changed)
+        forget(contacts[0].tenant_id, chain.from_iterable(phones))
     new = not_recorded(late, decision)
     Change.objects.log(
         decision.entry(Entry(contact.tenant_id, contact.pk, decision.status, {})) for contact in new

@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from contacts.db.expressions import updated_after
 from contacts.db.transactions import transactional
 from contacts.models import Change, Contact, ContactQuerySet, Entry
 from tenants.models import Tenant
 
-from . import consent, links, rows
+from . import consent, former_phones, links, rows
 
 BATCH = 1000  # contacts that are read at a time: the log keeps what they held
 
@@ -21,8 +21,7 @@ def delete_one(tenant: Tenant, key: dict[str, str]) -> Contact:
     The contact is locked first: a writer that is linking tags to it ends before.
     """
     contact = tenant.contacts.find(lock=True, **key)
-    consent.remember([contact.opt_out])
-    rows.delete([contact.end(Change.Kind.DELETED)])
+    delete_locked([contact])
     return contact
 
 
@@ -33,10 +32,17 @@ def delete_many(contacts: ContactQuerySet) -> tuple[int, dict[str, int]]:
     pks = iter(list(contacts.order_by("phone").values_list("pk", flat=True)))
     while some := list(islice(pks, BATCH)):
         found = Contact.objects.filter(pk__in=some).order_by("phone").select_for_update()
-        consent.remember(contact.opt_out for contact in found)
-        _, by_model = rows.delete([contact.end(Change.Kind.DELETED) for contact in found])
-        counts.update(by_model)
+        counts.update(delete_locked(list(found)))
     return counts.total(), dict(counts)
+
+
+def delete_locked(contacts: Sequence[Contact]) -> dict[str, int]:
+    """Deletes contacts with their former phones. Returns the number of rows of each model."""
+    former = former_phones.of(contacts)
+    consent.remember(chain.from_iterable(one.opt_outs(former[one.pk]) for one in contacts))
+    ends = [one.end(Change.Kind.DELETED, former=former[one.pk]) for one in contacts]
+    _, by_model = rows.delete(ends)
+    return by_model
 
 
 @transactional

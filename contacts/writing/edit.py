@@ -1,6 +1,6 @@
 """Changing fields of contacts that exist."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from typing import Any
 
@@ -14,7 +14,7 @@ from contacts.models import Change, Contact, Entry, with_folded
 from contacts.values import rules
 from tenants.models import Tenant
 
-from . import consent, links, rows
+from . import consent, former_phones, links, rows
 
 
 @transactional
@@ -43,9 +43,9 @@ def merged_metadata(contact: Contact, given: dict[str, Any] | None) -> dict[str,
         raise rules.RuleBroken("metadata", error) from error
 
 
-def change(contact: Contact, **fields: Any) -> None:
+def change(contact: Contact, *, keep_former: bool = False, **fields: Any) -> None:
     """Saves those of `fields` that differ from what the contact has; writes nothing where none
-    differs. The contact is locked."""
+    differs. The contact is locked. `keep_former`: see `save`."""
     changed = [
         name
         for name, value in fields.items()
@@ -55,7 +55,7 @@ def change(contact: Contact, **fields: Any) -> None:
     for name in changed:
         setattr(contact, name, fields[name])
     if changed:
-        save(contact, update_fields=changed, before=before)
+        save(contact, update_fields=changed, before=before, keep_former=keep_former)
 
 
 @transactional
@@ -64,17 +64,22 @@ def save(
     *args: Any,
     update_fields: Iterable[str] | None = None,
     before: Contact | None = None,
+    keep_former: bool = False,
     **kwargs: Any,
 ) -> None:
     """Saves the row, or only `update_fields` of it, with its links and its log entry. The other
     arguments are those of `Model.save`.
 
-    `before`: the contact as it is stored, where the caller has locked it already.
+    `before`: the contact as it is stored, where the caller has locked it already. `keep_former`:
+    where the contact gets another phone, whether the old one becomes a former phone. Raises
+    `IntegrityError` where another contact has the new phone, or had it before.
     """
     before = before or Contact.objects.filter(pk=contact.pk).select_for_update().first()
     contact.updated_at = updated_after(before.updated_at) if before else timezone.now()
     if update_fields is not None:
         update_fields = {*with_folded(update_fields), "updated_at"}
+    old = before.phone if before and has_new_phone(before, contact, update_fields) else ""
+    returned = former_phones.make_way([contact]).get(contact.pk) if old else None
     Model.save(contact, *args, update_fields=update_fields, **kwargs)
     if update_fields is None or "tags" in update_fields:
         links.match([contact])
@@ -82,11 +87,19 @@ def save(
         entry = Entry(contact.tenant_id, contact.pk, Change.Kind.CREATED, {})
     else:
         entry = before.updated_to(contact, update_fields or LOGGED_FIELDS)
+        kept = [old] if old and keep_former else []
+        former_phones.insert(contact, kept)
+        entry = former_phones.with_logged(entry, former_phones.logged(kept, returned or []))
     Change.objects.log([entry])
     if before is None or "phone" in entry.fields:
         consent.remember([before.opt_out] if before else [])
         if consent.keep_out(contact.tenant_id, [contact.phone]):
             contact.refresh_from_db(fields=[*CONSENT, "updated_at"])
+
+
+def has_new_phone(before: Contact, contact: Contact, fields: Collection[str] | None) -> bool:
+    """Whether a save of `fields`, None for all, gives the contact another phone."""
+    return contact.phone != before.phone and (fields is None or "phone" in fields)
 
 
 @transactional
@@ -102,11 +115,26 @@ def change_many(
     fields = [*fields]
     before = rows.lock(contacts, fields)
     if "phone" in fields:
-        remember_former_phones([contact for contact in contacts if contact.pk in before])
+        there = [contact for contact in contacts if contact.pk in before]
+        remember_former_phones(there)
+        describe = with_returned(former_phones.make_way(there), describe)
     rows.update(contacts, before, fields, describe)
     if "phone" in fields:
         phones = [contact.phone for contact in contacts if contact.pk in before]
         consent.keep_out(contacts[0].tenant_id, phones)
+
+
+def with_returned(
+    returned: dict[str, list[str]], describe: Callable[[Entry], Entry]
+) -> Callable[[Entry], Entry]:
+    """`describe`, which also logs the former phones that are current ones again; `returned`: by the
+    id of the contact."""
+
+    def described(entry: Entry) -> Entry:
+        removed = former_phones.logged(removed=returned.get(entry.contact_id, []))
+        return describe(former_phones.with_logged(entry, removed))
+
+    return described
 
 
 def remember_former_phones(contacts: Sequence[Contact]) -> None:

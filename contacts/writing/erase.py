@@ -3,6 +3,8 @@
 What imports keep in files is forgotten by `contacts.erasing`, which does the whole.
 """
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from django.contrib.admin.models import LogEntry
@@ -14,52 +16,72 @@ from contacts.models import Change, Contact, Erasure
 from contacts.values.digests import phone_digest
 from tenants.models import Tenant
 
-from . import consent, rows
+from . import consent, former_phones, rows
 
 
 class Forgotten(NamedTuple):
     """What became of a person in the database.
 
     `was_there`: whether a contact had the phone. `merged_into`: the phones of contacts into which
-    such a contact was merged; these contacts may belong to the same person.
+    such a contact was merged; these contacts may belong to the same person. `phones`: all phones of
+    the person, current and former.
     """
 
     was_there: bool
     merged_into: list[str]
+    phones: list[str]
 
 
 @transactional
 def forget(tenant: Tenant, phone: str) -> Forgotten:
-    """Deletes the contact with this phone, and empties what the logs say about the person.
+    """Deletes the contact that has this phone, or had it before, and empties what the logs say
+    about the person.
 
-    A keyed digest of the phone stays, so that no later import brings the person back. After an
-    opt-out a second digest stays: whoever creates a contact with the phone in another way gets one
-    that has opted out.
+    A keyed digest of each phone of the contact stays, so that no later import brings the person
+    back. After an opt-out a second digest stays: whoever creates a contact with the phone in
+    another way gets one that has opted out.
     """
-    block_imports(tenant, phone)
-    clear_admin_log(tenant, phone)
-    clear_refusals(tenant, phone)
-    stored = list(tenant.contacts.filter(phone=phone).select_for_update())
-    consent.remember(contact.opt_out for contact in stored)
+    wait_for_imports(tenant)
+    stored = find(tenant, phone)
+    former = former_phones.of(stored)
+    phones = sorted({phone, *chain.from_iterable((one.phone, *former[one.pk]) for one in stored)})
+    block_imports(tenant, phones)
+    clear_admin_log(tenant, phones)
+    for each in phones:
+        clear_refusals(tenant, each)
+    consent.remember(chain.from_iterable(one.opt_outs(former[one.pk]) for one in stored))
     rows.delete([contact.end(Change.Kind.ERASED)._replace(fields={}) for contact in stored])
-    survivors = tenant.changes.forget(phone, [contact.pk for contact in stored])
+    survivors = tenant.changes.forget(phones, [contact.pk for contact in stored])
     others = tenant.contacts.filter(pk__in=survivors).order_by("phone")
-    return Forgotten(bool(stored), list(others.values_list("phone", flat=True)))
+    return Forgotten(bool(stored), list(others.values_list("phone", flat=True)), phones)
 
 
-def block_imports(tenant: Tenant, phone: str) -> None:
-    """Waits for the running batches of imports, which lock the tenant, and keeps later batches from
-    bringing the person back. Writers that only look at the tenant's key do not wait."""
+def find(tenant: Tenant, phone: str) -> list[Contact]:
+    """The contact that has the phone or had it before, locked; empty if there is none."""
+    try:
+        return [tenant.contacts.find(phone=phone, lock=True)]
+    except Contact.DoesNotExist:
+        return []
+
+
+def wait_for_imports(tenant: Tenant) -> None:
+    """Waits for the running batches of imports, which lock the tenant, and keeps later batches
+    waiting. Writers that only look at the tenant's key do not wait."""
     Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
-    Erasure.objects.get_or_create(tenant=tenant, digest=phone_digest(phone))
 
 
-def clear_admin_log(tenant: Tenant, phone: str) -> None:
+def block_imports(tenant: Tenant, phones: Sequence[str]) -> None:
+    """Keeps later batches of imports from bringing the person back."""
+    for phone in phones:
+        Erasure.objects.get_or_create(tenant=tenant, digest=phone_digest(phone))
+
+
+def clear_admin_log(tenant: Tenant, phones: Sequence[str]) -> None:
     """The admin's log names contacts by their phones."""
     entries = LogEntry.objects.filter(
         Q(user__tenant=tenant) | Q(user__is_superuser=True),
         content_type=ContentType.objects.get_for_model(Contact),
-        object_repr=phone,
+        object_repr__in=phones,
     )
     entries.update(object_repr="erased", change_message="")
 

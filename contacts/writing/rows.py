@@ -79,11 +79,13 @@ def update_columns(tenant_id: str, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def delete(entries: Sequence[Entry]) -> tuple[int, dict[str, int]]:
-    """Logs the ends of contacts, then deletes their rows, which are locked. Their opt-outs are
+    """Logs the ends of contacts, then deletes their rows, which are locked, and their former
+    phones. Their opt-outs are
     remembered already, see `consent.remember`. Returns what `QuerySet.delete` returns."""
     Change.objects.log(entries)
-    ended = Contact.objects.filter(pk__in=[entry.contact_id for entry in entries])
-    return QuerySet.delete(ended)
+    pks = [entry.contact_id for entry in entries]
+    mine = Contact.all_phones.filter(tenant__in={entry.tenant_id for entry in entries})
+    return QuerySet.delete(mine.filter(models.Q(pk__in=pks) | models.Q(former_of__in=pks)))
 
 
 def columns(contact: Contact, dialect: Any, names: Collection[str] = ()) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def columns(contact: Contact, dialect: Any, names: Collection[str] = ()) -> dict
         if names and field.name not in names:
             continue
         value = field.pre_save(contact, True)
-        value = hex_id(value) if isinstance(field, IDS) else value
+        value = hex_id(value) if value and isinstance(field, IDS) else value
         row[str(field.column)] = json_value(value, dialect.moment)
     return row
 

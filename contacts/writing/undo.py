@@ -13,7 +13,7 @@ batches (`ChangeSet`), a batch reads everything that its contacts need in a fixe
 statements (`Batch`), and each contact is then taken back in memory (`Undoing`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import copy
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Tex
 
 from contacts.change_log.difference import (
     CONSENT,
+    FORMER_PHONES,
     LOGGED_FIELDS,
     MOMENTS,
     Fields,
@@ -38,7 +39,7 @@ from contacts.values.digests import phone_digest
 from tenants.fields import parse_ulid
 from tenants.models import Tenant
 
-from . import consent, delete, edit
+from . import consent, delete, edit, former_phones
 
 AT_ONCE = 1000  # contacts that a request changes; more are left to a worker
 BATCH = 1000  # contacts in one transaction
@@ -220,6 +221,8 @@ class Batch:
         others = logged.exclude(change_set=change_set).values("contact_id").annotate(last=Max("id"))
         self.last_elsewhere = dict(others.values_list("contact_id", "last"))
         self.holders = self.holders_of(self.phones_wanted())
+        self.owners = self.owners_of(self.phones_wanted())
+        self.owners_before = dict(self.owners)
         self.erased = self.erased_of(self.phones_wanted())
         self.opted_out = OptOut.objects.of(tenant.pk, self.phones_wanted())
         survivors = {change.into for change in self.changes if change.into}
@@ -229,11 +232,18 @@ class Batch:
         self.opt_outs = list(tenant.changes.filter(opt_outs, contact_id__in=by_whom))
 
     def phones_wanted(self) -> set[str]:
-        phones = (change.fields.get("phone", {}).get("old") for change in self.changes)
+        phones = {change.fields.get("phone", {}).get("old") for change in self.changes}
+        for change in self.changes:
+            phones.update(*change.fields.get(FORMER_PHONES, {}).values())
         return {*filter(None, phones)}
 
     def holders_of(self, phones: set[str]) -> dict[str, str]:
         return dict(self.tenant.contacts.filter(phone__in=phones).values_list("phone", "pk"))
+
+    def owners_of(self, phones: set[str]) -> dict[str, str]:
+        """The ids of the contacts that have one of `phones` as a former one, by phone."""
+        mine = Contact.all_phones.filter(tenant=self.tenant, former_of__isnull=False)
+        return dict(mine.filter(phone__in=phones).values_list("phone", "former_of"))
 
     def erased_of(self, phones: set[str]) -> set[str]:
         digests = {phone_digest(phone): phone for phone in phones}
@@ -251,14 +261,19 @@ class Batch:
             survivors = {*heirs.values()} - heirs.keys() - survivors
         return heirs
 
-    def opted_out_since(self, end: Change, phone: str) -> datetime | None:
-        """The time at which the owner of an ended contact has opted out since, if so: with the same
-        phone, or as the owner of a contact that the ended one was merged into."""
+    def heirs_after(self, end: Change) -> set[str]:
+        """The ids of the contacts that an ended contact was merged into, one after the other."""
         names = set[str]()
         name = end.into
         while name and name not in names:
             names.add(name)
             name = self.heirs.get(name)
+        return names
+
+    def opted_out_since(self, end: Change, phone: str) -> datetime | None:
+        """The time at which the owner of an ended contact has opted out since, if so: with the same
+        phone, or as the owner of a contact that the ended one was merged into."""
+        names = self.heirs_after(end)
         later = (out for out in self.opt_outs if out.contact_id in names and out.pk > end.pk)
         found = [datetime.fromisoformat(at) for out in later for at in times_of(out)]
         return max([*found, *filter(None, [self.opted_out.get(phone)])], default=None)
@@ -280,11 +295,34 @@ class Batch:
         there = {pk: undoing.contact for pk, undoing in undoings.items() if undoing.contact}
         gone = self.stored.keys() & undoings.keys() - there.keys()
         delete.delete_many(Contact.objects.filter(pk__in=gone))
+        added, removed = exchange(self.owners_before, self.owners)
+        former_phones.release_many(self.tenant.pk, removed)
         changed = [pk for pk in there if pk in self.stored and undoings[pk].taken_back]
         names = {name for pk in changed for name in undoings[pk].taken_back}
-        edit.change_many([there[pk] for pk in changed], names & {*LOGGED_FIELDS})
+        edit.change_many(
+            [there[pk] for pk in changed],
+            names & {*LOGGED_FIELDS},
+            lambda entry: former_phones.with_logged(
+                entry,
+                former_phones.logged(
+                    phones_of(entry.contact_id, added), phones_of(entry.contact_id, removed)
+                ),
+            ),
+        )
         consent.remember(undoing.opt_out for undoing in undoings.values())
         delete.restore([there[pk] for pk in there if pk not in self.stored])
+        former_phones.insert_many(self.tenant.pk, added)
+
+
+def exchange(before: dict[str, str], now: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The former phones that `now` has and `before` has not, and the other way round, each with the
+    id of its contact."""
+    added = dict(now.items() - before.items())
+    return added, dict(before.items() - now.items())
+
+
+def phones_of(contact_id: str, owners: dict[str, str]) -> list[str]:
+    return [phone for phone, owner in owners.items() if owner == contact_id]
 
 
 def times_of(opt_out: Change) -> Iterator[str]:
@@ -341,6 +379,31 @@ class Undoing:
         for name, sides in sorted(change.fields.items()):
             if name in LOGGED_FIELDS and name not in CONSENT:
                 self.take_back_field(contact, name, sides)
+        if FORMER_PHONES in change.fields:  # after the phone, which may be one of them
+            self.take_back_former(contact, **change.fields[FORMER_PHONES])
+
+    def take_back_former(self, contact: Contact, added: list[str], removed: list[str]) -> None:
+        """Releases the former phones that were added, and gives back those that were removed."""
+        owners = self.batch.owners
+        mine = [phone for phone in added if owners.get(phone) == contact.pk]
+        free = [phone for phone in removed if self.is_free(phone)]
+        for phone in mine:
+            del owners[phone]
+        owners |= dict.fromkeys(free, contact.pk)
+        if mine or free:
+            self.taken_back.append(FORMER_PHONES)
+
+    def is_free(self, phone: str, heirs: Collection[str] = ()) -> bool:
+        """Whether the contact can have this former phone, which nobody has, or one of `heirs` as a
+        former one."""
+        owner = self.batch.holders.get(phone) or self.batch.owners.get(phone)
+        if phone in self.batch.erased:
+            self.keep(FORMER_PHONES, Reason.FORGOTTEN)
+        elif owner and owner not in heirs:
+            self.keep(FORMER_PHONES, Reason.PHONE_TAKEN, f"{Reason.PHONE_TAKEN.label} {phone}")
+        else:
+            return True
+        return False
 
     def take_back_creation(self, change: Change) -> None:
         if self.contact is None:
@@ -353,6 +416,8 @@ class Undoing:
             self.taken_back.append("its creation")
             self.kept.clear()  # the contact is deleted as a whole
             self.release_phone()
+            for phone in phones_of(self.contact.pk, self.batch.owners):
+                del self.batch.owners[phone]
             self.contact = None
 
     def take_back_end(self, change: Change) -> None:
@@ -361,9 +426,10 @@ class Undoing:
             self.keep("", Reason.RESTORED)
         elif not phone or phone in self.batch.erased:
             self.keep("", Reason.FORGOTTEN)
-        elif self.takes_phone(phone):
+        elif self.takes_phone(phone, self.batch.heirs_after(change)):
             self.contact = self.last = Contact.ended(change)
             self.taken_back.append("its end")
+            self.take_former(change)
             opted_out_at = self.batch.opted_out_since(change, phone)
             now = copy(self.contact)
             if opted_out_at and consent.opt_out_earlier(now, opted_out_at):
@@ -374,10 +440,22 @@ class Undoing:
         if self.contact and self.batch.holders.get(self.contact.phone) == self.contact.pk:
             del self.batch.holders[self.contact.phone]
 
-    def takes_phone(self, phone: str) -> bool:
-        """Whether the contact can have this phone. If so, it has the phone from now on."""
-        is_free = self.batch.holders.setdefault(phone, self.last.pk) == self.last.pk
-        if not is_free:
+    def take_former(self, end: Change) -> None:
+        """Gives a restored contact its former phones, which its heirs may have."""
+        phones = end.fields.get(FORMER_PHONES, {}).get("removed", [])
+        heirs = self.batch.heirs_after(end)
+        free = [phone for phone in phones if self.is_free(phone, heirs)]
+        self.batch.owners |= dict.fromkeys(free, self.last.pk)
+
+    def takes_phone(self, phone: str, heirs: Collection[str] = ()) -> bool:
+        """Whether the contact can have this phone, which is free, or a former phone of itself or of
+        one of `heirs`. If so, it has the phone from now on."""
+        owner = self.batch.owners.get(phone, self.last.pk)
+        is_free = owner == self.last.pk or owner in heirs
+        is_free = is_free and self.batch.holders.setdefault(phone, self.last.pk) == self.last.pk
+        if is_free:
+            self.batch.owners.pop(phone, None)
+        else:
             self.keep("phone", Reason.PHONE_TAKEN, f"{Reason.PHONE_TAKEN.label} {phone}")
         return is_free
 

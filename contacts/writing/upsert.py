@@ -2,7 +2,7 @@
 at the same time, one contact results, because the database decides, in one statement."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache, partial
 from itertools import chain, starmap
@@ -26,7 +26,7 @@ from tenants.fields import bits, hex_id, ulid_of
 from tenants.isolation import lock_timeout
 from tenants.models import Tenant
 
-from . import consent, links
+from . import consent, former_phones, links
 from .rows import columns, logged
 
 
@@ -77,7 +77,7 @@ def update_or_create(
     defaults: dict[str, Any],
     only_if_new: dict[str, Any] | None = None,
 ) -> Contact:
-    """Upserts on (tenant, phone).
+    """Upserts on (tenant, phone); a former phone updates the contact that had it.
 
     `phone`: in E.164. `defaults`: the fields to set, in the shape that `rules` gives them.
     `only_if_new`: what a new contact gets besides; a stored contact keeps its values.
@@ -130,6 +130,10 @@ def upsert_one(contact: Contact, given: dict[str, Any], changes: Sequence[str]) 
         mark_created(contact)
         return contact
     stored = find_stored(contact.tenant_id, contact.phone)
+    if stored.former_of_id:
+        current = former_phones.current(contact.tenant_id, [contact.phone])
+        contact.phone = current.get(contact.phone, contact.phone)
+        return upsert_one(contact, given, changes)
     stored.outcome = outcome
     return stored
 
@@ -140,8 +144,8 @@ def mark_created(contact: Contact) -> None:
 
 
 def find_stored(tenant_id: str, phone: str) -> Contact:
-    """The contact with this phone. Without a queryset: building it takes longer than the database
-    needs to answer it."""
+    """The row with this phone, a contact or a former phone. Without a queryset: building it takes
+    longer than the database needs to answer it."""
     fields = Contact._meta.concrete_fields
     with prepared_cursor() as cursor:
         cursor.execute(find_sql(all_columns()), {"tenant": hex_id(tenant_id), "phone": phone})
@@ -155,15 +159,24 @@ def find_stored(tenant_id: str, phone: str) -> Contact:
 # Many contacts
 
 
+class Replaced(NamedTuple):
+    """What `replace_many` has done with a row. `outcome`: None where a later row has another phone
+    of the same contact. `phone`: the current phone of the contact."""
+
+    outcome: Outcome | None
+    pk: str
+    phone: str
+
+
 @transactional
 def replace_many(
     tenant: Tenant, contacts: Sequence[dict[str, Any]], source: str
-) -> dict[str, tuple[Outcome, str]]:
+) -> dict[str, Replaced]:
     """`update_or_create` for many contacts, without models.
 
     `contacts`: the fields of each, in the shape that `rules` gives them; all have the same fields,
-    and no phone comes twice. `source`: of new contacts. Returns for each phone the outcome and the
-    id.
+    and no phone comes twice. `source`: of new contacts. Returns what became of each row, by the
+    phone given. Of several phones of one contact, current and former, the last counts.
     """
     if not contacts:
         return {}
@@ -175,9 +188,46 @@ def replace_many(
     new = Contact(tenant=tenant, source=source)
     written = write(rows, names, replacing(names), new)
     same = Contact.objects.filter(tenant=tenant, phone__in=rows.keys() - written.keys())
-    return {phone: (row.outcome, row.ulid) for phone, row in written.items()} | {
-        phone: (Outcome.UNCHANGED, pk) for phone, pk in same.values_list("phone", "pk")
+    results = {phone: Replaced(row.outcome, row.ulid, phone) for phone, row in written.items()} | {
+        phone: Replaced(Outcome.UNCHANGED, pk, phone)
+        for phone, pk in same.values_list("phone", "pk")
     }
+    if former := rows.keys() - results.keys():
+        results |= replace_by_former(rows, former, names, new)
+    return results
+
+
+def replace_by_former(
+    rows: dict[str, str], former: Collection[str], names: Sequence[str], new: Contact
+) -> dict[str, Replaced]:
+    """`replace_many` for the rows with a phone in `former`, which no contact has as its current
+    one. Also returns the rows with other phones of the same contacts, which are superseded."""
+    owners = former_phones.current(new.tenant_id, former)
+    last = {owners.get(phone, phone): phone for phone in rows}
+    wanted = {
+        current: with_phone(rows[phone], current)
+        for current, phone in last.items()
+        if phone in former
+    }
+    written = write(wanted, names, replacing(names), new)
+    pks = {row.phone: row.ulid for row in written.values()}
+    concerned = {*owners.values(), *wanted}
+    stored = Contact.objects.filter(tenant=new.tenant_id, phone__in=concerned - pks.keys())
+    pks |= dict(stored.values_list("phone", "pk"))
+    results = {}
+    for phone in rows:
+        current = owners.get(phone, phone)
+        if phone in former:
+            outcome = written[current].outcome if current in written else Outcome.UNCHANGED
+            results[phone] = Replaced(outcome, pks[current], current)
+        if current in concerned and last[current] != phone:
+            results[phone] = Replaced(None, pks[current], current)
+    return results
+
+
+def with_phone(row: str, phone: str) -> str:
+    """A row, JSON of an object, with another phone."""
+    return rules.spelled(json.loads(row) | {"phone": phone})
 
 
 @transactional
@@ -192,8 +242,38 @@ def upsert_rows(
     `-metadata` says so, `+tags` adds to the stored tags, and nobody is opted in again. Returns the
     rows that were written, by phone; the others hold these values already. The number of statements
     does not grow with the number of rows. Raises `PhonesRefused`.
+
+    Rows with former phones are written to the contacts that had them. If other rows have other
+    phones of the same contact, the result is as if the rows came one after the other.
     """
-    return write(rows, given, changes, new)
+    written = write(rows, given, changes, new)
+    rest = rows.keys() - written.keys()
+    current = former_phones.current(new.tenant_id, rest) if rest else {}
+    for given_phone in turns(rows, current):
+        again = {now: with_phone(rows[phone], now) for now, phone in given_phone.items()}
+        try:
+            done = write(again, given, changes, new)
+        except PhonesRefused as error:
+            reasons = {given_phone[phone]: reason for phone, reason in error.reasons.items()}
+            raise PhonesRefused(reasons) from error
+        written |= {given_phone[phone]: row for phone, row in done.items()}
+    return written
+
+
+def turns(rows: Iterable[str], current: dict[str, str]) -> list[dict[str, str]]:
+    """The rows to write in each turn, so that each contact gets its rows in their order: those with
+    former phones, and those with the current phone that come after them. A turn has the phone of
+    each row by the current phone of its contact."""
+    number = dict[str, int]()
+    found = list[dict[str, str]]()
+    for phone in rows:
+        now = current.get(phone, phone)
+        if phone in current or phone in number:
+            number[now] = number.get(now, -1) + 1
+            if number[now] == len(found):
+                found.append({})
+            found[number[now]][now] = phone
+    return found
 
 
 def write(

@@ -90,6 +90,7 @@ def test_values_are_chosen_field_by_field(api: Api, old: Contact, new: Contact) 
     entries = Change.objects.filter(change_set=body["change_set"])
     assert Counter(entries.values_list("kind", flat=True)) == {"merged": 1, "updated": 1}
     assert stored(api, new).items() <= body.items()
+    assert api.act("get-contact", phone=OTHER).json()["id"] == new.pk, "a former phone now"
 
 
 def test_ids_are_accepted_in_each_spelling(api: Api, old: Contact, new: Contact) -> None:
@@ -191,6 +192,21 @@ def test_the_number_of_statements_does_not_grow_with_the_contacts(
 
     cost(2)  # the first request costs more
     assert cost(2) == cost(10) <= 20
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_create_with_the_phone_that_goes_finds_the_contact_that_stays(
+    acme: SimpleNamespace,
+) -> None:
+    stays, goes = (ContactFactory.create(tenant=acme.tenant, phone=p) for p in (PHONE, OTHER))
+
+    def call(number: int) -> int:
+        answer = acme.api.create(OTHER) if number else merge(acme.api, stays, goes)
+        return answer.status_code
+
+    assert all_at_once(call, callers=6) == [200, 201, 201, 201, 201, 201]
+    assert Contact.objects.get().pk == stays.pk
+    assert acme.api.act("get-contact", phone=OTHER).json()["id"] == stays.pk
 
 
 @pytest.mark.django_db(transaction=True)

@@ -159,7 +159,69 @@ def test_a_change_of_phone_takes_a_fixed_number_of_statements(
     acme.api.act("update-contact", phone=PHONE, name="x")  # the first request costs more
     plain = len(statements(lambda: acme.api.act("update-contact", phone=PHONE, name="y")))
     asked = statements(lambda: change(acme))
-    assert len(asked) == plain + 2, "who has the phone; whether its owner opted out"
+    assert len(asked) == plain + 4, "who has, or had, the phone, and whether its owner opted out"
+
+
+# Former phones
+
+
+def former(contact: Contact) -> list[str]:
+    return Contact.all_phones.former_phones([contact])[contact.pk]
+
+
+def test_the_old_phone_is_kept_on_request_and_finds_the_contact(
+    acme: SimpleNamespace, ann: Contact
+) -> None:
+    assert change(acme, keep_former=True, name="Ann Lee").json()["phone"] == NEW
+    assert former(ann) == [PHONE]
+    assert acme.api.act("get-contact", phone=PHONE).json()["phone"] == NEW
+    assert acme.api.create(PHONE, name="Ann Lee", tags="vip").json()["id"] == ann.pk
+    assert Contact.objects.count() == 1
+    [entry] = Change.objects.filter(contact_id=ann.pk, kind="updated")
+    assert entry.fields == {
+        "phone": {"old": PHONE, "new": NEW}, "name": {"old": "Ann", "new": "Ann Lee"},
+        "former_phones": {"added": [PHONE], "removed": []},
+    }  # fmt: skip
+
+
+def test_a_contact_takes_its_former_phone_back(acme: SimpleNamespace, ann: Contact) -> None:
+    change(acme, keep_former=True)
+    assert change(acme, PHONE, phone=NEW).json()["phone"] == PHONE
+    assert former(ann) == []
+    assert acme.api.create(NEW).headers["Qyvo-Result"] == "created"
+    assert_error(change(acme, keep_former=True), 409, "conflict")
+    assert former(ann) == []
+
+
+def test_a_former_phone_of_another_contact_is_a_conflict(
+    acme: SimpleNamespace, ann: Contact
+) -> None:
+    bob = ContactFactory.create(tenant=acme.tenant, phone=OTHER)
+    change(acme, phone=OTHER, keep_former=True)
+    said = assert_error(change(acme, OTHER), 409, "conflict")["message"]
+    assert f"{OTHER} as a former phone: {bob.pk}" in said
+    assert Contact.objects.get(pk=ann.pk).phone == PHONE
+
+
+def test_undo_of_a_change_that_kept_the_old_phone_leaves_no_former_phone(
+    acme: SimpleNamespace, ann: Contact
+) -> None:
+    change(acme, keep_former=True)
+    assert acme.api.act("undo", change_set=last_set()).json()["kept"] == []
+    assert (Contact.objects.get().phone, former(ann)) == (PHONE, [])
+    acme.api.act("undo", change_set=last_set())
+    assert (Contact.objects.get().phone, former(ann)) == (NEW, [PHONE])
+
+
+@pytest.mark.parametrize("keep_former", ["perhaps", 1, []])
+def test_keep_former_is_true_or_false(
+    acme: SimpleNamespace, ann: Contact, keep_former: Any
+) -> None:
+    answer = change(acme, keep_former=keep_former)
+    assert_error(answer, 422, "validation_failed", "keep_former")
+
+
+# Races
 
 
 @pytest.mark.django_db(transaction=True)

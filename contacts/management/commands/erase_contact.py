@@ -1,11 +1,13 @@
 import sys
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from contacts import erasing
 from contacts.change_log.cause import caused_by
+from contacts.models import Contact
 from contacts.values import rules
 from contacts.values.digests import phone_digest
 from tenants.models import Tenant
@@ -56,7 +58,10 @@ class Command(BaseCommand):
         block a stranger and keep the person who asked to be erased. Raises `CommandError` if the
         answer is not yes, or if there is no terminal."""
         blocked = tenant.erasures.filter(digest=phone_digest(phone))
-        if tenant.contacts.filter(phone=phone).exists() or blocked.exists():
+        if blocked.exists():
+            return
+        with suppress(Contact.DoesNotExist):
+            tenant.contacts.find(phone=phone)
             return
         unknown = f"No contact of {tenant.slug} has {phone}."
         if not sys.stdin.isatty():
