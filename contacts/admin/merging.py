@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
 from contacts import schema
@@ -19,6 +20,7 @@ from contacts.values import phones
 from contacts.values.rules import spelled
 from contacts.writing.merge import ContactMissing, absorb, merge_into
 from tenants.admin import user_of
+from tenants.fields import is_ulid
 
 from . import describe
 from .bulk import BulkAdmin
@@ -27,6 +29,7 @@ MAX_MERGED = 10  # contacts at once; the preview has a column for each
 # Of the texts that people edit, a person chooses the value that stays.
 CHOSEN = [field.name for field in schema.FIELDS if field.is_edited and field.kind is Kind.TEXT]
 SHOWN = [field.name for field in schema.fields(*CHOSEN) if field.is_logged]
+LIST = "admin:contacts_contact_changelist"
 MERGE_PAGE = "admin/contacts/contact/merge.html"
 
 
@@ -72,6 +75,18 @@ class MergeAdmin(BulkAdmin):
 
     actions = [*BulkAdmin.actions, "merge"]
 
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.merge_view)
+        return [path("merge/", view, name="contacts_contact_merge"), *super().get_urls()]
+
+    def merge_view(self, request: HttpRequest) -> HttpResponse:
+        """The page of the action for the contacts that the address names: links lead here."""
+        if not self.has_merge_permission(request):
+            raise PermissionDenied
+        chosen = [pk for pk in request.GET.getlist("contact") if is_ulid(pk)]
+        merged = self.merge(request, self.get_queryset(request).filter(pk__in=chosen))
+        return merged or HttpResponseRedirect(reverse(LIST))
+
     def has_merge_permission(self, request: HttpRequest) -> bool:
         return self.has_change_permission(request) and self.has_delete_permission(request)
 
@@ -98,6 +113,7 @@ class MergeAdmin(BulkAdmin):
             "opts": self.opts, "title": "Merge", "contacts": found, "form": form,
             "rows": rows(found, result, form), "seen": version_of(found),
             "hidden": self.hidden_fields(request),
+            "back": reverse(LIST) if "contact" in request.GET else request.get_full_path(),
         }  # fmt: skip
         return TemplateResponse(request, MERGE_PAGE, context)
 

@@ -47,15 +47,17 @@ def change_locked(
 ) -> Contact:
     """Raises `IntegrityError` if another contact gets the phone between the check and the write."""
     contact = tenant.contacts.find(lock=True, **key)
-    if phone != contact.phone and (other := other_with(phone, contact)):
+    is_new = phone != contact.phone
+    if is_new and (other := other_with(tenant.pk, phone, but=contact.pk)):
         raise PhoneTaken(phone, other)
     changes = edit.merged(contact, changes)
     edit.change(contact, phone=phone, keep_former=keep_former, **changes)
     return contact
 
 
-def other_with(phone: str, contact: Contact) -> Contact | None:
-    """The other contact of the same tenant that has `phone`, now or as a former phone."""
-    current = former_phones.current(contact.tenant_id, [phone]).get(phone, phone)
-    mine = Contact.objects.filter(tenant=contact.tenant_id)
-    return mine.filter(phone=current).exclude(pk=contact.pk).first()
+def other_with(tenant_id: str, phone: str, but: str) -> Contact | None:
+    """The contact of the tenant that has `phone`, now or as a former phone, `but` for the contact
+    with this id."""
+    current = former_phones.current(tenant_id, [phone]).get(phone, phone)
+    found = Contact.objects.filter(tenant=tenant_id, phone=current)
+    return found.exclude(pk=but).first()
