@@ -1,7 +1,7 @@
 """The list action that merges contacts of one person, with a preview of each field."""
 
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -84,8 +84,8 @@ class MergeAdmin(BulkAdmin):
         if not self.has_merge_permission(request):
             raise PermissionDenied
         chosen = [pk for pk in request.GET.getlist("contact") if is_ulid(pk)]
-        merged = self.merge(request, self.get_queryset(request).filter(pk__in=chosen))
-        return merged or HttpResponseRedirect(reverse(LIST))
+        contacts = cast("ContactQuerySet", self.get_queryset(request).filter(pk__in=chosen))
+        return self.merge(request, contacts) or HttpResponseRedirect(reverse(LIST))
 
     def has_merge_permission(self, request: HttpRequest) -> bool:
         return self.has_change_permission(request) and self.has_delete_permission(request)
