@@ -229,7 +229,9 @@ class ContactListAdmin(TenantOwnedAdmin):
             return queryset, False
         tenant = user_of(request).tenant
         region = tenant.default_region if tenant else ""
-        found = matches(search_term.strip()[:MAX_SEARCH], region)
+        whole = search_term.strip()[:MAX_SEARCH]
+        seen = cast("ContactQuerySet", queryset)
+        found = matches(whole, region, owners=seen.owners_of(whole, region))
         if 1 < len(words) <= MAX_WORDS:
             found |= reduce(and_, (matches(word, region) for word in words))
         return queryset.filter(found), False

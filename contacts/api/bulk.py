@@ -60,6 +60,17 @@ class BatchAnswer(serializers.Serializer):
     results = BatchResult(many=True)
 
 
+def last_rows(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The last row of each phone, in the order of these rows."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if "fields" in row:
+            phone = row["fields"]["phone"]
+            found.pop(phone, None)
+            found[phone] = row
+    return found
+
+
 class CreateContacts(ActionView):
     """Upserts up to 1,000 contacts. A bad contact fails alone.
 
@@ -74,7 +85,7 @@ class CreateContacts(ActionView):
 
     def post(self, request: Request) -> Response:
         rows = self.read_rows(self.clean(request)["contacts"])
-        winners = {row["fields"]["phone"]: row for row in rows if "fields" in row}
+        winners = last_rows(rows)
         stored = upsert.replace_many(
             self.tenant, [row["fields"] for row in winners.values()], Contact.Source.API
         )

@@ -56,9 +56,9 @@ def shortened(timestamps: dict[str, str | None]) -> dict[str, str | None]:
 class ShownChange(serializers.Serializer):
     """A change of a contact.
 
-    `changes` has the `old` and the `new` value of each field that changed; for `tags` it has the
-    tags that were `added` and `removed`, for `metadata` one entry per key. A creation has no
-    `changes`: the contact itself shows its values.
+    `changes` has the `old` and the `new` value of each field that changed; for `tags` and
+    `former_phones` it has what was `added` and `removed`, for `metadata` one entry per key. A
+    creation has no `changes`: the contact itself shows its values.
     """
 
     sequence = serializers.IntegerField(source="pk")

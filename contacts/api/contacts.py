@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from contacts.models import Change, Contact
 from contacts.schema import Shape
 from contacts.values import rules
-from contacts.writing import change_phone, consent, delete, edit, tags, upsert
+from contacts.writing import change_phone, consent, delete, edit, former_phones, tags, upsert
 from contacts.writing.consent import Decision
 
 from .actions import ActionView, Scope
@@ -95,8 +95,29 @@ class ContactLookup(ContactKey):
     """The body of get-contact."""
 
     keys = ["contact_id", "phone", "email"]
+    parts = ["former_phones"]
 
     email = RuleField(rules.email, EMAIL, required=False)
+    include = RuleField(
+        lambda raw: rules.choices(raw, ContactLookup.parts),
+        {
+            "type": ["array", "null"],
+            "items": {"type": "string", "enum": parts},
+            "description": "What the answer has besides.",
+        },
+    )
+
+
+class FormerPhoneInput(serializers.Serializer):
+    """The body of remove-former-phone."""
+
+    contact_id = RuleField(
+        rules.required_contact_id,
+        CONTACT_ID | {"type": "string", "minLength": 1},
+        required=True,
+        error_messages={"required": "The contact_id is required."},
+    )
+    phone = PhoneField()
 
 
 class NewPhone(PhoneField):
@@ -195,9 +216,20 @@ class UpdatedContact(ShownContact):
 
 
 class ContactDetail(ShownContact):
-    """What get-contact answers: all there is of a contact."""
+    """What get-contact answers: all there is of a contact; `former_phones` only if the body asks
+    for them."""
 
     shape = Shape.DETAIL
+
+    def get_fields(self) -> dict[str, Field]:
+        former = serializers.ListField(child=serializers.CharField(), required=False)
+        return super().get_fields() | {"former_phones": former}
+
+
+class RemovedFormerPhone(ContactReference):
+    """The answer of remove-former-phone: the former phones that are left."""
+
+    former_phones = serializers.ListField(child=serializers.CharField())
 
 
 class TagAdded(ContactReference):
@@ -295,8 +327,29 @@ class GetContact(ActionView):
     output_class = ContactDetail
 
     def post(self, request: Request) -> Response:
-        key, contacts = self.clean(request)["key"], self.tenant.contacts
-        return self.answer(self.with_contact(key, lambda key: contacts.find(**key)))
+        fields, contacts = self.clean(request), self.tenant.contacts
+        contact = self.with_contact(fields["key"], lambda key: contacts.find(**key))
+        if fields["include"]:
+            Contact.all_phones.add_former_phones([contact])
+        return self.answer(contact)
+
+
+class RemoveFormerPhone(ActionView):
+    """Releases a former phone of a contact: numbers are given to new people. From then on the phone
+    finds nobody, and create-contact with it makes a new contact."""
+
+    scopes = (Scope.WRITE,)
+    input_class = FormerPhoneInput
+    output_class = RemovedFormerPhone
+
+    def post(self, request: Request) -> Response:
+        fields = self.clean(request)
+        contact = self.with_contact(
+            {"contact_id": fields["contact_id"]},
+            lambda key: former_phones.release(self.tenant, key, fields["phone"]),
+        )
+        Contact.all_phones.add_former_phones([contact])
+        return self.answer(contact)
 
 
 class TagAction(ActionView):

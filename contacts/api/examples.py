@@ -128,14 +128,20 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         KEY | {"name": "Romain R.", "metadata": {"city": "Paris"}},
         ROMAIN | {"name": "Romain R.", "updated_at": UPDATED_AT},
     ),
-    "get-contact": (KEY, DETAIL),
+    "get-contact": (
+        KEY | {"include": ["former_phones"]},
+        DETAIL | {"former_phones": ["+14155550199"]},
+    ),
     "search-contacts": (
         {"query": "415 555", "tag": "vip", "limit": 10},
         [{name: value for name, value in DETAIL.items() if name in ("id", *FOUND)}],
     ),
     "list-contacts": (
         {"limit": 100, "updated_since": "2026-05-01T00:00:00+00:00"},
-        {"data": [DETAIL | {"updated_at": UPDATED_AT}], "next_cursor": None},
+        {
+            "data": [DETAIL | {"updated_at": UPDATED_AT, "former_phones": ["+14155550199"]}],
+            "next_cursor": None,
+        },
     ),
     "list-changes": (
         KEY | {"limit": 100},
@@ -245,6 +251,10 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
             ],
             "change_set": "01J1Y3V8KQX5Z7B9D2F4H6K8MN",
         },
+    ),
+    "remove-former-phone": (
+        {"contact_id": ROMAIN["id"], "phone": "+14155550199"},
+        {"id": ROMAIN["id"], "phone": ROMAIN["phone"], "former_phones": []},
     ),
     "delete-contact": (
         {"contact_id": ROMAIN["id"]},

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpResponseBase, StreamingHttpResponse
 from rest_framework import serializers
+from rest_framework.fields import Field
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -66,6 +67,10 @@ class ListedContact(ShownContact):
 
     shape = Shape.LISTED
 
+    def get_fields(self) -> dict[str, Field]:
+        former = serializers.ListField(child=serializers.CharField())
+        return super().get_fields() | {"former_phones": former}
+
 
 class GoneContact(serializers.Serializer):
     """A deleted, erased or merged contact in the answer of list-contacts."""
@@ -125,6 +130,7 @@ class ListContacts(PagedAction):
 
     def post(self, request: Request) -> Response:
         page, next_cursor = self.page(self.clean(request))
+        Contact.all_phones.add_former_phones([row for row in page if isinstance(row, Contact)])
         return self.answer({"data": page, "next_cursor": next_cursor})
 
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:

@@ -18,6 +18,11 @@ actions = [
     path("actions/record-consent", contacts.RecordConsent.as_view(), name="record-consent"),
     path("actions/merge-contacts", merging.MergeContacts.as_view(), name="merge-contacts"),
     path("actions/undo", merging.Undo.as_view(), name="undo"),
+    path(
+        "actions/remove-former-phone",
+        contacts.RemoveFormerPhone.as_view(),
+        name="remove-former-phone",
+    ),
     path("actions/delete-contact", contacts.DeleteContact.as_view(), name="delete-contact"),
 ]
 

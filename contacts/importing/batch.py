@@ -10,7 +10,7 @@ from contacts.change_log.cause import caused_by
 from contacts.db import transactions
 from contacts.db.pacing import Pace
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Warned, with_folded
-from contacts.writing import upsert
+from contacts.writing import former_phones, upsert
 from contacts.writing.upsert import PhonesRefused
 from tenants.isolation import tenant_context
 
@@ -117,17 +117,12 @@ class BatchWriter:
     def without_contact(self, lines: list[SpoolLine]) -> dict[str, str]:
         """The phones that no contact has, each with the error for its row."""
         phones = {line.phone for line in lines}
-        unknown = phones - self.lock(phones)
-        if unknown:
-            former = Contact.all_phones.filter(tenant=self.job.tenant, former_of__isnull=False)
-            unknown -= {*former.filter(phone__in=unknown).values_list("phone", flat=True)}
-        return dict.fromkeys(unknown, NO_CONTACT)
+        return dict.fromkeys(phones - self.lock(phones), NO_CONTACT)
 
     def lock(self, phones: Iterable[str]) -> set[str]:
-        """Locks the contacts with these phones, in the order in which all writers lock contacts.
-        Returns the phones of these contacts."""
-        contacts = self.job.tenant.contacts.filter(phone__in=phones).order_by("phone")
-        return {*contacts.select_for_update().values_list("phone", flat=True)}
+        """Locks the contacts that have these phones or had them, in the order in which all writers
+        lock contacts. Returns the phones that some contact has or had."""
+        return {*former_phones.lock_current(self.job.tenant_id, phones)}
 
 
 def warnings_of(lines: list[SpoolLine], failures: list[SpoolLine]) -> list[Warned]:

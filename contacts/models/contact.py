@@ -47,18 +47,23 @@ def contains_unindexed(name: str, part: str) -> Q:
     return Q(GreaterThan(StrIndex(name, Value(part)), 0))
 
 
-def matches(query: str, region: str = "", condition: Callable[[str, str], Q] = contains) -> Q:
+def matches(
+    query: str,
+    region: str = "",
+    condition: Callable[[str, str], Q] = contains,
+    owners: Sequence[str] = (),
+) -> Q:
     """The condition for contacts with `query` in their name, e-mail address or phone, in any case.
 
     A query that is a phone, or a part of one, finds the phone in any spelling. `region`: see
-    `phones.normalise`.
+    `phones.normalise`. `owners`: the contacts that had the phone before, see `owners_of`.
     """
     text = rules.folded(query)
     found = condition("name_folded", text) | condition("email_folded", text)
     for part in {text, *phones.parts(query, region)}:
         if phones.may_hold(part):
             found |= condition("phone", part)
-    return found
+    return found | Q(pk__in=owners) if owners else found
 
 
 class ContactQuerySet(models.QuerySet["Contact"]):
@@ -124,7 +129,18 @@ class ContactQuerySet(models.QuerySet["Contact"]):
 
     def with_former(self, phone: str) -> "ContactQuerySet":
         """The contact with this former phone, if there is one."""
-        return self.filter(former__phone=phone, former__tenant=F("tenant"))
+        return self.filter(
+            former__phone=phone, former__tenant=F("tenant"), former__former_of__isnull=False
+        )
+
+    def owners_of(self, query: str, region: str = "") -> list[str]:
+        """The ids of the contacts that had the phone `query` before, in any spelling; none if it is
+        not a whole phone. `region`: see `phones.normalise`."""
+        try:
+            phone = phones.normalise(query, region)
+        except phones.PhoneError:
+            return []
+        return list(self.with_former(phone).values_list("pk", flat=True))
 
     def former_phones(self, contacts: Iterable["Contact"]) -> dict[str, list[str]]:
         """The former phones of `contacts`, all of one tenant, in order, by the id of the contact.
@@ -135,6 +151,12 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         for owner, phone in mine.order_by("phone").values_list("former_of", "phone"):
             found[owner].append(phone)
         return found
+
+    def add_former_phones(self, contacts: Sequence["Contact"]) -> None:
+        """Gives each of `contacts`, all of one tenant, the attribute `former_phones`."""
+        found = self.former_phones(contacts)
+        for contact in contacts:
+            contact.former_phones = found[contact.pk]
 
     def page(
         self,
@@ -182,8 +204,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         found = among.carrying(tag.name) if tag else among
         if not query:
             return keyset.page(found, order, after, limit)
+        owners = self.owners_of(query, region)
         indexed, unindexed = (
-            found.filter(matches(query, region, condition))
+            found.filter(matches(query, region, condition, owners))
             for condition in (contains, contains_unindexed)
         )
         return keyset.searched(indexed, unindexed, among, order, after, limit)
@@ -228,7 +251,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
 
     def matching(self, query: str, region: str = "") -> "ContactQuerySet":
         """The contacts with `query` in them, see `matches`; all where it is empty."""
-        return self.filter(matches(query, region)) if query else self
+        if not query:
+            return self
+        return self.filter(matches(query, region, owners=self.owners_of(query, region)))
 
 
 def contact_is_there() -> Exists:
@@ -310,6 +335,7 @@ class Contact(models.Model):
     email_folded = FoldedField(of="email")
 
     outcome: Outcome  # of the last `update_or_create`
+    former_phones: list[str]  # `add_former_phones` sets it
 
     objects = ContactManager()
     all_phones = ContactQuerySet.as_manager()

@@ -339,6 +339,14 @@ def choice(raw: Any, values: list[str], default: str = "") -> str:
     return chosen
 
 
+def choices(raw: Any, values: list[str]) -> list[str]:
+    """A list with some of `values`; empty where nothing is given."""
+    chosen = [] if raw in ("", None) else raw
+    if not isinstance(chosen, list) or any(one not in values for one in chosen):
+        raise ValueError(f"Send a list with any of {', '.join(values)}.")
+    return chosen
+
+
 def cursor(raw: Any) -> str:
     """The text of a cursor; `contacts.finding.cursors` checks its content."""
     return storable("cursor", string("cursor", raw))

@@ -57,7 +57,17 @@ def change_locked(
 
 def other_with(tenant_id: str, phone: str, but: str) -> Contact | None:
     """The contact of the tenant that has `phone`, now or as a former phone, `but` for the contact
-    with this id."""
-    current = former_phones.current(tenant_id, [phone]).get(phone, phone)
-    found = Contact.objects.filter(tenant=tenant_id, phone=current)
-    return found.exclude(pk=but).first()
+    with this id.
+
+    A former phone whose contact is gone is deleted: the version before this one deletes contacts
+    and leaves their former phones.
+    """
+    mine = Contact.all_phones.filter(tenant=tenant_id)
+    for pk, former_of in mine.filter(phone=phone).values_list("pk", "former_of"):
+        owner = former_of or pk
+        if owner == but:
+            return None
+        if other := mine.filter(pk=owner, former_of=None).first():
+            return other
+        former_phones.delete(mine.filter(pk=pk, former_of=owner))
+    return None

@@ -1,15 +1,15 @@
 """Former phones: a contact is found by a phone that it had before.
 
 A former phone is a row of the table of contacts (see `Contact`): whoever writes it holds the lock
-of its contact. Writers lock former phones before current ones, and both in order: then a create
-with a former phone, which locks its row first and the contact second, and a merge do not deadlock.
+of its contact. Writers lock current and former phones in one order, that of the phones, so that
+they do not deadlock.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
-from django.db import DEFAULT_DB_ALIAS
-from django.db.models import F, Q, QuerySet
-from django.db.models.lookups import IsNull
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import Q, QuerySet
 
 from contacts.change_log.difference import FORMER_PHONES, Fields
 from contacts.db.dialects import dialect_of
@@ -19,6 +19,13 @@ from contacts.models import Change, Contact, Entry
 from tenants.models import Tenant
 
 from . import consent, rows
+
+ROW = ("pk", "phone", "former_of")
+Result = TypeVar("Result")
+
+
+class FormerPhone(Exception):
+    """A write has met a phone that a contact had before, see `by_current`."""
 
 
 def logged(added: Iterable[str] = (), removed: Iterable[str] = ()) -> Fields:
@@ -40,38 +47,71 @@ def of(contacts: Iterable[Contact]) -> dict[str, list[str]]:
 
 
 def lock(contacts: Sequence[Contact]) -> tuple[dict[str, Contact], dict[str, list[Contact]]]:
-    """Locks contacts of one tenant and their former phones. Returns the contacts that are still
-    there, by id, and the rows of the former phones of each, by the id of the contact."""
+    """Locks contacts of one tenant and their former phones, in the order of their phones. Returns
+    the contacts that are still there, by id, and the rows of the former phones of each, by the id
+    of the contact."""
     pks = [contact.pk for contact in contacts]
     mine = Contact.all_phones.filter(tenant__in={contact.tenant_id for contact in contacts})
-    both = mine.filter(Q(pk__in=pks) | Q(former_of__in=pks))
-    found = both.order_by(IsNull(F("former_of"), True), "phone").select_for_update()
+    both = mine.filter(Q(pk__in=pks) | Q(former_of__in=pks)).order_by("phone")
     wanted = {*pks}
-    there = {one.pk: one for one in found if one.pk in wanted and one.former_of_id is None}
+    found = [row for row in both.select_for_update() if row.pk in wanted]
+    there = {row.pk: row for row in found if row.former_of_id is None}
     # Read again: while the statement waited, a contact may have got another one's phones.
     former: dict[str, list[Contact]] = {pk: [] for pk in there}
-    for row in mine.filter(former_of__in=pks).order_by("phone").select_for_update():
-        former.setdefault(str(row.former_of_id), []).append(row)
+    for row in mine.filter(former_of__in=there).order_by("phone").select_for_update():
+        former[str(row.former_of_id)].append(row)
     return there, former
 
 
-def current(tenant_id: str, phones: Iterable[str]) -> dict[str, str]:
-    """For each of `phones` that is a former one: the current phone of its contact, which is locked.
+def lock_current(tenant_id: str, phones: Iterable[str]) -> dict[str, str]:
+    """Locks the rows of `phones` and the contacts that had them, in the order of their phones.
+    Returns the current phone of the contact of each, by the phone given; phones that nobody has are
+    left out.
 
-    The rows of `phones` are locked already. A row whose contact is gone is deleted, and its phone
-    is the current one: the version before this one deletes contacts and leaves their former phones.
+    A former phone whose contact is gone is deleted: the version before this one deletes contacts
+    and leaves their former phones.
     """
     mine = Contact.all_phones.filter(tenant=tenant_id)
-    former = mine.filter(phone__in=[*phones], former_of__isnull=False)
-    owner_ids = dict(former.values_list("phone", "former_of"))
-    if not owner_ids:
-        return {}
-    there = mine.filter(pk__in={*owner_ids.values()}, former_of=None).order_by("phone")
-    owners = {owner.pk: owner for owner in there.select_for_update()}
-    lost = [phone for phone, owner_id in owner_ids.items() if owner_id not in owners]
+    given = Q(phone__in=[*phones])
+    while True:
+        start = transaction.savepoint()
+        former = mine.filter(given, former_of__isnull=False)
+        owners = {*former.values_list("former_of", flat=True)}
+        locked = mine.filter(given | Q(pk__in=owners)).order_by("phone").select_for_update()
+        found = {pk: (phone, owner) for pk, phone, owner in locked.values_list(*ROW)}
+        if {owner for _, owner in found.values() if owner} <= owners:
+            break
+        transaction.savepoint_rollback(start)  # somebody has merged an owner meanwhile
+    lost = [pk for pk, (_, owner) in found.items() if owner and owner not in found]
     if lost:
-        delete(former.filter(phone__in=lost))
-    return {phone: owners[pk].phone if pk in owners else phone for phone, pk in owner_ids.items()}
+        delete(mine.filter(pk__in=lost))
+    kept = (row for pk, row in found.items() if pk not in lost)
+    return {phone: found[owner][0] if owner else phone for phone, owner in kept}
+
+
+def by_current(
+    tenant_id: str, phones: Iterable[str], write: Callable[[dict[str, str]], Result]
+) -> Result:
+    """What `write` returns, called in a transaction with the current phone of the contact of each
+    of `phones`, by the phone given; what is left out is nobody's former phone.
+
+    Nearly no phone is a former one: so `write` is called with an empty dict first. If it then meets
+    a former phone, it raises `FormerPhone`, its transaction is taken back, so that no lock is held,
+    and it is called again after all rows were locked in order.
+    """
+    has_former = False
+    while True:
+        try:
+            return attempt(tenant_id, phones if has_former else (), write)
+        except FormerPhone:
+            has_former = True
+
+
+@transactional
+def attempt(
+    tenant_id: str, phones: Iterable[str], write: Callable[[dict[str, str]], Result]
+) -> Result:
+    return write(lock_current(tenant_id, phones) if phones else {})
 
 
 # Writing
@@ -153,9 +193,12 @@ def release(tenant: Tenant, key: dict[str, str], phone: str) -> Contact:
     phones.
     """
     found = tenant.contacts.find(**key)
-    if not delete(Contact.all_phones.filter(tenant=tenant, former_of=found, phone=phone)):
+    there, former = lock([found])
+    rows_of_phone = [row.pk for row in former.get(found.pk, []) if row.phone == phone]
+    if not rows_of_phone:
         raise Contact.DoesNotExist
-    contact = tenant.contacts.find(lock=True, contact_id=found.pk)
+    contact = there[found.pk]
+    delete(Contact.all_phones.filter(tenant=tenant, pk__in=rows_of_phone))
     consent.remember([contact.opt_out_of(phone)])
     log(contact, logged(removed=[phone]))
     return contact

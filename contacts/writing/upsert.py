@@ -2,7 +2,7 @@
 at the same time, one contact results, because the database decides, in one statement."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache, partial
 from itertools import chain, starmap
@@ -18,7 +18,7 @@ from contacts.db.connections import prepared_cursor, sql_kind
 from contacts.db.dialects import dialect_of
 from contacts.db.rows import row_in_json
 from contacts.db.statements import INCOMPLETE, Upsert, find_sql, insert_sql, upsert_sql
-from contacts.db.transactions import DEADLOCK, sqlstate, transactional
+from contacts.db.transactions import DEADLOCK, sqlstate
 from contacts.models import Change, Contact, Entry, OptOut, Outcome, with_folded
 from contacts.values import rules
 from contacts.values.digests import phone_digest
@@ -27,6 +27,7 @@ from tenants.isolation import lock_timeout
 from tenants.models import Tenant
 
 from . import consent, former_phones, links
+from .former_phones import FormerPhone
 from .rows import columns, logged
 
 
@@ -118,9 +119,19 @@ def insert_parameters(contact: Contact) -> dict[str, Any]:
     return row | tags | cause_values(dialect)
 
 
-@transactional
 def upsert_one(contact: Contact, given: dict[str, Any], changes: Sequence[str]) -> Contact:
     """`update_or_create` in a transaction. Returns what is stored, with its `outcome`."""
+
+    def write_one(current: dict[str, str]) -> Contact:
+        contact.phone = current.get(phone, phone)
+        return write_and_find(contact, given, changes)
+
+    phone = contact.phone
+    return former_phones.by_current(contact.tenant_id, [phone], write_one)
+
+
+def write_and_find(contact: Contact, given: dict[str, Any], changes: Sequence[str]) -> Contact:
+    """Writes the row of the contact; returns what is stored. Raises `FormerPhone`."""
     fields = row_in_json(hex_id(contact.pk), given | {"phone": contact.phone}, dialect_of().moment)
     names = with_folded(given)
     written = write({contact.phone: fields}, names, replacing(changes), contact)
@@ -131,9 +142,7 @@ def upsert_one(contact: Contact, given: dict[str, Any], changes: Sequence[str]) 
         return contact
     stored = find_stored(contact.tenant_id, contact.phone)
     if stored.former_of_id:
-        current = former_phones.current(contact.tenant_id, [contact.phone])
-        contact.phone = current.get(contact.phone, contact.phone)
-        return upsert_one(contact, given, changes)
+        raise FormerPhone
     stored.outcome = outcome
     return stored
 
@@ -168,7 +177,6 @@ class Replaced(NamedTuple):
     phone: str
 
 
-@transactional
 def replace_many(
     tenant: Tenant, contacts: Sequence[dict[str, Any]], source: str
 ) -> dict[str, Replaced]:
@@ -186,43 +194,38 @@ def replace_many(
         fields["phone"]: row_in_json(f"{next(bits):032x}", fields, moment) for fields in contacts
     }
     new = Contact(tenant=tenant, source=source)
+
+    def write_last(current: dict[str, str]) -> dict[str, Replaced]:
+        last = {current.get(phone, phone): phone for phone in rows}
+        done = replace_rows(named(last, rows), names, new)
+        return {
+            phone: done[now] if last[now] == phone else done[now]._replace(outcome=None)
+            for phone in rows
+            for now in [current.get(phone, phone)]
+        }
+
+    return former_phones.by_current(tenant.pk, rows, write_last)
+
+
+def replace_rows(rows: dict[str, str], names: Sequence[str], new: Contact) -> dict[str, Replaced]:
+    """`replace_many` for rows with current and new phones. Raises `FormerPhone`."""
     written = write(rows, names, replacing(names), new)
-    same = Contact.objects.filter(tenant=tenant, phone__in=rows.keys() - written.keys())
+    same = Contact.objects.filter(tenant=new.tenant_id, phone__in=rows.keys() - written.keys())
     results = {phone: Replaced(row.outcome, row.ulid, phone) for phone, row in written.items()} | {
         phone: Replaced(Outcome.UNCHANGED, pk, phone)
         for phone, pk in same.values_list("phone", "pk")
     }
-    if former := rows.keys() - results.keys():
-        results |= replace_by_former(rows, former, names, new)
+    if len(results) < len(rows):
+        raise FormerPhone
     return results
 
 
-def replace_by_former(
-    rows: dict[str, str], former: Collection[str], names: Sequence[str], new: Contact
-) -> dict[str, Replaced]:
-    """`replace_many` for the rows with a phone in `former`, which no contact has as its current
-    one. Also returns the rows with other phones of the same contacts, which are superseded."""
-    owners = former_phones.current(new.tenant_id, former)
-    last = {owners.get(phone, phone): phone for phone in rows}
-    wanted = {
-        current: with_phone(rows[phone], current)
-        for current, phone in last.items()
-        if phone in former
+def named(given: dict[str, str], rows: dict[str, str]) -> dict[str, str]:
+    """The rows to write. `given`: the phone in `rows` of each, by the phone that it gets."""
+    return {
+        now: rows[phone] if phone == now else with_phone(rows[phone], now)
+        for now, phone in given.items()
     }
-    written = write(wanted, names, replacing(names), new)
-    pks = {row.phone: row.ulid for row in written.values()}
-    concerned = {*owners.values(), *wanted}
-    stored = Contact.objects.filter(tenant=new.tenant_id, phone__in=concerned - pks.keys())
-    pks |= dict(stored.values_list("phone", "pk"))
-    results = {}
-    for phone in rows:
-        current = owners.get(phone, phone)
-        if phone in former:
-            outcome = written[current].outcome if current in written else Outcome.UNCHANGED
-            results[phone] = Replaced(outcome, pks[current], current)
-        if current in concerned and last[current] != phone:
-            results[phone] = Replaced(None, pks[current], current)
-    return results
 
 
 def with_phone(row: str, phone: str) -> str:
@@ -230,7 +233,6 @@ def with_phone(row: str, phone: str) -> str:
     return rules.spelled(json.loads(row) | {"phone": phone})
 
 
-@transactional
 def upsert_rows(
     rows: dict[str, str], given: Sequence[str], changes: Sequence[str], new: Contact
 ) -> dict[str, Written]:
@@ -243,36 +245,57 @@ def upsert_rows(
     rows that were written, by phone; the others hold these values already. The number of statements
     does not grow with the number of rows. Raises `PhonesRefused`.
 
-    Rows with former phones are written to the contacts that had them. If other rows have other
-    phones of the same contact, the result is as if the rows came one after the other.
+    Rows with former phones are written to the contacts that had them. Several phones of one contact
+    give the same result as if the rows came one after the other.
     """
-    written = write(rows, given, changes, new)
-    rest = rows.keys() - written.keys()
-    current = former_phones.current(new.tenant_id, rest) if rest else {}
-    for given_phone in turns(rows, current):
-        again = {now: with_phone(rows[phone], now) for now, phone in given_phone.items()}
-        try:
-            done = write(again, given, changes, new)
-        except PhonesRefused as error:
-            reasons = {given_phone[phone]: reason for phone, reason in error.reasons.items()}
-            raise PhonesRefused(reasons) from error
-        written |= {given_phone[phone]: row for phone, row in done.items()}
+
+    def write_in_turns(current: dict[str, str]) -> dict[str, Written]:
+        written = dict[str, Written]()
+        for turn in turns(rows, current):
+            done = write_turn(named(turn, rows), given, changes, new, turn)
+            written |= {turn[now]: row for now, row in done.items()}
+        return written
+
+    return former_phones.by_current(new.tenant_id, rows, write_in_turns)
+
+
+def write_turn(
+    rows: dict[str, str],
+    given: Sequence[str],
+    changes: Sequence[str],
+    new: Contact,
+    phones: dict[str, str],
+) -> dict[str, Written]:
+    """`upsert_rows` for rows with current and new phones. `phones`: those that the caller gave.
+    Raises `FormerPhone`."""
+    try:
+        written = write(rows, given, changes, new)
+    except PhonesRefused as error:
+        reasons = {phones[now]: reason for now, reason in error.reasons.items()}
+        raise PhonesRefused(reasons) from error
+    if len(written) < len(rows):
+        refuse_former(new.tenant_id, rows.keys() - written.keys())
     return written
 
 
+def refuse_former(tenant_id: str, phones: Iterable[str]) -> None:
+    """Raises `FormerPhone` if one of `phones` is a former one."""
+    former = Contact.all_phones.filter(tenant=tenant_id, former_of__isnull=False)
+    if former.filter(phone__in=phones).exists():
+        raise FormerPhone
+
+
 def turns(rows: Iterable[str], current: dict[str, str]) -> list[dict[str, str]]:
-    """The rows to write in each turn, so that each contact gets its rows in their order: those with
-    former phones, and those with the current phone that come after them. A turn has the phone of
-    each row by the current phone of its contact."""
+    """The rows to write in each turn, so that each contact gets its rows in their order. A turn has
+    the phone of each row by the current phone of its contact."""
     number = dict[str, int]()
     found = list[dict[str, str]]()
     for phone in rows:
         now = current.get(phone, phone)
-        if phone in current or phone in number:
-            number[now] = number.get(now, -1) + 1
-            if number[now] == len(found):
-                found.append({})
-            found[number[now]][now] = phone
+        number[now] = number.get(now, -1) + 1
+        if number[now] == len(found):
+            found.append({})
+        found[number[now]][now] = phone
     return found
 
 

@@ -11,6 +11,7 @@ from django.urls import get_resolver
 
 from contacts.api.examples import EXAMPLES, ROMAIN
 from contacts.api.urls import actions
+from contacts.writing import former_phones
 from tenants.examples import ME
 from tests.support.api import CHANGE_SET, ON_A_CONTACT, Api
 from tests.support.openapi import Ids, operations, shape, without_volatile
@@ -57,6 +58,7 @@ FILES = {
     "create-import", "get-import", "get-import-errors", "create-export", "get-export",
     "get-export-file",
 }  # fmt: skip
+OF_CONTACTS = {"list-changes", "merge-contacts", "undo", "remove-former-phone"}
 WEBHOOKS = {"create-webhook", "list-webhooks", "get-webhook", "delete-webhook"}
 SUCCESS = {
     "create-contact": "201", "create-import": "202", "create-export": "202",
@@ -72,7 +74,7 @@ def test_every_operation_needs_a_token_and_lists_every_error(schema: Any) -> Non
         failures = {"400", "401", "403", "413", "415", "422", "429", "500", "503"}
         if name == "me":
             failures -= {"400", "403", "413", "415", "422"}
-        elif name in ON_A_CONTACT or name in {"list-changes", "merge-contacts", "undo"}:
+        elif name in ON_A_CONTACT or name in OF_CONTACTS:
             failures |= {"404"}
         elif name == "create-import":
             failures |= {"411"}
@@ -102,6 +104,8 @@ def test_the_server_answers_like_every_example(acme: SimpleNamespace, schema: An
             continue
         assert isinstance(body, dict)
         answer = acme.api.act(name, **ids.in_place_of_examples(body))
+        if name == "create-contact":
+            former_phones.insert(acme.tenant.contacts.get(), ["+14155550199"])
         ids.learn(expected, answer.json())
         assert without_volatile(answer.json()) == without_volatile(
             ids.in_place_of_examples(expected)
@@ -133,7 +137,7 @@ def test_the_server_gives_every_error_in_the_schema(
 ) -> None:
     limits = {"create-contacts": 8 * 1024 * 1024}
     elsewhere = {"contact_id": ROMAIN["id"], "tag": "x", "status": "opted_in"}
-    elsewhere |= {"merge_ids": [CHANGE_SET], "change_set": CHANGE_SET}
+    elsewhere |= {"merge_ids": [CHANGE_SET], "change_set": CHANGE_SET, "phone": "+14155550199"}
     for name, operation in operations(schema).items():
         if name == "me" or name in FILES | WEBHOOKS:
             continue
@@ -161,7 +165,8 @@ def test_our_own_headers_are_described(schema: Any) -> None:
         return {*operations(schema)[name]["responses"][status]["headers"]}
 
     limits = {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
-    assert described("create-contact", "201") == {"X-Request-Id", "Qyvo-Result"} | limits
+    ours = {"X-Request-Id", "Qyvo-Result", "Qyvo-Former-Phone"}
+    assert described("create-contact", "201") == ours | limits
     assert described("create-contact", "401") == {"X-Request-Id"}
     assert described("create-contact", "429") == {"X-Request-Id", "Retry-After"} | limits
     assert described("create-contact", "503") == {"X-Request-Id", "Retry-After"}

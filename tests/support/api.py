@@ -77,6 +77,7 @@ CHANGE_SET = "01J1Y3V8KMN3P5R7T9V2X4Z6B8"
 ACTION_BODIES = ON_A_CONTACT | {
     "merge-contacts": {"contact_id": STAYS, "merge_ids": [GOES]},
     "undo": {"change_set": CHANGE_SET},
+    "remove-former-phone": {"phone": "+14155550999"},
     "create-contact": {},
     "create-contacts": {"contacts": [{"phone": PHONE}]},
     "list-contacts": {},

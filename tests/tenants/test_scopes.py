@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 from contacts.api.urls import urlpatterns
 from contacts.change_log.cause import caused_by
 from contacts.models import Contact, ContactTag, Export, Import, Tag, Webhook
+from contacts.writing import former_phones
 from qyvo.views import openapi
 from tenants.models import ApiToken
 from tenants.views import TenantAPIView
@@ -50,6 +51,7 @@ NEEDS: dict[str, set[str]] = {
     "record-consent": {WRITE},
     "merge-contacts": {WRITE},
     "undo": {WRITE, DELETE},
+    "remove-former-phone": {WRITE},
     "delete-contact": {DELETE},
     "create-import": {IMPORTS},
     "get-import": {IMPORTS},
@@ -63,6 +65,7 @@ NEEDS: dict[str, set[str]] = {
     "delete-webhook": {WRITE},
 }
 
+HAD = "+14155550999"  # a former phone
 NO_FILE = {"get-import-errors", "get-export-file"}  # the rows of `there` have none
 
 
@@ -79,7 +82,8 @@ def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
 def there(acme: SimpleNamespace, settings: Any, tmp_path: Path) -> str:
     """The id of an import, of an export and of a webhook of Acme. Acme also has contacts."""
     settings.DATA_DIR = tmp_path
-    ContactFactory.create(tenant=acme.tenant, phone=PHONE, tags=["vip"])
+    contact = ContactFactory.create(tenant=acme.tenant, phone=PHONE, tags=["vip"])
+    former_phones.insert(contact, [HAD])
     with caused_by("command:test", CHANGE_SET):
         for pk in (STAYS, GOES):
             ContactFactory.create(pk=pk, tenant=acme.tenant)
@@ -99,6 +103,8 @@ def ask(api: Api, name: str, pk: str) -> Any:
     method, path, _ = operations()[name]
     body: Any = ACTION_BODIES.get(name, {}) | {"phone": PHONE}
     kind = "application/json"
+    if name == "remove-former-phone":
+        body |= {"contact_id": Contact.objects.get(phone=PHONE).pk, "phone": HAD}
     if name == "create-webhook":
         body = {"url": "https://example.com/", "events": ["contact.created"]}
     data = json.dumps(body)

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from contacts.models import Change, Contact, Delivery, Webhook
 from contacts.webhooks import outbox, payload
-from contacts.writing import consent
+from contacts.writing import consent, former_phones
 from contacts.writing.consent import Decision
+from tenants.fields import new_ulid
 from tests.support.api import PHONE, assert_error
 from tests.support.concurrency import all_at_once
 from tests.support.factories import ContactFactory
@@ -159,7 +160,7 @@ def test_a_change_of_phone_takes_a_fixed_number_of_statements(
     acme.api.act("update-contact", phone=PHONE, name="x")  # the first request costs more
     plain = len(statements(lambda: acme.api.act("update-contact", phone=PHONE, name="y")))
     asked = statements(lambda: change(acme))
-    assert len(asked) == plain + 4, "who has, or had, the phone, and whether its owner opted out"
+    assert len(asked) == plain + 3, "who has, or had, the phone, and whether its owner opted out"
 
 
 # Former phones
@@ -211,6 +212,13 @@ def test_undo_of_a_change_that_kept_the_old_phone_leaves_no_former_phone(
     assert (Contact.objects.get().phone, former(ann)) == (PHONE, [])
     acme.api.act("undo", change_set=last_set())
     assert (Contact.objects.get().phone, former(ann)) == (NEW, [PHONE])
+
+
+def test_a_former_phone_whose_contact_is_gone_is_free(acme: SimpleNamespace, ann: Contact) -> None:
+    """The version before deletes contacts and leaves their former phones."""
+    former_phones.insert_many(acme.tenant.pk, {NEW: new_ulid()})
+    assert change(acme).json()["phone"] == NEW
+    assert Contact.all_phones.count() == 1
 
 
 @pytest.mark.parametrize("keep_former", ["perhaps", 1, []])

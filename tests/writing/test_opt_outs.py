@@ -23,7 +23,7 @@ from contacts.db.rows import row_in_json
 from contacts.jobs import bulk_actions
 from contacts.models import EARLIER_OPT_OUT, BulkAction, Change, Contact, OptOut, Outcome
 from contacts.values.digests import phone_digest
-from contacts.writing import consent, edit, merge
+from contacts.writing import consent, edit, former_phones, merge
 from contacts.writing.consent import Decision
 from contacts.writing.upsert import replace_many, upsert_rows
 from tenants.fields import new_ulid
@@ -101,6 +101,7 @@ def merge_away(member: SimpleNamespace, path: Path) -> None:
     newer = member.tenant.contacts.get(phone=PHONE)
     [(kept, _, problem)] = merge.merge([[older, newer]])
     assert (kept.pk, problem) == (older.pk, "")
+    former_phones.release(member.tenant, {"phone": OTHER}, PHONE)
 
 
 def give_another_phone(member: SimpleNamespace, path: Path) -> None:
@@ -146,6 +147,9 @@ def test_the_phone_of_a_contact_that_is_merged_into_one_that_has_opted_out_has_o
     second = ContactFactory.create(tenant=acme.tenant, phone=PHONE)
     merge.merge([[first, second]])
     acme.api.create(PHONE)
+    assert acme.tenant.contacts.get().opted_out_at == JUNE
+    former_phones.release(acme.tenant, {"phone": PHONE}, PHONE)
+    acme.api.create(PHONE)
     assert_opted_out(acme.tenant)
 
 
@@ -155,6 +159,7 @@ def test_a_phone_chosen_in_a_merge_and_the_one_given_up_have_opted_out(
     first, second = (opted_out(acme.tenant, phone) for phone in (OTHER, PHONE))
     kept, _ = merge.merge_into(acme.tenant, first.pk, [second.pk], {"phone": second.pk})
     assert (kept.phone, kept.opted_out_at) == (PHONE, JUNE)
+    former_phones.release(acme.tenant, {"phone": PHONE}, OTHER)
     acme.api.create(OTHER)
     assert_opted_out(acme.tenant, OTHER)
 
@@ -267,7 +272,7 @@ def test_of_thousands_the_right_ones_start_as_opted_out(acme: SimpleNamespace) -
     consent.remember(OptOut.of_phone(acme.tenant.pk, phone, JUNE) for phone in out)
     acme.tenant.contacts.update_or_create(phone=people[7]["phone"])
     done = replace_many(acme.tenant, people, "api")
-    assert [outcome for outcome, _ in done.values()].count(Outcome.CREATED) == 999
+    assert [row.outcome for row in done.values()].count(Outcome.CREATED) == 999
     found = acme.tenant.contacts.exclude(opted_out_at=None).values_list("phone", flat=True)
     assert {*found} == out
     assert_links_match_tags()
