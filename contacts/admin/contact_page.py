@@ -3,18 +3,27 @@
 from functools import partial
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    JsonResponse,
+)
 from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils.html import format_html
+from django.views.decorators.http import require_POST
 
 from contacts import schema
 from contacts.change_log import cause
 from contacts.models import Contact
 from contacts.values import countries, phones, rules
+from contacts.writing import former_phones
 from tenants.admin import user_of
 from tenants.fields import is_ulid
 from tenants.models import Tenant
@@ -22,6 +31,7 @@ from tenants.models import Tenant
 from . import describe
 from .history import HistoryAdmin
 
+NOT_FORMER = "This is no former phone of the contact any more."
 LATEST = 5  # changes that the page shows
 MAX_SUGGESTIONS = 20  # tags
 PLACED = ("phone", "name", "email", "locale", "tags", "metadata")
@@ -67,10 +77,32 @@ class ContactPageAdmin(HistoryAdmin):
             "readable": phones.readable(contact.phone),
             "country": countries.of(contact.phone),
             "whatsapp": contact.phone.removeprefix("+"),
+            "former": [
+                (phone, phones.readable(phone)) for phone in former_phones.of([contact])[contact.pk]
+            ],
             "consent": describe.consent_of(contact),
             "latest": describe.changes_of(contact, None)[:LATEST],
             "may_undo": self.may_undo(request),
         }
+
+    # Former phones
+
+    def release_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Releases the former phone `phone`; the button of the page posts here."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        contact = self.get_object(request, unquote(object_id))
+        if contact is None:
+            return self.no_contact(request, object_id)
+        phone = request.POST.get("phone", "")
+        try:
+            former_phones.release(contact.tenant, {"contact_id": contact.pk}, phone)
+        except Contact.DoesNotExist:
+            self.message_user(request, NOT_FORMER, messages.WARNING)
+        else:
+            self.message_user(request, f"{phones.readable(phone)} is free.", messages.SUCCESS)
+            self.offer_undo(request)
+        return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[contact.pk]))
 
     # Deleting
 
@@ -86,12 +118,15 @@ class ContactPageAdmin(HistoryAdmin):
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
         """Adds a link to undo the deletion."""
         response = super().response_delete(request, obj_display, obj_id)
+        self.offer_undo(request)
+        return response
+
+    def offer_undo(self, request: HttpRequest) -> None:
         if self.may_undo(request):
             change_set = cause.current.get().change_set()
             page = reverse("admin:contacts_contact_undo", args=[change_set])
             message = format_html('You can undo this: <a href="{}">Undo</a>', page)
             self.message_user(request, message)
-        return response
 
     # Technical values, each with a button that copies it
 
@@ -123,8 +158,13 @@ class ContactPageAdmin(HistoryAdmin):
     # Tags
 
     def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.tag_names_view)
-        return [path("tag-names/", view, name="contacts_contact_tag_names"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        tag_names, release = wrap(self.tag_names_view), wrap(require_POST(self.release_view))
+        return [
+            path("tag-names/", tag_names, name="contacts_contact_tag_names"),
+            path("<path:object_id>/release/", release, name="contacts_contact_release"),
+            *super().get_urls(),
+        ]
 
     def tag_names_view(self, request: HttpRequest) -> JsonResponse:
         """Suggestions for `term`: tags of the user's tenant. Superusers name another tenant with

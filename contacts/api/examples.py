@@ -96,8 +96,8 @@ WAITING = {
     "expires_at": None,
 }  # fmt: skip
 EXPORTED = (
-    "phone,name,email,tags,locale,metadata,opted_in_at,opted_out_at\r\n"
-    '+14155550123,Romain,romain@example.com,"vip,fr-FR",,,,\r\n'
+    "phone,name,email,tags,locale,metadata,opted_in_at,opted_out_at,former_phones\r\n"
+    '+14155550123,Romain,romain@example.com,"vip,fr-FR",,,,,\r\n'
 )
 
 WEBHOOK = {

@@ -26,7 +26,7 @@ from tenants.isolation import tenant_context
 from tenants.models import Tenant
 
 from . import cleanup
-from .export import FIELDS, FORMATS, pages, select_ids
+from .export import COLUMNS, FORMATS, pages, select_ids
 from .formats import NotExportable, Page
 from .storage import Position, file_of, folder_of
 
@@ -162,7 +162,7 @@ def write(job: Export, folder: Path, turn: turns.Turn) -> bool:
     with (folder / "part").open("r+b" if start.size else "wb") as file:
         file.seek(start.size)
         file.truncate()
-        for piece in form.pieces(progress.pages(), FIELDS, is_continued=start.size > 0):
+        for piece in form.pieces(progress.pages(), COLUMNS, is_continued=start.size > 0):
             file.write(piece)
             if form.is_streamed and progress.is_left and turn.is_over():
                 replace_json(folder / "position", Position(progress.read, file.tell()))

@@ -14,6 +14,7 @@ from .vcard import VCard
 from .workbook import Xlsx
 
 FIELDS = [field.name for field in schema.FIELDS if field.is_exported]
+COLUMNS = [*FIELDS, "former_phones"]
 # A new format is one module with a class that has what `Format` asks for, and one line here.
 FORMATS: dict[str, Format] = {"xlsx": Xlsx(), "csv": Csv(), "ndjson": Ndjson(), "vcard": VCard()}
 CSV_FOR_SPREADSHEETS = Csv(for_spreadsheets=True)
@@ -35,7 +36,7 @@ def export(ids: bytes, form: Format) -> Iterator[bytes]:
     Between two pages, the export keeps ids only, and no statement or transaction stays open: a slow
     reader must not hold a transaction for hours. Raises `NotExportable`.
     """
-    return form.pieces((page for _, page in pages(ids)), FIELDS)
+    return form.pieces((page for _, page in pages(ids)), COLUMNS)
 
 
 def pages(ids: bytes) -> Iterator[tuple[int, Page]]:
@@ -44,4 +45,11 @@ def pages(ids: bytes) -> Iterator[tuple[int, Page]]:
     for start in range(0, len(ids), step):
         chosen = ids[start : start + step]
         found = Contact.objects.filter(IsAnyOf("pk", chosen.hex(",", ID_BYTES).split(",")))
-        yield len(chosen), list(found.order_by("phone", "pk").values(*FIELDS))
+        yield len(chosen), with_former_phones(found.order_by("phone", "pk"))
+
+
+def with_former_phones(contacts: ContactQuerySet) -> Page:
+    rows = list(contacts.values("pk", "tenant", *FIELDS))
+    keys = [Contact(pk=row.pop("pk"), tenant_id=row.pop("tenant")) for row in rows]
+    former = Contact.all_phones.former_phones(keys)
+    return [row | {"former_phones": former[key.pk]} for key, row in zip(keys, rows, strict=True)]

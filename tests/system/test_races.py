@@ -17,6 +17,7 @@ from tests.support.api import ACTIONS, CREATE, PHONE, rows
 from tests.support.changes import logged, settle
 from tests.support.concurrency import CALLERS, all_at_once
 from tests.support.factories import ContactFactory
+from tests.support.former_phones import race
 from tests.support.sql import assert_links_match_tags
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -242,3 +243,10 @@ def test_creating_and_deleting_one_phone_at_once_never_fails(
     answers = all_at_once(act, 12)
     assert {code for codes in answers[::2] for code in codes} == {201}
     assert {code for codes in answers[1::2] for code in codes} <= {200, 404}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_hundred_racers_with_current_and_former_phones_end_with_one_contact(
+    acme: SimpleNamespace,
+) -> None:
+    race(acme.tenant, 200)
