@@ -115,6 +115,11 @@ class Operation(AutoSchema):
     def success(self) -> HTTPStatus:
         return getattr(self.source, "success", HTTPStatus.OK)
 
+    @property
+    def successes(self) -> list[int]:
+        """All statuses of answers that are no errors."""
+        return [*map(int, (self.success, *getattr(self.source, "also", ())))]
+
     def get_operation_id(self) -> str:
         """The name of the class in kebab case: CreateContact is create-contact."""
         return re.sub(r"(?<!^)(?=[A-Z])", "-", self.source.__name__).lower()
@@ -165,8 +170,11 @@ class Operation(AutoSchema):
         if not is_file:
             output = getattr(self.source, "output_class", None)
             kind = output and output(many=is_list)
-        answer = OpenApiResponse(kind, self.success.phrase, examples)
-        return {(int(self.success), "text/csv" if is_file else "application/json"): answer} | {
+        media_type = "text/csv" if is_file else "application/json"
+        return {
+            (code, media_type): OpenApiResponse(kind, HTTPStatus(code).phrase, examples)
+            for code in self.successes
+        } | {
             (code, "application/json"): failure(code, self.view, self.source)
             for code in self.failures()
         }
@@ -178,7 +186,7 @@ class Operation(AutoSchema):
 
     def can_fail(self, code: int) -> bool:
         if code == 404:
-            return self.has_key or "{" in self.path
+            return self.has_key or "{" in self.path or hasattr(self.source, "missing")
         if code == 409:
             return hasattr(self.source, "conflict")
         if code == 411:
@@ -193,7 +201,7 @@ class Operation(AutoSchema):
         return [OpenApiExample("body", body, request_only=True, media_type=kind)]
 
     def get_override_parameters(self) -> list[Any]:
-        counted = [int(self.success), *(code for code in self.failures() if code not in UNCOUNTED)]
+        counted = [*self.successes, *(code for code in self.failures() if code not in UNCOUNTED)]
         query = getattr(self.view, "query_class", None)
         return [
             *headers(EVERYWHERE, True),
@@ -214,8 +222,11 @@ def failure(code: int, view: Any, source: Any) -> OpenApiResponse:
     meaning, bodies = FAILURES[code]
     if code == 403:
         bodies = [error_body(403, str(InsufficientScope(source.scopes).detail))]
+    if code == 404 and hasattr(source, "missing"):
+        bodies = [error_body(404, source.missing)]
     if code == 409:
-        bodies = [error_body(409, str(source.conflict.default_detail))]
+        code_word = getattr(source.conflict, "contract_code", "")
+        bodies = [error_body(409, str(source.conflict.default_detail), code_word)]
     if code == 413:
         bodies = [error_body(413, str(PayloadTooLarge(max_body_bytes(view)).detail))]
     if code == 415:

@@ -35,6 +35,7 @@ NOT_FORMER = "This is no former phone of the contact any more."
 LATEST = 5  # changes that the page shows
 MAX_SUGGESTIONS = 20  # tags
 PLACED = ("phone", "name", "email", "locale", "tags", "metadata")
+KEEP_FORMER = "keep_former"  # only on the page of a contact that exists
 OTHERS = [field.name for field in schema.FIELDS if field.is_edited and field.name not in PLACED]
 TECHNICAL = ("id", "source", "total_messages", "last_message_at", "created_at", "updated_at")
 
@@ -43,7 +44,7 @@ class ContactPageAdmin(HistoryAdmin):
     """Everything around the form of a contact, and the suggestions of its tags."""
 
     fieldsets = (
-        (None, {"fields": ["tenant", "phone", "name", ("email", "locale"), *OTHERS]}),
+        (None, {"fields": ["tenant", "phone", KEEP_FORMER, "name", ("email", "locale"), *OTHERS]}),
         ("Tags and metadata", {"fields": ["tags", "metadata"]}),
         ("Technical", {"fields": [f"{name}_shown" for name in TECHNICAL], "classes": ["collapse"]}),
     )
@@ -56,6 +57,8 @@ class ContactPageAdmin(HistoryAdmin):
         tenant for users who cannot choose it."""
         fieldsets = [*super().get_fieldsets(request, obj)]
         (title, first), *others = fieldsets if obj else fieldsets[:-1]
+        if not obj:
+            first = first | {"fields": [name for name in first["fields"] if name != KEEP_FORMER]}
         if not request.user.is_superuser:
             first = first | {"fields": first["fields"][1:]}
         return [(title, first), *others]

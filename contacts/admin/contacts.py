@@ -16,14 +16,14 @@ from django.db import connection
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from contacts import schema
 from contacts.change_log.difference import exchanged, of_metadata
 from contacts.models import Change, Contact
 from contacts.schema import Kind
 from contacts.values import rules
-from contacts.writing import edit
+from contacts.writing import change_phone, edit
 from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, TenantForm, TenantOwnedRetryAdmin
 
 from . import describe
@@ -47,12 +47,18 @@ Metadata = dict[str, Any]
 
 class ContactForm(TenantForm):
     merged = ("tags", "metadata")
-    may_view = False  # set by `ContactAdmin.get_form`
+    may_view = may_merge = False  # set by `ContactAdmin.get_form`
 
     phone = forms.CharField(
         widget=UnfoldAdminTextInputWidget,
         show_hidden_initial=True,
         help_text="Include + and country code; spaces are fine.",
+    )
+    keep_former = forms.BooleanField(
+        required=False,
+        label="Keep the old phone as a former phone",
+        help_text="If you change the phone: the contact is then found by both phones.",
+        widget=UnfoldBooleanWidget,
     )
     tags = TagNamesFormField(
         rules.tags,
@@ -78,17 +84,26 @@ class ContactForm(TenantForm):
             phone = rules.phone(self.cleaned_data["phone"], region)
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
-        if phone != self.before.phone and (other := self.other("phone", phone)):
-            raise forms.ValidationError(self.taken(other))
+        if tenant is None or phone == self.before.phone:
+            return phone
+        if other := change_phone.other_with(tenant.pk, phone, but=self.instance.pk):
+            raise forms.ValidationError(self.taken(phone, other))
         return phone
 
-    def taken(self, other: Contact) -> str:
-        """An error with a link to the other contact, if the user may see that contact."""
-        sentence = f"Another contact already has the phone {other.phone}."
+    def taken(self, phone: str, other: Contact) -> str:
+        """An error with links to the other contact and to the page that merges both contacts, if
+        the user may see and merge contacts."""
+        how = "" if other.phone == phone else " as a former phone"
+        sentence = f"Another contact already has the phone {phone}{how}."
         if not self.may_view:
             return sentence
         page = reverse("admin:contacts_contact_change", args=[other.pk])
-        return format_html('{} <a href="{}">Open it</a>', sentence, page)
+        link = format_html('{} <a href="{}">Open it</a>', sentence, page)
+        if self.instance._state.adding or not self.may_merge:
+            return link
+        both = [self.instance.pk, other.pk]
+        page = reverse("admin:contacts_contact_merge", query={"contact": both})
+        return format_html('{} or <a href="{}">merge the two</a>', link, page)
 
     # Tags and metadata are merged: the user's changes are applied to the stored value. Saving the
     # whole list would remove a tag that a program added while the page was open.
@@ -188,6 +203,7 @@ class ContactAdmin(
     ) -> Any:
         form = super().get_form(request, obj, change, **options)
         form.may_view = self.has_view_permission(request)
+        form.may_merge = self.has_merge_permission(request)
         return form
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **options: Any) -> Any:
@@ -201,5 +217,6 @@ class ContactAdmin(
         if not change:
             obj.source = Contact.Source.MANUAL
             edit.save(obj)
-        elif form.changed_data:
-            edit.save(obj, update_fields=form.changed_data, before=form.before)
+        elif fields := {*form.changed_data} - {"keep_former"}:
+            keep_former = form.cleaned_data["keep_former"]
+            edit.save(obj, update_fields=fields, before=form.before, keep_former=keep_former)

@@ -13,7 +13,13 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.timezone import localtime
 
-from contacts.change_log.difference import CONSENT, LOGGED_FIELDS, MOMENTS, Fields
+from contacts.change_log.difference import (
+    CONSENT,
+    FORMER_PHONES,
+    LOGGED_FIELDS,
+    MOMENTS,
+    Fields,
+)
 from contacts.models import Change, Contact, Import
 from contacts.values import rules
 from tenants.fields import parse_ulid
@@ -119,7 +125,7 @@ def text_of(change: Change, actors: Actors) -> ChangeText:
 
 def lines_of(change: Change) -> Iterator[Line]:
     # In a fixed order: databases return the keys of JSON in different orders.
-    for name in (*LOGGED_FIELDS, "consent"):
+    for name in (*LOGGED_FIELDS, FORMER_PHONES, "consent"):
         if logged := change.fields.get(name):
             yield from LINES.get(name, value_lines)(name, logged)
     if change.into:
@@ -139,6 +145,12 @@ def tag_lines(name: str, logged: Fields) -> Iterator[Line]:
         yield Line("order of tags", f"{', '.join(order['old'])} → {', '.join(order['new'])}")
 
 
+def former_phone_lines(name: str, logged: Fields) -> Iterator[Line]:
+    for side in ("removed", "added"):
+        if logged[side]:
+            yield Line(f"former phones {side}", ", ".join(logged[side]))
+
+
 def metadata_lines(name: str, logged: Fields) -> Iterator[Line]:
     """Values as JSON, so that "" and null differ from a missing key."""
     for key, sides in sorted(logged.items()):
@@ -156,7 +168,12 @@ def consent_lines(name: str, logged: Fields) -> Iterator[Line]:
             yield Line(part, logged[part])
 
 
-LINES = {"tags": tag_lines, "metadata": metadata_lines, "consent": consent_lines}
+LINES = {
+    "tags": tag_lines,
+    "metadata": metadata_lines,
+    FORMER_PHONES: former_phone_lines,
+    "consent": consent_lines,
+}
 
 
 def value_text(name: str, value: Any) -> str:

@@ -1,14 +1,15 @@
 """The list action that merges contacts of one person, with a preview of each field."""
 
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
 from contacts import schema
@@ -17,8 +18,9 @@ from contacts.models import Contact, ContactQuerySet
 from contacts.schema import Kind
 from contacts.values import phones
 from contacts.values.rules import spelled
-from contacts.writing.merge import absorb, merge_as
+from contacts.writing.merge import ContactMissing, absorb, merge_into
 from tenants.admin import user_of
+from tenants.fields import is_ulid
 
 from . import describe
 from .bulk import BulkAdmin
@@ -27,6 +29,7 @@ MAX_MERGED = 10  # contacts at once; the preview has a column for each
 # Of the texts that people edit, a person chooses the value that stays.
 CHOSEN = [field.name for field in schema.FIELDS if field.is_edited and field.kind is Kind.TEXT]
 SHOWN = [field.name for field in schema.fields(*CHOSEN) if field.is_logged]
+LIST = "admin:contacts_contact_changelist"
 MERGE_PAGE = "admin/contacts/contact/merge.html"
 
 
@@ -51,15 +54,19 @@ class MergeForm(forms.Form):
     def __init__(self, data: Any, contacts: list[Contact], result: Contact) -> None:
         super().__init__(data)
         for name in CHOSEN:
-            values = dict.fromkeys(filter(None, (getattr(one, name) for one in contacts)))
-            if len(values) > 1:
+            by_value: dict[str, str] = {}
+            for contact in contacts:
+                by_value.setdefault(getattr(contact, name), contact.pk)
+            by_value.pop("", None)
+            if len(by_value) > 1:
                 self.fields[name] = forms.ChoiceField(
-                    choices=[(value, value) for value in values],
-                    initial=getattr(result, name),
+                    choices=[(pk, value) for value, pk in by_value.items()],
+                    initial=by_value[getattr(result, name)],
                     widget=UnfoldAdminRadioSelectWidget,
                 )
 
     def chosen(self) -> dict[str, str]:
+        """For each field with a choice, the id of the contact whose value stays."""
         return {name: value for name, value in self.cleaned_data.items() if name in CHOSEN}
 
 
@@ -67,6 +74,18 @@ class MergeAdmin(BulkAdmin):
     """Adds the action “Merge…” to the list of contacts."""
 
     actions = [*BulkAdmin.actions, "merge"]
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.merge_view)
+        return [path("merge/", view, name="contacts_contact_merge"), *super().get_urls()]
+
+    def merge_view(self, request: HttpRequest) -> HttpResponse:
+        """The page of the action for the contacts that the address names: links lead here."""
+        if not self.has_merge_permission(request):
+            raise PermissionDenied
+        chosen = [pk for pk in request.GET.getlist("contact") if is_ulid(pk)]
+        contacts = cast("ContactQuerySet", self.get_queryset(request).filter(pk__in=chosen))
+        return self.merge(request, contacts) or HttpResponseRedirect(reverse(LIST))
 
     def has_merge_permission(self, request: HttpRequest) -> bool:
         return self.has_change_permission(request) and self.has_delete_permission(request)
@@ -94,6 +113,7 @@ class MergeAdmin(BulkAdmin):
             "opts": self.opts, "title": "Merge", "contacts": found, "form": form,
             "rows": rows(found, result, form), "seen": version_of(found),
             "hidden": self.hidden_fields(request),
+            "back": reverse(LIST) if "contact" in request.GET else request.get_full_path(),
         }  # fmt: skip
         return TemplateResponse(request, MERGE_PAGE, context)
 
@@ -101,9 +121,10 @@ class MergeAdmin(BulkAdmin):
         self, request: HttpRequest, found: list[Contact], chosen: dict[str, str]
     ) -> HttpResponse | None:
         try:
-            kept = merge_as(found, chosen)
-        except ValueError as error:
-            self.message_user(request, str(error), messages.ERROR)
+            first, *others = found
+            kept, _ = merge_into(first.tenant, first.pk, [other.pk for other in others], chosen)
+        except (ContactMissing, ValueError) as error:
+            self.message_user(request, f"The contacts were not merged: {error}", messages.ERROR)
             return None
         # Without names or phones: erasing a person does not clear the admin's log.
         summary, user = f"Merged with {len(found) - 1} more.", user_of(request)

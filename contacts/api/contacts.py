@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from django.utils import timezone
 from rest_framework import serializers
+from rest_framework.exceptions import APIException
 from rest_framework.fields import Field
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,14 +15,16 @@ from rest_framework.response import Response
 from contacts.models import Change, Contact
 from contacts.schema import Shape
 from contacts.values import rules
-from contacts.writing import consent, delete, edit, former_phones, tags, upsert
+from contacts.writing import change_phone, consent, delete, edit, former_phones, tags, upsert
 from contacts.writing.consent import Decision
 
 from .actions import ActionView, Scope
+from .examples import ROMAIN
 from .fields import (
     CONSENT_STATUS,
     CONTACT_ID,
     EMAIL,
+    FLAG,
     METADATA,
     MOMENT,
     TAG,
@@ -117,8 +120,24 @@ class FormerPhoneInput(serializers.Serializer):
     phone = PhoneField()
 
 
+class NewPhone(PhoneField):
+    """The phone that a contact gets instead of its own."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if data in (None, ""):
+            sentence = "The new_phone is empty. Leave it out if the phone stays."
+            raise serializers.ValidationError(sentence)
+        return super().to_internal_value(data)
+
+
 class ContactChanges(ContactKey):
     """The body of update-contact. A field that is left out stays unchanged."""
+
+    new_phone = NewPhone(required=False)
+    keep_former = RuleField(
+        rules.flag,
+        FLAG | {"description": "With `new_phone`: the contact is also found by the old phone."},
+    )
 
     def get_fields(self) -> dict[str, Field]:
         # Unlike create-contact, which replaces the metadata, update-contact merges it.
@@ -266,18 +285,38 @@ class CreateContact(ActionView):
         return self.answer(contact, **{"Qyvo-Result": contact.outcome})
 
 
+class PhoneIsTaken(APIException):
+    status_code = HTTPStatus.CONFLICT
+    contract_code = "conflict"
+    default_detail = change_phone.TAKEN.format(
+        phone=ROMAIN["phone"], how="", contact_id=ROMAIN["id"]
+    )
+
+
 class UpdateContact(ActionView):
     """Changes the fields that the body contains; merges metadata."""
 
     scopes = (Scope.WRITE,)
     input_class = ContactChanges
     output_class = UpdatedContact
+    conflict = PhoneIsTaken
 
     def post(self, request: Request) -> Response:
         changes = self.clean(request)
         key = changes.pop("key")
-        changed = self.with_contact(key, lambda key: edit.change_one(self.tenant, key, changes))
-        return self.answer(changed)
+        try:
+            return self.answer(self.with_contact(key, lambda key: self.change(key, **changes)))
+        except change_phone.PhoneTaken as error:
+            raise PhoneIsTaken(str(error)) from error
+
+    def change(
+        self, key: dict[str, str], keep_former: bool, new_phone: str = "", **changes: Any
+    ) -> Contact:
+        if not new_phone:
+            return edit.change_one(self.tenant, key, changes)
+        return change_phone.change_one(
+            self.tenant, key, new_phone, changes, keep_former=keep_former
+        )
 
 
 class GetContact(ActionView):

@@ -15,6 +15,8 @@ ROMAIN: dict[str, Any] = {
     "email": "romain@example.com",
     "tags": ["vip", "fr-FR"],
 }
+ZOE_ID = "01J1Y3V8K4W8S5P2N7R6Q3Z1XB"
+MERGE = "01J1Y3V8KMN3P5R7T9V2X4Z6B8"  # the change set of the example of merge-contacts
 KEY = {"phone": "+1 415 555 0123"}
 CREATED_AT = "2026-05-07T08:14:23+00:00"
 UPDATED_AT = "2026-05-07T09:00:00+00:00"
@@ -199,7 +201,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
                     "index": 0,
                     "ref": "row-1",
                     "status": "created",
-                    "id": "01J1Y3V8K4W8S5P2N7R6Q3Z1XB",
+                    "id": ZOE_ID,
                     "phone": "+33612345678",
                 },
                 {
@@ -224,6 +226,30 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
             "phone": ROMAIN["phone"],
             "opted_in_at": "2026-05-07T06:00:00+00:00",
             "opted_out_at": None,
+        },
+    ),
+    "merge-contacts": (
+        {
+            "contact_id": ROMAIN["id"],
+            "merge_ids": [ZOE_ID],
+            "choose": {"name": ROMAIN["id"]},
+        },
+        DETAIL | {"merged": [ZOE_ID], "change_set": MERGE},
+    ),
+    "undo": (
+        {"change_set": MERGE},
+        {
+            "restored": 2,
+            "kept": [
+                {
+                    "contact_id": ROMAIN["id"],
+                    "phone": ROMAIN["phone"],
+                    "field": "consent",
+                    "reason": "consent",
+                    "message": "consent stays as it was decided",
+                }
+            ],
+            "change_set": "01J1Y3V8KQX5Z7B9D2F4H6K8MN",
         },
     ),
     "remove-former-phone": (

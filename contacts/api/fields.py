@@ -56,6 +56,7 @@ CONTACT_ID = {
     "description": "A ULID, in upper or lower case, or the same id as a UUID. Preferred to "
     "the phone if both are sent.",
 }
+ID = {"type": "string", "minLength": 1, "pattern": ULID_OR_UUID}
 PHONE = {
     "type": "string",
     "minLength": 1,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import bulk, changes, contacts, exports, finding, imports, webhooks
+from . import bulk, changes, contacts, exports, finding, imports, merging, webhooks
 
 actions = [
     path("actions/create-contact", contacts.CreateContact.as_view(), name="create-contact"),
@@ -16,6 +16,8 @@ actions = [
     path("actions/remove-tag", contacts.RemoveTag.as_view(), name="remove-tag"),
     path("actions/list-tags", finding.ListTags.as_view(), name="list-tags"),
     path("actions/record-consent", contacts.RecordConsent.as_view(), name="record-consent"),
+    path("actions/merge-contacts", merging.MergeContacts.as_view(), name="merge-contacts"),
+    path("actions/undo", merging.Undo.as_view(), name="undo"),
     path(
         "actions/remove-former-phone",
         contacts.RemoveFormerPhone.as_view(),

@@ -21,6 +21,7 @@ from tenants.fields import parse_ulid
 from . import dates, phones, strict_json
 from .strict_json import UNSTORABLE
 
+MAX_MERGED = 9  # contacts that are merged into another contact
 MAX_PHONE = phones.MAX_LINK_LENGTH  # characters, links to a phone included
 MAX_NAME = 255  # characters
 MAX_EMAIL = 254  # characters (RFC 5321, section 4.5.3.1.3)
@@ -115,10 +116,50 @@ def contact_id(raw: Any) -> str:
 
 
 def required_contact_id(raw: Any) -> str:
-    found = contact_id(raw)
-    if not found:
+    """The id of a contact, as in `contact_id`, that is not empty."""
+    if not (pk := contact_id(raw)):
         raise ValueError("The contact_id is required.")
-    return found
+    return pk
+
+
+def merge_ids(raw: Any) -> list[str]:
+    """The ids of contacts that are to be merged into another contact: one to nine, no id twice."""
+    if not isinstance(raw, list) or not 1 <= len(raw) <= MAX_MERGED:
+        raise ValueError(f"The merge_ids must be a list of 1 to {MAX_MERGED} ids of contacts.")
+    try:
+        pks = [required_contact_id(item) for item in raw]
+    except ValueError as error:
+        raise ValueError("Each of the merge_ids must be a ULID or a UUID.") from error
+    if repeated := next((pk for pk in pks if pks.count(pk) > 1), ""):
+        raise ValueError(f"The merge_ids contain {repeated} twice.")
+    return pks
+
+
+def choose(raw: Any, names: list[str]) -> dict[str, str]:
+    """For each field, the id of the contact whose value stays. `names`: the fields that a caller
+    may choose."""
+    if raw is None or raw in ("", []):
+        return {}
+    if not isinstance(raw, dict):
+        raise ValueError("The choose must be a JSON object: field → id.")  # noqa: TRY004
+    if unknown := [*(raw.keys() - {*names})]:
+        known = ", ".join(names)
+        raise ValueError(f"Choose among the fields {known}; “{min(unknown)}” is none of them.")
+    try:
+        return {name: required_contact_id(pk) for name, pk in raw.items()}
+    except ValueError as error:
+        raise ValueError("Each value of choose must be the ULID or UUID of a contact.") from error
+
+
+def change_set(raw: Any) -> str:
+    """The id of a change set, from a ULID in any case or from a UUID."""
+    text = string("change_set", raw)
+    if not text:
+        raise ValueError("The change_set is required.")
+    try:
+        return parse_ulid(text)
+    except ValueError as error:
+        raise ValueError("The change_set must be a ULID or a UUID.") from error
 
 
 def phone(raw: Any, region: str | None = None, *, has_country_code: bool = False) -> str:

@@ -5,7 +5,8 @@ this order and in one transaction. A verb for one contact takes the tenant and t
 contact; a verb for many contacts takes the contacts, or their ids.
 
 `upsert`: create a contact or update the one with the same phone. `edit`: change fields.
-`tags`: tag contacts; rename, delete and merge tags. `consent`: decisions about being written to.
-`merge`: make several contacts one. `delete`: delete and restore. `erase`: forget a person.
-`undo`: take a change set back. `rows` and `links` hold what these verbs share.
+`change_phone`: give a contact another phone. `tags`: tag contacts; rename, delete and merge tags.
+`consent`: decisions about being written to. `merge`: make several contacts one. `delete`: delete
+and restore. `erase`: forget a person. `undo`: take a change set back. `rows` and `links` hold what
+these verbs share.
 """

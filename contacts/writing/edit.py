@@ -25,10 +25,15 @@ def change_one(tenant: Tenant, key: dict[str, str], changes: dict[str, Any]) -> 
     `Contact.DoesNotExist`, and `RuleBroken` where the merged metadata is too large.
     """
     contact = tenant.contacts.find(lock=True, **key)
-    if "metadata" in changes:
-        changes = changes | {"metadata": merged_metadata(contact, changes["metadata"])}
-    change(contact, **changes)
+    change(contact, **merged(contact, changes))
     return contact
+
+
+def merged(contact: Contact, changes: dict[str, Any]) -> dict[str, Any]:
+    """`changes` with the whole metadata that the contact then has."""
+    if "metadata" not in changes:
+        return changes
+    return changes | {"metadata": merged_metadata(contact, changes["metadata"])}
 
 
 def merged_metadata(contact: Contact, given: dict[str, Any] | None) -> dict[str, Any]:

@@ -1,65 +1,92 @@
 """Making several contacts of one person one contact."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from django.db import transaction
 
 from contacts import schema
 from contacts.change_log.difference import Fields
 from contacts.db.transactions import transactional
 from contacts.models import Change, Contact, Entry, OptOut
+from contacts.values.rules import RuleBroken
 from tenants.fields import hex_id
+from tenants.models import Tenant
 
 from . import consent, edit, former_phones, links
 from .merged_values import merged_values
 
 MERGED = [field.name for field in schema.FIELDS if field.merge is not schema.Merge.OWN]
-TOO_FEW = "Fewer than two of these contacts still exist; nothing was merged."
+NOTHING_CHOSEN: Mapping[str, str] = {}
+
+Result = tuple[Contact, list[Contact], str]
 
 
 @transactional
 def merge(
-    groups: Sequence[Sequence[Contact]],
-    key: Callable[[Contact], Any] = lambda contact: None,
-) -> list[tuple[Contact, list[Contact], str]]:
-    """Makes each group of contacts of one tenant one contact; the oldest id stays. `schema.Merge`
-    says which values the contact gets. The phones of the others, current and former, become its
-    former phones; if it has opted out, they have, too.
+    groups: Sequence[Sequence[Contact]], key: Callable[[Contact], Any] = lambda contact: None
+) -> list[Result]:
+    """Makes each group of contacts of one tenant one contact; the oldest id stays.
 
     `key`: what made the contacts a group; a contact whose key has changed since is left out.
     Returns for each group the contact that stays, the others, and why they could not be merged, or
     "". The number of statements does not grow with the number of groups.
     """
     locked, former = former_phones.lock([contact for group in groups for contact in group])
-    results, kept = list[tuple[Contact, list[Contact], str]](), list[Contact]()
-    gone, opted_out = list[Entry](), list[OptOut | None]()
-    moved, described = list[Contact](), dict[str, Fields]()
+    same = []
     for group in groups:
         wanted = key(group[0])
-        same = (locked[c.pk] for c in group if c.pk in locked and key(locked[c.pk]) == wanted)
-        first, *others = sorted(same, key=lambda contact: contact.pk) or [group[0]]
-        if not others:
-            continue
+        there = (locked[c.pk] for c in group if c.pk in locked and key(locked[c.pk]) == wanted)
+        same.append(sorted(there, key=lambda contact: contact.pk))
+    return merge_locked([group for group in same if len(group) > 1], former)
+
+
+def merge_locked(
+    groups: Sequence[Sequence[Contact]],
+    former: Mapping[str, Sequence[Contact]],
+    choose: Mapping[str, str] = NOTHING_CHOSEN,
+) -> list[Result]:
+    """Makes each group of contacts, which are locked, one contact; the first stays. `schema.Merge`
+    says which values it gets. The phones of the others, current and former, become its former
+    phones; if it has opted out, they have, too.
+
+    `former`: the rows of the former phones of each contact, by its id. `choose`: as in
+    `merged_values`. Returns what `merge` returns.
+    """
+    results, kept = list[Result](), list[Contact]()
+    gone, opted_out = list[Entry](), list[OptOut | None]()
+    moved, described = list[Contact](), dict[str, Fields]()
+    given_up = dict[str, str]()  # phones that a chosen phone has replaced -> ids of their contacts
+    for first, *others in groups:
+        had = first.phone
         try:
-            absorb(first, others)
+            absorb(first, others, choose)
         except ValueError as error:
             results.append((first, others, str(error)))
-        else:
-            results.append((first, others, ""))
-            kept.append(first)
-            for other in others:
-                phones = [row.phone for row in former[other.pk]]
-                gone.append(other.end(Change.Kind.MERGED, first.pk, phones))
-            taken = [row for other in others for row in (other, *former[other.pk])]
-            opted_out += [first.opt_out_of(row.phone) for row in taken]
-            described[first.pk] = former_phones.logged(added=[row.phone for row in taken])
-            moved += former_phones.move(taken, first)
+            continue
+        results.append((first, others, ""))
+        kept.append(first)
+        for other in others:
+            phones = [row.phone for row in former[other.pk]]
+            gone.append(other.end(Change.Kind.MERGED, first.pk, phones))
+        taken = [row for other in others for row in (other, *former[other.pk])]
+        moved += former_phones.move(taken, first)
+        added = {had, *(row.phone for row in taken)} - {first.phone}
+        described[first.pk] = former_phones.logged(added)
+        opted_out += map(first.opt_out_of, added)
+        if had != first.phone:
+            given_up[had] = first.pk
     consent.remember(opted_out)
     Change.objects.log(gone)
     former_phones.save(moved)
     unlink(gone)
     edit.change_many(
-        kept, MERGED, lambda entry: former_phones.with_logged(entry, described[entry.contact_id])
+        kept,
+        dict.fromkeys([*MERGED, *choose]),
+        lambda entry: former_phones.with_logged(entry, described[entry.contact_id]),
     )
+    if given_up:
+        former_phones.insert_many(kept[0].tenant_id, given_up)
     return results
 
 
@@ -69,23 +96,74 @@ def unlink(gone: Sequence[Entry]) -> None:
         links.link(gone[0].tenant_id, {}, [hex_id(entry.contact_id) for entry in gone])
 
 
+class Merged(NamedTuple):
+    """`contact`: the contact that stays; `others`: the contacts that were merged into it."""
+
+    contact: Contact
+    others: list[Contact]
+
+
 @transactional
-def merge_as(contacts: Sequence[Contact], chosen: dict[str, Any]) -> Contact:
-    """Merges the contacts of one person; `chosen` holds the values of fields that somebody has
-    picked instead. Raises `ValueError` where the contacts cannot be merged, or are gone."""
-    for kept, _, problem in merge([contacts]):
-        if problem:
-            raise ValueError(problem)
-        edit.change(kept, keep_former=True, **chosen)
-        return kept
-    raise ValueError(TOO_FEW)
+def merge_into(
+    tenant: Tenant,
+    contact_id: str,
+    merge_ids: Sequence[str],
+    choose: Mapping[str, str] = NOTHING_CHOSEN,
+    *,
+    dry_run: bool = False,
+) -> Merged:
+    """Merges the contacts `merge_ids` of one person into the contact `contact_id`.
+
+    An id that was merged into another contact stands for that contact. So a contact that has been
+    merged into `contact_id` already is left out, and nothing is written if no other is left.
+    `choose`: as in `merged_values`, with some of these ids. A dry run does the same and then rolls
+    back. Raises `ContactMissing` if one of the contacts does not exist, and `RuleBroken` if all
+    tags or all metadata together are more than a contact may have.
+    """
+    found, former = locked(tenant, [contact_id, *merge_ids])
+    group = {one.pk: one for one in found.values()}  # `contact_id` is the first
+    if len(group) == 1:
+        return Merged(found[contact_id], [])
+    chosen = {name: found[pk].pk for name, pk in choose.items()}
+    [(contact, others, problem)] = merge_locked([[*group.values()]], former, chosen)
+    if problem:
+        raise RuleBroken("merge_ids", ValueError(problem))
+    if dry_run:
+        transaction.set_rollback(True)
+    return Merged(contact, others)
 
 
-def absorb(contact: Contact, others: Sequence[Contact]) -> None:
+class ContactMissing(Contact.DoesNotExist):
+    """The tenant has no contact with this `contact_id`, and none into which it was merged."""
+
+    def __init__(self, contact_id: str) -> None:
+        super().__init__(f"Contact not found: {contact_id}")
+
+
+def locked(
+    tenant: Tenant, contact_ids: Sequence[str]
+) -> tuple[dict[str, Contact], dict[str, list[Contact]]]:
+    """Locks the contacts with these ids and their former phones, as `former_phones.lock` does, but
+    returns each contact under the id by which it was asked for. Raises `ContactMissing`."""
+    names = {pk: pk for pk in contact_ids}
+    while True:
+        there, former = former_phones.lock([Contact(pk=pk, tenant=tenant) for pk in names.values()])
+        gone = [asked for asked, pk in names.items() if pk not in there]
+        if not gone:
+            return {asked: there[pk] for asked, pk in names.items()}, former
+        for asked in gone:
+            names[asked] = tenant.changes.merged_into(names[asked])
+            if not names[asked]:
+                raise ContactMissing(asked)
+
+
+def absorb(
+    contact: Contact, others: Sequence[Contact], choose: Mapping[str, str] = NOTHING_CHOSEN
+) -> None:
     """Gives `contact`, unsaved, the values that it has after a merge with `others`.
 
-    Raises `ValueError`, and changes nothing, if all tags or all metadata together are more than a
-    contact may have.
+    `choose`: as in `merged_values`. Raises `ValueError`, and changes nothing, if all tags or all
+    metadata together are more than a contact may have.
     """
-    for name, value in merged_values([contact, *others]).items():
+    for name, value in merged_values([contact, *others], choose).items():
         setattr(contact, name, value)

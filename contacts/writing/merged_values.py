@@ -1,6 +1,6 @@
 """What each field holds after a merge of contacts, the first of which stays: see `schema.Merge`."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,14 +9,23 @@ from contacts.models import Contact
 from contacts.schema import Kind, Merge
 from contacts.values import rules
 
+# The fields whose value a person or a program may choose. Consent is not among them: a merge must
+# not opt anybody in.
+CHOSEN = [field.name for field in schema.FIELDS if field.is_edited]
 
-def merged_values(contacts: Sequence[Contact]) -> dict[str, Any]:
-    """What the fields hold that the first of `contacts` takes over. Raises `ValueError` where all
-    tags or all metadata together are more than a contact may have."""
-    return {
+
+def merged_values(contacts: Sequence[Contact], choose: Mapping[str, str]) -> dict[str, Any]:
+    """What the fields hold that the first of `contacts` takes over.
+
+    `choose`: for fields of `CHOSEN`, the id of the contact whose value stays instead. Raises
+    `ValueError` where all tags or all metadata together are more than a contact may have.
+    """
+    by_pk = {contact.pk: contact for contact in contacts}
+    chosen = {name: getattr(by_pk[pk], name) for name, pk in choose.items()}
+    return chosen | {
         field.name: MERGES[field.merge](field, contacts)
         for field in schema.FIELDS
-        if field.merge in MERGES
+        if field.merge in MERGES and field.name not in chosen
     }
 
 

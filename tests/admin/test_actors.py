@@ -80,9 +80,8 @@ def test_the_consent_sentence_names_the_user_who_merged(acme: SimpleNamespace) -
     decision = Decision(Change.Kind.OPTED_OUT, timezone.now())
     consent.decide_one(acme.tenant, {"contact_id": other.pk}, decision)
     with caused_by(f"user:{acme.user.pk}", new_ulid()):
-        found = list(Contact.objects.filter(pk__in=[kept.pk, other.pk]).order_by("pk"))
-        merged = merge.merge_as(found, {})
-    sentence = consent_of(Contact.objects.get(pk=merged.pk))
+        merge.merge_into(acme.tenant, kept.pk, [other.pk])
+    sentence = consent_of(Contact.objects.get(pk=kept.pk))
     assert f"set by {acme.user.email} on" in sentence
 
 

@@ -1,5 +1,6 @@
 """A contact in the admin: duplicate phones, and deleting with undo."""
 
+import html
 import re
 from types import SimpleNamespace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
+from django.urls import reverse
 
 from contacts.models import Contact
 from contacts.values import phones
@@ -109,6 +111,58 @@ def test_a_duplicate_phone_links_to_the_existing_contact(
     sentence = refusal(staff, url(Contact, page, *args), phone="001 415 555 0123")
     assert f"Another contact already has the phone {PHONE}." in sentence
     assert f'href="{url(Contact, "change", ada.pk)}"' in sentence
+
+
+def test_a_phone_in_use_offers_to_merge_both_contacts(
+    staff: Client, acme: SimpleNamespace, ada: Contact
+) -> None:
+    mine = ContactFactory.create(tenant=acme.tenant, name="Ada L.")
+    sentence = refusal(staff, url(Contact, "change", mine.pk), phone=PHONE)
+    [page] = re.findall(r'<a href="([^"]*)">merge the two</a>', sentence)
+    shown: Any = staff.get(html.unescape(page))
+    assert shown.context["contacts"] == [ada, mine]
+    chosen = {"seen": shown.context["seen"], "phone": ada.pk, "name": mine.pk, "email": ada.pk}
+    answer: Any = staff.post(html.unescape(page), chosen)
+    assert answer["Location"] == url(Contact, "change", ada.pk)
+    assert Contact.objects.values_list("pk", "phone", "name").get() == (ada.pk, PHONE, "Ada L.")
+    assert "Select 2 to 10" in staff.get(html.unescape(page), follow=True).content.decode()
+
+
+def test_users_who_may_not_merge_are_not_offered_the_page(
+    acme: SimpleNamespace, ada: Contact
+) -> None:
+    mine = ContactFactory.create(tenant=acme.tenant)
+    client = staff_of(acme.tenant, "view_contact", "change_contact")
+    assert "merge" not in refusal(client, url(Contact, "change", mine.pk), phone=PHONE)
+    page = reverse("admin:contacts_contact_merge", query={"contact": [ada.pk, mine.pk]})
+    assert client.get(page).status_code == 403
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_changed_phone_becomes_a_former_phone_on_request(
+    staff: Client, acme: SimpleNamespace, ada: Contact, keep: bool
+) -> None:
+    address = url(Contact, "change", ada.pk)
+    form = contact_form(staff, address, phone="+1 415 555 0177")
+    answer = staff.post(address, form | ({"keep_former": "on"} if keep else {}))
+    assert answer.status_code == 302
+    ada.refresh_from_db()
+    assert ada.phone == "+14155550177"
+    former = Contact.all_phones.former_phones([ada])[ada.pk]
+    assert former == ([PHONE] if keep else [])
+    other = url(Contact, "add")
+    if keep:
+        assert "as a former phone" in refusal(staff, other, phone=PHONE)
+
+
+def test_the_checkbox_alone_changes_nothing_and_a_new_contact_has_none(
+    staff: Client, ada: Contact
+) -> None:
+    address = url(Contact, "change", ada.pk)
+    before = Contact.objects.values().get()
+    staff.post(address, contact_form(staff, address, keep_former="on"))
+    assert Contact.objects.values().get() == before
+    assert "keep_former" not in staff.get(url(Contact, "add")).content.decode()
 
 
 def test_a_superuser_gets_the_link_to_the_contact_of_the_chosen_tenant(

@@ -22,7 +22,7 @@ from contacts.admin.describe import consent_of
 from contacts.change_log.cause import caused_by
 from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Change, Contact, Import
-from contacts.writing import consent, tags, undo
+from contacts.writing import change_phone, consent, tags, undo
 from contacts.writing.consent import Decision
 from tenants.fields import new_ulid
 from tenants.models import User
@@ -244,6 +244,19 @@ def test_the_history_shows_a_merge_and_a_deletion(staff: Client, acme: SimpleNam
     assert "Merged" in rows[1]
     assert f"merged into: {kept.pk}" in rows[1]
     assert "phone: +5511987654321 → -" in rows[1]
+
+
+def test_the_history_shows_a_change_of_phone_with_the_phone_that_was_kept(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    contact = ContactFactory.create(tenant=acme.tenant, phone="+14155550101")
+    key = {"contact_id": contact.pk}
+    change_phone.change_one(acme.tenant, key, "+14155550102", {}, keep_former=True)
+    change_phone.change_one(acme.tenant, key, "+14155550101", {})
+    back, kept, _ = told(staff, contact)
+    assert "phone: +14155550101 → +14155550102" in kept
+    assert "former phones added: +14155550101" in kept
+    assert "former phones removed: +14155550101" in back
 
 
 # Permissions

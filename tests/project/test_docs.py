@@ -188,9 +188,11 @@ def test_the_example_file_lists_the_variables_with_their_defaults() -> None:
 
 
 def test_the_table_of_errors_has_every_code() -> None:
+    from contacts.api.contacts import PhoneIsTaken
     from tenants.views import NoWorkspace
 
-    codes = {code for code, _ in api.ERRORS.values()} | {"bad_request", NoWorkspace.contract_code}
+    of_views = {NoWorkspace.contract_code, PhoneIsTaken.contract_code}
+    codes = {code for code, _ in api.ERRORS.values()} | {"bad_request"} | of_views
     assert {code.strip("`") for _, code, _ in table("| status | `code` |")} == codes
 
 

@@ -71,7 +71,12 @@ ON_A_CONTACT: dict[str, dict[str, Any]] = {
     "record-consent": {"status": "opted_in"},
     "delete-contact": {},
 }
+# Ids of two contacts and of a change set, for actions that take no phone.
+STAYS, GOES = "01J1Y3V8K2N6Q4R7S9T0W5X8ZA", "01J1Y3V8K4W8S5P2N7R6Q3Z1XB"
+CHANGE_SET = "01J1Y3V8KMN3P5R7T9V2X4Z6B8"
 ACTION_BODIES = ON_A_CONTACT | {
+    "merge-contacts": {"contact_id": STAYS, "merge_ids": [GOES]},
+    "undo": {"change_set": CHANGE_SET},
     "remove-former-phone": {"phone": "+14155550999"},
     "create-contact": {},
     "create-contacts": {"contacts": [{"phone": PHONE}]},

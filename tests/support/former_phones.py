@@ -14,6 +14,12 @@ from tests.support.sql import assert_links_match_tags
 NOW, HAD, HAD_TOO = "+14155550999", "+14155550111", "+14155550222"
 
 
+def merge_all(contacts: list[Contact], **choose: str) -> Contact:
+    """The contact that stays: the oldest. `choose`: as in `merge.merge_into`."""
+    stays, *others = sorted(contacts, key=lambda contact: contact.pk)
+    return merge.merge_into(stays.tenant, stays.pk, [one.pk for one in others], choose).contact
+
+
 def merged(tenant: Any, *phones: str, **fields: Any) -> Contact:
     """The contact that stays of contacts with these phones: the first."""
     with caused_by("command:test"):
@@ -21,7 +27,7 @@ def merged(tenant: Any, *phones: str, **fields: Any) -> Contact:
             tenant.contacts.update_or_create(phone=phone, defaults={"tags": ["vip"]} | fields)
         group = [tenant.contacts.get(phone=phone) for phone in phones]
     with caused_by("command:test", new_ulid()):
-        return merge.merge_as(group, {})
+        return merge_all(group)
 
 
 def of(contact: Contact) -> list[str]:
@@ -36,7 +42,7 @@ def race(tenant: Any, callers: int) -> None:
 
     def call(number: int) -> Any:
         if number == callers // 3:
-            return merge.merge_as([tenant.contacts.find(phone=p) for p in (NOW, HAD_TOO)], {})
+            return merge_all([tenant.contacts.find(phone=p) for p in (NOW, HAD_TOO)])
         if number % 5 == 0:
             rows = [{"phone": phone, "name": f"n{number}"} for phone in phones[number % 3 :]]
             return [row.outcome for row in replace_many(tenant, rows, "api").values()]

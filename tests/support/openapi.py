@@ -1,5 +1,6 @@
 """The API's description, as tests compare answers with it."""
 
+import json
 from typing import Any
 
 import jsonschema
@@ -25,6 +26,30 @@ def shape(schema: Any, content: Any) -> Any:
         json_schema | {"components": schema["components"]},
         format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
     )
+
+
+class Ids:
+    """The ids of examples, and those that the server has given instead."""
+
+    def __init__(self) -> None:
+        self.given: dict[str, str] = {}
+
+    def learn(self, example: Any, answer: Any) -> None:
+        """Pairs the ids of an example with those of the answer."""
+        if isinstance(example, dict):
+            for key in example.keys() & {"id", "change_set", "results"}:
+                self.learn(example[key], answer[key])
+        elif isinstance(example, list):
+            for pair in zip(example, answer, strict=True):
+                self.learn(*pair)
+        elif example:
+            self.given[example] = answer
+
+    def in_place_of_examples(self, value: Any) -> Any:
+        text = json.dumps(value)
+        for example, given in self.given.items():
+            text = text.replace(example, given)
+        return json.loads(text)
 
 
 def without_volatile(value: Any) -> Any:

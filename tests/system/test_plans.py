@@ -336,7 +336,8 @@ VERBS: dict[str, tuple[Callable[[Crowd], None], set[str]]] = {
 # The verbs for one contact.
 OF_ONE = {
     "upsert.upsert_one", "edit.change_one", "edit.save", "tags.add_tag", "tags.remove_tag",
-    "delete.delete_one", "consent.decide_one", "merge.merge_as", "erase.forget",
+    "delete.delete_one", "consent.decide_one", "merge.merge_into", "erase.forget",
+    "change_phone.change_locked",
 }  # fmt: skip
 
 

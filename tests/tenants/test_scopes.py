@@ -14,13 +14,22 @@ from django.test import Client
 from rest_framework.views import APIView
 
 from contacts.api.urls import urlpatterns
+from contacts.change_log.cause import caused_by
 from contacts.models import Contact, ContactTag, Export, Import, Tag, Webhook
 from contacts.writing import former_phones
 from qyvo.views import openapi
 from tenants.models import ApiToken
 from tenants.views import TenantAPIView
 from tests.support.admin import errors, logged_in, token_form, url
-from tests.support.api import ACTION_BODIES, PHONE, Api, assert_error
+from tests.support.api import (
+    ACTION_BODIES,
+    CHANGE_SET,
+    GOES,
+    PHONE,
+    STAYS,
+    Api,
+    assert_error,
+)
 from tests.support.documents import table
 from tests.support.factories import ContactFactory, UserFactory
 
@@ -40,6 +49,8 @@ NEEDS: dict[str, set[str]] = {
     "remove-tag": {WRITE},
     "list-tags": {READ},
     "record-consent": {WRITE},
+    "merge-contacts": {WRITE},
+    "undo": {WRITE, DELETE},
     "remove-former-phone": {WRITE},
     "delete-contact": {DELETE},
     "create-import": {IMPORTS},
@@ -69,10 +80,13 @@ def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
 
 @pytest.fixture
 def there(acme: SimpleNamespace, settings: Any, tmp_path: Path) -> str:
-    """The id of an import, of an export and of a webhook of Acme. Acme also has a contact."""
+    """The id of an import, of an export and of a webhook of Acme. Acme also has contacts."""
     settings.DATA_DIR = tmp_path
     contact = ContactFactory.create(tenant=acme.tenant, phone=PHONE, tags=["vip"])
     former_phones.insert(contact, [HAD])
+    with caused_by("command:test", CHANGE_SET):
+        for pk in (STAYS, GOES):
+            ContactFactory.create(pk=pk, tenant=acme.tenant)
     job = Import(tenant=acme.tenant, file_name="x.csv", state=Import.State.DONE)
     job.options = {"mode": "upsert", "fields": {}}
     job.save()
@@ -90,7 +104,7 @@ def ask(api: Api, name: str, pk: str) -> Any:
     body: Any = ACTION_BODIES.get(name, {}) | {"phone": PHONE}
     kind = "application/json"
     if name == "remove-former-phone":
-        body |= {"contact_id": Contact.objects.get().pk, "phone": HAD}
+        body |= {"contact_id": Contact.objects.get(phone=PHONE).pk, "phone": HAD}
     if name == "create-webhook":
         body = {"url": "https://example.com/", "events": ["contact.created"]}
     data = json.dumps(body)
@@ -171,7 +185,7 @@ def test_an_operation_needs_only_its_documented_scopes(
 def test_scopes_give_no_access_to_another_tenant(
     globex: SimpleNamespace, outsider: SimpleNamespace, there: str, name: str
 ) -> None:
-    acmes = Contact.objects.values().get()
+    acmes = Contact.objects.values().get(phone=PHONE)
     answer = ask(may(globex, *NEEDS[name]), name, there)
     assert answer.status_code == 404 or acmes["id"] not in answer.content.decode()
     assert Contact.objects.values().get(pk=acmes["id"]) == acmes

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from io import StringIO
-from itertools import product
+from itertools import permutations, product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.api import urls as contacts_urls
+from contacts.change_log.cause import caused_by
 from contacts.exporting import background
 from contacts.importing import uploads
 from contacts.jobs import files
@@ -64,7 +65,8 @@ def of_acme(acme: SimpleNamespace) -> dict[str, list[str]]:
     api.act("create-contact", phone=MERGED, name=SECRET, metadata={"note": SECRET})
     api.act("create-contact", phone=GONE, name=SECRET, tags=f"gold, {SECRET}")
     kept, merged, gone = tenant.contacts.order_by("pk")
-    merge.merge([[kept, merged]])
+    with caused_by("command:test"):
+        merge.merge([[kept, merged]])
     api.act("delete-contact", contact_id=gone.pk)
     api.send(json.dumps({"url": f"https://shop.example/{SECRET.split()[1]}"}), "/api/v1/webhooks")
     file = SimpleUploadedFile("shop.csv", f"phone,name\n{PHONE},{SECRET}\n12,{SECRET}\n".encode())
@@ -168,9 +170,10 @@ OF_ID = {"get-import": "import", "get-import-errors": "import", "webhook": "webh
 # What no action takes amiss: the fields of all of them.
 FIELDS = {
     "name": "Mallory", "status": "opted_out", "at": "2026-05-01T08:00:00Z", "source": "letter",
+    "new_phone": "+14155550177", "merge_ids": [new_ulid()],
     "metadata": {"mine": 1}, "include_deleted": True, "url": "https://mallory.example/hook",
 }  # fmt: skip
-KEYS = ("contact_id", "phone", "email", "cursor")
+KEYS = ("contact_id", "phone", "email", "cursor", "change_set")
 
 
 def bodies(of_whom: dict[str, list[str]]) -> Iterator[dict[str, Any]]:
@@ -178,6 +181,8 @@ def bodies(of_whom: dict[str, list[str]]) -> Iterator[dict[str, Any]]:
     keys = [(name, value) for name in KEYS for value in of_whom[name]]
     for (name, value), tag in product(keys, of_whom["tag"]):
         yield FIELDS | {name: value, "tag": tag, "tags": tag, "query": ""}
+    for stays, goes in permutations(of_whom["contact_id"], 2):
+        yield {"contact_id": stays, "merge_ids": [goes], "choose": {"name": goes}}
     for query, tag in product(["", *of_whom["query"]], ["", *of_whom["tag"]]):
         yield {"query": query, "tag": tag, "name": query}
     yield {"contacts": [FIELDS | {"phone": phone, "tags": tag} for phone in of_whom["phone"]

@@ -23,7 +23,7 @@ from tests.support.admin import logged_in, staff_of, url
 from tests.support.api import ON_A_CONTACT, assert_error
 from tests.support.commands import lines
 from tests.support.concurrency import all_at_once
-from tests.support.former_phones import HAD, HAD_TOO, NOW, merged, of, race
+from tests.support.former_phones import HAD, HAD_TOO, NOW, merge_all, merged, of, race
 from tests.support.sql import assert_links_match_tags, statements
 from tests.support.undo import bring
 
@@ -192,7 +192,7 @@ def test_a_merge_keeps_all_phones_and_logs_them(acme: SimpleNamespace, ann: Cont
     acme.tenant.contacts.update_or_create(phone="+14155550000")
     older = Contact(tenant=acme.tenant, pk="01" + "0" * 24, phone="+14155550001")
     older.save()
-    kept = merge.merge_as([older, acme.tenant.contacts.get(phone=NOW)], {})
+    kept = merge_all([older, acme.tenant.contacts.get(phone=NOW)])
     assert of(kept) == sorted([NOW, HAD, HAD_TOO])
     entry = acme.tenant.changes.filter(contact_id=kept.pk).last()
     assert entry.fields["former_phones"] == {"added": sorted([NOW, HAD, HAD_TOO]), "removed": []}
@@ -208,7 +208,7 @@ def test_a_phone_chosen_in_a_merge_is_current_and_the_other_one_former(
     contacts = [Contact(tenant=acme.tenant, phone=phone) for phone in (HAD, NOW)]
     for contact in contacts:
         contact.save()
-    kept = merge.merge_as(contacts, {"phone": NOW})
+    kept = merge_all(contacts, phone=contacts[1].pk)
     assert (kept.phone, of(kept)) == (NOW, [HAD])
 
 
@@ -276,7 +276,7 @@ def test_an_undone_merge_gives_each_contact_its_phones_back(
     older.save()
     before = held(acme.tenant)
     with caused_by("command:test", new_ulid()):
-        merge.merge_as([older, acme.tenant.contacts.get(phone=NOW)], {"phone": NOW})
+        merge_all([older, acme.tenant.contacts.get(phone=NOW)], phone=ann.pk)
     merged_state = held(acme.tenant)
     assert not [kept for undone in undo_last(acme.tenant) for kept in undone.kept]
     assert held(acme.tenant) == before

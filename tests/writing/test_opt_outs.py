@@ -156,8 +156,8 @@ def test_the_phone_of_a_contact_that_is_merged_into_one_that_has_opted_out_has_o
 def test_a_phone_chosen_in_a_merge_and_the_one_given_up_have_opted_out(
     acme: SimpleNamespace,
 ) -> None:
-    contacts = [opted_out(acme.tenant, phone) for phone in (OTHER, PHONE)]
-    kept = merge.merge_as(contacts, {"phone": PHONE})
+    first, second = (opted_out(acme.tenant, phone) for phone in (OTHER, PHONE))
+    kept, _ = merge.merge_into(acme.tenant, first.pk, [second.pk], {"phone": second.pk})
     assert (kept.phone, kept.opted_out_at) == (PHONE, JUNE)
     former_phones.release(acme.tenant, {"phone": PHONE}, OTHER)
     acme.api.create(OTHER)
