@@ -52,6 +52,8 @@ def source_of(
         job.options["encoding"],
         job.options["delimiter"],
         max_unpacked_bytes(),
+        header_line=job.options.get("header_line"),  # a version before has not stored it
+        sheet=job.options.get("sheet", ""),
         found=found,
         cache=rows_of_workbook(job),
         turn_is_over=turn_is_over,

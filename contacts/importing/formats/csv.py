@@ -3,12 +3,13 @@
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from ..records import Mistake, Record, UnreadableFile
 from .dialect import Dialect, find_dialect
-from .format import InputFile, TextFormat
-from .header import NO_HEADER, checked, unique
+from .format import FirstRow, InputFile, TextFormat
+from .header import MAX_HEADER_ROW, NO_HEADER, NO_SUCH_HEADER, checked, unique
 from .quoting import Row, RowReader, has_value
 
 
@@ -25,7 +26,12 @@ class CSVFormat(TextFormat):
     def __init__(self, file: InputFile) -> None:
         super().__init__(file)
         known = file.known.get("dialect")
-        self.dialect = Dialect(*known) if known else find_dialect(self.text.lines(), file.delimiter)
+        self.no_header = NO_SUCH_HEADER if file.header_line else NO_HEADER
+        self.dialect = (
+            Dialect(*known)
+            if known
+            else find_dialect(self.text.lines(), file.delimiter, file.header_line)
+        )
         self.delimiter = self.dialect.delimiter
 
     @classmethod
@@ -53,13 +59,19 @@ class CSVFormat(TextFormat):
             raise UnreadableFile("The file is empty.")
         titles = self.dialect.titles
         if not titles:
-            raise UnreadableFile(NO_HEADER)
+            raise UnreadableFile(self.no_header)
         return checked(titles)
 
     @cached_property
     def header(self) -> list[str]:
         """The keys of the cells, see `unique`. Raises `UnreadableFile`."""
         return unique(self.titles)
+
+    @property
+    def first_rows(self) -> list[FirstRow]:
+        reader = RowReader(self.text.lines(), self.delimiter)
+        rows = (row for row in reader.rows() if row.line > self.dialect.skipped)
+        return [FirstRow(row.line, row.cells) for row in islice(rows, MAX_HEADER_ROW)]
 
     def rows(self, first_line: int) -> Iterator[Row]:
         lines = self.text.lines(first_line - 1)
@@ -69,7 +81,7 @@ class CSVFormat(TextFormat):
         """The records, from the record on that begins in `first_line`; 1 means all records."""
         header, width = self.header, len(self.header)
         for line, row, size, mistake in self.rows(first_line):
-            if line <= self.header_line:
+            if line <= self.header_line or line <= self.dialect.skipped:
                 continue
             cells: dict[Any, Any] = dict(zip(header, row, strict=False))
             if mistake:
