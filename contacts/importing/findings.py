@@ -6,6 +6,7 @@ from .columns import shortened
 from .record_file import RecordFile
 from .row import ReadOptions
 
+MAX_SHEETS = 100  # names; a file may have ten thousand sheets
 SHOWN_SHEETS = 10  # names of sheets that are not read
 
 
@@ -34,7 +35,7 @@ def read_as(source: RecordFile) -> dict[str, Any]:
         "delimiter": source.delimiter if source.kind.has_delimiter else None,
         "header_line": source.header_line or None,
         "sheet": source.sheet or None,
-        "sheets": source.sheets or None,
+        "sheets": source.sheets[:MAX_SHEETS] or None,
     }
 
 

@@ -67,6 +67,8 @@ def told(answer: Any) -> str:
         ("encoding", "no-such"),
         ("delimiter", ";;"),
         ("clear_marker", "x" * 256),
+        ("header_line", "-1"),
+        ("sheet", "x" * 256),
         ("map", "Town"),
         ("map", "Town=no_field\0"),
     ],

@@ -3,11 +3,10 @@
 
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 from ..records import Mistake, Record, UnreadableFile
-from .dialect import Dialect, find_dialect
+from .dialect import Dialect, find_dialect, first_lines, rows_by
 from .format import FirstRow, InputFile, TextFormat
 from .header import MAX_HEADER_ROW, NO_HEADER, NO_SUCH_HEADER, checked, unique
 from .quoting import Row, RowReader, has_value
@@ -69,9 +68,8 @@ class CSVFormat(TextFormat):
 
     @property
     def first_rows(self) -> list[FirstRow]:
-        reader = RowReader(self.text.lines(), self.delimiter)
-        rows = (row for row in reader.rows() if row.line > self.dialect.skipped)
-        return [FirstRow(row.line, row.cells) for row in islice(rows, MAX_HEADER_ROW)]
+        rows = rows_by(self.delimiter, first_lines(self.text.lines()), self.dialect.skipped)
+        return [FirstRow(row.line, row.cells) for row in rows[:MAX_HEADER_ROW]]
 
     def rows(self, first_line: int) -> Iterator[Row]:
         lines = self.text.lines(first_line - 1)

@@ -21,7 +21,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
-from itertools import islice
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
@@ -37,6 +36,7 @@ MAX_MEMORY = 640 * 1024 * 1024  # bytes of addresses, of which a part is never u
 MAX_SECONDS = 120  # of the processor
 MAX_PARTS = 10_000  # files in the archive that a workbook is
 HEAD_ROWS = 200  # of each sheet, with `heads`
+MAX_HEADS = 16 * 1024 * 1024  # characters of all heads; the server holds them in memory
 # Bytes. `heads` holds so much of a workbook in memory, besides its sheets.
 MAX_OTHER_PARTS = 64 * 1024 * 1024
 BLOCK = 1024 * 1024  # bytes
@@ -152,14 +152,28 @@ def write_heads(path: str, output: IO[str]) -> None:
 
 def heads_of(workbook: Any, *, is_cut: bool) -> list[str]:
     found = []
-    for index, sheet in enumerate(workbook.sheets_metadata):
-        is_shown = sheet.visible == SheetVisibleEnum.Visible
-        if is_shown and sheet.typ == SheetTypeEnum.WorkSheet:
-            rows = [*islice(lines_of(workbook, index), HEAD_ROWS + 1)]
-            is_whole = not is_cut and len(rows) <= HEAD_ROWS
-            end = {"name": sheet.name, "index": index, "is_whole": is_whole}
-            found += [*rows[:HEAD_ROWS], json.dumps(end) + "\n"]
+    shown = [
+        (index, sheet.name)
+        for index, sheet in enumerate(workbook.sheets_metadata)
+        if sheet.visible == SheetVisibleEnum.Visible and sheet.typ == SheetTypeEnum.WorkSheet
+    ]
+    for index, name in shown:
+        rows, is_whole = head_of(lines_of(workbook, index), MAX_HEADS // len(shown))
+        end = {"name": name, "index": index, "is_whole": is_whole and not is_cut}
+        found += [*rows, json.dumps(end) + "\n"]
     return found
+
+
+def head_of(lines: Iterator[str], most: int) -> tuple[list[str], bool]:
+    """The first rows, at least one, of `most` characters; and whether these are all rows."""
+    rows: list[str] = []
+    size = 0
+    for line in lines:
+        size += len(line)
+        if rows and (len(rows) == HEAD_ROWS or size > most):
+            return rows, False
+        rows.append(line)
+    return rows, True
 
 
 def heads_of_start(path: str) -> list[str] | None:

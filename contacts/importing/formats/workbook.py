@@ -45,11 +45,11 @@ TOO_LARGE = "The workbook is too large or damaged. Save it as CSV, or split it."
 
 
 class SheetHead(NamedTuple):
-    """`rows`: the first rows with a value, a line of JSON each: `[number, cell, …]`. `index`: of
-    the sheet in the workbook. `is_whole`: whether these are all rows."""
+    """`rows`: the first rows with a value, a line of JSON each: `[number, cell, …]`. `place`: of
+    the sheet in the workbook, from 0. `is_whole`: whether these are all rows."""
 
     name: str
-    index: int
+    place: int
     is_whole: bool
     rows: list[str]
 
@@ -176,7 +176,7 @@ class WorkbookFormat(Format):
     @cached_property
     def spooled(self) -> IO[str]:
         """A file with all rows of the sheet, below a line that says which sheet."""
-        title = json.dumps({"index": self.head.index}) + "\n"
+        title = json.dumps({"sheet": self.head.place}) + "\n"
         rows = cached_rows(self.file.cache, title) or self.spool(title)
         # Python warns of a file that nobody has closed.
         weakref.finalize(self, rows.close)
@@ -185,7 +185,7 @@ class WorkbookFormat(Format):
     def spool(self, title: str) -> IO[str]:
         cache = self.file.cache
         with unpacked_file(self.file) as file:
-            lines = lines_of(file.name, self.file.max_unpacked, str(self.head.index))
+            lines = lines_of(file.name, self.file.max_unpacked, str(self.head.place))
             if cache:
                 replace_text(cache, chain([title], lines))
                 return cache.open(encoding="ascii")
