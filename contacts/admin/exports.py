@@ -12,6 +12,7 @@ from django.http import (
     FileResponse,
     Http404,
     HttpRequest,
+    HttpResponse,
     HttpResponseBase,
     HttpResponseRedirect,
     StreamingHttpResponse,
@@ -132,6 +133,12 @@ class ExportAdmin(ProgressAdmin):
             return download(job)
         except FileNotFoundError:
             raise Http404 from None
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], **options: Any
+    ) -> HttpResponse:
+        named = context | {"title": f"Export {options['obj']}"}
+        return super().render_change_form(request, named, **options)
 
     def may_download(self, request: HttpRequest) -> bool:
         """The file has contacts."""

@@ -31,6 +31,30 @@ DATES = {
     "dmy": "Day, month, year (07/05/2026)",
     "mdy": "Month, day, year (05/07/2026)",
 }
+# How the file is read: the preview has a choice of what was found out.
+READING = ("sheet", "encoding", "delimiter", "header_line")
+ENCODINGS = {
+    "utf-8": "UTF-8",
+    "utf-16": "UTF-16",
+    "cp1252": "Western European (Windows-1252)",
+    "mac_roman": "Western European (Mac Roman)",
+    "cp1250": "Central European (Windows-1250)",
+    "cp1251": "Cyrillic (Windows-1251)",
+    "cp1253": "Greek (Windows-1253)",
+    "cp1254": "Turkish (Windows-1254)",
+    "cp1255": "Hebrew (Windows-1255)",
+    "cp1256": "Arabic (Windows-1256)",
+    "cp1257": "Baltic (Windows-1257)",
+    "cp1258": "Vietnamese (Windows-1258)",
+    "cp932": "Japanese (Shift-JIS)",
+    "gb18030": "Chinese, simplified (GBK)",
+    "cp950": "Chinese, traditional (Big5)",
+    "cp949": "Korean (EUC-KR)",
+}
+DELIMITERS = {",": "Comma ,", ";": "Semicolon ;", r"\t": "Tab", "|": "Bar |"}
+NO_HEADER = {"0": "None of these: number the columns"}
+SHOWN_CELLS = 4  # of a row that may be the header
+LONG_CELL = 20  # characters
 LONG = 40  # characters of a metadata key in a choice
 
 
@@ -92,6 +116,8 @@ class OptionsForm(forms.Form):
     clear_marker = option_field("clear_marker")
     encoding = option_field("encoding")
     delimiter = option_field("delimiter")
+    header_line = option_field("header_line")
+    sheet = option_field("sheet")
 
 
 class UploadForm(TenantForm, OptionsForm):
@@ -126,6 +152,77 @@ class UploadForm(TenantForm, OptionsForm):
             self.add_error("file", str(error))
 
 
+def reading_field(name: str, choices: list[Any]) -> forms.CharField:
+    """A choice of how the file is read; hidden if there is nothing to choose. Its rule runs in
+    `cleaned`."""
+    label = {"encoding": "Encoding", "header_line": "Header row"}.get(name, name.capitalize())
+    widget = UnfoldAdminSelectWidget(choices=choices) if choices else forms.HiddenInput()
+    return forms.CharField(required=False, label=label, widget=widget)
+
+
+def reading_choices(options: dict[str, Any], preview: Preview) -> dict[str, list[Any]]:
+    """The choices for each option of `READING`; none where the file has nothing to choose."""
+    source = preview.source
+    sheets = {name: name for name in source.sheets} if len(source.sheets) > 1 else {}
+    return {
+        "sheet": detected(options, "sheet", sheets, source.sheet),
+        "encoding": encoding_choices(options, preview) if source.encoding else [],
+        "delimiter": detected(
+            options, "delimiter", DELIMITERS if source.kind.has_delimiter else {}, source.delimiter
+        ),
+        "header_line": header_choices(options, preview) if source.kind.has_header else [],
+    }
+
+
+def detected(
+    options: dict[str, Any], name: str, known: dict[str, str], found: str
+) -> list[tuple[str, Any]]:
+    """The choice to let the import find out, and then `known`, value → label. `found`: what the
+    file is read with now."""
+    if not known:
+        return []
+    now = spelled(options.get(name))
+    first = "Detect" if now else f"Detected: {known.get(spelled(found), found)}"
+    given = {now: now} if now and now not in known else {}
+    return [("", first), *(given | known).items()]
+
+
+def encoding_choices(options: dict[str, Any], preview: Preview) -> list[tuple[str, Any]]:
+    """If the encoding is not certain, the encodings in question come first, with some names as
+    they read in each."""
+    choices = detected(options, "encoding", ENCODINGS, preview.source.encoding)
+    if not preview.encodings:
+        return choices
+    questioned = [
+        (name, Truncator(f"{ENCODINGS.get(name, name)}: {', '.join(words)}").chars(2 * LONG))
+        for name, words in preview.encodings.items()
+    ]
+    others = [choice for choice in choices if choice[0] and choice[0] not in preview.encodings]
+    return [
+        ("", "Not certain: choose"),
+        ("Names in each", questioned),
+        ("Other encodings", others),
+    ]
+
+
+def header_choices(options: dict[str, Any], preview: Preview) -> list[tuple[str, Any]]:
+    rows = {str(row.line): f"Line {row.line}: {sample(row.cells)}" for row in preview.first_rows}
+    found = f"line {preview.source.header_line}"
+    return detected(options, "header_line", rows | NO_HEADER, found)
+
+
+def sample(cells: list[str]) -> str:
+    """The first cells of a row, for a choice."""
+    shown = [Truncator(cell.strip()).chars(LONG_CELL) for cell in cells if cell.strip()]
+    more = ["…"] if len(shown) > SHOWN_CELLS else []
+    return " · ".join([*shown[:SHOWN_CELLS], *more])
+
+
+def spelled(value: Any) -> str:
+    r"""An option as the form has it: a tab is `\t`, and 0 is not empty."""
+    return "" if value is None else str(value).replace("\t", r"\t")
+
+
 class MappingForm(OptionsForm):
     """The field of each column, and how the file is read. After `is_valid`, `options` has the
     options of the import."""
@@ -142,6 +239,9 @@ class MappingForm(OptionsForm):
         self.job, self.options = job, job.options
         self.shape = sha256(rules.spelled(header).encode()).hexdigest()
         super().__init__(data, initial=job.options | {"seen": self.shape})
+        for name, choice in reading_choices(job.options, preview).items():
+            self.fields[name] = reading_field(name, choice)
+            self.initial[name] = spelled(job.options.get(name))
         # A map names columns, so a column without a name cannot be mapped.
         self.columns = {column: n for n, column in enumerate(header) if column}
         for column, n in self.columns.items():
@@ -163,8 +263,10 @@ class MappingForm(OptionsForm):
 
     def changes_columns(self) -> bool:
         """Whether the options in the form change the columns or their fields."""
-        names = ("encoding", "delimiter", "rest_to_metadata")
-        return any(self.options[name] != self.job.options[name] for name in names)
+        return any(
+            self.options[name] != self.job.options.get(name, OPTIONS[name].default)
+            for name in (*READING, "rest_to_metadata")
+        )
 
     def clean(self) -> None:
         super().clean()

@@ -1,12 +1,13 @@
 """Imports in the admin: upload, preview, dry run, import, result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import models
+from django.forms import BoundField
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -19,7 +20,7 @@ from contacts.importing.records import UnreadableFile
 from contacts.models import Import
 from tenants.admin import user_of
 
-from .import_forms import MappingForm, UploadForm
+from .import_forms import READING, MappingForm, UploadForm
 from .progress import ProgressAdmin
 
 State = Import.State
@@ -39,7 +40,7 @@ class ImportAdmin(ProgressAdmin):
     ordering = ["-pk"]
     options = [
         "mode", "region", "phones_have_country_code", "tags", "tag", "dates", "timezone", "strict",
-        "clear_marker", "encoding", "delimiter",
+        "clear_marker", "encoding", "delimiter", "header_line", "sheet",
     ]  # fmt: skip
 
     def get_urls(self) -> list[Any]:
@@ -141,7 +142,8 @@ class ImportAdmin(ProgressAdmin):
         ]
         context = self.admin_site.each_context(request) | {
             "opts": self.opts, "title": f"Import {job}", "original": job, "preview": shown,
-            "form": form, "columns": columns, "options": [form[name] for name in self.options],
+            "form": form, "columns": columns, "reading": visible(form, READING),
+            "options": visible(form, [name for name in self.options if name not in READING]),
             "may_delete": self.has_delete_permission(request, job),
         }  # fmt: skip
         return TemplateResponse(request, "admin/contacts/import/preview.html", context)
@@ -229,6 +231,10 @@ class ImportAdmin(ProgressAdmin):
 
 def to(page: str, *args: str) -> HttpResponseRedirect:
     return HttpResponseRedirect(reverse(f"admin:contacts_import_{page}", args=args))
+
+
+def visible(form: MappingForm, names: Iterable[str]) -> list[BoundField]:
+    return [form[name] for name in names if not form[name].is_hidden]
 
 
 def is_past_reading(job: Import) -> bool:

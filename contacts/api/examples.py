@@ -55,6 +55,8 @@ JOB = {
     "encoding": "utf-8",
     "delimiter": ",",
     "header_line": 1,
+    "sheet": None,
+    "sheets": None,
     "columns": {"Mobile": "phone", "Full name": "name", "Tags": "tags"},
     "column_list": [
         {"index": 0, "header": "Mobile", "field": "phone"},

@@ -104,7 +104,17 @@ class ImportJob(serializers.Serializer):
     )  # fmt: skip
     header_line = serializers.IntegerField(
         source="options.read_as.header_line", default=None, allow_null=True,
-        help_text="The number of the line with the names of the columns, from 1.",
+        help_text="The number of the line with the names of the columns, from 1; null if there is "
+        "none.",
+    )  # fmt: skip
+    sheet = serializers.CharField(
+        source="options.read_as.sheet", default=None, allow_null=True,
+        help_text="The sheet of a workbook that is read.",
+    )  # fmt: skip
+    sheets = serializers.ListField(
+        source="options.read_as.sheets", default=None, allow_null=True,
+        child=serializers.CharField(),
+        help_text="All sheets of a workbook that have rows. Only `sheet` is read.",
     )  # fmt: skip
     columns = serializers.DictField(
         allow_null=True, child=serializers.CharField(),

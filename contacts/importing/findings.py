@@ -2,8 +2,12 @@
 
 from typing import Any
 
+from .columns import shortened
 from .record_file import RecordFile
 from .row import ReadOptions
+
+MAX_SHEETS = 100  # names; a file may have ten thousand sheets
+SHOWN_SHEETS = 10  # names of sheets that are not read
 
 
 def findings(source: RecordFile, options: ReadOptions) -> dict[str, Any]:
@@ -24,18 +28,22 @@ def findings(source: RecordFile, options: ReadOptions) -> dict[str, Any]:
 
 
 def read_as(source: RecordFile) -> dict[str, Any]:
-    """The encoding, the delimiter and the line of the header; None where a file of this kind has
-    none."""
+    """The encoding, the delimiter, the line of the header, the sheet and all sheets with rows; None
+    where a file of this kind has none."""
     return {
         "encoding": source.encoding or None,
         "delimiter": source.delimiter if source.kind.has_delimiter else None,
         "header_line": source.header_line or None,
+        "sheet": source.sheet or None,
+        "sheets": source.sheets[:MAX_SHEETS] or None,
     }
 
 
 def description(found: dict[str, Any]) -> str:
     """What `read_as` has found, for people: `encoding utf-8, delimiter “;”, header in line 1`."""
     parts = []
+    if found["sheet"]:
+        parts.append(f"sheet “{shortened(found['sheet'])}”")
     if found["encoding"]:
         parts.append(f"encoding {found['encoding']}")
     if found["delimiter"]:
@@ -43,4 +51,20 @@ def description(found: dict[str, Any]) -> str:
         parts.append(f"delimiter “{shown}”")
     if found["header_line"]:
         parts.append(f"header in line {found['header_line']}")
+    elif found["delimiter"] or found["sheet"]:
+        parts.append("no header")
     return ", ".join(parts)
+
+
+def sheets_note(found: dict[str, Any]) -> str:
+    """Which sheets of a workbook are not read, for people; empty if all sheets with rows are."""
+    sheets = found["sheets"] or []
+    others = [name for name in sheets if name != found["sheet"]]
+    if not others:
+        return ""
+    named = ", ".join(f"“{shortened(name)}”" for name in others[:SHOWN_SHEETS])
+    more = f" and {len(others) - SHOWN_SHEETS} more" if len(others) > SHOWN_SHEETS else ""
+    return (
+        f"The workbook has {len(sheets)} sheets with rows; “{shortened(found['sheet'])}” is read."
+        f" Not read: {named}{more}."
+    )

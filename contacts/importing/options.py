@@ -4,6 +4,7 @@ To add an option, add it here. The API then takes it in the address and in the f
 as an argument with dashes. The admin's form names the options that it shows.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from zoneinfo import available_timezones
@@ -70,6 +71,19 @@ def encoding(raw: Any) -> str:
 def delimiter(raw: Any) -> str:
     character = storable("delimiter", raw)
     return one_character(character) if character else ""
+
+
+def header_line(raw: Any) -> int | None:
+    text = "" if raw is None else str(raw).strip()
+    if not text:
+        return None
+    if not re.fullmatch("[0-9]{1,7}", text):
+        raise ValueError("Send the number of the line that names the columns; 0 if no line does.")
+    return int(text)
+
+
+def sheet(raw: Any) -> str:
+    return rules.limited("sheet", raw, rules.MAX_NAME)
 
 
 def tag_mode(raw: Any) -> str:
@@ -159,6 +173,17 @@ OPTIONS = {
         delimiter,
         {"type": "string"},
         "The character between cells, such as ; or \\t, if it is not detected correctly.",
+    ),
+    "header_line": Option(
+        header_line,
+        {"type": "integer", "minimum": 0},
+        "The line that names the columns, among the first ten rows, if it is not detected "
+        "correctly. 0: no line does; the columns are then named Column 1, Column 2 and so on.",
+    ),
+    "sheet": Option(
+        sheet,
+        {"type": "string", "maxLength": rules.MAX_NAME},
+        "The name of the sheet of a workbook. Default: the first sheet with a header.",
     ),
 }  # fmt: skip
 # All but `dry_run`, which is a field of the job itself.

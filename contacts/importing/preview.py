@@ -1,13 +1,18 @@
 """The preview of an upload: its columns, and which of its first records would fail."""
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
 from contacts.models import Import
+from contacts.values import phones
 
 from .erasures import erased, without_erased
 from .error_file import as_cell, rest_of
-from .findings import description, read_as
+from .findings import description, read_as, sheets_note
+from .formats.format import FirstRow
+from .formats.quoting import looks_like_phone
 from .hints import hint
 from .record_file import FileHead
 from .records import Record, UnreadableFile
@@ -35,6 +40,7 @@ class Preview(NamedTuple):
     `given`: the user's map (column → field), without columns that the file does not have. `fields`:
     the complete map, with the columns that were recognised. `problem`: why the import cannot begin;
     empty if it can. With a problem, the rows are not checked for errors. `hint`: see `hints.hint`.
+    `first_rows`: the rows among which the header is. `encodings`: see `uploads.head_of`.
     """
 
     source: FileHead
@@ -43,11 +49,18 @@ class Preview(NamedTuple):
     rows: list[Row]
     problem: str = ""
     hint: str = ""
+    first_rows: Sequence[FirstRow] = ()
+    encodings: Mapping[str, list[str]] = {}
 
     @property
     def description(self) -> str:
         """How the file is read, for people."""
         return description(read_as(self.source))
+
+    @property
+    def sheets_note(self) -> str:
+        """Which sheets of a workbook are not read, for people."""
+        return sheets_note(read_as(self.source))
 
     @property
     def bad(self) -> int:
@@ -64,7 +77,14 @@ def preview(job: Import) -> Preview:
 
     Raises `UnreadableFile` if the file has no columns.
     """
-    source, doubt = head_of(job)
+    source, encodings = head_of(job)
+    return preview_of(job, source, doubt(encodings))._replace(
+        first_rows=first_rows(job, source), encodings=encodings
+    )
+
+
+def preview_of(job: Import, source: FileHead, doubt: str) -> Preview:
+    """`doubt`: why the import cannot begin, if that is known before the records are read."""
     header = source.header
     given = {column: field for column, field in job.options["map"].items() if column in header}
     records, problem = first_records(source)
@@ -80,6 +100,34 @@ def preview(job: Import) -> Preview:
         for record, error in with_errors(job, records, options)
     ]
     return Preview(source, given, options.fields, rows, problem, hint(records, options))
+
+
+def doubt(encodings: dict[str, list[str]]) -> str:
+    if not encodings:
+        return ""
+    shown = "; ".join(f"{name}: {', '.join(words)}" for name, words in encodings.items())
+    return (
+        "The encoding of the file is not certain. Choose the one in which the names are right: "
+        f"{shown}."
+    )
+
+
+def first_rows(job: Import, source: FileHead) -> list[FirstRow]:
+    """The rows among which the header is. A row with the phone of an erased person has no cells."""
+    rows = [(row, phones_in(job, row.cells)) for row in source.first_rows]
+    gone = erased(job.tenant, set().union(*(found for _, found in rows)))
+    return [row if found.isdisjoint(gone) else row._replace(cells=[]) for row, found in rows]
+
+
+def phones_in(job: Import, cells: list[str]) -> set[str]:
+    """The phones in any of the `cells`: before the header is known, no column is the phone."""
+    region = job.options["region"] or job.tenant.default_region
+    has_code = job.options["phones_have_country_code"]
+    found = set()
+    for cell in filter(looks_like_phone, cells):
+        with suppress(ValueError):
+            found.add(phones.normalise(cell, region, has_country_code=has_code))
+    return found
 
 
 def first_records(source: FileHead) -> tuple[list[Record], str]:

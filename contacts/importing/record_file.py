@@ -8,7 +8,7 @@ from typing import Any
 from .formats import Format, format_of
 from .formats.csv import one_character
 from .formats.decoding import TextFile, TextHead
-from .formats.format import InputFile
+from .formats.format import FirstRow, InputFile
 from .records import Record
 
 HEAD_RECORDS = 1000  # `FileHead` searches so many records for columns
@@ -17,7 +17,8 @@ HEAD_RECORDS = 1000  # `FileHead` searches so many records for columns
 class RecordFile:
     """The records of the file at `path`. Reading the file again gives the same records.
 
-    `encoding`, `delimiter`: given by the user where detecting them would fail.
+    `encoding`, `delimiter`, `header_line`, `sheet`: given by the user where detecting them would
+    fail. `header_line`: 0 means that no line names the columns, None that the line is detected.
     `max_unpacked`: the number of bytes that a gzip file or a workbook may unpack to.
     `found`: what `found` returned for the same file in an earlier turn. Without this argument,
     finding the same facts again would take as long as reading the file.
@@ -29,6 +30,7 @@ class RecordFile:
     """
 
     text_class: type[TextFile] = TextFile
+    is_head = False
     searched_records: int | None = None  # for columns, if the file has no header; None: all records
 
     def __init__(
@@ -38,6 +40,8 @@ class RecordFile:
         delimiter: str = "",
         max_unpacked: float = inf,
         *,
+        header_line: int | None = None,
+        sheet: str = "",
         found: dict[str, Any] | None = None,
         cache: Path | None = None,
         turn_is_over: Callable[[], bool] = lambda: False,
@@ -48,9 +52,12 @@ class RecordFile:
             encoding,
             delimiter and one_character(delimiter),
             max_unpacked,
+            header_line=header_line,
+            sheet=sheet,
             known=found,
             cache=cache,
             text_class=self.text_class,
+            is_head=self.is_head,
             searched_records=self.searched_records,
             turn_is_over=turn_is_over,
         )
@@ -86,6 +93,21 @@ class RecordFile:
         return self.format.header_line
 
     @property
+    def first_rows(self) -> list[FirstRow]:
+        """The rows among which the header is; none in a file without a header."""
+        return self.format.first_rows
+
+    @property
+    def sheet(self) -> str:
+        """The name of the sheet that is read; empty if the file has no sheets."""
+        return self.format.sheet
+
+    @property
+    def sheets(self) -> list[str]:
+        """The names of all sheets that have rows."""
+        return self.format.sheets
+
+    @property
     def names_columns(self) -> bool:
         """Whether a name in the header is known. If not, the header may be somebody's record, and
         no message may show it."""
@@ -99,11 +121,12 @@ class RecordFile:
 
 class FileHead(RecordFile):
     """The beginning of a file: looking at it takes the same time and memory for a text of any size.
-    A workbook can only be read as a whole.
+    Of a workbook, the first rows of each sheet are read.
 
     A file that is not larger than `decoding.HEAD` is read like a `RecordFile`, except that the
     columns of a file without a header are the keys of its first `HEAD_RECORDS` records.
     """
 
     text_class = TextHead
+    is_head = True
     searched_records = HEAD_RECORDS

@@ -3,7 +3,8 @@
 `imports/ID/`, the spool folder, is there while the import runs, and has:
 
 - `upload`: the file, if it came over HTTP;
-- `sheet`: the rows of the upload, if it is a workbook;
+- `sheets`: the first rows of each sheet of the upload, if it is a workbook;
+- `sheet`: all rows of the sheet that is read, if there are more of them;
 - `head`: what was found out about the file (`RecordFile.found`);
 - `reading`: the clean rows so far, and `position`: how far the file was read;
 - `rows`: all clean rows, once the whole file was read;

@@ -52,27 +52,28 @@ def source_of(
         job.options["encoding"],
         job.options["delimiter"],
         max_unpacked_bytes(),
+        header_line=job.options.get("header_line"),  # a version before has not stored it
+        sheet=job.options.get("sheet", ""),
         found=found,
         cache=rows_of_workbook(job),
         turn_is_over=turn_is_over,
     )
 
 
-def head_of(job: Import) -> tuple[FileHead, str]:
-    """The beginning of the upload of `job`, for a person who looks at it, and a problem.
+def head_of(job: Import) -> tuple[FileHead, dict[str, list[str]]]:
+    """The beginning of the upload of `job`, for a person who looks at it.
 
-    If the encoding is not certain, the beginning is read in the most likely one, and the problem
-    has the names as they read in each of the others. Raises `UnreadableFile`."""
+    If the encoding is not certain, the beginning is read in the most likely one. The second value
+    then has the encodings that the file may have, each with some names as they read in it.
+
+    Raises `UnreadableFile`.
+    """
     try:
-        return source_of(job, FileHead), ""
+        return source_of(job, FileHead), {}
     except UncertainEncoding as error:
         likely, _ = error.candidates[0]
         guess = Import(pk=job.pk, options=job.options | {"encoding": likely})
-        shown = "; ".join(f"{name}: {', '.join(words)}" for name, words in error.candidates)
-        return source_of(guess, FileHead), (
-            f"The encoding of the file is not certain. Give the one in which the names are right: "
-            f"{shown}."
-        )
+        return source_of(guess, FileHead), dict(error.candidates)
 
 
 def match_columns(job: Import, source: RecordFile) -> ReadOptions:

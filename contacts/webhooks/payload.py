@@ -15,6 +15,7 @@ from django.utils import timezone
 from contacts.models import ENDS, Change, Contact, Delivery, Import, Webhook
 
 Json = dict[str, Any]
+READ_AS = ("encoding", "delimiter", "header_line", "sheet", "sheets")
 KINDS_WITH_CHANGED_FIELDS = [Change.Kind.UPDATED, Change.Kind.OPTED_IN, Change.Kind.OPTED_OUT]
 
 
@@ -122,7 +123,7 @@ def import_json(job: Import) -> Json:
         "file_name": job.file_name,
         "mode": job.options["mode"],
         "dry_run": job.dry_run,
-        **{name: read_as.get(name) for name in ("encoding", "delimiter", "header_line")},
+        **{name: read_as.get(name) for name in READ_AS},
         "columns": job.columns,
         "column_list": column_list(job),
         "rows": job.rows,

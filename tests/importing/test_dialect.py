@@ -89,6 +89,33 @@ def test_a_file_without_header_is_refused_and_not_shown(tmp_path: Path, text: st
     assert not any(cell in str(refused.value) for cell in (ANN, "Ann", "example"))
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "header", "lines"),
+    [
+        (f"phone\nNr;Wer\n{ANN};Ann\n", {"header_line": 2}, ["Nr", "Wer"], [3]),
+        (f'"two\nlines";x\nNr;Wer\n{ANN};Ann\n', {"header_line": 3}, ["Nr", "Wer"], [4]),
+        (f"{ANN};Ann\n{BOB};Bob;x\n", {"header_line": 0},
+         ["Column 1", "Column 2", "Column 3"], [1, 2]),
+        (f"sep=;\n{ANN};Ann\n", {"header_line": 0}, ["Column 1", "Column 2"], [2]),
+        (f"{ANN};Ann\n{BOB};Bob\n", {"header_line": 1}, [ANN, "Ann"], [2]),
+    ],
+)  # fmt: skip
+def test_the_user_may_say_which_row_is_the_header(
+    tmp_path: Path, text: str, options: dict[str, Any], header: list[str], lines: list[int]
+) -> None:
+    source = read(tmp_path, text, **options)
+    assert source.header == header
+    assert [record.line for record in source.records()] == lines
+    again = RecordFile(source.path, found=source.found())
+    assert [*again.records()] == [*source.records()]
+
+
+def test_a_header_must_be_one_of_the_first_ten_rows(tmp_path: Path) -> None:
+    for line in (2, 12):
+        with pytest.raises(UnreadableFile, match="None of the first ten rows"):
+            read(tmp_path, f"phone\n\n{ANN}\n" + "x\n" * 20, header_line=line)
+
+
 def test_columns_may_have_one_name_or_none(tmp_path: Path) -> None:
     source = read(tmp_path, f"Phone,Phone,Phone (2),,Phone,\n{ANN},{BOB},c,d,e,f\n")
     assert source.titles == ["Phone", "Phone", "Phone (2)", "", "Phone", ""]

@@ -110,6 +110,20 @@ def test_a_broken_cell_is_told_as_a_warning_and_the_contact_comes_in(door: Door)
     assert job.warned() == [(2, "The email must be a valid address.")]
 
 
+def test_a_file_without_header_comes_in_by_the_numbers_of_its_columns(door: Door) -> None:
+    text = f"Ann;{PHONE}\nBob;+33612345678\n"
+    job = door(text, {"header_line": 0, "map": ["Column 2=phone", "Column 1=name"]})
+    assert stored("name") == [(PHONE, "Ann"), ("+33612345678", "Bob")]
+    assert job.options["read_as"]["header_line"] is None
+
+
+def test_the_header_is_in_the_line_that_the_user_says(door: Door) -> None:
+    text = f"Phone;;\nNr;Wer;Phone\n1;Ann;{PHONE}\n"
+    job = door(text, {"header_line": 2, "map": ["Wer=name"]})
+    assert stored("name") == [(PHONE, "Ann")]
+    assert job.options["read_as"]["header_line"] == 2
+
+
 def test_strict_fails_the_record_instead(door: Door) -> None:
     job = door(f"phone,name,email\n{PHONE},Ann,ann@@example\n+33612345678,Bob,\n", {"strict": True})
     assert stored("name") == [("+33612345678", "Bob")]

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import io
+import re
 from collections.abc import Callable
 from datetime import date, datetime, time
 from pathlib import Path
@@ -164,12 +165,14 @@ def test_the_rows_are_kept_for_the_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, cache = tmp_path / "upload", tmp_path / "sheet"
-    path.write_bytes(table(["phone"], ["1"]))
-    first = list(FileHead(path, cache=cache).records())
+    path.write_bytes(table(["phone"], *([str(n)] for n in range(300))))
+    first, all_records = ([*kind(path, cache=cache).records()] for kind in (FileHead, RecordFile))
     monkeypatch.setattr(workbooks, "PROGRAM", tmp_path / "gone")
-    source = RecordFile(path, cache=cache)
-    assert (source.header, list(source.records())) == (["phone"], first)
-    assert {each.name for each in tmp_path.iterdir()} == {"upload", "sheet"}
+    head, source = FileHead(path, cache=cache), RecordFile(path, cache=cache)
+    assert (head.header, [*head.records()]) == (source.header, first)
+    assert [*source.records()] == all_records
+    assert all_records[: len(first)] == first
+    assert {each.name for each in tmp_path.iterdir()} == {"upload", "sheet", "sheets"}
 
 
 @pytest.mark.parametrize(
@@ -256,3 +259,85 @@ def test_a_workbook_is_imported_and_so_is_its_corrected_error_file(
     stored = Contact.objects.order_by("phone").values_list("name", "metadata")
     # As in a CSV, the apostrophe before a formula is not a part of the value.
     assert [*stored] == [("Ann", {"Town": "Lyon"}), ("=Bob", {"Town": "@x"})]
+
+
+# Several sheets
+
+
+def shop(book: Workbook) -> None:
+    for name, *rows in [
+        ("Notes", ["Read me"]), ("Empty",),
+        ("Customers", ["List"], ["Phone", "Name"], ["+33612345678", "Ann"]),
+        ("Staff", ["+33612345679", "Bob", "x"], *[[]] * 200, *[["+33612345670", "Al"]] * 250,
+         ["+33612345671", "Eve", "y", "a cell more"]),
+    ]:  # fmt: skip
+        sheet = book.add_worksheet(name)
+        for number, row in enumerate(rows):
+            sheet.write_row(number, 0, row)
+
+
+def large(book: Workbook) -> None:
+    book.add_worksheet("Large").write_column(0, 0, range(300))
+
+
+def test_a_sheet_and_a_header_can_be_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "shop"
+    path.write_bytes(xlsx(shop))
+    source = RecordFile(path)
+    assert (source.sheet, source.sheets) == ("Customers", ["Notes", "Customers", "Staff"])
+    staff = RecordFile(path, sheet="Staff", header_line=0)
+    assert (staff.header, staff.header_line) == (["Column 1", "Column 2", "Column 3"], 0)
+    first, *_, last = staff.records()
+    assert (first.line, last.line) == (1, 452)
+    assert last.cells[None] == ["a cell more"]  # type: ignore[index]
+    assert RecordFile(path, header_line=1).header == ["List"]
+    with pytest.raises(UnreadableFile, match=r"Choose: “Notes”, “Customers”, “Staff”"):
+        _ = RecordFile(path, sheet="Empty").header
+    with pytest.raises(UnreadableFile, match="None of the first ten rows"):
+        _ = RecordFile(path, header_line=3, sheet="Notes").header
+
+
+def test_rows_that_are_kept_of_another_sheet_are_not_read(tmp_path: Path) -> None:
+    path, cache = tmp_path / "shop", tmp_path / "sheet"
+    path.write_bytes(xlsx(lambda book: [each(book) for each in (shop, large)]))
+    for sheet, expected in [("Staff", 252), ("Large", 300), ("Staff", 252)]:
+        source = RecordFile(path, sheet=sheet, header_line=0, cache=cache)
+        assert len([*source.records()]) == expected
+
+
+def with_prefix(xml: bytes) -> bytes:
+    """The XML of a sheet as some programs write it: each element has a prefix."""
+    text = re.sub(rb"<(/?)(?=[a-zA-Z])", rb"<\1x:", xml)
+    return text.replace(b'xmlns="', b'xmlns:x="', 1)
+
+
+@pytest.mark.parametrize("in_strings", [False, True])
+@pytest.mark.parametrize("change", [lambda xml: xml, with_prefix], ids=["plain", "prefix"])
+def test_the_beginning_of_a_large_workbook_is_what_the_whole_begins_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_strings: bool, change: Any
+) -> None:
+    file = io.BytesIO()
+    with Workbook(file, {"constant_memory": not in_strings}) as book:
+        sheet = book.add_worksheet("People")
+        sheet.write_row(0, 0, ["Title"])
+        sheet.write_row(1, 0, ["phone", "name"])
+        for number in range(400):  # every second row is blank
+            sheet.write_blank(2 * number + 2, 0, "", book.add_format({"bold": True}))
+            sheet.write_row(2 * number + 3, 0, [f"+336123{number:05}", f"Name {number} </row>"])
+        book.add_worksheet("More").write_row(0, 0, ["x"])
+    path = tmp_path / "people"
+    path.write_bytes(changed(file.getvalue(), "xl/worksheets/sheet1.xml", change))
+    monkeypatch.setattr(sheet_program, "BLOCK", 100)
+    with ZipFile(path) as opened:
+        assert sheet_program.can_be_cut(opened)
+    cut = sheet_program.heads_of_start(str(path))
+    assert cut is not None
+    monkeypatch.setattr(sheet_program, "BLOCK", 1024 * 1024)
+    assert sheet_program.heads_of_start(str(path)) is None
+    output = io.StringIO()
+    sheet_program.write_heads(str(path), output)
+    whole = [*workbooks.heads_of(output.getvalue().splitlines(keepends=True))]
+    heads = [*workbooks.heads_of(cut)]
+    assert [head.rows for head in heads] == [head.rows for head in whole]
+    assert [head.is_whole for head in heads] == [False, False]
+    assert [head.is_whole for head in whole] == [False, True]

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from contacts.jobs import bulk_actions
-from contacts.models import BulkAction, Contact, Import, Webhook
+from contacts.models import BulkAction, Contact, Export, Import, Webhook
 from tenants.models import ApiToken, User
 from tests.support.api import PASSWORD
 from tests.support.factories import ContactFactory
@@ -123,11 +123,21 @@ def rows(admin_staff: SimpleNamespace, people: list[Contact]) -> SimpleNamespace
         tenant=tenant, file_name="customers.csv", state=Import.State.DONE, rows=3, created=2,
         failed=1, finished_at=now, options={"mode": "upsert", "fields": {"Mobile": "phone"}},
     )  # fmt: skip
+    export, running = (
+        Export.objects.create(
+            tenant=tenant, actor=f"user:{user.pk}", format=form, filters=filters, state=state,
+            total=12_000, written=written, finished_at=finished, expires_at=expires,
+        )
+        for form, filters, state, written, finished, expires in [
+            ("xlsx", None, Export.State.DONE, 12_000, now, now + timedelta(days=1)),
+            ("csv", {"tag": "vip", "updated_since": None}, Export.State.WRITING, 4_000, None, None),
+        ]
+    )  # fmt: skip
     pks = [contact.pk for contact in people]
     action = bulk_actions.plan(tenant, f"user:{user.pk}", BulkAction.Kind.ADD_TAG, "gold", pks)
     bulk_actions.start(action)
     Webhook.objects.create(tenant=tenant, url="https://example.com/hook", events=[])
     return SimpleNamespace(
         contact=people[0], tag=tenant.tags.get(name="vip"), job=job, action=action,
-        token=admin_staff.token, tenant=tenant, user=user,
+        token=admin_staff.token, tenant=tenant, user=user, export=export, running=running,
     )  # fmt: skip

@@ -33,7 +33,7 @@ CONTACT = (
 )
 IMPORT = (
     '{"id":"01J1Y3V8KGP5R7T9W2X4Z6B8D3","state":"done","file_name":"März.csv","mode":"upsert",'
-    '"dry_run":false,"encoding":"utf-8","delimiter":",","header_line":1,'
+    '"dry_run":false,"encoding":"utf-8","delimiter":",","header_line":1,"sheet":null,"sheets":null,'
     '"columns":{"Mobile":"phone"},"column_list":[{"index":0,"header":"Mobile","field":"phone"}],'
     '"rows":15,"created":1,"updated":2,"unchanged":3,'
     '"superseded":4,"failed":5,"warnings":1,'

@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from ..records import Mistake, Record, UnreadableFile
-from .dialect import Dialect, find_dialect
-from .format import InputFile, TextFormat
-from .header import NO_HEADER, checked, unique
+from .dialect import Dialect, find_dialect, first_lines, rows_by
+from .format import FirstRow, InputFile, TextFormat
+from .header import MAX_HEADER_ROW, NO_HEADER, NO_SUCH_HEADER, checked, unique
 from .quoting import Row, RowReader, has_value
 
 
@@ -25,7 +25,12 @@ class CSVFormat(TextFormat):
     def __init__(self, file: InputFile) -> None:
         super().__init__(file)
         known = file.known.get("dialect")
-        self.dialect = Dialect(*known) if known else find_dialect(self.text.lines(), file.delimiter)
+        self.no_header = NO_SUCH_HEADER if file.header_line else NO_HEADER
+        self.dialect = (
+            Dialect(*known)
+            if known
+            else find_dialect(self.text.lines(), file.delimiter, file.header_line)
+        )
         self.delimiter = self.dialect.delimiter
 
     @classmethod
@@ -53,13 +58,18 @@ class CSVFormat(TextFormat):
             raise UnreadableFile("The file is empty.")
         titles = self.dialect.titles
         if not titles:
-            raise UnreadableFile(NO_HEADER)
+            raise UnreadableFile(self.no_header)
         return checked(titles)
 
     @cached_property
     def header(self) -> list[str]:
         """The keys of the cells, see `unique`. Raises `UnreadableFile`."""
         return unique(self.titles)
+
+    @property
+    def first_rows(self) -> list[FirstRow]:
+        rows = rows_by(self.delimiter, first_lines(self.text.lines()), self.dialect.skipped)
+        return [FirstRow(row.line, row.cells) for row in rows[:MAX_HEADER_ROW]]
 
     def rows(self, first_line: int) -> Iterator[Row]:
         lines = self.text.lines(first_line - 1)
@@ -69,7 +79,7 @@ class CSVFormat(TextFormat):
         """The records, from the record on that begins in `first_line`; 1 means all records."""
         header, width = self.header, len(self.header)
         for line, row, size, mistake in self.rows(first_line):
-            if line <= self.header_line:
+            if line <= self.header_line or line <= self.dialect.skipped:
                 continue
             cells: dict[Any, Any] = dict(zip(header, row, strict=False))
             if mistake:

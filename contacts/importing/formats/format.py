@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from math import inf
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from ..records import Record
 from .decoding import TextFile, text_encoding
@@ -19,7 +19,9 @@ UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 class InputFile:
     """The file at `path`, and how to read it.
 
-    `encoding`, `delimiter`: as the user gave them; empty if they are to be found out.
+    `encoding`, `delimiter`, `sheet`: as the user gave them; empty if they are to be found out.
+    `header_line`: as the user gave it; 0 means that no line is a header, None that the header is
+    to be found out. `is_head`: whether only the first rows of a workbook are read.
     `max_unpacked`: the number of bytes that the file may unpack to.
     `known`: what `RecordFile.found` returned for the same file in an earlier turn.
     `text_class`: how much of a text is read: all of it, or its beginning.
@@ -36,9 +38,12 @@ class InputFile:
         delimiter: str = "",
         max_unpacked: float = inf,
         *,
+        header_line: int | None = None,
+        sheet: str = "",
         known: dict[str, Any] | None = None,
         cache: Path | None = None,
         text_class: type[TextFile] = TextFile,
+        is_head: bool = False,
         searched_records: int | None = None,
         turn_is_over: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -46,9 +51,12 @@ class InputFile:
         self.path = path
         self.encoding = self.known.get("encoding", encoding)
         self.delimiter = self.known.get("delimiter", delimiter)
+        self.header_line = header_line
+        self.sheet = sheet
         self.max_unpacked = max_unpacked
         self.cache = cache
         self.text_class = text_class
+        self.is_head = is_head
         self.searched_records = searched_records
         self.turn_is_over = turn_is_over
 
@@ -90,6 +98,13 @@ class InputFile:
     @cached_property
     def text(self) -> TextFile:
         return self.text_class(self.path, self.encoding, self.max_unpacked)
+
+
+class FirstRow(NamedTuple):
+    """A row at the beginning of a table, and the line on which the row begins."""
+
+    line: int
+    cells: list[str]
 
 
 class Format(ABC):
@@ -142,6 +157,21 @@ class Format(ABC):
     @abstractmethod
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records, from the record on that begins in `first_line`; 1 means all records."""
+
+    @property
+    def first_rows(self) -> list[FirstRow]:
+        """The rows among which the header is; none in a file without a header."""
+        return []
+
+    @property
+    def sheet(self) -> str:
+        """The name of the sheet that is read; empty if the file has no sheets."""
+        return ""
+
+    @property
+    def sheets(self) -> list[str]:
+        """The names of all sheets that have rows."""
+        return []
 
     def found(self) -> dict[str, Any]:
         """What was found out about the file so far, as JSON can hold it. The next turn of the same

@@ -15,7 +15,11 @@ MAX_HEADER_ROW = 10  # the header is one of so many rows at the beginning
 EMAIL = re.compile(r"\S+@\S+\.\S+")
 NO_HEADER = (
     "No row names the columns. Write names such as “phone” and “name” into the first row of the"
-    " file."
+    " file, or say with header_line: 0 that no row does."
+)
+NO_SUCH_HEADER = (
+    "None of the first ten rows begins in this header_line. Choose the line of another row; 0 means"
+    " that no row names the columns."
 )
 
 
@@ -31,6 +35,13 @@ def header_row(rows: Sequence[Sequence[str]]) -> int | None:
 
 def titles_of(row: Sequence[str]) -> list[str]:
     return [original(cell.strip()) for cell in row]
+
+
+def numbered(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The names of the columns of a table without a header: a name for each column in which the
+    `rows` have a value."""
+    widths = (n for row in rows for n, cell in enumerate(row, 1) if cell.strip())
+    return [f"Column {n}" for n in range(1, max(widths, default=0) + 1)]
 
 
 def is_data(cells: Sequence[str]) -> bool:

@@ -1,20 +1,28 @@
-"""A program: writes the rows of a workbook to standard output, as lines of JSON.
+"""A program: writes rows of a workbook to standard output, as lines of JSON.
+
+It takes the path of the workbook, the number of bytes that the workbook may unpack to, and the
+index of a sheet, or `heads` for the first rows of each sheet that is not hidden.
 
 A process of its own reads a workbook, because python-calamine holds a whole sheet in memory: a
 cell in the last row and column of a small file asks for gigabytes. This process has limits of
 memory and time, and is gone with its memory before the import begins. A file that crashes the
 library ends this process only.
 
-For each sheet that is not hidden: its rows that have a value, as `[number, cell, …]`, and then
-`null`. At the end `"done"`, or an object with the reason for which the file cannot be read.
+It writes the rows that have a value, as `[number, cell, …]`. With `heads`, an object follows the
+rows of each sheet: its name, its index, and whether all of its rows were written. At the end there
+is `"done"`, or an object with the reason for which the file cannot be read.
 """
 
+import io
 import json
+import re
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from typing import IO, Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from python_calamine import (
     CalamineError,
@@ -27,6 +35,14 @@ from python_calamine import (
 MAX_MEMORY = 640 * 1024 * 1024  # bytes of addresses, of which a part is never used
 MAX_SECONDS = 120  # of the processor
 MAX_PARTS = 10_000  # files in the archive that a workbook is
+HEAD_ROWS = 200  # of each sheet, with `heads`
+MAX_HEADS = 16 * 1024 * 1024  # characters of all heads; the server holds them in memory
+# Bytes. `heads` holds so much of a workbook in memory, besides its sheets.
+MAX_OTHER_PARTS = 64 * 1024 * 1024
+BLOCK = 1024 * 1024  # bytes
+WORKSHEET = re.compile(rb"<(?:\w+:)?worksheet[\s>]")
+ROW_END = re.compile(rb"</(\w+:)?row\s*>")
+VALUE_END = re.compile(rb"</(?:\w+:)?(?:v|is)\s*>")
 MAX_EXACT = 10**15  # spreadsheets keep fifteen digits of a number
 DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")  # no program writes them into a workbook
 OTHER_ARCHIVES = {
@@ -111,25 +127,106 @@ def text_of(value: Any) -> str:
     return str(value) if isinstance(value, int | timedelta) else ""
 
 
-def write_sheet(rows: Any, output: IO[str]) -> None:
-    for number, row in enumerate(rows, 1):
+def lines_of(workbook: Any, index: int) -> Iterator[str]:
+    """The rows of the sheet that have a value."""
+    for number, row in enumerate(workbook.get_sheet_by_index(index).iter_rows(), 1):
         cells = [value if type(value) is str else text_of(value) for value in row]
         while cells and not cells[-1]:
             cells.pop()
         if cells:
-            output.write(json.dumps([number, *cells]) + "\n")
-    output.write("null\n")
+            yield json.dumps([number, *cells]) + "\n"
 
 
-def write_workbook(path: str, output: IO[str]) -> None:
+def write_sheet(path: str, index: int, output: IO[str]) -> None:
     with CalamineWorkbook.from_path(path) as workbook:
-        for number, sheet in enumerate(workbook.sheets_metadata):
-            is_shown = sheet.visible == SheetVisibleEnum.Visible
-            if is_shown and sheet.typ == SheetTypeEnum.WorkSheet:
-                write_sheet(workbook.get_sheet_by_index(number).iter_rows(), output)
+        output.writelines(lines_of(workbook, index))
 
 
-def main(path: str, max_unpacked: int, output: IO[str]) -> None:
+def write_heads(path: str, output: IO[str]) -> None:
+    heads = heads_of_start(path)
+    if heads is None:
+        with CalamineWorkbook.from_path(path) as workbook:
+            heads = heads_of(workbook, is_cut=False)
+    output.writelines(heads)
+
+
+def heads_of(workbook: Any, *, is_cut: bool) -> list[str]:
+    found = []
+    shown = [
+        (index, sheet.name)
+        for index, sheet in enumerate(workbook.sheets_metadata)
+        if sheet.visible == SheetVisibleEnum.Visible and sheet.typ == SheetTypeEnum.WorkSheet
+    ]
+    for index, name in shown:
+        rows, is_whole = head_of(lines_of(workbook, index), MAX_HEADS // len(shown))
+        end = {"name": name, "index": index, "is_whole": is_whole and not is_cut}
+        found += [*rows, json.dumps(end) + "\n"]
+    return found
+
+
+def head_of(lines: Iterator[str], most: int) -> tuple[list[str], bool]:
+    """The first rows, at least one, of `most` characters; and whether these are all rows."""
+    rows: list[str] = []
+    size = 0
+    for line in lines:
+        size += len(line)
+        if rows and (len(rows) == HEAD_ROWS or size > most):
+            return rows, False
+        rows.append(line)
+    return rows, True
+
+
+def heads_of_start(path: str) -> list[str] | None:
+    """The heads of a large XLSX, of which the first rows are read only: python-calamine would read
+    each sheet to its end, which takes seconds. None if this does not work, or is not needed."""
+    with suppress(CalamineError, BadZipFile, MemoryError), ZipFile(path) as archive:
+        if can_be_cut(archive):
+            with CalamineWorkbook.from_filelike(start_of(archive)) as workbook:
+                return heads_of(workbook, is_cut=True)
+    return None
+
+
+def can_be_cut(archive: ZipFile) -> bool:
+    """Whether the archive is an XLSX with a large sheet, and its other parts are small."""
+    sheets = sum(part.file_size for part in archive.infolist() if is_sheet(archive, part))
+    others = sum(part.file_size for part in archive.infolist()) - sheets
+    is_xlsx = "xl/workbook.xml" in archive.namelist()
+    return is_xlsx and sheets > BLOCK and others <= MAX_OTHER_PARTS
+
+
+def is_sheet(archive: ZipFile, part: ZipInfo) -> bool:
+    with archive.open(part) as opened:
+        return bool(WORKSHEET.search(opened.read(4096)))
+
+
+def start_of(archive: ZipFile) -> IO[bytes]:
+    """A copy of the XLSX with the first rows of each sheet."""
+    copy = io.BytesIO()
+    with ZipFile(copy, "w") as target:
+        for part in archive.infolist():
+            with archive.open(part) as opened:
+                content = first_rows(opened) if is_sheet(archive, part) else opened.read()
+            target.writestr(part.filename, content)
+    copy.seek(0)
+    return copy
+
+
+def first_rows(sheet: IO[bytes]) -> bytes:
+    """The XML of a sheet that ends after `HEAD_ROWS` rows with values (ECMA-376, 18.3.1.73)."""
+    kept = bytearray()
+    at = rows = 0
+    while block := sheet.read(BLOCK):
+        kept += block
+        while end := ROW_END.search(kept, at):
+            rows += bool(VALUE_END.search(kept, at, end.start()))
+            at = end.end()
+            if rows > HEAD_ROWS:
+                prefix = end[1] or b""
+                return bytes(kept[:at]) + b"</%bsheetData></%bworksheet>" % (prefix, prefix)
+    return bytes(kept)
+
+
+def main(path: str, max_unpacked: int, sheet: str, output: IO[str]) -> None:
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             is_archive = file.read(2) == b"PK"
@@ -137,7 +234,10 @@ def main(path: str, max_unpacked: int, output: IO[str]) -> None:
             refuse_other_archives(path, max_unpacked)
         else:
             refuse_other_documents(path)
-        write_workbook(path, output)
+        if sheet == "heads":
+            write_heads(path, output)
+        else:
+            write_sheet(path, int(sheet), output)
     except Refused as refused:
         end: Any = {"refused": str(refused)}
     except PasswordError:
@@ -153,4 +253,4 @@ if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    main(sys.argv[1], int(sys.argv[2]), sys.stdout)
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.stdout)

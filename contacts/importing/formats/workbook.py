@@ -1,42 +1,69 @@
-"""Workbooks: XLSX, XLS and ODS. The first sheet with a header is read.
+"""Workbooks: XLSX, XLS and ODS. One sheet is read: the one that the user names, or the first sheet
+with a header.
 
-`sheet_program` reads the workbook in a process of its own, once, and this module keeps the rows in
-a file: in `InputFile.cache`, or in a file that has no name.
+`sheet_program` reads the workbook in a process of its own, first the heads of all sheets, then all
+rows of the sheet that is chosen. This module keeps both in files: beside and in `InputFile.cache`,
+or in a file that has no name.
 """
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import weakref
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryFile
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
-from ..columns import is_known
+from contacts.values.strict_json import UNSTORABLE
+
+from ..columns import is_known, shortened
 from ..records import Record, UnreadableFile
-from .format import Format, InputFile
+from .format import FirstRow, Format, InputFile
 from .gzipped import is_gzip
-from .header import MAX_HEADER_ROW, NO_HEADER, checked, header_row, is_data, titles_of, unique
+from .header import (
+    MAX_HEADER_ROW,
+    NO_HEADER,
+    NO_SUCH_HEADER,
+    checked,
+    header_row,
+    is_data,
+    numbered,
+    titles_of,
+    unique,
+)
 
 MAX_UNPACKED = 1024**3  # bytes
+MAX_SHEET_NAME = 255  # characters, as the option `sheet` may have
 MAX_TEXT = 2 * 1024**3  # bytes of the rows as text; one long text may stand in a million cells
 SIGNATURES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")  # ZIP and OLE2
 PROGRAM = Path(__file__).with_name("sheet_program.py")
 TOO_LARGE = "The workbook is too large or damaged. Save it as CSV, or split it."
 
 
-class Sheet(NamedTuple):
-    """`rows`: the header and the rows below it, a line of JSON each: `[number, cell, …]`.
-    `header_line`: the number of the header's row."""
+class SheetHead(NamedTuple):
+    """`rows`: the first rows with a value, a line of JSON each: `[number, cell, …]`. `place`: of
+    the sheet in the workbook, from 0. `is_whole`: whether these are all rows."""
 
-    titles: list[str]
-    header_line: int
-    rows: IO[str]
+    name: str
+    place: int
+    is_whole: bool
+    rows: list[str]
+
+    @property
+    def first_rows(self) -> list[FirstRow]:
+        rows = map(json.loads, self.rows[:MAX_HEADER_ROW])
+        return [FirstRow(number, cells) for number, *cells in rows]
+
+    @property
+    def header(self) -> FirstRow | None:
+        """The first row that names a known column."""
+        rows = self.first_rows
+        index = header_row([row.cells for row in rows])
+        return None if index is None else rows[index]
 
 
 class WorkbookFormat(Format):
@@ -66,13 +93,61 @@ class WorkbookFormat(Format):
         """Raises `UnreadableFile`."""
         return unique(self.titles)
 
-    @property
+    @cached_property
     def titles(self) -> list[str]:
-        return self.sheet.titles
+        if self.header_row is None:
+            return checked(numbered([json.loads(row)[1:] for row in self.head.rows]))
+        return checked(titles_of(self.header_row.cells))
 
     @property
     def header_line(self) -> int:
-        return self.sheet.header_line
+        return self.header_row.line if self.header_row else 0
+
+    @cached_property
+    def header_row(self) -> FirstRow | None:
+        """The row that names the columns; None if the user says that there is none. Raises
+        `UnreadableFile`."""
+        line, rows = self.file.header_line, self.first_rows
+        if line == 0:
+            return None
+        if line is None:
+            return self.head.header or rows[0]
+        if found := next((row for row in rows if row.line == line), None):
+            return found
+        raise UnreadableFile(NO_SUCH_HEADER)
+
+    @property
+    def first_rows(self) -> list[FirstRow]:
+        return self.head.first_rows
+
+    @property
+    def sheet(self) -> str:
+        return self.head.name
+
+    @property
+    def sheets(self) -> list[str]:
+        return [head.name for head in self.heads]
+
+    @cached_property
+    def head(self) -> SheetHead:
+        """The beginning of the sheet that is read. Raises `UnreadableFile`."""
+        if not self.heads:
+            raise UnreadableFile("The workbook has no sheet with values.")
+        if self.file.sheet:
+            return named(self.file.sheet, self.heads)
+        return first_with_header(self.heads, is_given=self.file.header_line is not None)
+
+    @cached_property
+    def heads(self) -> list[SheetHead]:
+        """The sheets that have rows."""
+        cache = self.file.cache and self.file.cache.with_name("sheets")
+        if cache and cache.exists():
+            return [SheetHead(*each) for each in json.loads(cache.read_text(encoding="ascii"))]
+        with unpacked_file(self.file) as file:
+            heads = [*heads_of(lines_of(file.name, self.file.max_unpacked, "heads"))]
+        if cache:
+            replace_text(cache, [json.dumps(heads)])
+        return heads
 
     @property
     def names_columns(self) -> bool:
@@ -81,38 +156,63 @@ class WorkbookFormat(Format):
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records; the `line` of a record is the number of its row. Cells without a column are
         left out. Calling this method again ends the iterator of the call before."""
-        header, rows = self.header, self.sheet.rows
-        rows.seek(0)
-        for text in islice(rows, 1, None):
+        header, header_line = self.header, self.header_line
+        for text in self.rows():
             number, *cells = json.loads(text)
-            if number >= first_line:
-                yield Record(number, dict(zip(header, cells, strict=False)), len(text))
+            if number >= first_line and number > header_line:
+                row: dict[Any, Any] = dict(zip(header, cells, strict=False))
+                # The width of a sheet without a header is a guess from its first rows.
+                if not header_line and len(cells) > len(header):
+                    row[None] = cells[len(header) :]
+                yield Record(number, row, len(text))
+
+    def rows(self) -> Iterable[str]:
+        """All rows of the sheet; of a `FileHead`, the first ones."""
+        if self.file.is_head or self.head.is_whole:
+            return self.head.rows
+        self.spooled.seek(0)
+        return islice(self.spooled, 1, None)
 
     @cached_property
-    def sheet(self) -> Sheet:
-        rows = self.rows()
+    def spooled(self) -> IO[str]:
+        """A file with all rows of the sheet, below a line that says which sheet."""
+        title = json.dumps({"sheet": self.head.place}) + "\n"
+        rows = cached_rows(self.file.cache, title) or self.spool(title)
         # Python warns of a file that nobody has closed.
         weakref.finalize(self, rows.close)
-        rows.seek(0)
-        number, *cells = json.loads(rows.readline())
-        return Sheet(checked(titles_of(cells)), number, rows)
+        return rows
 
-    def rows(self) -> IO[str]:
+    def spool(self, title: str) -> IO[str]:
         cache = self.file.cache
-        if cache and cache.exists():
-            return cache.open(encoding="ascii")
         with unpacked_file(self.file) as file:
-            rows = first_sheet(lines_of(file.name, self.file.max_unpacked), self.file.path)
-        if cache:
-            store(rows, cache)
+            lines = lines_of(file.name, self.file.max_unpacked, str(self.head.place))
+            if cache:
+                replace_text(cache, chain([title], lines))
+                return cache.open(encoding="ascii")
+            rows = TemporaryFile("w+", dir=folder_beside(self.file.path), encoding="ascii")  # noqa: SIM115 - closed by `spooled`
+            rows.writelines(chain([title], lines))
         return rows
 
 
-def store(rows: IO[str], path: Path) -> None:
-    """Writes a copy of `rows` to `path`, whole or not at all."""
-    rows.seek(0)
+def cached_rows(cache: Path | None, title: str) -> IO[str] | None:
+    """The rows that are kept in `cache`, if they are of the sheet that `title` says."""
+    if not cache or not cache.exists():
+        return None
+    rows = cache.open(encoding="ascii")
+    if rows.readline() == title:
+        return rows
+    rows.close()
+    return None
+
+
+def replace_text(path: Path, lines: Iterable[str]) -> None:
+    """Writes `lines` to `path`, all or none."""
     with NamedTemporaryFile("w", dir=path.parent, encoding="ascii", delete=False) as file:
-        shutil.copyfileobj(rows, file)
+        try:
+            file.writelines(lines)
+        except BaseException:
+            Path(file.name).unlink()
+            raise
     Path(file.name).replace(path)
 
 
@@ -132,17 +232,21 @@ def folder_beside(path: Path) -> Path | None:
     return path.parent if os.access(path.parent, os.W_OK) else None
 
 
-def lines_of(name: str, max_unpacked: float) -> Iterator[str]:
-    """The lines that `sheet_program` writes about the workbook `name`, without the last."""
+def lines_of(name: str, max_unpacked: float, sheet: str) -> Iterator[str]:
+    """The lines that `sheet_program` writes about the workbook `name`, without the last. `sheet`:
+    the index of a sheet, or `heads`. Raises `UnreadableFile`."""
     most = str(int(min(max_unpacked, MAX_UNPACKED)))
-    command = [sys.executable, "-P", str(PROGRAM), name, most]
-    line = ""
+    command = [sys.executable, "-P", str(PROGRAM), name, most, sheet]
+    line, size = "", 0
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="ascii"
     ) as process:
         try:
             for line in process.stdout or ():
-                if line[:1] in {"[", "n"}:
+                size += len(line)
+                if size > MAX_TEXT:
+                    raise UnreadableFile(TOO_LARGE)
+                if not line.startswith(('"', '{"refused"')):
                     yield line
         finally:
             process.kill()
@@ -153,41 +257,35 @@ def lines_of(name: str, max_unpacked: float) -> Iterator[str]:
         raise UnreadableFile(TOO_LARGE)
 
 
-def first_sheet(lines: Iterator[str], path: Path) -> IO[str]:
-    """The rows of the first sheet with a header, from the header on. If no sheet has a known
-    column, it is the first sheet with values, and its first row is the header.
-
-    `path`: see `folder_beside`. Raises `UnreadableFile`.
-    """
-    spare: IO[str] | None = None
-    has_values = False
-    for is_end, sheet in groupby(lines, "null\n".__eq__):
-        if is_end:
-            continue
-        head = [*islice(sheet, MAX_HEADER_ROW)]
-        cells = [json.loads(line)[1:] for line in head]
-        header = header_row(cells)
-        if header is None and (spare or is_data(cells[0])):
-            has_values = True
-            continue
-        rows = kept(chain(head[header or 0 :], sheet), path)  # noqa: B031 - `head` has the first ones
-        if header is not None:
-            if spare:
-                spare.close()
-            return rows
-        spare = rows
-    if spare is None:
-        raise UnreadableFile(NO_HEADER if has_values else "The workbook has no sheet with values.")
-    return spare
-
-
-def kept(lines: Iterable[str], path: Path) -> IO[str]:
-    rows = TemporaryFile("w+", dir=folder_beside(path), encoding="ascii")  # noqa: SIM115 - closed by `sheet`
-    size = 0
+def heads_of(lines: Iterable[str]) -> Iterator[SheetHead]:
+    """The sheets that have rows. A database cannot store some characters that a name may have."""
+    rows: list[str] = []
     for line in lines:
-        size += len(line)
-        if size > MAX_TEXT:
-            rows.close()
-            raise UnreadableFile(TOO_LARGE)
-        rows.write(line)
-    return rows
+        if line.startswith("["):
+            rows.append(line)
+            continue
+        end = json.loads(line)
+        if rows:
+            name = UNSTORABLE.sub("�", end["name"]).strip()[:MAX_SHEET_NAME]
+            yield SheetHead(name, end["index"], end["is_whole"], rows)
+        rows = []
+
+
+def named(name: str, heads: list[SheetHead]) -> SheetHead:
+    """Raises `UnreadableFile` if no sheet has this name."""
+    if found := next((head for head in heads if head.name == name), None):
+        return found
+    names = ", ".join(f"“{shortened(head.name)}”" for head in heads[:10])
+    raise UnreadableFile(f"No sheet with values has the name “{shortened(name)}”. Choose: {names}.")
+
+
+def first_with_header(heads: list[SheetHead], *, is_given: bool) -> SheetHead:
+    """The first sheet with a known column; if there is none, the first sheet whose first row may
+    be a header, because the user may map its columns. `is_given`: whether the user has said which
+    row is the header. Raises `UnreadableFile`."""
+    if found := next((head for head in heads if head.header), None):
+        return found
+    for head in heads:
+        if is_given or not is_data(head.first_rows[0].cells):
+            return head
+    raise UnreadableFile(NO_HEADER)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from contacts.importing.columns import UnknownColumn
 from contacts.importing.engine import SHOWN_FAILURES, Importer, fingerprint
 from contacts.importing.error_file import ErrorFile
-from contacts.importing.findings import description, findings
+from contacts.importing.findings import description, findings, sheets_note
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.record_file import RecordFile
 from contacts.importing.records import UnreadableFile
@@ -82,8 +82,9 @@ class Command(BaseCommand):
             self.refuse("A dry run leaves nothing to resume; choose one of the two.")
         given = self.clean(options)
         source = RecordFile(
-            options["file"], given["encoding"], given["delimiter"], max_unpacked_bytes()
-        )
+            options["file"], given["encoding"], given["delimiter"], max_unpacked_bytes(),
+            header_line=given["header_line"], sheet=given["sheet"],
+        )  # fmt: skip
         read = read_options(source, given, tenant.default_region)
         given |= findings(source, read)
         job = Import(
@@ -123,6 +124,8 @@ class Command(BaseCommand):
         found = importer.job.options
         listed = found["column_list"]
         self.stdout.write(description(found["read_as"]))
+        if note := sheets_note(found["read_as"]):
+            self.stdout.write(note)
         for column in listed:
             if column["field"]:
                 self.stdout.write(f"{column['header']} → {column['field']}")
