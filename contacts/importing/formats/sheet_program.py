@@ -12,6 +12,7 @@ For each sheet that is not hidden: its rows that have a value, as `[number, cell
 import json
 import resource
 import sys
+import zlib
 from datetime import date, datetime, time, timedelta
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
@@ -142,7 +143,19 @@ def main(path: str, max_unpacked: int, output: IO[str]) -> None:
         end: Any = {"refused": str(refused)}
     except PasswordError:
         end = {"refused": f"This is {OTHER_DOCUMENTS['EncryptedPackage']}."}
-    except (CalamineError, BadZipFile, NotImplementedError, RuntimeError, OSError):
+    except (
+        CalamineError,
+        BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+    ):
+        end = {"refused": NOT_READABLE}
+    except BaseException as error:  # no module exports the class of errors in Rust
+        if type(error).__name__ != "PanicException":
+            raise
         end = {"refused": NOT_READABLE}
     else:
         end = "done"

@@ -2,7 +2,6 @@
 card is a record, and each kind of property is a column."""
 
 import base64
-import binascii
 import quopri
 import re
 from collections.abc import Iterator
@@ -244,7 +243,7 @@ def decoded(value: str, encoding: str, charset: str) -> str:
     elif encoding in {"BASE64", "B"}:
         try:
             content = base64.b64decode(value)
-        except binascii.Error:
+        except ValueError:
             return value
     else:
         return value
