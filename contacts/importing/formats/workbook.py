@@ -1,4 +1,4 @@
-"""Workbooks: XLSX, XLS and ODS. The first sheet with a header is read.
+"""Workbooks: XLSX, XLS, ODS and XLSB. The first sheet with a header is read.
 
 `sheet_program` reads the workbook in a process of its own, once, and this module keeps the rows in
 a file: in `InputFile.cache`, or in a file that has no name.
@@ -41,7 +41,7 @@ class Sheet(NamedTuple):
 
 class WorkbookFormat(Format):
     name = "workbook"
-    suffixes = (".xlsx", ".xls", ".ods")
+    suffixes = (".xlsx", ".xls", ".ods", ".xlsb")
     media_types = (
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         "application/vnd.ms-excel",
