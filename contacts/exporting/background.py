@@ -3,7 +3,6 @@
 A file contains people, so it is deleted soon; see `cleanup`.
 """
 
-import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,8 +28,6 @@ from . import cleanup
 from .export import COLUMNS, FORMATS, pages, select_ids
 from .formats import NotExportable, Page
 from .storage import Position, file_of, folder_of
-
-logger = logging.getLogger(__name__)
 
 LIFETIME = timedelta(hours=24)  # of a finished file
 # Of a tenant: more would let one token fill the disk.
@@ -85,23 +82,12 @@ def enqueued(job: Export) -> Export:
 
 
 def enqueue(pk: str) -> None:
-    """Puts the export into the queue. If the queue is down, `requeue_interrupted` does so when a
-    worker starts."""
-    try:
-        run_export.enqueue(pk)
-    except Exception:
-        logger.exception("Export %s could not be put into the queue", pk)
+    turns.put_into_queue(run_export, pk)
 
 
 def requeue_interrupted() -> None:
-    """Enqueues all exports that are not finished: their worker may have been stopped or killed.
-
-    Call this when a worker starts. An export that is enqueued twice is still written once.
-    """
-    unfinished = Export.objects.unfinished()
-    unfinished.update(problem="")
-    for pk in unfinished.values_list("pk", flat=True):
-        enqueue(pk)
+    """Call this when a worker starts."""
+    turns.requeue(run_export, Export.objects.unfinished())
 
 
 # In the worker

@@ -17,6 +17,7 @@ from tenants.isolation import tenant_context
 from .erasures import erased
 from .spool import SpoolLine, parse
 
+WITH_LATER_ROW = "The phone is repeated, and its rows fail together. Line"
 NO_CONTACT = "There is no contact with this phone to update."  # mode update-only
 
 
@@ -61,9 +62,13 @@ class BatchWriter:
             counts.save(force_insert=True)
         failures = [line for line in lines if line.error]
         failures += self.write_rows([line for line in lines if line.values], counts)
-        counts.superseded = sum(line.is_superseded for line in lines)
-        counts.failed = len(failures)
-        counts.warn(warnings_of(lines, failures))
+        failures += earlier_rows(failures)
+        failed = {line.line for line in failures}
+        # Rows of other batches may be among the failures, and are counted as superseded there: the
+        # counts of a batch are the number of its rows, with which an import goes on.
+        counts.failed = sum(line.line in failed for line in lines)
+        counts.superseded = sum(line.is_superseded and line.line not in failed for line in lines)
+        counts.warn(warnings_of(lines, failed))
         if self.job.dry_run:
             transaction.set_rollback(True)
         else:
@@ -125,9 +130,17 @@ class BatchWriter:
         return {*former_phones.lock_current(self.job.tenant_id, phones)}
 
 
-def warnings_of(lines: list[SpoolLine], failures: list[SpoolLine]) -> list[Warned]:
-    """The warnings of the rows that have not failed."""
-    failed = {line.line for line in failures}
+def earlier_rows(failures: list[SpoolLine]) -> list[SpoolLine]:
+    """The rows whose values the rows in `failures` have taken over: they have failed too."""
+    return [
+        SpoolLine(line, "", "", (), "", f"{WITH_LATER_ROW} {failure.line:,}: {failure.error}")
+        for failure in failures
+        for line in failure.earlier
+    ]
+
+
+def warnings_of(lines: list[SpoolLine], failed: set[int]) -> list[Warned]:
+    """The warnings of the rows that are not in the lines `failed`."""
     return [
         Warned(line.line, line.warning)
         for line in lines

@@ -197,7 +197,8 @@ class Importer:
             raise TurnEnded
 
     def write_batches(self, spool: Path, done: dict[int, int]) -> Iterator[BatchResult]:
-        combine_once(spool, keeps_first=self.job.options["mode"] == Import.Mode.CREATE_ONLY)
+        keeps_first = self.job.options["mode"] == Import.Mode.CREATE_ONLY
+        combine_once(spool, keeps_first=keeps_first, strict=self.options.strict)
         # Inside a transaction, threads would wait for its rows: a thread has its own connection.
         is_alone = has_one_writer() or connection.in_atomic_block
         pool = None if is_alone else writing_threads

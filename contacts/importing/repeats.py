@@ -1,14 +1,17 @@
 """Phones that a file has more than once: the contact becomes what it would be if the rows had come
 in several files, one after the other, but it is written once.
 
-The last row of such a phone takes over the values of the earlier rows, which are superseded.
+The last row of such a phone takes over the values of the earlier rows, which are superseded. If
+the last row fails, all rows of the phone fail: they are one write, and an error file without the
+earlier rows would lose their values.
 """
 
 import json
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, groupby
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,30 +23,32 @@ CONSENT = ("opted_in_at", "opted_out_at")
 # A name in `SpoolLine.given` that adds to a field, and the name that replaces the field.
 REPLACING = {"metadata": "-metadata", "+tags": "tags"}
 MISFIT = "Left out, because it does not fit beside the earlier rows with this phone:"
+Combined = Callable[[Iterator[SpoolLine], SpoolLine], SpoolLine]
 COMBINED = "combined"  # a file beside the spool: the repeated phones of the spool are combined
 
 
-def combine_once(spool: Path, *, keeps_first: bool) -> None:
+def combine_once(spool: Path, *, keeps_first: bool, strict: bool) -> None:
     """`combine`, unless an earlier turn has done so."""
     marker = spool.with_name(COMBINED)
     if not marker.exists():
-        combine(spool, keeps_first=keeps_first)
+        combine(spool, keeps_first=keeps_first, strict=strict)
         marker.touch()
 
 
-def combine(spool: Path, *, keeps_first: bool) -> None:
+def combine(spool: Path, *, keeps_first: bool, strict: bool = False) -> None:
     """Combines the rows of repeated phones in the spool. A spool without such phones stays as it
     is. Idempotent: a spool that is combined already does not change.
 
-    `keeps_first`: later rows change nothing, because the import only creates contacts.
+    `keeps_first`: later rows change nothing, because the import only creates contacts. `strict`:
+    see `merged`.
 
     Memory: eight bytes for each row, and some hundred bytes for each repeated phone.
     """
+    combined = first_in_place_of if keeps_first else partial(merged, strict=strict)
     if repeated := repeated_phones(spool):
         path = spool.with_name("combining")
-        with spool.open("rb") as texts, spool.open("rb") as again, path.open("wb") as combined:
-            rows = combined_lines(texts, again, repeated, keeps_first=keeps_first)
-            combined.writelines(rows)
+        with spool.open("rb") as texts, spool.open("rb") as again, path.open("wb") as file:
+            file.writelines(combined_lines(texts, again, repeated, combined))
         path.replace(spool)
 
 
@@ -65,9 +70,10 @@ def phone_of(text: bytes) -> bytes:
 
 
 def combined_lines(
-    texts: Iterable[bytes], again: IO[bytes], repeated: Counter[bytes], *, keeps_first: bool
+    texts: Iterable[bytes], again: IO[bytes], repeated: Counter[bytes], combined: Combined
 ) -> Iterator[bytes]:
-    """The lines of the combined spool. `again`: the spool, for reading rows a second time."""
+    """The lines of the combined spool. `again`: the spool, for reading rows a second time.
+    `combined`: the last row of a phone, by its earlier rows and itself."""
     earlier: dict[bytes, array[int]] = defaultdict(lambda: array("Q"))  # where the rows are
     position = 0
     for text in texts:
@@ -79,7 +85,6 @@ def combined_lines(
             yield superseded(parse(text.decode())).text().encode()
         else:
             rows = (row_at(again, place) for place in earlier.pop(phone))
-            combined = first_in_place_of if keeps_first else merged
             yield combined(rows, parse(text.decode())).text().encode()
         position += len(text)
 
@@ -96,18 +101,26 @@ def superseded(row: SpoolLine) -> SpoolLine:
 
 def first_in_place_of(earlier: Iterator[SpoolLine], last: SpoolLine) -> SpoolLine:
     """The first row, at the place of the last one."""
-    return next(earlier)._replace(line=last.line, warning=last.warning)
+    first = next(earlier)
+    lines = (first.line, *(row.line for row in earlier))
+    return first._replace(line=last.line, warning=last.warning, earlier=lines)
 
 
 # Merging
 
 
-def merged(earlier: Iterable[SpoolLine], last: SpoolLine) -> SpoolLine:
-    """`last` with the values of the rows in `earlier` that it leaves alone. It has a warning if
-    something of a row does not fit beside the values of the rows before it."""
+def merged(earlier: Iterable[SpoolLine], last: SpoolLine, *, strict: bool) -> SpoolLine:
+    """`last` with the values of the rows in `earlier` that it leaves alone.
+
+    It has a warning if something of a row does not fit beside the values of the rows before it.
+    `strict`: then it fails."""
     merging = Merging()
-    for row in chain(earlier, [last]):
+    for row in earlier:
         merging.add(row)
+    last = last._replace(earlier=tuple(merging.lines))
+    merging.add(last)
+    if strict and merging.misfits:
+        return last.failed(" ".join(merging.misfits))
     warning = " ".join(filter(None, [last.warning, *merging.misfits]))
     return last._replace(
         given=merging.ordered_names(), values=rules.spelled(merging.values), warning=warning
@@ -118,16 +131,18 @@ class Merging:
     """The values of the rows of one phone so far, by the rules by which `statements.upsert_sql`
     changes a stored contact.
 
-    `names`: as in `SpoolLine.given`. `misfits`: a sentence for each field of a row that was left
-    out, each sentence once.
+    `names`: as in `SpoolLine.given`. `lines`: of the rows. `misfits`: a sentence for each field of
+    a row that was left out, each sentence once.
     """
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.names: set[str] = set()
+        self.lines: list[int] = []
         self.misfits: dict[str, None] = {}
 
     def add(self, row: SpoolLine) -> None:
+        self.lines.append(row.line)
         values = json.loads(row.values)
         names = {*row.given}
         self.leave_out_earlier_decisions(values, names)

@@ -24,7 +24,8 @@ class SpoolLine(NamedTuple):
     `given`: the names of the fields that the row sets; `-metadata` means that the row clears the
     metadata, `+tags` that the contact keeps its other tags.
     `values`: id, phone and the given fields, as the JSON object that `upsert_rows` takes.
-    `warning`: why the row has lost fields.
+    `warning`: why the row has lost fields. `earlier`: the lines of the rows whose values the row
+    has taken over.
     """
 
     line: int
@@ -34,6 +35,7 @@ class SpoolLine(NamedTuple):
     values: str
     error: str = ""
     warning: str = ""
+    earlier: tuple[int, ...] = ()
 
     @property
     def is_superseded(self) -> bool:
@@ -41,12 +43,25 @@ class SpoolLine(NamedTuple):
 
     def text(self) -> str:
         values = json.dumps(self.error) if self.error else self.values
-        return text_of(self.line, self.id, self.phone, ",".join(self.given), values, self.warning)
+        given, earlier = ",".join(self.given), ",".join(map(str, self.earlier))
+        return text_of(self.line, self.id, self.phone, given, values, self.warning, earlier)
+
+    def failed(self, error: str) -> "SpoolLine":
+        return self._replace(phone="", given=(), values="", error=error, warning="")
 
 
-def text_of(line: int, row_id: str, phone: str, given: str, values: str, warning: str = "") -> str:
+def text_of(
+    line: int,
+    row_id: str,
+    phone: str,
+    given: str,
+    values: str,
+    warning: str = "",
+    earlier: str = "",
+) -> str:
     """The line of the spool. Tabs separate its parts: JSON escapes tabs in values."""
-    told = f"\t{json.dumps(warning)}" if warning else ""
+    told = f"\t{json.dumps(warning)}" if warning or earlier else ""
+    told += f"\t{earlier}" if earlier else ""
     return f"{line}\t{row_id}\t{phone}\t{given}\t{values}{told}\n"
 
 
@@ -75,11 +90,10 @@ def read_chunk(records: list[Record], options: ReadOptions, dialect: Any) -> str
 
 def parse(text: str) -> SpoolLine:
     line, row_id, phone, given, values, *rest = text[:-1].split("\t")
-    if not phone:
-        return SpoolLine(int(line), row_id, phone, (), "", json.loads(values))
-    return SpoolLine(
-        int(line), row_id, phone, names(given), values, "", json.loads(rest[0]) if rest else ""
-    )
+    warning = json.loads(rest[0]) if rest else ""
+    earlier = tuple(map(int, rest[1].split(","))) if len(rest) > 1 else ()
+    values, error = (values, "") if phone else ("", json.loads(values))
+    return SpoolLine(int(line), row_id, phone, names(given), values, error, warning, earlier)
 
 
 @lru_cache

@@ -1,6 +1,5 @@
 """Imports whose file came over HTTP: a request stores the file, a worker imports it."""
 
-import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,8 +30,6 @@ from .record_file import FileHead, RecordFile
 from .records import TurnEnded, UncertainEncoding, UnreadableFile
 from .row import ReadOptions, read_options
 from .storage import clear, errors_of, rows_of_workbook, spool_folder, upload_of
-
-logger = logging.getLogger(__name__)
 
 STOPPED = "The import has stopped because of a server fault. It continues when a worker starts."
 
@@ -176,12 +173,7 @@ def removed_on_failure(folder: Path) -> Iterator[None]:
 
 
 def enqueue(job: Import) -> None:
-    """Puts the import into the queue. If that fails, the import waits for the next start of a
-    worker, see `requeue_interrupted`."""
-    try:
-        run_import.enqueue(job.pk)
-    except Exception:
-        logger.exception("Import %s could not be put into the queue", job.pk)
+    turns.put_into_queue(run_import, job.pk)
 
 
 # In the worker

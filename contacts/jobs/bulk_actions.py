@@ -169,23 +169,12 @@ def start(action: BulkAction) -> None:
 
 
 def enqueue(pk: str) -> None:
-    """Puts the action into the queue. If the queue is down, `requeue_interrupted` does so when a
-    worker starts."""
-    try:
-        run_bulk_action.enqueue(pk)
-    except Exception:
-        logger.exception("Bulk action %s could not be put into the queue", pk)
+    turns.put_into_queue(run_bulk_action, pk)
 
 
 def requeue_interrupted() -> None:
-    """Enqueues all actions that are not finished: their worker may have been stopped or killed.
-
-    Call this when a worker starts. An action that is enqueued twice is still done once.
-    """
-    unfinished = BulkAction.objects.filter(finished_at=None)
-    unfinished.update(problem="")
-    for pk in unfinished.values_list("pk", flat=True):
-        enqueue(pk)
+    """Call this when a worker starts."""
+    turns.requeue(run_bulk_action, BulkAction.objects.filter(finished_at=None))
 
 
 # Running it

@@ -6,6 +6,7 @@ queue after a turn of `SECONDS`, and later continues where it was. The jobs of o
 their order: of two imports, the later one must win.
 """
 
+import logging
 import os
 import time
 from collections import defaultdict
@@ -15,12 +16,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.db import models
+from django_tasks.base import Task
 
 from contacts.models import BulkAction, Export, Import
 from tenants.isolation import all_tenants_context
 
 from .files import data_folder
 from .lock import JobIsRunning, locked_folder
+
+logger = logging.getLogger(__name__)
 
 SECONDS = 10.0  # of a turn; `worker --turn` sets another value
 ATTEMPTS = 2  # `is_free` of another worker may hold the lock of a job for a moment
@@ -133,6 +137,26 @@ def without_problem(model: type[models.Model], jobs: models.QuerySet) -> list[tu
     """Each job with the time of its start."""
     rows = jobs.filter(problem="").values_list("started_at", "pk", "tenant_id")
     return [(started_at, Job(pk, tenant_id, model)) for started_at, pk, tenant_id in rows]
+
+
+# The queue
+
+
+def put_into_queue(task: "Task[..., None]", pk: str) -> None:
+    """Enqueues `task` for the job `pk`. If the queue is down, the job waits for the next start of a
+    worker, see `requeue`."""
+    try:
+        task.enqueue(pk)
+    except Exception:
+        logger.exception("The job %s could not be put into the queue", pk)
+
+
+def requeue(task: "Task[..., None]", unfinished: models.QuerySet) -> None:
+    """Enqueues `task` for each of the `unfinished` jobs: their worker may have been stopped or
+    killed. A job that is enqueued twice is still done once."""
+    unfinished.update(problem="")
+    for pk in unfinished.values_list("pk", flat=True):
+        put_into_queue(task, pk)
 
 
 # When each tenant had its last turn: the modification time of a file, so that a turn costs no

@@ -6,6 +6,8 @@ from django.utils import timezone
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
+from .queued import Queued
+
 
 class ExportQuerySet(models.QuerySet["Export"]):
     def unfinished(self) -> "ExportQuerySet":
@@ -15,7 +17,7 @@ class ExportQuerySet(models.QuerySet["Export"]):
         return self.filter(state=Export.State.DONE)
 
 
-class Export(models.Model):
+class Export(Queued, models.Model):
     """An export into a file: which contacts, how far it is, and until when the file is stored."""
 
     class State(models.TextChoices):
@@ -49,14 +51,6 @@ class Export(models.Model):
 
     def __str__(self) -> str:
         return f"{self.format} {self.started_at:%Y-%m-%d %H:%M}"
-
-    @property
-    def is_running(self) -> bool:
-        return self.state in self.RUNNING
-
-    @property
-    def is_waiting(self) -> bool:
-        return self.state == self.State.QUEUED
 
     @property
     def has_file(self) -> bool:

@@ -14,6 +14,7 @@ from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from .contact import Outcome
+from .queued import Queued
 
 
 class Warned(NamedTuple):
@@ -50,7 +51,7 @@ class ImportQuerySet(models.QuerySet["Import"]):
         return {n: over[f"all_{n}"] + so_far[f"all_{n}"] for n in Import.COUNTS}
 
 
-class Import(models.Model):
+class Import(Queued, models.Model):
     """An import of a file: how the file is read, how far the import is, and its counts.
 
     While it runs, the counts are in its batches; at the end they are added up here.
@@ -120,15 +121,6 @@ class Import(models.Model):
     @property
     def is_over(self) -> bool:
         return self.state in (self.State.DONE, self.State.REFUSED)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether a worker or a command is to finish it."""
-        return self.state in self.RUNNING
-
-    @property
-    def is_waiting(self) -> bool:
-        return self.state == self.State.QUEUED
 
     @property
     def has_written(self) -> bool:

@@ -1,10 +1,14 @@
 """vCards: what RFC 2426 asks for, so that phones read each card."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contacts.exporting.export import FIELDS, FORMATS
 from contacts.exporting.vcard import escaped, folded
+from contacts.importing.record_file import RecordFile
 
 VCARD = FORMATS["vcard"]
 EMPTY = {"name": "", "email": "", "tags": []}
@@ -31,6 +35,18 @@ def test_a_contact_without_a_name_shows_its_phone_because_fn_is_required() -> No
     lines = cards(EMPTY | {"phone": "+14155550123"}).split("\r\n")
     assert lines[2:5] == ["FN:+14155550123", "N:;;;;", "TEL;TYPE=CELL:+14155550123"]
     assert lines[5] == "END:VCARD"
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("", ""), ("+1 (415) 555-0123", ""), ("1", "1"), ("Ann", "Ann")]
+)
+def test_an_import_of_the_file_takes_no_phone_for_a_name(
+    tmp_path: Path, name: str, read: str
+) -> None:
+    path = tmp_path / "people.vcf"
+    path.write_text(cards(EMPTY | {"phone": "+14155550123", "name": name}))
+    [record] = RecordFile(path).records()
+    assert (record.cells.get("Name", ""), record.cells["Mobile phone"]) == (read, "+14155550123")
 
 
 @example(text="a" * 200)

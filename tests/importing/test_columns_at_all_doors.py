@@ -4,17 +4,15 @@ admin."""
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
-from contacts.importing import uploads
 from contacts.models import Contact, Import
 from tests.support.admin_imports import drafted, fields_of, press
-from tests.support.imports import bring
+from tests.support.imports_api import worked
 
 pytestmark = pytest.mark.django_db
 MOBILE, HOME, WORK = "+33612345678", "+33145678901", "+33145678902"
@@ -41,36 +39,6 @@ Door = Callable[[str], Import]
 def data_dir(settings: Any, tmp_path: Path) -> Path:
     settings.DATA_DIR = tmp_path / "data"
     return settings.DATA_DIR
-
-
-@pytest.fixture(params=["command", "api", "admin"])
-def door(request: Any, acme: SimpleNamespace, staff: Client, tmp_path: Path) -> Door:
-    """Imports a text, and returns the import."""
-
-    def command(text: str) -> Import:
-        path = tmp_path / "people.csv"
-        path.write_text(text)
-        assert bring(path)[0] == 0
-        return Import.objects.get()
-
-    def api(text: str) -> Import:
-        answer = acme.api.send(text, "/api/v1/imports", content_type="text/csv")
-        assert answer.status_code == 202, answer.json()
-        return worked(Import.objects.get())
-
-    def admin(text: str) -> Import:
-        job = drafted(staff, text)
-        press(staff, job, "run")
-        return worked(job)
-
-    return {"command": command, "api": api, "admin": admin}[request.param]
-
-
-def worked(job: Import) -> Import:
-    uploads.run_import.call(job.pk)
-    job.refresh_from_db()
-    assert job.state == Import.State.DONE, job.problem
-    return job
 
 
 @pytest.mark.parametrize("name", FILES)

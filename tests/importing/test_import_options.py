@@ -7,15 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from contacts.importing import uploads
 from contacts.models import Contact, Import
 from tests.support.admin_imports import drafted, press
 from tests.support.api import PHONE, Api
 from tests.support.factories import ContactFactory
 from tests.support.imports import bring
+from tests.support.imports_api import worked
 
 pytestmark = pytest.mark.django_db
 Options = dict[str, Any]
@@ -27,45 +26,6 @@ IMPORTS = "/api/v1/imports"
 def data_dir(settings: Any, tmp_path: Path) -> Path:
     settings.DATA_DIR = tmp_path / "data"
     return settings.DATA_DIR
-
-
-@pytest.fixture(params=["command", "api", "admin"])
-def door(request: Any, acme: SimpleNamespace, staff: Client, tmp_path: Path) -> Door:
-    """Imports a file with options, and returns the finished import."""
-
-    def command(text: str, options: Options) -> Import:
-        path = tmp_path / "people.csv"
-        path.write_text(text)
-        arguments = []
-        for name, value in options.items():
-            flag = f"--{name.replace('_', '-')}"
-            values = value if isinstance(value, list) else [value]
-            arguments += [flag] if value is True else [f"{flag}={each}" for each in values]
-        bring(path, *arguments)
-        return Import.objects.latest("pk")
-
-    def api(text: str, options: Options) -> Import:
-        file = SimpleUploadedFile("people.csv", text.encode())
-        answer = acme.api.client.post(IMPORTS, {"file": file} | options, headers=acme.api.headers)
-        assert answer.status_code == 202, answer.json()
-        return worked(Import.objects.latest("pk"))
-
-    def admin(text: str, options: Options) -> Import:
-        form = {name: ",".join(v) if isinstance(v, list) else v for name, v in options.items()}
-        columns = form.pop("map", "").split(",")
-        job = drafted(staff, text, **form)
-        chosen = dict(pair.split("=") for pair in columns if pair)
-        press(staff, job, "run", **chosen)
-        return worked(job)
-
-    return {"command": command, "api": api, "admin": admin}[request.param]
-
-
-def worked(job: Import) -> Import:
-    uploads.run_import.call(job.pk)
-    job.refresh_from_db()
-    assert job.state == Import.State.DONE, job.problem
-    return job
 
 
 def stored(*fields: str) -> list[tuple[Any, ...]]:

@@ -53,6 +53,50 @@ def test_what_was_written_is_read_wherever_blocks_end(
     assert found == people
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "around",
+    [
+        {"contacts": PEOPLE},
+        {"contacts": PEOPLE, "total": 5, "next": None},
+        {"meta": {"page": [{"phone": 1}]}, "ids": [1, 2], "none": [], "contacts": PEOPLE},
+        {"name": "of a list", "data": PEOPLE, "padding": "x" * 200_000},
+    ],
+)
+def test_the_array_may_be_a_value_of_an_object(
+    tmp_path: Path, layout: dict[str, Any], around: dict[str, Any]
+) -> None:
+    path = tmp_path / "people.json"
+    path.write_text(json.dumps(around, **layout))
+    source = RecordFile(path)
+    assert (source.kind.name, source.header) == ("JSON", ["phone", "tags", "metadata"])
+    records = list(source.records())
+    assert [record.cells for record in records] == PEOPLE
+    assert [*source.records(records[2].line)] == records[2:]
+
+
+def test_an_object_with_several_arrays_of_objects_is_refused(tmp_path: Path) -> None:
+    text = json.dumps({"contacts": PEOPLE, "deleted": PEOPLE})
+    with pytest.raises(UnreadableFile, match="several arrays, “contacts” and “deleted”"):
+        read(tmp_path, text)
+    for end in ("", "]"):
+        with pytest.raises(UnreadableFile, match="is the file complete"):
+            read(tmp_path, '{"a": 1, "contacts": [{"x": 1}' + end)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"name": "Ann", "addresses": [{"town": "Lyon"}], "phone": "+33612345678"},
+        {"name": "Ann", "addresses": [{"town": "Lyon"}]},
+        {"phone": "+33612345678", "addresses": [{"padding": "x" * 100_000}]},
+    ],
+)
+def test_lines_of_records_that_hold_arrays_are_ndjson(tmp_path: Path, line: Any) -> None:
+    text = json.dumps(line) + "\n" + json.dumps(PEOPLE[0])
+    assert [record.cells for record in read(tmp_path, text)] == [line, PEOPLE[0]]
+
+
 def test_each_record_has_a_line_of_its_own_from_which_reading_can_go_on(tmp_path: Path) -> None:
     path = tmp_path / "people.json"
     path.write_text('[{"phone": "1"}, {"phone": "2"},\n\n\n{\n"phone": "3"}, {"phone": "4"}]')

@@ -14,7 +14,7 @@ from contacts.importing.records import Record
 from contacts.importing.repeats import combine
 from contacts.importing.row import ReadOptions
 from contacts.importing.spool import parse, read_chunk
-from contacts.models import Change, Contact, OptOut
+from contacts.models import Change, Contact, Import, OptOut
 from tests.support.api import PHONE
 from tests.support.examples import FEW
 from tests.support.factories import ContactFactory
@@ -128,6 +128,43 @@ def test_metadata_that_does_not_fit_beside_earlier_rows_is_left_out_and_told(
     [contact] = stored()
     assert (contact[1], list(contact[5])) == ("B", ["a"])
     assert "line 3: Left out, because it does not fit" in printed
+
+
+def full_of_metadata(key: str) -> str:
+    return f'{{"{key}": "{"x" * 40_000}"}}'
+
+
+def failing(tmp_path: Path, *options: str) -> list[list[str]]:
+    """Imports two rows whose metadata does not fit together; returns the error file."""
+    rows = [[PHONE, name, "", "", full_of_metadata(name), "", ""] for name in "ab"]
+    rows.insert(1, ["+33612345678", "Zoé", "", "", "", "", ""])
+    path = write(tmp_path / "x.csv", *rows)
+    status, printed = bring(path, *options)
+    assert (status, counts(printed)["created"]) == (1, 1), printed
+    with path.with_name("x.csv.errors.csv").open(newline="") as file:
+        return [*csv.reader(file)][1:]
+
+
+@pytest.mark.parametrize("options", [[], ["--batch-size=1"]])
+def test_rows_of_a_phone_that_do_not_fit_beside_the_stored_contact_fail_together(
+    acme: SimpleNamespace, tmp_path: Path, options: list[str]
+) -> None:
+    """The rows are one write. Without the first row, the error file would lose its values."""
+    stored = {"old": "x" * 30_000}
+    ContactFactory.create(tenant=acme.tenant, phone=PHONE, name="Old", metadata=stored)
+    first, last = failing(tmp_path, *options)
+    assert [first[1], last[1]] == ["a", "b"]
+    assert first[-1] == (f"The phone is repeated, and its rows fail together. Line 4: {last[-1]}")
+    assert acme.tenant.contacts.get(phone=PHONE).metadata == stored
+    job = Import.objects.get()
+    assert job.created + job.failed + job.superseded == 3
+    assert (job.failed, job.superseded) == ((1, 1) if options else (2, 0))
+
+
+def test_strict_fails_rows_that_do_not_fit_together(acme: SimpleNamespace, tmp_path: Path) -> None:
+    first, last = failing(tmp_path, "--strict")
+    assert [first[1], last[1]] == ["a", "b"]
+    assert last[-1].startswith("Left out, because it does not fit")
 
 
 class Dialect:

@@ -78,6 +78,45 @@ def changed(content: bytes, name: str, change: Callable[[bytes], bytes]) -> byte
     return archive(**(parts | {name: change(parts[name])}))
 
 
+def xlsb_record(kind: int, content: bytes = b"") -> bytes:
+    """A record of MS-XLSB, 2.1.4: its kind and size have seven bits a byte."""
+    kinds = bytes([kind & 0x7F | 0x80, kind >> 7]) if kind > 0x7F else bytes([kind])
+    return kinds + bytes([len(content)]) + content
+
+
+def xlsb_text(text: str) -> bytes:
+    return len(text).to_bytes(4, "little") + text.encode("utf-16-le")
+
+
+def xlsb(*rows: list[str]) -> bytes:
+    """A binary workbook with one sheet."""
+    record = xlsb_record
+    bounds = [0, len(rows) - 1, 0, len(rows[0]) - 1]
+    sheet = record(129) + record(148, b"".join(each.to_bytes(4, "little") for each in bounds))
+    sheet += record(145)
+    for number, row in enumerate(rows):
+        sheet += record(0, number.to_bytes(4, "little") + bytes(13))
+        for column, text in enumerate(row):
+            sheet += record(6, column.to_bytes(4, "little") + bytes(4) + xlsb_text(text))
+    entry = bytes(4) + (1).to_bytes(4, "little") + xlsb_text("rId1") + xlsb_text("People")
+    relations = (
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+        '<Relationship Id="rId1" Type="worksheet" Target="worksheets/sheet1.bin"/></Relationships>'
+    )
+    return archive(**{
+        "xl/workbook.bin": record(131) + record(143) + record(156, entry) + record(144)
+        + record(132),
+        "xl/_rels/workbook.bin.rels": relations,
+        "xl/worksheets/sheet1.bin": sheet + record(146) + record(130),
+    })  # fmt: skip
+
+
+def test_binary_workbooks_are_read(tmp_path: Path) -> None:
+    assert read(tmp_path, xlsb(["Phone", "Name"], ["+33612345678", "Zoé"])) == [
+        {"Phone": "+33612345678", "Name": "Zoé"}
+    ]
+
+
 def opened(folder: Path, content: bytes) -> RecordFile:
     path = folder / "people"
     path.write_bytes(content)

@@ -21,6 +21,13 @@ def work() -> None:
         uploads.run_import.call(job.pk)
 
 
+def worked(job: Import) -> Import:
+    uploads.run_import.call(job.pk)
+    job.refresh_from_db()
+    assert job.state == Import.State.DONE, job.problem
+    return job
+
+
 def post(api: Api, content: str | bytes = CSV, query: str = "", kind: str = "text/csv") -> Any:
     return api.send(content, f"{IMPORTS}{query}", content_type=kind)
 

@@ -1,9 +1,13 @@
-"""A JSON array of objects, on one line or on many. The columns are the keys of all objects."""
+"""A JSON array of objects, on one line or on many. The columns are the keys of all objects.
+
+The array may be a value of an object, as in `{"contacts": [{…}, {…}]}`.
+"""
 
 import re
 from collections.abc import Iterator
 from typing import NoReturn
 
+from ..columns import known_field
 from ..records import Record, UnreadableFile
 from .decoding import line_ends
 from .format import InputFile
@@ -24,7 +28,10 @@ BLANK = re.compile("[ \t\r\n\ufeff]*+")
 # A text in which strings match, even if it is not valid JSON: no word is outside a string.
 WORD = r"(?:true|false|null|NaN|-?Infinity|[-+.]?\d[-+.\deE]*+)"
 TOKENS = re.compile(rf"(?:\s++|[,:\[\]{{}}]|(?:{STRING}|{WORD})(?=[\s,:\]}}]|$))*+")
+# A value that is no array, or the beginning of an array with the first character inside.
+ARRAY = re.compile(r"[^\s\[]|\[\s*+(\S)")
 CLOSING = {"[": "]", "{": "}"}
+NO_END = "the array has no end; is the file complete?"
 LEVELS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
@@ -33,7 +40,8 @@ class JSONArrayFormat(KeyedFormat):
     longest record.
 
     An element of the array that is not valid JSON fails alone if its strings and brackets match.
-    Otherwise nobody can tell where the element ends, and the file is refused.
+    Otherwise nobody can tell where the element ends, and the file is refused. So is an object with
+    several arrays of objects, because nobody can tell which one has the contacts.
     """
 
     name = "JSON"
@@ -43,7 +51,7 @@ class JSONArrayFormat(KeyedFormat):
 
     @classmethod
     def recognises(cls, file: InputFile) -> bool:
-        return bool(re.match(r'\[\s*[\[{\]"]', file.start_text))
+        return bool(re.match(r'\[\s*[\[{\]"]', file.start_text)) or holds_array(file.start_text)
 
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records, beginning with the record whose `line` is `first_line`; 1: all records.
@@ -76,17 +84,58 @@ class Elements:
         self.at = 0  # what is before this index of the buffer was read
         self.line = 1  # the line of this index
 
+        self.is_at_end = False  # `blocks` has no more text
+
     def __iter__(self) -> Iterator[tuple[int, str]]:
+        yield from self.of_object() if self.next_character() == "{" else self.of_array()
+        if self.next_character():
+            refuse(self.line, "there is more text after the end of the array")
+
+    def of_array(self) -> Iterator[tuple[int, str]]:
         self.take("[")
         separator = self.take("]") if self.next_character() == "]" else ","
         while separator == ",":
             if not self.next_character():
-                refuse(self.line, "the array has no end; is the file complete?")
+                refuse(self.line, NO_END)
             line = self.line
             yield line, self.cut(self.end_of_element())
             separator = self.take(",]")
-        if self.next_character():
-            refuse(self.line, "there is more text after the end of the array")
+
+    def of_object(self) -> Iterator[tuple[int, str]]:
+        """The elements of the one array of objects that is a value of the object."""
+        arrays: list[str] = []
+        for key in self.members():
+            if not self.is_at_array():
+                self.next_value()
+                continue
+            arrays.append(key)
+            if len(arrays) > 1:
+                refuse_several(arrays)
+            yield from self.of_array()
+
+    def members(self) -> Iterator[str]:
+        """The keys of an object. After each key, the caller reads its value."""
+        self.take("{")
+        separator = self.take("}") if self.next_character() == "}" else ","
+        while separator == ",":
+            if self.next_character() != '"':
+                refuse(self.line, "there should be a name in quotes")
+            key = self.next_value()[1:-1]
+            self.take(":")
+            yield key
+            separator = self.take(",}")
+
+    def next_value(self) -> str:
+        if not self.next_character():
+            refuse(self.line, NO_END)
+        return self.cut(self.end_of_element())
+
+    def is_at_array(self) -> bool:
+        """Whether the next value is an array that begins with an object."""
+        self.next_character()
+        while not (found := ARRAY.match(self.buffer, self.at)) and self.more():
+            pass
+        return found is not None and found[1] == "{"
 
     def next_character(self) -> str:
         """The next character that is not blank; empty at the end of the file."""
@@ -100,9 +149,9 @@ class Elements:
         """Reads one of these `characters`."""
         found = self.next_character()
         if not found:
-            refuse(self.line, "the array has no end; is the file complete?")
+            refuse(self.line, NO_END)
         if found not in characters:
-            refuse(self.line, f"there should be {' or '.join(characters)} after a record")
+            refuse(self.line, f"there should be {' or '.join(characters)} here")
         return self.cut(self.at + 1)
 
     def cut(self, end: int) -> str:
@@ -121,29 +170,36 @@ class Elements:
         self.at = 0
         if len(self.buffer) > MAX_RECORD + len(block):
             refuse(self.line, f"the record is longer than {MAX_RECORD:,} characters")
+        self.is_at_end = not block
         return bool(block)
 
     def end_of_element(self) -> int:
-        while not (end := self.end_in_buffer()):
-            if not self.more():
-                refuse(self.line, "the record has no end; is the file complete?")
+        """The index after the element."""
+        if self.buffer[self.at] in CLOSING:
+            shallow = SHALLOW.match(self.buffer, self.at)
+            return shallow.end() if shallow else self.end_of_deep_element()
+        while not (end := self.end_of_scalar()):
+            self.go_on()
         return end
 
-    def end_in_buffer(self) -> int:
-        """The index after the element; 0 if the element goes on after the buffer."""
-        if self.buffer[self.at] not in CLOSING:
-            return self.end_of_scalar()
-        if shallow := SHALLOW.match(self.buffer, self.at):
-            return shallow.end()
+    def end_of_deep_element(self) -> int:
         depth = 0
-        for token in TOKEN.finditer(self.buffer, self.at):
-            if token[0] == '"':
-                self.refuse_line_end_in_string(token.start())
-                return 0
-            depth += LEVELS.get(token[0], 0)
-            if not depth:
-                return token.end()
-        return 0
+        read = 0  # characters of the element; reading them again for each block would take minutes
+        while True:
+            for token in TOKEN.finditer(self.buffer, self.at + read):
+                read = token.start() - self.at
+                if token[0] == '"':
+                    self.refuse_line_end_in_string(token.start())
+                    break
+                depth += LEVELS.get(token[0], 0)
+                if not depth:
+                    return token.end()
+                read = token.end() - self.at
+            self.go_on()
+
+    def go_on(self) -> None:
+        if not self.more():
+            refuse(self.line, "the record has no end; is the file complete?")
 
     def end_of_scalar(self) -> int:
         """`end_in_buffer` for an element that is neither an object nor a list."""
@@ -187,6 +243,31 @@ def is_closed(text: str) -> bool:
             return False
         end = token.end()
     return True
+
+
+def holds_array(text: str) -> bool:
+    """Whether `text`, the beginning of a file, is an object with an array of objects, and no record
+    with such an array: no key of the object is a phone, and no other object follows."""
+    if not text.startswith("{"):
+        return False
+    elements = Elements(iter([text]))
+    found = False
+    try:
+        for key in elements.members():
+            if known_field(key) == "phone":
+                return False
+            found = found or elements.is_at_array()
+            elements.next_value()
+        return found and not elements.next_character()
+    except UnreadableFile:
+        return found and elements.is_at_end  # the object goes on after `text`
+
+
+def refuse_several(arrays: list[str]) -> NoReturn:
+    names = " and ".join(f"“{name[:50]}”" for name in arrays)
+    raise UnreadableFile(
+        f"The object has several arrays, {names}. Leave only the array of contacts in the file."
+    )
 
 
 def refuse(line: int, problem: str) -> NoReturn:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from ..columns import known_field
 from ..records import UnreadableFile
 from .decoding import line_ends
 
@@ -65,6 +66,7 @@ class RowReader:
         self.delimiter = delimiter
         self.width = len(titles)
         self.named = max((n for n, title in enumerate(titles, 1) if title), default=0)
+        self.phones = {n for n, title in enumerate(titles) if known_field(title) == "phone"}
         self.read = read
         self.again: deque[str] = deque()  # lines that a row with a mistake has read ahead
         self.read_again = 0  # characters
@@ -178,14 +180,22 @@ class RowReader:
         where another cell would begin.
         """
         inside, quote, _ = text.partition('"')
-        parts = inside.split(self.delimiter)
+        parts = inside.rstrip("\r\n").split(self.delimiter)
         if not quote or self.is_full(parts):
-            return self.is_full(parts) and has_phone(parts)
+            return self.is_row_with_phone(parts)
         opens_a_cell = not parts[-1].strip()
         cells = guessed(text, self.delimiter)
         return (has_phone(parts[:-1]) and (opens_a_cell or self.is_full(cells))) or (
-            self.is_full(cells) and has_phone(cells) and is_strict(text, self.delimiter)
+            self.is_row_with_phone(cells) and is_strict(text, self.delimiter)
         )
+
+    def is_row_with_phone(self, cells: list[str]) -> bool:
+        """Whether `cells` would be a row with a phone. A row may lack its last cells: then a phone
+        counts only in a column of phones, because a note of several lines may mention a phone."""
+        if self.is_full(cells):
+            return has_phone(cells)
+        is_short = 1 < len(cells) < self.named
+        return is_short and has_phone([cells[n] for n in self.phones if n < len(cells)])
 
     def is_full(self, cells: list[str]) -> bool:
         return len(cells) >= self.named and not has_value(cells[self.width :])

@@ -18,6 +18,7 @@ import json
 import re
 import resource
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
@@ -242,7 +243,19 @@ def main(path: str, max_unpacked: int, sheet: str, output: IO[str]) -> None:
         end: Any = {"refused": str(refused)}
     except PasswordError:
         end = {"refused": f"This is {OTHER_DOCUMENTS['EncryptedPackage']}."}
-    except (CalamineError, BadZipFile, NotImplementedError, RuntimeError, OSError):
+    except (
+        CalamineError,
+        BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+    ):
+        end = {"refused": NOT_READABLE}
+    except BaseException as error:  # no module exports the class of errors in Rust
+        if type(error).__name__ != "PanicException":
+            raise
         end = {"refused": NOT_READABLE}
     else:
         end = "done"

@@ -1,5 +1,5 @@
-"""Workbooks: XLSX, XLS and ODS. One sheet is read: the one that the user names, or the first sheet
-with a header.
+"""Workbooks: XLSX, XLS, ODS and XLSB. One sheet is read: the one that the user names, or the first
+sheet with a header.
 
 `sheet_program` reads the workbook in a process of its own, first the heads of all sheets, then all
 rows of the sheet that is chosen. This module keeps both in files: beside and in `InputFile.cache`,
@@ -68,7 +68,7 @@ class SheetHead(NamedTuple):
 
 class WorkbookFormat(Format):
     name = "workbook"
-    suffixes = (".xlsx", ".xls", ".ods")
+    suffixes = (".xlsx", ".xls", ".ods", ".xlsb")
     media_types = (
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         "application/vnd.ms-excel",
