@@ -23,6 +23,7 @@ from contacts.change_log.difference import exchanged, of_metadata
 from contacts.models import Change, Contact
 from contacts.schema import Kind
 from contacts.values import rules
+from contacts.values.numbering_plans import forms as forms_of
 from contacts.writing import edit
 from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, TenantForm, TenantOwnedRetryAdmin
 
@@ -78,8 +79,9 @@ class ContactForm(TenantForm):
             phone = rules.phone(self.cleaned_data["phone"], region)
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
-        if phone != self.before.phone and (other := self.other("phone", phone)):
-            raise forms.ValidationError(self.taken(other))
+        if phone != self.before.phone:
+            for other in filter(None, (self.other("phone", form) for form in forms_of([phone]))):
+                raise forms.ValidationError(self.taken(other))
         return phone
 
     def taken(self, other: Contact) -> str:

@@ -10,7 +10,7 @@ from contacts.change_log.cause import caused_by
 from contacts.db import transactions
 from contacts.db.pacing import Pace
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Warned, with_folded
-from contacts.writing import upsert
+from contacts.writing import renumber, upsert
 from contacts.writing.upsert import PhonesRefused
 from tenants.isolation import tenant_context
 
@@ -122,6 +122,8 @@ class BatchWriter:
     def lock(self, phones: Iterable[str]) -> set[str]:
         """Locks the contacts with these phones, in the order in which all writers lock contacts.
         Returns the phones of these contacts."""
+        phones = [*phones]
+        renumber.bring_up_to_date(self.job.tenant_id, phones)
         contacts = self.job.tenant.contacts.filter(phone__in=phones).order_by("phone")
         return {*contacts.select_for_update().values_list("phone", flat=True)}
 

@@ -103,19 +103,21 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
         with prepared_cursor(self.db) as cursor:
             cursor.execute(dialect.LOG, values)
 
-    def forget(self, phone: str, contact_ids: Iterable[str]) -> list[str]:
+    def forget(self, phones: Iterable[str], contact_ids: Iterable[str]) -> list[str]:
         """Clears the log entries about a person who is to be forgotten.
 
-        `phone`: the person's phone. `contact_ids`: the person's contacts. The method clears the
+        `phones`: the person's phones. `contact_ids`: the person's contacts. The method clears the
         entries of these contacts; of contacts that were deleted, merged or got another phone while
-        they had `phone`; and of all contacts that were merged into one of these contacts. A cleared
-        entry still says when which kind of change happened, but contains no values.
+        they had one of `phones`; and of all contacts that were merged into one of these contacts. A
+        cleared entry still says when which kind of change happened, but contains no values.
 
         Returns the ids of the contacts that one of these contacts was merged into. They may belong
         to the same person.
         """
-        had = self.filter(fields__phone__old=phone, fields__has_key="phone")
-        known = {*contact_ids, *had.values_list("contact_id", flat=True)}
+        known = {*contact_ids}
+        for phone in phones:
+            had = self.filter(fields__phone__old=phone, fields__has_key="phone")
+            known |= {*had.values_list("contact_id", flat=True)}
         merges = self.filter(kind=Change.Kind.MERGED)
         found = known
         while found:

@@ -3,6 +3,7 @@
 What imports keep in files is forgotten by `contacts.erasing`, which does the whole.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from django.contrib.admin.models import LogEntry
@@ -12,6 +13,7 @@ from django.db.models import Q
 from contacts.db.transactions import transactional
 from contacts.models import Change, Contact, Erasure
 from contacts.values.digests import phone_digest
+from contacts.values.numbering_plans import forms
 from tenants.models import Tenant
 
 from . import consent, rows
@@ -30,19 +32,22 @@ class Forgotten(NamedTuple):
 
 @transactional
 def forget(tenant: Tenant, phone: str) -> Forgotten:
-    """Deletes the contact with this phone, and empties what the logs say about the person.
+    """Deletes the contact with this phone, which may be stored in an old form, and empties what the
+    logs say about the person.
 
     A keyed digest of the phone stays, so that no later import brings the person back. After an
     opt-out a second digest stays: whoever creates a contact with the phone in another way gets one
     that has opted out.
     """
+    spellings = [*forms([phone])]
     block_imports(tenant, phone)
-    clear_admin_log(tenant, phone)
-    clear_refusals(tenant, phone)
-    stored = list(tenant.contacts.filter(phone=phone).select_for_update())
+    clear_admin_log(tenant, spellings)
+    clear_refusals(tenant, spellings)
+    having = tenant.contacts.filter(phone__in=spellings).order_by("phone")
+    stored = list(having.select_for_update())
     consent.remember(contact.opt_out for contact in stored)
     rows.delete([contact.end(Change.Kind.ERASED)._replace(fields={}) for contact in stored])
-    survivors = tenant.changes.forget(phone, [contact.pk for contact in stored])
+    survivors = tenant.changes.forget(spellings, [contact.pk for contact in stored])
     others = tenant.contacts.filter(pk__in=survivors).order_by("phone")
     return Forgotten(bool(stored), list(others.values_list("phone", flat=True)))
 
@@ -54,20 +59,22 @@ def block_imports(tenant: Tenant, phone: str) -> None:
     Erasure.objects.get_or_create(tenant=tenant, digest=phone_digest(phone))
 
 
-def clear_admin_log(tenant: Tenant, phone: str) -> None:
+def clear_admin_log(tenant: Tenant, spellings: Sequence[str]) -> None:
     """The admin's log names contacts by their phones."""
     entries = LogEntry.objects.filter(
         Q(user__tenant=tenant) | Q(user__is_superuser=True),
         content_type=ContentType.objects.get_for_model(Contact),
-        object_repr=phone,
+        object_repr__in=spellings,
     )
     entries.update(object_repr="erased", change_message="")
 
 
-def clear_refusals(tenant: Tenant, phone: str) -> None:
+def clear_refusals(tenant: Tenant, spellings: Sequence[str]) -> None:
     """Bulk actions keep the phones of contacts that they could not change. An action that runs is
     locked before its contacts, and may be refusing this contact right now."""
     refusing = tenant.bulk_actions.filter(Q(refused__gt=0) | Q(finished_at=None))
     for action in refusing.order_by("pk").select_for_update():
-        action.refusals = [line for line in action.refusals if phone not in " ".join(line)]
+        action.refusals = [
+            line for line in action.refusals if not any(one in " ".join(line) for one in spellings)
+        ]
         action.save(update_fields=["refusals"])
