@@ -198,7 +198,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def surely_renumbered(self) -> "ContactQuerySet":
         """The contacts whose phone begins as only phones in an old form do, see `numbering_plans`:
         not all of these, but found in ranges of the index."""
-        longest = "9" * Contact._meta.get_field("phone").max_length
+        longest = "9" * phones.MAX_DIGITS
         ranges = (Q(phone__range=(digits, digits + longest)) for digits in sure_prefixes())
         return self.filter(reduce(or_, ranges))
 

@@ -203,7 +203,8 @@ PLANS = (
         signs=("966[23467]",),
     ),
     Plan(
-        "SX", "599", "All numbers: +1 721 instead of +599", "2011-09-30", "NANPA, planning letter 423", "+5995421234",
+        "SX", "599", "All numbers: +1 721 instead of +599", "2011-09-30",
+        "NANPA, planning letter 423", "+5995421234",
         (move("-599 +1721 5......"),),
         signs=("5995",),
         to_code="1721",

@@ -199,6 +199,19 @@ def test_normalize_phones_renames_and_merges_after_a_dry_run(acme: SimpleNamespa
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("phone", [OLD, NEW])
+def test_commands_find_the_phones_of_a_file_in_both_forms(
+    acme: SimpleNamespace, tmp_path: Path, phone: str
+) -> None:
+    stored(acme, phone)
+    path = tmp_path / "phones.txt"
+    path.write_text(f"{OLD}\n")
+    said = lines("delete_contacts", "--phones", str(path), "--tenant", "acme")
+    assert said[0] == f"acme {phone} deleted"
+    assert not Contact.objects.exists()
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("order", [(OLD, NEW), (NEW, OLD)])
 def test_undo_restores_values_and_not_the_split(
     acme: SimpleNamespace, order: tuple[str, str]
