@@ -206,7 +206,7 @@ def test_commands_find_the_phones_of_a_file_in_both_forms(
     stored(acme, phone)
     path = tmp_path / "phones.txt"
     path.write_text(f"{OLD}\n")
-    said = lines("delete_contacts", "--phones", str(path), "--tenant", "acme")
+    said = lines("delete_contacts", "--phones", str(path), "--tenant", "acme", "--yes")
     assert said[0] == f"acme {phone} deleted"
     assert not Contact.objects.exists()
 
