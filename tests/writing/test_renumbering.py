@@ -82,6 +82,26 @@ def test_a_door_that_creates_finds_a_contact_that_was_stored_in_the_old_form(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("+52 1 55 1234 5678", NEW),
+        ("+55 11 8765-4321", "+5511987654321"),
+        ("+225 07 12 34 56", "+2250707123456"),
+    ],
+)
+def test_both_forms_in_one_file_are_one_person(
+    acme: SimpleNamespace, tmp_path: Path, old: str, new: str
+) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text(f"phone,name\n{old},Ana\n{new},Ana S\n")
+    _, printed = bring(path)
+    assert (counts(printed)["created"], counts(printed)["superseded"]) == (1, 1)
+    contact = Contact.objects.get()
+    assert (contact.phone, contact.name) == (new, "Ana S")
+
+
+@pytest.mark.django_db
 def test_every_spelling_is_one_contact(acme: SimpleNamespace, api: Api) -> None:
     acme.tenant.default_region = "MX"
     acme.tenant.save()
