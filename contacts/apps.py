@@ -13,6 +13,7 @@ class ContactsConfig(AppConfig):
         from contacts.change_log.feed import settle_restored
         from contacts.db import checks  # noqa: F401 - registers the checks
         from contacts.db.planner import fix_statistics
+        from contacts.management import checks as of_commands  # noqa: F401 - registers the check
 
         connection_created.connect(connections.add_functions, dispatch_uid="contacts.db")
         # Must run after Django's own receiver, which marks each connection for a new health check.

@@ -23,6 +23,7 @@ from contacts.change_log.difference import exchanged, of_metadata
 from contacts.models import Change, Contact
 from contacts.schema import Kind
 from contacts.values import rules
+from contacts.values.numbering_plans import forms as forms_of
 from contacts.writing import change_phone, edit
 from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, TenantForm, TenantOwnedRetryAdmin
 
@@ -93,7 +94,7 @@ class ContactForm(TenantForm):
     def taken(self, phone: str, other: Contact) -> str:
         """An error with links to the other contact and to the page that merges both contacts, if
         the user may see and merge contacts."""
-        how = "" if other.phone == phone else " as a former phone"
+        how = "" if other.phone in forms_of([phone]) else " as a former phone"
         sentence = f"Another contact already has the phone {phone}{how}."
         if not self.may_view:
             return sentence

@@ -10,7 +10,7 @@ from contacts.change_log.cause import caused_by
 from contacts.db import transactions
 from contacts.db.pacing import Pace
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Warned, with_folded
-from contacts.writing import former_phones, upsert
+from contacts.writing import former_phones, renumber, upsert
 from contacts.writing.upsert import PhonesRefused
 from tenants.isolation import tenant_context
 
@@ -127,6 +127,8 @@ class BatchWriter:
     def lock(self, phones: Iterable[str]) -> set[str]:
         """Locks the contacts that have these phones or had them, in the order in which all writers
         lock contacts. Returns the phones that some contact has or had."""
+        phones = [*phones]
+        renumber.bring_up_to_date(self.job.tenant_id, phones)
         return {*former_phones.lock_current(self.job.tenant_id, phones)}
 
 

@@ -14,6 +14,7 @@ from contacts.models import Import
 from contacts.values import phones
 from contacts.values.digests import phone_digest
 from contacts.values.formulas import original
+from contacts.values.numbering_plans import forms
 from tenants.models import Tenant
 
 from .formats.header import unique
@@ -33,13 +34,9 @@ def erased(tenant: Tenant, numbers: Iterable[str]) -> dict[str, str]:
     """The phones of erased people among `numbers`, each with the error for its row."""
     if not tenant.erasures.exists():
         return {}
-    digests = {phone_digest(phone): phone for phone in numbers}
-    found = tenant.erasures.filter(digest__in=digests).values_list("digest", "erased_at")
     return {
-        digests[
-            digest
-        ]: f"{ERASED} on {erased_at:%Y-%m-%d}; --allow-erased imports it all the same."
-        for digest, erased_at in found
+        phone: f"{ERASED} on {erased_at:%Y-%m-%d}; --allow-erased imports it all the same."
+        for phone, erased_at in tenant.erasures.of(numbers).items()
     }
 
 
@@ -50,9 +47,13 @@ def without_erased(
     digests = {*job.tenant.erasures.values_list("digest", flat=True)}
     for record, error in records:
         is_erased = error.startswith(ERASED) or (
-            digests and phone_digest(phone_of(record.cells, options)) in digests
+            digests and not digests.isdisjoint(digests_of(phone_of(record.cells, options)))
         )
         yield (record._replace(cells={}) if is_erased else record), error
+
+
+def digests_of(phone: str) -> set[str]:
+    return {*map(phone_digest, forms([phone]))}
 
 
 # Erasing a person from the files of imports
@@ -107,7 +108,7 @@ def erase_from_rows(spool: Path, phone: str) -> None:
     ):
         for text in texts:
             line, _, found, _ = text.split("\t", 3)
-            file.write(f'{line}\t\t\t\t"{ERASED}."\n' if found == phone else text)
+            file.write(f'{line}\t\t\t\t"{ERASED}."\n' if found in forms([phone]) else text)
     kept.replace(spool)
 
 
@@ -126,7 +127,7 @@ def erase_from_error_file(path: Path, phone: str, options: ReadOptions, delimite
     """Removes the rows that contain this phone, in any spelling and in any column, from the CSV at
     `path`, which was written with these `options` and this `delimiter`."""
     options = options._replace(has_apostrophes=True)
-    national = phones.national(phone)
+    nationals = [*map(phones.national, forms([phone]))]
     kept = path.with_name(f"{path.name}.kept")
     # The file has cells that were too long for the import.
     csv.field_size_limit(2**31 - 1)
@@ -142,7 +143,8 @@ def erase_from_error_file(path: Path, phone: str, options: ReadOptions, delimite
             names = unique([*map(original, header)])
             for row in rows:
                 has_phone = phone_of(dict(zip(names, row, strict=False)), options) == phone
-                if not has_phone and not any(national in phones.digits(cell) for cell in row):
+                found = (national in phones.digits(cell) for cell in row for national in nationals)
+                if not has_phone and not any(found):
                     writer.writerow(row)
         kept.replace(path)
     finally:

@@ -20,6 +20,7 @@ from contacts.db.pacing import Pace
 from contacts.db.transactions import retry_once, transactional
 from contacts.models import Contact, ContactQuerySet, ContactTag, Tag
 from contacts.values import rules
+from contacts.values.numbering_plans import forms, renumbered
 from tenants.fields import new_ulid
 from tenants.isolation import tenant_context
 from tenants.models import Tenant, validate_region
@@ -211,7 +212,7 @@ class ChosenFix(BulkFix):
         """Prints the lines whose phone no contact has. Raises `CommandError` if that is true for
         all lines."""
         found = {
-            (tenant.pk, phone)
+            (tenant.pk, renumbered(phone))
             for tenant in tenants
             for chosen in self.choices(tenant)
             for phone in chosen.values_list("phone", flat=True)
@@ -228,7 +229,7 @@ class ChosenFix(BulkFix):
         contacts = tenant.contacts.all()
         if self.options["phones"]:
             for phones in self.grouped(sorted(self.numbers[tenant.pk])):
-                yield contacts.filter(phone__in=phones)
+                yield contacts.filter(phone__in=forms(phones))
         else:
             yield contacts.with_tag(self.options["tag"])
 

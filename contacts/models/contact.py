@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q, TextField, Value
+from django.db.models import Case, Exists, F, OuterRef, Q, TextField, Value, When
 from django.db.models.functions import Concat, StrIndex
 from django.db.models.lookups import GreaterThan
 from django.utils import timezone
@@ -23,6 +25,7 @@ from contacts.db.expressions import IsOneOf, updated_after
 from contacts.db.fields import FoldedField, TagNamesField
 from contacts.db.keyset import Order
 from contacts.values import phones, rules
+from contacts.values.numbering_plans import old_forms, sure_prefixes
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
@@ -103,11 +106,15 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """The contact with this `contact_id`, `phone` or `email`; raises `DoesNotExist`.
 
         `email` is compared without case; if several contacts have it, the latest updated one is
-        found. `lock`: keeps other writers of the contact out until the transaction ends.
+        found. A phone also finds the contact that an earlier version has stored under an old form
+        of it. `lock`: keeps other writers of the contact out until the transaction ends.
         """
         [(name, value)] = key.items()
         if name == "email":
             found = self.with_email(value).order_by("-updated_at", "-pk")[:1]
+        elif name == "phone" and (old := old_forms(value)):  # see `contacts.writing.renumber`
+            is_old = Case(When(phone=value, then=0), default=1)
+            found = self.filter(phone__in=[value, *old]).order_by(is_old)
         else:  # at most one: without an order, the query is built faster
             found = self.filter((FOUND_BY[name], value))
         for contact in found.select_for_update() if lock else found:
@@ -128,9 +135,12 @@ class ContactQuerySet(models.QuerySet["Contact"]):
                 raise Contact.DoesNotExist
 
     def with_former(self, phone: str) -> "ContactQuerySet":
-        """The contact with this former phone, if there is one."""
+        """The contact with this former phone, which may be stored in an old form, if there is
+        one."""
         return self.filter(
-            former__phone=phone, former__tenant=F("tenant"), former__former_of__isnull=False
+            former__phone__in=[phone, *old_forms(phone)],
+            former__tenant=F("tenant"),
+            former__former_of__isnull=False,
         )
 
     def owners_of(self, query: str, region: str = "") -> list[str]:
@@ -244,6 +254,13 @@ class ContactQuerySet(models.QuerySet["Contact"]):
     def carrying(self, name: str) -> "ContactQuerySet":
         """The contacts that hold a tag of this name in their own row: without a join."""
         return self.filter(GreaterThan(StrIndex(FENCED_TAGS, Value(f",{name},")), 0))
+
+    def surely_renumbered(self) -> "ContactQuerySet":
+        """The contacts whose phone begins as only phones in an old form do, see `numbering_plans`:
+        not all of these, but found in ranges of the index."""
+        longest = "9" * phones.MAX_DIGITS
+        ranges = (Q(phone__range=(digits, digits + longest)) for digits in sure_prefixes())
+        return self.filter(reduce(or_, ranges))
 
     def with_email(self, email: str) -> "ContactQuerySet":
         """The contacts with this e-mail address, in any case."""

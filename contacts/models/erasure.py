@@ -9,6 +9,7 @@ from django.utils import timezone
 from contacts.change_log.difference import moment
 from contacts.db.dialects import dialect_of
 from contacts.values.digests import phone_digest
+from contacts.values.numbering_plans import forms
 from tenants.fields import hex_id
 from tenants.models import Tenant
 
@@ -17,6 +18,15 @@ EARLIER_OPT_OUT = "an earlier opt-out of this person"  # the source of a decisio
 
 def in_utc(at: datetime) -> str:
     return at.astimezone(UTC).isoformat()
+
+
+class ErasureQuerySet(models.QuerySet["Erasure"]):
+    def of(self, phones: Iterable[str]) -> dict[str, datetime]:
+        """When the owner of each of `phones` was erased, by phone; the other phones are left out.
+        The digest may be of an old form of the phone."""
+        digests = {phone_digest(form): phone for form, phone in forms(phones).items()}
+        found = self.filter(digest__in=digests).values_list("digest", "erased_at")
+        return {digests[digest]: erased_at for digest, erased_at in found}
 
 
 class Erasure(models.Model):
@@ -28,6 +38,8 @@ class Erasure(models.Model):
     digest = models.CharField(max_length=64)
     erased_at = models.DateTimeField(default=timezone.now)
 
+    objects = ErasureQuerySet.as_manager()
+
     def __str__(self) -> str:
         return f"{self.erased_at:%Y-%m-%d}"
 
@@ -35,9 +47,9 @@ class Erasure(models.Model):
 class OptOutQuerySet(models.QuerySet["OptOut"]):
     def of(self, tenant_id: str, phones: Iterable[str]) -> dict[str, datetime]:
         """When the owner of each of `phones` opted out, by phone; the other phones are left out.
-        Asked each time a contact is created: building a queryset would take longer than running
-        it."""
-        digests = {phone_digest(phone): phone for phone in phones}
+        The opt-out may be stored for an old form of the phone. Asked each time a contact is
+        created: building a queryset would take longer than running it."""
+        digests = {phone_digest(form): phone for form, phone in forms(phones).items()}
         if not digests:
             return {}
         dialect = dialect_of(self.db)
@@ -45,7 +57,8 @@ class OptOutQuerySet(models.QuerySet["OptOut"]):
         with connections[self.db].cursor() as cursor:
             cursor.execute(dialect.OPT_OUTS, values)
             found = cursor.fetchall()
-        return {digests[digest]: datetime.fromisoformat(moment(at)) for digest, at in found}
+        times = sorted((datetime.fromisoformat(moment(at)), digest) for digest, at in found)
+        return {digests[digest]: at for at, digest in times}  # the latest of several forms
 
 
 class OptOut(models.Model):

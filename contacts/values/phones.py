@@ -2,7 +2,8 @@
 
 libphonenumber calls a number "possible" if its country uses numbers of this length, and "valid" if
 the number also lies in a range that is known to be assigned. Numbering plans change faster than the
-tables of libphonenumber, so this module accepts every possible number.
+tables of libphonenumber, so this module accepts every possible number. Old forms of plans that have
+moved are read as the new form, see `numbering_plans`.
 """
 
 import re
@@ -14,6 +15,8 @@ from urllib.parse import unquote
 
 import phonenumbers
 from phonenumbers import NumberParseException, ValidationResult
+
+from .numbering_plans import is_valid, old_forms, old_rests, renumbered
 
 MAX_RAW_LENGTH = 64  # characters, once a link or a prefix is taken off
 MAX_LINK_LENGTH = 2048  # characters
@@ -85,7 +88,8 @@ def normalise(raw: str, region: str | None = None, *, has_country_code: bool = F
     systems write them. Numbers that begin with a 0 are still read as numbers of `region`, because
     no country code begins with 0.
 
-    A result of this function is returned unchanged when it is normalised again.
+    A number in an old form becomes the new one, see `numbering_plans.renumbered`. A result of this
+    function is returned unchanged when it is normalised again.
 
     Raises `PhoneError` for letters, extensions, numbers that work only within their area, two
     numbers in one field, and numbers that are not possible in an existing calling code.
@@ -155,14 +159,16 @@ def parts(raw: str, region: str | None = None) -> set[str]:
     `raw`: a whole phone or a part of one, in any spelling; `region` as in `normalise`.
 
     Zeros at the beginning are dropped: a national spelling begins with the trunk prefix 0, and
-    E.164 does not contain the trunk prefix. Returns an empty set if `raw` cannot be a phone.
+    E.164 does not contain the trunk prefix. A whole phone is also searched for in its old forms,
+    which an earlier version may have stored. Returns an empty set if `raw` cannot be a phone.
     """
     try:
         found = {dialled(without_wrapping(raw)[0]).lstrip("0")}
     except PhoneError:
         return set()
     with suppress(PhoneError):
-        found.add(normalise(raw, region))
+        phone = normalise(raw, region)
+        found |= {phone, *old_forms(phone)}
     return found - {"", "+"}
 
 
@@ -175,11 +181,6 @@ def has_two_readings(raw: str, region: str) -> bool:
     except PhoneError:
         return False
     return local != international and is_valid(local) and is_valid(international)
-
-
-def is_valid(e164: str) -> bool:
-    """Whether the number lies in a range that is known to be assigned."""
-    return phonenumbers.is_valid_number(phonenumbers.parse(e164))
 
 
 def may_hold(part: str) -> bool:
@@ -269,29 +270,30 @@ def is_e164(number: str) -> bool:
     """Whether `number` is a possible number that libphonenumber would return unchanged.
 
     The function reads libphonenumber's own tables and takes a twelfth of the time of a call: the
-    calling code is known, no trunk prefix can follow it, and the length is possible. False means
-    that only libphonenumber itself can decide.
+    calling code is known, neither a trunk prefix nor a number in an old form can follow it, and the
+    length is possible. False means that only `to_e164` can decide.
     """
     if number[:1] != "+" or len(number) > 1 + MAX_DIGITS:
         return False
     code = next((number[1:end] for end in (2, 3, 4) if number[1:end] in CALLING_CODES), None)
     if code is None:
         return False
-    trunk, lengths = plan(code)
+    doubtful, lengths = plan(code)
     rest = number[1 + len(code) :]
-    return len(rest) in lengths and not (trunk and trunk.match(rest))
+    return len(rest) in lengths and not (doubtful and doubtful.match(rest))
 
 
 @lru_cache
 def plan(code: str) -> tuple[re.Pattern[str] | None, set[int]]:
-    """Of the calling code `code`: the pattern of the trunk prefix, or None, and the possible
-    lengths of national numbers."""
+    """Of the calling code `code`: the pattern of national numbers that begin with a trunk prefix or
+    are in an old form, or None, and the possible lengths of national numbers."""
     region = phonenumbers.region_code_for_country_code(int(code))
     tables = phonenumbers.PhoneMetadata
     metadata: Any = tables.metadata_for_region_or_calling_code(int(code), region)
     trunk, numbers = metadata.national_prefix_for_parsing, metadata.general_desc
     lengths = {*numbers.possible_length} - {*numbers.possible_length_local_only}
-    return re.compile(trunk) if trunk else None, lengths
+    doubtful = [*filter(None, [trunk]), *(f"{rest}\\Z" for rest in old_rests(code))]
+    return re.compile("|".join(doubtful)) if doubtful else None, lengths
 
 
 def to_e164(number: str, region: str | None) -> str:
@@ -307,10 +309,13 @@ def to_e164(number: str, region: str | None) -> str:
         parsed = phonenumbers.parse(number, region)
     except NumberParseException as error:
         raise PhoneError(parse_problem(error)) from error
+    e164: str = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    # Before the length is checked: numbers of an old plan had other lengths.
+    if (new := renumbered(e164)) != e164:
+        return new
     result = phonenumbers.is_possible_number_with_reason(parsed)
     if result != ValidationResult.IS_POSSIBLE:
         raise PhoneError(LENGTHS[result])
-    e164: str = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
     if len(e164) > 1 + MAX_DIGITS:
         raise PhoneError(f"A phone has at most {MAX_DIGITS} digits, country code included (E.164).")
     return e164

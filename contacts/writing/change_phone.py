@@ -4,6 +4,7 @@ from typing import Any
 
 from contacts.db.transactions import retry_once, transactional
 from contacts.models import Contact
+from contacts.values.numbering_plans import forms
 from tenants.models import Tenant
 
 from . import edit, former_phones
@@ -19,7 +20,7 @@ class PhoneTaken(ValueError):
     written."""
 
     def __init__(self, phone: str, other: Contact) -> None:
-        how = "" if other.phone == phone else " as a former phone"
+        how = "" if other.phone in forms([phone]) else " as a former phone"
         super().__init__(TAKEN.format(phone=phone, how=how, contact_id=other.pk))
 
 
@@ -57,16 +58,16 @@ def change_locked(
 
 def other_with(tenant_id: str, phone: str, but: str) -> Contact | None:
     """The contact of the tenant that has `phone`, now or as a former phone, `but` for the contact
-    with this id.
+    with this id. An earlier version may have stored an old form of the phone.
 
     A former phone whose contact is gone is deleted: the version before this one deletes contacts
     and leaves their former phones.
     """
     mine = Contact.all_phones.filter(tenant=tenant_id)
-    for pk, former_of in mine.filter(phone=phone).values_list("pk", "former_of"):
+    for pk, former_of in mine.filter(phone__in=forms([phone])).values_list("pk", "former_of"):
         owner = former_of or pk
         if owner == but:
-            return None
+            continue
         if other := mine.filter(pk=owner, former_of=None).first():
             return other
         former_phones.delete(mine.filter(pk=pk, former_of=owner))

@@ -14,6 +14,7 @@ from contacts.db.transactions import transactional
 from contacts.models import EARLIER_OPT_OUT, Change, Contact, Entry, OptOut
 from contacts.models.erasure import in_utc
 from contacts.values.digests import phone_digest
+from contacts.values.numbering_plans import forms
 from tenants.models import Tenant
 
 from . import rows
@@ -147,7 +148,7 @@ def remember(opt_outs: Iterable[OptOut | None]) -> None:
 
 def forget(tenant_id: str, phones: Iterable[str]) -> None:
     """Deletes the stored opt-outs of people who have opted in again."""
-    digests = [*map(phone_digest, phones)]
+    digests = [*map(phone_digest, forms(phones))]
     OptOut.objects.filter(tenant=tenant_id, digest__in=digests).delete()
 
 

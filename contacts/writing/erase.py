@@ -3,7 +3,8 @@
 What imports keep in files is forgotten by `contacts.erasing`, which does the whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from django.db.models import Q
 from contacts.db.transactions import transactional
 from contacts.models import Change, Contact, Erasure
 from contacts.values.digests import phone_digest
+from contacts.values.numbering_plans import forms
 from tenants.models import Tenant
 
 from . import consent, former_phones, rows
@@ -35,20 +37,20 @@ class Forgotten(NamedTuple):
 @transactional
 def forget(tenant: Tenant, phone: str) -> Forgotten:
     """Deletes the contact that has this phone, or had it before, and empties what the logs say
-    about the person.
+    about the person. The contact may be stored under an old form of the phone.
 
     A keyed digest of each phone of the contact stays, so that no later import brings the person
     back. After an opt-out a second digest stays: whoever creates a contact with the phone in
     another way gets one that has opted out.
     """
     wait_for_imports(tenant)
-    stored = find(tenant, phone)
+    stored = find(tenant, forms([phone]))
     former = former_phones.of(stored)
-    phones = sorted({phone, *chain.from_iterable((one.phone, *former[one.pk]) for one in stored)})
+    known = {phone, *chain.from_iterable((one.phone, *former[one.pk]) for one in stored)}
+    phones = sorted(forms(known))
     block_imports(tenant, phones)
     clear_admin_log(tenant, phones)
-    for each in phones:
-        clear_refusals(tenant, each)
+    clear_refusals(tenant, phones)
     consent.remember(chain.from_iterable(one.opt_outs(former[one.pk]) for one in stored))
     rows.delete([contact.end(Change.Kind.ERASED)._replace(fields={}) for contact in stored])
     survivors = tenant.changes.forget(phones, [contact.pk for contact in stored])
@@ -56,12 +58,14 @@ def forget(tenant: Tenant, phone: str) -> Forgotten:
     return Forgotten(bool(stored), list(others.values_list("phone", flat=True)), phones)
 
 
-def find(tenant: Tenant, phone: str) -> list[Contact]:
-    """The contact that has the phone or had it before, locked; empty if there is none."""
-    try:
-        return [tenant.contacts.find(phone=phone, lock=True)]
-    except Contact.DoesNotExist:
-        return []
+def find(tenant: Tenant, phones: Iterable[str]) -> list[Contact]:
+    """The contacts that have one of these phones or had it before, locked."""
+    found = {}
+    for phone in sorted(phones):
+        with suppress(Contact.DoesNotExist):
+            contact = tenant.contacts.find(phone=phone, lock=True)
+            found[contact.pk] = contact
+    return [*found.values()]
 
 
 def wait_for_imports(tenant: Tenant) -> None:
@@ -86,10 +90,12 @@ def clear_admin_log(tenant: Tenant, phones: Sequence[str]) -> None:
     entries.update(object_repr="erased", change_message="")
 
 
-def clear_refusals(tenant: Tenant, phone: str) -> None:
+def clear_refusals(tenant: Tenant, spellings: Sequence[str]) -> None:
     """Bulk actions keep the phones of contacts that they could not change. An action that runs is
     locked before its contacts, and may be refusing this contact right now."""
     refusing = tenant.bulk_actions.filter(Q(refused__gt=0) | Q(finished_at=None))
     for action in refusing.order_by("pk").select_for_update():
-        action.refusals = [line for line in action.refusals if phone not in " ".join(line)]
+        action.refusals = [
+            line for line in action.refusals if not any(one in " ".join(line) for one in spellings)
+        ]
         action.save(update_fields=["refusals"])

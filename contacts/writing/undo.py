@@ -35,7 +35,7 @@ from contacts.db.pacing import Pace
 from contacts.db.transactions import retry_once, transactional
 from contacts.models import ENDS, BulkAction, Change, ChangeQuerySet, Contact, Import, OptOut
 from contacts.values import rules
-from contacts.values.digests import phone_digest
+from contacts.values.numbering_plans import forms, renumbered
 from tenants.fields import parse_ulid
 from tenants.models import Tenant
 
@@ -54,7 +54,11 @@ class Reason(TextChoices):
     RESTORED = "restored", "is there again"
     FORGOTTEN = "forgotten", "cannot come back: what it held has been forgotten"
     PHONE_TAKEN = "phone_taken", "another contact has the phone"
+    RENUMBERED = "renumbered", "keeps its new form: the numbering plan has changed"
     RULE = "rule", "breaks a rule"
+
+
+SAME_NUMBER = "stays merged: {} is the phone of both contacts, in its old and its new form"
 
 
 class Kept(NamedTuple):
@@ -220,6 +224,8 @@ class Batch:
         self.changes = list(logged.filter(change_set=change_set).order_by("-id"))
         others = logged.exclude(change_set=change_set).values("contact_id").annotate(last=Max("id"))
         self.last_elsewhere = dict(others.values_list("contact_id", "last"))
+        old = {phone for phone in self.phones_before() if renumbered(phone) != phone}
+        self.renumbered = {*map(renumbered, old)}  # in their form of today
         self.holders = self.holders_of(self.phones_wanted())
         self.owners = self.owners_of(self.phones_wanted())
         self.owners_before = dict(self.owners)
@@ -232,13 +238,20 @@ class Batch:
         self.opt_outs = list(tenant.changes.filter(opt_outs, contact_id__in=by_whom))
 
     def phones_wanted(self) -> set[str]:
-        phones = {change.fields.get("phone", {}).get("old") for change in self.changes}
+        phones = {*map(renumbered, self.phones_before())}
         for change in self.changes:
             phones.update(*change.fields.get(FORMER_PHONES, {}).values())
+        return phones
+
+    def phones_before(self) -> set[str]:
+        phones = (change.fields.get("phone", {}).get("old") for change in self.changes)
         return {*filter(None, phones)}
 
     def holders_of(self, phones: set[str]) -> dict[str, str]:
-        return dict(self.tenant.contacts.filter(phone__in=phones).values_list("phone", "pk"))
+        """The id of the contact that has each phone, maybe stored in an old form of it."""
+        today = forms(phones)
+        found = self.tenant.contacts.filter(phone__in=today).values_list("phone", "pk")
+        return {today[phone]: pk for phone, pk in found}
 
     def owners_of(self, phones: set[str]) -> dict[str, str]:
         """The ids of the contacts that have one of `phones` as a former one, by phone."""
@@ -246,9 +259,7 @@ class Batch:
         return dict(mine.filter(phone__in=phones).values_list("phone", "former_of"))
 
     def erased_of(self, phones: set[str]) -> set[str]:
-        digests = {phone_digest(phone): phone for phone in phones}
-        found = self.tenant.erasures.filter(digest__in=digests)
-        return {digests[digest] for digest in found.values_list("digest", flat=True)}
+        return {*self.tenant.erasures.of(phones)}
 
     def heirs_of(self, survivors: set[str]) -> dict[str, str]:
         """For each contact that survived a merge and was merged itself later: the id of the contact
@@ -421,13 +432,16 @@ class Undoing:
             self.contact = None
 
     def take_back_end(self, change: Change) -> None:
-        phone = change.fields.get("phone", {}).get("old")
+        phone = renumbered(change.fields.get("phone", {}).get("old") or "")
         if self.contact:
             self.keep("", Reason.RESTORED)
         elif not phone or phone in self.batch.erased:
             self.keep("", Reason.FORGOTTEN)
+        elif self.was_same_number(change, phone):
+            self.keep("", Reason.RENUMBERED, SAME_NUMBER.format(phone))
         elif self.takes_phone(phone, self.batch.heirs_after(change)):
             self.contact = self.last = Contact.ended(change)
+            self.contact.phone = phone
             self.taken_back.append("its end")
             self.take_former(change)
             opted_out_at = self.batch.opted_out_since(change, phone)
@@ -435,6 +449,12 @@ class Undoing:
             if opted_out_at and consent.opt_out_earlier(now, opted_out_at):
                 self.keep("consent", Reason.CONSENT)
                 self.opted_out_at = now.opted_out_at
+
+    def was_same_number(self, change: Change, phone: str) -> bool:
+        """Whether the contact was merged into one that has the same phone, one of both in an old
+        form. They are one person: bringing the contact back would make a second one."""
+        is_old = phone in self.batch.renumbered
+        return is_old and bool(change.into) and self.batch.holders.get(phone) == change.into
 
     def release_phone(self) -> None:
         if self.contact and self.batch.holders.get(self.contact.phone) == self.contact.pk:
@@ -470,6 +490,10 @@ class Undoing:
             self.keep(name, Reason.RULE, str(error))
             return
         if name == "phone":
+            value = renumbered(value)
+            if value == contact.phone:
+                self.keep(name, Reason.RENUMBERED)
+                return
             if not self.takes_phone(value):
                 return
             self.release_phone()

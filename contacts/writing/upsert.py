@@ -26,7 +26,7 @@ from tenants.fields import bits, hex_id, ulid_of
 from tenants.isolation import lock_timeout
 from tenants.models import Tenant
 
-from . import consent, former_phones, links
+from . import consent, former_phones, links, renumber
 from .former_phones import FormerPhone
 from .rows import columns, logged
 
@@ -96,6 +96,8 @@ def insert_whole(contact: Contact) -> bool:
     """Stores a contact whose phone is new, with its links and its log entry, in one statement.
     Returns False, and has written nothing, where one statement is not enough."""
     if not statements.inserts_alone() or contact.has_decided():
+        return False
+    if renumber.may_be_stored(contact.tenant_id, contact.phone):
         return False
     try:
         with prepared_cursor() as cursor:
@@ -303,6 +305,7 @@ def write(
     rows: dict[str, str], given: Sequence[str], changes: Sequence[str], new: Contact
 ) -> dict[str, Written]:
     """`upsert_rows`, inside a transaction."""
+    renumber.bring_up_to_date(new.tenant_id, rows)
     written = insert_or_update(rows, given, changes, new)
     new_phones = [row.phone for row in written if row.was is None]
     if opted_out := OptOut.objects.of(new.tenant_id, new_phones):

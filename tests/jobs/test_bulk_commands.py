@@ -48,8 +48,8 @@ def old_phone(tenant: Any, **fields: Any) -> Contact:
 
 
 def variants(tenant: Any) -> None:
-    ContactFactory.create(tenant=tenant, phone="+551187654321", name="old", tags=["a"])
-    ContactFactory.create(tenant=tenant, phone="+5511987654321", name="new", tags=["b"])
+    ContactFactory.create(tenant=tenant, phone="+541187654321", name="old", tags=["a"])
+    ContactFactory.create(tenant=tenant, phone="+5491187654321", name="new", tags=["b"])
 
 
 def tagged(tenant: Any) -> None:

@@ -38,7 +38,7 @@ from tests.support.undo import OTHER, bring, last_set
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 MAY, JUNE, JULY = (datetime(2026, month, 1, 8, tzinfo=UTC) for month in (5, 6, 7))
 OUT = Decision(Change.Kind.OPTED_OUT, JUNE, "letter")
-OLD_FORM, NEW_FORM = "+551187654321", "+5511987654321"
+OLD_FORM, NEW_FORM = "+541123456789", "+5491123456789"
 
 
 def opted_out(tenant: Tenant, phone: str = PHONE, **fields: Any) -> Contact:

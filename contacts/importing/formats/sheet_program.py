@@ -227,18 +227,22 @@ def first_rows(sheet: IO[bytes]) -> bytes:
     return bytes(kept)
 
 
+def write(path: str, max_unpacked: int, sheet: str, output: IO[str]) -> None:
+    with open(path, "rb") as file:  # noqa: PTH123
+        is_archive = file.read(2) == b"PK"
+    if is_archive:
+        refuse_other_archives(path, max_unpacked)
+    else:
+        refuse_other_documents(path)
+    if sheet == "heads":
+        write_heads(path, output)
+    else:
+        write_sheet(path, int(sheet), output)
+
+
 def main(path: str, max_unpacked: int, sheet: str, output: IO[str]) -> None:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
-            is_archive = file.read(2) == b"PK"
-        if is_archive:
-            refuse_other_archives(path, max_unpacked)
-        else:
-            refuse_other_documents(path)
-        if sheet == "heads":
-            write_heads(path, output)
-        else:
-            write_sheet(path, int(sheet), output)
+        write(path, max_unpacked, sheet, output)
     except Refused as refused:
         end: Any = {"refused": str(refused)}
     except PasswordError:

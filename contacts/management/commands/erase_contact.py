@@ -9,7 +9,6 @@ from contacts import erasing
 from contacts.change_log.cause import caused_by
 from contacts.models import Contact
 from contacts.values import rules
-from contacts.values.digests import phone_digest
 from tenants.models import Tenant
 
 
@@ -57,8 +56,7 @@ class Command(BaseCommand):
         """Asks to confirm if no contact has the phone. With a mistyped phone, the command would
         block a stranger and keep the person who asked to be erased. Raises `CommandError` if the
         answer is not yes, or if there is no terminal."""
-        blocked = tenant.erasures.filter(digest=phone_digest(phone))
-        if blocked.exists():
+        if tenant.erasures.of([phone]):
             return
         with suppress(Contact.DoesNotExist):
             tenant.contacts.find(phone=phone)

@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from contacts.management.bulk import BulkFix, Refused, region
 from contacts.models import Contact
 from contacts.values import phones
-from contacts.writing import edit, merge
+from contacts.values.numbering_plans import renumbered
+from contacts.writing import edit, merge, renumber
 from tenants.models import Tenant
 
 
 class Command(BulkFix):
     help = (
-        "Rewrites stored phones by the rule of this version. Reports a phone that another contact"
-        " already has."
+        "Rewrites stored phones by the rule of this version. Merges contacts that have a number in"
+        " its old and its new form. Reports other phones that another contact already has."
     )
     noun = "phones changed"
 
@@ -19,7 +20,7 @@ class Command(BulkFix):
         super().add_arguments(parser)
         parser.add_argument("--region", metavar="XX", help="country of phones without +")
         parser.add_argument(
-            "--merge", action="store_true", help="merge with the contact that has the phone"
+            "--merge", action="store_true", help="always merge with the contact that has the phone"
         )
 
     def prepare(self, tenants: list[Tenant]) -> None:
@@ -33,18 +34,22 @@ class Command(BulkFix):
             except phones.PhoneError as error:
                 yield Refused(f"{contact.phone}: {error}")
         wanted = {phone: new for phone, new in wanted.items() if phone != new}
-        concerned = tenant.contacts.filter(phone__in={*wanted, *wanted.values()})
-        groups: dict[str, list[Contact]] = {phone: [] for phone in wanted.values()}
-        for contact in concerned.order_by("phone").select_for_update():
-            groups[wanted.get(contact.phone, contact.phone)].append(contact)
+        goals = dict.fromkeys(wanted.values())
+        groups = renumber.locked_groups(tenant.pk, {phone: phone for phone in goals} | wanted)
         alone = {phone: group[0] for phone, group in groups.items() if len(group) == 1}
         for phone, contact in alone.items():
             yield f"{contact.phone} → {phone}"
         self.move(alone)
         several = {phone: group for phone, group in groups.items() if len(group) > 1}
-        yield from self.merge(tenant, several) if self.options["merge"] else reported(several)
+        merged = {
+            phone: group
+            for phone, group in several.items()
+            if self.options["merge"] or is_renumbered(phone, group)
+        }
+        yield from self.merge(merged)
+        yield from reported({phone: several[phone] for phone in several.keys() - merged.keys()})
 
-    def merge(self, tenant: Tenant, groups: dict[str, list[Contact]]) -> Iterator[str]:
+    def merge(self, groups: dict[str, list[Contact]]) -> Iterator[str]:
         phone_of = {contact.pk: phone for phone, group in groups.items() for contact in group}
         kept = {}
         for contact, others, problem in merge.merge([*groups.values()]):
@@ -60,6 +65,12 @@ class Command(BulkFix):
         for phone, contact in contacts.items():
             contact.phone = phone
         edit.change_many([*contacts.values()], ["phone"])
+
+
+def is_renumbered(phone: str, group: list[Contact]) -> bool:
+    """Whether the contacts have the same phone, in its form of today and in old forms: then they
+    are one person for sure."""
+    return all(renumbered(contact.phone) == phone for contact in group)
 
 
 def reported(groups: dict[str, list[Contact]]) -> Iterator[str]:
