@@ -138,13 +138,11 @@ def test_a_contact_that_does_not_exist_is_named(
     assert_error(merge(globex.api, old, new), 404, "not_found")
 
 
-WRONG: list[tuple[str, Any]] = [
-    *(("contact_id", value) for value in ("", None, "x", 7, [], "\0")),
-    *(("merge_ids", value) for value in ([], None, {}, [""], [None], ["x"], [7], ["\0"])),
-    ("merge_ids", [new_ulid() for _ in range(10)]),
-    *(("choose", value) for value in ("name", [1], 7, {"name": "Ann"}, {"name": None})),
-    ("choose", {"name": new_ulid()}),
-]
+WRONG: dict[str, list[Any]] = {
+    "contact_id": ["", None, "x", 7, [], "\0"],
+    "merge_ids": [[], None, {}, [""], [None], ["x"], [7], ["\0"], [new_ulid() for _ in range(10)]],
+    "choose": ["name", [1], 7, {"name": "Ann"}, {"name": None}, {"name": new_ulid()}],
+}
 
 
 def test_bodies_that_make_no_sense_are_refused(
@@ -155,8 +153,9 @@ def test_bodies_that_make_no_sense_are_refused(
         assert_error(api.act("merge-contacts", **whole), 422, "validation_failed", field)
 
     before = held(acme.tenant)
-    for field, value in WRONG:
-        refused(field, **{field: value})
+    for field, values in WRONG.items():
+        for value in values:
+            refused(field, **{field: value})
     for value in ([new.pk, new.pk.lower()], [old.pk], [[new.pk]], new.pk):
         refused("merge_ids", merge_ids=value)
     for name in ("nme", "id", "opted_in_at", "created_at", "\0"):
