@@ -24,6 +24,7 @@ class BulkAction(models.Model):
         RENAME_TAG = "rename_tag", "Rename a tag"
         DELETE_TAGS = "delete_tags", "Delete tags"
         UNDO = "undo", "Undo"
+        MERGE_PAIRS = "merge_pairs", "Merge duplicates"
 
     # Their `value` lists the old tags and then the new one, separated by commas.
     REPLACING = (Kind.MERGE_TAGS, Kind.RENAME_TAG)
