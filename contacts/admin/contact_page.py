@@ -20,6 +20,7 @@ from tenants.fields import is_ulid
 from tenants.models import Tenant
 
 from . import describe
+from .duplicates import alike
 from .history import HistoryAdmin
 
 LATEST = 5  # changes that the page shows
@@ -65,6 +66,7 @@ class ContactPageAdmin(HistoryAdmin):
             "country": countries.of(contact.phone),
             "whatsapp": contact.phone.removeprefix("+"),
             "consent": describe.consent_of(contact),
+            "alike": alike(contact),
             "latest": describe.changes_of(contact, None)[:LATEST],
             "may_undo": self.may_undo(request),
         }

@@ -6,11 +6,12 @@ addresses finds the others. Writing a contact costs nothing more than before.
 
 A reason that more than `MAX_GROUP` contacts share says little: an address such as info@ of a
 company, or the name of a company that has many phones. Such a group would also make a pair of each
-two of its members. So this reason does not count for a contact that shares it with so many.
+two of its members. So this reason does not count for a contact that shares it with so many. When a
+group grows or shrinks, the pairs of its other contacts are corrected only when these change.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 from django.db.models import OuterRef, Subquery
 
@@ -42,28 +43,49 @@ def people(tenant: Tenant, contacts: ContactQuerySet) -> dict[str, Person]:
 
 def find(tenant: Tenant, contact_ids: Collection[str]) -> Pairs:
     """The pairs of one of these contacts and another contact of the tenant that are likely one
-    person, with the reasons. Four statements, whatever the number of contacts."""
+    person, with the reasons. The number of statements does not grow with the number of contacts."""
+    asked = alike(tenant, contact_ids)
+    # Whether a group is too large is a question about both contacts of a pair.
+    more = {pk for others in asked.values() for pk in others if others[pk] & LIMITED} - asked.keys()
+    shared = {pk: too_common(others) for pk, others in (asked | alike(tenant, more)).items()}
+    pairs: Pairs = {}
+    for pk, others in asked.items():
+        for other, reasons in others.items():
+            found = reasons - shared[pk] - shared.get(other, set())
+            if found - {Reason.NAME}:
+                pairs[ordered(pk, other)] = found
+    return pairs
+
+
+def alike(tenant: Tenant, contact_ids: Collection[str]) -> dict[str, dict[str, set[Reason]]]:
+    """For each of these contacts: the contacts that may be the same person, with the reasons."""
+    if not contact_ids:
+        return {}
     asked = people(tenant, tenant.contacts.filter(pk__in=contact_ids))
     wanted = {pk: person.phones_to_look_up() for pk, person in asked.items()}
     phones = {phone for some in wanted.values() for phone in some}
-    others = people(tenant, tenant.contacts.filter(IsAnyOf("phone", sorted(phones), "varchar")))
-    by_phone = {person.phone: pk for pk, person in others.items()}
+    near = people(tenant, tenant.contacts.filter(IsAnyOf("phone", sorted(phones), "varchar")))
+    by_phone = {person.phone: pk for pk, person in near.items()}
+    emails = {person.email for person in asked.values()} - {""}
     crowded = crowded_emails(tenant, contact_ids)
-    emails = {person.email for person in asked.values()} - crowded - {""}
-    same_email = people(tenant, tenant.contacts.filter(email_folded__in=emails))
+    same_email = people(tenant, tenant.contacts.filter(email_folded__in=emails - crowded))
     by_email = defaultdict[str, set[str]](set)
     for pk, person in same_email.items():
         by_email[person.email].add(pk)
-    others = others | same_email | asked
-    pairs: Pairs = {}
+    others = near | same_email
+    found = {}
     for pk, person in asked.items():
-        near = {by_phone[phone] for phone in wanted[pk] & by_phone.keys()}
-        alike = (near | by_email.get(person.email, set())) - {pk}
-        reasons = {other: person.reasons_with(others[other]) for other in alike}
-        for other, found in telling(reasons, person.email in crowded):
-            pair = ordered(pk, other)
-            pairs[pair] = pairs.get(pair, found) & found
-    return {pair: reasons for pair, reasons in pairs.items() if reasons - {Reason.NAME}}
+        likely = {by_phone[phone] for phone in wanted[pk] & by_phone.keys()}
+        likely |= by_email.get(person.email, set()) - {pk}
+        dropped = {Reason.EMAIL} if person.email in crowded else set()
+        found[pk] = {other: person.reasons_with(others[other]) - dropped for other in likely}
+    return found
+
+
+def too_common(others: dict[str, set[Reason]]) -> set[Reason]:
+    """The reasons that a contact shares with so many `others` that they say little."""
+    counted = Counter(reason for reasons in others.values() for reason in reasons)
+    return {reason for reason in LIMITED if counted[reason] >= MAX_GROUP}
 
 
 def crowded_emails(tenant: Tenant, contact_ids: Collection[str]) -> set[str]:
@@ -73,19 +95,6 @@ def crowded_emails(tenant: Tenant, contact_ids: Collection[str]) -> set[str]:
     asked = tenant.contacts.filter(pk__in=contact_ids).exclude(email_folded="")
     crowded = asked.annotate(next=Subquery(same[MAX_GROUP : MAX_GROUP + 1]))
     return {*crowded.filter(next__isnull=False).values_list("email_folded", flat=True)}
-
-
-def telling(
-    reasons: dict[str, set[Reason]], has_crowded_email: bool
-) -> Iterator[tuple[str, set[Reason]]]:
-    """`reasons`, by the other contact, without those that too many contacts share."""
-    shared = Counter(reason for found in reasons.values() for reason in found)
-    dropped = {reason for reason in LIMITED if shared[reason] >= MAX_GROUP}
-    if has_crowded_email:
-        dropped.add(Reason.EMAIL)
-    for other, found in reasons.items():
-        if found - dropped - {Reason.NAME}:
-            yield other, found - dropped
 
 
 def ordered(one: str, other: str) -> Pair:

@@ -54,6 +54,11 @@ class BulkAction(models.Model):
         return f"{what}: {value}" if value else what
 
     @property
+    def noun(self) -> str:
+        """What the action handles."""
+        return "pair" if self.kind == self.Kind.MERGE_PAIRS else "contact"
+
+    @property
     def is_over(self) -> bool:
         return self.finished_at is not None
 
