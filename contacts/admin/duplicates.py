@@ -40,10 +40,10 @@ MAX_AT_ONCE = 50_000  # pairs that one bulk action merges
 DISMISSED_AT_ONCE = 500  # pairs, in one statement
 MAX_SHOWN = 5  # other contacts on the page of a contact
 REASONS = {
-    Reason.PHONE: "Same phone, written in another way",
+    Reason.PHONE: "Same phone, other spelling",
     Reason.EMAIL: "Same e-mail",
     Reason.NAME: "Same name",
-    Reason.NEAR_PHONE: "Phones differ by one mistyped digit",
+    Reason.NEAR_PHONE: "Phones differ by a typing error",
     Reason.PHONE_SERIES: "Phones differ in the last two digits",
 }
 # The name alone makes no pair, so it is no kind of pairs.
@@ -96,7 +96,11 @@ def text_of(pair: Duplicate, contacts: list[Contact]) -> Shown:
         "Tags": [", ".join(contact.tags) for contact in contacts],
         "Changed": [describe.local_time(contact.updated_at) for contact in contacts],
     }
-    rows = [Row(label, both, both[0] == both[1]) for label, both in values.items() if any(both)]
+    rows = [
+        Row(label, both, both[0] == both[1] and label != "Changed")
+        for label, both in values.items()
+        if any(both)
+    ]
     return Shown(pair, contacts, texts, likelihood, rows)
 
 

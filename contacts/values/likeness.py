@@ -18,7 +18,7 @@ from . import phones
 DIGITS = "0123456789"
 ENDING = 2  # digits at the end in which the phones of one company differ
 FEWEST_LETTERS = 8  # of a name with a single word: a shorter one is the name of many people
-WORD = re.compile(r"[^\W\d_]+")
+WORD = re.compile(r"[^\W_]+")
 # Where the longer form of a number has a digit more than `phones.variant_key`: the beginning of the
 # number, the position of the digit, the digit.
 LONGER = [("+55", 5, "9"), ("+52", 3, "1"), ("+54", 3, "9")]
@@ -195,11 +195,13 @@ def name_key(name: str) -> str:
     """A key that is equal for two spellings of a name; empty if the name says too little.
 
     Case, accents, punctuation and the order of the words do not count. A name says enough if it has
-    two words, or eight letters.
+    two words, or eight letters; numbers in it are compared, but say nothing.
     """
     text = name.lower()
     if not name.isascii():
         text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
         text = "".join(character for character in text if not unicodedata.combining(character))
     words = sorted(WORD.findall(text))
-    return " ".join(words) if len(words) > 1 or len("".join(words)) >= FEWEST_LETTERS else ""
+    telling = [word for word in words if not word.isdecimal()]
+    says_enough = len(telling) > 1 or len("".join(telling)) >= FEWEST_LETTERS
+    return " ".join(words) if says_enough else ""

@@ -115,9 +115,13 @@ def test_a_name_is_compared_without_case_accents_punctuation_and_order(
     assert name_key(one) == name_key(other) != ""
 
 
-@pytest.mark.parametrize("name", ["", "Ann", "Müller", "李小龙", "+33 6", "-"])
+@pytest.mark.parametrize("name", ["", "Ann", "Müller", "李小龙", "+33 6", "Ann 2", "-"])
 def test_a_short_name_says_too_little(name: str) -> None:
     assert name_key(name) == ""
+
+
+def test_the_numbers_of_a_name_are_compared() -> None:
+    assert name_key("Warehouse 1") != name_key("Warehouse 2") != ""
 
 
 people = st.builds(
