@@ -124,8 +124,8 @@ def alike(contact: Contact) -> list[Alike]:
 
 
 def capped(pairs: DuplicateQuerySet, most: int) -> str:
-    """The number of pairs, as text. Counts at most one more than `most`."""
-    number = pairs.order_by().values("pk")[: most + 1].count()
+    """The number of pairs, as text. Reads at most one more than `most`."""
+    number = len(pairs.order_by().values_list("pk")[: most + 1])
     return f"{most:,}+" if number > most else f"{number:,}"
 
 
