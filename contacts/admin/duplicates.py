@@ -4,7 +4,7 @@ Whoever may merge contacts may merge and dismiss pairs; whoever may see contacts
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
@@ -201,7 +201,8 @@ class DuplicateAdmin(TenantOwnedAdmin):
 
     def badge(self, request: HttpRequest) -> str:
         """The number of open pairs for the menu; empty if there are none."""
-        number = capped(self.get_queryset(request).open().with_contacts(), MAX_BADGE)
+        pairs = cast("DuplicateQuerySet", self.get_queryset(request))
+        number = capped(pairs.open().with_contacts(), MAX_BADGE)
         return "" if number == "0" else number
 
     # Choosing
@@ -218,7 +219,7 @@ class DuplicateAdmin(TenantOwnedAdmin):
         a choice it is their own tenant, or the first one."""
         own, tenants = user_of(request).tenant, self.tenants(request)
         wanted = request.GET.get("tenant", "") or (own.slug if own else "")
-        tenant = next((one for one in tenants if one.slug == wanted), (tenants or [None])[0])
+        tenant = next((one for one in tenants if one.slug == wanted), next(iter(tenants), None))
         reason, state = request.GET.get("reason", ""), request.GET.get("state", "")
         return Chosen(
             tenant,
@@ -266,7 +267,7 @@ class DuplicateAdmin(TenantOwnedAdmin):
         return self.admin_site.each_context(request) | {
             "opts": self.opts, "title": title, "chosen": chosen, "query": chosen.query(),
             "may_merge": self.may_merge(request), "is_open": chosen.state == State.OPEN,
-            "reason_text": REASONS.get(chosen.reason, ""),
+            "reason_text": REASONS[Reason(chosen.reason)] if chosen.reason else "",
         }  # fmt: skip
 
     def move(self, request: HttpRequest, chosen: Chosen) -> HttpResponse:

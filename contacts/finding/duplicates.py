@@ -22,7 +22,6 @@ from tenants.models import Tenant
 
 MAX_GROUP = 5  # contacts that may share a reason
 LIMITED = {Reason.NEAR_PHONE, Reason.PHONE_SERIES}  # beside the e-mail; see `crowded_emails`
-COMPARED = ("pk", "phone", "name", "email_folded")
 
 Pair = tuple[str, str]  # the ids of two contacts, the less one first
 Pairs = dict[Pair, set[Reason]]
@@ -34,8 +33,9 @@ def person_of(contact: Contact, region: str) -> Person:
 
 def people(tenant: Tenant, contacts: ContactQuerySet) -> dict[str, Person]:
     """What is compared of `contacts`, by id."""
+    rows = contacts.values_list("pk", "phone", "name", "email_folded")
     region = tenant.default_region
-    return {pk: Person(*row, region) for pk, *row in contacts.values_list(*COMPARED)}
+    return {pk: Person(phone, name, email, region) for pk, phone, name, email in rows}
 
 
 # Finding
