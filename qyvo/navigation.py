@@ -12,6 +12,7 @@ GROUPS = [
         "Contacts",
         {
             "contacts.contact": "person",
+            "contacts.duplicate": "join_inner",
             "contacts.tag": "sell",
             "contacts.import": "upload_file",
             "contacts.export": "download",
@@ -44,7 +45,10 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     icons = {label: icon for _, models in GROUPS for label, icon in models.items()}
     visible = {model["model"]._meta.label_lower: model for app in apps(request) for model in app}
     groups = [
-        {"title": title, "items": [item(visible[m], icons[m]) for m in models if m in visible]}
+        {
+            "title": title,
+            "items": [item(request, visible[m], icons[m]) for m in models if m in visible],
+        }
         for title, models in GROUPS
     ]
     return [{"items": [overview]}, *groups]
@@ -61,5 +65,8 @@ def apps(request: HttpRequest) -> list[list[dict[str, Any]]]:
     return [app["models"] for app in admin.site.get_app_list(request)]
 
 
-def item(model: dict[str, Any], icon: str) -> dict[str, Any]:
-    return {"title": model["name"], "icon": icon, "link": model["admin_url"]}
+def item(request: HttpRequest, model: dict[str, Any], icon: str) -> dict[str, Any]:
+    """An entry of the menu. An admin class with a method `badge` says what stands beside it."""
+    entry = {"title": model["name"], "icon": icon, "link": model["admin_url"]}
+    badge = getattr(admin.site.get_model_admin(model["model"]), "badge", None)
+    return entry | {"badge": badge(request), "badge_variant": "info"} if badge else entry

@@ -29,6 +29,7 @@ from tenants.fields import is_ulid
 from tenants.models import Tenant
 
 from . import describe
+from .duplicates import alike
 from .history import HistoryAdmin
 
 NOT_FORMER = "This is no former phone of the contact any more."
@@ -81,6 +82,7 @@ class ContactPageAdmin(HistoryAdmin):
                 (phone, phones.readable(phone)) for phone in former_phones.of([contact])[contact.pk]
             ],
             "consent": describe.consent_of(contact),
+            "alike": alike(contact),
             "latest": describe.changes_of(contact, None)[:LATEST],
             "may_undo": self.may_undo(request),
         }

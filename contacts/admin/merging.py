@@ -30,6 +30,8 @@ MAX_MERGED = 10  # contacts at once; the preview has a column for each
 CHOSEN = [field.name for field in schema.FIELDS if field.is_edited and field.kind is Kind.TEXT]
 SHOWN = [field.name for field in schema.fields(*CHOSEN) if field.is_logged]
 LIST = "admin:contacts_contact_changelist"
+# A form field: the query of the list of possible duplicates, if the user came from there.
+BACK = "back"
 MERGE_PAGE = "admin/contacts/contact/merge.html"
 
 
@@ -90,6 +92,10 @@ class MergeAdmin(BulkAdmin):
     def has_merge_permission(self, request: HttpRequest) -> bool:
         return self.has_change_permission(request) and self.has_delete_permission(request)
 
+    def hidden_fields(self, request: HttpRequest) -> list[tuple[str, str]]:
+        came_from = [(BACK, request.POST[BACK])] if BACK in request.POST else []
+        return [*super().hidden_fields(request), *came_from]
+
     @admin.action(description="Merge…", permissions=["merge"])
     def merge(self, request: HttpRequest, contacts: ContactQuerySet) -> HttpResponse | None:
         found = sorted(contacts[: MAX_MERGED + 1], key=lambda contact: contact.pk)
@@ -112,8 +118,7 @@ class MergeAdmin(BulkAdmin):
         context = self.admin_site.each_context(request) | {
             "opts": self.opts, "title": "Merge", "contacts": found, "form": form,
             "rows": rows(found, result, form), "seen": version_of(found),
-            "hidden": self.hidden_fields(request),
-            "back": reverse(LIST) if "contact" in request.GET else request.get_full_path(),
+            "hidden": self.hidden_fields(request), "back": back_from(request),
         }  # fmt: skip
         return TemplateResponse(request, MERGE_PAGE, context)
 
@@ -130,7 +135,15 @@ class MergeAdmin(BulkAdmin):
         summary, user = f"Merged with {len(found) - 1} more.", user_of(request)
         LogEntry.objects.log_actions(user.pk, [kept], CHANGE, summary, single_object=True)
         self.message_user(request, f"{len(found)} contacts merged.", messages.SUCCESS)
-        return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[kept.pk]))
+        page = reverse("admin:contacts_contact_change", args=[kept.pk])
+        return HttpResponseRedirect(back_from(request) if BACK in request.POST else page)
+
+
+def back_from(request: HttpRequest) -> str:
+    """The address of the list that the user came from."""
+    if BACK in request.POST:
+        return f"{reverse('admin:contacts_duplicate_changelist')}?{request.POST[BACK]}"
+    return reverse(LIST) if "contact" in request.GET else request.get_full_path()
 
 
 def problem_of(contacts: list[Contact]) -> str:

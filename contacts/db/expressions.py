@@ -104,14 +104,14 @@ class IsAnyOf(Func):
     """Whether the column `name` is one of `ids`, which are hexadecimal digits.
 
     For thousands of ids: they are one parameter of the statement, so that neither Django nor
-    psycopg handles each id.
+    psycopg handles each id. `kind`: the type of the column on PostgreSQL; `varchar` for phones.
     """
 
     output_field = BooleanField()
 
-    def __init__(self, name: str, ids: Iterable[str]) -> None:
+    def __init__(self, name: str, ids: Iterable[str], kind: str = "uuid") -> None:
         super().__init__(name)
-        self.ids = [*ids]
+        self.ids, self.kind = [*ids], kind
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         is_any = "%(expressions)s IN (SELECT value FROM json_each(%%s))"
@@ -119,7 +119,7 @@ class IsAnyOf(Func):
         return sql, [*params, SQLite.words(self.ids)]
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        is_any = "%(expressions)s = ANY(%%s::uuid[])"
+        is_any = f"%(expressions)s = ANY(%%s::{self.kind}[])"
         sql, params = self.as_sql(compiler, connection, template=is_any)
         return sql, [*params, PostgreSQL.words(self.ids)]
 

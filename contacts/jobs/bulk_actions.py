@@ -12,6 +12,7 @@ from django_tasks import task
 from contacts.change_log.cause import caused_by
 from contacts.db.pacing import Pace
 from contacts.db.transactions import retry_once, transactional
+from contacts.finding import duplicates
 from contacts.models import (
     BulkAction,
     BulkBatch,
@@ -24,6 +25,7 @@ from contacts.values import rules
 from contacts.writing import consent, edit, tags
 from contacts.writing.consent import Decision
 from contacts.writing.delete import delete_many
+from contacts.writing.merge import merge
 from contacts.writing.undo import AT_ONCE, undo
 from tenants.fields import bits_of, ulid_of
 from tenants.isolation import tenant_context
@@ -108,12 +110,26 @@ def undo_change_set(tenant: Tenant, pks: list[str], change_set: str) -> Result:
     return Result(sum(bool(one.taken_back) for one in undone), refused)
 
 
+def merge_pairs(tenant: Tenant, pks: list[str], value: str) -> Result:
+    """Merges pairs of the list of possible duplicates; `pks` are the ids of the pairs. A pair that
+    somebody has dismissed meanwhile, or that is no longer alike, stays."""
+    pairs = list(tenant.duplicates.open().filter(pk__in=pks))
+    ids = {pk for pair in pairs for pk in pair.ids}
+    contacts = {contact.pk: contact for contact in locked_contacts(tenant, [*ids])}
+    groups = duplicates.groups(contacts, (pair.ids for pair in pairs), tenant.default_region)
+    done = merge(groups)
+    gone = {other.pk for _, others, problem in done if not problem for other in others}
+    refused = [(kept.phone, problem) for kept, _, problem in done if problem]
+    tenant.duplicates.open().of(gone).delete()
+    return Result(sum(not gone.isdisjoint(pair.ids) for pair in pairs), refused)
+
+
 def locked_contacts(tenant: Tenant, pks: list[str]) -> ContactQuerySet:
     """Locked in the order of their phones, as every other write does: else two could deadlock."""
     return tenant.contacts.filter(pk__in=pks).order_by("phone").select_for_update()
 
 
-# By the kind of a bulk action: (its tenant, ids of contacts, its `value`) -> Result.
+# By the kind of a bulk action: (its tenant, ids of contacts or pairs, its `value`) -> Result.
 VERBS: dict[str, Callable[[Tenant, list[str], str], Result]] = {
     BulkAction.Kind.ADD_TAG: add_tag,
     BulkAction.Kind.REMOVE_TAG: remove_tags,
@@ -124,6 +140,7 @@ VERBS: dict[str, Callable[[Tenant, list[str], str], Result]] = {
     BulkAction.Kind.RENAME_TAG: replace_tags,
     BulkAction.Kind.DELETE_TAGS: remove_tags,
     BulkAction.Kind.UNDO: undo_change_set,
+    BulkAction.Kind.MERGE_PAIRS: merge_pairs,
 }
 
 

@@ -21,6 +21,12 @@ from .contact import (
     matches,
     with_folded,
 )
+from .duplicate import (
+    BY_LIKELIHOOD,
+    Duplicate,
+    DuplicateQuerySet,
+    DuplicateSearch,
+)
 from .erasure import (
     EARLIER_OPT_OUT,
     Erasure,
@@ -54,6 +60,7 @@ from .webhook import (
 )
 
 __all__ = [
+    "BY_LIKELIHOOD",
     "EARLIER_OPT_OUT",
     "ENDS",
     "EVENTS",
@@ -71,6 +78,9 @@ __all__ = [
     "CountedTag",
     "Delivery",
     "DeliveryQuerySet",
+    "Duplicate",
+    "DuplicateQuerySet",
+    "DuplicateSearch",
     "Entry",
     "Erasure",
     "Export",

@@ -24,6 +24,7 @@ class BulkAction(models.Model):
         RENAME_TAG = "rename_tag", "Rename a tag"
         DELETE_TAGS = "delete_tags", "Delete tags"
         UNDO = "undo", "Undo"
+        MERGE_PAIRS = "merge_pairs", "Merge duplicates"
 
     # Their `value` lists the old tags and then the new one, separated by commas.
     REPLACING = (Kind.MERGE_TAGS, Kind.RENAME_TAG)
@@ -51,6 +52,11 @@ class BulkAction(models.Model):
             old, _, new = value.rpartition(",")
             value = f"{old} → {new}"
         return f"{what}: {value}" if value else what
+
+    @property
+    def noun(self) -> str:
+        """What the action handles."""
+        return "pair" if self.kind == self.Kind.MERGE_PAIRS else "contact"
 
     @property
     def is_over(self) -> bool:

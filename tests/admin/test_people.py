@@ -20,6 +20,8 @@ from contacts.models import (
     BulkAction,
     BulkBatch,
     Delivery,
+    Duplicate,
+    DuplicateSearch,
     Erasure,
     Export,
     Import,
@@ -32,6 +34,7 @@ from tenants import models as tenant_models
 from tenants import roles
 from tenants.admin.tokens import ApiTokenAdmin
 from tenants.admin.users import UserAdmin
+from tenants.fields import new_ulid
 from tenants.models import LATEST, ApiToken, Tenant, User, models_of_tenants
 from tests.support.admin import errors, listed, logged_in, url
 from tests.support.api import Api
@@ -439,6 +442,11 @@ def full_tenant(contacts: int = 5) -> Tenant:
         Delivery.objects.create(tenant=tenant, webhook=webhook, event="x", job=job)
         Erasure.objects.create(tenant=tenant, digest=f"{number}")
         OptOut.objects.create(tenant=tenant, digest=f"{number}", opted_out_at=timezone.now())
+    DuplicateSearch.objects.create(tenant=tenant, place=[])
+    first, second = sorted([new_ulid(), new_ulid()])
+    Duplicate.objects.create(
+        tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60
+    )
     return tenant
 
 

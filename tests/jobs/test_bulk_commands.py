@@ -235,7 +235,12 @@ def test_the_oldest_stays_and_takes_over_what_others_know(acme: SimpleNamespace)
     )  # fmt: skip
     stranger = ContactFactory.create(tenant=acme.tenant, email="", name="No e-mail")
     lines = run("merge_duplicates", "--by", "email")
-    assert lines == [f"acme +33612345678 merged into {PHONE}", "groups merged: 1"]
+    taken = (
+        "name “Bob” from +33612345678; email “A@B.example” from +33612345678; tags x, y, z of all;"
+        ' metadata {"a":1,"n":"new"} of all; opted_in_at emptied;'
+        " opted_out_at 2026-05-03 00:00 from +33612345678"
+    )
+    assert lines == [f"acme +33612345678 merged into {PHONE}: {taken}", "groups merged: 1"]
     merged = Contact.objects.exclude(pk=stranger.pk).get()
     assert (merged.pk, merged.phone, merged.name) == (oldest.pk, PHONE, "Bob")
     assert (merged.email, merged.email_folded) == ("A@B.example", "a@b.example")

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
-from contacts.jobs import bulk_actions
+from contacts.jobs import bulk_actions, duplicate_search
 from contacts.models import BulkAction, Contact, Export, Import, Webhook
 from tenants.models import ApiToken, User
 from tests.support.api import PASSWORD
@@ -101,6 +101,9 @@ MORE_PEOPLE: list[dict[str, Any]] = [
      "tags": ["vip", "wholesale"], "source": "manual", "consent": "opted_in_at"},
     {"name": "Zoé Martin", "phone": "+33639980123", "email": "zoe.martin@example.com",
      "tags": ["fr-FR"], "source": "api", "consent": "opted_in_at"},
+    {"name": "Martin Zoé", "phone": "+33639980132", "email": "zoe.martin@example.com",
+     "tags": ["newsletter"], "source": "csv_import"},
+    {"name": "Liam Carter", "phone": "+61491570157", "email": "", "source": "manual"},
     {"name": "Romain", "phone": "+14155550123", "email": "romain@example.com",
      "tags": ["vip", "fr-FR"], "source": "api"},
 ]  # fmt: skip
@@ -137,7 +140,9 @@ def rows(admin_staff: SimpleNamespace, people: list[Contact]) -> SimpleNamespace
     action = bulk_actions.plan(tenant, f"user:{user.pk}", BulkAction.Kind.ADD_TAG, "gold", pks)
     bulk_actions.start(action)
     Webhook.objects.create(tenant=tenant, url="https://example.com/hook", events=[])
+    duplicate_search.search(once=True)
+    alike = tenant.contacts.get(phone="+33639980123")
     return SimpleNamespace(
-        contact=people[0], tag=tenant.tags.get(name="vip"), job=job, action=action,
+        contact=people[0], alike=alike, tag=tenant.tags.get(name="vip"), job=job, action=action,
         token=admin_staff.token, tenant=tenant, user=user, export=export, running=running,
     )  # fmt: skip

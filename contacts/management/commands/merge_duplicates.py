@@ -1,13 +1,18 @@
 from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Iterator
+from copy import copy
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
 
+from contacts import schema
+from contacts.change_log.difference import CONSENT
 from contacts.management.bulk import BulkFix, Refused
 from contacts.models import Contact
-from contacts.values import phones
+from contacts.values import likeness
+from contacts.values.rules import spelled
 from contacts.writing.merge import merge
 from tenants.models import Tenant
 
@@ -20,8 +25,8 @@ class Command(BulkFix):
         super().add_arguments(parser)
         parser.add_argument(
             "--by", required=True, metavar="WHAT",
-            help="phone-variant (Brazil's ninth digit, Mexico's 1, Argentina's 9), email, or"
-            " metadata.KEY",
+            help="phone-variant (such as Brazil's ninth digit, or a country code written twice),"
+            " email, or metadata.KEY",
         )  # fmt: skip
 
     def prepare(self, tenants: list[Tenant]) -> None:
@@ -29,13 +34,14 @@ class Command(BulkFix):
         if by not in {"phone-variant", "email"} and by.removeprefix("metadata.") in {by, ""}:
             raise CommandError(f"--by takes phone-variant, email or metadata.KEY, not “{by}”.")
         self.has_key = by in {"phone-variant", "email"}
+        self.regions = {tenant.pk: tenant.default_region for tenant in tenants}
 
     def key(self, contact: Contact) -> Any:
         """Contacts with the same key are the same person. None: the contact has no key and is not
         merged."""
         by = self.options["by"]
         if by == "phone-variant":
-            return phones.variant_key(contact.phone)
+            return likeness.phone_key(contact.phone, self.regions[contact.tenant_id])
         if by == "email":
             return contact.email_folded or None
         value = contact.metadata.get(by.removeprefix("metadata."))
@@ -66,9 +72,37 @@ class Command(BulkFix):
             raise CommandError(f"No contact has “{key}” in its metadata.")
 
     def fix(self, tenant: Tenant, batch: list[list[Contact]]) -> Iterator[str]:
+        """Each line says what the contact that stays takes from which contact."""
+        before = {contact.pk: copy(contact) for group in batch for contact in group}
         for kept, others, problem in merge(batch, self.key):
             gone = ", ".join(contact.phone for contact in others)
             if problem:
                 yield Refused(f"{kept.phone}: cannot be merged with {gone}: {problem}")
             else:
-                yield f"{gone} merged into {kept.phone}"
+                taken = "; ".join(taken_over(kept, [before[kept.pk], *others]))
+                yield f"{gone} merged into {kept.phone}{taken and ': '}{taken}"
+
+
+def taken_over(kept: Contact, contacts: list[Contact]) -> Iterator[str]:
+    """The values that `kept` has after a merge of `contacts`, field by field, and from which phone
+    each value comes. Fields that were the same in all of them are left out."""
+    for field in schema.FIELDS:
+        if field.merge is schema.Merge.OWN or not (field.is_edited or field.name in CONSENT):
+            continue
+        values = {contact.phone: getattr(contact, field.name) for contact in contacts}
+        result = getattr(kept, field.name)
+        if not result and any(values.values()):
+            yield f"{field.name} emptied"
+        elif any(value != result for value in values.values()):
+            source = next(
+                (f"from {phone}" for phone in values if values[phone] == result), "of all"
+            )
+            yield f"{field.name} {in_words(result)} {source}"
+
+
+def in_words(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    if isinstance(value, dict):
+        return spelled(value)
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else f"“{value}”"

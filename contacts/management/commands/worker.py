@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from argparse import ArgumentParser
+from contextlib import ExitStack
 from threading import Event, Thread
 from typing import Any
 
@@ -16,15 +17,17 @@ from contacts.management.background import retry_until_done
 
 logger = logging.getLogger(__name__)
 
+COMPANIONS = ("deliver_webhooks", "find_duplicates")
 CHECK_INTERVAL = 2  # seconds between two looks at the process
 STOP_TIMEOUT = 20  # seconds for requests under way to end: longer than the timeout of a request
 
 
-class Deliverer:
-    """Runs `deliver_webhooks` in a process of its own, so that a long import does not delay
-    deliveries. Starts the process again if it has died."""
+class Companion:
+    """Runs another command in a process of its own, so that a long import does not delay its work.
+    Starts the process again if it has died. `command`: the name of the command."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: str) -> None:
+        self.command = command
         self.is_over = Event()
         self.thread = Thread(target=self.watch)
 
@@ -37,7 +40,7 @@ class Deliverer:
         process = self.start()
         while not self.is_over.wait(CHECK_INTERVAL):
             if (status := process.poll()) is not None:
-                logger.error("deliver_webhooks ended with status %s; starting it again", status)
+                logger.error("%s ended with status %s; starting it again", self.command, status)
                 process = self.start()
         process.terminate()
         try:
@@ -46,7 +49,7 @@ class Deliverer:
             process.kill()
 
     def start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, sys.argv[0], "deliver_webhooks", "--of-worker", str(os.getpid())]
+        command = [sys.executable, sys.argv[0], self.command, "--of-worker", str(os.getpid())]
         return subprocess.Popen(command)
 
     def __exit__(self, *args: object) -> None:
@@ -55,7 +58,10 @@ class Deliverer:
 
 
 class Command(BaseCommand):
-    help = "Does the work in the background: imports, exports, bulk actions, undo, webhooks."
+    help = (
+        "Does the work in the background: imports, exports, bulk actions, undo, webhooks, and the"
+        " search for duplicates."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="exit when no work is left")
@@ -68,9 +74,12 @@ class Command(BaseCommand):
         turns.SECONDS = options["turn"]
         if options["once"]:
             self.work(once=True)
-            call_command("deliver_webhooks", once=True)
+            for command in COMPANIONS:
+                call_command(command, once=True, stdout=self.stdout)
         else:
-            with Deliverer():
+            with ExitStack() as companions:
+                for command in COMPANIONS:
+                    companions.enter_context(Companion(command))
                 retry_until_done(lambda: self.work(once=False))
 
     def work(self, *, once: bool) -> None:

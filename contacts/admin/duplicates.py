@@ -1,0 +1,322 @@
+"""The list of possible duplicates: pairs of contacts side by side, to merge or to dismiss.
+
+Whoever may merge contacts may merge and dismiss pairs; whoever may see contacts sees the list.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, cast
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.contrib.admin.options import csrf_protect_m
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+
+from contacts.db import keyset
+from contacts.models import (
+    BY_LIKELIHOOD,
+    BulkAction,
+    Contact,
+    Duplicate,
+    DuplicateQuerySet,
+    DuplicateSearch,
+)
+from contacts.values import phones
+from contacts.values.likeness import Reason
+from tenants.admin import TenantOwnedAdmin, user_of
+from tenants.fields import is_ulid, parse_ulid
+from tenants.models import Tenant
+
+from . import describe
+from .confirm import log, start
+
+LIST = "admin:contacts_duplicate_changelist"
+PAGE_SIZE = 20  # pairs
+MAX_COUNTED = 1_000  # a greater number is shown as 1,000+
+MAX_BADGE = 99
+MAX_AT_ONCE = 50_000  # pairs that one bulk action merges
+DISMISSED_AT_ONCE = 500  # pairs, in one statement
+MAX_SHOWN = 5  # other contacts on the page of a contact
+REASONS = {
+    Reason.PHONE: "Same phone, other spelling",
+    Reason.EMAIL: "Same e-mail",
+    Reason.NAME: "Same name",
+    Reason.NEAR_PHONE: "Phones differ by a typing error",
+    Reason.PHONE_SERIES: "Phones differ in the last two digits",
+}
+# The name alone makes no pair, so it is no kind of pairs.
+KINDS = {reason: text for reason, text in REASONS.items() if reason != Reason.NAME}
+LIKELIHOODS = [(85, "Very likely"), (60, "Likely"), (0, "Possible")]  # from this number on
+State = Duplicate.State
+
+
+# The pairs as text
+
+
+class Row(NamedTuple):
+    """A row of a pair. `is_same`: both contacts have this value."""
+
+    label: str
+    values: list[str]
+    is_same: bool
+
+
+class Shown(NamedTuple):
+    """A pair as the page shows it."""
+
+    pair: Duplicate
+    contacts: list[Contact]
+    reasons: list[str]
+    likelihood: str
+    rows: list[Row]
+
+
+def shown(pairs: Iterable[Duplicate]) -> list[Shown]:
+    """The pairs with their contacts, which one statement reads."""
+    pairs = list(pairs)
+    tenants = {pair.tenant_id for pair in pairs}
+    ids = {pk for pair in pairs for pk in pair.ids}
+    found = Contact.objects.filter(tenant__in=tenants).in_bulk(ids)
+    return [
+        text_of(pair, [found[pk] for pk in pair.ids])
+        for pair in pairs
+        if all(pk in found for pk in pair.ids)
+    ]
+
+
+def text_of(pair: Duplicate, contacts: list[Contact]) -> Shown:
+    texts = [REASONS[reason] for reason in pair.codes]
+    likelihood = next(text for least, text in LIKELIHOODS if pair.likelihood >= least)
+    values = {
+        "Name": [contact.name for contact in contacts],
+        "Phone": [phones.readable(contact.phone) for contact in contacts],
+        "E-mail": [contact.email for contact in contacts],
+        "Tags": [", ".join(contact.tags) for contact in contacts],
+        "Changed": [describe.local_time(contact.updated_at) for contact in contacts],
+    }
+    rows = [
+        Row(label, both, both[0] == both[1] and label != "Changed")
+        for label, both in values.items()
+        if any(both)
+    ]
+    return Shown(pair, contacts, texts, likelihood, rows)
+
+
+class Alike(NamedTuple):
+    """A contact that may be the same person as the contact of the page."""
+
+    contact: Contact
+    reasons: str
+
+
+def alike(contact: Contact) -> list[Alike]:
+    """The contacts that may be the same person as `contact`, the most likely first."""
+    pairs = Duplicate.objects.filter(tenant=contact.tenant_id).of([contact.pk]).open()
+    likely = shown(pairs.order_by("-likelihood", "-pk")[:MAX_SHOWN])
+    return [
+        Alike(other, ", ".join(each.reasons).lower())
+        for each in likely
+        for other in each.contacts
+        if other.pk != contact.pk
+    ]
+
+
+def capped(pairs: DuplicateQuerySet, most: int) -> str:
+    """The number of pairs, as text. Reads at most one more than `most`."""
+    number = len(pairs.order_by().values_list("pk")[: most + 1])
+    return f"{most:,}+" if number > most else f"{number:,}"
+
+
+# Which pairs
+
+
+class Chosen(NamedTuple):
+    """What the query of the address chooses. `tenant`: None if there is none to show."""
+
+    tenant: Tenant | None
+    reason: str
+    state: str
+    after: keyset.Position | None
+
+    @property
+    def in_state(self) -> DuplicateQuerySet:
+        """The pairs of the state, for every reason."""
+        if self.tenant is None:
+            return Duplicate.objects.none()
+        return Duplicate.objects.filter(tenant=self.tenant, state=self.state)
+
+    @property
+    def pairs(self) -> DuplicateQuerySet:
+        return self.in_state.because_of(self.reason).with_contacts()
+
+    def page(self) -> list[Duplicate]:
+        """The pairs of the page, and one more if there is a next page."""
+        among = self.in_state if self.reason else None
+        return keyset.page(self.pairs, BY_LIKELIHOOD, self.after, PAGE_SIZE + 1, among)
+
+    def query(self, **changes: str) -> str:
+        """The query of an address that chooses the same, but for `changes`."""
+        given = {"tenant": self.tenant.slug if self.tenant else "", "reason": self.reason,
+                 "state": "" if self.state == State.OPEN else self.state}  # fmt: skip
+        return urlencode({name: value for name, value in (given | changes).items() if value})
+
+
+def position(text: str) -> keyset.Position | None:
+    """The position after which a page begins; None if the text is none: people edit addresses."""
+    likelihood, _, pk = text.partition("~")
+    if likelihood.isdecimal() and len(likelihood) <= 3 and is_ulid(pk):
+        return int(likelihood), parse_ulid(pk)
+    return None
+
+
+@admin.register(Duplicate)
+class DuplicateAdmin(TenantOwnedAdmin):
+    """Pairs, the most likely first. Nobody adds or edits one."""
+
+    def get_urls(self) -> list[Any]:
+        """Only pages of its own: a pair has no form."""
+        wrap = self.admin_site.admin_view
+        return [
+            path("", wrap(self.changelist_view), name="contacts_duplicate_changelist"),
+            path("all/", wrap(self.all_view), name="contacts_duplicate_all"),
+        ]
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return user_of(request).has_perm("contacts.view_contact")
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def may_merge(self, request: HttpRequest) -> bool:
+        contact_admin: Any = self.admin_site.get_model_admin(Contact)
+        return contact_admin.has_merge_permission(request)
+
+    def badge(self, request: HttpRequest) -> str:
+        """The number of open pairs for the menu; empty if there are none."""
+        pairs = cast("DuplicateQuerySet", self.get_queryset(request))
+        number = capped(pairs.open().with_contacts(), MAX_BADGE)
+        return "" if number == "0" else number
+
+    # Choosing
+
+    def tenants(self, request: HttpRequest) -> list[Tenant]:
+        """The tenants of which the user may see pairs."""
+        user = user_of(request)
+        if user.is_superuser:
+            return list(Tenant.objects.order_by("slug"))
+        return [user.tenant] if user.tenant else []
+
+    def chosen(self, request: HttpRequest) -> Chosen:
+        """Superusers choose a tenant, because the index of the list begins with the tenant. Without
+        a choice it is their own tenant, or the first one."""
+        own, tenants = user_of(request).tenant, self.tenants(request)
+        wanted = request.GET.get("tenant", "") or (own.slug if own else "")
+        tenant = next((one for one in tenants if one.slug == wanted), next(iter(tenants), None))
+        reason, state = request.GET.get("reason", ""), request.GET.get("state", "")
+        return Chosen(
+            tenant,
+            reason if reason in [*KINDS] else "",
+            State.DISMISSED if state == State.DISMISSED else State.OPEN,
+            position(request.GET.get("after", "")),
+        )
+
+    # The list
+
+    @csrf_protect_m
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        chosen = self.chosen(request)
+        if request.method == "POST":
+            return self.move(request, chosen)
+        found = chosen.page()
+        here = found[:PAGE_SIZE]
+        last = here[-1] if here else None
+        search = DuplicateSearch.objects.filter(tenant=chosen.tenant).first()
+        context = self.context(request, chosen, "Possible duplicates") | {
+            "pairs": shown(here),
+            "count": (count := capped(chosen.pairs, MAX_COUNTED)),
+            "noun": "pair" if count == "1" else "pairs",
+            "search": search,
+            "tenants": self.tenants(request) if user_of(request).is_superuser else [],
+            "kinds": [
+                (text, f"?{chosen.query(reason=reason)}", reason == chosen.reason)
+                for reason, text in [("", "All"), *KINDS.items()]
+            ],
+            "states": [
+                (state.label, f"?{chosen.query(state=state)}", state == chosen.state)
+                for state in State
+            ],
+            "first": f"?{chosen.query()}" if chosen.after else "",
+            "next": f"?{chosen.query(after=f'{last.likelihood}~{last.pk}')}"
+            if last and len(found) > PAGE_SIZE
+            else "",
+            "back": request.GET.urlencode(),
+        }
+        return TemplateResponse(request, "admin/contacts/duplicate/list.html", context)
+
+    def context(self, request: HttpRequest, chosen: Chosen, title: str) -> dict[str, Any]:
+        return self.admin_site.each_context(request) | {
+            "opts": self.opts, "title": title, "chosen": chosen, "query": chosen.query(),
+            "may_merge": self.may_merge(request), "is_open": chosen.state == State.OPEN,
+            "reason_text": REASONS[Reason(chosen.reason)] if chosen.reason else "",
+        }  # fmt: skip
+
+    def move(self, request: HttpRequest, chosen: Chosen) -> HttpResponse:
+        """Dismisses one pair, or puts a dismissed one back into the list."""
+        if not self.may_merge(request):
+            raise PermissionDenied
+        pk, new = request.POST.get("pair", ""), request.POST.get("state", "")
+        if chosen.tenant and is_ulid(pk) and new in State.values:
+            pairs = Duplicate.objects.filter(tenant=chosen.tenant, pk=parse_ulid(pk))
+            if pairs.exclude(state=new).update(state=new):
+                log(request, f"Possible duplicate: {State(new).label.lower()}")
+                sentence = "Not shown again." if new == State.DISMISSED else "Back in the list."
+                self.message_user(request, sentence, messages.SUCCESS)
+        return HttpResponseRedirect(request.get_full_path())
+
+    # All of a kind
+
+    @csrf_protect_m
+    def all_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Asks, and then merges or dismisses all open pairs with one reason."""
+        if not self.may_merge(request):
+            raise PermissionDenied
+        chosen = self.chosen(request)._replace(state=State.OPEN, after=None)
+        is_merge = request.GET.get("do") == "merge"
+        if chosen.tenant is None or not chosen.reason:
+            return HttpResponseRedirect(reverse(LIST))
+        # Pairs of one person come together, so that one batch of the bulk action has them all.
+        pairs = chosen.pairs.order_by("first_id", "second_id")[:MAX_AT_ONCE]
+        pks = list(pairs.values_list("pk", flat=True))
+        if request.method == "POST" and request.POST.get("count") == str(len(pks)):
+            if is_merge:
+                text, kind = REASONS[Reason(chosen.reason)], BulkAction.Kind.MERGE_PAIRS
+                return start(request, chosen.tenant, kind, text, pks)
+            return self.dismiss_all(request, chosen, pks)
+        if request.method == "POST":
+            sentence = "The number of pairs has changed. Check the number and confirm again."
+            self.message_user(request, sentence, messages.WARNING)
+        title = "Merge all of a kind" if is_merge else "Dismiss all of a kind"
+        context = self.context(request, chosen, title)
+        context |= {"count": len(pks), "is_merge": is_merge, "examples": shown(pairs[:MAX_SHOWN])}
+        return TemplateResponse(request, "admin/contacts/duplicate/all.html", context)
+
+    def dismiss_all(self, request: HttpRequest, chosen: Chosen, pks: list[str]) -> HttpResponse:
+        """In batches, because a statement takes a limited number of parameters."""
+        number = 0
+        for first in range(0, len(pks), DISMISSED_AT_ONCE):
+            some = chosen.in_state.filter(pk__in=pks[first : first + DISMISSED_AT_ONCE])
+            number += some.update(state=State.DISMISSED)
+        log(request, f"Possible duplicates: {number:,} not duplicates")
+        sentence = f"{number:,} pairs dismissed. They are under “Not duplicates”."
+        self.message_user(request, sentence, messages.SUCCESS)
+        return HttpResponseRedirect(f"{reverse(LIST)}?{chosen.query(reason='')}")

@@ -1,0 +1,209 @@
+"""The staff's list of possible duplicates: who sees it, merging, dismissing, one by one or all."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from contacts.finding import duplicates
+from contacts.models import BulkAction, Contact, Duplicate, DuplicateSearch
+from tests.support.admin import LIST, logged_in, staff_of, url
+from tests.support.factories import ContactFactory
+from tests.support.sql import statements
+
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
+PAGE = reverse("admin:contacts_duplicate_changelist")
+ALL = reverse("admin:contacts_duplicate_all")
+State = Duplicate.State
+MAY = ("view_contact", "change_contact", "delete_contact")
+
+
+def pair_of(member: SimpleNamespace, number: int = 0, **fields: Any) -> Duplicate:
+    """Two contacts that are likely one person, and their pair."""
+    fields = {"email": f"ann{number}@example.com", "name": f"Ann Smith{number}"} | fields
+    pks = [
+        ContactFactory.create(tenant=member.tenant, phone=f"+336{number:02}{n}45678", **fields).pk
+        for n in (1, 8)
+    ]
+    duplicates.check(member.tenant, pks)
+    return Duplicate.objects.get(first_id=min(pks))
+
+
+@pytest.fixture
+def web(acme: SimpleNamespace) -> Client:
+    return logged_in(staff_of(acme.tenant, *MAY))
+
+
+def page(client: Client, **query: str) -> str:
+    answer = client.get(PAGE, query)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_the_list_shows_both_contacts_and_the_reasons_in_words(
+    acme: SimpleNamespace, globex: SimpleNamespace, web: Client
+) -> None:
+    pair_of(acme, tags=["vip"])
+    pair_of(globex, 1, name="Somebody Else")
+    shown = page(web)
+    for text in ("+33 6 00 14 56 78", "+33 6 00 84 56 78", "ann0@example.com", "vip", "Same e-mail",
+                 "Same name", "Phones differ by a typing error", "Very likely", "Merge…",
+                 "Not duplicates"):  # fmt: skip
+        assert text in shown, text
+    assert "Somebody Else" not in shown
+    assert "<strong>1</strong> pair" in shown
+    badge = re.search(r"Possible duplicates.*?<span[^>]*>\s*1\s*</span>", shown, re.DOTALL)
+    assert badge, "the menu has their number"
+
+
+def test_the_page_of_a_contact_names_who_may_be_the_same_person(
+    acme: SimpleNamespace, web: Client
+) -> None:
+    pair = pair_of(acme)
+    shown = web.get(url(Contact, "change", pair.first_id)).content.decode()
+    assert "May be the same person as" in shown
+    assert url(Contact, "change", pair.second_id) in shown
+    Duplicate.objects.update(state=State.DISMISSED)
+    shown = web.get(url(Contact, "change", pair.first_id)).content.decode()
+    assert "May be the same person as" not in shown
+
+
+def test_permissions_are_those_of_contacts_and_of_merging(
+    acme: SimpleNamespace, outsider: SimpleNamespace
+) -> None:
+    pair = pair_of(acme)
+    nobody = logged_in(staff_of(acme.tenant, "view_tag"))
+    assert nobody.get(PAGE).status_code == 403
+    viewer = logged_in(staff_of(acme.tenant, "view_contact", "change_contact"))
+    assert "Merge…" not in page(viewer)
+    answers = [
+        viewer.post(PAGE, {"pair": pair.pk, "state": State.DISMISSED}),
+        viewer.get(ALL, {"reason": "email"}),
+        viewer.post(f"{ALL}?reason=email", {"count": "1"}),
+    ]
+    assert [answer.status_code for answer in answers] == [403] * 3
+    homeless = logged_in(staff_of(None))
+    assert "Ann Smith" not in page(homeless)
+    homeless.post(PAGE, {"pair": pair.pk, "state": State.DISMISSED})
+    assert Duplicate.objects.get().state == State.OPEN
+
+
+def test_nobody_sees_or_changes_the_pairs_of_another_tenant(
+    acme: SimpleNamespace, globex: SimpleNamespace, web: Client
+) -> None:
+    theirs = pair_of(globex)
+    for query in ({"tenant": "globex"}, {"tenant": globex.tenant.pk}, {"after": f"99~{theirs.pk}"}):
+        assert "Ann Smith" not in page(web, **query)
+    web.post(f"{PAGE}?tenant=globex", {"pair": theirs.pk, "state": State.DISMISSED})
+    for do in ("merge", "dismiss"):
+        web.post(f"{ALL}?tenant=globex&reason=email&do={do}", {"count": "1"})
+    assert Duplicate.objects.get().state == State.OPEN
+    assert globex.tenant.contacts.count() == 2
+
+
+def test_a_superuser_chooses_the_tenant(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
+    pair_of(globex)
+    user = staff_of(None)
+    user.is_superuser = True
+    user.save()
+    web = logged_in(user)
+    assert "Ann Smith" not in page(web, tenant="acme")
+    assert "Ann Smith" in page(web, tenant="globex")
+
+
+def test_a_pair_is_dismissed_for_good_and_can_be_shown_again(
+    acme: SimpleNamespace, web: Client
+) -> None:
+    pair = pair_of(acme)
+    web.post(PAGE, {"pair": pair.pk, "state": State.DISMISSED})
+    duplicates.check(acme.tenant, pair.ids)
+    assert "Ann Smith" not in page(web)
+    assert "Show again" in page(web, state=State.DISMISSED)
+    web.post(PAGE, {"pair": pair.pk, "state": State.OPEN})
+    assert "Ann Smith" in page(web)
+
+
+def test_the_merge_page_returns_to_the_list(acme: SimpleNamespace, web: Client) -> None:
+    pair = pair_of(acme)
+    given = {"action": "merge", "select_across": "0", "_selected_action": pair.ids,
+             "back": "reason=email"}  # fmt: skip
+    asked = web.post(LIST, given)
+    back = f"{PAGE}?reason=email"
+    assert f'href="{back}"' in asked.content.decode()
+    chosen = {"seen": asked.context["seen"], "phone": "+33600845678"}
+    done = web.post(LIST, given | chosen)
+    assert done["Location"] == back
+    assert acme.tenant.contacts.count() == 1
+    assert "Ann Smith" not in page(web), "before the next search"
+
+
+def test_all_of_a_kind_are_merged_as_one_change_set(acme: SimpleNamespace, web: Client) -> None:
+    pair_of(acme, 1)
+    pair_of(acme, 2)
+    other = pair_of(acme, 3, email="")
+    asked = web.get(ALL, {"reason": "email", "do": "merge"}).content.decode()
+    assert "Merge 2 pairs" in asked
+    refused = web.post(f"{ALL}?reason=email&do=merge", {"count": "3"})
+    assert "The number of pairs has changed" in refused.content.decode()
+    assert acme.tenant.contacts.count() == 6
+    answer = web.post(f"{ALL}?reason=email&do=merge", {"count": "2"}, follow=True)
+    assert "<strong>2</strong> of 2 pairs: done" in answer.content.decode()
+    action = BulkAction.objects.get()
+    merged = acme.tenant.changes.filter(change_set=action.pk, kind="merged")
+    assert (acme.tenant.contacts.count(), merged.count()) == (4, 2)
+    assert Duplicate.objects.get() == other
+
+
+def test_all_of_a_kind_are_dismissed(acme: SimpleNamespace, web: Client) -> None:
+    pair_of(acme, 1)
+    other = pair_of(acme, 2, email="")
+    web.post(f"{ALL}?reason=email&do=dismiss", {"count": "1"})
+    assert Duplicate.objects.open().get() == other
+    assert acme.tenant.contacts.count() == 4
+
+
+def test_pages_follow_each_other_by_likelihood(
+    acme: SimpleNamespace, web: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [pair_of(acme, 1, email=""), *(pair_of(acme, number) for number in (2, 3, 4))]
+    monkeypatch.setattr("contacts.admin.duplicates.PAGE_SIZE", 2)
+    for query in ("", "reason=near_phone"):
+        seen, address = [], f"{PAGE}?{query}"
+        while address:
+            answer = web.get(address)
+            seen += [shown.pair for shown in answer.context["pairs"]]
+            address = answer.context["next"] and f"{PAGE}{answer.context['next']}"
+        assert seen == [*reversed(pairs)], "the one without the e-mail is the least likely"
+
+
+def test_the_statements_of_the_page_do_not_grow_with_the_pairs(
+    acme: SimpleNamespace, web: Client
+) -> None:
+    pair_of(acme)
+    page(web)
+    few = len(statements(lambda: page(web)))
+    for number in range(1, 8):
+        pair_of(acme, number)
+    assert len(statements(lambda: page(web))) == few
+
+
+def test_the_progress_of_the_first_search_is_shown(acme: SimpleNamespace, web: Client) -> None:
+    assert "The search has not started yet" in page(web)
+    search = DuplicateSearch.objects.create(
+        tenant=acme.tenant, place=[], checked=250_000, total=1_000_000
+    )
+    assert "250,000 of about 1,000,000 contacts checked" in page(web)
+    assert search.percent == 25
+
+
+@pytest.mark.parametrize(
+    "query", ["after=~", "after=99~x", "after=%00", "reason=x&state=y", "tenant=%00", "after=9~01"]
+)
+def test_a_wrong_address_shows_the_list(acme: SimpleNamespace, web: Client, query: str) -> None:
+    pair_of(acme)
+    assert "Ann Smith" in web.get(f"{PAGE}?{query}").content.decode()
+    assert web.post(f"{PAGE}?{query}", {"pair": "\0", "state": "x"}).status_code == 302
+    assert web.get(f"{ALL}?{query}").status_code == 302
