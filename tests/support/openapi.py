@@ -11,11 +11,23 @@ VOLATILE = {
 
 
 def operations(schema: Any) -> dict[str, Any]:
+    """Name -> operation, with its shared responses, headers and parameters written out."""
     return {
-        operation["operationId"]: operation
+        operation["operationId"]: written_out(operation, schema)
         for path in schema["paths"].values()
         for operation in path.values()
     }
+
+
+def written_out(part: Any, schema: Any) -> Any:
+    if isinstance(part, list):
+        return [written_out(item, schema) for item in part]
+    if not isinstance(part, dict):
+        return part
+    _, _, kind, name = part.get("$ref", "///").split("/")
+    if kind in {"responses", "headers", "parameters"}:
+        return written_out(schema["components"][kind][name], schema)
+    return {key: written_out(value, schema) for key, value in part.items()}
 
 
 def shape(schema: Any, content: Any) -> Any:
