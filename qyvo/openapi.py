@@ -314,7 +314,7 @@ class ContactKey(OpenApiSerializerExtension):
 def any_of(keys: list[str]) -> dict[str, Any]:
     """In JSON Schema: at least one of `keys` has a value.
 
-    Written with `not`, which generators of clients ignore: from `anyOf` they would make classes that
-    lose all other fields. `if` and `else` would make redocly refuse the examples.
+    Written with `not`, which generators of clients ignore. From `anyOf` they would make classes
+    that lose all other fields. With `if` and `else`, redocly would refuse the examples.
     """
-    return {"not": {"properties": dict.fromkeys(keys, {"enum": ["", None]})}}
+    return {"not": {"properties": {key: {"enum": ["", None]} for key in keys}}}

@@ -33,8 +33,8 @@ SENT_HEADERS = {
     "X-Qyvo-Event": "The event.",
     "X-Qyvo-Webhook-Id": "The id of the webhook.",
     "X-Qyvo-Delivery-Id": "The id of the delivery, the same on every retry.",
-    "X-Qyvo-Signature": "`t=` and the time of sending in Unix seconds, `,v1=` and the HMAC-SHA256 of "
-    "the time, a dot and the raw body. Two `v1=` parts while the secret is being replaced.",
+    "X-Qyvo-Signature": "`t=` and the time of sending in Unix seconds, `,v1=` and the HMAC-SHA256 "
+    "of the time, a dot and the raw body. Two `v1=` parts while the secret is being replaced.",
 }
 
 # Status -> the name of its response in `components`: NotFound for 404.

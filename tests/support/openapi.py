@@ -33,6 +33,10 @@ def written_out(part: Any, schema: Any) -> Any:
 def shape(schema: Any, content: Any) -> Any:
     """A validator for the schema of `content` (of a request body or a response)."""
     [json_schema] = [kind["schema"] for kind in content["content"].values() if "examples" in kind]
+    return validator(schema, json_schema)
+
+
+def validator(schema: Any, json_schema: Any) -> Any:
     return jsonschema.Draft202012Validator(
         json_schema | {"components": schema["components"]},
         format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
