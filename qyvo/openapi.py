@@ -16,13 +16,20 @@ from drf_spectacular.extensions import (
 )
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import (
+    Direction,
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiRequest,
+    OpenApiResponse,
+)
 from rest_framework import serializers
 
 from contacts.api import bulk, contacts, finding
 from contacts.api.actions import MERGED_INTO
 from contacts.api.examples import EXAMPLES
 from contacts.api.parsers import FILE_PARSERS, LengthRequired
+from contacts.importing.options import OPTIONS
 from tenants.examples import ME
 from tenants.models import ApiToken
 from tenants.views import InsufficientScope
@@ -149,7 +156,13 @@ class Operation(AutoSchema):
 
     def get_request_serializer(self) -> Any:
         # A file as the whole body is left out: generated clients can send only one kind of body.
-        return {FORM if self.takes_file else JSON: self.source.input_class}
+        given = self.source.input_class
+        if not self.takes_file:
+            return {JSON: given}
+        # One part for each value of a list: otherwise generated clients join them by commas.
+        lists = [name for name, option in OPTIONS.items() if option.is_list]
+        parts = {name: {"style": "form", "explode": True} for name in lists}
+        return {FORM: OpenApiRequest(given, encoding=parts)}
 
     @property
     def takes_file(self) -> bool:

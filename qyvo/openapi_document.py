@@ -1,5 +1,6 @@
 """The parts of the OpenAPI document that belong to no operation: webhooks and shared components."""
 
+import json
 import re
 from http import HTTPStatus
 from typing import Any
@@ -48,12 +49,29 @@ FAILURE_NAMES = {
 def finish(result: Json, **of_generator: Any) -> Json:
     """drf-spectacular's hook: adds the webhooks, and moves repeated parts into `components`."""
     components = result["components"]
+    for schema in components["schemas"].values():
+        fields = schema.get("properties", {})
+        fields |= {name: with_said_default(field) for name, field in fields.items()}
     components["schemas"] |= event_bodies(components["schemas"])
     result["webhooks"] = {event: webhook(event) for event in SENT}
     for path in [*result["paths"].values(), *result["webhooks"].values()]:
         for operation in path.values():
             share_parts(operation, components)
     return result
+
+
+def with_said_default(field: Json) -> Json:
+    """`field` with its default in words: in openapi-typescript, a field with `default` must be
+    sent."""
+    if "default" not in field:
+        return field
+    kept, said = (
+        {key: field[key] for key in field if key != "default"},
+        field.get("description", ""),
+    )
+    if "Default:" not in said:
+        said = f"{said} Default: {json.dumps(field['default'])}.".lstrip()
+    return kept | {"description": said}
 
 
 # Webhooks
