@@ -1,7 +1,8 @@
 """REST plumbing: reads request bodies and writes error responses. Independent of contacts.
 
-Every error is JSON with `error` and `message` (the same sentence), `code` (a stable word for
-programs) and, for validation errors, `errors` (field -> list of sentences).
+Every error is JSON with `error` (the sentence of the status), `message` (the same, and after it the
+first reason of a validation error), `code` (a stable word for programs) and, for validation errors,
+`errors` (field -> list of sentences).
 """
 
 import errno
@@ -102,8 +103,20 @@ def error_body(
     """The body of every error response. `code` and `sentence` default to those of the status."""
     default_code, fixed_sentence = ERRORS[status]
     text = (not code and fixed_sentence) or sentence
-    body = {"error": text, "message": text, "code": code or default_code}
-    return body | ({"errors": errors} if errors else {})
+    body: dict[str, Any] = {"error": text, "message": text, "code": code or default_code}
+    if errors:
+        body |= {"message": f"{text} {first_reason(errors)}", "errors": errors}
+    return body
+
+
+def first_reason(errors: dict[str, Any]) -> str:
+    """The first reason in `errors` (field -> list of sentences), and how many more there are.
+
+    Programs such as n8n show only `message`: without the reason, people do not learn what to do.
+    """
+    field, sentences = next(iter(errors.items()))
+    more = sum(map(len, errors.values())) - 1
+    return f"{field}: {sentences[0]}" + (f" (and {more} more)" if more else "")
 
 
 def accepted_types(view: Any) -> str:

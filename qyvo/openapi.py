@@ -16,14 +16,22 @@ from drf_spectacular.extensions import (
 )
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import (
+    Direction,
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiRequest,
+    OpenApiResponse,
+)
 from rest_framework import serializers
 
 from contacts.api import bulk, contacts, finding
 from contacts.api.actions import MERGED_INTO
 from contacts.api.examples import EXAMPLES
 from contacts.api.parsers import FILE_PARSERS, LengthRequired
+from contacts.importing.options import OPTIONS
 from tenants.examples import ME
+from tenants.models import ApiToken
 from tenants.views import InsufficientScope
 
 from .api import PayloadTooLarge, accepted_types, error_body, max_body_bytes
@@ -52,7 +60,10 @@ FAILURES: dict[int, tuple[str, list[dict[str, Any]]]] = {
         "The token is missing, wrong, expired or revoked, or its user is disabled.",
         [error_body(401)],
     ),
-    403: ("The token lacks a scope.", []),
+    403: (
+        "The token lacks a scope.",
+        [error_body(403, str(InsufficientScope([ApiToken.Scope.WRITE]).detail))],
+    ),
     404: ("Your tenant has no such record.", [error_body(404, "Contact not found")]),
     409: ("Not possible now.", []),
     411: (
@@ -136,15 +147,31 @@ class Operation(AutoSchema):
         return (self.source.__doc__ or "").partition("\n")[0].rstrip(".")
 
     def get_description(self) -> str:  # type: ignore[override]
-        return inspect.cleandoc(self.source.__doc__ or "").partition("\n")[2].strip()
+        description = inspect.cleandoc(self.source.__doc__ or "")
+        scopes = " and ".join(f"`{scope}`" for scope in self.scopes)
+        return f"{description}\n\nNeeds the scope {scopes}." if scopes else description
+
+    @property
+    def scopes(self) -> list[str]:
+        return [*map(str, getattr(self.source, "scopes", ()))]
+
+    def get_extensions(self) -> dict[str, Any]:
+        """The scopes for programs. Linters know scopes in `security` for OAuth only."""
+        return {"x-required-scopes": self.scopes}
 
     def get_request_serializer(self) -> Any:
-        types = [parser.media_type for parser in self.view.parser_classes]
-        if FORM not in types:
-            return dict.fromkeys(types, self.source.input_class)
-        # The body is a form, or else a file: JSON, too, is then a file of contacts.
-        kinds = {FORM: self.source.input_class, JSON: OpenApiTypes.ANY}
-        return {name: kinds.get(name, OpenApiTypes.BINARY) for name in types}
+        # A file as the whole body is left out: generated clients can send only one kind of body.
+        given = self.source.input_class
+        if not self.takes_file:
+            return {JSON: given}
+        # One part for each value of a list: otherwise generated clients join them by commas.
+        lists = [name for name, option in OPTIONS.items() if option.is_list]
+        parts = {name: {"style": "form", "explode": True} for name in lists}
+        return {FORM: OpenApiRequest(given, encoding=parts)}
+
+    @property
+    def takes_file(self) -> bool:
+        return self.view.parser_classes is FILE_PARSERS
 
     def _get_request_body(self, direction: Direction = "request") -> Any:
         """Marks the body as required if it must have a key, a file or a URL. drf-spectacular looks
@@ -190,19 +217,18 @@ class Operation(AutoSchema):
         if code == 409:
             return hasattr(self.source, "conflict")
         if code == 411:
-            return self.view.parser_classes is FILE_PARSERS
+            return bool(self.takes_file)
         return self.has_body or code not in {400, 413, 415}
 
     def get_examples(self) -> list[OpenApiExample]:
         body, _ = ALL_EXAMPLES[self.get_operation_id()]
         if not body:
             return []
-        kind = "text/csv" if isinstance(body, str) else "application/json"
+        kind, body = (FORM, {"file": body}) if self.takes_file else (JSON, body)
         return [OpenApiExample("body", body, request_only=True, media_type=kind)]
 
     def get_override_parameters(self) -> list[Any]:
         counted = [*self.successes, *(code for code in self.failures() if code not in UNCOUNTED)]
-        query = getattr(self.view, "query_class", None)
         return [
             *headers(EVERYWHERE, True),
             *headers(COUNTED, counted, OpenApiTypes.INT),
@@ -213,15 +239,12 @@ class Operation(AutoSchema):
                 OpenApiParameter(name, description=meaning)
                 for name, meaning in getattr(self.view, "query_parameters", {}).items()
             ],
-            *([query] if query else []),
         ]
 
 
 def failure(code: int, view: Any, source: Any) -> OpenApiResponse:
     """The description of the error `code` of an operation, with examples."""
     meaning, bodies = FAILURES[code]
-    if code == 403:
-        bodies = [error_body(403, str(InsufficientScope(source.scopes).detail))]
     if code == 404 and hasattr(source, "missing"):
         bodies = [error_body(404, source.missing)]
     if code == 409:
@@ -253,9 +276,6 @@ class Token(OpenApiAuthenticationExtension):
     target_class = "tenants.authentication.BearerToken"
     name = "token"
 
-    def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
-        return {self.name: [*map(str, getattr(auto_schema.source, "scopes", ()))]}
-
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
         return {"type": "http", "scheme": "bearer", "bearerFormat": "qyvo_…"}
 
@@ -283,15 +303,14 @@ class OrNull(OpenApiSerializerFieldExtension):
 
 
 class BatchInput(OpenApiSerializerExtension):
-    """Describes a row of a batch. Any other value is accepted too: a bad row fails alone."""
+    """Describes a row of a batch. In fact, any value is accepted: a bad row fails alone."""
 
     target_class = "contacts.api.bulk.BatchInput"
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         row = auto_schema.resolve_serializer(bulk.BatchRow, direction).ref
-        anything = {"description": "Any other value: this row fails, the other rows do not."}
-        schema["properties"]["contacts"]["items"] = {"anyOf": [row, anything]}
+        schema["properties"]["contacts"]["items"] = row
         return schema
 
 
@@ -313,7 +332,13 @@ class ContactKey(OpenApiSerializerExtension):
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
-        given = {"type": "string", "minLength": 1}
-        return schema | {
-            "anyOf": [{"required": [key], "properties": {key: given}} for key in self.target.keys]
-        }
+        return schema | any_of(self.target.keys)
+
+
+def any_of(keys: list[str]) -> dict[str, Any]:
+    """In JSON Schema: at least one of `keys` has a value.
+
+    Written with `not`, which generators of clients ignore. From `anyOf` they would make classes
+    that lose all other fields. With `if` and `else`, redocly would refuse the examples.
+    """
+    return {"not": {"properties": {key: {"enum": ["", None]} for key in keys}}}

@@ -207,11 +207,24 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "DESCRIPTION": "One contact per phone. Every action is a POST request with a JSON object. It "
     "works on the tenant of the token's user; no request can reach another tenant.\n\n"
+    "In bodies, an empty text means the same as `null`: no value.\n\n"
     "To try an action on this page, paste a token under *Authorize*.",
     "LICENSE": {"name": "MIT", "identifier": "MIT"},
     "SORT_OPERATIONS": False,
-    "PREPROCESSING_HOOKS": ["qyvo.openapi.only_documented"],
+    "CONTACT": {"name": "Qyvo Contacts"},
+    "SERVERS": [{"url": "/", "description": "The server that sent this document."}],
+    "TAGS": [
+        {"name": "Contacts", "description": "Write, read and find contacts."},
+        {"name": "Tags", "description": "Add and remove tags, and list them."},
+        {"name": "Imports", "description": "Files of contacts that are read in the background."},
+        {"name": "Exports", "description": "Files of contacts that are written in the background."},
+        {"name": "Webhooks", "description": "Your addresses that changes are sent to."},
+        {"name": "Events", "description": "What is sent to your addresses."},
+        {"name": "Account", "description": "Who the token belongs to."},
+    ],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": ["qyvo.openapi_document.finish"],
+    "PREPROCESSING_HOOKS": ["qyvo.openapi.only_documented"],
 }
 
 RATELIMIT_DEFAULT = env("RATELIMIT_DEFAULT")

@@ -33,7 +33,7 @@ class ExportInput(ContactFilters):
 
     format = RuleField(
         lambda raw: rules.choice(raw, [*FORMATS], DEFAULT_FORMAT),
-        {"type": ["string", "null"], "enum": [*FORMATS, None], "default": DEFAULT_FORMAT},
+        {"type": "string", "enum": [*FORMATS], "default": DEFAULT_FORMAT},
     )
 
 

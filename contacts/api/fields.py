@@ -17,9 +17,13 @@ from tenants.serializers import OrNull
 Schema = dict[str, Any]  # a JSON Schema, in the dialect of OpenAPI 3.1
 
 
-def or_empty(schema: Schema) -> Schema:
-    """A schema that also allows null and "", which both mean an empty value."""
-    return {"anyOf": [schema, {"enum": ["", None]}]}
+def or_null(schema: Schema) -> Schema:
+    """A schema that also allows null, which means an empty value.
+
+    "" means the same, but no schema says so: generators of clients cannot write the type "a date,
+    or an empty text".
+    """
+    return schema | {"type": [schema["type"], "null"]}
 
 
 def trimmed(most: int, of: str = r"[\s\S]") -> Schema:
@@ -65,20 +69,21 @@ PHONE = {
     "`00`, may only be missing if your tenant has a default region. At most 64 characters once a "
     "link or a prefix is taken off.",
 }
-EMAIL = or_empty({"type": "string", "format": "email", "maxLength": rules.MAX_EMAIL})
+EMAIL = or_null({"type": "string", "format": "email", "maxLength": rules.MAX_EMAIL})
 TAG = trimmed(rules.MAX_TAG, of="[^,]")
 TAGS = {
-    "anyOf": [{"type": "array", "items": TAG}, {"type": ["string", "null"]}],
+    "type": ["array", "string", "null"],
+    "items": TAG,
     "description": f"A comma-separated string or a list; at most {rules.MAX_TAGS} tags. The order "
     "is kept, repeated tags are dropped, and unknown tags are created.",
 }
-METADATA = or_empty({"type": "object", "additionalProperties": True}) | {
+METADATA = or_null({"type": "object", "additionalProperties": True}) | {
     "description": f"At most {rules.MAX_METADATA_BYTES:,} bytes as compact JSON and "
     f"{rules.MAX_METADATA_DEPTH} levels deep."
 }
-MOMENT = or_empty({"type": "string", "format": "date-time"})
+MOMENT = or_null({"type": "string", "format": "date-time"})
 CONSENT_STATUS = [Change.Kind.OPTED_IN.value, Change.Kind.OPTED_OUT.value]
-FLAG = or_empty({"type": "boolean"}) | {"default": False}
+FLAG = or_null({"type": "boolean"}) | {"default": False}
 CURSOR = {
     "type": ["string", "null"],
     "description": "Where the page begins: the cursor of the answer before. Send the same filters "
@@ -127,7 +132,7 @@ class LimitField(RuleField):
     """The number of entries on a page, at most `most`. Without a `default`, it may be left out."""
 
     def __init__(self, most: int, default: int | None = None) -> None:
-        schema = or_empty({"type": "integer", "minimum": 1, "maximum": most})
+        schema = or_null({"type": "integer", "minimum": 1, "maximum": most})
         if default:
             schema |= {"default": default}
         super().__init__(lambda raw: rules.limit(raw, most, default), schema)

@@ -173,15 +173,16 @@ class CreateImport(ImportView):
     The file is CSV, NDJSON, a JSON array, a workbook (XLSX, XLS, ODS) or vCard, gzipped or not. Its
     format is found out from its content.
 
-    The file is the body, or the field `file` of a form. The options are in the address or in the
-    form. Columns with common names are recognised. A blank cell does not change its field. A bad
-    record fails, and the other records are imported.
+    Columns with common names are recognised. A blank cell does not change its field. A bad record
+    fails, and the other records are imported.
+
+    The file may also be the whole body, with its own Content-Type. The options are then in the
+    address: `?mode=upsert&region=FR`.
     """
 
     http_method_names = ["post"]
     parser_classes = FILE_PARSERS
     input_class = ImportForm
-    query_class = ImportOptions
     success = HTTPStatus.ACCEPTED
     answer_headers = {"Location": "The address of the import, which shows its progress."}
 

@@ -14,7 +14,7 @@ from contacts.webhooks.rules import endpoint, events
 from tenants.views import TenantAPIView
 
 from .actions import Scope
-from .fields import FLAG, RuleField, Timestamp, or_empty
+from .fields import FLAG, RuleField, Timestamp, or_null
 
 
 class WebhookInput(serializers.Serializer):
@@ -29,7 +29,7 @@ class WebhookInput(serializers.Serializer):
     )
     events = RuleField(
         events,
-        or_empty({"type": "array", "items": {"type": "string", "enum": EVENTS}}),
+        or_null({"type": "array", "items": {"type": "string", "enum": EVENTS}}),
         help_text="Which events to send; default: all.",
     )
     import_rows = RuleField(

@@ -71,7 +71,17 @@ def test_a_bad_field_is_named(api: Api, field: str, value: Any) -> None:
     body = assert_error(
         api.send(json.dumps(with_tag(**{field: value}))), 422, "validation_failed", field
     )
-    assert body["message"] == "The given data was invalid."
+    assert body["error"] == "The given data was invalid."
+
+
+def test_the_message_has_the_first_reason_and_counts_the_others(api: Api) -> None:
+    """n8n shows people `message` only; programs find the public sentence at its beginning."""
+    body = assert_error(api.create("+1 415"), 422, "validation_failed", "phone")
+    sentence = "The given data was invalid. phone: The phone is too short for its country."
+    assert (body["error"], body["message"]) == ("The given data was invalid.", sentence)
+    several = api.create("+1 415", email="x", name="x" * 256)
+    body = assert_error(several, 422, "validation_failed", "phone", "email", "name")
+    assert body["message"] == f"{sentence} (and 2 more)"
 
 
 def test_a_missing_phone_is_named(api: Api) -> None:

@@ -51,8 +51,11 @@ def assert_error(response: Any, status: int, code: str, *fields: str) -> dict[st
     assert (response.status_code, body["code"]) == (status, code), body
     assert response.headers["Content-Type"] == "application/json"
     assert response.headers["X-Request-Id"]
-    assert body["error"] == body["message"]
     assert body["error"]
+    if fields:
+        assert body["message"].startswith(f"{body['error']} {next(iter(body['errors']))}: ")
+    else:
+        assert body["message"] == body["error"]
     assert set(body) == {"error", "message", "code"} | ({"errors"} if fields else set())
     assert sorted(body.get("errors", {})) == sorted(fields)
     for sentences in body.get("errors", {}).values():

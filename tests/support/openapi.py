@@ -12,16 +12,32 @@ VOLATILE = {
 
 
 def operations(schema: Any) -> dict[str, Any]:
+    """Name -> operation, with its shared responses, headers and parameters written out."""
     return {
-        operation["operationId"]: operation
+        operation["operationId"]: written_out(operation, schema)
         for path in schema["paths"].values()
         for operation in path.values()
     }
 
 
+def written_out(part: Any, schema: Any) -> Any:
+    if isinstance(part, list):
+        return [written_out(item, schema) for item in part]
+    if not isinstance(part, dict):
+        return part
+    _, _, kind, name = part.get("$ref", "///").split("/")
+    if kind in {"responses", "headers", "parameters"}:
+        return written_out(schema["components"][kind][name], schema)
+    return {key: written_out(value, schema) for key, value in part.items()}
+
+
 def shape(schema: Any, content: Any) -> Any:
     """A validator for the schema of `content` (of a request body or a response)."""
     [json_schema] = [kind["schema"] for kind in content["content"].values() if "examples" in kind]
+    return validator(schema, json_schema)
+
+
+def validator(schema: Any, json_schema: Any) -> Any:
     return jsonschema.Draft202012Validator(
         json_schema | {"components": schema["components"]},
         format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,

@@ -11,7 +11,9 @@ from contacts.api.contacts import ContactDetail
 from contacts.api.imports import ImportJob
 from contacts.models import Change, Contact, Delivery, Import, Webhook
 from contacts.webhooks import payload
+from qyvo.views import openapi
 from tenants.models import Tenant
+from tests.support.openapi import validator
 
 pytestmark = pytest.mark.django_db
 AT = datetime(2026, 5, 7, 8, 14, 23, 999_999, tzinfo=UTC)
@@ -74,6 +76,8 @@ def sent(webhook: Webhook, event: str, **of: Any) -> str:
         pk=DELIVERY_ID, tenant=webhook.tenant, webhook=webhook, event=event, created_at=AT, **of
     )
     [message] = payload.messages(webhook, [delivery])
+    described = openapi()["webhooks"][event]["post"]["requestBody"]["content"]["application/json"]
+    validator(openapi(), described["schema"]).validate(json.loads(message.body))
     return message.body.decode()
 
 
