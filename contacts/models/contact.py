@@ -269,12 +269,15 @@ def decisions_of_contacts() -> Q:
     return Q(contact_is_there(), kind__in=[*CONSENT.values()])
 
 
-class ContactManager(models.Manager.from_queryset(ContactQuerySet)):  # type: ignore[misc]
+ContactVerbs = models.Manager.from_queryset(ContactQuerySet)
+
+
+class ContactManager(ContactVerbs):
     """Contacts without the rows that stand for former phones."""
 
-    def get_queryset(self) -> ContactQuerySet:
+    def get_queryset(self) -> ContactQuerySet:  # type: ignore[override]
         found = current_contacts()._chain()  # type: ignore[attr-defined]
-        found._db, found._hints = self._db, self._hints
+        found._db, found._hints = self._db, self._hints  # type: ignore[attr-defined]
         return found
 
 
