@@ -34,14 +34,15 @@ def of(contact: Contact) -> list[str]:
     return former_phones.of([contact])[contact.pk]
 
 
-def race(tenant: Any, callers: int) -> None:
+def race(tenant: Any, callers: int, calls_each: int = 1) -> None:
     """Creates with all phones of two contacts while they are merged."""
+    calls = callers * calls_each
     phones = [NOW, HAD, HAD_TOO, "+14155550333"]
     merged(tenant, *phones[:2])
     merged(tenant, *phones[2:])
 
     def call(number: int) -> Any:
-        if number == callers // 3:
+        if number == calls // 3:
             return merge_all([tenant.contacts.find(phone=p) for p in (NOW, HAD_TOO)])
         if number % 5 == 0:
             rows = [{"phone": phone, "name": f"n{number}"} for phone in phones[number % 3 :]]
@@ -50,7 +51,10 @@ def race(tenant: Any, callers: int) -> None:
         contact, _ = tenant.contacts.update_or_create(phone=phones[number % 4], defaults=defaults)
         return [contact.outcome]
 
-    done = all_at_once(call, callers)
+    def call_some(caller: int) -> list[Any]:
+        return [call(number) for number in range(caller, calls, callers)]
+
+    done = [one for some in all_at_once(call_some, callers) for one in some]
     outcomes = Counter(outcome for one in done if isinstance(one, list) for outcome in one)
     assert Outcome.CREATED not in outcomes, outcomes
     assert sorted(Contact.all_phones.values_list("phone", flat=True)) == sorted(phones)
