@@ -119,7 +119,7 @@ def attempt(
 
 def delete(former: QuerySet[Contact]) -> int:
     """Deletes rows of former phones, which have no links: without Django's look for them."""
-    return former._raw_delete(DEFAULT_DB_ALIAS)  # type: ignore[attr-defined]
+    return former._raw_delete(DEFAULT_DB_ALIAS)
 
 
 def insert(contact: Contact, phones: Iterable[str]) -> None:
@@ -192,7 +192,7 @@ def release(tenant: Tenant, key: dict[str, str], phone: str) -> Contact:
     Raises `Contact.DoesNotExist` if there is no such contact, or the phone is not one of its former
     phones.
     """
-    found = tenant.contacts.find(**key)
+    found = tenant.contacts.find(lock=False, **key)
     there, former = lock([found])
     rows_of_phone = [row.pk for row in former.get(found.pk, []) if row.phone == phone]
     if not rows_of_phone:

@@ -243,7 +243,8 @@ class Batch:
     def owners_of(self, phones: set[str]) -> dict[str, str]:
         """The ids of the contacts that have one of `phones` as a former one, by phone."""
         mine = Contact.all_phones.filter(tenant=self.tenant, former_of__isnull=False)
-        return dict(mine.filter(phone__in=phones).values_list("phone", "former_of"))
+        found = mine.filter(phone__in=phones).values_list("phone", "former_of")
+        return {phone: str(owner) for phone, owner in found}
 
     def erased_of(self, phones: set[str]) -> set[str]:
         digests = {phone_digest(phone): phone for phone in phones}
