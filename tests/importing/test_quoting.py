@@ -129,12 +129,11 @@ def test_a_row_over_several_lines_has_a_cell_for_each_column(tmp_path: Path) -> 
 
 
 def test_a_row_without_its_last_cells_is_not_swallowed(tmp_path: Path) -> None:
-    """The open quote of Ann is closed by Cy's. Bob's row has no town and no note."""
-    cy = f'{CY},Cy,"Nice",x\n'
-    text = f'phone,name,town,note\n{ANN},Ann,"Lyon,x\n{BOB},Bob\n{cy}'
+    """The quote of Ann's note is closed after Bob's row, which has no town and no note."""
+    text = f'phone,name,town,note\n{ANN},Ann,Lyon,"x\n{BOB},Bob\ny"\n{CY},Cy,,\n'
     found = records(tmp_path, text)
-    assert [*good(found)] == [BOB, CY]
     assert mistakes(found) == {2: quoting.SWALLOWED}
+    assert {BOB, CY} < {*good(found)}
 
 
 def test_a_cell_of_several_lines_is_read(tmp_path: Path) -> None:
