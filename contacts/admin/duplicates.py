@@ -34,7 +34,7 @@ from .confirm import log, start
 
 LIST = "admin:contacts_duplicate_changelist"
 PAGE_SIZE = 20  # pairs
-MAX_COUNTED = 1_000  # a greater number is shown as 1,000+
+MAX_COUNTED = 100  # a greater number is shown as 100+
 MAX_BADGE = 99
 MAX_AT_ONCE = 50_000  # pairs that one bulk action merges
 DISMISSED_AT_ONCE = 500  # pairs, in one statement
