@@ -11,10 +11,10 @@ from contacts.models import EVENTS, MAX_URL, Webhook
 from contacts.values import rules
 from contacts.webhooks import outbox
 from contacts.webhooks.rules import endpoint, events
-from tenants.views import TenantAPIView
 
 from .actions import Scope
 from .fields import FLAG, RuleField, Timestamp, or_empty
+from .idempotency import RepeatableView
 
 
 class WebhookInput(serializers.Serializer):
@@ -96,7 +96,7 @@ class DeleteWebhook:
     success = HTTPStatus.NO_CONTENT
 
 
-class Webhooks(TenantAPIView):
+class Webhooks(RepeatableView):
     http_method_names = ["get", "head", "post"]
     operations = {"GET": ListWebhooks, "POST": CreateWebhook}
 
@@ -115,7 +115,7 @@ class Webhooks(TenantAPIView):
         return Response(CreateWebhook.output_class(webhook).data, status=CreateWebhook.success)
 
 
-class OneWebhook(TenantAPIView):
+class OneWebhook(RepeatableView):
     http_method_names = ["get", "head", "delete"]
     operations = {"GET": GetWebhook, "DELETE": DeleteWebhook}
 

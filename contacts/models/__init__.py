@@ -36,6 +36,10 @@ from .import_job import (
     ImportFailure,
     Warned,
 )
+from .stored_answer import (
+    StillRunning,
+    StoredAnswer,
+)
 from .tag import (
     ContactTag,
     CountedTag,
@@ -80,6 +84,8 @@ __all__ = [
     "ImportFailure",
     "OptOut",
     "Outcome",
+    "StillRunning",
+    "StoredAnswer",
     "Tag",
     "TagQuerySet",
     "Tombstone",

@@ -3,6 +3,7 @@
 What imports keep in files is forgotten by `contacts.erasing`, which does the whole.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from django.contrib.admin.models import LogEntry
@@ -10,7 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q
 
 from contacts.db.transactions import transactional
-from contacts.models import Change, Contact, Erasure
+from contacts.models import Change, Contact, Erasure, StoredAnswer
 from contacts.values.digests import phone_digest
 from tenants.models import Tenant
 
@@ -42,6 +43,7 @@ def forget(tenant: Tenant, phone: str) -> Forgotten:
     stored = list(tenant.contacts.filter(phone=phone).select_for_update())
     consent.remember(contact.opt_out for contact in stored)
     rows.delete([contact.end(Change.Kind.ERASED)._replace(fields={}) for contact in stored])
+    clear_answers(tenant, phone, stored)
     survivors = tenant.changes.forget(phone, [contact.pk for contact in stored])
     others = tenant.contacts.filter(pk__in=survivors).order_by("phone")
     return Forgotten(bool(stored), list(others.values_list("phone", flat=True)))
@@ -62,6 +64,12 @@ def clear_admin_log(tenant: Tenant, phone: str) -> None:
         object_repr=phone,
     )
     entries.update(object_repr="erased", change_message="")
+
+
+def clear_answers(tenant: Tenant, phone: str, stored: Sequence[Contact]) -> None:
+    """Answers that are kept for repeated requests name contacts by their phones and ids."""
+    words = [phone, *(contact.pk for contact in stored)]
+    StoredAnswer.objects.filter(tenant=tenant).naming(words).delete()
 
 
 def clear_refusals(tenant: Tenant, phone: str) -> None:
