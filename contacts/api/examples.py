@@ -187,6 +187,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
             "created": 1,
             "updated": 0,
             "unchanged": 0,
+            "superseded": 0,
             "failed": 1,
             "results": [
                 {

@@ -37,6 +37,12 @@ class KeyInUse(APIException):
     default_detail = f"A request with this {KEY} is still running. Send it again in a second."
 
 
+def takes_key(method: str, operation: Any) -> bool:
+    """Whether a request with the HTTP method `method` to `operation` can be sent again with a key.
+    `operation`: as in `changes_something`."""
+    return method == "POST" and changes_something(operation)
+
+
 def changes_something(operation: Any) -> bool:
     """Whether a POST to `operation`, a view or an entry of its `operations`, changes something.
 
@@ -57,9 +63,7 @@ class RepeatableView(TenantAPIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         key = request.META.get("HTTP_IDEMPOTENCY_KEY")
-        if key is None or request.method != "POST":
-            return
-        if changes_something(self.operations.get("POST", self)):
+        if key is not None and takes_key(str(request.method), self.operations.get("POST", self)):
             if not SHAPE.fullmatch(key):
                 refuse("Send 1 to 255 visible ASCII characters, without spaces.")
             # DRF calls the handler that the instance has.
