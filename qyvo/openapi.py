@@ -85,7 +85,9 @@ COUNTED = {
 OF_A_CONTACT = {
     MERGED_INTO: "The id of the answered contact, if the requested contact was merged into it."
 }
-REPEATED = {REPLAYED: "`true` if this is the stored answer to an earlier request with the same key."}
+REPEATED = {
+    REPLAYED: "`true` if this is the stored answer to an earlier request with the same key."
+}
 REPEATABLE = OpenApiParameter(
     KEY,
     {"type": "string", "pattern": "^[!-~]{1,255}$"},

@@ -101,8 +101,12 @@ def test_a_key_belongs_to_one_request_of_one_token(
         send(acme.api, {"phone": PHONE, "tag": "x"}, path=ACTIONS + "add-tag"),
         send(acme.api, {"phone": PHONE}, path=ACTIONS + "create-contact?x=1"),
     ):
-        assert "another request" in assert_error(answer, 422, "validation_failed",
-                                                 "Idempotency-Key")["errors"]["Idempotency-Key"][0]
+        assert (
+            "another request"
+            in assert_error(answer, 422, "validation_failed", "Idempotency-Key")["errors"][
+                "Idempotency-Key"
+            ][0]
+        )
     second_token = Api(ApiToken.objects.issue(acme.user, "second").plaintext)
     for other in (second_token, globex.api):
         assert not is_replay(send(other, {"phone": PHONE, "name": "mine"}))

@@ -79,9 +79,21 @@ def test_every_operation_needs_a_token_and_lists_every_error(schema: Any) -> Non
         elif name in FILES | WEBHOOKS - {"create-webhook"} and name != "create-export":
             failures -= {"400", "413", "415"}
             failures |= {"404"} - ({"404"} if name == "list-webhooks" else set())
-        if name in {"get-import-errors", "create-export", "get-export-file"}:
+        if name in {"get-import-errors", "get-export-file"} or takes_key(operation):
             failures |= {"409"}
         assert set(operation["responses"]) == success | failures, name
+
+
+def takes_key(operation: Any) -> bool:
+    return any(given["name"] == "Idempotency-Key" for given in operation.get("parameters", []))
+
+
+def test_what_changes_something_takes_a_key(schema: Any) -> None:
+    read_only = {"me", "get-contact", "search-contacts", "list-contacts", "list-changes"}
+    read_only |= {"list-tags", "list-webhooks", "get-webhook", "delete-webhook"}
+    read_only |= {"get-import", "get-import-errors", "get-export", "get-export-file"}
+    found = {name for name, operation in operations(schema).items() if not takes_key(operation)}
+    assert found == read_only
 
 
 def test_every_example_matches_its_schema(schema: Any) -> None:
@@ -157,7 +169,9 @@ def test_our_own_headers_are_described(schema: Any) -> None:
         return {*operations(schema)[name]["responses"][status]["headers"]}
 
     limits = {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
-    assert described("create-contact", "201") == {"X-Request-Id", "Qyvo-Result"} | limits
+    assert described("create-contact", "201") == limits | {
+        "X-Request-Id", "Qyvo-Result", "Idempotent-Replayed",
+    }  # fmt: skip
     assert described("create-contact", "401") == {"X-Request-Id"}
     assert described("create-contact", "429") == {"X-Request-Id", "Retry-After"} | limits
     assert described("create-contact", "503") == {"X-Request-Id", "Retry-After"}

@@ -190,7 +190,8 @@ def test_the_example_file_lists_the_variables_with_their_defaults() -> None:
 def test_the_table_of_errors_has_every_code() -> None:
     from tenants.views import NoWorkspace
 
-    codes = {code for code, _ in api.ERRORS.values()} | {"bad_request", NoWorkspace.contract_code}
+    codes = {code for code, _ in api.ERRORS.values()}
+    codes |= {"bad_request", "conflict", NoWorkspace.contract_code}
     assert {code.strip("`") for _, code, _ in table("| status | `code` |")} == codes
 
 
