@@ -98,7 +98,7 @@ EXPORTED = (
     '+14155550123,Romain,romain@example.com,"vip,fr-FR",,,,\r\n'
 )
 
-WEBHOOK = {
+WEBHOOK: dict[str, Any] = {
     "id": "01J1Y3V8KDN7P9S2T4V6X8Z1B3",
     "url": "https://shop.example.com/hooks/contacts",
     "events": ["contact.created", "contact.updated"],

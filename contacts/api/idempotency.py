@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse, HttpResponseBase
+from django.urls import ResolverMatch
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -125,7 +126,7 @@ def digest_of(request: Request) -> str:
 
     Reads the body, and raises what its parser raises.
     """
-    data, match = request.data, request.resolver_match
+    data, match = request.data, cast("ResolverMatch", request.resolver_match)
     given = dict(data.lists()) if hasattr(data, "lists") else data
     asked = [match.url_name, match.kwargs, request.META.get("QUERY_STRING", ""), given]
     text = json.dumps(asked, default=file_digest, sort_keys=True)

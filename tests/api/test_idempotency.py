@@ -5,16 +5,17 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from django.urls import get_resolver
 from django.utils import timezone
 
 from contacts.api.idempotency import RepeatableView, changes_something
+from contacts.api.urls import urlpatterns
 from contacts.erasing import erase
 from contacts.models import Change, Contact, Import, StoredAnswer, Webhook
 from contacts.webhooks import outbox
@@ -87,8 +88,8 @@ class CountedChanges:
 
 
 def test_every_view_that_takes_posts_is_repeatable() -> None:
-    for pattern in get_resolver().url_patterns[0].url_patterns:
-        view = pattern.callback.view_class
+    for pattern in urlpatterns:
+        view = cast("Any", pattern.callback).view_class
         assert issubclass(view, RepeatableView) or not hasattr(view, "post"), view
 
 
@@ -214,6 +215,19 @@ def test_of_many_requests_at_once_one_is_executed(acme: SimpleNamespace) -> None
     assert kinds[201, False] == 1
     assert {*kinds} <= {(201, False), (201, True), (409, False)}, kinds
     assert Webhook.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+def test_a_key_whose_request_runs_too_long_is_a_conflict(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenants.isolation.connection.lock_timeout", lambda connection: "50ms")
+    with transaction.atomic():
+        StoredAnswer.objects.claim(acme.tenant, acme.token.pk, KEY, "another request")
+        [answer] = all_at_once(lambda _: send(acme.api, {"phone": PHONE}), 1)
+    assert_error(answer, 409, "conflict")
+    assert not Contact.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
