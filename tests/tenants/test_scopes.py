@@ -86,7 +86,7 @@ def ask(api: Api, name: str, pk: str) -> Any:
     body: Any = ACTION_BODIES.get(name, {}) | {"phone": PHONE}
     kind = "application/json"
     if name == "create-webhook":
-        body = {"url": "https://example.com/", "events": ["contact.created"]}
+        body = {"url": "https://example.com/new", "events": ["contact.created"]}
     data = json.dumps(body)
     if name == "create-import":
         data, kind = "phone\n+33612345678\n", "text/csv"
