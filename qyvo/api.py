@@ -7,8 +7,12 @@ first reason of a validation error), `code` (a stable word for programs) and, fo
 
 import errno
 import logging
+import re
 import sys
+import zlib
+from gzip import GzipFile
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any
 
 from django.core.exceptions import DisallowedHost
@@ -27,8 +31,15 @@ from contacts.values import strict_json
 
 logger = logging.getLogger(__name__)
 
+JSON_TYPE = re.compile(r"application/[^/]+\+json")  # RFC 6839, 3.1
 MAX_BODY_BYTES = 128 * 1024
 RETRY_AFTER = 1  # second
+ACTION_PATH = re.compile("/(api/)?v1/actions/")
+# The hosted service has many more actions: people take a client of it to this service.
+NO_ACTION = (
+    "There is no such action: this service keeps contacts only, and sends no messages. The page "
+    "/docs lists its actions."
+)
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 # Status -> (code, sentence). None means the sentence of the exception.
@@ -62,12 +73,36 @@ class AlwaysJSON(BaseContentNegotiation):
 
     def select_parser(self, request: Request, parsers: list[BaseParser]) -> BaseParser | None:  # type: ignore[override]
         wanted = (request.content_type or "").partition(";")[0].strip().lower()
+        if JSON_TYPE.fullmatch(wanted):
+            wanted = "application/json"
         return next((parser for parser in parsers if parser.media_type == wanted), None)
 
     def select_renderer(  # type: ignore[override]
         self, request: Request, renderers: list[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         return renderers[0], renderers[0].media_type
+
+
+class UnknownEncoding(exceptions.APIException):
+    status_code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    default_detail = "Send the body without Content-Encoding, or with Content-Encoding: gzip."
+
+
+def unpacked(body: bytes, encoding: str, most: int) -> bytes:
+    """The first `most` bytes of what the request body `body` holds: a small body can unpack to more
+    than the memory has. `encoding`: its Content-Encoding (RFC 9110, 8.4).
+
+    Raises `UnknownEncoding`, and `ParseError` if the body is not gzipped or is cut off.
+    """
+    name = encoding.strip().lower()
+    if name == "identity":
+        return body
+    if name not in ("gzip", "x-gzip"):
+        raise UnknownEncoding
+    try:
+        return GzipFile(fileobj=BytesIO(body)).read(most)
+    except (OSError, EOFError, zlib.error) as error:
+        raise exceptions.ParseError("The body is not gzip, or is cut off.") from error
 
 
 class StrictJSONParser(BaseParser):
@@ -84,6 +119,9 @@ class StrictJSONParser(BaseParser):
     ) -> dict[str, Any]:
         limit = max_body_bytes(parser_context["view"])
         body = stream.read(limit + 1)
+        encoding = parser_context["request"].META.get("HTTP_CONTENT_ENCODING", "")
+        if len(body) <= limit and encoding:
+            body = unpacked(body, encoding, limit + 1)
         if len(body) > limit:
             raise PayloadTooLarge(limit)
         if not body:  # sent in chunks, all of them empty
@@ -176,7 +214,8 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Django's `handler404`: unknown URLs."""
     if is_page(request):
         return defaults.page_not_found(request, exception)
-    return JsonResponse(error_body(404, "Not found."), status=404)
+    sentence = NO_ACTION if ACTION_PATH.match(request.path_info) else "Not found."
+    return JsonResponse(error_body(404, sentence), status=404)
 
 
 def is_outage(error: BaseException | None) -> bool:

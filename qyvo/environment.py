@@ -33,6 +33,7 @@ class Env(environ.Env):
 env = Env(
     ALLOWED_HOSTS=(list, ["localhost", "127.0.0.1", "[::1]"]),
     BEHIND_HTTPS_PROXY=(bool, False),
+    CORS_ALLOWED_ORIGINS=(list, []),
     CSRF_TRUSTED_ORIGINS=(list, []),
     DATABASE_URL=(str, ""),
     DATA_DIR=(str, ".data"),

@@ -23,6 +23,16 @@ class DropAPIRefusals(logging.Filter):
         return status >= 500 or not (isinstance(request, HttpRequest) and is_api_request(request))
 
 
+class RefusedHost(logging.Filter):
+    """Makes a warning of Django's error about a wrong Host, without its traceback: scanners send
+    such requests all day, and they are no fault of the server."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+        record.exc_info = None
+        return True
+
+
 class JSONFormatter(logging.Formatter):
     """Writes each record as one JSON object per line, with these keys only. Django attaches whole
     requests to records, which must not be in the log.

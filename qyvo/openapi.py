@@ -28,6 +28,7 @@ from rest_framework import serializers
 from contacts.api import bulk, contacts, finding
 from contacts.api.actions import MERGED_INTO
 from contacts.api.examples import EXAMPLES
+from contacts.api.idempotency import KEY, REPLAYED, KeyInUse, takes_key
 from contacts.api.parsers import FILE_PARSERS, LengthRequired
 from contacts.importing.options import OPTIONS
 from tenants.examples import ME
@@ -95,6 +96,16 @@ COUNTED = {
 OF_A_CONTACT = {
     MERGED_INTO: "The id of the answered contact, if the requested contact was merged into it."
 }
+REPEATED = {
+    REPLAYED: "`true` if this is the stored answer to an earlier request with the same key."
+}
+REPEATABLE = OpenApiParameter(
+    KEY,
+    {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "header",
+    description="A new value for each change, such as a UUID. If you send the request again within "
+    "24 hours, the change is made once and you get the same answer. A secret is then null.",
+)
 RETRY = {"Retry-After": "Seconds to wait."}
 UNCOUNTED = {401, 503}  # without a valid token, or perhaps before the token was looked up
 
@@ -121,6 +132,10 @@ class Operation(AutoSchema):
     @property
     def has_body(self) -> bool:
         return self.method == "POST"
+
+    @property
+    def is_repeatable(self) -> bool:
+        return takes_key(self.method, self.source)
 
     @property
     def success(self) -> HTTPStatus:
@@ -215,7 +230,7 @@ class Operation(AutoSchema):
         if code == 404:
             return self.has_key or "{" in self.path or hasattr(self.source, "missing")
         if code == 409:
-            return hasattr(self.source, "conflict")
+            return hasattr(self.source, "conflict") or self.is_repeatable
         if code == 411:
             return bool(self.takes_file)
         return self.has_body or code not in {400, 413, 415}
@@ -234,6 +249,8 @@ class Operation(AutoSchema):
             *headers(COUNTED, counted, OpenApiTypes.INT),
             *headers(RETRY, [429, 503], OpenApiTypes.INT),
             *headers(getattr(self.view, "answer_headers", {}), [int(self.success)]),
+            *headers(REPEATED if self.is_repeatable else {}, [int(self.success)]),
+            *([REPEATABLE] if self.is_repeatable else []),
             *headers(OF_A_CONTACT if self.has_key else {}, [int(self.success)]),
             *[
                 OpenApiParameter(name, description=meaning)
@@ -248,8 +265,12 @@ def failure(code: int, view: Any, source: Any) -> OpenApiResponse:
     if code == 404 and hasattr(source, "missing"):
         bodies = [error_body(404, source.missing)]
     if code == 409:
-        code_word = getattr(source.conflict, "contract_code", "")
-        bodies = [error_body(409, str(source.conflict.default_detail), code_word)]
+        kinds = [source.conflict] if hasattr(source, "conflict") else []
+        kinds += [KeyInUse] if takes_key(view.request.method, source) else []
+        bodies = [
+            error_body(409, str(kind.default_detail), getattr(kind, "contract_code", ""))
+            for kind in kinds
+        ]
     if code == 413:
         bodies = [error_body(413, str(PayloadTooLarge(max_body_bytes(view)).detail))]
     if code == 415:

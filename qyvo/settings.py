@@ -5,6 +5,7 @@ environment wins over the same variable in the file.
 """
 
 import logging
+import re
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -75,6 +76,20 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
+
+# Which web pages may call the API from a browser. A page sends the token itself, never a cookie.
+if CORS_ALLOWED_ORIGINS := env("CORS_ALLOWED_ORIGINS"):
+    if not all(re.fullmatch(r"https?://[^/\s]+", origin) for origin in CORS_ALLOWED_ORIGINS):
+        raise ImproperlyConfigured(
+            "CORS_ALLOWED_ORIGINS must be origins without a path, such as https://app.example.com."
+        )
+    # Before the middleware that may answer by itself, and after the one that counts requests.
+    MIDDLEWARE.insert(2, "corsheaders.middleware.CorsMiddleware")
+CORS_URLS_REGEX = r"^/(api/)?v1/"
+CORS_ALLOW_HEADERS = [
+    "authorization", "content-encoding", "content-type", "idempotency-key", "x-request-id",
+]  # fmt: skip
+CORS_EXPOSE_HEADERS = ["*"]
 
 ROOT_URLCONF = "qyvo.urls"
 WSGI_APPLICATION = "qyvo.wsgi.application"
@@ -272,6 +287,7 @@ LOGGING = {
     "filters": {
         "request_id": {"()": "qyvo.request_id.RequestIdFilter"},
         "drop_api_refusals": {"()": "qyvo.logs.DropAPIRefusals"},
+        "refused_host": {"()": "qyvo.logs.RefusedHost"},
     },
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
@@ -289,5 +305,6 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         "django.request": {"filters": ["drop_api_refusals"]},
+        "django.security.DisallowedHost": {"filters": ["refused_host"]},
     },
 }

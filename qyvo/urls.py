@@ -14,6 +14,9 @@ urlpatterns = [
     path("api/v1/", include(api)),
     # The heading of the public reference page uses this address. reverse() gives the one above.
     path("v1/", include((api, "short"))),
+    # Last of the API: other addresses are found without it.
+    path("api/v1/<path:path>/", views.without_slash),
+    path("v1/<path:path>/", views.without_slash),
     path("admin/", admin.site.urls),
     path("api/v1/openapi.yaml", views.SchemaYAML.as_view(), name="openapi.yaml"),
     path("api/v1/openapi.json", views.SchemaJSON.as_view(), name="openapi.json"),

@@ -5,8 +5,11 @@ from threading import Lock
 from typing import Any
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.urls import resolve
 from django.utils.crypto import constant_time_compare
+from django.views.decorators.common import no_append_slash
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer2, OpenApiYamlRenderer2
@@ -48,6 +51,18 @@ class SchemaJSON(APIView):
 
 class SchemaYAML(SchemaJSON):
     renderer = OpenApiYamlRenderer2
+
+
+@csrf_exempt  # as the views that it calls
+@no_append_slash  # otherwise Django redirects unknown addresses here
+def without_slash(request: HttpRequest, path: str) -> HttpResponseBase:
+    """Answers an address of the API with a slash at its end like the address without it.
+
+    The route to this view is the last of the API, so that requests without the slash cost nothing.
+    Raises `Http404`.
+    """
+    request.resolver_match = match = resolve(request.path_info.rstrip("/"))
+    return match.func(request, *match.args, **match.kwargs)
 
 
 @require_safe

@@ -95,7 +95,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         body = environ["wsgi.input"].read(CreateContacts.max_body_bytes + 1)
         environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
     elif is_chunked:
-        is_file = environ["PATH_INFO"].endswith("/imports")
+        is_file = environ["PATH_INFO"].rstrip("/").endswith("/imports")
         most = settings.IMPORT_MAX_BYTES if is_file else CreateContacts.max_body_bytes
         environ |= {
             "wsgi.input": EndingStream(environ["wsgi.input"]),

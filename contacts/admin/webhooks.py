@@ -45,6 +45,8 @@ class WebhookForm(TenantForm):
         super().clean()
         tenant = self.row_tenant()
         try:
+            if tenant and "url" in self.cleaned_data:
+                outbox.refuse_same_url(tenant, self.cleaned_data["url"], self.instance.pk)
             if self.instance._state.adding and tenant:
                 outbox.refuse_too_many(tenant)
         except ValueError as error:

@@ -14,16 +14,16 @@ from contacts.finding import cursors
 from contacts.models import Contact, Tag
 from contacts.values.rules import RuleBroken
 from tenants.models import ApiToken
-from tenants.views import TenantAPIView
 
 from . import fields
+from .idempotency import RepeatableView
 
 MERGED_INTO = "Qyvo-Merged-Into"
 Scope = ApiToken.Scope
 Found = TypeVar("Found")
 
 
-class ActionView(TenantAPIView):
+class ActionView(RepeatableView):
     """An action of the API: a POST with a JSON body, on the rows of `self.tenant` only.
 
     `input_class`: the shape of the body. `output_class`: the shape of the answer, or of each entry

@@ -56,6 +56,7 @@ class BatchAnswer(serializers.Serializer):
     created = serializers.IntegerField()
     updated = serializers.IntegerField()
     unchanged = serializers.IntegerField()
+    superseded = serializers.IntegerField()
     failed = serializers.IntegerField()
     results = BatchResult(many=True)
 
@@ -97,7 +98,7 @@ class CreateContacts(ActionView):
                 row["status"] = outcome if is_last else "superseded"
                 row |= {"id": pk, "phone": current}
         counts = Counter(row["status"] for row in rows)
-        counted = {status: counts[status] for status in [*Outcome.values, "failed"]}
+        counted = {status: counts[status] for status in [*Outcome.values, "superseded", "failed"]}
         return Response(counted | {"results": rows})
 
     def read_rows(self, raw_rows: list[Any]) -> list[dict[str, Any]]:

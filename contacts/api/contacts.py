@@ -160,6 +160,8 @@ class TagOfContact(ContactKey):
 class Consented(serializers.Serializer):
     """A decision on consent that is to be recorded."""
 
+    AT = "When the person decided; not in the future. Default: now."
+
     status = RuleField(
         lambda raw: Change.Kind(rules.choice(raw, CONSENT_STATUS)),
         {"type": "string", "enum": CONSENT_STATUS},
@@ -169,7 +171,7 @@ class Consented(serializers.Serializer):
     at = RuleField(
         lambda raw: rules.decided(raw) or timezone.now(),
         MOMENT,
-        help_text="When the person decided; not in the future. Default: now.",
+        help_text=AT,
     )
     source = RuleField(  # type: ignore[assignment]
         lambda raw: rules.limited("source", raw, rules.MAX_CONSENT_SOURCE),
@@ -183,6 +185,8 @@ class Consented(serializers.Serializer):
 
 class ConsentInput(ContactKey, Consented):
     """The body of record-consent."""
+
+    at = RuleField(rules.decided, MOMENT, help_text=Consented.AT)
 
 
 class ContactReference(serializers.Serializer):
@@ -396,7 +400,8 @@ class RemoveTag(TagAction):
 class RecordConsent(ActionView):
     """Records that a person has opted in or out. The decision with the latest `at` counts.
 
-    A decision that is older than the one that counts is recorded and changes nothing.
+    A decision that is older than the one that counts is recorded and changes nothing. Without `at`,
+    the decision that counts is not recorded again.
     """
 
     scopes = (Scope.WRITE,)
@@ -405,8 +410,10 @@ class RecordConsent(ActionView):
 
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
-        key, decision = fields.pop("key"), Decision(**fields)
-        decided = self.with_contact(key, lambda key: consent.decide_one(self.tenant, key, decision))
+        key, at = fields.pop("key"), fields.pop("at")
+        decision = Decision(at=at or timezone.now(), **fields)
+        record = consent.decide_one if at else consent.decide_now
+        decided = self.with_contact(key, lambda key: record(self.tenant, key, decision))
         return self.answer(decided)
 
 

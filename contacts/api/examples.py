@@ -102,7 +102,7 @@ EXPORTED = (
     '+14155550123,Romain,romain@example.com,"vip,fr-FR",,,,,\r\n'
 )
 
-WEBHOOK = {
+WEBHOOK: dict[str, Any] = {
     "id": "01J1Y3V8KDN7P9S2T4V6X8Z1B3",
     "url": "https://shop.example.com/hooks/contacts",
     "events": ["contact.created", "contact.updated"],
@@ -197,6 +197,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
             "created": 1,
             "updated": 0,
             "unchanged": 0,
+            "superseded": 0,
             "failed": 1,
             "results": [
                 {

@@ -101,6 +101,7 @@ class CreateExport(ActionView):
     """
 
     scopes = (Scope.READ,)
+    changes = True
     input_class = ExportInput
     output_class = ExportJob
     success = HTTPStatus.ACCEPTED

@@ -21,10 +21,10 @@ from contacts.importing.records import UnreadableFile
 from contacts.models import Import
 from contacts.values import rules
 from tenants.serializers import OrNull
-from tenants.views import TenantAPIView
 
 from .actions import Scope
 from .fields import RuleField, Timestamp, text
+from .idempotency import RepeatableView
 from .parsers import FILE_PARSERS
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class NotFinished(APIException):
     default_detail = "The import is not finished; ask again when its state is done."
 
 
-class ImportView(TenantAPIView):
+class ImportView(RepeatableView):
     """What all views of imports share."""
 
     scopes = (Scope.IMPORTS,)

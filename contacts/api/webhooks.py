@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -11,10 +11,11 @@ from contacts.models import EVENTS, MAX_URL, Webhook
 from contacts.values import rules
 from contacts.webhooks import outbox
 from contacts.webhooks.rules import endpoint, events
-from tenants.views import TenantAPIView
 
 from .actions import Scope
+from .examples import WEBHOOK
 from .fields import FLAG, RuleField, Timestamp, or_null
+from .idempotency import RepeatableView
 
 
 class WebhookInput(serializers.Serializer):
@@ -56,10 +57,18 @@ class ShownWebhook(serializers.Serializer):
 class NewWebhook(ShownWebhook):
     """A webhook with the secret that signs its deliveries, which is shown only this once."""
 
-    secret = serializers.CharField()
+    secret = serializers.CharField(
+        allow_null=True, help_text="Null in an answer that is repeated for an `Idempotency-Key`."
+    )
 
 
 # Webhooks
+
+
+class UrlIsTaken(APIException):
+    status_code = HTTPStatus.CONFLICT
+    contract_code = "conflict"
+    default_detail = str(outbox.UrlTaken(WEBHOOK["id"]))
 
 
 class CreateWebhook:
@@ -73,6 +82,7 @@ class CreateWebhook:
     input_class = WebhookInput
     output_class = NewWebhook
     success = HTTPStatus.CREATED
+    conflict = UrlIsTaken
 
 
 class ListWebhooks:
@@ -96,7 +106,7 @@ class DeleteWebhook:
     success = HTTPStatus.NO_CONTENT
 
 
-class Webhooks(TenantAPIView):
+class Webhooks(RepeatableView):
     http_method_names = ["get", "head", "post"]
     operations = {"GET": ListWebhooks, "POST": CreateWebhook}
 
@@ -110,12 +120,14 @@ class Webhooks(TenantAPIView):
         webhook = Webhook(tenant=self.tenant, **body.validated_data)
         try:
             outbox.create(webhook)
+        except outbox.UrlTaken as error:
+            raise UrlIsTaken(str(error)) from error
         except ValueError as error:
             raise ValidationError({"url": [str(error)]}) from error
         return Response(CreateWebhook.output_class(webhook).data, status=CreateWebhook.success)
 
 
-class OneWebhook(TenantAPIView):
+class OneWebhook(RepeatableView):
     http_method_names = ["get", "head", "delete"]
     operations = {"GET": GetWebhook, "DELETE": DeleteWebhook}
 

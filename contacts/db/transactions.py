@@ -9,7 +9,9 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 from tenants.fields import hex_id
 
 ATTEMPTS = 3
-DEADLOCK = "40P01"  # SQLSTATE of PostgreSQL
+# SQLSTATEs of PostgreSQL
+DEADLOCK = "40P01"
+LOCK_TIMEOUT = "55P03"
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 Result = TypeVar("Result")

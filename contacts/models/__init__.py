@@ -42,6 +42,10 @@ from .import_job import (
     ImportFailure,
     Warned,
 )
+from .stored_answer import (
+    StillRunning,
+    StoredAnswer,
+)
 from .tag import (
     ContactTag,
     CountedTag,
@@ -90,6 +94,8 @@ __all__ = [
     "ImportFailure",
     "OptOut",
     "Outcome",
+    "StillRunning",
+    "StoredAnswer",
     "Tag",
     "TagQuerySet",
     "Tombstone",

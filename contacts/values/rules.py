@@ -36,6 +36,7 @@ MAX_METADATA_BYTES = 65_536  # as compact UTF-8 JSON
 MAX_METADATA_DEPTH = 32
 
 
+WHOLE = re.compile("[0-9]{1,9}")
 SWITCHES = {"true": True, "1": True, "yes": True, "on": True} | dict.fromkeys(
     ("false", "0", "no", "off", ""), False
 )
@@ -87,7 +88,10 @@ def switch(raw: Any) -> bool:
 
 
 def flag(raw: Any) -> bool:
-    """A boolean of a JSON body."""
+    """A boolean of a JSON body, also as text: some programs can send nothing but texts."""
+    word = raw.strip().lower() if isinstance(raw, str) else ""
+    if word in ("true", "false"):
+        return word == "true"
     if raw not in (None, "") and not isinstance(raw, bool):
         raise ValueError("Send true or false.")
     return bool(raw)
@@ -164,7 +168,10 @@ def change_set(raw: Any) -> str:
 
 def phone(raw: Any, region: str | None = None, *, has_country_code: bool = False) -> str:
     """A phone in E.164. `region`, `has_country_code` as in `phones.normalise`. This field is the
-    only required one."""
+    only required one. A number has no plus sign: it is a phone only if one of both says how to read
+    it."""
+    if is_number(raw) and (raw < 0 or raw % 1 or not (region or has_country_code)):
+        raise ValueError('Send the phone as text with its country code, such as "+14155550123".')
     text = string("phone", raw)
     if not text:
         raise ValueError("The phone is required.")
@@ -213,6 +220,8 @@ def tag_list(raw: Any) -> list[Any]:
     """The parts of `raw`, not yet checked one by one."""
     if isinstance(raw, list):
         return raw
+    if is_number(raw):
+        return [raw]
     if raw is None or isinstance(raw, str):
         listed = json_list(raw) if raw and "[" in raw else None
         return (raw or "").split(",") if listed is None else listed
@@ -233,8 +242,8 @@ def json_list(text: str) -> list[str] | None:
 
 def tag(raw: Any) -> str:
     """One tag name, trimmed. A comma is refused, because a comma separates tags in text."""
-    if not isinstance(raw, str):
-        raise ValueError("Each of the tags must be a string.")  # noqa: TRY004
+    if not isinstance(raw, str) and not is_number(raw):
+        raise ValueError("Each of the tags must be a string.")
     text = limited("tag", raw, MAX_TAG)
     if "," in text:
         raise ValueError(f"The tag “{text}” cannot contain a comma; send two tags.")
@@ -312,7 +321,9 @@ def ref(raw: Any) -> str | int | None:
     """The caller's own mark on a row of a batch: text or an integer, returned unchanged."""
     if raw is None or (isinstance(raw, int) and not isinstance(raw, bool)):
         return raw
-    text = string("ref", raw)
+    if not isinstance(raw, str):
+        raise ValueError("The ref must be a string or a whole number.")  # noqa: TRY004
+    text = raw
     if len(text) > MAX_REF:
         raise ValueError(f"The ref may have at most {MAX_REF} characters; it has {len(text)}.")
     return storable("ref", text)
@@ -321,12 +332,13 @@ def ref(raw: Any) -> str | int | None:
 def limit(raw: Any, most: int, default: int | None) -> int | None:
     """The number of entries on a page, from 1 to `most`; `default` if the caller sends none.
 
-    10.0 counts as a whole number, as in JSON Schema.
+    10.0 counts as a whole number, as in JSON Schema, and so does the text "10".
     """
     if raw is None or raw == "":
         return default
-    is_number = isinstance(raw, int | float) and not isinstance(raw, bool)
-    if not is_number or raw % 1 or not 1 <= raw <= most:
+    if isinstance(raw, str) and WHOLE.fullmatch(raw.strip()):
+        raw = int(raw)
+    if not is_number(raw) or raw % 1 or not 1 <= raw <= most:
         raise ValueError(f"The limit must be a whole number from 1 to {most}.")
     return int(raw)
 
@@ -383,12 +395,20 @@ def limited(field: str, raw: Any, most: int) -> str:
 
 
 def string(field: str, raw: Any) -> str:
-    """The string `raw`; empty for None. `field` as in `limited`."""
+    """The string `raw`; empty for None; the digits of a number, because spreadsheets and forms send
+    an order number or a phone as a number. `field` as in `limited`."""
     if raw is None:
         return ""
+    if is_number(raw):
+        return str(int(raw) if float(raw).is_integer() else raw)
     if not isinstance(raw, str):
         raise ValueError(f"The {field} must be a string.")  # noqa: TRY004
     return raw
+
+
+def is_number(raw: Any) -> bool:
+    """Whether `raw` is a number. In Python, True and False are numbers, too; not here."""
+    return isinstance(raw, int | float) and not isinstance(raw, bool)
 
 
 def storable(field: str, text: str) -> str:

@@ -48,12 +48,28 @@ def refuse_too_many(tenant: Tenant) -> None:
         raise ValueError(f"There are {MAX_WEBHOOKS} webhooks already; delete one first.")
 
 
+class UrlTaken(ValueError):
+    """Another webhook of the tenant has the same URL: its receiver would get each event twice."""
+
+    def __init__(self, pk: str) -> None:
+        super().__init__(f"The webhook {pk} has this url already. Change or delete that webhook.")
+
+
+def refuse_same_url(tenant: Tenant, url: str, pk: str) -> None:
+    """Raises `UrlTaken` if a webhook of the tenant, other than the webhook `pk`, has this URL."""
+    same = tenant.webhooks.filter(url=url).exclude(pk=pk).order_by("pk")
+    if first := same.values_list("pk", flat=True).first():
+        raise UrlTaken(first)
+
+
 @transaction.atomic
 def create(webhook: Webhook) -> None:
     """Saves a new webhook, which gets every change that is committed from now on, and enqueues a
-    test. Raises `ValueError` if its tenant has too many webhooks."""
-    # Without this lock, two requests at once would both count 19 webhooks and create a 21st.
+    test. Raises `ValueError` if its tenant has too many webhooks, and `UrlTaken`."""
+    # Without this lock, two requests at once would both count 19 webhooks and create a 21st, or two
+    # with the same URL.
     Tenant.objects.select_for_update(no_key=True).get(pk=webhook.tenant_id)
+    refuse_same_url(webhook.tenant, webhook.url, webhook.pk)
     refuse_too_many(webhook.tenant)
     webhook.place = [*webhook.tenant.changes.latest_position()]
     webhook.save(force_insert=True)

@@ -79,6 +79,26 @@ def decide_one(tenant: Tenant, key: dict[str, str], decision: Decision) -> Conta
 
 
 @transactional
+def decide_now(tenant: Tenant, key: dict[str, str], decision: Decision) -> Contact:
+    """`decide_one` for a decision that the caller has given no time of its own, so that it is made
+    now. Nothing is written if the decision in force is the same: a request that is sent again must
+    not become a second decision."""
+    contact = tenant.contacts.find(lock=True, **key)
+    if not is_in_force(contact, decision):
+        decide_many([contact], decision)
+    return contact
+
+
+def is_in_force(contact: Contact, decision: Decision) -> bool:
+    """Whether this decision, whatever its time, is in force and was recorded as such."""
+    is_out = decision.status == Change.Kind.OPTED_OUT
+    at = contact.opted_out_at or contact.opted_in_at
+    if at is None or is_out != bool(contact.opted_out_at):
+        return False
+    return not not_recorded([contact], decision._replace(at=at))
+
+
+@transactional
 def decide_many(contacts: Sequence[Contact], decision: Decision) -> list[Contact]:
     """Records the same decision of several contacts of one tenant, which are locked.
 

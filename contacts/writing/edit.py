@@ -21,7 +21,8 @@ from . import consent, former_phones, links, rows
 def change_one(tenant: Tenant, key: dict[str, str], changes: dict[str, Any]) -> Contact:
     """Writes `changes` to the contact that `key` finds; its other fields stay as they are.
 
-    Metadata is merged: the top-level keys given overwrite, others stay; None empties it. Raises
+    Metadata is merged (RFC 7396, at the top level): a key with a value overwrites, a key with None
+    is removed, and other keys stay; None instead of an object empties it. Raises
     `Contact.DoesNotExist`, and `RuleBroken` where the merged metadata is too large.
     """
     contact = tenant.contacts.find(lock=True, **key)
@@ -37,8 +38,12 @@ def merged(contact: Contact, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def merged_metadata(contact: Contact, given: dict[str, Any] | None) -> dict[str, Any]:
+    if given is None:
+        return {}
+    removed = {key for key, value in given.items() if value is None}
+    merged = {k: v for k, v in (contact.metadata | given).items() if k not in removed}
     try:
-        return {} if given is None else rules.metadata(contact.metadata | given)
+        return rules.metadata(merged)
     except ValueError as error:
         raise rules.RuleBroken("metadata", error) from error
 

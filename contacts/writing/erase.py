@@ -13,7 +13,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q
 
 from contacts.db.transactions import transactional
-from contacts.models import Change, Contact, Erasure
+from contacts.models import Change, Contact, Erasure, StoredAnswer
 from contacts.values.digests import phone_digest
 from contacts.values.numbering_plans import forms
 from tenants.models import Tenant
@@ -53,6 +53,7 @@ def forget(tenant: Tenant, phone: str) -> Forgotten:
     clear_refusals(tenant, phones)
     consent.remember(chain.from_iterable(one.opt_outs(former[one.pk]) for one in stored))
     rows.delete([contact.end(Change.Kind.ERASED)._replace(fields={}) for contact in stored])
+    clear_answers(tenant, phones, stored)
     survivors = tenant.changes.forget(phones, [contact.pk for contact in stored])
     others = tenant.contacts.filter(pk__in=survivors).order_by("phone")
     return Forgotten(bool(stored), list(others.values_list("phone", flat=True)), phones)
@@ -88,6 +89,12 @@ def clear_admin_log(tenant: Tenant, phones: Sequence[str]) -> None:
         object_repr__in=phones,
     )
     entries.update(object_repr="erased", change_message="")
+
+
+def clear_answers(tenant: Tenant, phones: Sequence[str], stored: Sequence[Contact]) -> None:
+    """Answers that are kept for repeated requests name contacts by their phones and ids."""
+    words = [*phones, *(contact.pk for contact in stored)]
+    StoredAnswer.objects.filter(tenant=tenant).naming(words).delete()
 
 
 def clear_refusals(tenant: Tenant, spellings: Sequence[str]) -> None:

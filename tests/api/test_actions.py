@@ -194,7 +194,7 @@ def test_update_contact_answers_the_documented_keys(api: Api, contact: Contact) 
         ({"tags": "b, a"}, {"tags": ["b", "a"]}),
         ({"tags": None}, {"tags": []}),
         ({"metadata": {"b": 2, "c": 3}}, {"metadata": {"a": 1, "b": 2, "c": 3}}),
-        ({"metadata": {"b": None}}, {"metadata": {"a": 1, "b": None}}),
+        ({"metadata": {"b": None}}, {"metadata": {"a": 1}}),
         ({"metadata": {"a": True}}, {"metadata": {"a": True, "b": {"x": 1}}}),
         ({"metadata": {}}, {}),
         ({"metadata": None}, {"metadata": {}}),
@@ -219,7 +219,7 @@ def test_update_contact_changes_only_what_is_present(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("name", 1),
+        ("name", True),
         ("name", "x" * 256),
         ("email", "x"),
         ("tags", {"x": 1}),
@@ -272,7 +272,7 @@ def test_remove_tag_takes_the_link_only(api: Api, contact: Contact) -> None:
 
 
 @pytest.mark.parametrize("action", ["add-tag", "remove-tag"])
-@pytest.mark.parametrize("tag", [None, "", " ", 1, ["x"], "a,b", "x" * 101, "\x00", "absent"])
+@pytest.mark.parametrize("tag", [None, "", " ", True, ["x"], "a,b", "x" * 101, "\x00", "absent"])
 def test_a_bad_tag_is_named(api: Api, contact: Contact, action: str, tag: Any) -> None:
     before = rows()
     body = {"phone": PHONE} | ({} if tag == "absent" else {"tag": tag})
@@ -321,7 +321,7 @@ def test_list_tags_finds_a_part_of_a_name_in_any_case(
     ContactFactory.create(tenant=acme.tenant, tags=["b", "É", "B", "a%_"])
     names = [tag["name"] for tag in api.act("list-tags", name=part).json()]
     assert (len(names) if isinstance(found, int) else names) == found
-    assert_error(api.act("list-tags", name=1), 422, "validation_failed", "name")
+    assert_error(api.act("list-tags", name=[1]), 422, "validation_failed", "name")
 
 
 def test_an_action_whose_fields_are_all_optional_takes_no_body(api: Api) -> None:

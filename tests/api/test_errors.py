@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.models import Contact, ContactTag, Tag
+from contacts.values.rules import is_number
 from contacts.writing import links
 from tests.support.api import CREATE, PHONE, Api, assert_error
 from tests.support.examples import FEW
@@ -41,7 +42,7 @@ LONE_SURROGATE = "\ud83d"
         ("phone", "+1415555012\x00"),
         ("phone", "+1415555012" + LONE_SURROGATE),
         ("phone", "+1 415 555 0123" + " " * 50),
-        *[("name", value) for value in WRONG_TYPES],
+        *[("name", value) for value in WRONG_TYPES if not is_number(value)],
         ("name", "x" * 256),
         ("name", "é" * 256),
         ("name", "a\x00b"),
@@ -53,7 +54,7 @@ LONE_SURROGATE = "\ud83d"
         ("email", "a@b\u200bc.de"),
         ("email", f"a{LONE_SURROGATE}@b.de"),
         ("email", "a" * 243 + "@example.com"),
-        *[("tags", value) for value in [1, 1.5, True, {"x": 1}, [1], [None], [["x"]], ["a,b"]]],
+        *[("tags", value) for value in [True, {"x": 1}, [True], [None], [["x"]], ["a,b"]]],
         ("tags", "x" * 101),
         ("tags", ["x" * 101]),
         ("tags", ",".join(f"t{n}" for n in range(101))),
@@ -89,7 +90,7 @@ def test_a_missing_phone_is_named(api: Api) -> None:
 
 
 def test_all_bad_fields_are_named_at_once(api: Api) -> None:
-    bad = {"phone": "x", "name": 1, "email": "x", "tags": 1, "metadata": 1}
+    bad = {"phone": "x", "name": [1], "email": "x", "tags": True, "metadata": 1}
     assert_error(api.send(json.dumps(bad)), 422, "validation_failed", *bad)
 
 
@@ -184,11 +185,9 @@ def test_another_method_is_told_the_right_one(api: Api, method: str) -> None:
     [
         "/api/v1/nope",
         "/api/v1/actions/nope",
-        "/api/v1/actions/create-contact/",
         "/v1/nope",
         "/api/",
         "/api/v2/me",
-        "/api/v1/me/",
         "/api/v1/%00",
         "/api/v1/%ff",
         "/api/v1/../me",

@@ -124,7 +124,7 @@ def test_a_cursor_is_good_for_its_own_list_only(
 
 
 BAD_VALUES: dict[str, list[Any]] = {
-    "limit": [0, -1, 501, 1.5, 0.0, 500.5, "10", True, [], 10**30],
+    "limit": [0, -1, 501, 1.5, 0.0, 500.5, "ten", True, [], 10**30],
     "cursor": [1, [], {}, True],
     "updated_since": [1, "x", "2026-05-07", "2026-05-07T08:14:23", []],
 }
@@ -136,7 +136,7 @@ BAD_VALUES: dict[str, list[Any]] = {
         *[(field, value) for field, values in BAD_VALUES.items() for value in values],
         ("updated_since", "0001-01-01T00:00:00+23:59"),
         ("updated_since", "2026-13-07T08:14:23Z"),
-        ("tag", 1),
+        ("tag", True),
         ("tag", "\x00"),
     ],
     ids=str,

@@ -1,7 +1,8 @@
 """A check of schemathesis: bad bodies are refused, unless the server reads them leniently.
 
 The schema tells what to send, for generators of clients. The server reads more: "" and null as no
-value. In a form every value is sent as a text, so that types do not count.
+value, numbers where text is asked, numbers and booleans as text, and [] as an empty object. In a
+form every value is sent as a text, so that types do not count.
 """
 
 from typing import Any
@@ -39,6 +40,8 @@ def fits(case: Any) -> bool:
     given = without_empty(case.body)
     if case.media_type == "multipart/form-data":
         given = only_texts(given, schema["components"]["schemas"]["ImportForm"]["properties"])
+    else:
+        given = as_read(given, content["schema"], schema["components"]["schemas"])
     return bool(validator(schema, content["schema"]).is_valid(given))
 
 
@@ -48,6 +51,33 @@ def without_empty(body: Any) -> Any:
     if isinstance(body, dict):
         return {key: without_empty(value) for key, value in body.items() if value not in ("", None)}
     return body
+
+
+def as_read(value: Any, schema: dict[str, Any], named: dict[str, Any]) -> Any:
+    """The value in the type that its `schema` asks for. `named`: the schemas that others refer
+    to."""
+    if "$ref" in schema:
+        schema = named[schema["$ref"].rpartition("/")[2]]
+    types = schema.get("type", [])
+    types = {types} if isinstance(types, str) else {*types}
+    if isinstance(value, dict):
+        fields = schema.get("properties", {})
+        return {key: as_read(item, fields.get(key, {}), named) for key, item in value.items()}
+    if isinstance(value, list) and (value or "object" not in types):
+        return [as_read(item, schema.get("items", {}), named) for item in value]
+    return {} if isinstance(value, list) else one_as_read(value, types)
+
+
+def one_as_read(value: Any, types: set[str]) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and not {"number", "integer"} & types:
+        return str(value) if "string" in types else value
+    if isinstance(value, str) and "string" not in types:
+        if "integer" in types and value.strip().isdecimal():
+            return int(value)
+        if "boolean" in types:
+            return {"true": True, "false": False}.get(value.strip().lower(), value)
+    return value
 
 
 def only_texts(form: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:

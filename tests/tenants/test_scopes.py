@@ -106,7 +106,7 @@ def ask(api: Api, name: str, pk: str) -> Any:
     if name == "remove-former-phone":
         body |= {"contact_id": Contact.objects.get(phone=PHONE).pk, "phone": HAD}
     if name == "create-webhook":
-        body = {"url": "https://example.com/", "events": ["contact.created"]}
+        body = {"url": "https://example.com/new", "events": ["contact.created"]}
     data = json.dumps(body)
     if name == "create-import":
         data, kind = "phone\n+33612345678\n", "text/csv"

@@ -60,10 +60,20 @@ def test_a_bad_address_is_a_form_error(staff: Client, value: str) -> None:
 
 
 def test_the_twenty_first_webhook_is_a_form_error(staff: Client, acme: SimpleNamespace) -> None:
-    for _ in range(20):
-        create(acme.tenant)
+    for number in range(20):
+        create(acme.tenant, f"{HOOKS}/{number}")
     address = url(Webhook, "add")
     assert "__all__" in errors(staff.post(address, {"url": HOOKS, "events": EVENTS}))
+
+
+def test_a_url_that_another_webhook_has_is_a_form_error(
+    staff: Client, webhook: Webhook, acme: SimpleNamespace
+) -> None:
+    other = create(acme.tenant, f"{HOOKS}/other")
+    address = url(Webhook, "change", other.pk)
+    data = contact_form(staff, address, url=HOOKS)
+    assert webhook.pk in str(errors(staff.post(address, data)))
+    assert staff.post(address, data | {"url": other.url}).status_code == 302
 
 
 def test_a_webhook_is_changed(staff: Client, webhook: Webhook) -> None:
@@ -101,7 +111,7 @@ def test_a_secret_is_rotated_one_webhook_at_a_time(
     webhook.refresh_from_db()
     assert webhook.secret != old
     assert webhook.secret in response.content.decode()
-    other = create(acme.tenant)
+    other = create(acme.tenant, f"{HOOKS}/other")
     before = webhook.secret
     assert "Select one webhook" in act(staff, "rotate", webhook, other).content.decode()
     webhook.refresh_from_db()

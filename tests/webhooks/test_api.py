@@ -120,9 +120,18 @@ def test_plain_http_is_for_development(acme: SimpleNamespace, settings: Any) -> 
     assert create(acme, url="http://n8n.example:5678/webhook/x").status_code == 201
 
 
+def test_the_same_url_twice_is_a_conflict_that_names_the_first_webhook(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    first = create(acme).json()["id"]
+    assert first in assert_error(create(acme), 409, "conflict")["message"]
+    assert create(globex).status_code == 201
+    assert acme.tenant.webhooks.count() == 1
+
+
 def test_a_tenant_has_at_most_twenty(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
-    for _ in range(20):
-        assert create(acme).status_code == 201
+    for number in range(20):
+        assert create(acme, url=f"https://shop.example/{number}").status_code == 201
     assert_error(create(acme), 422, "validation_failed", "url")
     assert create(globex).status_code == 201
 

@@ -6,12 +6,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from contacts.management.bulk import age
-from contacts.models import BulkAction, Change, Delivery, decisions_of_contacts
+from contacts.models import BulkAction, Change, Delivery, StoredAnswer, decisions_of_contacts
 from contacts.webhooks import outbox
 
 
 class Command(BaseCommand):
-    help = "Deletes old entries of the change log, bulk actions and deliveries. Contacts stay."
+    help = "Deletes old log entries, bulk actions, deliveries and stored answers. Contacts stay."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--older-than", type=age, required=True, metavar="400d")
@@ -24,4 +24,5 @@ class Command(BaseCommand):
         number = Change.objects.prune(before, keep=needed)
         # Without their log entries, bulk actions could not be undone any more.
         BulkAction.objects.filter(finished_at__lt=before).delete()
+        StoredAnswer.objects.expired().delete()
         self.stdout.write(f"changes deleted: {number}")
