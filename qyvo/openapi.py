@@ -249,7 +249,7 @@ class Operation(AutoSchema):
             *headers(COUNTED, counted, OpenApiTypes.INT),
             *headers(RETRY, [429, 503], OpenApiTypes.INT),
             *headers(getattr(self.view, "answer_headers", {}), [int(self.success)]),
-            *headers(REPEATED if self.is_repeatable else {}, [int(self.success)]),
+            *headers(REPEATED if self.is_repeatable else {}, self.successes),
             *([REPEATABLE] if self.is_repeatable else []),
             *headers(OF_A_CONTACT if self.has_key else {}, [int(self.success)]),
             *[

@@ -40,7 +40,8 @@ def bring_up_to_date(tenant_id: str, phones: Iterable[str]) -> None:
         return
     stored = Contact.all_phones.filter(tenant=tenant_id, phone__in=today)
     if old := [*stored.values_list("phone", flat=True)]:
-        concerned = {phone: today.get(phone, phone) for phone in (*old, *map(today.get, old))}
+        concerned = {phone: today[phone] for phone in old}
+        concerned |= {phone: phone for phone in today.values() if phone in concerned.values()}
         for groups in apart(locked_groups(tenant_id, concerned)):
             unite(groups)
         renumber_former(tenant_id, today)

@@ -185,9 +185,10 @@ def mutated_part(content: bytes, chance: random.Random) -> bytes:
 def sheet_is_read_or_refused(path: Path) -> None:
     """Without the process of its own: starting one takes longer than reading the file."""
     output = io.StringIO()
-    sheet_program.main(str(path), 50_000_000, output)
-    end = json.loads(output.getvalue().splitlines()[-1])
-    assert end == "done" or end["refused"].endswith(".")
+    for sheet in ("heads", "0"):
+        sheet_program.main(str(path), 50_000_000, sheet, output)
+        end = json.loads(output.getvalue().splitlines()[-1])
+        assert end == "done" or end["refused"].endswith(".")
 
 
 def is_read_or_refused(path: Path) -> None:

@@ -266,7 +266,7 @@ def test_threads_with_both_spellings_end_with_one_contact(
     for phone in before:
         stored(acme, phone)
 
-    def call(number: int) -> Outcome:
+    def call(number: int) -> Outcome | None:
         if number % 4 == 0:
             row = {"phone": NEW, "name": "Ana", "email": "", "tags": [], "metadata": {}}
             return upsert.replace_many(acme.tenant, [row], "api")[NEW][0]
