@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="DuplicateSearch",
             fields=[
-                ("tenant", models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name="duplicate_search", serialize=False, to="tenants.tenant")),
+                ("tenant", models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name="+", serialize=False, to="tenants.tenant")),
                 ("place", models.JSONField()),
                 ("last_id", tenants.fields.ULIDField(null=True)),
                 ("checked", models.PositiveIntegerField(default=0)),

@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 ("headers", models.JSONField(default=dict)),
                 ("body", models.TextField(blank=True)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
-                ("tenant", models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="stored_answers", to="tenants.tenant")),
+                ("tenant", models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tenants.tenant")),
             ],
         ),
         protect("contacts.StoredAnswer"),

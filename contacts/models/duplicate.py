@@ -112,9 +112,7 @@ class DuplicateSearch(models.Model):
     `last_id`. Then it follows the change log; `place` is its position there.
     """
 
-    tenant = models.OneToOneField(
-        Tenant, models.CASCADE, primary_key=True, related_name="duplicate_search"
-    )
+    tenant = models.OneToOneField(Tenant, models.CASCADE, primary_key=True, related_name="+")
     place = models.JSONField()
     last_id = ULIDField(null=True)
     checked = models.PositiveIntegerField(default=0)

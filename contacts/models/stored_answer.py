@@ -59,9 +59,7 @@ class StoredAnswer(models.Model):
     """
 
     pk = models.CompositePrimaryKey("tenant_id", "token", "key")
-    tenant = models.ForeignKey(
-        Tenant, models.CASCADE, related_name="stored_answers", db_index=False
-    )
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
     token = models.BigIntegerField()
     key = models.CharField(max_length=255)
     request = models.CharField(max_length=64)

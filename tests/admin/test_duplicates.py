@@ -133,7 +133,8 @@ def test_the_merge_page_returns_to_the_list(acme: SimpleNamespace, web: Client) 
     asked = web.post(LIST, given)
     back = f"{PAGE}?reason=email"
     assert f'href="{back}"' in asked.content.decode()
-    chosen = {"seen": asked.context["seen"], "phone": "+33600845678"}
+    phone = acme.tenant.contacts.get(phone="+33600845678").pk
+    chosen = {"seen": asked.context["seen"], "phone": phone}
     done = web.post(LIST, given | chosen)
     assert done["Location"] == back
     assert acme.tenant.contacts.count() == 1

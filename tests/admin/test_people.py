@@ -28,6 +28,7 @@ from contacts.models import (
     ImportBatch,
     ImportFailure,
     OptOut,
+    StoredAnswer,
     Webhook,
 )
 from tenants import models as tenant_models
@@ -442,6 +443,7 @@ def full_tenant(contacts: int = 5) -> Tenant:
         Delivery.objects.create(tenant=tenant, webhook=webhook, event="x", job=job)
         Erasure.objects.create(tenant=tenant, digest=f"{number}")
         OptOut.objects.create(tenant=tenant, digest=f"{number}", opted_out_at=timezone.now())
+    StoredAnswer.objects.create(tenant=tenant, token=1, key="x", request="")
     DuplicateSearch.objects.create(tenant=tenant, place=[])
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(
@@ -494,7 +496,7 @@ def test_the_confirmation_of_a_deleted_tenant_counts_its_rows(superuser: Client)
     assert dict(answer.context["model_count"]) == {
         "tenants": 1, "contacts": 5, "tags": 6, "changes": 5, "imports": 1, "exports": 1,
         "bulk actions": 1, "webhooks": 1, "deliveries": 3, "erasures": 3,
-        "opt-outs": 3,
+        "opt-outs": 3, "possible duplicates": 1,
     }  # fmt: skip
     assert "+14155550000" not in answer.content.decode()
 

@@ -16,12 +16,23 @@ from django.utils import timezone
 
 from contacts.api.idempotency import RepeatableView, changes_something
 from contacts.api.urls import urlpatterns
+from contacts.change_log.cause import caused_by
 from contacts.erasing import erase
 from contacts.models import Change, Contact, Import, StoredAnswer, Webhook
 from contacts.webhooks import outbox
-from contacts.writing import upsert
+from contacts.writing import former_phones, upsert
 from tenants.models import ApiToken
-from tests.support.api import ACTION_BODIES, ACTIONS, PHONE, Api, assert_error, remaining
+from tests.support.api import (
+    ACTION_BODIES,
+    ACTIONS,
+    CHANGE_SET,
+    GOES,
+    PHONE,
+    STAYS,
+    Api,
+    assert_error,
+    remaining,
+)  # fmt: skip
 from tests.support.concurrency import all_at_once
 from tests.support.factories import ContactFactory
 from tests.support.imports_api import CSV, IMPORTS
@@ -63,8 +74,12 @@ def test_a_repeated_request_gets_the_same_answer_and_changes_nothing(
 
 def test_every_action_that_changes_something_is_repeatable(acme: SimpleNamespace) -> None:
     contact = ContactFactory.create(tenant=acme.tenant, phone=PHONE, tags=["vip"])
-    for name, body in ACTION_BODIES.items():
-        path = ACTIONS + name
+    former_phones.insert(contact, [ACTION_BODIES["remove-former-phone"]["phone"]])
+    with caused_by("command:test", CHANGE_SET):
+        for pk in (STAYS, GOES):
+            ContactFactory.create(pk=pk, tenant=acme.tenant)
+    for name in sorted(ACTION_BODIES, key=lambda name: name == "delete-contact"):
+        body, path = ACTION_BODIES[name], ACTIONS + name
         view = get_resolver().resolve(path).func.view_class  # type: ignore[attr-defined]
         body = {"contact_id": contact.pk, "phone": PHONE} | body
         with CountedChanges() as counted:

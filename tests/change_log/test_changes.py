@@ -290,7 +290,7 @@ def test_changes_of_another_tenant_are_not_seen(
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("limit", 0), ("limit", 501), ("limit", "1"), ("cursor", "x"), ("cursor", 1),
+    [("limit", 0), ("limit", 501), ("limit", "one"), ("cursor", "x"), ("cursor", 1),
      ("contact_id", "x"), ("phone", "415"), ("phone", " "), ("phone", 1)],
 )  # fmt: skip
 def test_a_bad_value_is_named(api: Api, field: str, value: Any) -> None:

@@ -525,7 +525,7 @@ def test_changes_of_a_restored_dump_are_delivered_once(
     send()
     expected = {*Change.objects.values_list("pk", flat=True)} - {*told}
     assert sorted(r.json["sequence"] for r in receiver.received) == sorted(expected)
-    late = create(acme.tenant, receiver.url)
+    late = create(acme.tenant, f"{receiver.url}/late")
     send()
     assert not late.own_deliveries().exists()
 

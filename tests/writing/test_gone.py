@@ -223,7 +223,7 @@ def test_tombstones_of_another_tenant_are_not_listed(
     assert everything(globex.api) == []
 
 
-@pytest.mark.parametrize("value", [1, "true", [], {}])
+@pytest.mark.parametrize("value", [1, "yes", [], {}])
 def test_a_bad_switch_is_named(api: Api, value: Any) -> None:
     answer = api.act("list-contacts", include_deleted=value)
     assert_error(answer, 422, "validation_failed", "include_deleted")

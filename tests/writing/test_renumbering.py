@@ -155,7 +155,7 @@ def test_the_admin_refuses_a_phone_that_a_contact_has_in_its_old_form(
     client = logged_in(staff_of(acme.tenant))
     address = url(Contact, "change", other.pk)
     answer = client.post(address, contact_form(client, address, phone="+52 55 1234 5678"))
-    assert f"Another contact already has the phone {OLD}." in errors(answer)["phone"][0]
+    assert f"Another contact already has the phone {NEW}." in errors(answer)["phone"][0]
     address = url(Contact, "change", old.pk)
     assert client.post(address, contact_form(client, address, name="Ana")).status_code == 302
     old.refresh_from_db()
