@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from django.utils import timezone
 
+from contacts.management.commands.worker import COMPANIONS
 from contacts.models import Contact, Delivery, Import, ImportBatch, Webhook
 from tests.support.api import PHONE
 from tests.support.changes import settle
@@ -157,7 +158,13 @@ def test_deliveries_of_a_killed_worker_are_sent_again(
     assert Delivery.objects.get().state == State.DELIVERED
 
 
-def test_the_worker_sends_new_deliveries_and_ends_its_child_process(
+def companions_of(worker: int) -> dict[str, int]:
+    """The process of each command that the worker runs beside itself."""
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in children_of(worker)}
+    return {name: pid for pid, text in commands.items() for name in COMPANIONS if name in text}
+
+
+def test_the_worker_sends_new_deliveries_and_ends_its_child_processes(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook, server_data_dir: Path
 ) -> None:
     environment = os.environ | {
@@ -165,22 +172,26 @@ def test_the_worker_sends_new_deliveries_and_ends_its_child_process(
         "DATA_DIR": str(server_data_dir),
     }  # fmt: skip
     command = [sys.executable, "manage.py", "worker"]
+    found = []
     with subprocess.Popen(command, cwd=ROOT, env=environment) as worker:
-        for phone in (PHONE, "+14155550124"):
-            before = len(receiver.received)
-            acme.api.create(phone)
-            settle()
-            deadline = time.monotonic() + 60
-            while len(receiver.received) == before and time.monotonic() < deadline:
-                time.sleep(0.05)
-            if phone == PHONE:
-                [first] = children_of(worker.pid)
-                os.kill(first, signal.SIGKILL)  # it is replaced
-        [second] = children_of(worker.pid)
-        worker.terminate()
+        try:
+            for phone in (PHONE, "+14155550124"):
+                before = len(receiver.received)
+                acme.api.create(phone)
+                settle()
+                deadline = time.monotonic() + 60
+                while len(receiver.received) == before and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                found.append(companions_of(worker.pid))
+                if phone == PHONE:
+                    os.kill(found[0]["deliver_webhooks"], signal.SIGKILL)  # it is replaced
+        finally:
+            worker.terminate()
     assert receiver.events() == ["contact.created"] * 2
-    assert first != second
-    assert not Path(f"/proc/{second}").exists()
+    first, second = found
+    assert {*first} == {*second} == {*COMPANIONS}
+    assert first["deliver_webhooks"] != second["deliver_webhooks"]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in second.values())
 
 
 def test_deliver_webhooks_ends_if_its_worker_was_killed_at_once(db: None) -> None:
