@@ -183,6 +183,8 @@ def documented(api: Api) -> None:
         "ContactChanges",
         "ContactDetail",
         "ListedContact",
+        "DeliveredContact",
+        "MergedContact",
     }
 
 

@@ -312,7 +312,7 @@ def unused_tags(crowd: Crowd) -> None:
 
 
 VERBS: dict[str, tuple[Callable[[Crowd], None], set[str]]] = {
-    "new contacts": (new_ones, {"upsert.replace_many"}),
+    "new contacts": (new_ones, {"upsert.replace_many", "former_phones.attempt"}),
     "replaced contacts": (replaced, {"upsert.replace_many"}),
     "imported contacts": (brought_in, {"upsert.upsert_rows"}),
     "retagged contacts": (retag, {"tags.retag"}),
@@ -335,9 +335,10 @@ VERBS: dict[str, tuple[Callable[[Crowd], None], set[str]]] = {
 }
 # The verbs for one contact.
 OF_ONE = {
-    "upsert.upsert_one", "edit.change_one", "edit.save", "tags.add_tag", "tags.remove_tag",
+    "edit.change_one", "edit.save", "tags.add_tag", "tags.remove_tag",
     "delete.delete_one", "consent.decide_one", "merge.merge_into", "erase.forget",
-    "change_phone.change_locked",
+    "change_phone.change_locked", "former_phones.keep", "former_phones.release",
+    "consent.decide_now",
 }  # fmt: skip
 
 

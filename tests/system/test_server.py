@@ -191,6 +191,7 @@ def test_the_api_documentation_sends_a_request_with_a_pasted_token(
 
 def test_the_api_documentation_lists_every_action(server: httpx.Client) -> None:
     from contacts.api.urls import actions
+    from contacts.models import EVENTS, TEST_EVENT
 
     with page_of(server) as page:
         page.goto("/docs")
@@ -198,7 +199,7 @@ def test_the_api_documentation_lists_every_action(server: httpx.Client) -> None:
         shown = page.locator(".opblock-summary-path").all_inner_texts()
     names = {path.replace("\u200b", "").rpartition("/")[2] for path in shown}
     others = {"me", "imports", "exports", "{id}", "errors", "file", "webhooks"}
-    assert names == {pattern.name for pattern in actions} | others
+    assert names == {pattern.name for pattern in actions} | others | {*EVENTS, TEST_EVENT}
 
 
 @pytest.mark.parametrize("width", [390, 1280])
