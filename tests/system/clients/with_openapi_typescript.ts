@@ -44,7 +44,7 @@ async function main() {
     listed: [...first.data, ...second.data].map((entry) => ("phone" in entry ? entry.phone : null)),
     opted_in: Boolean(consent.opted_in_at),
     import: [job.mode, job.dry_run],
-    webhook: webhook.secret.startsWith("whsec_"),
+    webhook: webhook.secret?.startsWith("whsec_"),
     refused: refused.message,
   }));
 }
