@@ -15,7 +15,6 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from tests.support.openapi import validator
 
-
 KEY = "Idempotency-Key"
 
 

@@ -127,9 +127,22 @@ def every_action(web: httpx.Client, number: int) -> list[tuple[str, int]]:
         ("remove-tag", key | {"tag": "b"}),
         ("list-tags", {}),
         ("record-consent", key | {"status": "opted_out"}),
-        ("delete-contact", key),
     ]
-    return [(name, web.post(ACTIONS + name, json=body).status_code) for name, body in bodies]
+    other = {"phone": f"+1415555{2500 + number}"}
+    answers = [(name, web.post(ACTIONS + name, json=body)) for name, body in bodies]
+    ids = [web.post(ACTIONS + "create-contact", json=phone).json()["id"] for phone in (key, other)]
+    both = {"contact_id": ids[0], "merge_ids": ids[1:]}
+    merged = web.post(ACTIONS + "merge-contacts", json=both)
+    answers.append(
+        ("undo", web.post(ACTIONS + "undo", json={"change_set": merged.json()["change_set"]}))
+    )
+    answers.append(("merge-contacts", web.post(ACTIONS + "merge-contacts", json=both)))
+    released = {"contact_id": ids[0]} | other
+    answers.append(
+        ("remove-former-phone", web.post(ACTIONS + "remove-former-phone", json=released))
+    )
+    answers.append(("delete-contact", web.post(ACTIONS + "delete-contact", json=key)))
+    return [(name, answer.status_code) for name, answer in answers]
 
 
 def test_every_action_works_behind_a_pooler_by_transaction(
