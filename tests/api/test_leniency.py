@@ -130,7 +130,7 @@ def test_integers_and_booleans_may_be_text(api: Api) -> None:
 
 @given(st.integers(-(10**20), 10**20) | st.floats(allow_nan=False))
 def test_the_text_of_a_number_is_the_same_number(number: float) -> None:
-    assert float(rules.string("x", number)) == number
+    assert type(number)(rules.string("x", number)) == number
 
 
 @pytest.mark.both

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import random
+import resource
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -183,7 +184,19 @@ def mutated_part(content: bytes, chance: random.Random) -> bytes:
 
 
 def sheet_is_read_or_refused(path: Path) -> None:
-    """Without the process of its own: starting one takes longer than reading the file."""
+    """In a fork: starting the program takes longer than reading the file. A file may keep
+    python-calamine in an endless loop, or crash it; both end the process only."""
+    if not (child := os.fork()):
+        with suppress(BaseException):
+            resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
+            read_sheets(path)
+            os._exit(0)
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or status == 0
+
+
+def read_sheets(path: Path) -> None:
     output = io.StringIO()
     for sheet in ("heads", "0"):
         sheet_program.main(str(path), 50_000_000, sheet, output)

@@ -106,6 +106,14 @@ def ods(unit: bytes, size: int) -> Callable[[Path], None]:
     )
 
 
+def endless(path: Path) -> None:
+    """A few hundred bytes that keep python-calamine in an endless loop."""
+    kind = b"application/vnd.oasis.opendocument.spreadsheet"
+    content = ODS.replace("\n<", "<").replace("</table:table>", "").encode()
+    others = {"META-INF/manifest.xml": MANIFEST.encode()}
+    archive("content.xml", iter([content]), mimetype=kind, **others)(path)
+
+
 def lying(write: Callable[[Path], None]) -> Callable[[Path], None]:
     """The archive says of its large part that it has 1,000 bytes."""
 
@@ -186,6 +194,7 @@ FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "XLSX with entities": (book(entities), DECLARED),
     "XLSX with outside entities": (book(outside), DECLARED),
     "ODS bomb": (ods(b" ", 1_200_000_000), "The workbook unpacks to more than"),
+    "ODS whose table does not end": (endless, workbook.TOO_LARGE),
     "ODS of too many rows": (ods(ODS_ROW, 600_000_000), workbook.TOO_LARGE),
 }  # fmt: skip
 

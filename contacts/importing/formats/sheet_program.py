@@ -15,6 +15,7 @@ is `"done"`, or an object with the reason for which the file cannot be read.
 
 import io
 import json
+import os
 import re
 import resource
 import sys
@@ -35,6 +36,10 @@ from python_calamine import (
 
 MAX_MEMORY = 640 * 1024 * 1024  # bytes of addresses, of which a part is never used
 MAX_SECONDS = 120  # of the processor
+# Of the processor, for each MiB of the file. A damaged file of a few hundred bytes can keep
+# python-calamine in an endless loop, and its import must not keep others waiting for minutes.
+SECONDS_PER_MIB = 10
+LEAST_SECONDS = 5
 MAX_PARTS = 10_000  # files in the archive that a workbook is
 HEAD_ROWS = 200  # of each sheet, with `heads`
 MAX_HEADS = 16 * 1024 * 1024  # characters of all heads; the server holds them in memory
@@ -266,8 +271,14 @@ def main(path: str, max_unpacked: int, sheet: str, output: IO[str]) -> None:
     output.write(json.dumps(end) + "\n")
 
 
+def seconds_for(path: str) -> int:
+    """How much processor time the workbook may take."""
+    return min(MAX_SECONDS, LEAST_SECONDS + SECONDS_PER_MIB * os.path.getsize(path) // 2**20)  # noqa: PTH202
+
+
 if __name__ == "__main__":
+    seconds = seconds_for(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.stdout)
