@@ -13,6 +13,7 @@ from contacts.writing import consent, former_phones
 from contacts.writing.consent import Decision
 from tenants.fields import new_ulid
 from tests.support.api import PHONE, assert_error
+from tests.support.changes import settle
 from tests.support.concurrency import all_at_once
 from tests.support.factories import ContactFactory
 from tests.support.sql import statements
@@ -107,6 +108,7 @@ def test_webhooks_name_the_phone_and_the_other_changed_fields_once(
     webhook = Webhook(tenant=acme.tenant, url="https://x.example/", events=["contact.updated"])
     outbox.create(webhook)
     change(acme, name="Ann Lee")
+    settle()
     outbox.enqueue_deliveries()
     sent = [*Delivery.objects.filter(event="contact.updated")]
     [message] = payload.messages(webhook, sent)
