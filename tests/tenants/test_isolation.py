@@ -23,12 +23,15 @@ from contacts.models import (
     Contact,
     ContactTag,
     Delivery,
+    Duplicate,
+    DuplicateSearch,
     Erasure,
     Export,
     Import,
     ImportBatch,
     ImportFailure,
     OptOut,
+    StoredAnswer,
     Tag,
     Webhook,
 )
@@ -36,7 +39,7 @@ from contacts.webhooks import outbox
 from contacts.writing import consent
 from tenants import isolation
 from tenants.admin.scoped import TenantScopedAdmin
-from tenants.fields import hex_id
+from tenants.fields import hex_id, new_ulid
 from tenants.isolation import (
     ALL_TENANTS,
     NO_TENANT,
@@ -44,7 +47,7 @@ from tenants.isolation import (
     install_wrapper,
     tenant_context,
 )
-from tenants.models import Tenant
+from tenants.models import Tenant, models_of_tenants
 from tests.support.api import PHONE
 from tests.support.databases import of_the_owner
 from tests.support.documents import blocks
@@ -52,8 +55,8 @@ from tests.support.documents import blocks
 pytestmark = pytest.mark.both
 
 OWNED = [
-    BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Erasure, Export, Import,
-    ImportBatch, ImportFailure, OptOut, Tag, Webhook,
+    BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Duplicate, DuplicateSearch,
+    Erasure, Export, Import, ImportBatch, ImportFailure, OptOut, StoredAnswer, Tag, Webhook,
 ]  # fmt: skip
 of_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has no row-level security"
@@ -103,6 +106,12 @@ def furnish(tenant: Tenant) -> None:
     Erasure.objects.create(tenant=tenant, digest="0" * 64)
     consent.remember([OptOut.of_phone(tenant.pk, "+33612345678", timezone.now())])
     outbox.create(Webhook(tenant=tenant, url="https://shop.example/hook", events=[]))
+    StoredAnswer.objects.create(tenant=tenant, token=1, key="order-1", request="0" * 64)
+    DuplicateSearch.objects.create(tenant=tenant, place=[])
+    first, second = sorted([new_ulid(), new_ulid()])
+    Duplicate.objects.create(
+        tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60
+    )
 
 
 # Rows
@@ -495,3 +504,10 @@ def test_the_migration_of_the_policies_is_reversible() -> None:
     finally:
         call_command("migrate", "contacts", verbosity=0)
     assert rows(count) == [len(OWNED)]
+
+
+def test_each_table_of_a_tenant_is_looked_at() -> None:
+    """The policies are counted by a role that owns the tables only: see the test above."""
+    assert {*OWNED} == {
+        model for model in models_of_tenants() if model._meta.app_label == "contacts"
+    }
