@@ -47,6 +47,7 @@ MAX_HEADS = 16 * 1024 * 1024  # characters of all heads; the server holds them i
 MAX_OTHER_PARTS = 64 * 1024 * 1024
 BLOCK = 1024 * 1024  # bytes
 WORKSHEET = re.compile(rb"<(?:\w+:)?worksheet[\s>]")
+LONGEST_TAG = 100  # bytes; a longer tag may be cut by the end of a block, and is not seen
 ROW_END = re.compile(rb"</(\w+:)?row\s*>")
 VALUE_END = re.compile(rb"</(?:\w+:)?(?:v|is)\s*>")
 MAX_EXACT = 10**15  # spreadsheets keep fifteen digits of a number
@@ -220,15 +221,17 @@ def start_of(archive: ZipFile) -> IO[bytes]:
 def first_rows(sheet: IO[bytes]) -> bytes:
     """The XML of a sheet that ends after `HEAD_ROWS` rows with values (ECMA-376, 18.3.1.73)."""
     kept = bytearray()
-    at = rows = 0
+    at = rows = searched = 0
     while block := sheet.read(BLOCK):
         kept += block
-        while end := ROW_END.search(kept, at):
+        while end := ROW_END.search(kept, max(at, searched)):
             rows += bool(VALUE_END.search(kept, at, end.start()))
             at = end.end()
             if rows > HEAD_ROWS:
                 prefix = end[1] or b""
                 return bytes(kept[:at]) + b"</%bsheetData></%bworksheet>" % (prefix, prefix)
+        # Without this, a row of many blocks would be searched from its beginning for each block.
+        searched = len(kept) - LONGEST_TAG
     return bytes(kept)
 
 
