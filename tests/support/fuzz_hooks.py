@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import schemathesis
 from schemathesis.core.failures import AcceptedNegativeData
+from schemathesis.generation.meta import TestPhase
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from tests.support.openapi import validator
@@ -21,8 +22,11 @@ KEY = "Idempotency-Key"
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Gives each request a key of its own: one that was used before would get its first answer
-    again, which may name a webhook that has been deleted since. Bad keys stay."""
-    if re.fullmatch("[!-~]{1,255}", (case.headers or {}).get(KEY, "")):
+    again, which may name a webhook that has been deleted since. Only where requests follow each
+    other: after a change of its headers, schemathesis no longer knows which header a request to
+    one address has left out."""
+    follows = case.meta is not None and case.meta.phase.name == TestPhase.STATEFUL
+    if follows and re.fullmatch("[!-~]{1,255}", (case.headers or {}).get(KEY, "")):
         case.headers[KEY] = uuid4().hex
 
 
