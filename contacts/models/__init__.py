@@ -103,9 +103,7 @@ __all__ = [
     "Webhook",
     "contact_is_there",
     "decisions_of_contacts",
-    "events",
     "in_json",
     "matches",
-    "refuse_too_many",
     "with_folded",
 ]
