@@ -1,7 +1,6 @@
 """How a file is read is chosen in the preview: encoding, delimiter, header row, sheet."""
 
 import io
-from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +12,17 @@ from django.test import Client
 from xlsxwriter import Workbook
 
 from contacts.admin.import_forms import ENCODINGS
-from contacts.importing import uploads
 from contacts.importing.formats.code_pages import CODE_PAGES
 from contacts.models import Contact, Import
-from tests.support.admin_imports import drafted, fields_of, looked_at, page_of, press
+from tests.support.admin_imports import (
+    drafted,
+    fields_of,
+    looked_at,
+    page_of,
+    press,
+    told,
+    work,
+)  # fmt: skip
 from tests.support.api import PHONE
 from tests.support.files import xlsx
 from tests.support.imports import bring
@@ -29,16 +35,6 @@ IMPORTS = "/api/v1/imports"
 def data_dir(settings: Any, tmp_path: Path) -> Path:
     settings.DATA_DIR = tmp_path / "data"
     return settings.DATA_DIR
-
-
-def work(job: Import) -> Import:
-    uploads.run_import.call(job.pk)
-    job.refresh_from_db()
-    return job
-
-
-def told(answer: Any) -> str:
-    return unescape(answer.content.decode())
 
 
 def choices_of(client: Client, job: Import, name: str) -> dict[str, str]:

@@ -7,7 +7,6 @@ import re
 import sys
 from contextlib import suppress
 from datetime import timedelta
-from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +30,17 @@ from contacts.importing.preview import NO_PHONE, SHOWN
 from contacts.models import Contact, Import, ImportBatch, ImportFailure
 from tenants.models import Tenant
 from tests.support.admin import errors, listed, logged_in, url
-from tests.support.admin_imports import CSV, drafted, fields_of, looked_at, page_of, press, upload
+from tests.support.admin_imports import (
+    CSV,
+    drafted,
+    fields_of,
+    looked_at,
+    page_of,
+    press,
+    told,
+    upload,
+    work,
+)  # fmt: skip
 from tests.support.api import PHONE, assert_error
 from tests.support.factories import UserFactory
 
@@ -45,16 +54,6 @@ ATTACK = "<script>alert(1)</script>"
 def data_dir(settings: Any, tmp_path: Path) -> Path:
     settings.DATA_DIR = tmp_path / "data"
     return settings.DATA_DIR
-
-
-def work(job: Import) -> Import:
-    uploads.run_import.call(job.pk)
-    job.refresh_from_db()
-    return job
-
-
-def told(answer: Any) -> str:
-    return unescape(answer.content.decode())
 
 
 # The options

@@ -1,11 +1,13 @@
 """Imports in the admin: upload, preview, and its buttons."""
 
+from html import unescape
 from typing import Any
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from contacts.importing import uploads
 from contacts.models import Import
 from tests.support.admin import errors, url
 
@@ -26,6 +28,17 @@ def drafted(client: Client, content: str | bytes = CSV, **fields: Any) -> Import
     job = Import.objects.latest("pk")
     assert answer.headers["Location"] == page_of("preview", job)
     return job
+
+
+def work(job: Import) -> Import:
+    """Runs the import as the worker does."""
+    uploads.run_import.call(job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def told(answer: Any) -> str:
+    return unescape(answer.content.decode())
 
 
 def page_of(name: str, job: Import) -> str:

@@ -142,7 +142,7 @@ def entities(xml: bytes) -> bytes:
 
 def outside(xml: bytes) -> bytes:
     rest = xml.partition(b"?>")[2].replace(b"<t>1</t>", b"<t>&e;</t>")
-    return b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>' + rest
+    return b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "/etc/passwd">]>' + rest
 
 
 def many_cells(xml: bytes) -> bytes:
