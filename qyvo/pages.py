@@ -1,36 +1,49 @@
-"""The middleware for pages that people read in browsers.
-
-Requests to the API have a token and no cookies. They skip the middleware for static files, sessions
-and messages, which would take a tenth of their time.
-"""
+"""The middleware for pages that people read in browsers, and the way of API requests past it."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
-from django.contrib.auth.middleware import AuthenticationMiddleware
-from django.contrib.messages.middleware import MessageMiddleware
-from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
 
 from .logs import is_api_request
 
 
-class PagesOnly:
-    """A mixin: requests to the API skip the middleware after it in the class's bases."""
+class SkipPages:
+    """Middleware: requests to the API skip all middleware behind this one.
 
-    get_response: Any
+    They have a token and no cookies, and the middleware for static files, sessions, forms and
+    messages would take a sixth of their time. Skipping is one call, however much is skipped.
+    """
 
-    def __call__(self, request: HttpRequest) -> Any:
-        if is_api_request(request):
-            return self.get_response(request)
-        return super().__call__(request)  # type: ignore[misc] # the other base class is the middleware
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_page = get_response
+        self.call_view = innermost(get_response)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not is_api_request(request):
+            return self.get_page(request)
+        request.get_host()  # raises DisallowedHost, as Django's CommonMiddleware does
+        response = self.call_view(request)
+        if not response.streaming and not response.has_header("Content-Length"):
+            response.headers["Content-Length"] = str(len(response.content))
+        return response
 
 
-# Subclasses, because Django's system checks look for each of these classes in MIDDLEWARE.
+def innermost(get_response: Any) -> Callable[[HttpRequest], HttpResponse]:
+    """The function that calls the view, which all middleware from `get_response` on leads to.
+
+    Django wraps each middleware with `convert_exception_to_response`, so `__wrapped__` is the
+    middleware itself, and `get_response` of this the next one.
+    """
+    while following := getattr(get_response.__wrapped__, "get_response", None):
+        get_response = following
+    function: Callable[[HttpRequest], HttpResponse] = get_response
+    return function
 
 
-class StaticFiles(PagesOnly, WhiteNoiseMiddleware):
+class StaticFiles(WhiteNoiseMiddleware):
     """Serves the static files of the packages, except 9 of 14 MB that no page of ours uses."""
 
     NOT_SERVED = re.compile(
@@ -48,15 +61,3 @@ class StaticFiles(PagesOnly, WhiteNoiseMiddleware):
         response = WhiteNoiseMiddleware.serve(static_file, request)
         response.block_size = 64 * 1024  # the default of 4 KiB makes 400 blocks of the largest file
         return response
-
-
-class Sessions(PagesOnly, SessionMiddleware):
-    pass
-
-
-class Authentication(PagesOnly, AuthenticationMiddleware):
-    pass
-
-
-class Messages(PagesOnly, MessageMiddleware):
-    pass

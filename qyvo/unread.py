@@ -3,11 +3,13 @@
 Both can keep a thread waiting, and a process has only four threads for requests.
 """
 
+from functools import lru_cache
 from threading import BoundedSemaphore
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponseBase
+from django.urls import ResolverMatch, resolve
 
 from .api import unavailable
 
@@ -38,8 +40,19 @@ class EndingStream:
         return data
 
 
+@lru_cache(maxsize=1024)
+def view_of(path: str) -> ResolverMatch:
+    """The view for `path`. Cached: Django compares a path with one route after another. Raises
+    `Resolver404`, which is not cached."""
+    return resolve(path)
+
+
 class Handler(WSGIHandler):
     """Django's handler, which also takes care of unread bodies and of long responses."""
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        request.resolver_match = match = view_of(request.path_info)
+        return match
 
     def get_response(self, request: HttpRequest) -> Any:
         body: Any = request._stream  # a `LimitedStream`; Django replaces it when the body is read

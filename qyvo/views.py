@@ -8,7 +8,6 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import resolve
 from django.utils.crypto import constant_time_compare
-from django.views.decorators.common import no_append_slash
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
@@ -54,7 +53,6 @@ class SchemaYAML(SchemaJSON):
 
 
 @csrf_exempt  # as the views that it calls
-@no_append_slash  # otherwise Django redirects unknown addresses here
 def without_slash(request: HttpRequest, path: str) -> HttpResponseBase:
     """Answers an address of the API with a slash at its end like the address without it.
 

@@ -52,11 +52,13 @@ except ImproperlyConfigured as error:
 for mistake in run_checks(tags=["variables"]):
     refuse(f"{mistake.msg} {mistake.hint}")
 
-from django.db import connections  # noqa: E402 - needs the settings
+from django.core.cache import close_caches  # noqa: E402 - needs the settings
+from django.core.signals import request_finished, request_started  # noqa: E402
+from django.db import connections, reset_queries  # noqa: E402 - needs the settings
 
 from contacts.api.bulk import CreateContacts  # noqa: E402 - needs the settings
 
-from . import urls  # noqa: E402, F401 - loads all views before the first request
+from . import logs, urls  # noqa: E402, F401 - loads all views before the first request
 from .sqlite.base import LOCK_TIMEOUT  # noqa: E402
 
 # Requests have short time limits for a database that does not answer and for locks. Commands and
@@ -71,6 +73,13 @@ else:
 # collection would visit all of them, which takes a tenth of the time of requests.
 gc.collect()
 gc.freeze()
+
+# Django would call them for every request. Only a cache on the network has something to close, and
+# only under DEBUG a connection keeps its queries. Together they take 3 % of a request's time.
+request_finished.disconnect(close_caches)
+if not settings.DEBUG:
+    request_started.disconnect(reset_queries)
+logs.drop_unused_facts()
 
 CHARSET = re.compile(r";\s*charset=[^;]*", re.IGNORECASE)
 

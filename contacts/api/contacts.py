@@ -38,6 +38,7 @@ from .fields import (
 )
 
 FORMER_PHONE = "Qyvo-Former-Phone"
+MISSING = object()
 
 
 class ContactInput(serializers.Serializer):
@@ -205,6 +206,20 @@ class ShownContact(serializers.Serializer):
 
     def get_fields(self) -> dict[str, Field]:
         return super().get_fields() | outputs(self.shape)
+
+    @cached_property
+    def writers(self) -> dict[str, Callable[[Any], Any]]:
+        return {name: field.to_representation for name, field in self.fields.items()}
+
+    def to_representation(self, contact: Contact) -> dict[str, Any]:
+        """The same as `to_representation` of DRF, in a fraction of its time: see `ContactInput`.
+        A field that the contact does not have is left out."""
+        values = {name: getattr(contact, name, MISSING) for name in self.writers}
+        return {
+            name: None if value is None else self.writers[name](value)
+            for name, value in values.items()
+            if value is not MISSING
+        }
 
 
 class ContactSummary(ShownContact):

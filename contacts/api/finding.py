@@ -7,7 +7,6 @@ from typing import Any
 from django.http import HttpResponseBase, StreamingHttpResponse
 from rest_framework import serializers
 from rest_framework.fields import Field
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -21,6 +20,7 @@ from . import fields
 from .actions import PagedAction, PagedArray, Scope
 from .contacts import ShownContact
 from .fields import CURSOR, FLAG, MOMENT, LimitField, RuleField, Sought, Timestamp, shared
+from .renderers import JSON
 
 
 class TagSearch(serializers.Serializer):
@@ -178,7 +178,7 @@ class ListTags(PagedArray):
         """
         show, start = fields.shared(self.output_class).to_representation, b"["
         while page:
-            yield start + JSONRenderer().render([*map(show, page)])[1:-1]
+            yield start + JSON().render([*map(show, page)])[1:-1]
             start = b","
             with self.making_a_page, tenant_context(self.tenant.pk):
                 page = self.tenant.tags.page(page[-1].name, self.longest_page, part)

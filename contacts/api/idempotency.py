@@ -17,7 +17,6 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse, HttpResponseBase
 from django.urls import ResolverMatch
 from rest_framework.exceptions import APIException, ValidationError
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -25,6 +24,8 @@ from contacts.db.transactions import transactional
 from contacts.models import StillRunning, StoredAnswer
 from tenants.models import ApiToken
 from tenants.views import TenantAPIView
+
+from .renderers import JSON
 
 KEY, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
 SHAPE = re.compile("[!-~]{1,255}")
@@ -116,7 +117,7 @@ def keep(stored: StoredAnswer, response: Response, headers: dict[str, str]) -> N
         data = {**data, SECRET: None}
     stored.status = response.status_code
     stored.headers = {n: v for n, v in headers.items() if n.startswith(KEPT_HEADERS)}
-    stored.body = JSONRenderer().render(data).decode()
+    stored.body = JSON().render(data).decode()
     stored.save(update_fields=["status", "headers", "body"])
 
 
