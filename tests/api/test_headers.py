@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from tests.support.api import Api
+
 pytestmark = pytest.mark.django_db
 PATHS = [
     "/", "/docs", "/nowhere", "/admin/login/", "/admin/nowhere/", "/api/v1/me",
@@ -62,3 +64,14 @@ def test_our_pages_contain_no_inline_script(client: Client, path: str) -> None:
     text = client.get(path).content.decode()
     assert all(" src=" in tag for tag in re.findall(r"<script[^>]*>", text))
     assert not re.search(r"""\son[a-z]+=["']|javascript:""", text)
+
+
+def test_requests_to_the_api_skip_the_middleware_for_pages(client: Client, api: Api) -> None:
+    answer = api.get("/api/v1/me")
+    assert int(answer.headers["Content-Length"]) == len(answer.content)
+    assert not hasattr(answer.wsgi_request, "session")
+    assert hasattr(client.get("/admin/login/").wsgi_request, "session")
+
+
+def test_requests_to_the_api_with_a_wrong_host_are_refused(api: Api) -> None:
+    assert api.get("/api/v1/me", Host="elsewhere.example").status_code == 400
