@@ -18,7 +18,7 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client, TransactionTestCase
-from django.test.client import store_rendered_templates
+from django.test.client import store_rendered_templates  # type: ignore[attr-defined]
 
 from contacts.importing.formats.workbook import PROGRAM
 from contacts.models import Webhook
