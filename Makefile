@@ -33,18 +33,23 @@ PYTEST := $(BIN)/python -m pytest -n auto
 # As a role that row-level security holds for.
 ON_POSTGRESQL := $(BIN)/python -m tests.support.postgres --restricted
 ON_SQLITE := DATABASE_URL=
-# The plugin of the fuzzer, which takes two seconds to import in each process.
-QUICK := -p no:schemathesis
+# Without what each process would import and not use: the plugin of the fuzzer, and the tests that
+# start programs.
+QUICK := -p no:schemathesis --ignore=tests/system
 
 # Each test once, on PostgreSQL, and what depends on the database on SQLite, too. Left out are the
-# tests that start programs. A .env file and the shell's DATABASE_URL change nothing.
+# tests that start programs. A .env file and the shell's DATABASE_URL change nothing; nor does a
+# shell that tells Python to keep no compiled modules, for then each process of the tests, and each
+# program that a test starts, would compile the project again: six seconds in each of the former.
 test: export ENV_FILE := /dev/null
+test: export PYTHONDONTWRITEBYTECODE :=
 test: .venv/development
 	$(ON_POSTGRESQL) $(PYTEST) $(QUICK) -m "not system"
 	$(ON_SQLITE) $(PYTEST) $(QUICK) -m "both and not system"
 
 # Every test on both databases (but for those marked `once`), with more examples, and a part on the newer Pythons.
 check: export ENV_FILE := /dev/null
+check: export PYTHONDONTWRITEBYTECODE :=
 check: export HYPOTHESIS_PROFILE := thorough
 check: test
 	$(ON_POSTGRESQL) $(PYTEST) -m "system and not once"

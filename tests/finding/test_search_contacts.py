@@ -261,7 +261,7 @@ def test_a_bad_field_is_named(api: Api, field: str, value: Any) -> None:
     assert_error(response, 422, "validation_failed", field)
 
 
-@pytest.mark.parametrize("soon", [2, 20, 100])
+@pytest.mark.parametrize("soon", [2, 10, 100])
 @pytest.mark.parametrize("few", [0, 100])
 def test_what_is_found_soon_and_what_by_an_index_is_one_list(
     acme: SimpleNamespace,
@@ -270,7 +270,7 @@ def test_what_is_found_soon_and_what_by_an_index_is_one_list(
     soon: int,
     few: int,
 ) -> None:
-    phones = add(acme.tenant, 40)
+    phones = add(acme.tenant, 20)
     add(globex.tenant, 3)
     tagged = [phone for phone in phones if int(phone[-2:]) % 4 < 2]
     for contact in acme.tenant.contacts.all():
@@ -285,7 +285,7 @@ def test_what_is_found_soon_and_what_by_an_index_is_one_list(
         ({"tag": "vip"}, tagged),
         ({"tag": "a"}, [phone for phone in tagged if int(phone[-1]) % 2 == 0]),
         ({"tag": "VIP"}, []),
-        ({"query": "C3"}, [phone for phone in phones if phone[-2:] == "03" or phone[-2] == "3"]),
+        ({"query": "C1"}, [phone for phone in phones if phone[-2:] == "01" or phone[-2] == "1"]),
         ({"query": "nobody"}, []),
         ({"query": "c1", "tag": "vip"}, [p for p in tagged if p[-2:] == "01" or p[-2] == "1"]),
     ]

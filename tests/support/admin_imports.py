@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from contacts.importing import uploads
 from contacts.models import Import
-from tests.support.admin import errors, url
+from tests.support.admin import context_of, errors, url
 
 CSV = "Cell phone nr,Name,Town\n+33612345678,Zoé,Lyon\n12,Bob,\n"
 
@@ -61,7 +61,7 @@ def fields_of(client: Client, job: Import) -> dict[str, str]:
 def press(client: Client, job: Import, button: str, **changes: Any) -> Any:
     """Sends the form of the preview as the browser has it, with `changes`; columns by their names,
     such as `Town="metadata.city"`."""
-    form = looked_at(client, job)["form"]
+    form = context_of(client, page_of("preview", job))["form"]
     data = {field.html_name: field.value() for field in form if field.value() not in (None, False)}
     named = {f"field_{form.columns[name]}": changes.pop(name) for name in [*changes]
              if name in form.columns}  # fmt: skip
