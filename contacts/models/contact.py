@@ -24,7 +24,7 @@ from contacts.db import keyset, rows
 from contacts.db.expressions import IsOneOf, updated_after
 from contacts.db.fields import FoldedField, TagNamesField
 from contacts.db.keyset import Order
-from contacts.values import phones, rules
+from contacts.values import folding, phones, rules
 from contacts.values.numbering_plans import old_forms, sure_prefixes
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
@@ -56,13 +56,16 @@ def matches(
     condition: Callable[[str, str], Q] = contains,
     owners: Sequence[str] = (),
 ) -> Q:
-    """The condition for contacts with `query` in their name, e-mail address or phone, in any case.
+    """The condition for contacts with `query` in their name, as people type it (see
+    `values.folding`), in their e-mail address, in any case, or in their phone.
 
     A query that is a phone, or a part of one, finds the phone in any spelling. `region`: see
     `phones.normalise`. `owners`: the contacts that had the phone before, see `owners_of`.
     """
     text = rules.folded(query)
-    found = condition("name_folded", text) | condition("email_folded", text)
+    found = condition("email_folded", text)
+    for spelling in folding.spellings(query):
+        found |= condition("name_folded", spelling)
     for part in {text, *phones.parts(query, region)}:
         if phones.may_hold(part):
             found |= condition("phone", part)
