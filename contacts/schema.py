@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, Flag, auto
 from typing import Any
 
-from contacts.values import header_names, rules
+from contacts.values import folding, header_names, rules
 
 Rule = Callable[..., Any]
 
@@ -78,7 +78,7 @@ class Field:
     `is_logged`: the change log has its changes, and so have webhooks, histories and undo.
     `is_exported`: files of contacts have it.
     `is_edited`: the admin's form has it.
-    `is_folded`: the column `<name>_folded` holds it too, for looking it up without case.
+    `fold`: makes the value of the column `<name>_folded`, for searches; None: no such column.
     `aliases`: names of columns of imported files, as `header_names.listed` writes them; empty: a
     column gives the field only if the caller says so; None: no column can.
     """
@@ -93,7 +93,7 @@ class Field:
     is_logged: bool = True
     is_exported: bool = False
     is_edited: bool = False
-    is_folded: bool = False
+    fold: Callable[[str], str] | None = None
     aliases: Collection[str] | None = None
 
     @property
@@ -111,13 +111,13 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "name", Kind.TEXT, rules.name, rules.MAX_NAME, Merge.NEWEST,
         shapes=Shape.BODIES | Shape.ANSWERS,
-        is_exported=True, is_edited=True, is_folded=True,
+        is_exported=True, is_edited=True, fold=folding.searchable,
         aliases=header_names.NAME,
     ),
     Field(
         "email", Kind.TEXT, rules.email, rules.MAX_EMAIL, Merge.NEWEST,
         shapes=Shape.BODIES | Shape.ANSWERS,
-        is_exported=True, is_edited=True, is_folded=True,
+        is_exported=True, is_edited=True, fold=rules.folded,
         aliases=header_names.EMAIL,
     ),
     Field(
@@ -164,6 +164,8 @@ FIELDS: tuple[Field, ...] = (
 
 # Columns that are no fields for anybody; so are those that hold another one folded.
 TECHNICAL = ("id", "tenant", "former_of")
+# How the columns `<name>_folded` are made, by name.
+FOLDS = {field.name: field.fold for field in FIELDS if field.fold}
 
 
 def fields(*first: str) -> list[Field]:

@@ -55,6 +55,7 @@ class ContactList(ChangeList):
     form: FilterForm
 
     def __init__(self, request: HttpRequest, *args: Any, **options: Any) -> None:
+        self.request = request
         self.after, self.before = request.GET.get(AFTER, ""), request.GET.get(BEFORE, "")
         super().__init__(request, *args, **options)
 
@@ -124,11 +125,14 @@ class ContactList(ChangeList):
         used = {name for name, value in given.items() if value}
         if used == {"tag"} and not self.query and order.column == "pk":
             return self.with_tag(given["tag"], order, start, limit)
-        among = None  # the unfiltered contacts: an index has them in the order of the list
-        if self.query or self.has_active_filters:
-            seen = cast("ContactQuerySet", self.root_queryset)
-            among = filters.choose(seen, {"tenant": given.get("tenant")})
-        return keyset.page(self.queryset.order_by(), order, start, limit, among)
+        found, seen = self.queryset.order_by(), cast("ContactQuerySet", self.root_queryset)
+        # The unfiltered contacts: an index has them in the order of the list.
+        among = filters.choose(seen, {"tenant": given.get("tenant")})
+        if self.query.strip():
+            condition = self.model_admin.condition_of(self.request, self.query, is_indexed=False)
+            unindexed = filters.choose(seen, given).filter(condition)
+            return keyset.searched(found, unindexed, among, order, start, limit)
+        return keyset.page(found, order, start, limit, among if self.has_active_filters else None)
 
     def with_tag(self, tag: Tag, order: Order, start: Position | None, limit: int) -> list[Contact]:
         """Reads the links of the tag, which an index has in this order. With one query on contacts,
@@ -224,17 +228,24 @@ class ContactListAdmin(TenantOwnedAdmin):
         self, request: HttpRequest, queryset: models.QuerySet, search_term: str
     ) -> tuple[models.QuerySet, bool]:
         """Contacts that match the whole text, e.g. a phone with spaces, or each word of it."""
-        words = [word[:MAX_SEARCH] for word in search_term.split()]
-        if not words:
+        if not search_term.split():
             return queryset, False
+        return queryset.filter(self.condition_of(request, search_term)), False
+
+    def condition_of(
+        self, request: HttpRequest, search_term: str, *, is_indexed: bool = True
+    ) -> models.Q:
+        """The condition of `get_search_results`. `is_indexed`: see `matches`."""
+        words = [word[:MAX_SEARCH] for word in search_term.split()]
         tenant = user_of(request).tenant
         region = tenant.default_region if tenant else ""
         whole = search_term.strip()[:MAX_SEARCH]
-        seen = cast("ContactQuerySet", queryset)
-        found = matches(whole, region, owners=seen.owners_of(whole, region))
+        seen = cast("ContactQuerySet", self.get_queryset(request))
+        owners = seen.owners_of(whole, region)
+        found = matches(whole, region, owners, is_indexed=is_indexed)
         if 1 < len(words) <= MAX_WORDS:
-            found |= reduce(and_, (matches(word, region) for word in words))
-        return queryset.filter(found), False
+            found |= reduce(and_, (matches(word, region, is_indexed=is_indexed) for word in words))
+        return found
 
     @admin.display(description="name")
     def who(self, contact: Contact) -> str:

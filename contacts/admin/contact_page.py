@@ -22,7 +22,8 @@ from django.views.decorators.http import require_POST
 from contacts import schema
 from contacts.change_log import cause
 from contacts.models import Contact
-from contacts.values import countries, phones, rules
+from contacts.values import countries, phones
+from contacts.values.folding import searchable
 from contacts.writing import former_phones
 from tenants.admin import user_of
 from tenants.fields import is_ulid
@@ -184,8 +185,8 @@ class ContactPageAdmin(HistoryAdmin):
 
 
 def closeness(term: str, name: str) -> tuple[bool, bool, str]:
-    """A sort key: first the name `term`, then names that begin with it in upper or lower case."""
-    return (name != term, not rules.folded(name).startswith(rules.folded(term)), name)
+    """A sort key: first the name `term`, then names that begin with it, as people type it."""
+    return (name != term, not searchable(name).startswith(searchable(term)), name)
 
 
 def copyable(label: str, value: str) -> str:

@@ -1,21 +1,23 @@
 """The admin of tags: rename, merge and delete, in the background if many contacts change."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path, reverse
 from django.utils.html import format_html
 from unfold.views import ChangeList
 
+from contacts.db.expressions import IsAnyOf
 from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Contact, ContactTag, Tag, TagQuerySet
 from contacts.values import rules
 from tenants.admin import TenantForm, TenantOwnedRetryAdmin, user_of
+from tenants.fields import hex_id
 from tenants.models import Tenant, User
 
 from .confirm import ConfirmActionAdmin, ConfirmForm, Question, start
@@ -88,7 +90,7 @@ class TagAdmin(ConfirmActionAdmin, TenantOwnedRetryAdmin):
 
     form = TagForm
     list_display = ["name", "contacts_count", "created_at"]
-    search_fields = ["name"]
+    search_fields = ["name"]  # Django shows the box; see get_search_results
     fields = ["tenant", "name", "id", "created_at", "contacts_count"]
     readonly_fields = ["id", "created_at", "contacts_count"]
     actions = ["merge", "delete_selected"]
@@ -105,6 +107,16 @@ class TagAdmin(ConfirmActionAdmin, TenantOwnedRetryAdmin):
         count = tag.links.count() if counted is None else counted
         page = reverse("admin:contacts_contact_changelist")
         return format_html('<a class="plain" href="{}?tag={}">{:}</a>', page, tag.pk, f"{count:,}")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        """The tags with each word of the text in their name, as people type it."""
+        words = search_term.split()
+        if not words:
+            return queryset, False
+        found = cast("TagQuerySet", queryset).named_like(*words)
+        return queryset.filter(IsAnyOf("pk", (hex_id(tag.pk) for tag in found))), False
 
     # Renaming
 

@@ -1,10 +1,13 @@
 """Deployment mistakes that this app can see, for `manage.py check`."""
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
-from django.core.checks import Error, register
-from django.db import connection
+from django.core.checks import Error, Tags, Warning, register  # noqa: A004 - Django's name
+from django.db import DatabaseError, connection
+
+from . import trigrams
 
 
 @register()
@@ -17,5 +20,32 @@ def check_sqlite_version(**kwargs: Any) -> list[Error]:
             f"SQLite {sqlite3.sqlite_version} is too old; 3.39 is needed.",
             hint="Use a newer Python build, or PostgreSQL: set DATABASE_URL.",
             id="contacts.E001",
+        )
+    ]
+
+
+@register(Tags.database, deploy=True)
+def check_trigrams(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[Warning]:
+    """Warns if searches on PostgreSQL cannot use the trigram index. Empty for a database that
+    cannot be reached, which other checks report."""
+    if not databases or connection.vendor != "postgresql":
+        return []
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {trigrams.HAS_INDEX}, {trigrams.MAY_EXECUTE}")
+            has_index, may_execute = cursor.fetchone()
+    except DatabaseError:
+        return []
+    if not has_index:
+        hint = "Install the extension pg_trgm; see docs/operations.md#postgresql."
+    elif connection.is_restricted and may_execute is False:  # type: ignore[attr-defined]
+        hint = "Grant the role EXECUTE on the functions; see docs/operations.md#isolation."
+    else:
+        return []
+    return [
+        Warning(
+            "Searches read all contacts of a tenant: they cannot use the trigram index.",
+            hint=hint,
+            id="contacts.W003",
         )
     ]

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import models
 
-from contacts.values.rules import folded
+from contacts import schema
 
 
 class TagNamesField(models.TextField):
@@ -38,7 +38,7 @@ class TagNamesField(models.TextField):
 
 
 class FoldedField(models.TextField):
-    """A copy of the field `of`, folded by `rules.folded`, for searches that ignore case.
+    """A copy of the field `of`, folded as `schema.FOLDS` says, for searches.
 
     The folded text has its own column, because each database folds by its own rules and its locale.
     """
@@ -53,6 +53,6 @@ class FoldedField(models.TextField):
         return name, path, args, options | {"of": self.of}
 
     def pre_save(self, model_instance: models.Model, add: bool) -> str:
-        text = folded(getattr(model_instance, self.of))
+        text = schema.FOLDS[self.of](getattr(model_instance, self.of))
         setattr(model_instance, self.attname, text)
         return text

@@ -5,9 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from contacts import schema
-from contacts.values.rules import folded, spelled
-
-FOLDED = [field.name for field in schema.FIELDS if field.is_folded]
+from contacts.values.rules import spelled
 
 
 def inserting(values: dict[str, str]) -> str:
@@ -29,5 +27,5 @@ def row_in_json(row_id: str, fields: dict[str, Any], moment: Callable[[datetime]
     name and e-mail also get their folded copies. `moment` as in `json_value`.
     """
     row = {name: json_value(value, moment) for name, value in fields.items()}
-    row |= {f"{name}_folded": folded(row[name]) for name in FOLDED if name in row}
+    row |= {f"{name}_folded": fold(row[name]) for name, fold in schema.FOLDS.items() if name in row}
     return spelled(row | {"id": row_id})

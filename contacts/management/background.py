@@ -1,17 +1,21 @@
 """Shared by commands that run until they are stopped, and by commands for a webhook."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from django.core.management.base import CommandError
 from django.db import connection
 
+from contacts.importing.pools import end_with_parent
 from contacts.models import Webhook
 
 logger = logging.getLogger(__name__)
 
 RETRY_DELAY = 2  # seconds
+NICENESS = 10  # requests and imports on the same machine come first
 
 
 def retry_until_done(work: Callable[[], None]) -> None:
@@ -26,6 +30,18 @@ def retry_until_done(work: Callable[[], None]) -> None:
             time.sleep(RETRY_DELAY)
         else:
             return
+
+
+def runs_beside(worker: int | None) -> bool:
+    """Makes this process one beside the worker with this process id: it ends with the worker, and
+    has a low priority. False if the worker has ended already. Does nothing for None."""
+    if worker:
+        end_with_parent()
+        if os.getppid() != worker:
+            return False  # the worker ended before `end_with_parent` could take effect
+        with suppress(OSError):
+            os.nice(NICENESS)
+    return True
 
 
 def webhook(text: str) -> Webhook:

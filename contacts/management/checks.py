@@ -1,12 +1,13 @@
 """Work that a new version leaves to a command, for `manage.py check --deploy`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.checks import Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import DatabaseError, transaction
 
-from contacts.models import Contact
+from contacts.models import Contact, NameFolding
+from contacts.values.folding import VERSION
 from tenants.isolation import tenant_context
 from tenants.models import Tenant
 
@@ -15,17 +16,8 @@ TENANTS = 100  # the check is quick, however many tenants there are
 
 @register(Tags.database, deploy=True)
 def check_old_phones(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[Warning]:
-    """Warns if one of the first tenants has phones that `normalize_phones` must bring up to date.
-
-    Empty for a database that cannot be reached or is not migrated, which other checks report.
-    """
-    if not databases:
-        return []
-    try:
-        with transaction.atomic():  # an error must not break the transaction of the caller
-            if not any(map(has_old_phones, Tenant.objects.order_by("pk")[:TENANTS])):
-                return []
-    except DatabaseError:
+    """Warns if one of the first tenants has phones that `normalize_phones` has to rewrite."""
+    if not is_any_tenant(databases, has_old_phones):
         return []
     return [
         Warning(
@@ -37,6 +29,41 @@ def check_old_phones(*, databases: Sequence[str] | None = None, **kwargs: Any) -
     ]
 
 
+@register(Tags.database, deploy=True)
+def check_names(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[Warning]:
+    """Warns if the worker has not brought the names of one of the first tenants up to date."""
+    if not is_any_tenant(databases, has_old_names):
+        return []
+    return [
+        Warning(
+            "Stored names are not yet up to date for searches.",
+            hint="A worker does this in the background; manage.py fold_names --once does it now."
+            " Until then, searches find some names only as they are spelled.",
+            id="contacts.W002",
+        )
+    ]
+
+
+def is_any_tenant(databases: Sequence[str] | None, question: Callable[[Tenant], bool]) -> bool:
+    """Whether the answer is yes for one of the first tenants. No for a database that cannot be
+    reached or is not migrated, which other checks report."""
+    if not databases:
+        return False
+    try:
+        with transaction.atomic():  # an error must not break the transaction of the caller
+            for tenant in Tenant.objects.order_by("pk")[:TENANTS]:
+                with tenant_context(tenant.pk):
+                    if question(tenant):
+                        return True
+    except DatabaseError:
+        pass
+    return False
+
+
 def has_old_phones(tenant: Tenant) -> bool:
-    with tenant_context(tenant.pk):
-        return Contact.objects.filter(tenant=tenant).surely_renumbered().exists()
+    return Contact.objects.filter(tenant=tenant).surely_renumbered().exists()
+
+
+def has_old_names(tenant: Tenant) -> bool:
+    done = NameFolding.objects.filter(version=VERSION, finished_at__isnull=False)
+    return not done.filter(tenant=tenant).exists() and tenant.contacts.exists()

@@ -8,7 +8,7 @@ from django.db import DatabaseError, migrations, transaction
 MISSING = """
   No trigram indexes: {reason}
   search-contacts answers the same without them, but reads all contacts of a tenant.
-  To have them later: python manage.py migrate contacts 0002 && python manage.py migrate
+  To have them later, see docs/operations.md, “PostgreSQL”.
 """
 
 

@@ -42,6 +42,9 @@ from .import_job import (
     ImportFailure,
     Warned,
 )
+from .name_folding import (
+    NameFolding,
+)
 from .stored_answer import (
     StillRunning,
     StoredAnswer,
@@ -92,6 +95,7 @@ __all__ = [
     "Import",
     "ImportBatch",
     "ImportFailure",
+    "NameFolding",
     "OptOut",
     "Outcome",
     "StillRunning",

@@ -1,6 +1,6 @@
 """Contacts, and the questions that are asked about them. `contacts.writing` writes them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache, reduce
 from operator import or_
@@ -24,7 +24,8 @@ from contacts.db import keyset, rows
 from contacts.db.expressions import IsOneOf, updated_after
 from contacts.db.fields import FoldedField, TagNamesField
 from contacts.db.keyset import Order
-from contacts.values import phones, rules
+from contacts.db.trigrams import HasPart
+from contacts.values import folding, phones, rules
 from contacts.values.numbering_plans import old_forms, sure_prefixes
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
@@ -41,31 +42,27 @@ BY_MESSAGE = Order("last_message_at", is_descending=True, is_nullable=True)
 FENCED_TAGS = Concat(Value(","), F("tags"), Value(","), output_field=TextField())
 
 
-def contains(name: str, part: str) -> Q:
-    return Q(**{f"{name}__contains": part})
-
-
-def contains_unindexed(name: str, part: str) -> Q:
-    """The same condition, written so that the planner cannot use the trigram index."""
-    return Q(GreaterThan(StrIndex(name, Value(part)), 0))
-
-
 def matches(
-    query: str,
-    region: str = "",
-    condition: Callable[[str, str], Q] = contains,
-    owners: Sequence[str] = (),
+    query: str, region: str = "", owners: Sequence[str] = (), *, is_indexed: bool = True
 ) -> Q:
-    """The condition for contacts with `query` in their name, e-mail address or phone, in any case.
+    """The condition for contacts with `query` in their name, as people type it (see
+    `values.folding`), in their e-mail address, in any case, or in their phone.
 
     A query that is a phone, or a part of one, finds the phone in any spelling. `region`: see
     `phones.normalise`. `owners`: the contacts that had the phone before, see `owners_of`.
+    `is_indexed`: False for the same condition, written so that the planner cannot use an index.
     """
     text = rules.folded(query)
-    found = condition("name_folded", text) | condition("email_folded", text)
-    for part in {text, *phones.parts(query, region)}:
-        if phones.may_hold(part):
-            found |= condition("phone", part)
+    parts = {
+        "name_folded": folding.spellings(query),
+        "email_folded": [text],
+        "phone": sorted(filter(phones.may_hold, {text, *phones.parts(query, region)})),
+    }
+    if is_indexed:
+        found = Q(HasPart(parts))
+    else:
+        places = (StrIndex(name, Value(part)) for name, some in parts.items() for part in some)
+        found = reduce(or_, (Q(GreaterThan(place, 0)) for place in places))
     return found | Q(pk__in=owners) if owners else found
 
 
@@ -209,15 +206,17 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """
         small = self.small_result(tag, email)
         if small is not None:
-            return keyset.gathered(small.matching(query, region), order, after, limit)
+            # Of few contacts, each is compared; an index might find many others first.
+            found = small.matching(query, region, is_indexed=False)
+            return keyset.gathered(found, order, after, limit)
         among = self.as_old_as(tag) if tag and order is BY_MESSAGE else self.all()
         found = among.carrying(tag.name) if tag else among
         if not query:
             return keyset.page(found, order, after, limit)
         owners = self.owners_of(query, region)
         indexed, unindexed = (
-            found.filter(matches(query, region, condition, owners))
-            for condition in (contains, contains_unindexed)
+            found.filter(matches(query, region, owners, is_indexed=is_indexed))
+            for is_indexed in (True, False)
         )
         return keyset.searched(indexed, unindexed, among, order, after, limit)
 
@@ -266,11 +265,14 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """The contacts with this e-mail address, in any case."""
         return self.filter(email_folded=rules.folded(email))
 
-    def matching(self, query: str, region: str = "") -> "ContactQuerySet":
+    def matching(
+        self, query: str, region: str = "", *, is_indexed: bool = True
+    ) -> "ContactQuerySet":
         """The contacts with `query` in them, see `matches`; all where it is empty."""
         if not query:
             return self
-        return self.filter(matches(query, region, owners=self.owners_of(query, region)))
+        owners = self.owners_of(query, region)
+        return self.filter(matches(query, region, owners, is_indexed=is_indexed))
 
 
 def contact_is_there() -> Exists:

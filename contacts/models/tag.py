@@ -10,6 +10,7 @@ from django.db.models.lookups import GreaterThan
 
 from contacts.db.expressions import ByCodePoint
 from contacts.values import rules
+from contacts.values.folding import finder
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
@@ -27,15 +28,16 @@ class TagQuerySet(models.QuerySet["Tag"]):
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
 
-    def named_like(self, part: str) -> list["Tag"]:
-        """The tags with `part` in their name, in any case, in the order of their characters.
+    def named_like(self, *parts: str) -> list["Tag"]:
+        """The tags with each of `parts` in their name, as people type it (see `values.folding`), in
+        the order of their characters.
 
         Compared and sorted here: databases do both differently, and no tenant has too many tags.
         """
-        if len(part) > rules.MAX_TAG:
+        if max(map(len, parts)) > rules.MAX_TAG:
             return []
-        text = rules.folded(part)
-        found = [tag for tag in self.order_by() if text in rules.folded(tag.name)]
+        finders = [*map(finder, parts)]
+        found = [tag for tag in self.order_by() if all(is_in(tag.name) for is_in in finders)]
         return sorted(found, key=lambda tag: tag.name)
 
     def after(self, name: str) -> "TagQuerySet":
@@ -52,13 +54,13 @@ class TagQuerySet(models.QuerySet["Tag"]):
         """
         if not part:
             return self.after(after).counted(limit)
-        text = rules.folded(part)
+        is_in = finder(part)
         step = max(limit, NAMES_READ)
         found: list[str] = []
         is_more = True
         while is_more:
             some = list(self.after(after).values_list("pk", "name")[:step])
-            found += [pk for pk, name in some if text in rules.folded(name)]
+            found += [pk for pk, name in some if is_in(name)]
             is_more = len(some) == step and len(found) < limit
             after = some[-1][1] if some else after
         return self.filter(pk__in=found[:limit]).order_by(ByCodePoint("name")).counted(limit)

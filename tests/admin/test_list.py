@@ -294,6 +294,20 @@ def test_a_page_whose_contacts_were_all_deleted_is_the_first_page(
     assert names(staff, **{way: end}, **asked) == names(staff, **asked)
 
 
+def test_a_search_finds_names_as_people_type_them(
+    staff: Client, acme: SimpleNamespace, globex: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for member in (acme, globex):
+        for number, name in enumerate(["Zoé O'Brien", "Łukasz Müller", "Ann"]):
+            phone = f"+1415555{number:04}"
+            ContactFactory.create(tenant=member.tenant, phone=phone, name=name)
+    for window in (keyset.SEARCH_WINDOW, 1):  # 1: by an index
+        monkeypatch.setattr(keyset, "SEARCH_WINDOW", window)
+        assert names(staff, q="zoe") == names(staff, q="ZOÉ o’brien") == ["Zoé O'Brien"]
+        assert names(staff, q="muller lukasz") == ["Łukasz Müller"]
+        assert names(staff, q="zoe muller") == []
+
+
 def test_a_search_with_many_words_searches_the_whole_text(staff: Client, people: Any) -> None:
     assert names(staff, q="x.example ada") == ["Ada"]
     assert names(staff, q=" ".join(["ada"] * 10)) == ["Ada"]
@@ -306,7 +320,7 @@ def test_a_list_without_a_search_reads_no_names(staff: Client, people: Any) -> N
     assert not [sql for sql in asked if "LIKE" in sql.upper()]
     found = statements(lambda: staff.get(LIST, {"q": "zoé"}))  # which no id or session key holds
     [once] = [sql for sql in found if "zoé" in sql]
-    assert once.count("name_folded") == 2, "among the columns, and where it is looked for"
+    assert once.count("name_folded") == 3, "among the columns, and where both forms are looked for"
 
 
 def test_a_page_neither_counts_nor_skips_rows(

@@ -54,6 +54,29 @@ def test_a_tag_links_to_its_contacts(staff: Client, acme: SimpleNamespace, peopl
     assert len(staff.get(address).context["cl"].result_list) == 3
 
 
+def test_tags_are_found_as_people_type_them_and_keep_their_names(
+    staff: Client, acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    for member in (acme, globex):
+        for name in ("VIP", "Été", "L'été 2026"):
+            TagFactory.create(tenant=member.tenant, name=name)
+
+    def found(text: str) -> list[str]:
+        rows = staff.get(url(Tag, "changelist"), {"q": text}).context["cl"].result_list
+        return sorted(tag.name for tag in rows)
+
+    assert found("vip") == ["VIP"]
+    assert found("ete") == ["L'été 2026", "Été"]
+    assert found("2026 lete") == ["L'été 2026"]
+    assert found("ete vip") == []
+    assert [row["name"] for row in acme.api.act("list-tags", name="ETE").json()] == [
+        "L'été 2026",
+        "Été",
+    ]
+    acme.api.create(tags=["Été"])
+    assert acme.api.act("search-contacts", tag="ete").json() == [], "a tag is its exact name"
+
+
 def test_a_merged_tag_takes_the_position_of_the_first_of_both(
     staff: Client, acme: SimpleNamespace, people: list[Contact]
 ) -> None:

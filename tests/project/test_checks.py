@@ -78,10 +78,12 @@ def test_a_role_that_may_do_everything(found: Any) -> None:
         assert found(["default"]) == set()
         return
     with connection.cursor() as cursor:
-        assert found(["default"]) == {"qyvo.W005", "tenants.W001"}
+        cursor.execute("SELECT to_regclass('contact_trigrams')")
+        of_search = set() if cursor.fetchone()[0] else {"contacts.W003"}
+        assert found(["default"]) == {"qyvo.W005", "tenants.W001"} | of_search
         cursor.execute("CREATE ROLE qyvo_plain")
         cursor.execute("SET LOCAL ROLE qyvo_plain")
-        assert found(["default"]) == set()
+        assert found(["default"]) == of_search
         cursor.execute("RESET ROLE")
 
 

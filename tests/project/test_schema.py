@@ -24,7 +24,7 @@ COLUMN_OF_KIND = {
 
 def test_every_column_of_a_contact_is_declared_or_technical() -> None:
     declared = [field.name for field in FIELDS]
-    folded = [f"{field.name}_folded" for field in FIELDS if field.is_folded]
+    folded = [f"{field.name}_folded" for field in FIELDS if field.fold]
     columns = [column.name for column in Contact._meta.concrete_fields]
     assert sorted(columns) == sorted([*declared, *folded, *schema.TECHNICAL])
 
@@ -39,7 +39,7 @@ def test_a_column_is_what_its_declaration_says(field: schema.Field) -> None:
     if not field.is_required:
         stored = column.value_from_object(Contact())
         assert (",".join(stored) if field.kind is Kind.TAGS else stored) == field.empty
-    if field.is_folded:
+    if field.fold:
         folded = Contact._meta.get_field(f"{field.name}_folded")
         assert isinstance(folded, FoldedField)
         assert folded.of == field.name

@@ -27,6 +27,7 @@ def connected_as(role: str | None, django_db_blocker: Any) -> Iterator[None]:
             # TRUNCATE is for the tests, which empty the tables.
             rights = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE"
             cursor.execute(f"GRANT {rights} ON ALL TABLES IN SCHEMA public TO {name}")
+            cursor.execute(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {name}")
         connection.close()
     settings |= {"USER": name, "PASSWORD": password}
     yield

@@ -32,6 +32,7 @@ from contacts.models import Change, Contact
 from contacts.writing import consent, tags, upsert
 from contacts.writing.consent import Decision
 from contacts.writing.merge import merge as merge_contacts
+from contacts.writing.refold import refold
 from contacts.writing.undo import ChangeSet
 from tenants.fields import new_ulid
 from tenants.models import Tenant
@@ -306,6 +307,14 @@ def merged_tag(crowd: Crowd) -> None:
     tags.rename(crowd.tenant.tags.get(name="t7"), "t8")
 
 
+def refolded(crowd: Crowd) -> None:
+    """After an upgrade that folds names otherwise."""
+    outdated = crowd.tenant.contacts.filter(pk__in=crowd.ids)
+    outdated.update(name_folded="Ann")
+    refold(crowd.tenant, outdated)
+    assert not outdated.filter(name_folded="Ann").exists()
+
+
 def unused_tags(crowd: Crowd) -> None:
     tags.retag(crowd.tenant, crowd.ids, lambda tags: [])
     assert tags.delete_unused(crowd.tenant.tags.filter(name__in=["t7", "t8"])) == ["t7"]
@@ -315,6 +324,7 @@ VERBS: dict[str, tuple[Callable[[Crowd], None], set[str]]] = {
     "new contacts": (new_ones, {"upsert.replace_many", "former_phones.attempt"}),
     "replaced contacts": (replaced, {"upsert.replace_many"}),
     "imported contacts": (brought_in, {"upsert.upsert_rows"}),
+    "stored names": (refolded, {"refold.refold"}),
     "retagged contacts": (retag, {"tags.retag"}),
     "a tag removed": (bulk_action("remove_tag", "t7"), {"tags.retag", "bulk_actions.run_batch"}),
     "a tag replaced": (bulk_action("merge_tags", "t7,other"), {"tags.delete_unused"}),

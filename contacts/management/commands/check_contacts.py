@@ -5,10 +5,9 @@ from typing import Any
 from django.db.models import Exists, OuterRef
 
 from contacts.change_log.difference import LOGGED
-from contacts.db.rows import FOLDED
 from contacts.management.bulk import BulkFix
 from contacts.models import Contact, ContactTag, OptOut, Tag
-from contacts.schema import Kind
+from contacts.schema import FOLDS, Kind
 from contacts.values import rules
 from tenants.models import Tenant
 
@@ -74,9 +73,9 @@ class Command(BulkFix):
             else:
                 if not is_clean:
                     yield name, "differs from what the rule would store"
-        for name in FOLDED:
-            if getattr(contact, f"{name}_folded") != rules.folded(getattr(contact, name)):
-                yield f"{name}_folded", "is outdated, so search cannot find the contact"
+        for name, fold in FOLDS.items():
+            if getattr(contact, f"{name}_folded") != fold(getattr(contact, name)):
+                yield f"{name}_folded", "is outdated, so a search may not find the contact"
 
 
 # Rules that take what they return. The rule of a moment takes text.

@@ -1,17 +1,13 @@
-import os
 from argparse import SUPPRESS, ArgumentParser
 from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from contacts.importing.pools import end_with_parent
 from contacts.jobs import duplicate_search
-from contacts.management.background import retry_until_done
+from contacts.management.background import retry_until_done, runs_beside
 from contacts.models import Duplicate
 from tenants.models import Tenant
-
-NICENESS = 10  # requests and imports on the same machine come first
 
 
 class Command(BaseCommand):
@@ -25,12 +21,8 @@ class Command(BaseCommand):
         parser.add_argument("--of-worker", type=int, metavar="PID", help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if worker := options["of_worker"]:
-            end_with_parent()
-            if os.getppid() != worker:
-                return  # the worker ended before `end_with_parent` could take effect
-            with suppress(OSError):
-                os.nice(NICENESS)
+        if not runs_beside(options["of_worker"]):
+            return
         if options["again"]:
             self.restart(options["again"])
         if options["once"]:

@@ -17,14 +17,15 @@ from contacts.management.background import retry_until_done
 
 logger = logging.getLogger(__name__)
 
-COMPANIONS = ("deliver_webhooks", "find_duplicates")
+COMPANIONS = ("deliver_webhooks", "find_duplicates", "fold_names")
 CHECK_INTERVAL = 2  # seconds between two looks at the process
 STOP_TIMEOUT = 20  # seconds for requests under way to end: longer than the timeout of a request
 
 
 class Companion:
     """Runs another command in a process of its own, so that a long import does not delay its work.
-    Starts the process again if it has died. `command`: the name of the command."""
+    Starts the process again if it has died; status 0 says that no work is left for it. `command`:
+    the name of the command."""
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -39,7 +40,9 @@ class Companion:
         `end_with_parent`)."""
         process = self.start()
         while not self.is_over.wait(CHECK_INTERVAL):
-            if (status := process.poll()) is not None:
+            if (status := process.poll()) == 0:
+                return
+            if status is not None:
                 logger.error("%s ended with status %s; starting it again", self.command, status)
                 process = self.start()
         process.terminate()
