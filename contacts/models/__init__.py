@@ -26,6 +26,7 @@ from .duplicate import (
     Duplicate,
     DuplicateQuerySet,
     DuplicateSearch,
+    NearKey,
 )
 from .erasure import (
     EARLIER_OPT_OUT,
@@ -92,6 +93,7 @@ __all__ = [
     "Import",
     "ImportBatch",
     "ImportFailure",
+    "NearKey",
     "OptOut",
     "Outcome",
     "StillRunning",

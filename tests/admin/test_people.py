@@ -27,6 +27,7 @@ from contacts.models import (
     Import,
     ImportBatch,
     ImportFailure,
+    NearKey,
     OptOut,
     StoredAnswer,
     Webhook,
@@ -445,6 +446,7 @@ def full_tenant(contacts: int = 5) -> Tenant:
         OptOut.objects.create(tenant=tenant, digest=f"{number}", opted_out_at=timezone.now())
     StoredAnswer.objects.create(tenant=tenant, token=1, key="x", request="")
     DuplicateSearch.objects.create(tenant=tenant, place=[])
+    NearKey.objects.create(tenant=tenant, pk=new_ulid(), beginning=1, tail=2)
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(
         tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60

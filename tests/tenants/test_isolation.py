@@ -30,6 +30,7 @@ from contacts.models import (
     Import,
     ImportBatch,
     ImportFailure,
+    NearKey,
     OptOut,
     StoredAnswer,
     Tag,
@@ -56,7 +57,8 @@ pytestmark = pytest.mark.both
 
 OWNED = [
     BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Duplicate, DuplicateSearch,
-    Erasure, Export, Import, ImportBatch, ImportFailure, OptOut, StoredAnswer, Tag, Webhook,
+    Erasure, Export, Import, ImportBatch, ImportFailure, NearKey, OptOut,
+    StoredAnswer, Tag, Webhook,
 ]  # fmt: skip
 of_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has no row-level security"
@@ -108,6 +110,7 @@ def furnish(tenant: Tenant) -> None:
     outbox.create(Webhook(tenant=tenant, url="https://shop.example/hook", events=[]))
     StoredAnswer.objects.create(tenant=tenant, token=1, key="order-1", request="0" * 64)
     DuplicateSearch.objects.create(tenant=tenant, place=[])
+    NearKey.objects.create(tenant=tenant, pk=new_ulid(), beginning=1, tail=2)
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(
         tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60
