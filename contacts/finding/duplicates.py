@@ -112,7 +112,7 @@ Candidates = Iterator[tuple[str, dict[str, Person]]]
 
 def by_phone(tenant: Tenant, asked: dict[str, Person]) -> Candidates:
     """The contacts that have a phone of each of `asked` in another spelling."""
-    wanted = {pk: person.variants() for pk, person in asked.items()}
+    wanted = {pk: person.variants for pk, person in asked.items()}
     phones = {phone for some in wanted.values() for phone in some}
     found = people(tenant, tenant.contacts.filter(IsAnyOf("phone", sorted(phones), "varchar")))
     having = {person.phone: pk for pk, person in found.items()}
