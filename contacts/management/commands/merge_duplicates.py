@@ -2,18 +2,15 @@ from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from copy import copy
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
 
-from contacts import schema
-from contacts.change_log.difference import CONSENT
 from contacts.management.bulk import BulkFix, Refused, confirm
 from contacts.models import Contact
 from contacts.values import likeness
-from contacts.values.rules import spelled
 from contacts.writing.merge import merge
+from contacts.writing.taken_over import taken_over
 from tenants.models import Tenant
 
 Version = int  # see `version_of`
@@ -115,28 +112,3 @@ class Command(BulkFix):
 def version_of(group: Sequence[Contact]) -> Version:
     """Another number whenever a contact of the group changes, or the group has other contacts."""
     return hash(tuple((contact.pk, contact.updated_at) for contact in group))
-
-
-def taken_over(kept: Contact, contacts: list[Contact]) -> Iterator[str]:
-    """The values that `kept` has after a merge of `contacts`, field by field, and from which phone
-    each value comes. Fields that were the same in all of them are left out."""
-    for field in schema.FIELDS:
-        if field.merge is schema.Merge.OWN or not (field.is_edited or field.name in CONSENT):
-            continue
-        values = {contact.phone: getattr(contact, field.name) for contact in contacts}
-        result = getattr(kept, field.name)
-        if not result and any(values.values()):
-            yield f"{field.name} emptied"
-        elif any(value != result for value in values.values()):
-            source = next(
-                (f"from {phone}" for phone in values if values[phone] == result), "of all"
-            )
-            yield f"{field.name} {in_words(result)} {source}"
-
-
-def in_words(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(value)
-    if isinstance(value, dict):
-        return spelled(value)
-    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else f"“{value}”"
