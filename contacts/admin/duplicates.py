@@ -144,7 +144,7 @@ def preview(group: list[Contact], problem: str) -> Preview:
 def in_words(taken: str) -> str:
     """A line of `taken_over` as the pages write names of fields."""
     name, _, value = taken.partition(" ")
-    return f"{name.replace('_', ' ').capitalize()} {value}"
+    return f"{name.removesuffix('_at').replace('_', ' ').capitalize()}: {value}"
 
 
 class Alike(NamedTuple):

@@ -93,7 +93,7 @@ def alike(tenant: Tenant, contact_ids: Collection[str]) -> Alike:
     asked = people_of(tenant, contact_ids)
     crowded = crowded_emails(tenant, contact_ids)
     candidates = defaultdict[str, set[str]](set)
-    others = {}
+    others: dict[str, Person] = {}
     for found in (by_phone(tenant, asked), by_email(tenant, asked, crowded), by_key(tenant, asked)):
         for pk, likely in found:
             candidates[pk] |= likely.keys() - {pk}
@@ -261,7 +261,7 @@ def with_few(tenant: Tenant, emails: Collection[str]) -> set[str]:
     if not emails:
         return set()
     same = tenant.contacts.filter(email_folded__in=emails).order_by().values("email_folded")
-    few = same.annotate(number=Count("pk")).filter(number__range=(2, MAX_GROUP))
+    few = same.annotate(number=Count("pk")).filter(number__gt=1, number__lte=MAX_GROUP)
     addresses = [*few.values_list("email_folded", flat=True)]
     found = tenant.contacts.filter(email_folded__in=addresses)
     return {*found.values_list("pk", flat=True)}

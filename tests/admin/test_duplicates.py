@@ -249,7 +249,7 @@ def test_the_page_before_a_merge_of_all_shows_what_is_kept_and_its_undo_takes_al
     pair = pair_of(acme, 1)
     edit.change(acme.tenant.contacts.get(pk=pair.second_id), metadata={"city": "Paris"})
     shown = web.get(ALL, {"reason": "email", "do": "merge"}).content.decode()
-    for text in ("What is kept", "+33601145678 is kept", 'Metadata {&quot;city&quot;:&quot;Paris',
+    for text in ("What is kept", "+33601145678 is kept", 'Metadata: {&quot;city&quot;:&quot;Paris',
                  "Former phone", f'href="{PAGE}?tenant=acme&amp;reason=email"'):  # fmt: skip
         assert text in shown.replace("</strong>", "").replace("</a>", ""), text
     assert acme.tenant.contacts.count() == 2, "only shown"

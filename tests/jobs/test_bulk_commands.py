@@ -236,7 +236,8 @@ def test_the_oldest_stays_and_takes_over_what_others_know(acme: SimpleNamespace)
     stranger = ContactFactory.create(tenant=acme.tenant, email="", name="No e-mail")
     lines = run("merge_duplicates", "--by", "email", "--yes")
     taken = (
-        "former phones +33612345678; name “Bob” from +33612345678; email “A@B.example” from +33612345678; tags x, y, z of all;"
+        "former phones +33612345678; name “Bob” from +33612345678;"
+        " email “A@B.example” from +33612345678; tags x, y, z of all;"
         ' metadata {"a":1,"n":"new"} of all; opted_in_at emptied;'
         " opted_out_at 2026-05-03 00:00 from +33612345678"
     )
