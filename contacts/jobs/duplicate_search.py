@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500  # contacts that one transaction checks
 INTERVAL = 10  # seconds between two looks at the change log
+# Of a change. Without the tenant, Django reads it by one statement for each change.
+READ = ("tenant", "xid", "pk", "contact_id", "kind", "into", "fields")
 MAX_REST = 1.0  # seconds between two batches while a job waits or runs
 
 
@@ -116,7 +118,7 @@ def go_on(tenant: Tenant, stored: DuplicateSearch, size: int) -> int:
 def follow_log(tenant: Tenant, stored: DuplicateSearch, size: int) -> int:
     """Checks the contacts of the next changes."""
     unread, position = tenant.changes.after(FeedPosition(*stored.place))
-    changes = list(unread.only("xid", "pk", "contact_id", "kind", "into", "fields")[:size])
+    changes = list(unread.only(*READ)[:size])
     if changes:
         position = position._replace(xid=changes[-1].xid, id=changes[-1].pk)
         merged = [change for change in changes if change.kind == Change.Kind.MERGED]

@@ -251,3 +251,16 @@ def test_finding_takes_the_same_statements_for_many_contacts(acme: SimpleNamespa
 
     few, many = cost(pks[:1]), cost(pks[::2])
     assert few == many <= 20
+
+
+def test_many_changes_are_followed_with_the_statements_of_few(acme: SimpleNamespace) -> None:
+    contacts = [contact(acme, f"+336{n}0000000", email=f"{n}@b.example") for n in range(9)]
+    search()
+
+    def cost(number: int) -> int:
+        for one in contacts[:number]:
+            edit.change(one, locale=f"f{number}")
+        settle()
+        return len(statements(lambda: duplicate_search.advance(acme.tenant, 500)))
+
+    assert cost(1) == cost(8)
