@@ -1,10 +1,15 @@
 """The keys of the search for duplicates. The search of each tenant begins again, to store them."""
 
 import django.db.models.deletion
+from django.apps.registry import Apps
 from django.db import migrations, models
 
 import tenants.fields
 from tenants.isolation import protect
+
+
+def begin_again(apps: Apps, schema_editor: object) -> None:
+    apps.get_model("contacts", "DuplicateSearch").objects.all().delete()
 
 
 class Migration(migrations.Migration):
@@ -31,5 +36,5 @@ class Migration(migrations.Migration):
             },
         ),
         protect("contacts.NearKey"),
-        migrations.RunSQL("DELETE FROM contacts_duplicatesearch", migrations.RunSQL.noop),
+        migrations.RunPython(begin_again, migrations.RunPython.noop),
     ]
