@@ -4,6 +4,7 @@ Whoever may merge contacts may merge and dismiss pairs; whoever may see contacts
 """
 
 from collections.abc import Iterable
+from copy import copy
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode
 
@@ -15,6 +16,8 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
 from contacts.db import keyset
+from contacts.db.expressions import IsAnyOf
+from contacts.finding import duplicates
 from contacts.models import (
     BY_LIKELIHOOD,
     BulkAction,
@@ -25,8 +28,10 @@ from contacts.models import (
 )
 from contacts.values import phones
 from contacts.values.likeness import Reason
+from contacts.writing.merge import absorb
+from contacts.writing.taken_over import taken_over
 from tenants.admin import TenantOwnedAdmin, user_of
-from tenants.fields import is_ulid, parse_ulid
+from tenants.fields import hex_id, is_ulid, parse_ulid
 from tenants.models import Tenant
 
 from . import describe
@@ -37,7 +42,7 @@ PAGE_SIZE = 20  # pairs
 MAX_COUNTED = 100  # a greater number is shown as 100+
 MAX_BADGE = 99
 MAX_AT_ONCE = 50_000  # pairs that one bulk action merges
-DISMISSED_AT_ONCE = 500  # pairs, in one statement
+SAMPLE = 20  # pairs, of which the page before a merge shows what it keeps
 MAX_SHOWN = 5  # other contacts on the page of a contact
 REASONS = {
     Reason.PHONE: "Same phone, other spelling",
@@ -50,6 +55,10 @@ REASONS = {
 KINDS = {reason: text for reason, text in REASONS.items() if reason != Reason.NAME}
 LIKELIHOODS = [(85, "Very likely"), (60, "Likely"), (0, "Possible")]  # from this number on
 State = Duplicate.State
+PAIR_GONE = (
+    "Nothing was changed: this pair is no longer in the list. Somebody has merged, deleted or"
+    " dismissed it."
+)
 
 
 # The pairs as text
@@ -102,6 +111,40 @@ def text_of(pair: Duplicate, contacts: list[Contact]) -> Shown:
         if any(both)
     ]
     return Shown(pair, contacts, texts, likelihood, rows)
+
+
+class Preview(NamedTuple):
+    """What a merge would make of some contacts: `kept` stays, and takes over what `taken` says."""
+
+    kept: Contact
+    others: list[Contact]
+    taken: list[str]
+    problem: str
+
+
+def previews(tenant: Tenant, pairs: Iterable[Duplicate]) -> list[Preview]:
+    """What a merge of these pairs would do, without writing anything."""
+    pairs = list(pairs)
+    ids = {pk for pair in pairs for pk in pair.ids}
+    contacts = tenant.contacts.in_bulk(ids)
+    dismissed = {pair.ids for pair in tenant.duplicates.dismissed().of(ids)}
+    found = duplicates.groups(contacts, (pair.ids for pair in pairs), tenant.default_region)
+    return [preview(group, duplicates.problem_of(tenant, group, dismissed)) for group in found]
+
+
+def preview(group: list[Contact], problem: str) -> Preview:
+    kept = copy(group[0])
+    try:
+        absorb(kept, group[1:])
+    except ValueError as error:
+        problem = problem or str(error)
+    return Preview(kept, group[1:], list(map(in_words, taken_over(kept, group))), problem)
+
+
+def in_words(taken: str) -> str:
+    """A line of `taken_over` as the pages write names of fields."""
+    name, _, value = taken.partition(" ")
+    return f"{name.removesuffix('_at').replace('_', ' ').capitalize()}: {value}"
 
 
 class Alike(NamedTuple):
@@ -275,12 +318,16 @@ class DuplicateAdmin(TenantOwnedAdmin):
         if not self.may_merge(request):
             raise PermissionDenied
         pk, new = request.POST.get("pair", ""), request.POST.get("state", "")
+        moved = 0
         if chosen.tenant and is_ulid(pk) and new in State.values:
             pairs = Duplicate.objects.filter(tenant=chosen.tenant, pk=parse_ulid(pk))
-            if pairs.exclude(state=new).update(state=new):
-                log(request, f"Possible duplicate: {State(new).label.lower()}")
-                sentence = "Not shown again." if new == State.DISMISSED else "Back in the list."
-                self.message_user(request, sentence, messages.SUCCESS)
+            moved = pairs.exclude(state=new).with_contacts().update(state=new)
+        if moved:
+            log(request, f"Possible duplicate: {State(new).label.lower()}")
+            sentence = "Not shown again." if new == State.DISMISSED else "Back in the list."
+            self.message_user(request, sentence, messages.SUCCESS)
+        else:
+            self.message_user(request, PAIR_GONE, messages.WARNING)
         return HttpResponseRedirect(request.get_full_path())
 
     # All of a kind
@@ -294,10 +341,15 @@ class DuplicateAdmin(TenantOwnedAdmin):
         is_merge = request.GET.get("do") == "merge"
         if chosen.tenant is None or not chosen.reason:
             return HttpResponseRedirect(reverse(LIST))
+        # All of them, also those with a contact deleted a moment ago: to look for a hundred
+        # thousand contacts takes longer than everything else here.
+        found = chosen.in_state.because_of(chosen.reason)
         # Pairs of one person come together, so that one batch of the bulk action has them all.
-        pairs = chosen.pairs.order_by("first_id", "second_id")[:MAX_AT_ONCE]
-        pks = list(pairs.values_list("pk", flat=True))
-        if request.method == "POST" and request.POST.get("count") == str(len(pks)):
+        pairs = found.order_by("first_id", "second_id")
+        number = found.order_by()[: MAX_AT_ONCE + 1].count()
+        count = min(number, MAX_AT_ONCE)
+        if request.method == "POST" and request.POST.get("count") == str(count):
+            pks = list(pairs.values_list("pk", flat=True)[:count])
             if is_merge:
                 text, kind = REASONS[Reason(chosen.reason)], BulkAction.Kind.MERGE_PAIRS
                 return start(request, chosen.tenant, kind, text, pks)
@@ -306,16 +358,16 @@ class DuplicateAdmin(TenantOwnedAdmin):
             sentence = "The number of pairs has changed. Check the number and confirm again."
             self.message_user(request, sentence, messages.WARNING)
         title = "Merge all of a kind" if is_merge else "Dismiss all of a kind"
-        context = self.context(request, chosen, title)
-        context |= {"count": len(pks), "is_merge": is_merge, "examples": shown(pairs[:MAX_SHOWN])}
+        context = self.context(request, chosen, title) | {
+            "count": count, "has_more": number > count, "is_merge": is_merge,
+            "examples": [] if is_merge else shown(pairs[:MAX_SHOWN]),
+            "previews": previews(chosen.tenant, pairs[:SAMPLE])[:MAX_SHOWN] if is_merge else [],
+        }  # fmt: skip
         return TemplateResponse(request, "admin/contacts/duplicate/all.html", context)
 
     def dismiss_all(self, request: HttpRequest, chosen: Chosen, pks: list[str]) -> HttpResponse:
-        """In batches, because a statement takes a limited number of parameters."""
-        number = 0
-        for first in range(0, len(pks), DISMISSED_AT_ONCE):
-            some = chosen.in_state.filter(pk__in=pks[first : first + DISMISSED_AT_ONCE])
-            number += some.update(state=State.DISMISSED)
+        some = chosen.in_state.filter(IsAnyOf("pk", map(hex_id, pks)))
+        number = some.update(state=State.DISMISSED)
         log(request, f"Possible duplicates: {number:,} not duplicates")
         sentence = f"{number:,} pairs dismissed. They are under “Not duplicates”."
         self.message_user(request, sentence, messages.SUCCESS)

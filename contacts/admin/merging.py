@@ -32,6 +32,7 @@ SHOWN = [field.name for field in schema.fields(*CHOSEN) if field.is_logged]
 LIST = "admin:contacts_contact_changelist"
 # A form field: the query of the list of possible duplicates, if the user came from there.
 BACK = "back"
+PAIR_GONE = "Nothing was merged: one of these contacts was merged or deleted meanwhile."
 MERGE_PAGE = "admin/contacts/contact/merge.html"
 
 
@@ -100,15 +101,15 @@ class MergeAdmin(BulkAdmin):
     def merge(self, request: HttpRequest, contacts: ContactQuerySet) -> HttpResponse | None:
         found = sorted(contacts[: MAX_MERGED + 1], key=lambda contact: contact.pk)
         problem = problem_of(found)
+        if BACK in request.POST and len(found) < 2:
+            problem = PAIR_GONE
         if problem:
-            self.message_user(request, problem, messages.ERROR)
-            return None
+            return self.refuse(request, problem)
         result = copy(found[0])
         try:
             absorb(result, found[1:])
         except ValueError as error:
-            self.message_user(request, f"The contacts were not merged: {error}", messages.ERROR)
-            return None
+            return self.refuse(request, f"The contacts were not merged: {error}")
         form = MergeForm(request.POST if "seen" in request.POST else None, found, result)
         if form.is_valid() and form.cleaned_data["seen"] == version_of(found):
             return self.merge_chosen(request, found, form.chosen())
@@ -122,6 +123,11 @@ class MergeAdmin(BulkAdmin):
         }  # fmt: skip
         return TemplateResponse(request, MERGE_PAGE, context)
 
+    def refuse(self, request: HttpRequest, sentence: str) -> HttpResponse | None:
+        """Back to the list that the user came from; None is the list of contacts."""
+        self.message_user(request, sentence, messages.ERROR)
+        return HttpResponseRedirect(back_from(request)) if BACK in request.POST else None
+
     def merge_chosen(
         self, request: HttpRequest, found: list[Contact], chosen: dict[str, str]
     ) -> HttpResponse | None:
@@ -129,8 +135,7 @@ class MergeAdmin(BulkAdmin):
             first, *others = found
             kept, _ = merge_into(first.tenant, first.pk, [other.pk for other in others], chosen)
         except (ContactMissing, ValueError) as error:
-            self.message_user(request, f"The contacts were not merged: {error}", messages.ERROR)
-            return None
+            return self.refuse(request, f"The contacts were not merged: {error}")
         # Without names or phones: erasing a person does not clear the admin's log.
         summary, user = f"Merged with {len(found) - 1} more.", user_of(request)
         LogEntry.objects.log_actions(user.pk, [kept], CHANGE, summary, single_object=True)

@@ -21,12 +21,14 @@ ROWS = {
     "contacts_contacttag": 4_000_000,
     "contacts_change": 10_000_000,
     "contacts_tag": 1_000,
+    "contacts_nearkey": 1_000_000,
+    "contacts_duplicate": 100_000,
 }
 # The number of different values in a column. A column that is not named here has a different value
 # in each row.
 DIFFERENT = {
     "tenant_id": 1, "xid": 1, "tag_id": 1_000, "contact_id": 1_000_000, "change_set": 100_000,
-    "last_message_at": 1_000,
+    "last_message_at": 1_000, "state": 1, "likelihood": 10,
 }  # fmt: skip
 
 

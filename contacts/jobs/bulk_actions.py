@@ -112,14 +112,18 @@ def undo_change_set(tenant: Tenant, pks: list[str], change_set: str) -> Result:
 
 def merge_pairs(tenant: Tenant, pks: list[str], value: str) -> Result:
     """Merges pairs of the list of possible duplicates; `pks` are the ids of the pairs. A pair that
-    somebody has dismissed meanwhile, or that is no longer alike, stays."""
+    somebody has dismissed meanwhile, or that is no longer alike, stays. So does a group of which
+    not all contacts are alike, with the reason."""
     pairs = list(tenant.duplicates.open().filter(pk__in=pks))
     ids = {pk for pair in pairs for pk in pair.ids}
     contacts = {contact.pk: contact for contact in locked_contacts(tenant, [*ids])}
     groups = duplicates.groups(contacts, (pair.ids for pair in pairs), tenant.default_region)
-    done = merge(groups)
+    dismissed = {pair.ids for pair in tenant.duplicates.dismissed().of(ids)}
+    problems = [duplicates.problem_of(tenant, group, dismissed) for group in groups]
+    done = merge([group for group, problem in zip(groups, problems, strict=True) if not problem])
     gone = {other.pk for _, others, problem in done if not problem for other in others}
     refused = [(kept.phone, problem) for kept, _, problem in done if problem]
+    refused += [(group[0].phone, why) for group, why in zip(groups, problems, strict=True) if why]
     tenant.duplicates.open().of(gone).delete()
     return Result(sum(not gone.isdisjoint(pair.ids) for pair in pairs), refused)
 

@@ -16,6 +16,7 @@ from contacts.db.pacing import Pace
 from contacts.db.transactions import transactional
 from contacts.finding import duplicates
 from contacts.models import Change, DuplicateSearch
+from contacts.values.rules import folded
 from tenants.isolation import tenant_context
 from tenants.models import Tenant
 
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500  # contacts that one transaction checks
 INTERVAL = 10  # seconds between two looks at the change log
+# Of a change. Without the tenant, Django reads it by one statement for each change.
+READ = ("tenant", "xid", "pk", "contact_id", "kind", "into", "fields")
 MAX_REST = 1.0  # seconds between two batches while a job waits or runs
 
 
@@ -115,11 +118,18 @@ def go_on(tenant: Tenant, stored: DuplicateSearch, size: int) -> int:
 def follow_log(tenant: Tenant, stored: DuplicateSearch, size: int) -> int:
     """Checks the contacts of the next changes."""
     unread, position = tenant.changes.after(FeedPosition(*stored.place))
-    changes = list(unread.only("xid", "pk", "contact_id", "kind", "into")[:size])
+    changes = list(unread.only(*READ)[:size])
     if changes:
         position = position._replace(xid=changes[-1].xid, id=changes[-1].pk)
         merged = [change for change in changes if change.kind == Change.Kind.MERGED]
         duplicates.pass_on_dismissals(tenant, merged)
-        duplicates.check(tenant, [*{change.contact_id for change in changes}])
+        left = {email for change in changes if (email := email_left(change))}
+        duplicates.check_changed(tenant, {change.contact_id for change in changes}, left)
     stored.place = [*position]
     return len(changes)
+
+
+def email_left(change: Change) -> str:
+    """The e-mail address, folded, that the contact had before the change; empty if it has not
+    changed."""
+    return folded(change.fields.get("email", {}).get("old") or "")

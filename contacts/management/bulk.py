@@ -51,6 +51,17 @@ def age(text: str) -> timedelta:
     return timedelta(days=int(match[1]))
 
 
+def confirm(question: str, number: int, nothing: str) -> None:
+    """Asks to type `number`; raises `CommandError` if somebody types something else. `nothing`: the
+    sentence that says what has not happened."""
+    try:
+        typed = input(f"{question} Type the number: ")
+    except EOFError:
+        raise CommandError("Cannot ask for the number here. Add --yes.") from None
+    if typed.strip() != str(number):
+        raise CommandError(f"{nothing}: you typed another number.")
+
+
 def print_undo_hint(command: BaseCommand, change_set: str) -> None:
     """On standard error: programs read the standard output of commands."""
     command.stderr.write(f"To undo: manage.py undo --change-set {change_set}", lambda text: text)
@@ -86,11 +97,23 @@ class BulkFix(BaseCommand):
 
     def run_batches(self, options: dict[str, Any]) -> None:
         self.options = options
+        self.is_quiet = False
         if not 1 <= options["batch_size"] <= 50_000:
             raise CommandError("--batch-size takes a number from 1 to 50000.")
         self.pace = Pace(options["batch_size"])
         tenants = self.tenants()
         self.prepare(tenants)
+        total, refused = self.go_through(tenants)
+        self.stdout.write(f"{'dry run: ' if options['dry_run'] else ''}{self.noun}: {total}")
+        if refused:
+            self.stdout.write(f"not changed, see above: {refused}")
+        if self.can_be_undone and total and not options["dry_run"]:
+            print_undo_hint(self, self.change_set)
+        self.finish(total)
+
+    def go_through(self, tenants: list[Tenant]) -> tuple[int, int]:
+        """Returns how many changes there were, and how many were refused. Prints a line for each;
+        if `is_quiet`, only for the refused."""
         total = refused = 0
         with tqdm(unit=" rows", file=sys.stderr, disable=None) as bar:
             for tenant in tenants:
@@ -99,14 +122,10 @@ class BulkFix(BaseCommand):
                         for line in self.run_batch(tenant, batch):
                             is_change = not isinstance(line, Refused)
                             total, refused = total + is_change, refused + (not is_change)
-                            self.stdout.write(f"{tenant.slug} {line}")
+                            if not (is_change and self.is_quiet):
+                                self.stdout.write(f"{tenant.slug} {line}")
                         bar.update(len(batch))
-        self.stdout.write(f"{'dry run: ' if options['dry_run'] else ''}{self.noun}: {total}")
-        if refused:
-            self.stdout.write(f"not changed, see above: {refused}")
-        if self.can_be_undone and total and not options["dry_run"]:
-            print_undo_hint(self, self.change_set)
-        self.finish(total)
+        return total, refused
 
     def run_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:
         with self.pace.turn(len(batch)):

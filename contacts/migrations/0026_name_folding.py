@@ -12,7 +12,7 @@ from tenants.isolation import protect
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contacts", "0021_stored_answers"), ("tenants", "0007_known_address")]
+    dependencies = [("contacts", "0023_near_keys"), ("tenants", "0007_known_address")]
 
     operations = [
         migrations.CreateModel(

@@ -26,6 +26,7 @@ from .duplicate import (
     Duplicate,
     DuplicateQuerySet,
     DuplicateSearch,
+    NearKey,
 )
 from .erasure import (
     EARLIER_OPT_OUT,
@@ -96,6 +97,7 @@ __all__ = [
     "ImportBatch",
     "ImportFailure",
     "NameFolding",
+    "NearKey",
     "OptOut",
     "Outcome",
     "StillRunning",

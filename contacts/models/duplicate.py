@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from contacts.db.keyset import Order
-from contacts.values.likeness import Reason, likelihood
+from contacts.values.likeness import NearKeys, Reason, likelihood
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
@@ -103,6 +103,36 @@ class Duplicate(models.Model):
         """The columns that hold `reasons`."""
         found = [reason for reason in Reason if reason in {*reasons}]
         return {"reasons": f",{','.join(found)},", "likelihood": likelihood(found)}
+
+
+class NearKey(models.Model):
+    """The keys by which the search finds contacts with the same name and near phones, see
+    `likeness.NearKeys`. Only the search and an erasure write them, so that a write of a contact
+    costs nothing more: the row of a contact that has changed is renewed by the next search.
+
+    A contact whose name says too little has none.
+    """
+
+    contact_id = ULIDField(primary_key=True)
+    tenant = models.ForeignKey(
+        Tenant, models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    beginning = models.BigIntegerField()
+    tail = models.BigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["tenant", "beginning"], name="near_key_beginning"),
+            models.Index(fields=["tenant", "tail"], name="near_key_tail"),
+        ]
+
+    def __str__(self) -> str:
+        return self.contact_id
+
+    @property
+    def keys(self) -> NearKeys:
+        return NearKeys(self.beginning, self.tail)
 
 
 class DuplicateSearch(models.Model):

@@ -13,7 +13,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q
 
 from contacts.db.transactions import transactional
-from contacts.models import Change, Contact, Erasure, StoredAnswer
+from contacts.models import Change, Contact, Erasure, NearKey, StoredAnswer
 from contacts.values.digests import phone_digest
 from contacts.values.numbering_plans import forms
 from tenants.models import Tenant
@@ -54,6 +54,7 @@ def forget(tenant: Tenant, phone: str) -> Forgotten:
     consent.remember(chain.from_iterable(one.opt_outs(former[one.pk]) for one in stored))
     rows.delete([contact.end(Change.Kind.ERASED)._replace(fields={}) for contact in stored])
     clear_answers(tenant, phones, stored)
+    clear_duplicates(tenant, [contact.pk for contact in stored])
     survivors = tenant.changes.forget(phones, [contact.pk for contact in stored])
     others = tenant.contacts.filter(pk__in=survivors).order_by("phone")
     return Forgotten(bool(stored), list(others.values_list("phone", flat=True)), phones)
@@ -95,6 +96,13 @@ def clear_answers(tenant: Tenant, phones: Sequence[str], stored: Sequence[Contac
     """Answers that are kept for repeated requests name contacts by their phones and ids."""
     words = [*phones, *(contact.pk for contact in stored)]
     StoredAnswer.objects.filter(tenant=tenant).naming(words).delete()
+
+
+def clear_duplicates(tenant: Tenant, contact_ids: Sequence[str]) -> None:
+    """The search for duplicates keeps pairs, dismissed ones even of contacts that are gone, and
+    keys made from names and phones."""
+    tenant.duplicates.of(contact_ids).delete()
+    NearKey.objects.filter(tenant=tenant, pk__in=contact_ids).delete()
 
 
 def clear_refusals(tenant: Tenant, spellings: Sequence[str]) -> None:

@@ -10,6 +10,9 @@ from django.urls import reverse
 
 from contacts.finding import duplicates
 from contacts.models import BulkAction, Contact, Duplicate, DuplicateSearch
+from contacts.writing import edit
+from contacts.writing.undo import ChangeSet
+from tenants.models import Tenant
 from tests.support.admin import LIST, logged_in, staff_of, url
 from tests.support.factories import ContactFactory
 from tests.support.sql import statements
@@ -208,3 +211,49 @@ def test_a_wrong_address_shows_the_list(acme: SimpleNamespace, web: Client, quer
     assert "Ann Smith" in web.get(f"{PAGE}?{query}").content.decode()
     assert web.post(f"{PAGE}?{query}", {"pair": "\0", "state": "x"}).status_code == 302
     assert web.get(f"{ALL}?{query}").status_code == 302
+
+
+def test_a_click_on_a_pair_that_is_gone_says_so_and_changes_nothing(
+    acme: SimpleNamespace, web: Client
+) -> None:
+    pair = pair_of(acme)
+    acme.tenant.contacts.get(pk=pair.second_id).delete()
+    stays = acme.tenant.contacts.get(pk=pair.first_id)
+    given = {"action": "merge", "select_across": "0", "_selected_action": pair.ids, "back": ""}
+    for address, data in (
+        (LIST, given), (PAGE, {"pair": pair.pk, "state": State.DISMISSED}),
+        (PAGE, {"pair": stays.pk, "state": State.DISMISSED}),
+    ):  # fmt: skip
+        answer = web.post(address, data, follow=True)
+        assert answer.redirect_chain[-1][0].split("?")[0] == PAGE
+        assert re.search("Nothing was (merged|changed)", answer.content.decode())
+    assert Duplicate.objects.get().state == State.OPEN
+    assert acme.tenant.contacts.get().updated_at == stays.updated_at
+
+
+def test_a_merge_of_a_pair_that_was_edited_meanwhile_is_shown_again(
+    acme: SimpleNamespace, web: Client
+) -> None:
+    pair = pair_of(acme)
+    given = {"action": "merge", "select_across": "0", "_selected_action": pair.ids, "back": ""}
+    seen = web.post(LIST, given).context["seen"]
+    edit.change(acme.tenant.contacts.get(pk=pair.second_id), name="Somebody Else")
+    answer = web.post(LIST, given | {"seen": seen, "phone": pair.first_id, "name": pair.first_id})
+    assert "Somebody changed these contacts" in answer.content.decode()
+    assert acme.tenant.contacts.count() == 2
+
+
+def test_the_page_before_a_merge_of_all_shows_what_is_kept_and_its_undo_takes_all_back(
+    acme: SimpleNamespace, web: Client
+) -> None:
+    pair = pair_of(acme, 1)
+    edit.change(acme.tenant.contacts.get(pk=pair.second_id), metadata={"city": "Paris"})
+    shown = web.get(ALL, {"reason": "email", "do": "merge"}).content.decode()
+    for text in ("What is kept", "+33601145678 is kept", 'Metadata: {&quot;city&quot;:&quot;Paris',
+                 "Former phone", f'href="{PAGE}?tenant=acme&amp;reason=email"'):  # fmt: skip
+        assert text in shown.replace("</strong>", "").replace("</a>", ""), text
+    assert acme.tenant.contacts.count() == 2, "only shown"
+    web.post(f"{ALL}?reason=email&do=merge", {"count": "1"})
+    assert acme.tenant.contacts.count() == 1
+    ChangeSet(BulkAction.objects.get().pk, Tenant.objects.all()).take_back()
+    assert acme.tenant.contacts.count() == 2

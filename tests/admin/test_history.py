@@ -236,7 +236,7 @@ def test_long_values_and_thousands_of_keys_are_cut(staff: Client, contact: Conta
 def test_the_history_shows_a_merge_and_a_deletion(staff: Client, acme: SimpleNamespace) -> None:
     for phone in ("+541187654321", "+5491187654321"):
         ContactFactory.create(tenant=acme.tenant, phone=phone, name=phone)
-    lines("merge_duplicates", "--by", "phone-variant", "--tenant", "acme")
+    lines("merge_duplicates", "--by", "phone-variant", "--tenant", "acme", "--yes")
     kept = Contact.objects.get()
     lines("undo", "--change-set", last_set())
     other = Contact.objects.exclude(pk=kept.pk).get()
@@ -398,7 +398,7 @@ def test_consent_from_a_merge_names_the_merge(acme: SimpleNamespace) -> None:
         ContactFactory.create(tenant=acme.tenant, phone=phone)
     decision = Decision(OPTED_OUT, MAY, "letter")
     consent.decide_one(acme.tenant, {"phone": "+5491187654321"}, decision)
-    lines("merge_duplicates", "--by", "phone-variant", "--tenant", "acme")
+    lines("merge_duplicates", "--by", "phone-variant", "--tenant", "acme", "--yes")
     sentence = consent_of(Contact.objects.get())
     assert "Do not contact: opted out on 2026-05-01 08:00:00 UTC, set by" in sentence
     assert "command:merge_duplicates" in sentence

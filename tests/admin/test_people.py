@@ -28,6 +28,7 @@ from contacts.models import (
     ImportBatch,
     ImportFailure,
     NameFolding,
+    NearKey,
     OptOut,
     StoredAnswer,
     Webhook,
@@ -446,6 +447,7 @@ def full_tenant(contacts: int = 5) -> Tenant:
         OptOut.objects.create(tenant=tenant, digest=f"{number}", opted_out_at=timezone.now())
     StoredAnswer.objects.create(tenant=tenant, token=1, key="x", request="")
     DuplicateSearch.objects.create(tenant=tenant, place=[])
+    NearKey.objects.create(tenant=tenant, pk=new_ulid(), beginning=1, tail=2)
     NameFolding.objects.create(tenant=tenant, version=1, place=[])
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(

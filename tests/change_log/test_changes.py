@@ -165,7 +165,7 @@ def test_bulk_work_logs_each_contact_under_one_change_set(acme: SimpleNamespace)
 def test_a_merge_tells_where_to(acme: SimpleNamespace) -> None:
     old = ContactFactory.create(tenant=acme.tenant, phone="+551187654321", name="", tags=["a"])
     new = ContactFactory.create(tenant=acme.tenant, phone="+5511987654321", name="Bia", tags=["b"])
-    command = ["merge_duplicates", "--by", "phone-variant", "--tenant", "acme"]
+    command = ["merge_duplicates", "--by", "phone-variant", "--tenant", "acme", "--yes"]
     call_command(*command, "--dry-run", stdout=io.StringIO())
     assert not Change.objects.filter(kind="merged").exists()
     call_command(*command, stdout=io.StringIO())
@@ -371,7 +371,7 @@ def test_erasing_a_person_empties_what_is_told_and_keeps_the_fact(acme: SimpleNa
     api.create(**END)
     twin = ContactFactory.create(tenant=acme.tenant, phone="+14155550199", email="x@x.example")
     Contact.objects.filter(phone=PHONE).update(email="x@x.example", email_folded="x@x.example")
-    merge = ["merge_duplicates", "--by", "email", "--tenant", "acme"]
+    merge = ["merge_duplicates", "--by", "email", "--tenant", "acme", "--yes"]
     call_command(*merge, stdout=io.StringIO())
     stranger = ContactFactory.create(tenant=acme.tenant, phone="+33612345678", name="Zoe")
     stranger.delete()

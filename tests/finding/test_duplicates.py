@@ -9,7 +9,7 @@ from django.core.management import CommandError
 from contacts import erasing
 from contacts.finding import duplicates
 from contacts.jobs import bulk_actions, duplicate_search
-from contacts.models import BulkAction, Contact, Duplicate, DuplicateSearch
+from contacts.models import BulkAction, Contact, Duplicate, DuplicateSearch, NearKey
 from contacts.writing import edit, merge
 from contacts.writing.undo import ChangeSet
 from tenants.models import Tenant
@@ -161,6 +161,53 @@ def test_a_large_group_makes_no_pairs(acme: SimpleNamespace) -> None:
     assert all(pair[0].startswith("+3361") for pair in found(acme.tenant))
 
 
+def test_the_pairs_of_a_group_follow_its_growth_and_its_decline(acme: SimpleNamespace) -> None:
+    """Also for the members that did not change."""
+    size = duplicates.MAX_GROUP
+
+    def pairs() -> int:
+        search()
+        return len(found(acme.tenant))
+
+    office = [contact(acme, f"+3361{n}000000", email="info@b.example") for n in range(size)]
+    shop = [contact(acme, f"+336200000{n}0", name="Example Company") for n in range(size)]
+    of_each = size * (size - 1) // 2
+    assert pairs() == 2 * of_each
+    last = contact(acme, "+33619000000", email="INFO@b.example")
+    another = contact(acme, "+33620000090", name="example company")
+    assert pairs() == 0
+    edit.change(last, email="")
+    another.delete()
+    assert pairs() == 2 * of_each
+    erasing.erase(acme.tenant, office[0].phone)
+    assert not acme.tenant.duplicates.of([office[0].pk]).exists(), "before the search"
+    assert not NearKey.objects.filter(pk=another.pk).exists()
+    edit.change(shop[0], name="Other Company")
+    assert pairs() == 2 * (size - 1) * (size - 2) // 2
+
+
+def test_a_group_in_which_some_are_not_alike_or_dismissed_is_not_merged_unseen(
+    acme: SimpleNamespace,
+) -> None:
+    """A is like B, and B like C."""
+    for phone in ("+33612345678", "+33612945678", "+33612965678"):
+        contact(acme, phone, name="Ann Smith")
+    three = [contact(acme, f"+3369876543{n}", email="b@b.example") for n in (1, 4, 7)]
+    search()
+    first, *_, last = sorted(one.pk for one in three)
+    dismissed = acme.tenant.duplicates.filter(first_id=first, second_id=last)
+    assert dismissed.update(state=Duplicate.State.DISMISSED) == 1
+    pks = [*acme.tenant.duplicates.open().values_list("pk", flat=True)]
+    action = bulk_actions.plan(acme.tenant, "user:1", BulkAction.Kind.MERGE_PAIRS, "", pks)
+    bulk_actions.run(action.pk)
+    action.refresh_from_db()
+    assert (len(pks), action.changed, action.refused) == (4, 0, 2)
+    reasons = " ".join(reason for _, reason in action.refusals)
+    assert "not all of these contacts are alike" in reasons
+    assert "are not duplicates" in reasons
+    assert acme.tenant.contacts.count() == 6
+
+
 def test_batches_of_any_size_find_the_same(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,4 +250,17 @@ def test_finding_takes_the_same_statements_for_many_contacts(acme: SimpleNamespa
         return len(statements(lambda: duplicates.find(acme.tenant, some)))
 
     few, many = cost(pks[:1]), cost(pks[::2])
-    assert few == many <= 8
+    assert few == many <= 20
+
+
+def test_many_changes_are_followed_with_the_statements_of_few(acme: SimpleNamespace) -> None:
+    contacts = [contact(acme, f"+336{n}0000000", email=f"{n}@b.example") for n in range(9)]
+    search()
+
+    def cost(number: int) -> int:
+        for one in contacts[:number]:
+            edit.change(one, locale=f"f{number}")
+        settle()
+        return len(statements(lambda: duplicate_search.advance(acme.tenant, 500)))
+
+    assert cost(1) == cost(8)

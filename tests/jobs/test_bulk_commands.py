@@ -60,7 +60,7 @@ def tagged(tenant: Any) -> None:
 
 FIXES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
     "normalize_phones": (old_phone, []),
-    "merge_duplicates": (variants, ["--by", "phone-variant"]),
+    "merge_duplicates": (variants, ["--by", "phone-variant", "--yes"]),
     "retag": (tagged, ["--rename", "a=z"]),
     "prune_tags": (tagged, []),
     "delete_contacts": (tagged, ["--tag", "a", "--yes"]),
@@ -133,7 +133,7 @@ def test_a_batch_has_a_sensible_size(acme: SimpleNamespace, command: str, size: 
     [
         ("normalize_phones", []),
         ("normalize_phones", ["--merge"]),
-        ("merge_duplicates", ["--by", "email"]),
+        ("merge_duplicates", ["--by", "email", "--yes"]),
         ("retag", ["--rename", "a=z"]),
         ("check_contacts", []),
         ("delete_contacts", ["--tag", "a", "--dry-run"]),
@@ -234,9 +234,10 @@ def test_the_oldest_stays_and_takes_over_what_others_know(acme: SimpleNamespace)
         total_messages=3, created_at=day[0],
     )  # fmt: skip
     stranger = ContactFactory.create(tenant=acme.tenant, email="", name="No e-mail")
-    lines = run("merge_duplicates", "--by", "email")
+    lines = run("merge_duplicates", "--by", "email", "--yes")
     taken = (
-        "name “Bob” from +33612345678; email “A@B.example” from +33612345678; tags x, y, z of all;"
+        "former phones +33612345678; name “Bob” from +33612345678;"
+        " email “A@B.example” from +33612345678; tags x, y, z of all;"
         ' metadata {"a":1,"n":"new"} of all; opted_in_at emptied;'
         " opted_out_at 2026-05-03 00:00 from +33612345678"
     )
@@ -258,7 +259,7 @@ def test_consent_of_all_is_kept_and_of_some_is_not(acme: SimpleNamespace) -> Non
         ContactFactory.create(
             tenant=acme.tenant, opted_in_at=consent, metadata={"crm": f"id-{number // 2}"}
         )
-    assert len(run("merge_duplicates", "--by", "metadata.crm")) == 3
+    assert len(run("merge_duplicates", "--by", "metadata.crm", "--yes")) == 3
     assert [c.opted_in_at for c in Contact.objects.order_by("pk")] == [day, None]
 
 
@@ -268,12 +269,60 @@ def test_what_would_be_too_much_is_not_merged(acme: SimpleNamespace) -> None:
             tenant=acme.tenant, email="a@b.example", tags=[f"{n}-{k}" for k in range(60)]
         )
     before = snapshot()
-    [line, *_] = run("merge_duplicates", "--by", "email")
+    [line, *_] = run("merge_duplicates", "--by", "email", "--yes")
     assert "cannot be merged" in line
     assert "at most 100 tags" in line
     assert snapshot() == before
     with pytest.raises(CommandError, match="--by takes"):
         run("merge_duplicates", "--by", "name")
+
+
+@pytest.mark.parametrize(("typed", "left"), [("1", 1), ("", 2), ("2", 2), (None, 2)])
+def test_groups_are_shown_before_somebody_types_their_number(
+    acme: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str | None,
+    left: int,
+) -> None:
+    variants(acme.tenant)
+
+    def answer(question: str) -> str:
+        assert question == "1 groups will be merged. Type the number: "
+        shown = capsys.readouterr().out
+        assert "acme +5491187654321 merged into +541187654321: former phones +5491187" in shown
+        assert Contact.objects.count() == 2, "a look"
+        if typed is None:
+            raise EOFError
+        return typed
+
+    monkeypatch.setattr("builtins.input", answer)
+    command = ["merge_duplicates", "--by", "phone-variant", "--tenant", "acme"]
+    if left == 2:
+        with pytest.raises(CommandError, match=r"Nothing was merged|Add --yes"):
+            call_command(*command)
+    else:
+        call_command(*command)
+        assert capsys.readouterr().out == "groups merged: 1\n", "each group is shown once"
+    assert Contact.objects.count() == left
+
+
+def test_a_group_that_has_changed_since_it_was_shown_is_not_merged(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variants(acme.tenant)
+    for phone in ("+5511987654321", "+551187654321"):
+        ContactFactory.create(tenant=acme.tenant, phone=phone)
+
+    def meanwhile(question: str) -> str:
+        edit.change(Contact.objects.get(phone="+541187654321"), name="somebody else")
+        return "2"
+
+    monkeypatch.setattr("builtins.input", meanwhile)
+    *_, refused, total, untouched = run("merge_duplicates", "--by", "phone-variant")
+    assert "+541187654321, +5491187654321: not merged: changed since" in refused
+    assert (total, untouched) == ("groups merged: 1", "not changed, see above: 1")
+    assert Contact.objects.filter(phone__startswith="+54").count() == 2
 
 
 @pytest.mark.parametrize(
@@ -294,7 +343,7 @@ def test_only_what_is_the_same_key_makes_one_person(
 ) -> None:
     for value in metadata:
         ContactFactory.create(tenant=acme.tenant, metadata=value)
-    run("merge_duplicates", "--by", f"metadata.{key}")
+    run("merge_duplicates", "--by", f"metadata.{key}", "--yes")
     assert Contact.objects.count() == left
 
 
@@ -395,7 +444,7 @@ OPT_OUT = ["--status", "opted_out"]
         ("delete_contacts", ["--phones", "phones", "--yes"], UNKNOWN_PHONE),
         ("record_consent", ["--tag", "vpi", *OPT_OUT], UNKNOWN_TAG),
         ("record_consent", ["--phones", "phones", *OPT_OUT], UNKNOWN_PHONE),
-        ("merge_duplicates", ["--by", "metadata.crn"], "No contact has “crn” in its metadata"),
+        ("merge_duplicates", ["--by", "metadata.crn", "--yes"], "No contact has “crn” in its"),
     ],
 )  # fmt: skip
 def test_what_no_contact_has_is_an_error(

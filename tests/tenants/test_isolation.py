@@ -31,6 +31,7 @@ from contacts.models import (
     ImportBatch,
     ImportFailure,
     NameFolding,
+    NearKey,
     OptOut,
     StoredAnswer,
     Tag,
@@ -57,7 +58,7 @@ pytestmark = pytest.mark.both
 
 OWNED = [
     BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Duplicate, DuplicateSearch,
-    Erasure, Export, Import, ImportBatch, ImportFailure, NameFolding,
+    Erasure, Export, Import, ImportBatch, ImportFailure, NameFolding, NearKey,
     OptOut, StoredAnswer, Tag, Webhook,
 ]  # fmt: skip
 of_postgresql = pytest.mark.skipif(
@@ -110,6 +111,7 @@ def furnish(tenant: Tenant) -> None:
     outbox.create(Webhook(tenant=tenant, url="https://shop.example/hook", events=[]))
     StoredAnswer.objects.create(tenant=tenant, token=1, key="order-1", request="0" * 64)
     DuplicateSearch.objects.create(tenant=tenant, place=[])
+    NearKey.objects.create(tenant=tenant, pk=new_ulid(), beginning=1, tail=2)
     NameFolding.objects.create(tenant=tenant, version=1, place=[])
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(

@@ -478,7 +478,7 @@ def merged(acme: SimpleNamespace, first: dict[str, Any], second: dict[str, Any])
     """The change set of a merge of two spellings of one number."""
     ContactFactory.create(tenant=acme.tenant, phone=OLD_FORM, **first)
     ContactFactory.create(tenant=acme.tenant, phone=NEW_FORM, **second)
-    lines("merge_duplicates", "--by", "phone-variant", "--tenant", "acme")
+    lines("merge_duplicates", "--by", "phone-variant", "--tenant", "acme", "--yes")
     return last_set()
 
 

@@ -119,7 +119,7 @@ def test_a_merge_is_taken_back_on_both_sides(acme: SimpleNamespace) -> None:
         ContactFactory.create(tenant=acme.tenant, phone=phone, name=name, tags=[f"t{n}"],
                               metadata={"n": n}, total_messages=1 + n)  # fmt: skip
     before = held(acme.tenant)
-    lines("merge_duplicates", "--by", "phone-variant", "--tenant", "acme")
+    lines("merge_duplicates", "--by", "phone-variant", "--tenant", "acme", "--yes")
     assert len(held(acme.tenant)) == 1
     take_back()
     assert held(acme.tenant) == before
@@ -133,7 +133,7 @@ def test_a_merge_that_is_taken_back_opts_nobody_in_again(acme: SimpleNamespace) 
         acme.api.create(phone)
         acme.api.act("record-consent", phone=phone, status="opted_in", at="2026-05-01T08:00:00Z")
     merged = acme.tenant.contacts.get(phone="+5491123456789")
-    lines("merge_duplicates", "--by", "phone-variant", "--tenant", "acme")
+    lines("merge_duplicates", "--by", "phone-variant", "--tenant", "acme", "--yes")
     undone = last_set()
     answer = acme.api.act("record-consent", contact_id=merged.pk, status="opted_out")
     assert answer.status_code == 200

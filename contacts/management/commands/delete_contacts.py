@@ -6,7 +6,7 @@ from django.core.management.base import CommandError
 from django.db.models import Q
 from django.utils import timezone
 
-from contacts.management.bulk import ChosenFix
+from contacts.management.bulk import ChosenFix, confirm
 from contacts.models import Contact, ContactQuerySet
 from contacts.writing.delete import delete_many
 from tenants.models import Tenant
@@ -30,12 +30,7 @@ class Command(ChosenFix):
         self.confirmed: int | None = None  # contacts that may still be deleted
         if self.options["dry_run"] or self.options["yes"] or not number:
             return
-        try:
-            typed = input(f"{number} contacts will be deleted for good. Type the number: ")
-        except EOFError:
-            raise CommandError("Cannot ask for the number here. Add --yes.") from None
-        if typed.strip() != str(number):
-            raise CommandError("Nothing was deleted: you typed another number.")
+        confirm(f"{number} contacts will be deleted for good.", number, "Nothing was deleted")
         self.confirmed = number
 
     def choices(self, tenant: Tenant) -> Iterator[ContactQuerySet]:

@@ -1,24 +1,26 @@
 from argparse import ArgumentParser
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
 
-from contacts import schema
-from contacts.change_log.difference import CONSENT
-from contacts.management.bulk import BulkFix, Refused
+from contacts.management.bulk import BulkFix, Refused, confirm
 from contacts.models import Contact
 from contacts.values import likeness
-from contacts.values.rules import spelled
 from contacts.writing.merge import merge
+from contacts.writing.taken_over import taken_over
 from tenants.models import Tenant
+
+Version = int  # see `version_of`
 
 
 class Command(BulkFix):
-    help = "Merges contacts of the same person. The oldest stays, with the newest values."
+    help = (
+        "Merges contacts of the same person. The oldest stays, with the newest values. Shows"
+        " what it keeps of each, and asks, before it merges."
+    )
     noun = "groups merged"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -28,6 +30,7 @@ class Command(BulkFix):
             help="phone-variant (such as Brazil's ninth digit, or a country code written twice),"
             " email, or metadata.KEY",
         )  # fmt: skip
+        parser.add_argument("--yes", action="store_true", help="do not ask")
 
     def prepare(self, tenants: list[Tenant]) -> None:
         by = self.options["by"]
@@ -35,6 +38,17 @@ class Command(BulkFix):
             raise CommandError(f"--by takes phone-variant, email or metadata.KEY, not “{by}”.")
         self.has_key = by in {"phone-variant", "email"}
         self.regions = {tenant.pk: tenant.default_region for tenant in tenants}
+        self.shown: set[Version] | None = None  # the groups that may be merged; None: all
+        if not (self.options["dry_run"] or self.options["yes"]):
+            self.ask(tenants)
+
+    def ask(self, tenants: list[Tenant]) -> None:
+        """Shows what a dry run shows, and asks."""
+        self.shown, self.options["dry_run"] = set(), True
+        number, _ = self.go_through(tenants)
+        self.options["dry_run"], self.is_quiet = False, True
+        if number:
+            confirm(f"{number} groups will be merged.", number, "Nothing was merged")
 
     def key(self, contact: Contact) -> Any:
         """Contacts with the same key are the same person. None: the contact has no key and is not
@@ -73,36 +87,28 @@ class Command(BulkFix):
 
     def fix(self, tenant: Tenant, batch: list[list[Contact]]) -> Iterator[str]:
         """Each line says what the contact that stays takes from which contact."""
-        before = {contact.pk: copy(contact) for group in batch for contact in group}
-        for kept, others, problem in merge(batch, self.key):
+        groups = batch
+        if self.shown is not None and self.options["dry_run"]:
+            self.shown |= {version_of(group) for group in batch}
+        elif self.shown is not None:
+            groups = [group for group in batch if version_of(group) in self.shown]
+            for group in batch:
+                if version_of(group) not in self.shown:
+                    same = ", ".join(contact.phone for contact in group)
+                    yield Refused(f"{same}: not merged: changed since you were asked")
+        before = {contact.pk: copy(contact) for group in groups for contact in group}
+        former = Contact.all_phones.former_phones(before.values())
+        for kept, others, problem in merge(groups, self.key):
             gone = ", ".join(contact.phone for contact in others)
             if problem:
                 yield Refused(f"{kept.phone}: cannot be merged with {gone}: {problem}")
             else:
-                taken = "; ".join(taken_over(kept, [before[kept.pk], *others]))
-                yield f"{gone} merged into {kept.phone}{taken and ': '}{taken}"
+                phones = [phone for one in others for phone in (one.phone, *former[one.pk])]
+                taken = [f"former phones {', '.join(phones)}"]
+                taken += taken_over(kept, [before[kept.pk], *others])
+                yield f"{gone} merged into {kept.phone}: {'; '.join(taken)}"
 
 
-def taken_over(kept: Contact, contacts: list[Contact]) -> Iterator[str]:
-    """The values that `kept` has after a merge of `contacts`, field by field, and from which phone
-    each value comes. Fields that were the same in all of them are left out."""
-    for field in schema.FIELDS:
-        if field.merge is schema.Merge.OWN or not (field.is_edited or field.name in CONSENT):
-            continue
-        values = {contact.phone: getattr(contact, field.name) for contact in contacts}
-        result = getattr(kept, field.name)
-        if not result and any(values.values()):
-            yield f"{field.name} emptied"
-        elif any(value != result for value in values.values()):
-            source = next(
-                (f"from {phone}" for phone in values if values[phone] == result), "of all"
-            )
-            yield f"{field.name} {in_words(result)} {source}"
-
-
-def in_words(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(value)
-    if isinstance(value, dict):
-        return spelled(value)
-    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else f"“{value}”"
+def version_of(group: Sequence[Contact]) -> Version:
+    """Another number whenever a contact of the group changes, or the group has other contacts."""
+    return hash(tuple((contact.pk, contact.updated_at) for contact in group))
