@@ -15,6 +15,9 @@ PARTS_OF_NAME = {
     "last_name": header_names.LAST_NAME,
 }
 
+# The phones that a contact had before, as an export writes them. They are rows of their own.
+FORMER = "former_phones"
+
 
 def all_aliases() -> dict[str, Collection[str]]:
     """The fields that a column can be mapped to, each with the names of such columns. Consent has
@@ -25,7 +28,7 @@ def all_aliases() -> dict[str, Collection[str]]:
             found[field.name] = field.aliases
         if field.name == "name":
             found |= PARTS_OF_NAME
-    return found
+    return found | {FORMER: {"formerphones", "formerphone"}}
 
 
 ALIASES = all_aliases()
