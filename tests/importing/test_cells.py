@@ -25,6 +25,29 @@ def read(options: ReadOptions = OPTIONS, **record: Any) -> dict[str, Any]:
     return fields
 
 
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (PHONE, None),
+        ("+33 6 12 34 56 78", None),
+        ("33612345678", None),
+        ("06.12.34.56.78", None),
+        ("(+33) 6-12-34-56-78", None),
+        ("+33612345679", "+33612345679"),
+        ("Ann +33612345678", "Ann +33612345678"),
+        ("3 Musketeers", "3 Musketeers"),
+    ],
+)
+def test_a_name_that_is_the_phone_of_the_record_is_no_name(name: str, expected: Any) -> None:
+    options = OPTIONS._replace(region="FR", fields=FIELDS | {"First": "first_name"})
+    assert read(options, name=name).get("name") == expected
+    assert read(options, First=name).get("name") == expected
+    assert read(options, name=name, First="Zoé")["name"] == (expected or "Zoé")
+
+
 # Tags
 
 
