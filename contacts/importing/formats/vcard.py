@@ -18,6 +18,7 @@ BETWEEN_VALUES = " ::: "  # between several values in one cell, as Google Contac
 
 # The reader drops the lines of these properties: pictures, sounds and keys may be large.
 BINARY = {"PHOTO", "LOGO", "SOUND", "KEY", "X-SHARED-PHOTO-DISPLAY-PREF"}
+BINARY_LINE = re.compile(rf"(?:[\w-]+\.)?(?:{'|'.join(sorted(BINARY))})[;:]", re.IGNORECASE)
 # Facts about the card itself, and details of other properties.
 IGNORED = BINARY | {
     "", "AGENT", "VERSION", "PRODID", "REV", "PROFILE", "MAILER", "SORT-STRING", "MEMBER", "KIND",
@@ -79,6 +80,10 @@ class VCardFormat(KeyedFormat):
     suffixes = (".vcf", ".vcard")
     media_types = ("text/vcard", "text/x-vcard")
     errors = "xlsx"
+
+    def __init__(self, file: InputFile) -> None:
+        super().__init__(file)
+        self.text.endless = BINARY_LINE  # some programs write a picture of megabytes as one line
 
     @classmethod
     def recognises(cls, file: InputFile) -> bool:
