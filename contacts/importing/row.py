@@ -31,7 +31,7 @@ EXPENDABLE = {"email", "locale", "metadata", FORMER} | MOMENTS
 
 class ReadOptions(NamedTuple):
     """How the cells are read. `fields`: the field of each column that has one, the best column of a
-    field first, and `types`: see `columns.Columns`. `region`: the country of phones without +.
+    field first, `types` and `codes`: see `columns.Columns`. `region`: of phones without +.
     `has_apostrophes`: cells may have the apostrophe that `formulas.neutral` puts before a formula.
     `phones_have_country_code`: phones without + have it. `adds_tags`: the tags of a cell are added
     to those that a contact has. `tag`: what all contacts of the file get. `dates`: the order of day
@@ -49,6 +49,7 @@ class ReadOptions(NamedTuple):
     timezone: str = ""
     strict: bool = False
     types: dict[str, str] = {}
+    codes: dict[str, str] = {}
 
 
 class NoPhone(columns.UnknownColumn):
@@ -64,7 +65,7 @@ def read_options(source: RecordFile, given: dict[str, Any], region: str) -> Read
     Raises `UnknownColumn`, and `NoPhone` if no column is the phone.
     """
     try:
-        fields, types = matched(source, given)
+        fields, types, codes = matched(source, given)
         if "phone" not in fields.values():
             raise NoPhone(
                 "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
@@ -75,8 +76,8 @@ def read_options(source: RecordFile, given: dict[str, Any], region: str) -> Read
         raise type(error)(error.sentence) from None  # without the list: it may be a person
     stored = given | {"fields": fields, "region": given["region"] or region}
     return stored_read_options(stored, has_apostrophes=source.kind.has_apostrophes)._replace(
-        types=types
-    )
+        types=types, codes=codes
+    )  # fmt: skip
 
 
 def matched(source: RecordFile, given: dict[str, Any]) -> columns.Columns:
@@ -201,6 +202,8 @@ def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
     name become one name, the columns of metadata keys become one value."""
     given: dict[str, Any] = {}
     keys: dict[str, Any] = {}
+    if options.codes:
+        cells = with_country_codes(cells, options)
     for column, field in fields_of(cells, options):
         raw = content(cells.get(column), options)
         if raw is None or raw == "" or raw == []:
@@ -211,13 +214,17 @@ def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
             given[field] = raw
         elif field in OF_SEVERAL:
             given[field] = Several([*each(given[field]), raw])
+    complete_name(given, options)
+    if keys:
+        given["metadata"] = (given.get("metadata"), keys)
+    return given
+
+
+def complete_name(given: dict[str, Any], options: ReadOptions) -> None:
     leave_out_phone_as_name(given, options)
     if not columns.PARTS_OF_NAME.keys().isdisjoint(given):
         join_name(given)
         leave_out_phone_as_name(given, options)
-    if keys:
-        given["metadata"] = (given.get("metadata"), keys)
-    return given
 
 
 def join_name(given: dict[str, Any]) -> None:
@@ -226,6 +233,27 @@ def join_name(given: dict[str, Any]) -> None:
     if parts and "name" not in given:
         kept = [str(part) for part in parts if part is not CLEARED]
         given["name"] = " ".join(kept) or CLEARED
+
+
+COUNTRY_CODE = re.compile(r"(?:\+|00)?([1-9]\d{0,3})(?:\.0)?")
+
+
+def with_country_codes(cells: dict[Any, Any], options: ReadOptions) -> dict[Any, Any]:
+    """`cells` with complete phones in the columns that have a column with the country code."""
+    read = {column: content(cells.get(column), options) for column in options.codes}
+    return cells | {
+        column: with_country_code(read[column], cells.get(code), options)
+        for column, code in options.codes.items()
+    }
+
+
+def with_country_code(raw: Any, code: Any, options: ReadOptions) -> Any:
+    """The phone in the cell `raw` with the country code in the cell `code`; `raw` itself if there
+    is no phone with this code, or the phone has its code already."""
+    found = COUNTRY_CODE.fullmatch(str(content(code, options)).strip())
+    if not found or not isinstance(raw, str | int) or str(raw).startswith(("+", "00")):
+        return raw
+    return e164(f"+{found[1]} {raw}", options) or raw
 
 
 def leave_out_phone_as_name(given: dict[str, Any], options: ReadOptions) -> None:
