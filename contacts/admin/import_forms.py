@@ -39,6 +39,7 @@ ENCODINGS = {
     "cp1252": "Western European (Windows-1252)",
     "mac_roman": "Western European (Mac Roman)",
     "cp1250": "Central European (Windows-1250)",
+    "iso-8859-2": "Central European (ISO 8859-2)",
     "cp1251": "Cyrillic (Windows-1251)",
     "cp1253": "Greek (Windows-1253)",
     "cp1254": "Turkish (Windows-1254)",

@@ -14,7 +14,9 @@ from contacts.writing import former_phones, renumber, upsert
 from contacts.writing.upsert import PhonesRefused
 from tenants.isolation import tenant_context
 
+from .columns import FORMER
 from .erasures import erased
+from .former import former_of, free
 from .spool import SpoolLine, parse
 
 WITH_LATER_ROW = "The phone is repeated, and its rows fail together. Line"
@@ -52,7 +54,8 @@ class BatchWriter:
         lines = [parse(text) for text in texts]
         cause = caused_by(f"import:{self.job.pk}", change_set=self.job.pk)
         with tenant_context(self.job.tenant_id), cause, self.pace.turn(len(lines)):
-            return self.write_lines(number, lines)
+            # Another writer may give somebody a former phone of the file at the same moment.
+            return transactions.retry_once(lambda: self.write_lines(number, lines))
 
     @transactions.transactional
     def write_lines(self, number: int, lines: list[SpoolLine]) -> BatchResult:
@@ -60,6 +63,7 @@ class BatchWriter:
         counts = ImportBatch(tenant_id=self.job.tenant_id, job=self.job, number=number)
         if not self.job.dry_run:
             counts.save(force_insert=True)
+        lines = self.with_free_phones(lines)
         failures = [line for line in lines if line.error]
         failures += self.write_rows([line for line in lines if line.values], counts)
         failures += earlier_rows(failures)
@@ -83,6 +87,23 @@ class BatchWriter:
             for failure in failures
         )
 
+    def with_free_phones(self, lines: list[SpoolLine]) -> list[SpoolLine]:
+        """`lines` with the former phones that nobody has. They are locked together with the phones,
+        in the order in which all writers lock contacts."""
+        if not any(FORMER in line.given for line in lines):
+            return lines
+        rows = [line for line in lines if line.values]
+        current = self.lock(phone for line in rows for phone in (line.phone, *former_of(line)))
+        return [
+            free(
+                line, current, strict=self.job.options.get("strict", False),
+                only_if_new=self.job.options["mode"] == Import.Mode.CREATE_ONLY,
+            )
+            if line.values
+            else line
+            for line in lines
+        ]  # fmt: skip
+
     def write_rows(self, lines: list[SpoolLine], counts: ImportBatch) -> list[SpoolLine]:
         """Writes the rows, in groups that give the same fields. Returns the rows that failed."""
         groups: dict[tuple[str, ...], list[SpoolLine]] = defaultdict(list)
@@ -104,9 +125,10 @@ class BatchWriter:
         mode = self.job.options["mode"]
         errors = self.without_contact(lines) if mode == Import.Mode.UPDATE_ONLY else {}
         if not self.job.options.get("allow_erased"):
-            errors |= erased(self.job.tenant, (line.phone for line in lines))
-        columns = [name.lstrip("-+") for name in with_folded(given)]
-        changes = [] if mode == Import.Mode.CREATE_ONLY else with_folded(given)
+            errors |= self.erased(lines)
+        names = with_folded(name for name in given if name != FORMER)
+        columns = [name.lstrip("-+") for name in names]
+        changes = [] if mode == Import.Mode.CREATE_ONLY else names
         new = Contact(tenant=self.job.tenant, source=Contact.Source.CSV_IMPORT)
         while rows := {line.phone: line.values for line in lines if line.phone not in errors}:
             try:
@@ -115,21 +137,37 @@ class BatchWriter:
                 errors |= error.reasons
             else:
                 counts.add(row.outcome for row in written.values())
-                counts.unchanged += len(rows) - len(written)
+                got = self.add_former(line for line in lines if line.phone in rows) - {*written}
+                counts.updated += len(got)
+                counts.unchanged += len(rows) - len(written) - len(got)
                 break
         return [line._replace(error=errors[line.phone]) for line in lines if line.phone in errors]
+
+    def erased(self, lines: list[SpoolLine]) -> dict[str, str]:
+        """The phones of the rows that have a phone or a former phone of an erased person, each with
+        the error for its row."""
+        owners = {phone: line.phone for line in lines for phone in (line.phone, *former_of(line))}
+        return {owners[phone]: error for phone, error in erased(self.job.tenant, owners).items()}
+
+    def add_former(self, lines: Iterable[SpoolLine]) -> set[str]:
+        """Gives the contacts of the rows their former phones. Returns the phones of these rows."""
+        given = {line.phone: phones for line in lines if (phones := former_of(line))}
+        if given:
+            former_phones.add_many(self.job.tenant, given)
+        return {*given}
 
     def without_contact(self, lines: list[SpoolLine]) -> dict[str, str]:
         """The phones that no contact has, each with the error for its row."""
         phones = {line.phone for line in lines}
-        return dict.fromkeys(phones - self.lock(phones), NO_CONTACT)
+        return dict.fromkeys(phones - self.lock(phones).keys(), NO_CONTACT)
 
-    def lock(self, phones: Iterable[str]) -> set[str]:
+    def lock(self, phones: Iterable[str]) -> dict[str, str]:
         """Locks the contacts that have these phones or had them, in the order in which all writers
-        lock contacts. Returns the phones that some contact has or had."""
+        lock contacts. Returns the current phone of the contact of each phone that some contact has
+        or had."""
         phones = [*phones]
         renumber.bring_up_to_date(self.job.tenant_id, phones)
-        return {*former_phones.lock_current(self.job.tenant_id, phones)}
+        return former_phones.lock_current(self.job.tenant_id, phones)
 
 
 def earlier_rows(failures: list[SpoolLine]) -> list[SpoolLine]:

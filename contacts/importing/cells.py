@@ -12,18 +12,19 @@ from contacts.values.formulas import original
 VALUE_SEPARATOR = ":::"  # of Google Contacts
 MARKS = ("=", "'")  # only a cell that begins with one of them differs from its text
 # A cell with tags that has none of these has nothing but names and commas.
-TAG_SIGNS = frozenset('[:;|"*')
+TAG_SIGNS = frozenset('[{:;|"*')
 GOOGLE_GROUP = "* "  # Google marks its own groups so: `* myContacts`
 
-# Words that people and programs write into a cell that has no value, in lower case.
+# Words that people and programs write into a cell that has no value, in lower case. Databases write
+# NULL as `\N`.
 NOTHING = {
     "n/a", "#n/a", "n.a.", "na", "nan", "nil", "none", "null", "(null)", "undefined", "-", "--",
     "---", "\u2013", "\u2014", ".", "?", "0", "keine", "keins", "kein", "nein", "no", "no email",
     "nicht vorhanden", "unbekannt", "unknown", "not available", "aucun", "aucune", "néant",
-    "ninguno", "ninguna", "nenhum", "nessuno", "nessuna", "geen", "brak", "нет",
+    r"\n", "ninguno", "ninguna", "nenhum", "nessuno", "nessuna", "geen", "brak", "нет",
 }  # fmt: skip
 # Fewer for a locale: `na` and `nan` are languages.
-NO_LOCALE = {"n/a", "-", "none"}
+NO_LOCALE = {"n/a", "-", "none", r"\n"}
 
 
 def values_of(text: str) -> list[str]:
@@ -51,7 +52,8 @@ def text_of(cell: str) -> str:
 def tags_of(text: str) -> list[str]:
     """The names of the tags in a cell, not yet checked by `rules.tags`.
 
-    A JSON list of strings is taken as it is. Otherwise ` ::: ` parts the names, or else commas, or
+    A JSON list of strings is taken as it is. The braces of an array of PostgreSQL (`{vip,new}`) are
+    left out. Otherwise ` ::: ` parts the names, or else commas, or
     else semicolons, or else bars. Quotes around a name (Mailchimp) and the groups of Google itself
     are left out.
     """
@@ -59,6 +61,8 @@ def tags_of(text: str) -> list[str]:
         return text.split(",") if text else []
     if (listed := rules.json_list(text)) is not None:
         return listed
+    if text.startswith("{") and text.endswith("}"):
+        text = text[1:-1]
     parts = values_of(text) if VALUE_SEPARATOR in text else unquoted(text, separator_of(text))
     names = [name.strip() for part in parts for name in part.split(",")]
     return [name for name in names if name and not name.startswith(GOOGLE_GROUP)]

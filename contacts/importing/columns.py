@@ -15,6 +15,9 @@ PARTS_OF_NAME = {
     "last_name": header_names.LAST_NAME,
 }
 
+# The phones that a contact had before, as an export writes them. They are rows of their own.
+FORMER = "former_phones"
+
 
 def all_aliases() -> dict[str, Collection[str]]:
     """The fields that a column can be mapped to, each with the names of such columns. Consent has
@@ -25,7 +28,7 @@ def all_aliases() -> dict[str, Collection[str]]:
             found[field.name] = field.aliases
         if field.name == "name":
             found |= PARTS_OF_NAME
-    return found
+    return found | {FORMER: {"formerphones", "formerphone"}}
 
 
 ALIASES = all_aliases()
@@ -54,11 +57,13 @@ class Columns(NamedTuple):
 
     `fields`: the field of each column that has one. Several columns may have the same field; the
     best column comes first. `types`: the column that says the kind of each phone column, where a
-    file has one: `{"Phone 1 - Value": "Phone 1 - Type"}`.
+    file has one: `{"Phone 1 - Value": "Phone 1 - Type"}`. `codes`: the column with the country code
+    of each phone column, where a file has one.
     """
 
     fields: dict[str, str]
     types: dict[str, str]
+    codes: dict[str, str]
 
     @property
     def candidates(self) -> dict[str, list[str]]:
@@ -130,7 +135,9 @@ def match(
         others = {"", *found, *given, *added}
         found |= {column: f"metadata.{column}" for column in header if column not in others}
     fields = {column: found[column] for column in header if column in found}
-    return Columns(best_first(fields, named), type_columns(fields, named))
+    return Columns(
+        best_first(fields, named), type_columns(fields, named), code_columns(fields, named)
+    )
 
 
 def refuse_unknown(header: list[str], given: dict[str, str]) -> None:
@@ -202,9 +209,23 @@ def type_columns(fields: dict[str, str], named: dict[str, str]) -> dict[str, str
     return {column: types[title] for column, title in phones.items() if title in types}
 
 
-def subject(title: str) -> str:
+def code_columns(fields: dict[str, str], named: dict[str, str]) -> dict[str, str]:
+    """The column with the country code of each phone column that has one. Of several, a calling
+    code comes first: a country code may be `FR`."""
+    codes = {
+        subject(title, header_names.CODE_WORDS): column
+        for column, title in sorted(named.items(), key=lambda item: "calling" in words(item[1]))
+        if "code" in words(title)
+    }
+    phones = {column: subject(named[column]) for column in fields if fields[column] == "phone"}
+    return {column: codes[title] for column, title in phones.items() if title in codes}
+
+
+OF_A_PHONE = header_names.TYPE_WORDS | header_names.VALUE_WORDS
+
+
+def subject(title: str, left_out: Collection[str] = OF_A_PHONE) -> str:
     """What `Phone 1 - Type` and `Phone 1 - Value` are the type and the value of: `phone 1`."""
-    left_out = header_names.TYPE_WORDS | header_names.VALUE_WORDS
     return " ".join(word for word in words(title) if word not in left_out)
 
 

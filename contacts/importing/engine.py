@@ -24,14 +24,15 @@ from contacts.jobs.lock import locked_folder
 from contacts.models import Import
 from contacts.values import rules
 
-from . import ending
+from . import ending, former
 from .batch import BatchResult, BatchWriter
+from .columns import FORMER
 from .error_file import ErrorFile
 from .hints import hint
 from .pools import chunks, in_order, reading_processes, writing_threads
 from .record_file import RecordFile
 from .records import TurnEnded, UnreadableFile
-from .repeats import COMBINED, combine_once
+from .repeats import combine
 from .row import ReadOptions
 from .spool import SpoolLine, parse, read_chunk
 from .storage import ReadingPosition, clear, spool_folder
@@ -42,6 +43,7 @@ CHUNK = 2000  # records that a process reads at a time
 MAX_CHUNK_SIZE = 1_000_000
 MAX_BATCH_SIZE = 4_000_000  # characters
 SHOWN_FAILURES = 10
+COMBINED = "combined"  # a file beside the spool: the rows of the spool are combined
 
 Progress = Callable[[str, int], Any]  # the stage ("reading", "writing"), and how many more rows
 
@@ -197,8 +199,7 @@ class Importer:
             raise TurnEnded
 
     def write_batches(self, spool: Path, done: dict[int, int]) -> Iterator[BatchResult]:
-        keeps_first = self.job.options["mode"] == Import.Mode.CREATE_ONLY
-        combine_once(spool, keeps_first=keeps_first, strict=self.options.strict)
+        self.combine_once(spool)
         # Inside a transaction, threads would wait for its rows: a thread has its own connection.
         is_alone = has_one_writer() or connection.in_atomic_block
         pool = None if is_alone else writing_threads
@@ -210,6 +211,18 @@ class Importer:
                 if number == 0 and pool and not done:
                     planner.analyze()
                 yield result
+
+    def combine_once(self, spool: Path) -> None:
+        """Combines the rows of repeated phones, and decides to whom former phones belong that the
+        file has more than once, unless an earlier turn has done so."""
+        marker = spool.with_name(COMBINED)
+        if marker.exists():
+            return
+        keeps_first = self.job.options["mode"] == Import.Mode.CREATE_ONLY
+        combine(spool, keeps_first=keeps_first, strict=self.options.strict)
+        if FORMER in self.options.fields.values():
+            former.settle(spool, strict=self.options.strict)
+        marker.touch()
 
     def note(self, result: BatchResult) -> None:
         """Adds the result of a batch to the job. A real run stores the counts with the batch, and

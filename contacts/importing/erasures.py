@@ -18,8 +18,10 @@ from contacts.values.numbering_plans import forms
 from tenants.models import Tenant
 
 from .formats.header import unique
+from .former import former_of
 from .records import Record
-from .row import ReadOptions, phone_of, stored_read_options
+from .row import ReadOptions, phones_of, stored_read_options
+from .spool import parse
 from .storage import errors_of, spool_folder, upload_of
 
 logger = logging.getLogger(__name__)
@@ -47,13 +49,13 @@ def without_erased(
     digests = {*job.tenant.erasures.values_list("digest", flat=True)}
     for record, error in records:
         is_erased = error.startswith(ERASED) or (
-            digests and not digests.isdisjoint(digests_of(phone_of(record.cells, options)))
+            digests and not digests.isdisjoint(digests_of(phones_of(record.cells, options)))
         )
         yield (record._replace(cells={}) if is_erased else record), error
 
 
-def digests_of(phone: str) -> set[str]:
-    return {*map(phone_digest, forms([phone]))}
+def digests_of(numbers: Iterable[str]) -> set[str]:
+    return {*map(phone_digest, forms(numbers))}
 
 
 # Erasing a person from the files of imports
@@ -91,7 +93,7 @@ def erase_from_spool(job: Import, phone: str) -> None:
     folder = spool_folder(job)
     if folder.exists():
         with suppress(JobIsRunning), locked_folder(folder):
-            for name in ("reading", "position", "combining"):  # the import makes these files again
+            for name in ("reading", "position", "combining", "settling"):  # made again
                 (folder / name).unlink(missing_ok=True)
             if job.is_over:
                 shutil.rmtree(folder)
@@ -107,8 +109,9 @@ def erase_from_rows(spool: Path, phone: str) -> None:
         kept.open("w", encoding="utf-8", newline="\n") as file,
     ):
         for text in texts:
-            line, _, found, _ = text.split("\t", 3)
-            file.write(f'{line}\t\t\t\t"{ERASED}."\n' if found in forms([phone]) else text)
+            line = parse(text)
+            is_erased = not {line.phone, *former_of(line)}.isdisjoint(forms([phone]))
+            file.write(f'{line.line}\t\t\t\t"{ERASED}."\n' if is_erased else text)
     kept.replace(spool)
 
 
@@ -142,7 +145,7 @@ def erase_from_error_file(path: Path, phone: str, options: ReadOptions, delimite
             writer.writerow(header)
             names = unique([*map(original, header)])
             for row in rows:
-                has_phone = phone_of(dict(zip(names, row, strict=False)), options) == phone
+                has_phone = phone in phones_of(dict(zip(names, row, strict=False)), options)
                 found = (national in phones.digits(cell) for cell in row for national in nationals)
                 if not has_phone and not any(found):
                     writer.writerow(row)

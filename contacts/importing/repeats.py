@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from contacts.values import rules
 
+from .columns import FORMER
 from .spool import SpoolLine, parse
 
 CONSENT = ("opted_in_at", "opted_out_at")
@@ -24,15 +25,6 @@ CONSENT = ("opted_in_at", "opted_out_at")
 REPLACING = {"metadata": "-metadata", "+tags": "tags"}
 MISFIT = "Left out, because it does not fit beside the earlier rows with this phone:"
 Combined = Callable[[Iterator[SpoolLine], SpoolLine], SpoolLine]
-COMBINED = "combined"  # a file beside the spool: the repeated phones of the spool are combined
-
-
-def combine_once(spool: Path, *, keeps_first: bool, strict: bool) -> None:
-    """`combine`, unless an earlier turn has done so."""
-    marker = spool.with_name(COMBINED)
-    if not marker.exists():
-        combine(spool, keeps_first=keeps_first, strict=strict)
-        marker.touch()
 
 
 def combine(spool: Path, *, keeps_first: bool, strict: bool = False) -> None:
@@ -150,6 +142,8 @@ class Merging:
             self.join("metadata", "metadata", joined_metadata, values, names)
         if "+tags" in names:
             self.join("+tags", "tags", joined_tags, values, names)
+        if FORMER in names:
+            self.join(FORMER, FORMER, joined_phones, values, names)
         self.values |= values
         self.names |= names
         self.names -= {adds for adds, replaces in REPLACING.items() if replaces in self.names}
@@ -192,3 +186,7 @@ def joined_metadata(stored: Any, given: Any) -> Any:
 def joined_tags(stored: Any, given: str) -> str:
     """Both are comma-separated, as a contact stores its tags."""
     return ",".join(rules.tags([*(stored or "").split(","), *given.split(",")]))
+
+
+def joined_phones(stored: Any, given: str) -> str:
+    return ",".join(dict.fromkeys([*filter(None, (stored or "").split(",")), *given.split(",")]))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -12,21 +13,25 @@ from contacts.values.header_names import PhoneKind, kind_of_type, phone_kind
 
 from . import cells as written
 from . import columns
+from .columns import FORMER
 from .record_file import RecordFile
 from .records import Mistake
 
 # Phones that may lack nothing but the plus sign; a spreadsheet may have made a number of them.
 DIGITS = re.compile(r"[1-9]\d{7,14}(?:[.,]0+)?")
+# A name may be a phone: what begins so, and what has nothing but these characters.
+STARTS_OF_PHONES = (*"+(0123456789",)
+PHONE = re.compile(r"[\d\s+().\u00a0/-]+")
 
 RULES = {field.name: field.rule for field in schema.FIELDS if field.rule}
 MOMENTS = {field.name for field in schema.FIELDS if field.kind is Kind.MOMENT}
 # A cell that breaks the rule of one of these fields costs the field, not the contact.
-EXPENDABLE = {"email", "locale", "metadata"} | MOMENTS
+EXPENDABLE = {"email", "locale", "metadata", FORMER} | MOMENTS
 
 
 class ReadOptions(NamedTuple):
     """How the cells are read. `fields`: the field of each column that has one, the best column of a
-    field first, and `types`: see `columns.Columns`. `region`: the country of phones without +.
+    field first, `types` and `codes`: see `columns.Columns`. `region`: of phones without +.
     `has_apostrophes`: cells may have the apostrophe that `formulas.neutral` puts before a formula.
     `phones_have_country_code`: phones without + have it. `adds_tags`: the tags of a cell are added
     to those that a contact has. `tag`: what all contacts of the file get. `dates`: the order of day
@@ -44,6 +49,7 @@ class ReadOptions(NamedTuple):
     timezone: str = ""
     strict: bool = False
     types: dict[str, str] = {}
+    codes: dict[str, str] = {}
 
 
 class NoPhone(columns.UnknownColumn):
@@ -59,7 +65,7 @@ def read_options(source: RecordFile, given: dict[str, Any], region: str) -> Read
     Raises `UnknownColumn`, and `NoPhone` if no column is the phone.
     """
     try:
-        fields, types = matched(source, given)
+        fields, types, codes = matched(source, given)
         if "phone" not in fields.values():
             raise NoPhone(
                 "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
@@ -70,8 +76,8 @@ def read_options(source: RecordFile, given: dict[str, Any], region: str) -> Read
         raise type(error)(error.sentence) from None  # without the list: it may be a person
     stored = given | {"fields": fields, "region": given["region"] or region}
     return stored_read_options(stored, has_apostrophes=source.kind.has_apostrophes)._replace(
-        types=types
-    )
+        types=types, codes=codes
+    )  # fmt: skip
 
 
 def matched(source: RecordFile, given: dict[str, Any]) -> columns.Columns:
@@ -188,7 +194,7 @@ class Several(list[Any]):
 
 
 # The fields of which a record may have several values. Of another field, the first value counts.
-OF_SEVERAL = {"phone", "email", "tags"}
+OF_SEVERAL = {"phone", "email", "tags", FORMER}
 
 
 def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
@@ -196,6 +202,8 @@ def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
     name become one name, the columns of metadata keys become one value."""
     given: dict[str, Any] = {}
     keys: dict[str, Any] = {}
+    if options.codes:
+        cells = with_country_codes(cells, options)
     for column, field in fields_of(cells, options):
         raw = content(cells.get(column), options)
         if raw is None or raw == "" or raw == []:
@@ -206,11 +214,17 @@ def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
             given[field] = raw
         elif field in OF_SEVERAL:
             given[field] = Several([*each(given[field]), raw])
-    if not columns.PARTS_OF_NAME.keys().isdisjoint(given):
-        join_name(given)
+    complete_name(given, options)
     if keys:
         given["metadata"] = (given.get("metadata"), keys)
     return given
+
+
+def complete_name(given: dict[str, Any], options: ReadOptions) -> None:
+    leave_out_phone_as_name(given, options)
+    if not columns.PARTS_OF_NAME.keys().isdisjoint(given):
+        join_name(given)
+        leave_out_phone_as_name(given, options)
 
 
 def join_name(given: dict[str, Any]) -> None:
@@ -219,6 +233,55 @@ def join_name(given: dict[str, Any]) -> None:
     if parts and "name" not in given:
         kept = [str(part) for part in parts if part is not CLEARED]
         given["name"] = " ".join(kept) or CLEARED
+
+
+COUNTRY_CODE = re.compile(r"(?:\+|00)?([1-9]\d{0,3})(?:\.0)?")
+
+
+def with_country_codes(cells: dict[Any, Any], options: ReadOptions) -> dict[Any, Any]:
+    """`cells` with complete phones in the columns that have a column with the country code."""
+    read = {column: content(cells.get(column), options) for column in options.codes}
+    return cells | {
+        column: with_country_code(read[column], cells.get(code), options)
+        for column, code in options.codes.items()
+    }
+
+
+def with_country_code(raw: Any, code: Any, options: ReadOptions) -> Any:
+    """The phone in the cell `raw` with the country code in the cell `code`; `raw` itself if there
+    is no phone with this code, or the phone has its code already."""
+    found = COUNTRY_CODE.fullmatch(str(content(code, options)).strip())
+    if not found or not isinstance(raw, str | int) or str(raw).startswith(("+", "00")):
+        return raw
+    return e164(f"+{found[1]} {raw}", options) or raw
+
+
+def leave_out_phone_as_name(given: dict[str, Any], options: ReadOptions) -> None:
+    """Removes a name that is the phone of the record itself. A vCard must have a name, and other
+    programs want one, too: they write the phone of somebody without a name."""
+    name = given.get("name")
+    if isinstance(name, str) and name[:1] in STARTS_OF_PHONES and is_phone(name, given, options):
+        del given["name"]
+
+
+def is_phone(name: str, given: dict[str, Any], options: ReadOptions) -> bool:
+    """Whether `name` is one of the phones in `given`, in any spelling."""
+    if not PHONE.fullmatch(name):
+        return False
+    texts = [str(raw) for raw in each(given.get("phone", ""))]
+    spelled = [name, *(text for raw in texts for text in written.values_of(raw))]
+    numbers = [re.sub(r"\D", "", text) for text in spelled]
+    return numbers[0] in numbers[1:] or e164(name, options) in {
+        e164(text, options) for text in spelled[1:]
+    } - {""}
+
+
+def e164(text: str, options: ReadOptions) -> str:
+    """The phone that `text` spells; empty if it spells none."""
+    try:
+        return rules.phone(text, options.region, has_country_code=options.phones_have_country_code)
+    except ValueError:
+        return ""
 
 
 def fields_of(cells: dict[Any, Any], options: ReadOptions) -> Iterable[tuple[str, str]]:
@@ -261,6 +324,8 @@ def value_of(field: str, raw: Any, options: ReadOptions) -> Any:
         return value_of_several(field, raw, options)
     if field == "phone":
         return phone("" if raw is CLEARED else raw, options)
+    if field == FORMER:
+        return former_phones(raw, options)
     if raw is CLEARED:
         return None if field == "metadata" else RULES[field](None)
     return moment(raw, options) if field in MOMENTS else READERS[field](raw)
@@ -272,6 +337,8 @@ def value_of_several(field: str, values: Several, options: ReadOptions) -> Any:
     filled = [raw for raw in values if raw is not CLEARED] or values[:1]
     if field == "tags":
         return rules.tags([tag for raw in filled for tag in value_of(field, raw, options)])
+    if field == FORMER:
+        return former_phones([phone for raw in filled for phone in listed(raw)], options)
     return first_good(lambda raw: value_of(field, raw, options), filled)
 
 
@@ -349,6 +416,31 @@ def tags(raw: Any) -> list[str]:
     return rules.tags(written.tags_of(raw) if isinstance(raw, str) else raw)
 
 
+MAX_FORMER = 100  # phones of one record
+ONLY_ADDED = "Former phones are only added; to take one away, use remove-former-phone."
+
+
+def former_phones(raw: Any, options: ReadOptions) -> Any:
+    """The phones in a cell or a list, each once, or `BLANK`."""
+    if raw is CLEARED:
+        raise ValueError(ONLY_ADDED)
+    given = listed(raw)
+    if len(given) > MAX_FORMER:
+        raise ValueError(f"There are more than {MAX_FORMER} former phones.")
+    try:
+        found = [phone(each, options) for each in given]
+    except ValueError as error:
+        raise ValueError(f"A former phone is wrong: {error}") from error
+    return [*dict.fromkeys(each for each in found if each is not BLANK)] or BLANK
+
+
+def listed(raw: Any) -> list[Any]:
+    """The values in a cell, in which commas and other separators stand between them."""
+    if isinstance(raw, str):
+        return written.tags_of(raw)
+    return raw if isinstance(raw, list) else [raw]
+
+
 def moment(raw: Any, options: ReadOptions) -> Any:
     """The time of a decision in a cell, or `BLANK`."""
     text = rules.string("time", raw)
@@ -366,6 +458,18 @@ def phone_of(cells: dict[Any, Any], options: ReadOptions) -> str:
     except ValueError:
         return ""
     return "" if found is BLANK else str(found)
+
+
+def phones_of(cells: dict[Any, Any], options: ReadOptions) -> set[str]:
+    """The phone and the former phones of a record; see `phone_of`."""
+    found = {phone_of(cells, options)} - {""}
+    if FORMER not in options.fields.values():
+        return found
+    given = each(gathered(cells, options).get(FORMER, ""))
+    for value in [value for raw in given for value in listed(raw)]:
+        with suppress(ValueError):
+            found.add(phone(value, options))
+    return found - {BLANK}
 
 
 def metadata(raw: Any) -> dict[str, Any] | None:

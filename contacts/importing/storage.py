@@ -62,5 +62,6 @@ def clear(job: Import, folder: Path) -> None:
     if not job.is_draft:
         shutil.rmtree(folder)
         return
-    for name in ("head", "reading", "position", "rows", "combining", "combined", "tried"):
+    made = ("head", "reading", "position", "rows", "combining", "settling", "combined", "tried")
+    for name in made:
         (folder / name).unlink(missing_ok=True)

@@ -250,6 +250,8 @@ REMARKS = [
 # A column `Phone 1 - Type` says the kind of the phone in `Phone 1 - Value`.
 TYPE_WORDS = listed("type, label, kind, typ, art, tipo")
 VALUE_WORDS = listed("value, number, nummer, wert, valor")
+# A column `Primary Phone Calling Code` has the country code of `Primary Phone Number`.
+CODE_WORDS = listed("calling, code, country, dial, dialing, dialling, prefix")
 
 
 def phone_kind(name: str) -> PhoneKind | None:

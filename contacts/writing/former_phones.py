@@ -6,6 +6,8 @@ they do not deadlock.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from operator import itemgetter
 from typing import TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, transaction
@@ -15,7 +17,7 @@ from contacts.change_log.difference import FORMER_PHONES, Fields
 from contacts.db.dialects import dialect_of
 from contacts.db.expressions import updated_after
 from contacts.db.transactions import transactional
-from contacts.models import Change, Contact, Entry
+from contacts.models import Change, Contact, Entry, OptOut
 from tenants.models import Tenant
 
 from . import consent, rows
@@ -181,6 +183,39 @@ def keep(contact: Contact, phone: str) -> None:
     Raises `IntegrityError` where somebody has the phone."""
     insert(contact, [phone])
     log(contact, logged(added=[phone]))
+
+
+def add_many(tenant: Tenant, given: dict[str, list[str]]) -> None:
+    """Makes phones, which nobody has, former phones of contacts of the tenant, and logs this. If a
+    contact has opted out, or the owner of one of its new former phones has, both have: they are one
+    person.
+
+    `given`: the former phones by a phone that the contact has or had. Inside a transaction. Raises
+    `IntegrityError` where somebody has got one of the phones meanwhile: then try again.
+    """
+    current = lock_current(tenant.pk, given)
+    contacts = {one.phone: one for one in tenant.contacts.filter(phone__in=current.values())}
+    owners = {
+        former: contacts[current[phone]] for phone, added in given.items() for former in added
+    }
+    insert_many(tenant.pk, {former: owner.pk for former, owner in owners.items()})
+    added: dict[str, list[str]] = {}
+    for former, owner in owners.items():
+        added.setdefault(owner.pk, []).append(former)
+    some = [*contacts.values()]
+    rows.update(
+        some, rows.lock(some, ()), (),
+        lambda entry: with_logged(entry, logged(added[entry.contact_id])),
+    )  # fmt: skip
+    consent.remember(owner.opt_out_of(former) for former, owner in owners.items())
+    opted_out = OptOut.objects.of(tenant.pk, owners)
+    consent.keep_known_out(
+        tenant.pk, {owners[former].phone: at for former, at in sorted_by_time(opted_out)}
+    )
+
+
+def sorted_by_time(opted_out: dict[str, datetime]) -> list[tuple[str, datetime]]:
+    return sorted(opted_out.items(), key=itemgetter(1))
 
 
 @transactional

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from contacts.exporting import export
 from contacts.models import Contact
 from contacts.values import rules
-from contacts.writing import edit
+from contacts.writing import edit, former_phones
 from tenants.models import Tenant
 from tests.support.api import PHONE
 from tests.support.examples import FEW
@@ -163,8 +163,8 @@ PLAIN: dict[str, Any] = {"locale": "", "tags": [], "metadata": {}, "opted_out_at
 NAMES = [PLAIN | {"name": name} for name in ("--", "'--", "=1", "'=1", "''=1")]
 
 
-@example(contacts=NAMES, form="csv", for_spreadsheets=True)
-@example(contacts=NAMES, form="csv", for_spreadsheets=False)
+@example(contacts=NAMES, former=2, form="csv", for_spreadsheets=True)
+@example(contacts=NAMES, former=0, form="csv", for_spreadsheets=False)
 @FEW
 @given(
     contacts=st.lists(
@@ -177,6 +177,7 @@ NAMES = [PLAIN | {"name": name} for name in ("--", "'--", "=1", "'=1", "''=1")]
         }),
         max_size=3,
     ),
+    former=st.integers(0, 2),
     form=st.sampled_from(["csv", "ndjson"]),
     for_spreadsheets=st.booleans(),
 )  # fmt: skip
@@ -184,6 +185,7 @@ def test_export_then_import_into_an_empty_tenant_then_export_is_the_same_file(
     acme: SimpleNamespace,
     tmp_path: Path,
     contacts: list[dict[str, Any]],
+    former: int,
     form: str,
     for_spreadsheets: bool,
 ) -> None:
@@ -193,7 +195,10 @@ def test_export_then_import_into_an_empty_tenant_then_export_is_the_same_file(
     Tenant.objects.filter(slug="empty").delete()
     TenantFactory.create(slug="empty")
     for number, fields in enumerate(contacts):
-        ContactFactory.create(tenant=acme.tenant, phone=f"+1415555{number:04}", email="", **fields)
+        one = ContactFactory.create(
+            tenant=acme.tenant, phone=f"+1415555{number:04}", email="", **fields
+        )
+        former_phones.insert(one, [f"+1415556{number:03}{n}" for n in range(former)])
     path = tmp_path / f"x.{form}"
     options = ["--format", form, *["--for-spreadsheets"] * (for_spreadsheets and form == "csv")]
     exported("acme", *options, "-o", str(path))

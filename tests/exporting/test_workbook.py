@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from contacts.exporting import workbook
 from contacts.exporting.export import FIELDS, FORMATS, export, select_ids
 from contacts.values import rules
+from contacts.writing import former_phones
 from tenants.models import Tenant
 from tests.support.api import PHONE
 from tests.support.examples import FEW
@@ -35,6 +36,10 @@ def data_dir(tmp_path: Path, settings: Any) -> Path:
 
 def stored(tenant: Tenant) -> list[dict[str, Any]]:
     return [*tenant.contacts.order_by("phone").values(*FIELDS)]
+
+
+def phones_before(tenant: Tenant) -> dict[str, list[str]]:
+    return {one.phone: former_phones.of([one])[one.pk] for one in tenant.contacts.all()}
 
 
 def written(contacts: list[dict[str, Any]]) -> bytes:
@@ -123,9 +128,13 @@ def test_export_then_import_into_an_empty_tenant_gives_the_same_contacts(
     Tenant.objects.filter(slug="empty").delete()
     other = TenantFactory.create(slug="empty")
     for number, fields in enumerate(contacts):
-        ContactFactory.create(tenant=acme.tenant, phone=f"+1415555{number:04}", email="", **fields)
+        one = ContactFactory.create(
+            tenant=acme.tenant, phone=f"+1415555{number:04}", email="", **fields
+        )
+        former_phones.insert(one, [f"+1415556{number:03}{n}" for n in range(number)])
     path = tmp_path / "x.xlsx"
     path.write_bytes(b"".join(export(select_ids(acme.tenant.contacts.all()), XLSX)))
     consent = [f"--map={name}={name}" for name in FIELDS if name.startswith("opted_")]
     call_command("import_contacts", str(path), "--tenant=empty", *consent, stdout=io.StringIO())
     assert stored(other) == stored(acme.tenant)
+    assert phones_before(other) == phones_before(acme.tenant)

@@ -26,7 +26,16 @@ from contacts.importing.error_file import ErrorFile
 from contacts.jobs import files, lock
 from contacts.models import Contact, Import, ImportFailure
 from tests.support.api import PHONE, Api, assert_error
-from tests.support.imports_api import CSV, IMPORTS, counted, errors, outcome, post, work
+from tests.support.imports_api import (
+    CSV,
+    IMPORTS,
+    counted,
+    errors,
+    outcome,
+    post,
+    work,
+    worked,
+)
 from tests.support.openapi import operations, shape, without_volatile
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
@@ -492,3 +501,12 @@ def test_old_imports_and_files_that_nobody_knows_are_swept(
     for wrong in ("30", "d", "1.5d"):
         with pytest.raises(CommandError, match="such as 30d"):
             call_command("prune_imports", "--older-than", wrong)
+
+
+def test_an_upload_that_an_earlier_version_has_stored_is_imported(api: Api) -> None:
+    """That version had no options `header_line` and `sheet`."""
+    post(api)
+    job = Import.objects.get()
+    job.options = {k: v for k, v in job.options.items() if k not in ("header_line", "sheet")}
+    job.save()
+    assert worked(job).created == 1

@@ -25,6 +25,29 @@ def read(options: ReadOptions = OPTIONS, **record: Any) -> dict[str, Any]:
     return fields
 
 
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (PHONE, None),
+        ("+33 6 12 34 56 78", None),
+        ("33612345678", None),
+        ("06.12.34.56.78", None),
+        ("(+33) 6-12-34-56-78", None),
+        ("+33612345679", "+33612345679"),
+        ("Ann +33612345678", "Ann +33612345678"),
+        ("3 Musketeers", "3 Musketeers"),
+    ],
+)
+def test_a_name_that_is_the_phone_of_the_record_is_no_name(name: str, expected: Any) -> None:
+    options = OPTIONS._replace(region="FR", fields=FIELDS | {"First": "first_name"})
+    assert read(options, name=name).get("name") == expected
+    assert read(options, First=name).get("name") == expected
+    assert read(options, name=name, First="Zoé")["name"] == (expected or "Zoé")
+
+
 # Tags
 
 
@@ -43,6 +66,9 @@ def read(options: ReadOptions = OPTIONS, **record: Any) -> dict[str, Any]:
         ('5" pipe, vip', ['5" pipe', "vip"]),
         ("* myContacts ::: Friends ::: vip", ["Friends", "vip"]),
         ("* myContacts", []),
+        ('{vip,"spring sale"}', ["vip", "spring sale"]),
+        ("{}", []),
+        ("{vip", ["{vip"]),
         ("* starred,vip", ["vip"]),
         ("[draft], vip", ["[draft]", "vip"]),
         ("[1, 2]", ["[1", "2]"]),
@@ -98,7 +124,7 @@ def test_the_first_good_phone_of_a_cell_counts() -> None:
         clean({"phone": "+331 ::: x"}, OPTIONS)
 
 
-@pytest.mark.parametrize("word", ["n/a", "N/A", "na", "-", "--- ", "none", "NULL", "keine", "NaN"])
+@pytest.mark.parametrize("word", ["n/a", "N/A", "na", "-", "--- ", "none", "NULL", r"\N", "NaN"])
 def test_words_for_nothing_set_nothing(word: str) -> None:
     assert read(email=word, opted_in_at=word) == {}
     with pytest.raises(BadRecord, match=r"^The phone is required\.$"):
@@ -108,7 +134,7 @@ def test_words_for_nothing_set_nothing(word: str) -> None:
 def test_languages_are_no_words_for_nothing() -> None:
     assert read(locale="na") == {"locale": "na"}
     assert read(locale="nan") == {"locale": "nan"}
-    assert [read(locale=word) for word in ("n/a", "-", "None")] == [{}, {}, {}]
+    assert [read(locale=word) for word in ("n/a", "-", r"\N")] == [{}, {}, {}]
     assert read(name="None") == {"name": "None"}
 
 

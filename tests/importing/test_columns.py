@@ -27,7 +27,7 @@ def matched(*header: str, **given_map: str) -> columns.Columns:
 def phone_in(**cells: str) -> str:
     """The phone of a record with these cells; `_` in a name is a space."""
     named = {name.replace("_", " "): cell for name, cell in cells.items()}
-    fields, types = match(named, {}, rest_to_metadata=False)
+    fields, types, _ = match(named, {}, rest_to_metadata=False)
     return str(clean(named, ReadOptions(fields, types=types)).fields["phone"])
 
 
@@ -283,6 +283,44 @@ def test_matching_takes_no_longer_for_hostile_names() -> None:
     start = time.process_time()
     match(names, {}, rest_to_metadata=True)
     assert time.process_time() - start < 2
+
+
+# Country codes in a column of their own
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "phone"),
+    [
+        ("+33", "612345678", MOBILE),
+        ("33", "06 12 34 56 78", MOBILE),
+        ("0033", "612345678", MOBILE),
+        ("33.0", "612345678", MOBILE),
+        ("1", MOBILE, MOBILE),
+        ("33", "0033612345678", MOBILE),
+        ("FR", MOBILE, MOBILE),
+        ("", MOBILE, MOBILE),
+    ],
+)
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("Phone country code", "Phone"),
+        ("Mobile phone dialing code", "Mobile phone number"),
+        ("Phones / Primary Phone Calling Code", "Phones / Primary Phone Number"),
+    ],
+)
+def test_a_country_code_beside_a_phone_belongs_to_it(
+    header: tuple[str, str], code: str, number: str, phone: str
+) -> None:
+    found = matched(*header)
+    options = ReadOptions(found.fields, codes=found.codes)
+    assert clean(dict(zip(header, (code, number), strict=True)), options).fields["phone"] == phone
+
+
+def test_a_calling_code_comes_before_the_letters_of_a_country() -> None:
+    header = ("Phone", "Phone Calling Code", "Phone Country Code")
+    assert matched(*header).codes == {"Phone": "Phone Calling Code"}
+    assert matched("Postal code", "Country code", "Phone").codes == {}
 
 
 # Several columns

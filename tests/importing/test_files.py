@@ -15,12 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.db import pacing
+from contacts.importing.engine import fingerprint
 from contacts.importing.error_file import failed_records
+from contacts.importing.findings import findings
+from contacts.importing.options import STORED
 from contacts.importing.pools import chunks
 from contacts.importing.record_file import RecordFile
 from contacts.importing.records import UnreadableFile
+from contacts.importing.row import read_options
 from contacts.importing.storage import spool_folder
 from contacts.jobs.lock import locked_folder
+from contacts.management.commands.import_contacts import OF_COMMAND
 from contacts.models import Contact, Import, ImportFailure, Tag
 from contacts.values.formulas import neutral, original
 from contacts.writing import edit
@@ -496,3 +501,31 @@ def test_an_import_that_runs_is_not_run_again(
         bring(file, "--resume")
     assert stop.value.returncode == 2
     assert bring(file, "--resume")[0] == 0
+
+
+NEW_OPTIONS = ("header_line", "sheet")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("options", [[], ["--header-line=1"]])
+def test_an_import_that_an_earlier_version_has_begun_can_be_resumed(
+    acme: SimpleNamespace, file: Path, options: list[str]
+) -> None:
+    """That version had no options `header_line` and `sheet`, and told less about the file."""
+    write(file, ["phone"], [PHONE])
+    bring(file)
+    job = Import.objects.get()
+    source = RecordFile(file)
+    given = {name: job.options[name] for name in (*STORED, *OF_COMMAND)}
+    given |= findings(source, read_options(source, given, ""))
+    stored = {name: value for name, value in given.items() if name not in NEW_OPTIONS}
+    stored["read_as"] = {key: given["read_as"][key] for key in ("encoding", "delimiter")}
+    Import.objects.update(
+        state=Import.State.READING, options=stored, fingerprint=fingerprint(source, stored)
+    )
+    if options:
+        with pytest.raises(CommandError, match="no interrupted import"):
+            bring(file, "--resume", *options)
+    else:
+        assert bring(file, "--resume")[0] == 0
+        assert Import.objects.get().state == Import.State.DONE

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from contacts.importing.formats import decoding, vcard
 from contacts.importing.record_file import FileHead, RecordFile
-from contacts.importing.records import Record
+from contacts.importing.records import Record, UnreadableFile
 from contacts.models import Contact
 from tests.support.files import card
 
@@ -163,6 +163,22 @@ def test_pictures_take_no_memory_and_do_not_count(tmp_path: Path) -> None:
         [record] = read(tmp_path, card("FN:Ann", picture, "TEL:1"))
         assert record.cells == {"Name": "Ann", "Phone": "1"}
         assert record.size < 5_000
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_a_picture_in_one_line_may_have_any_length_and_no_other_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(decoding, "MAX_LINE", 100_000)
+    picture = f"item1.PHOTO;ENCODING=b:{'A' * 3_000_000}"
+    text = card("FN:Ann", picture, "TEL:1") + card(f"PHOTO:{'A' * 2**20}", "TEL:2")
+    found = read(tmp_path, text.replace("\r\n", end))
+    assert [record.cells for record in found] == [{"Name": "Ann", "Phone": "1"}, {"Phone": "2"}]
+    assert all(record.size < 5_000 for record in found)
+    assert found[1].line == text[: text.index("BEGIN", 9)].count("\r\n") + 1
+    assert next(RecordFile(tmp_path / "people.vcf").records(found[1].line)) == found[1]
+    with pytest.raises(UnreadableFile, match="A line is longer than"):
+        read(tmp_path, card(f"NOTE:{'A' * 3_000_000}", "TEL:1"))
 
 
 def test_the_head_of_a_long_file_is_read_as_far_as_it_goes(

@@ -19,11 +19,13 @@ from .languages import CHARACTERS, WORDS
 WEST = (
     "French", "German", "Spanish", "Portuguese", "Italian", "Dutch", "Swedish", "Danish", "Finnish",
 )  # fmt: skip
+CENTRAL = ("Polish", "Czech", "Slovak", "Hungarian", "Romanian", "Croatian", "Slovene")
 # The languages of each code page. The western languages share one code page, and a file may mix
 # names of several of them. For such files, "West" is one more language.
 CODE_PAGES = {
     "cp1252": (*WEST, "West", "Icelandic"),
-    "cp1250": ("Polish", "Czech", "Slovak", "Hungarian", "Romanian", "Croatian", "Slovene"),
+    "cp1250": CENTRAL,
+    "iso-8859-2": CENTRAL,
     "cp1251": ("Russian", "Ukrainian", "Bulgarian", "Macedonian"),
     "cp1253": ("Greek",),
     "cp1254": ("Turkish",),
@@ -56,7 +58,13 @@ INSIDE_WORD = -4.0  # added for a sign between two letters
 WRONG_CASE = -5.0  # added for a capital that follows a small letter
 BESIDE_DIGIT = -4.0  # added for a letter beside a digit
 SMALL_START = -2.0  # added for a word that begins with a small letter
-PRIOR = {"cp1252": 3.0, "cp1257": -1.0, "mac_roman": -1.0, "Icelandic": -5.0}  # how common
+PRIOR = {
+    "cp1252": 3.0,
+    "iso-8859-2": -1.0,
+    "cp1257": -1.0,
+    "mac_roman": -1.0,
+    "Icelandic": -5.0,
+}  # how common
 MARGIN = 2.5  # a smaller lead is a doubt
 CLOSE = 0.7
 

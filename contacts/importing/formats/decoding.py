@@ -16,6 +16,7 @@ from .code_pages import candidates, composed, words_of
 from .gzipped import unpacked
 
 MAX_LINE = 2 * 1024 * 1024  # characters
+LINE_START = 1000  # characters that stay of a longer line of which only the beginning matters
 # A line with its end, or a run of blank lines.
 LINES = re.compile(r"[\r\n]+|[^\r\n]+(?:\r\n?|\n)?")
 LINE_END = re.compile(r"\r\n?|\n")
@@ -40,6 +41,9 @@ class TextFile:
     """
 
     is_cut = False  # the file has more bytes than were read
+    # Matches the beginnings of lines that may be of any length, because the rest does not matter.
+    # Set by formats that have such lines.
+    endless: re.Pattern[str] | None = None
 
     def __init__(self, path: Path, encoding: str = "", max_unpacked: float = inf) -> None:
         self.path = path
@@ -113,9 +117,17 @@ class TextFile:
             rest.append(text[end:])
             length += len(text) - end
             if length > MAX_LINE:
-                raise UnreadableFile(f"A line is longer than {MAX_LINE:,} characters.")
+                rest = self.shortened("".join(rest))
+                length = sum(map(len, rest))
         if length and not self.is_cut:
             yield "".join(rest).rstrip("\x1a")
+
+    def shortened(self, line: str) -> list[str]:
+        """The beginning and the last character of `line`, which is too long and goes on: the
+        character may be half of a line end. Raises `UnreadableFile` if all of the line matters."""
+        if not (self.endless and self.endless.match(line)):
+            raise UnreadableFile(f"A line is longer than {MAX_LINE:,} characters.")
+        return [line[:LINE_START], line[-1]]
 
     def composed(self, text: str) -> str:
         return composed(text) if self.encoding == "cp1258" else text

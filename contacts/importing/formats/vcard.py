@@ -18,6 +18,7 @@ BETWEEN_VALUES = " ::: "  # between several values in one cell, as Google Contac
 
 # The reader drops the lines of these properties: pictures, sounds and keys may be large.
 BINARY = {"PHOTO", "LOGO", "SOUND", "KEY", "X-SHARED-PHOTO-DISPLAY-PREF"}
+BINARY_LINE = re.compile(rf"(?:[\w-]+\.)?(?:{'|'.join(sorted(BINARY))})[;:]", re.IGNORECASE)
 # Facts about the card itself, and details of other properties.
 IGNORED = BINARY | {
     "", "AGENT", "VERSION", "PRODID", "REV", "PROFILE", "MAILER", "SORT-STRING", "MEMBER", "KIND",
@@ -64,7 +65,6 @@ PARTS = {
     for separator in ",;"
 }
 APPLE_LABEL = re.compile(r"_\$!<(.*)>!\$_")
-PHONE = re.compile(r"[\d\s+().-]+")
 SCHEME = re.compile(r"(?:x-apple|whatsapp|sip|im):", re.IGNORECASE)
 
 BEGIN = "BEGIN:VCARD"
@@ -80,6 +80,10 @@ class VCardFormat(KeyedFormat):
     suffixes = (".vcf", ".vcard")
     media_types = ("text/vcard", "text/x-vcard")
     errors = "xlsx"
+
+    def __init__(self, file: InputFile) -> None:
+        super().__init__(file)
+        self.text.endless = BINARY_LINE  # some programs write a picture of megabytes as one line
 
     @classmethod
     def recognises(cls, file: InputFile) -> bool:
@@ -272,24 +276,9 @@ def cells_of(properties: list[Property]) -> dict[Any, Any]:
     }
     if "Tags" in found:
         cells["Tags"] = [tag for tag in found["Tags"] if tag not in GROUPS_OF_GOOGLE]
-    leave_out_phones_as_names(cells, properties)
     if "Name" not in cells and (name := name_of(cells)):
         cells["Name"] = name
     return cells
-
-
-def leave_out_phones_as_names(cells: dict[Any, Any], properties: list[Property]) -> None:
-    """vCard requires a name. So programs write the phone of a contact without a name as its name,
-    as our own export does."""
-    phones = {digits(plain(each.value)) for each in properties if each.name == "TEL"} - {""}
-    for column in ("Name", *COLUMNS["N"]):
-        if digits(cells.get(column, "")) in phones:
-            del cells[column]
-
-
-def digits(text: str) -> str:
-    """The digits of a phone without its separators; empty for any other text."""
-    return re.sub(r"\D", "", text) if PHONE.fullmatch(text) else ""
 
 
 def name_of(cells: dict[Any, Any]) -> str:

@@ -96,7 +96,7 @@ class Command(BaseCommand):
             fingerprint=fingerprint(source, given),
         )
         if options["resume"]:
-            job = self.interrupted(job)
+            job = self.interrupted(job, source)
         return Importer(job, source, read, batch_size=options["batch_size"])
 
     def clean(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -111,11 +111,16 @@ class Command(BaseCommand):
     def refuse(self, sentence: str) -> NoReturn:
         raise CommandError(sentence, returncode=NOTHING_COULD_RUN)
 
-    def interrupted(self, job: Import) -> Import:
-        same = Import.objects.filter(tenant=job.tenant, fingerprint=job.fingerprint)
-        found = same.unfinished().order_by("-pk").first()
-        if found is None:
+    def interrupted(self, job: Import, source: RecordFile) -> Import:
+        """The import of the same file with the same options that was interrupted last."""
+        unfinished = Import.objects.filter(tenant=job.tenant).exclude(fingerprint="").unfinished()
+        for found in unfinished.order_by("-pk"):
+            given = given_then(job.options, found.options)
+            if given and found.fingerprint == fingerprint(source, given):
+                break
+        else:
             self.refuse("There is no interrupted import of this file with these options.")
+        found.options = job.options
         return found
 
     # Output
@@ -158,6 +163,19 @@ class Command(BaseCommand):
             self.stdout.write(f"warnings {job.warnings}: imported without a field")
         for line, warning in job.warning_list[:SHOWN_FAILURES]:
             self.stdout.write(f"line {line}: {warning}")
+
+
+def given_then(given: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """The options `given` as the version gave them that has `stored` its options: an earlier
+    version may lack some. Empty if one of those is given, which makes it another import."""
+    new = [name for name in OPTIONS if name in given and name not in stored]
+    if any(given[name] != OPTIONS[name].default for name in new):
+        return {}
+    known = {name: value for name, value in given.items() if name in stored}
+    read_as = stored.get("read_as", {})
+    if "read_as" in known:
+        known["read_as"] = {key: v for key, v in known["read_as"].items() if key in read_as}
+    return known
 
 
 @contextmanager
