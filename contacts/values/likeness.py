@@ -3,7 +3,6 @@
 """
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import phonenumbers
 
 from . import phones
+from .folding import searchable
 
 TAIL = 4  # digits at the end of a phone that `NearKeys` keeps apart from its beginning
 ENDING = 2  # digits at the end in which the phones of one company differ
@@ -215,14 +215,10 @@ def swapped(e164: str, place: int) -> str:
 def name_key(name: str) -> str:
     """A key that is equal for two spellings of a name; empty if the name says too little.
 
-    Case, accents, punctuation and the order of the words do not count. A name says enough if it has
+    Case, accents, width, punctuation and the order of the words do not count. A name says enough if it has
     two words, or eight letters; numbers in it are compared, but say nothing.
     """
-    text = name.lower()
-    if not name.isascii():
-        text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
-        text = "".join(character for character in text if not unicodedata.combining(character))
-    words = sorted(WORD.findall(text))
+    words = sorted(WORD.findall(searchable(name)))
     telling = [word for word in words if not word.isdecimal()]
     says_enough = len(telling) > 1 or len("".join(telling)) >= FEWEST_LETTERS
     return " ".join(words) if says_enough else ""
