@@ -127,6 +127,26 @@ def test_every_action_finds_the_contact_by_both_forms(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("phone", "asked"),
+    [
+        (phone, asked)
+        for phone in (OLD, NEW)
+        for asked in ("52155", "+52 1 55 1234", "5215512345678", "00521551", "+525512", "5255 1234")
+    ]
+    + [("+5511987654321", "55118765"), ("+551187654321", "+55 11 98765-4")],
+)
+def test_a_search_finds_a_phone_by_what_it_begins_with_in_both_forms(
+    acme: SimpleNamespace, globex: SimpleNamespace, api: Api, phone: str, asked: str
+) -> None:
+    stored(globex, phone)
+    contact, _ = stored(acme, phone), stored(acme, "+525687654321")
+    for query in (asked, f" {asked} "):
+        found = api.act("search-contacts", query=query).json()
+        assert [one["id"] for one in found] == [contact.pk]
+
+
+@pytest.mark.django_db
 def test_two_contacts_of_one_number_become_one_when_it_is_written(acme: SimpleNamespace) -> None:
     old, new = stored(acme, OLD, tags=["a"]), stored(acme, NEW, tags=["b"])
     assert acme.tenant.contacts.find(phone=NEW) == new
