@@ -18,6 +18,7 @@ from .contact import (
     contact_is_there,
     decisions_of_contacts,
     in_json,
+    look_up,
     matches,
     with_folded,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "contact_is_there",
     "decisions_of_contacts",
     "in_json",
+    "look_up",
     "matches",
     "with_folded",
 ]
