@@ -332,7 +332,7 @@ class GetContact(ActionView):
 
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
-        contact = self.with_contact(fields["key"], lambda key: look_up(self.tenant, **key))
+        contact = self.with_contact(fields["key"], lambda key: look_up(self.tenant, key))
         if fields["include"]:
             Contact.all_phones.add_former_phones([contact])
         return self.answer(contact)

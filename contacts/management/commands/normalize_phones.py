@@ -26,7 +26,23 @@ class Command(BulkFix):
     def prepare(self, tenants: list[Tenant]) -> None:
         region(self.options["region"])
 
+    def batches(self, tenant: Tenant) -> Iterator[list[Contact]]:
+        return self.by_key(Contact.all_phones.filter(tenant=tenant))
+
     def fix(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
+        yield from self.fix_contacts(tenant, [row for row in batch if row.former_of_id is None])
+        yield from self.fix_former(tenant, [row for row in batch if row.former_of_id])
+
+    def fix_former(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
+        """Brings former phones up to date that are stored in an old form."""
+        wanted = {row.phone: renumbered(row.phone) for row in batch}
+        wanted = {phone: new for phone, new in wanted.items() if phone != new}
+        for phone, new in wanted.items():
+            yield f"{phone} → {new}, a former phone"
+        for contact, others, problem in renumber.bring_up_to_date(tenant.pk, wanted.values()):
+            yield merge_line(contact, others, problem)
+
+    def fix_contacts(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
         wanted: dict[str, str] = {}
         for contact in batch:
             try:
@@ -53,11 +69,10 @@ class Command(BulkFix):
         phone_of = {contact.pk: phone for phone, group in groups.items() for contact in group}
         kept = {}
         for contact, others, problem in merge.merge([*groups.values()]):
-            phone, gone = phone_of[contact.pk], ", ".join(other.phone for other in others)
-            if problem:
-                yield Refused(f"{contact.phone}: cannot be merged with {gone}: {problem}")
-            else:
-                yield f"{gone} merged into {contact.phone}, now {phone}"
+            phone = phone_of[contact.pk]
+            line = merge_line(contact, others, problem)
+            yield line if problem else f"{line}, now {phone}"
+            if not problem:
                 kept[phone] = contact
         self.move(kept)
 
@@ -65,6 +80,13 @@ class Command(BulkFix):
         for phone, contact in contacts.items():
             contact.phone = phone
         edit.change_many([*contacts.values()], ["phone"])
+
+
+def merge_line(contact: Contact, others: list[Contact], problem: str) -> str:
+    gone = ", ".join(other.phone for other in others)
+    if problem:
+        return Refused(f"{contact.phone}: cannot be merged with {gone}: {problem}")
+    return f"{gone} merged into {contact.phone}"
 
 
 def is_renumbered(phone: str, group: list[Contact]) -> bool:
