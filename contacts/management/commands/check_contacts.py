@@ -38,7 +38,8 @@ class Command(BulkFix):
         tags = Tag.objects.filter(pk=OuterRef("tag_id"))
         links = ContactTag.objects.filter(~Exists(contacts) | ~Exists(tags), tenant=tenant)
         yield from self.grouped(links.order_by("contact_id", "tag_id").iterator())
-        yield from self.by_key(Contact.all_phones.filter(tenant=tenant, former_of__isnull=False))
+        former = Contact.all_phones.filter(tenant=tenant, former_of__isnull=False)
+        yield from self.grouped(former.order_by("former_of", "phone").iterator())
 
     def fix(self, tenant: Tenant, batch: list[Any]) -> Iterator[str]:
         if isinstance(batch[0], ContactTag):

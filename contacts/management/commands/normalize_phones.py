@@ -27,16 +27,19 @@ class Command(BulkFix):
         region(self.options["region"])
 
     def batches(self, tenant: Tenant) -> Iterator[list[Contact]]:
-        return self.by_key(Contact.all_phones.filter(tenant=tenant))
+        """All contacts, then the former phones that are stored in an old form, which are few."""
+        yield from super().batches(tenant)
+        former = Contact.all_phones.filter(tenant=tenant, former_of__isnull=False)
+        rows = former.order_by("former_of", "phone").iterator()
+        yield from self.grouped([row for row in rows if renumbered(row.phone) != row.phone])
 
     def fix(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
-        yield from self.fix_contacts(tenant, [row for row in batch if row.former_of_id is None])
-        yield from self.fix_former(tenant, [row for row in batch if row.former_of_id])
+        fix = self.fix_former if batch[0].former_of_id else self.fix_contacts
+        yield from fix(tenant, batch)
 
     def fix_former(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
         """Brings former phones up to date that are stored in an old form."""
         wanted = {row.phone: renumbered(row.phone) for row in batch}
-        wanted = {phone: new for phone, new in wanted.items() if phone != new}
         for phone, new in wanted.items():
             yield f"{phone} → {new}, a former phone"
         for contact, others, problem in renumber.bring_up_to_date(tenant.pk, wanted.values()):
