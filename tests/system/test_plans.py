@@ -413,7 +413,7 @@ def pages(listing: Callable[[Crowd, Any], list[Contact]]) -> Callable[[Crowd], i
 
 
 def by_change(crowd: Crowd, last: Contact | None) -> list[Contact]:
-    found = crowd.tenant.contacts.page(last and (last.updated_at, last.pk), 100)
+    found = crowd.tenant.contacts.page((last.updated_at, last.pk) if last else None, 100)
     Contact.all_phones.add_former_phones(found)
     assert any(contact.former_phones for contact in found)
     return found
