@@ -454,9 +454,9 @@ def test_former_phones_are_not_read_in_bulk(
     assert not watch.found, "\n".join(f"{problem}\n    {sql}" for problem, sql in watch.found)
 
 
-# Without a filter, PostgreSQL may follow the primary key where a database has one tenant, and step over
-# the former phones among the newest rows. A search for a part of a text reads the newest contacts, see `keyset.SEARCH_WINDOW`, and may then
-# read all where the database has no trigrams.
+# Without a filter, PostgreSQL may follow the primary key where a database has one tenant, and step
+# over the former phones among the newest rows. A search for a part of a text reads the newest
+# contacts, see `keyset.SEARCH_WINDOW`, and may then read all where there are no trigrams.
 MOST_READ = {"search by a former phone": 4 * STORED, "search by a part": 4 * STORED,
              "search-contacts without filters": FORMER + CHANGED}  # fmt: skip
 
