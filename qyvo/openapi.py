@@ -151,7 +151,7 @@ class Operation(AutoSchema):
         return re.sub(r"(?<!^)(?=[A-Z])", "-", self.source.__name__).lower()
 
     def get_tags(self) -> list[str]:
-        for kind in ("imports", "exports", "webhooks"):
+        for kind in ("imports", "exports", "bulk", "webhooks"):
             if f"/{kind}" in self.path:
                 return [kind.title()]
         if not self.has_body:
@@ -248,7 +248,7 @@ class Operation(AutoSchema):
             *headers(EVERYWHERE, True),
             *headers(COUNTED, counted, OpenApiTypes.INT),
             *headers(RETRY, [429, 503], OpenApiTypes.INT),
-            *headers(getattr(self.view, "answer_headers", {}), [int(self.success)]),
+            *headers(getattr(self.view, "answer_headers", {}), self.successes),
             *headers(REPEATED if self.is_repeatable else {}, self.successes),
             *([REPEATABLE] if self.is_repeatable else []),
             *headers(OF_A_CONTACT if self.has_key else {}, [int(self.success)]),

@@ -235,6 +235,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "Tags", "description": "Add and remove tags, and list them."},
         {"name": "Imports", "description": "Files of contacts that are read in the background."},
         {"name": "Exports", "description": "Files of contacts that are written in the background."},
+        {"name": "Bulk", "description": "Changes of many contacts that a worker makes."},
         {"name": "Webhooks", "description": "Your addresses that changes are sent to."},
         {"name": "Events", "description": "What is sent to your addresses."},
         {"name": "Account", "description": "Who the token belongs to."},

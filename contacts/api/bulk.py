@@ -1,22 +1,26 @@
-"""Many contacts in one request: the shapes of create-contacts, and its view."""
+"""Many contacts in one request: create-contacts, and the state of bulk actions that a worker
+runs."""
 
 from collections import Counter
 from typing import Any, cast
 
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from contacts.models import Contact, Outcome
+from contacts.jobs.bulk_actions import MAX_REFUSALS
+from contacts.models import BulkAction, Contact, Outcome
 from contacts.values import rules
 from contacts.writing import upsert
+from tenants.serializers import OrNull
 
 from . import fields
 from .actions import ActionView, Scope
 from .contacts import ContactInput
-from .fields import RuleField
+from .fields import RuleField, Timestamp
+from .idempotency import RepeatableView
 
 
 class BatchInput(serializers.Serializer):
@@ -59,6 +63,59 @@ class BatchAnswer(serializers.Serializer):
     superseded = serializers.IntegerField()
     failed = serializers.IntegerField()
     results = BatchResult(many=True)
+
+
+class Refusal(serializers.Serializer):
+    """A contact that a bulk action could not change."""
+
+    phone = serializers.CharField()
+    reason = serializers.CharField(help_text="A sentence for people.")
+
+    def to_representation(self, instance: Any) -> Any:
+        phone, reason = instance
+        return {"phone": phone, "reason": reason}
+
+
+class BulkJob(serializers.Serializer):
+    """A bulk action, while it runs and afterwards."""
+
+    id = serializers.CharField()
+    kind = serializers.ChoiceField(BulkAction.Kind.values)
+    state = serializers.ChoiceField(BulkAction.State.values)
+    total = serializers.IntegerField(
+        help_text="How many contacts it handles; pairs of contacts for merge_pairs."
+    )
+    done = serializers.IntegerField(help_text="How many it has handled so far.")
+    changed = serializers.IntegerField()
+    unchanged = serializers.IntegerField(
+        help_text="Those that were already as they should be, or that are deleted."
+    )
+    refused = serializers.IntegerField(help_text="Those that could not be changed, or not whole.")
+    refusals = Refusal(many=True, help_text=f"The first {MAX_REFUSALS} reasons.")
+    change_set = OrNull(
+        source="own_change_set",
+        help_text="What `undo` takes; null as long as nothing was changed.",
+    )
+    problem = OrNull(help_text="Why it does not go on.")
+    started_at = Timestamp()
+    finished_at = Timestamp(allow_null=True)
+
+
+class GetBulk(RepeatableView):
+    """The progress of a bulk action, and its result: of a large undo, and of what the staff do to
+    many contacts at once."""
+
+    http_method_names = ["get", "head"]
+    scopes = (Scope.READ,)
+    output_class = BulkJob
+    answer_headers: dict[str, str] = {}
+
+    def get(self, request: Request, id: str) -> Response:  # noqa: A002
+        try:
+            action = self.tenant.bulk_actions.get(pk=id)
+        except (BulkAction.DoesNotExist, ValueError):  # no such id, or no id at all
+            raise NotFound("Bulk action not found") from None
+        return Response(self.output_class(action).data)
 
 
 def last_rows(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

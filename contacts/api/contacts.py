@@ -12,7 +12,7 @@ from rest_framework.fields import Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from contacts.models import Change, Contact
+from contacts.models import Change, Contact, look_up
 from contacts.schema import Shape
 from contacts.values import rules
 from contacts.writing import change_phone, consent, delete, edit, former_phones, tags, upsert
@@ -346,8 +346,8 @@ class GetContact(ActionView):
     output_class = ContactDetail
 
     def post(self, request: Request) -> Response:
-        fields, contacts = self.clean(request), self.tenant.contacts
-        contact = self.with_contact(fields["key"], lambda key: contacts.find(**key))
+        fields = self.clean(request)
+        contact = self.with_contact(fields["key"], lambda key: look_up(self.tenant, key))
         if fields["include"]:
             Contact.all_phones.add_former_phones([contact])
         return self.answer(contact)

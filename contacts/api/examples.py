@@ -45,6 +45,22 @@ CHANGE = {
 }
 FOUND = [field.name for field in schema.FIELDS if Shape.FOUND in field.shapes]
 
+BULK = {
+    "id": "01J1Y3V8KQX5Z7B9D2F4H6K8MP",
+    "kind": "undo",
+    "state": "done",
+    "total": 2400,
+    "done": 2400,
+    "changed": 2398,
+    "unchanged": 1,
+    "refused": 1,
+    "refusals": [{"phone": ROMAIN["phone"], "reason": "name has changed since"}],
+    "change_set": "01J1Y3V8KQX5Z7B9D2F4H6K8MP",
+    "problem": None,
+    "started_at": CREATED_AT,
+    "finished_at": UPDATED_AT,
+}
+
 CSV = "Mobile,Full name,Tags,Town\r\n+33 6 12 34 56 78,Zoé,vip,Lyon\r\n12,Bob,,\r\n"
 JOB = {
     "id": "01J1Y3V8K5Z2H8Q4W6E1R9T3YV",
@@ -272,6 +288,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
     "create-export": ({"tag": "vip", "format": "csv"}, EXPORT | WAITING),
     "get-export": (None, EXPORT),
     "get-export-file": (None, EXPORTED),
+    "get-bulk": (None, BULK),
     "create-webhook": (
         {key: WEBHOOK[key] for key in ("url", "events")},
         WEBHOOK | {"secret": "whsec_3f1c…"},

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any, cast
 
+from django.urls import reverse
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
@@ -160,13 +161,14 @@ class Undo(ActionView):
 
     A field is taken back only if nobody has changed it since; `kept` lists what stays, and why.
     Consent always stays. A change set of more than 1,000 contacts is taken back by a worker: the
-    status is then 202.
+    status is then 202, and the header `Location` has the address that shows the progress.
     """
 
     scopes = (Scope.WRITE, Scope.DELETE)
     input_class = UndoInput
     output_class = Undone
     also = (HTTPStatus.ACCEPTED,)
+    answer_headers = {"Location": "With 202 only: the address that shows the progress."}
     missing = "Change set not found"
     conflict = ChangeSetIsRunning
 
@@ -191,6 +193,7 @@ class Undo(ActionView):
         actor, kind = cast("ApiToken", request.auth).actor, BulkAction.Kind.UNDO
         action = bulk_actions.plan(self.tenant, actor, kind, found.id, found.ids(self.tenant))
         bulk_actions.start(action)
+        self.headers["Location"] = reverse("get-bulk", args=[action.pk])
         answer = {"restored": None, "kept": None, "change_set": action.pk}
         return Response(answer, status=HTTPStatus.ACCEPTED)
 

@@ -32,6 +32,8 @@ import_paths = [
     path("imports/<str:id>/errors", imports.GetImportErrors.as_view(), name="get-import-errors"),
 ]
 
+bulk_paths = [path("bulk/<str:id>", bulk.GetBulk.as_view(), name="get-bulk")]
+
 export_paths = [
     path("exports", exports.CreateExport.as_view(), name="create-export"),
     path("exports/<str:id>", exports.GetExport.as_view(), name="get-export"),
@@ -43,4 +45,4 @@ webhook_paths = [
     path("webhooks/<str:id>", webhooks.OneWebhook.as_view(), name="webhook"),
 ]
 
-urlpatterns = [*actions, *import_paths, *export_paths, *webhook_paths]
+urlpatterns = [*actions, *import_paths, *export_paths, *bulk_paths, *webhook_paths]

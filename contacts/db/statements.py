@@ -119,6 +119,18 @@ def find_sql(columns: tuple[str, ...]) -> str:
     )
 
 
+@lru_cache
+def look_up_sql(columns: tuple[str, ...]) -> str:
+    """SELECT of the contact of the tenant `%(tenant)s` that has the phone `%(phone)s`, now or as a
+    former one. In one statement: a merge between two would hide the contact."""
+    mine = "FROM contacts_contact WHERE tenant_id = %(tenant)s"
+    return (
+        f"SELECT {', '.join(columns)} {mine} AND id ="
+        f" (SELECT COALESCE(former_of_id, id) {mine} AND phone = %(phone)s)"
+        " AND former_of_id IS NULL"
+    )
+
+
 @lru_cache(maxsize=256)
 def update_sql(kind: str, columns: tuple[str, ...]) -> str:
     """UPDATE of contacts of the tenant `%(tenant)s` by the JSON array `%(rows)s`.

@@ -20,7 +20,7 @@ from contacts.db.pacing import Pace
 from contacts.db.transactions import retry_once, transactional
 from contacts.models import Contact, ContactQuerySet, ContactTag, Tag
 from contacts.values import rules
-from contacts.values.numbering_plans import forms, renumbered
+from contacts.writing import former_phones
 from tenants.fields import new_ulid
 from tenants.isolation import tenant_context
 from tenants.models import Tenant, validate_region
@@ -200,20 +200,20 @@ class ChosenFix(BulkFix):
         return which
 
     def prepare(self, tenants: list[Tenant]) -> None:
-        self.numbers: dict[str, set[str]] = {tenant.pk: set() for tenant in tenants}
+        self.phones: dict[str, set[str]] = {tenant.pk: set() for tenant in tenants}
         if self.options["phones"]:
-            self.refuse_unknown_phones(tenants, self.read_phones(tenants))
+            self.choose(tenants, self.read_phones(tenants))
         elif self.options["tag"] is not None:
             refuse_unknown_tags(tenants, [self.options["tag"]])
 
-    def read_phones(self, tenants: list[Tenant]) -> dict[int, set[tuple[str, str]]]:
-        """Reads the phones of the file in the region of each tenant, and adds them to `numbers`.
-        Returns the pairs of a tenant's id and a phone by line number."""
+    def read_phones(self, tenants: list[Tenant]) -> dict[int, dict[str, str]]:
+        """Reads the phones of the file in the region of each tenant. Returns them by line number
+        and id of the tenant."""
         try:
             lines = self.options["phones"].read_text().splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"{self.options['phones']}: {error}") from error
-        read: dict[int, set[tuple[str, str]]] = {}
+        read: dict[int, dict[str, str]] = {}
         for number, line in enumerate(lines, 1):
             for tenant in tenants:
                 if line.strip():
@@ -221,25 +221,25 @@ class ChosenFix(BulkFix):
                         phone = rules.phone(line, tenant.default_region)
                     except ValueError as error:
                         raise CommandError(f"line {number}: {error}") from error
-                    self.numbers[tenant.pk].add(phone)
-                    read.setdefault(number, set()).add((tenant.pk, phone))
+                    read.setdefault(number, {})[tenant.pk] = phone
         return read
 
-    def refuse_unknown_phones(
-        self, tenants: list[Tenant], read: dict[int, set[tuple[str, str]]]
-    ) -> None:
-        """Prints the lines whose phone no contact has. Raises `CommandError` if that is true for
-        all lines."""
-        found = {
-            (tenant.pk, renumbered(phone))
-            for tenant in tenants
-            for chosen in self.choices(tenant)
-            for phone in chosen.values_list("phone", flat=True)
-        }
-        unknown = [number for number, phones in read.items() if phones.isdisjoint(found)]
+    def choose(self, tenants: list[Tenant], read: dict[int, dict[str, str]]) -> None:
+        """Adds the current phones of the contacts that have or had the phones in `read` to
+        `phones`: so a contact is chosen once, however many of its phones the file has.
+
+        Prints the lines whose phone no contact has. Raises `CommandError` if that is true for all
+        lines."""
+        unknown = {*read}
+        for tenant in tenants:
+            wanted = {phones[tenant.pk] for phones in read.values()}
+            for part in self.grouped(sorted(wanted)):
+                found = former_phones.current(tenant.pk, part)
+                self.phones[tenant.pk].update(*found.values())
+                unknown -= {number for number in unknown if read[number][tenant.pk] in found}
         if len(unknown) == len(read):
             raise CommandError(f"{self.options['phones']}: no contact has any of these phones.")
-        for number in unknown:
+        for number in sorted(unknown):
             self.stderr.write(f"line {number}: no contact has this phone", lambda text: text)
 
     def choices(self, tenant: Tenant) -> Iterator[ContactQuerySet]:
@@ -247,8 +247,8 @@ class ChosenFix(BulkFix):
         parameters."""
         contacts = tenant.contacts.all()
         if self.options["phones"]:
-            for phones in self.grouped(sorted(self.numbers[tenant.pk])):
-                yield contacts.filter(phone__in=forms(phones))
+            for phones in self.grouped(sorted(self.phones[tenant.pk])):
+                yield contacts.filter(phone__in=phones)
         else:
             yield contacts.with_tag(self.options["tag"])
 

@@ -18,6 +18,7 @@ from .contact import (
     contact_is_there,
     decisions_of_contacts,
     in_json,
+    look_up,
     matches,
     with_folded,
 )
@@ -110,6 +111,7 @@ __all__ = [
     "contact_is_there",
     "decisions_of_contacts",
     "in_json",
+    "look_up",
     "matches",
     "with_folded",
 ]

@@ -26,6 +26,13 @@ class BulkAction(models.Model):
         UNDO = "undo", "Undo"
         MERGE_PAIRS = "merge_pairs", "Merge duplicates"
 
+    class State(models.TextChoices):
+        """As the API calls it; the names are those of an import."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+
     # Their `value` lists the old tags and then the new one, separated by commas.
     REPLACING = (Kind.MERGE_TAGS, Kind.RENAME_TAG)
 
@@ -69,6 +76,17 @@ class BulkAction(models.Model):
     @property
     def is_waiting(self) -> bool:
         return self.is_running and not self.done
+
+    @property
+    def state(self) -> State:
+        if self.is_over:
+            return self.State.DONE
+        return self.State.QUEUED if self.is_waiting else self.State.RUNNING
+
+    @property
+    def own_change_set(self) -> str:
+        """Empty as long as the log has no entry of the action."""
+        return self.pk if self.changed else ""
 
     @property
     def percent(self) -> int:

@@ -16,7 +16,7 @@ numbers of Chile (2016), because only calls within the country changed.
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -25,12 +25,14 @@ import phonenumbers
 
 class Move(NamedTuple):
     """How old numbers become new ones, and back; see `move`. The patterns and the replacements are
-    for all digits of E.164, without the plus sign."""
+    for all digits of E.164, without the plus sign. `pieces`: the same piece by piece, each with its
+    sign, see `pieces_of`."""
 
     old: re.Pattern[str]
     new: re.Pattern[str]
     to_new: str
     to_old: str
+    pieces: tuple[tuple[str, str], ...]
 
 
 class Plan(NamedTuple):
@@ -67,7 +69,7 @@ def move(spelling: str) -> Move:
     parts = spelling.replace(".", r"\d").split()
     old, to_old = one_side(parts, "-")
     new, to_new = one_side(parts, "+")
-    return Move(old, new, to_new, to_old)
+    return Move(old, new, to_new, to_old, tuple(pieces_of(parts)))
 
 
 def one_side(parts: list[str], sign: str) -> tuple[re.Pattern[str], str]:
@@ -81,6 +83,15 @@ def one_side(parts: list[str], sign: str) -> tuple[re.Pattern[str], str]:
             groups += 1
             pattern, replacement = f"{pattern}({part})", f"{replacement}\\g<{groups}>"
     return re.compile(pattern), replacement
+
+
+def pieces_of(parts: list[str]) -> Iterator[tuple[str, str]]:
+    """The pieces of the parts that `move` reads: alternatives, one of several digits, any digit, or
+    a digit, each with its sign: `-`, `+`, `code` for the calling code, or nothing."""
+    for number, part in enumerate(parts):
+        sign = part[0] if part[0] in "+-" else "" if number else "code"
+        for piece in re.findall(r"\(.*\)|\[.*?\]|\\d|\d", part):
+            yield sign, piece
 
 
 def moves(code: str, *spellings: str) -> tuple[Move, ...]:
@@ -244,9 +255,9 @@ def renumbered(e164: str) -> str:
     `e164`: a plus sign and digits; a number of an old plan may be longer or shorter than numbers of
     today. See the beginning of this module for the rule.
     """
-    for old, _, to_new, _ in of_calling_code(e164, FROM):
-        if match := old.fullmatch(e164, 1):
-            new = f"+{match.expand(to_new)}"
+    for move in of_calling_code(e164, FROM):
+        if match := move.old.fullmatch(e164, 1):
+            new = f"+{match.expand(move.to_new)}"
             if is_valid(new) and not is_valid(e164):
                 return new
     return e164
@@ -270,6 +281,50 @@ def found_old_forms(e164: str) -> tuple[str, ...]:
     )
     candidates = (f"+{match.expand(move.to_old)}" for move, match in matches)
     return tuple(old for old in candidates if renumbered(old) == e164)
+
+
+def beginnings(start: str) -> set[str]:
+    """How the numbers begin that have another form which begins with `start`: new numbers, if
+    `start` is the beginning of old ones, and the other way round.
+
+    `start`: a plus sign and digits. At least one digit of it must come after the calling code and
+    be in both forms: with `+521`, a search would find everybody in Mexico.
+    """
+    ways = (
+        (of_calling_code(start, FROM), "-", "+"),
+        (of_calling_code(start, TO), "+", "-"),
+    )
+    found = (
+        exchanged(move, start[1:], gone, comes) for moves, gone, comes in ways for move in moves
+    )
+    return {f"+{digits}" for digits in found if digits} - {start}
+
+
+def exchanged(move: Move, digits: str, gone: str, comes: str) -> str:
+    """The first digits of the numbers that `move` makes of numbers which begin with `digits`; empty
+    if there are none. `gone`, `comes`: the signs of the digits that go, and of those that come."""
+    found, is_in_both = "", False
+    for sign, piece in move.pieces:
+        if not digits:
+            break
+        if sign == comes:
+            found += piece
+            continue
+        spelled = spelled_by(piece)
+        here, digits = digits[: len(spelled[0])], digits[len(spelled[0]) :]
+        if not any(one.startswith(here) for one in spelled):
+            return ""
+        found += "" if sign == gone else here
+        is_in_both = not sign
+    return found if is_in_both and not digits else ""
+
+
+@cache
+def spelled_by(piece: str) -> tuple[str, ...]:
+    """All digits that a piece of a move stands for: one, two or three, as many in each."""
+    pattern = re.compile(piece)
+    candidates = (f"{n:0{width}}" for width in (1, 2, 3) for n in range(10**width))
+    return tuple(digits for digits in candidates if pattern.fullmatch(digits))
 
 
 def forms(phones: Iterable[str]) -> dict[str, str]:

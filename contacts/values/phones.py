@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import phonenumbers
 from phonenumbers import NumberParseException, ValidationResult
 
-from .numbering_plans import is_valid, old_forms, old_rests, renumbered
+from .numbering_plans import beginnings, is_valid, old_forms, old_rests, renumbered
 
 MAX_RAW_LENGTH = 64  # characters, once a link or a prefix is taken off
 MAX_LINK_LENGTH = 2048  # characters
@@ -160,16 +160,23 @@ def parts(raw: str, region: str | None = None) -> set[str]:
 
     Zeros at the beginning are dropped: a national spelling begins with the trunk prefix 0, and
     E.164 does not contain the trunk prefix. A whole phone is also searched for in its old forms,
-    which an earlier version may have stored. Returns an empty set if `raw` cannot be a phone.
+    which an earlier version may have stored; so is the beginning of a phone, from the country code
+    on, in both forms. Returns an empty set if `raw` cannot be a phone.
     """
     try:
-        found = {dialled(without_wrapping(raw)[0]).lstrip("0")}
+        number = dialled(without_wrapping(raw)[0]).lstrip("0")
     except PhoneError:
         return set()
     with suppress(PhoneError):
         phone = normalise(raw, region)
-        found |= {phone, *old_forms(phone)}
-    return found - {"", "+"}
+        whole = {number, phone, *old_forms(phone)}
+        return whole if is_valid(phone) else whole | other_beginnings(number)
+    return {number, *other_beginnings(number)} - {"", "+"}
+
+
+def other_beginnings(number: str) -> set[str]:
+    """`numbering_plans.beginnings` of digits with or without a plus sign in front."""
+    return beginnings(f"+{number.lstrip('+')}")
 
 
 def has_two_readings(raw: str, region: str) -> bool:

@@ -5,7 +5,7 @@ of its contact. Writers lock current and former phones in one order, that of the
 they do not deadlock.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import TypeVar
@@ -18,6 +18,7 @@ from contacts.db.dialects import dialect_of
 from contacts.db.expressions import updated_after
 from contacts.db.transactions import transactional
 from contacts.models import Change, Contact, Entry, OptOut
+from contacts.values.numbering_plans import forms
 from tenants.models import Tenant
 
 from . import consent, rows
@@ -48,6 +49,22 @@ def of(contacts: Iterable[Contact]) -> dict[str, list[str]]:
     return Contact.all_phones.former_phones(contacts)
 
 
+def current(tenant_id: str, phones: Sequence[str]) -> dict[str, list[str]]:
+    """The current phones of the contacts that each of `phones` finds, as it is or in an old form of
+    it, now or as a former phone. Usually one; two where a contact is stored under each form. Phones
+    that nobody has are left out."""
+    today = forms(phones)
+    mine = Contact.all_phones.filter(tenant=tenant_id)
+    rows = [*mine.filter(phone__in=today).values_list("phone", "former_of")]
+    owners = mine.filter(pk__in={owner for _, owner in rows if owner}, former_of=None)
+    phone_of = dict(owners.values_list("pk", "phone"))
+    found: dict[str, list[str]] = {}
+    for phone, owner in rows:
+        if now := phone_of.get(owner) if owner else phone:
+            found.setdefault(today[phone], []).append(now)
+    return found
+
+
 def lock(contacts: Sequence[Contact]) -> tuple[dict[str, Contact], dict[str, list[Contact]]]:
     """Locks contacts of one tenant and their former phones, in the order of their phones. Returns
     the contacts that are still there, by id, and the rows of the former phones of each, by the id
@@ -73,8 +90,9 @@ def lock_current(tenant_id: str, phones: Iterable[str]) -> dict[str, str]:
     A former phone whose contact is gone is deleted: the version before this one deletes contacts
     and leaves their former phones.
     """
+    wanted = {*phones}
     mine = Contact.all_phones.filter(tenant=tenant_id)
-    given = Q(phone__in=[*phones])
+    given = Q(phone__in=wanted)
     while True:
         start = transaction.savepoint()
         former = mine.filter(given, former_of__isnull=False)
@@ -87,12 +105,12 @@ def lock_current(tenant_id: str, phones: Iterable[str]) -> dict[str, str]:
     lost = [pk for pk, (_, owner) in found.items() if owner and owner not in found]
     if lost:
         delete(mine.filter(pk__in=lost))
-    kept = (row for pk, row in found.items() if pk not in lost)
+    kept = (row for pk, row in found.items() if pk not in lost and row[0] in wanted)
     return {phone: found[owner][0] if owner else phone for phone, owner in kept}
 
 
 def by_current(
-    tenant_id: str, phones: Iterable[str], write: Callable[[dict[str, str]], Result]
+    tenant_id: str, phones: Collection[str], write: Callable[[dict[str, str]], Result]
 ) -> Result:
     """What `write` returns, called in a transaction with the current phone of the contact of each
     of `phones`, by the phone given; what is left out is nobody's former phone.
@@ -111,9 +129,21 @@ def by_current(
 
 @transactional
 def attempt(
-    tenant_id: str, phones: Iterable[str], write: Callable[[dict[str, str]], Result]
+    tenant_id: str, phones: Collection[str], write: Callable[[dict[str, str]], Result]
 ) -> Result:
-    return write(lock_current(tenant_id, phones) if phones else {})
+    """`by_current` in a transaction, without the second attempt; locks the rows of `phones`.
+
+    A former phone that is stored in an old form is brought up to date first: else `write` did so,
+    met the former phone, and was taken back together with the new form, again and again.
+    """
+    from . import renumber
+
+    if not phones:
+        return write({})
+    if len(all_forms := forms(phones)) > len(phones):
+        lock_current(tenant_id, all_forms)  # in one order
+        renumber.bring_up_to_date(tenant_id, phones)
+    return write(lock_current(tenant_id, phones))
 
 
 # Writing

@@ -27,24 +27,26 @@ def may_be_stored(tenant_id: str, phone: str) -> bool:
     return Tenant.objects.filter(Exists(contacts) | Exists(opt_outs), pk=tenant_id).exists()
 
 
-def bring_up_to_date(tenant_id: str, phones: Iterable[str]) -> None:
-    """Gives the contacts that are stored under an old form of one of `phones` the phone itself.
-    Where another contact has that phone already, now or as a former phone, both are one person and
-    are merged.
+def bring_up_to_date(tenant_id: str, phones: Iterable[str]) -> list[merge.Result]:
+    """Gives the contacts that are stored under an old form of one of `phones` the phone itself, and
+    former phones their new form. Where another contact has that phone already, now or as a former
+    phone, both are one person and are merged; returns what `merge.merge` returns.
 
     Inside a transaction. Rows are locked in the order of their phones, as every writer does: a
     second caller waits here, and then finds the row under its new phone.
     """
     today = {old: phone for phone in phones for old in old_forms(phone)}
     if not today:
-        return
+        return []
     stored = Contact.all_phones.filter(tenant=tenant_id, phone__in=today)
-    if old := [*stored.values_list("phone", flat=True)]:
-        concerned = {phone: today[phone] for phone in old}
-        concerned |= {phone: phone for phone in today.values() if phone in concerned.values()}
-        for groups in apart(locked_groups(tenant_id, concerned)):
-            unite(groups)
-        renumber_former(tenant_id, today)
+    if not (old := [*stored.values_list("phone", flat=True)]):
+        return []
+    concerned = {phone: today[phone] for phone in old}
+    concerned |= {phone: phone for phone in today.values() if phone in concerned.values()}
+    parts = apart(locked_groups(tenant_id, concerned))
+    merged = [result for groups in parts for result in unite(groups)]
+    renumber_former(tenant_id, today)
+    return merged
 
 
 def locked_groups(tenant_id: str, wanted: dict[str, str]) -> dict[str, list[Contact]]:
@@ -71,27 +73,34 @@ def apart(groups: dict[str, list[Contact]]) -> list[dict[str, list[Contact]]]:
 
 
 def renumber_former(tenant_id: str, today: dict[str, str]) -> None:
-    """Gives former phones that are stored in an old form their new one. Deletes those of which the
-    new form is stored, too. `today`: the new form, by the old one."""
+    """Gives former phones that are stored in an old form their new one, and logs it. Deletes those
+    of which the new form is stored, too. `today`: the new form, by the old one."""
     mine = Contact.all_phones.filter(tenant=tenant_id)
+    old = [*mine.filter(phone__in=today, former_of__isnull=False).order_by("phone")]
     taken = {*mine.filter(phone__in=today.values()).values_list("phone", flat=True)}
-    for row in mine.filter(phone__in=today, former_of__isnull=False).order_by("phone"):
-        same = mine.filter(pk=row.pk)
-        if today[row.phone] in taken:
-            former_phones.delete(same)
-        else:
+    changes: dict[str, tuple[list[str], list[str]]] = {}
+    for row in old:
+        added, removed = changes.setdefault(str(row.former_of_id), ([], []))
+        removed.append(row.phone)
+        if today[row.phone] not in taken:
             taken.add(today[row.phone])
-            same.update(phone=today[row.phone])
+            added.append(today[row.phone])
+            mine.filter(pk=row.pk).update(phone=today[row.phone])
+    gone = [row.pk for row in old if today[row.phone] not in changes[str(row.former_of_id)][0]]
+    former_phones.delete(mine.filter(pk__in=gone, phone__in=today))
+    for contact in Contact.objects.filter(tenant=tenant_id, pk__in=changes).order_by("phone"):
+        former_phones.log(contact, former_phones.logged(*changes[contact.pk]))
 
 
-def unite(groups: dict[str, list[Contact]]) -> None:
-    """Makes each group of locked contacts of one tenant one contact. If its phone is an old form,
-    it gets the phone that is the key of the group.
+def unite(groups: dict[str, list[Contact]]) -> list[merge.Result]:
+    """Makes each group of locked contacts of one tenant one contact, and returns what `merge.merge`
+    returns. If its phone is an old form, it gets the phone that is the key of the group.
 
     If a group cannot be merged, its contacts stay, and `normalize_phones` says why. Then one of
     them has the phone, too: else the caller would create one more contact.
     """
-    merged = {kept.pk: kept for kept, _, problem in merge.merge([*groups.values()]) if not problem}
+    results = merge.merge([*groups.values()])
+    merged = {kept.pk: kept for kept, _, problem in results if not problem}
     renamed = []
     for phone, group in groups.items():
         oldest = min(group, key=lambda contact: contact.pk)
@@ -102,3 +111,4 @@ def unite(groups: dict[str, list[Contact]]) -> None:
             contact.phone = phone
             renamed.append(contact)
     edit.change_many(renamed, ["phone"])
+    return results

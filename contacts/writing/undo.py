@@ -395,8 +395,13 @@ class Undoing:
             self.take_back_former(contact, **change.fields[FORMER_PHONES])
 
     def take_back_former(self, contact: Contact, added: list[str], removed: list[str]) -> None:
-        """Releases the former phones that were added, and gives back those that were removed."""
+        """Releases the former phones that were added, and gives back those that were removed. A
+        phone that got its new form keeps it."""
         owners = self.batch.owners
+        if same := {*added} & {phone for old in removed if (phone := renumbered(old)) != old}:
+            self.keep(FORMER_PHONES, Reason.RENUMBERED)
+            added = [phone for phone in added if phone not in same]
+            removed = [phone for phone in removed if renumbered(phone) not in same]
         mine = [phone for phone in added if owners.get(phone) == contact.pk]
         free = [phone for phone in removed if self.is_free(phone)]
         for phone in mine:

@@ -11,6 +11,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Change, Contact, Import
 from contacts.values import rules
 from contacts.writing import undo
@@ -312,10 +313,45 @@ def test_a_large_change_set_is_left_to_a_worker(
     acme: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pk = bring(tmp_path / "f.csv", f"phone\n{PHONE}\n{OTHER}\n")
-    monkeypatch.setattr(undo, "AT_ONCE", 1)
+    for module in (undo, bulk_actions):
+        monkeypatch.setattr(module, "AT_ONCE", 1)
     answer = acme.api.act("undo", change_set=pk)
     action = BulkAction.objects.get()
     assert answer.status_code == 202
     assert answer.json() == {"restored": None, "kept": None, "change_set": action.pk}
     assert (action.kind, action.value, action.total) == ("undo", pk, 2)
     assert action.actor == acme.token.actor
+    assert answer.headers["Location"] == f"/api/v1/bulk/{action.pk}"
+    assert bulk_job(acme, action)["state"] == "queued"
+    assert bulk_actions.run(action.pk)
+    job = bulk_job(acme, action)
+    assert (job["kind"], job["state"], job["total"], job["done"]) == ("undo", "done", 2, 2)
+    assert (job["changed"], job["refused"], job["refusals"]) == (2, 0, [])
+    assert (job["change_set"], job["problem"]) == (action.pk, None)
+    assert not Contact.objects.exists()
+
+
+def bulk_job(member: SimpleNamespace, action: BulkAction) -> Any:
+    answer = member.api.get(f"/api/v1/bulk/{action.pk}")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+@pytest.mark.parametrize("kind", BulkAction.Kind.values)
+def test_every_kind_of_bulk_action_of_the_tenant_is_told_and_no_other(
+    acme: SimpleNamespace, globex: SimpleNamespace, outsider: SimpleNamespace, kind: str
+) -> None:
+    action = BulkAction.objects.create(
+        tenant=acme.tenant, kind=kind, value="a", total=5, done=3, changed=1, refused=1,
+        refusals=[[PHONE, "has too many tags"]], problem=bulk_actions.STOPPED,
+    )  # fmt: skip
+    job = bulk_job(acme, action)
+    assert (job["kind"], job["state"], job["unchanged"]) == (kind, "running", 1)
+    assert job["refusals"] == [{"phone": PHONE, "reason": "has too many tags"}]
+    assert (job["problem"], job["finished_at"]) == (bulk_actions.STOPPED, None)
+    address = f"/api/v1/bulk/{action.pk}"
+    assert_error(globex.api.get(address), 404, "not_found")
+    assert_error(outsider.api.get(address), 422, "no_workspace")
+    assert_error(acme.api.get("/api/v1/bulk/nonsense"), 404, "not_found")
+    BulkAction.objects.update(changed=0, finished_at=timezone.now())
+    assert [bulk_job(acme, action)[name] for name in ("state", "change_set")] == ["done", None]

@@ -46,6 +46,7 @@ def test_the_schema_lists_exactly_the_served_addresses(schema: Any) -> None:
     served = {f"/api/v1/actions/{pattern.name}" for pattern in actions} | {"/api/v1/me"}
     served |= {"/api/v1/imports", "/api/v1/imports/{id}", "/api/v1/imports/{id}/errors"}
     served |= {"/api/v1/exports", "/api/v1/exports/{id}", "/api/v1/exports/{id}/file"}
+    served |= {"/api/v1/bulk/{id}"}
     served |= {"/api/v1/webhooks", "/api/v1/webhooks/{id}"}
     assert set(schema["paths"]) == served
     everything = {key for key in get_resolver().reverse_dict if isinstance(key, str)}
@@ -56,7 +57,7 @@ def test_the_schema_lists_exactly_the_served_addresses(schema: Any) -> None:
 
 FILES = {
     "create-import", "get-import", "get-import-errors", "create-export", "get-export",
-    "get-export-file",
+    "get-export-file", "get-bulk",
 }  # fmt: skip
 OF_CONTACTS = {"list-changes", "merge-contacts", "undo", "remove-former-phone"}
 WEBHOOKS = {"create-webhook", "list-webhooks", "get-webhook", "delete-webhook"}
@@ -95,7 +96,7 @@ def takes_key(operation: Any) -> bool:
 def test_what_changes_something_takes_a_key(schema: Any) -> None:
     read_only = {"me", "get-contact", "search-contacts", "list-contacts", "list-changes"}
     read_only |= {"list-tags", "list-webhooks", "get-webhook", "delete-webhook"}
-    read_only |= {"get-import", "get-import-errors", "get-export", "get-export-file"}
+    read_only |= {"get-import", "get-import-errors", "get-export", "get-export-file", "get-bulk"}
     found = {name for name, operation in operations(schema).items() if not takes_key(operation)}
     assert found == read_only
 

@@ -211,18 +211,23 @@ def ours(url: str, root: Path = ROOT) -> Iterator[Contender]:
 
 
 @contextmanager
-def ours_at(revision: str, url: str) -> Iterator[Contender]:
-    """This project at a commit, with today's packages."""
+def tree_of(revision: str) -> Iterator[Path]:
+    """A folder with this project at a commit, with today's packages."""
     git = partial(subprocess.run, cwd=ROOT, check=True, capture_output=True)
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
         git(["git", "worktree", "add", "--detach", str(tree), revision])
         try:
             (tree / ".venv").symlink_to(Path(sys.prefix))
-            with ours(url, tree) as contender:
-                yield contender
+            yield tree
         finally:
             git(["git", "worktree", "remove", "--force", str(tree)])
+
+
+@contextmanager
+def ours_at(revision: str, url: str) -> Iterator[Contender]:
+    with tree_of(revision) as tree, ours(url, tree) as contender:
+        yield contender
 
 
 TEXTBOOK_USER = """

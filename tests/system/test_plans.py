@@ -27,14 +27,15 @@ from contacts.change_log.cause import caused_by
 from contacts.db import planner
 from contacts.db.dialects import DIALECTS
 from contacts.db.transactions import transactional
+from contacts.exporting import export
 from contacts.jobs import bulk_actions
-from contacts.models import Change, Contact
-from contacts.writing import consent, tags, upsert
+from contacts.models import Change, Contact, look_up
+from contacts.writing import consent, former_phones, tags, upsert
 from contacts.writing.consent import Decision
 from contacts.writing.merge import merge as merge_contacts
 from contacts.writing.refold import refold
 from contacts.writing.undo import ChangeSet
-from tenants.fields import new_ulid
+from tenants.fields import hex_id, new_ulid
 from tenants.models import Tenant
 from tests.support.crowd import fill
 from tests.support.factories import TenantFactory
@@ -61,6 +62,7 @@ class Watch:
 
     def __init__(self, *, may_scan: bool) -> None:
         self.may_scan = may_scan
+        self.most = 4 * STORED  # rows that a part of a plan of PostgreSQL may go through
         self.found: list[Found] = []
         self.reached: set[str] = set()
 
@@ -82,7 +84,7 @@ class Watch:
         if connection.vendor == "postgresql":
             # To go through a table once is the planner's choice: at this size it may be cheaper
             # than a thousand look-ups. To go through it for each contact is not.
-            return work_of_postgresql(cursor, sql, params, most=4 * STORED)
+            return work_of_postgresql(cursor, sql, params, most=self.most)
         # A page of a list stops early.
         may_scan = self.may_scan or " LIMIT " in sql
         return plan_of_sqlite(cursor, sql, params, may_scan=may_scan)
@@ -383,6 +385,90 @@ def test_a_statement_that_goes_through_all_contacts_is_found(crowd: Crowd) -> No
     with connection.execute_wrapper(watch), connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM contacts_contact WHERE locale = %s", ["fr"])
     assert watch.found
+
+
+FORMER = 30_000
+WITH_FORMER = """
+INSERT INTO contacts_contact (id, tenant_id, phone, former_of_id, name, email, tags, metadata,
+    source, locale, total_messages, created_at, updated_at, name_folded, email_folded)
+SELECT {new_id}, tenant_id, '+1416' || substr(phone, 6), id, '', '', '', '{{}}', 'api', '', 0,
+    created_at, updated_at, '', ''
+FROM contacts_contact WHERE tenant_id = %s AND former_of_id IS NULL ORDER BY phone LIMIT {number}
+"""
+NEW_ID = {"sqlite": "lower(hex(randomblob(16)))", "postgresql": "gen_random_uuid()"}
+
+
+@pytest.fixture
+def crowd_with_former(crowd: Crowd, db: None) -> Crowd:
+    sql = WITH_FORMER.format(new_id=NEW_ID[connection.vendor], number=FORMER)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [hex_id(crowd.tenant.pk)])
+    return crowd
+
+
+def get_by(prefix: str) -> Callable[[Crowd], int]:
+    def look(crowd: Crowd) -> int:
+        phones = [prefix + phone[5:] for phone in crowd.phones[:3]]
+        return sum(bool(look_up(crowd.tenant, {"phone": phone})) for phone in phones)
+
+    return look
+
+
+def pages(listing: Callable[[Crowd, Any], list[Contact]]) -> Callable[[Crowd], int]:
+    def read(crowd: Crowd) -> int:
+        first = listing(crowd, None)
+        return len(first) + len(listing(crowd, first[-1]))
+
+    return read
+
+
+def by_change(crowd: Crowd, last: Contact | None) -> list[Contact]:
+    found = crowd.tenant.contacts.page((last.updated_at, last.pk) if last else None, 100)
+    Contact.all_phones.add_former_phones(found)
+    assert any(contact.former_phones for contact in found)
+    return found
+
+
+READING: dict[str, Callable[[Crowd], int]] = {
+    "get-contact by a current phone": get_by("+1415"),
+    "get-contact by a former phone": get_by("+1416"),
+    "find by a former phone": lambda crowd: bool(
+        crowd.tenant.contacts.find(phone="+1416" + crowd.phones[0][5:], lock=True)
+    ),
+    "search by a former phone": lambda crowd: len(
+        crowd.tenant.contacts.recent(None, 50, query="+1416" + crowd.phones[0][5:])
+    ),
+    "search by a part": lambda crowd: len(crowd.tenant.contacts.recent(None, 50, query="ann")),
+    "list-contacts": pages(by_change),
+    "search-contacts without filters": pages(
+        lambda crowd, last: crowd.tenant.contacts.recent(
+            last and (last.last_message_at, last.pk), 50
+        )
+    ),
+    "a page of an export": lambda crowd: len(next(export.pages(bulk_actions.pack(crowd.ids)))[1]),
+    "phones of a file": lambda crowd: len(
+        former_phones.current(crowd.tenant.pk, ["+1416" + phone[5:] for phone in crowd.phones])
+    ),
+}
+
+
+@pytest.mark.parametrize("question", READING)
+def test_former_phones_are_not_read_in_bulk(
+    crowd_with_former: Crowd, knowledge: str, question: str
+) -> None:
+    """A tenant with 30,000 of them beside 50,000 contacts."""
+    watch = Watch(may_scan=knowledge != SURE or question.startswith("search by"))
+    watch.most = MOST_READ.get(question, 2 * CHANGED)
+    with connection.execute_wrapper(watch):
+        assert READING[question](crowd_with_former)
+    assert not watch.found, "\n".join(f"{problem}\n    {sql}" for problem, sql in watch.found)
+
+
+# Without a filter, PostgreSQL may follow the primary key where a database has one tenant, and step
+# over the former phones among the newest rows. A search for a part of a text reads the newest
+# contacts, see `keyset.SEARCH_WINDOW`, and may then read all where there are no trigrams.
+MOST_READ = {"search by a former phone": 4 * STORED, "search by a part": 4 * STORED,
+             "search-contacts without filters": FORMER + CHANGED}  # fmt: skip
 
 
 def test_each_verb_for_many_contacts_is_looked_at() -> None:

@@ -17,7 +17,7 @@ from tests.support.api import ACTIONS, CREATE, PHONE, rows
 from tests.support.changes import logged, settle
 from tests.support.concurrency import CALLERS, all_at_once
 from tests.support.factories import ContactFactory
-from tests.support.former_phones import race
+from tests.support.former_phones import HAD, HAD_TOO, NOW, merged, race
 from tests.support.sql import assert_links_match_tags
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -250,3 +250,47 @@ def test_two_hundred_calls_with_current_and_former_phones_end_with_one_contact(
     acme: SimpleNamespace,
 ) -> None:
     race(acme.tenant, 25, calls_each=8)
+
+
+def some_bodies(phones: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Two hundred actions, each with its body, for one of the four `phones` or for all."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for number in range(200):
+        name, phone = {"name": f"n{number}"}, {"phone": phones[number % 4]}
+        if number % 20 == 0:
+            rows = [name | {"phone": phone} for phone in phones]
+            found.append(("create-contacts", {"contacts": rows}))
+        elif number % 5 == 0:
+            found.append(("update-contact", name | phone))
+        else:
+            found.append(("create-contact", name | phone | {"tags": ["vip"]}))
+    return found
+
+
+def test_two_hundred_requests_with_current_and_former_phones_end_with_one_contact(
+    server: httpx.Client, acme: SimpleNamespace
+) -> None:
+    """While two contacts are merged, and a former phone is removed that nobody sends."""
+    sent, removed = [NOW, HAD, HAD_TOO, "+14155550333"], "+14155550444"
+    first = merged(acme.tenant, *sent[:2], removed)
+    second = merged(acme.tenant, *sent[2:])
+
+    bodies = some_bodies(sent)
+    bodies[60] = "merge-contacts", {"contact_id": first.pk, "merge_ids": [second.pk]}
+    bodies[120] = "remove-former-phone", {"contact_id": first.pk, "phone": removed}
+
+    def call(number: int) -> httpx.Response:
+        action, fields = bodies[number]
+        while True:
+            answer = server.post(ACTIONS + action, json=fields)
+            if answer.status_code != 503:  # too many wait; the client sends it again
+                return answer
+
+    answers = all_at_once(call, 200)
+    assert {answer.status_code for answer in answers} == {200, 201}
+    results = Counter(answer.headers.get("Qyvo-Result") for answer in answers)
+    assert results["created"] == 0
+    assert acme.tenant.contacts.get().pk == first.pk
+    phones = Contact.all_phones.values_list("phone", flat=True)
+    assert sorted(phones) == sorted(sent)
+    assert_links_match_tags()

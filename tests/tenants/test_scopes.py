@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 
 from contacts.api.urls import urlpatterns
 from contacts.change_log.cause import caused_by
-from contacts.models import Contact, ContactTag, Export, Import, Tag, Webhook
+from contacts.models import BulkAction, Contact, ContactTag, Export, Import, Tag, Webhook
 from contacts.writing import former_phones
 from qyvo.views import openapi
 from tenants.models import ApiToken
@@ -59,6 +59,7 @@ NEEDS: dict[str, set[str]] = {
     "create-export": {READ},
     "get-export": {READ},
     "get-export-file": {READ},
+    "get-bulk": {READ},
     "create-webhook": {READ, WRITE},
     "list-webhooks": {READ},
     "get-webhook": {READ},
@@ -80,7 +81,8 @@ def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
 
 @pytest.fixture
 def there(acme: SimpleNamespace, settings: Any, tmp_path: Path) -> str:
-    """The id of an import, of an export and of a webhook of Acme. Acme also has contacts."""
+    """The id of an import, an export, a bulk action and a webhook of Acme, which also has
+    contacts."""
     settings.DATA_DIR = tmp_path
     contact = ContactFactory.create(tenant=acme.tenant, phone=PHONE, tags=["vip"])
     former_phones.insert(contact, [HAD])
@@ -91,6 +93,7 @@ def there(acme: SimpleNamespace, settings: Any, tmp_path: Path) -> str:
     job.options = {"mode": "upsert", "fields": {}}
     job.save()
     Export.objects.create(pk=job.pk, tenant=acme.tenant, format="csv", state=Export.State.EXPIRED)
+    BulkAction.objects.create(pk=job.pk, tenant=acme.tenant, kind="delete", total=0)
     Webhook.objects.create(pk=job.pk, tenant=acme.tenant, url="https://example.com/", events=[])
     return job.pk
 

@@ -166,7 +166,7 @@ def names(patterns: list[Any]) -> Iterator[str]:
 
 ADDRESSES = [*names(tenants_urls.urlpatterns), *names(contacts_urls.urlpatterns)]
 OF_ID = {"get-import": "import", "get-import-errors": "import", "webhook": "webhook",
-         "get-export": "export", "get-export-file": "export"}  # fmt: skip
+         "get-export": "export", "get-export-file": "export", "get-bulk": "bulkaction"}  # fmt: skip
 # What no action takes amiss: the fields of all of them.
 FIELDS = {
     "name": "Mallory", "status": "opted_out", "at": "2026-05-01T08:00:00Z", "source": "letter",

@@ -12,6 +12,7 @@ from contacts.values.numbering_plans import (
     FROM,
     PLANS,
     Plan,
+    beginnings,
     is_valid,
     old_forms,
     renumbered,
@@ -114,6 +115,31 @@ def test_a_mistyped_number_is_still_refused() -> None:
             normalise(raw)
 
 
+STARTS = [
+    ("+52155", "+5255"),
+    ("+5215512345", "+525512345"),
+    ("+55118765", "+551198765"),
+    ("+22507", "+2250707"),
+    ("+599542", "+1721542"),
+    ("+84163123", "+8433123"),
+    ("+632555", "+6328555"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), STARTS)
+def test_the_beginning_of_one_form_gives_that_of_the_other(old: str, new: str) -> None:
+    assert new in beginnings(old)
+    assert old in beginnings(new)
+    assert {old, new} <= parts(old) | {old}
+    assert {old[1:], new} <= parts(old[1:])
+
+
+@pytest.mark.parametrize("start", ["+", "+52", "+5511", "+336123", "+5215512345678901", "+1721"])
+def test_a_beginning_without_a_digit_of_both_forms_gives_none(start: str) -> None:
+    assert beginnings(start) == set()
+    assert "+52" not in beginnings("+521"), "would find everybody in Mexico"
+
+
 # Laws
 
 
@@ -160,6 +186,14 @@ def test_old_forms_are_the_inverse(pair: tuple[str, str], digits: str) -> None:
         assert all(renumbered(form) == phone != form for form in old_forms(phone))
     if renumbered(old) == new:
         assert old in old_forms(new)
+
+
+@MANY
+@given(st.sampled_from(CORPUS), st.integers(0, 5))
+def test_what_a_number_begins_with_finds_it_in_both_forms(pair: tuple[str, str], left: int) -> None:
+    for one, other in (pair, pair[::-1]):
+        found = beginnings(one[: len(one) - left])
+        assert any(other.startswith(start) for start in found)
 
 
 # The documentation

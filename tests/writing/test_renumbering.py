@@ -1,13 +1,16 @@
 """Numbers of plans that have moved: old and new forms are one contact at every door, also where an
 earlier version has stored the old form."""
 
+import io
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -17,7 +20,7 @@ from contacts.management import checks
 from contacts.models import Change, Contact, Erasure, OptOut, Outcome
 from contacts.values import rules
 from contacts.values.digests import phone_digest
-from contacts.writing import undo, upsert
+from contacts.writing import former_phones, undo, upsert
 from tenants.fields import new_ulid
 from tenants.models import Tenant, User
 from tests.support.admin import contact_form, errors, logged_in, staff_of, url
@@ -82,6 +85,42 @@ def test_a_door_that_creates_finds_a_contact_that_was_stored_in_the_old_form(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("door", CREATING)
+@pytest.mark.parametrize("spelling", [OLD, NEW])
+def test_a_door_that_creates_finds_a_contact_by_a_former_phone_in_the_old_form(
+    acme: SimpleNamespace, api: Api, tmp_path: Path, door: Callable[..., None], spelling: str
+) -> None:
+    """As a merge by an earlier version left it."""
+    contact = stored(acme, "+14155550199", name="A")
+    former_phones.keep(contact, OLD)
+    door(api, tmp_path / "people.csv", spelling)
+    found = Contact.objects.exclude(phone=PHONE).get()
+    assert (found.pk, found.phone, found.name) == (contact.pk, "+14155550199", "Ana")
+    assert former_phones.of([found])[found.pk] == [NEW]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("asked", [OLD, NEW])
+@pytest.mark.parametrize("is_former", [False, True])
+def test_no_contact_gets_a_phone_that_another_one_has_in_the_old_form(
+    acme: SimpleNamespace, globex: SimpleNamespace, api: Api, asked: str, is_former: bool
+) -> None:
+    """By update-contact and in the admin."""
+    owner = stored(acme, "+14155550199" if is_former else OLD)
+    if is_former:
+        former_phones.keep(owner, OLD)
+    other = stored(acme, PHONE)
+    answer = api.act("update-contact", phone=PHONE, new_phone=asked)
+    assert (answer.status_code, owner.pk in answer.text) == (409, True)
+    client = logged_in(staff_of(acme.tenant))
+    address = url(Contact, "change", other.pk)
+    page = client.post(address, contact_form(client, address, phone=asked))
+    assert "phone" in errors(page)
+    assert Contact.objects.get(pk=other.pk).phone == PHONE
+    assert globex.api.create(asked).headers["Qyvo-Result"] == "created"
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -124,6 +163,26 @@ def test_every_action_finds_the_contact_by_both_forms(
     assert [one["id"] for one in found] == [contact.pk]
     assert api.act("delete-contact", phone=asked).status_code == 200
     assert Contact.objects.get() == theirs
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("phone", "asked"),
+    [
+        (phone, asked)
+        for phone in (OLD, NEW)
+        for asked in ("52155", "+52 1 55 1234", "5215512345678", "00521551", "+525512", "5255 1234")
+    ]
+    + [("+5511987654321", "55118765"), ("+551187654321", "+55 11 98765-4")],
+)
+def test_a_search_finds_a_phone_by_what_it_begins_with_in_both_forms(
+    acme: SimpleNamespace, globex: SimpleNamespace, api: Api, phone: str, asked: str
+) -> None:
+    stored(globex, phone)
+    contact, _ = stored(acme, phone), stored(acme, "+525687654321")
+    for query in (asked, f" {asked} "):
+        found = api.act("search-contacts", query=query).json()
+        assert [one["id"] for one in found] == [contact.pk]
 
 
 @pytest.mark.django_db
@@ -219,6 +278,25 @@ def test_normalize_phones_renames_and_merges_after_a_dry_run(acme: SimpleNamespa
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("command", ["delete_contacts --yes", "record_consent --status opted_out"])
+@pytest.mark.parametrize("had", [OLD, NEW])
+def test_commands_find_contacts_by_former_phones_once(
+    acme: SimpleNamespace, tmp_path: Path, command: str, had: str
+) -> None:
+    """However many of its phones the file has."""
+    contact = stored(acme, PHONE)
+    former_phones.keep(contact, had)
+    former_phones.keep(contact, "+14155550111")
+    path = tmp_path / "phones.txt"
+    path.write_text(f"{OLD}\n{PHONE}\n{NEW}\n+14155550111\n")
+    options = [*command.split(), "--phones", str(path), "--tenant", "acme", "--batch-size", "1"]
+    said = lines(*options)
+    assert len(said) == 2
+    assert said[0].startswith(f"acme {PHONE}")
+    assert said[1].endswith(": 1")
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("phone", [OLD, NEW])
 def test_commands_find_the_phones_of_a_file_in_both_forms(
     acme: SimpleNamespace, tmp_path: Path, phone: str
@@ -229,6 +307,74 @@ def test_commands_find_the_phones_of_a_file_in_both_forms(
     said = lines("delete_contacts", "--phones", str(path), "--tenant", "acme", "--yes")
     assert said[0] == f"acme {phone} deleted"
     assert not Contact.objects.exists()
+
+
+@pytest.mark.django_db
+def test_normalize_phones_brings_former_phones_up_to_date(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    contact, theirs = stored(acme, PHONE), stored(globex, PHONE)
+    for one in (contact, theirs):
+        former_phones.keep(one, OLD)
+    changed_at = Contact.objects.get(pk=contact.pk).updated_at
+    said = [f"acme {OLD} → {NEW}, a former phone", "phones changed: 1"]
+    assert lines("normalize_phones", "--tenant", "acme", "--dry-run")[0] == said[0]
+    assert former_phones.of([contact]) == {contact.pk: [OLD]}
+    assert lines("normalize_phones", "--tenant", "acme") == said
+    assert former_phones.of([contact]) == {contact.pk: [NEW]}
+    assert former_phones.of([theirs]) == {theirs.pk: [OLD]}
+    assert Contact.objects.get(pk=contact.pk).updated_at > changed_at, "a sync sees it"
+    [undone] = undo.undo(acme.tenant, last_set(), [contact.pk])
+    assert [kept.reason for kept in undone.kept] == [undo.Reason.RENUMBERED]
+    assert former_phones.of([contact]) == {contact.pk: [NEW]}
+    assert lines("normalize_phones", "--tenant", "acme") == ["phones changed: 0"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("older", ["the former", "the current"])
+def test_normalize_phones_merges_whoever_had_a_phone_with_whoever_has_it(
+    acme: SimpleNamespace, older: str
+) -> None:
+    phones = [PHONE, NEW] if older == "the former" else [NEW, PHONE]
+    first, second = (stored(acme, phone) for phone in phones)
+    former_phones.keep(first if first.phone == PHONE else second, OLD)
+    said = lines("normalize_phones", "--tenant", "acme")
+    assert said[:2] == [
+        f"acme {OLD} → {NEW}, a former phone",
+        f"acme {second.phone} merged into {first.phone}",
+    ]
+    contact = Contact.objects.get()
+    assert (contact.pk, contact.phone) == (first.pk, first.phone)
+    assert former_phones.of([contact]) == {first.pk: [second.phone]}
+
+
+@pytest.mark.django_db
+def test_check_contacts_lists_former_phones_that_are_inconsistent(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    contact, gone, theirs = stored(acme, PHONE), stored(acme, NEW), stored(globex, PHONE)
+    former_phones.keep(contact, "+14155550111")
+    assert check_said(acme.tenant) == set()
+    former = Contact.all_phones.get(phone="+14155550111")
+    owners = {"+14155550112": gone.pk, "+14155550113": theirs.pk, "+14155550114": former.pk}
+    former_phones.insert_many(acme.tenant.pk, owners | {OLD: contact.pk})
+    Contact.objects.filter(pk=gone.pk)._raw_delete("default")
+    missing = "the contact is missing, or belongs to another tenant"
+    assert check_said(acme.tenant) == {
+        f"+14155550112: {missing}",
+        f"+14155550113: {missing}",
+        "+14155550114: the contact is a former phone itself",
+        f"{OLD}: is an old form of {NEW}",
+    }
+
+
+def check_said(tenant: Tenant) -> set[str]:
+    """What the command says about former phones."""
+    output = io.StringIO()
+    with suppress(SystemExit):
+        call_command("check_contacts", "--tenant", tenant.slug, stdout=output)
+    found = (line.partition(" former_phones: ")[2] for line in output.getvalue().splitlines())
+    return {*filter(None, found)}
 
 
 @pytest.mark.django_db

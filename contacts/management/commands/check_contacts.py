@@ -9,6 +9,7 @@ from contacts.management.bulk import BulkFix
 from contacts.models import Contact, ContactTag, OptOut, Tag
 from contacts.schema import FOLDS, Kind
 from contacts.values import rules
+from contacts.values.numbering_plans import renumbered
 from tenants.models import Tenant
 
 
@@ -36,13 +37,23 @@ class Command(BulkFix):
         tags = Tag.objects.filter(pk=OuterRef("tag_id"))
         links = ContactTag.objects.filter(~Exists(contacts) | ~Exists(tags), tenant=tenant)
         yield from self.grouped(links.order_by("contact_id", "tag_id").iterator())
+        former = Contact.all_phones.filter(tenant=tenant, former_of__isnull=False)
+        yield from self.grouped(former.order_by("former_of", "phone").iterator())
 
     def fix(self, tenant: Tenant, batch: list[Any]) -> Iterator[str]:
         if isinstance(batch[0], ContactTag):
-            for link in batch:
-                self.broken["links"] += 1
-                yield f"{link.contact_id} links: the contact or its tag {link.tag_id} is missing"
-            return
+            yield from self.check_links(batch)
+        elif batch[0].former_of_id:
+            yield from self.check_former(batch)
+        else:
+            yield from self.check_contacts(tenant, batch)
+
+    def check_links(self, batch: list[ContactTag]) -> Iterator[str]:
+        for link in batch:
+            self.broken["links"] += 1
+            yield f"{link.contact_id} links: the contact or its tag {link.tag_id} is missing"
+
+    def check_contacts(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
         links: dict[str, set[str]] = {contact.pk: set() for contact in batch}
         found = ContactTag.objects.filter(contact__in=batch).select_related("tag")
         misplaced = set()  # contacts with a link or a tag of another tenant
@@ -58,6 +69,15 @@ class Command(BulkFix):
             for rule, problem in problems.items():
                 self.broken[rule] += 1
                 yield f"{contact.pk} {rule}: {problem}"
+
+    def check_former(self, batch: list[Contact]) -> Iterator[str]:
+        """Former phones that find nobody, or not as they should. Row-level security hides the
+        contacts of other tenants."""
+        owners = Contact.all_phones.in_bulk({str(row.former_of_id) for row in batch})
+        for row in batch:
+            for problem in former_problems(row, owners.get(str(row.former_of_id))):
+                self.broken["former_phones"] += 1
+                yield f"{row.former_of_id} former_phones: {row.phone}: {problem}"
 
     def problems(self, contact: Contact, opted_out: Container[str]) -> Iterator[tuple[str, str]]:
         """Pairs of a field and a problem. `opted_out`: phones whose owner has opted out; an opt-out
@@ -76,6 +96,18 @@ class Command(BulkFix):
         for name, fold in FOLDS.items():
             if getattr(contact, f"{name}_folded") != fold(getattr(contact, name)):
                 yield f"{name}_folded", "is outdated, so a search may not find the contact"
+
+
+def former_problems(row: Contact, owner: Contact | None) -> Iterator[str]:
+    """What is wrong with the row of a former phone. `owner`: the row that it names."""
+    if owner is None or owner.tenant_id != row.tenant_id:
+        yield "the contact is missing, or belongs to another tenant"
+    elif owner.former_of_id:
+        yield "the contact is a former phone itself"
+    if any(getattr(row, name) for name in ("name", "email", "tags", "metadata")):
+        yield "the row has values; only a contact may have values"
+    if renumbered(row.phone) != row.phone:
+        yield f"is an old form of {renumbered(row.phone)}"
 
 
 # Rules that take what they return. The rule of a moment takes text.

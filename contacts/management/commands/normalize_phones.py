@@ -26,7 +26,26 @@ class Command(BulkFix):
     def prepare(self, tenants: list[Tenant]) -> None:
         region(self.options["region"])
 
+    def batches(self, tenant: Tenant) -> Iterator[list[Contact]]:
+        """All contacts, then the former phones that are stored in an old form, which are few."""
+        yield from super().batches(tenant)
+        former = Contact.all_phones.filter(tenant=tenant, former_of__isnull=False)
+        rows = former.order_by("former_of", "phone").iterator()
+        yield from self.grouped([row for row in rows if renumbered(row.phone) != row.phone])
+
     def fix(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
+        fix = self.fix_former if batch[0].former_of_id else self.fix_contacts
+        yield from fix(tenant, batch)
+
+    def fix_former(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
+        """Brings former phones up to date that are stored in an old form."""
+        wanted = {row.phone: renumbered(row.phone) for row in batch}
+        for phone, new in wanted.items():
+            yield f"{phone} → {new}, a former phone"
+        for contact, others, problem in renumber.bring_up_to_date(tenant.pk, wanted.values()):
+            yield merge_line(contact, others, problem)
+
+    def fix_contacts(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
         wanted: dict[str, str] = {}
         for contact in batch:
             try:
@@ -53,11 +72,10 @@ class Command(BulkFix):
         phone_of = {contact.pk: phone for phone, group in groups.items() for contact in group}
         kept = {}
         for contact, others, problem in merge.merge([*groups.values()]):
-            phone, gone = phone_of[contact.pk], ", ".join(other.phone for other in others)
-            if problem:
-                yield Refused(f"{contact.phone}: cannot be merged with {gone}: {problem}")
-            else:
-                yield f"{gone} merged into {contact.phone}, now {phone}"
+            phone = phone_of[contact.pk]
+            line = merge_line(contact, others, problem)
+            yield line if problem else f"{line}, now {phone}"
+            if not problem:
                 kept[phone] = contact
         self.move(kept)
 
@@ -65,6 +83,13 @@ class Command(BulkFix):
         for phone, contact in contacts.items():
             contact.phone = phone
         edit.change_many([*contacts.values()], ["phone"])
+
+
+def merge_line(contact: Contact, others: list[Contact], problem: str) -> str:
+    gone = ", ".join(other.phone for other in others)
+    if problem:
+        return Refused(f"{contact.phone}: cannot be merged with {gone}: {problem}")
+    return f"{gone} merged into {contact.phone}"
 
 
 def is_renumbered(phone: str, group: list[Contact]) -> bool:
