@@ -14,7 +14,7 @@ def begin_again(apps: Apps, schema_editor: object) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("contacts", "0021_stored_answers"),
+        ("contacts", "0022_lists_without_former_phones"),
         ("tenants", "0007_known_address"),
     ]
 

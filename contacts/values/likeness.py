@@ -215,8 +215,8 @@ def swapped(e164: str, place: int) -> str:
 def name_key(name: str) -> str:
     """A key that is equal for two spellings of a name; empty if the name says too little.
 
-    Case, accents, width, punctuation and the order of the words do not count. A name says enough if it has
-    two words, or eight letters; numbers in it are compared, but say nothing.
+    Case, accents, width, punctuation and the order of the words do not count. A name says enough
+    if it has two words, or eight letters; numbers in it are compared, but say nothing.
     """
     words = sorted(WORD.findall(searchable(name)))
     telling = [word for word in words if not word.isdecimal()]

@@ -62,6 +62,6 @@ def drop_function(apps: Apps, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contacts", "0026_name_folding")]
+    dependencies = [("contacts", "0024_name_folding")]
 
     operations = [migrations.RunPython(add_function, drop_function)]
