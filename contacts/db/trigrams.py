@@ -1,7 +1,7 @@
 """Finds parts of texts in contacts, by the trigram index where PostgreSQL has one.
 
 The role that row-level security holds for needs a function of the database for this: see
-`contacts/migrations/0027_search_function.py`.
+`contacts/migrations/0025_search_function.py`.
 """
 
 from collections.abc import Mapping, Sequence
