@@ -7,7 +7,7 @@ from typing import Any
 from contacts import schema
 from contacts.values.rules import folded, spelled
 
-FOLDED = [field.name for field in schema.FIELDS if field.is_folded]
+FOLDED = {field.name: f"{field.name}_folded" for field in schema.FIELDS if field.is_folded}
 
 
 def inserting(values: dict[str, str]) -> str:
@@ -28,6 +28,10 @@ def row_in_json(row_id: str, fields: dict[str, Any], moment: Callable[[datetime]
     `row_id`: the id in hexadecimal digits. `fields`: values as `contacts.values.rules` return them;
     name and e-mail also get their folded copies. `moment` as in `json_value`.
     """
-    row = {name: json_value(value, moment) for name, value in fields.items()}
-    row |= {f"{name}_folded": folded(row[name]) for name in FOLDED if name in row}
-    return spelled(row | {"id": row_id})
+    row = {"id": row_id}
+    for name, value in fields.items():
+        row[name] = value if isinstance(value, str) else json_value(value, moment)
+    for name, copy in FOLDED.items():
+        if name in row:
+            row[copy] = folded(row[name])
+    return spelled(row)

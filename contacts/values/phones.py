@@ -273,17 +273,27 @@ def is_e164(number: str) -> bool:
     calling code is known, neither a trunk prefix nor a number in an old form can follow it, and the
     length is possible. False means that only `to_e164` can decide.
     """
-    if number[:1] != "+" or len(number) > 1 + MAX_DIGITS:
+    if number[:1] != "+" or not (found := plan_of(number[1:4])):
         return False
-    code = next((number[1:end] for end in (2, 3, 4) if number[1:end] in CALLING_CODES), None)
+    start, doubtful, lengths = found
+    return len(number) in lengths and not (doubtful and doubtful.match(number, start))
+
+
+@lru_cache(maxsize=1000)
+def plan_of(digits: str) -> tuple[int, re.Pattern[str] | None, set[int]] | None:
+    """The plan of the numbers in E.164 with these `digits` after the plus sign, three or all; None
+    if no country has the calling code.
+
+    Returns where their national numbers begin, then `plan` with the lengths of whole numbers."""
+    code = next((digits[:end] for end in (1, 2, 3) if digits[:end] in CALLING_CODES), None)
     if code is None:
-        return False
+        return None
     doubtful, lengths = plan(code)
-    rest = number[1 + len(code) :]
-    return len(rest) in lengths and not (doubtful and doubtful.match(rest))
+    start = 1 + len(code)
+    whole = {start + length for length in lengths}
+    return start, doubtful, {length for length in whole if length <= 1 + MAX_DIGITS}
 
 
-@lru_cache
 def plan(code: str) -> tuple[re.Pattern[str] | None, set[int]]:
     """Of the calling code `code`: the pattern of national numbers that begin with a trunk prefix or
     are in an old form, or None, and the possible lengths of national numbers."""
