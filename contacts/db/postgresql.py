@@ -230,6 +230,25 @@ AND (contact_id, tag_id) NOT IN (
             "had_links": cls.words(had_links),
         }
 
+    # Gives contacts, which are locked, other tags.
+    RETAG = """
+UPDATE contacts_contact
+SET tags = coalesce(given.tags, ''),
+    updated_at = GREATEST(%(now)s::timestamptz, updated_at + interval '1 microsecond')
+FROM unnest(%(carriers)s::uuid[], string_to_array(%(carried)s, ',,')) AS given (id, tags)
+WHERE contacts_contact.id = given.id AND contacts_contact.tenant_id = %(tenant)s::uuid
+"""
+
+    @classmethod
+    def retag_params(cls, tenant_id: str, tags: dict[str, str]) -> dict[str, Any]:
+        """The parameters of `RETAG`. `tags`: as in `link_params`; a contact may have none."""
+        return {
+            "tenant": hex_id(tenant_id),
+            "now": timezone.now(),
+            "carriers": cls.words(tags),
+            "carried": ",,".join(tags.values()),
+        }
+
     @classmethod
     def link(cls, cursor: Any, values: dict[str, Any], tags: int) -> None:
         """Runs `LINK` and locks the tags, so that nobody renames or deletes them before the commit.
