@@ -147,6 +147,6 @@ WHERE contacts_contact.id = value ->> 0 AND +contacts_contact.tenant_id = %(tena
         }
 
     @classmethod
-    def link(cls, cursor: Any, values: dict[str, Any], tags: int) -> None:
+    def link(cls, cursor: Any, values: dict[str, Any], tags: int, *, are_new: bool) -> None:
         cursor.execute(cls.MAKE_TAGS, values)
         cursor.execute(cls.LINK, values)

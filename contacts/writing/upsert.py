@@ -324,7 +324,8 @@ def write(
         if row.was is None or "tags" in logged_entry.fields
     ]
     had_links = [row.pk for row in tagged if row.was is not None]
-    links.link(new.tenant_id, {row.pk: row.tags for row in tagged}, had_links)
+    are_new = len(new_phones) == len(written)
+    links.link(new.tenant_id, {row.pk: row.tags for row in tagged}, had_links, are_new=are_new)
     consent.keep_known_out(new.tenant_id, opted_out)
     return {row.phone: row for row in written}
 
