@@ -288,7 +288,7 @@ def write_turn(
 def refuse_former(tenant_id: str, phones: Iterable[str]) -> None:
     """Raises `FormerPhone` if one of `phones` is a former one."""
     former = Contact.all_phones.filter(tenant=tenant_id, former_of__isnull=False)
-    if former.filter(phone__in=phones).exists():
+    if former.filter(IsAnyOf("phone", phones, "varchar")).exists():
         raise FormerPhone
 
 
