@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from json.encoder import c_make_encoder, encode_basestring
+from json.encoder import c_make_encoder, encode_basestring  # type: ignore[attr-defined]
 from typing import Any
 
 from django.core.exceptions import ValidationError

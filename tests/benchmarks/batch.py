@@ -21,6 +21,8 @@ from typing import Any
 import django
 from django.conf import settings
 
+from qyvo.garbage import search_rarely
+
 ROWS = 1000
 BATCHES = 4  # of each caller in a turn
 TURNS = 3
@@ -119,7 +121,9 @@ class Callers:
     def __init__(self, *, is_postgresql: bool) -> None:
         self.count = len(os.sched_getaffinity(0)) if is_postgresql else 1
         context = get_context("fork")
-        self.pool = ProcessPoolExecutor(self.count, context) if is_postgresql else None
+        self.pool = None
+        if is_postgresql:
+            self.pool = ProcessPoolExecutor(self.count, context, initializer=search_rarely)
 
     def map(self, function: Callable[[Any], None], items: list[Any]) -> None:
         [*(self.pool.map if self.pool else map)(function, items)]
