@@ -28,6 +28,8 @@ MAX_DIGITS = 15  # ITU-T E.164, section 6.2.1
 SEPARATORS = set("\t.()[]\u2212\u30fc\u00b7")
 
 PLAIN = re.compile(r"[0-9+ .()\[\]\-]*")
+# Most phones; not a fraction, which has a dot.
+INTERNATIONAL = re.compile(rf"\+[0-9 ()\[\]\-]{{1,{MAX_RAW_LENGTH - 1}}}")
 NO_SEPARATORS = str.maketrans("", "", " .()[]-")
 
 # Characters outside category Cf that Unicode calls default-ignorable and that real data contains.
@@ -94,8 +96,8 @@ def normalise(raw: str, region: str | None = None, *, has_country_code: bool = F
     Raises `PhoneError` for letters, extensions, numbers that work only within their area, two
     numbers in one field, and numbers that are not possible in an existing calling code.
     """
-    if raw[1:].isdecimal() and raw.isascii() and is_e164(raw):
-        return raw  # same result as below, in a fifth of the time
+    if INTERNATIONAL.fullmatch(raw) and is_e164(number := raw.translate(NO_SEPARATORS)):
+        return number  # same result as below, in a third of the time
     text, names_country = without_wrapping(raw)
     if len(text) > MAX_RAW_LENGTH:
         raise PhoneError(f"The phone is longer than {MAX_RAW_LENGTH} characters.")
