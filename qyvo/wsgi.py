@@ -1,6 +1,5 @@
 """The WSGI application that qyvo/serve.py serves."""
 
-import gc
 import io
 import os
 import re
@@ -59,6 +58,7 @@ from django.db import connections, reset_queries  # noqa: E402 - needs the setti
 from contacts.api.bulk import CreateContacts  # noqa: E402 - needs the settings
 
 from . import logs, urls  # noqa: E402, F401 - loads all views before the first request
+from .garbage import search_rarely  # noqa: E402
 from .sqlite.base import LOCK_TIMEOUT  # noqa: E402
 
 # Requests have short time limits for a database that does not answer and for locks. Commands and
@@ -69,10 +69,7 @@ if database["ENGINE"] == "django.db.backends.postgresql":
 else:
     database["OPTIONS"]["timeout"] = min(LOCK_TIMEOUT, float(database["OPTIONS"]["timeout"]))
 
-# Objects that are loaded by now stay until the process ends. Without freeze(), each full garbage
-# collection would visit all of them, which takes a tenth of the time of requests.
-gc.collect()
-gc.freeze()
+search_rarely()
 
 # Django would call them for every request. Only a cache on the network has something to close, and
 # only under DEBUG a connection keeps its queries. Together they take 3 % of a request's time.

@@ -34,10 +34,16 @@ class Bits:
         self.lock = Lock()
 
     def __next__(self) -> int:
+        return self.take(1).start
+
+    def take(self, number: int) -> range:
+        """The bits of so many new ULIDs, as if all were made in one millisecond: for thousands, in
+        a tenth of the time, because the system gives random bits once."""
         fresh = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
         with self.lock:
-            self.last = fresh if fresh >> 80 > self.last >> 80 else self.last + 1
-            return self.last
+            first = fresh if fresh >> 80 > self.last >> 80 else self.last + 1
+            self.last = first + number - 1
+        return range(first, first + number)
 
 
 bits = Bits()

@@ -100,6 +100,19 @@ class IsOneOf(Func):
         return self.as_sql(compiler, connection, **is_any | context)
 
 
+class IdDigits(Func):
+    """An id as hexadecimal digits, as statements and `IsAnyOf` take it."""
+
+    output_field = TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="%(expressions)s")
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        digits = "replace(%(expressions)s::text, '-', '')"
+        return self.as_sql(compiler, connection, template=digits)
+
+
 class IsAnyOf(Func):
     """Whether the column `name` is one of `ids`, which are hexadecimal digits.
 

@@ -192,6 +192,9 @@ FROM unnest(%(carriers)s::uuid[], string_to_array(%(carried)s, ',,')) AS given (
     unnest(string_to_array(names, ',')) AS name
 """
     LINK = f"WITH pair AS ({PAIRS}), {LINKING} SELECT count(*) FROM tags"  # noqa: S608 - no user input
+    # For contacts that this transaction has created, which have no links yet: looking for links
+    # before each INSERT takes a third of its time.
+    LINK_NEW = LINK.replace("USING (name)\n    ON CONFLICT DO NOTHING", "USING (name)")
     UNLINK = f"""
 DELETE FROM contacts_contacttag
 WHERE contact_id = ANY(%(had_links)s::uuid[])
@@ -230,17 +233,38 @@ AND (contact_id, tag_id) NOT IN (
             "had_links": cls.words(had_links),
         }
 
+    # Gives contacts, which are locked, other tags.
+    RETAG = """
+UPDATE contacts_contact
+SET tags = coalesce(given.tags, ''),
+    updated_at = GREATEST(%(now)s::timestamptz, updated_at + interval '1 microsecond')
+FROM unnest(%(carriers)s::uuid[], string_to_array(%(carried)s, ',,')) AS given (id, tags)
+WHERE contacts_contact.id = given.id AND contacts_contact.tenant_id = %(tenant)s::uuid
+"""
+
     @classmethod
-    def link(cls, cursor: Any, values: dict[str, Any], tags: int) -> None:
+    def retag_params(cls, tenant_id: str, tags: dict[str, str]) -> dict[str, Any]:
+        """The parameters of `RETAG`. `tags`: as in `link_params`; a contact may have none."""
+        return {
+            "tenant": hex_id(tenant_id),
+            "now": timezone.now(),
+            "carriers": cls.words(tags),
+            "carried": ",,".join(tags.values()),
+        }
+
+    @classmethod
+    def link(cls, cursor: Any, values: dict[str, Any], tags: int, *, are_new: bool) -> None:
         """Runs `LINK` and locks the tags, so that nobody renames or deletes them before the commit.
 
-        `tags`: the number of different tags. The statement can miss a tag that another transaction
-        creates or renames at the same moment, so it is repeated until it has linked all tags.
+        `tags`: the number of different tags. `are_new`: see `LINK_NEW`. The statement can miss a
+        tag that another transaction creates or renames at the same moment, so it is repeated until
+        it has linked all tags.
         """
-        linked = 0
+        linked, sql = 0, cls.LINK_NEW if are_new else cls.LINK
         while linked < tags:
-            cursor.execute(cls.LINK, values)
+            cursor.execute(sql, values)
             [linked] = cursor.fetchone()
+            sql = cls.LINK
 
 
 class PostgreSQL18(PostgreSQL):

@@ -26,6 +26,10 @@ def row_in_json(row_id: str, fields: dict[str, Any], moment: Callable[[datetime]
     `row_id`: the id in hexadecimal digits. `fields`: values as `contacts.values.rules` return them;
     name and e-mail also get their folded copies. `moment` as in `json_value`.
     """
-    row = {name: json_value(value, moment) for name, value in fields.items()}
-    row |= {f"{name}_folded": fold(row[name]) for name, fold in schema.FOLDS.items() if name in row}
-    return spelled(row | {"id": row_id})
+    row = {"id": row_id}
+    for name, value in fields.items():
+        row[name] = value if isinstance(value, str) else json_value(value, moment)
+    for name, fold in schema.FOLDS.items():
+        if name in row:
+            row[f"{name}_folded"] = fold(row[name])
+    return spelled(row)

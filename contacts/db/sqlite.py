@@ -131,7 +131,22 @@ AND (contact_id, tag_id) NOT IN (
         pairs = [(carrier, name) for carrier, names in tags.items() for name in names.split(",")]
         return {"pairs": json.dumps(pairs), "had_links": cls.words(had_links)}
 
+    RETAG = """
+UPDATE contacts_contact
+SET tags = value ->> 1, updated_at = contacts_updated_after(updated_at, %(now)s)
+FROM json_each(%(retagged)s)
+WHERE contacts_contact.id = value ->> 0 AND +contacts_contact.tenant_id = %(tenant)s
+"""
+
     @classmethod
-    def link(cls, cursor: Any, values: dict[str, Any], tags: int) -> None:
+    def retag_params(cls, tenant_id: str, tags: dict[str, str]) -> dict[str, Any]:
+        return {
+            "tenant": hex_id(tenant_id),
+            "now": cls.moment(timezone.now()),
+            "retagged": json.dumps([*tags.items()]),
+        }
+
+    @classmethod
+    def link(cls, cursor: Any, values: dict[str, Any], tags: int, *, are_new: bool) -> None:
         cursor.execute(cls.MAKE_TAGS, values)
         cursor.execute(cls.LINK, values)

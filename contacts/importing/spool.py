@@ -85,7 +85,11 @@ def spool_text(record: Record, options: ReadOptions, dialect: Any, row_id: str) 
 def read_chunk(records: list[Record], options: ReadOptions, dialect: Any) -> str:
     """The lines of the spool for `records`. `dialect`: of the database, see
     `contacts.db.dialects`."""
-    return "".join(spool_text(record, options, dialect, f"{next(bits):032x}") for record in records)
+    ids = bits.take(len(records))
+    return "".join(
+        spool_text(record, options, dialect, f"{one:032x}")
+        for record, one in zip(records, ids, strict=True)
+    )
 
 
 def parse(text: str) -> SpoolLine:

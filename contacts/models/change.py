@@ -84,6 +84,7 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
 
     def _log(self, tenant_id: str, entries: Iterable[Entry]) -> None:
         created, rows = [], []
+        texts: dict[int, str] = {}  # many entries of a bulk action share their fields
         dialect = dialect_of(self.db)
         for _, contact_id, kind, fields, merged_into, ended_at in entries:
             if kind == Change.Kind.CREATED:  # most entries; they need only their ids
@@ -91,7 +92,8 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
             elif fields or kind != Change.Kind.UPDATED:
                 into = f'"{digits(merged_into)}"' if merged_into else "null"
                 ended = f'"{dialect.moment(ended_at)}"' if ended_at else "null"
-                spelled = rules.spelled(fields)
+                if not (spelled := texts.get(id(fields))):
+                    spelled = texts[id(fields)] = rules.spelled(fields)
                 rows.append(f'["{digits(contact_id)}","{kind}",{spelled},{into},{ended}]')
         if not created and not rows:
             return

@@ -13,6 +13,7 @@ from contacts.values.numbering_plans import forms
 from tenants.fields import hex_id
 from tenants.models import Tenant
 
+MANY = 100  # phones; making their digests takes longer than asking whether there is any to find
 EARLIER_OPT_OUT = "an earlier opt-out of this person"  # the source of a decision
 
 
@@ -49,6 +50,9 @@ class OptOutQuerySet(models.QuerySet["OptOut"]):
         """When the owner of each of `phones` opted out, by phone; the other phones are left out.
         The opt-out may be stored for an old form of the phone. Asked each time a contact is
         created: building a queryset would take longer than running it."""
+        phones = [*phones]
+        if len(phones) > MANY and not self.filter(tenant=tenant_id).exists():
+            return {}
         digests = {phone_digest(form): phone for form, phone in forms(phones).items()}
         if not digests:
             return {}

@@ -23,10 +23,12 @@ def match(contacts: Sequence[Contact]) -> None:
         link(contacts[0].tenant_id, tags, [*tags])
 
 
-def link(tenant_id: str, tags: dict[str, str], had_links: list[str]) -> None:
+def link(
+    tenant_id: str, tags: dict[str, str], had_links: list[str], *, are_new: bool = False
+) -> None:
     """`match` without models. `tags`: the comma-separated tags of each contact, by the id of the
     contact in hexadecimal digits. `had_links`: the ids of contacts that may have links already;
-    their links to other tags are deleted."""
+    their links to other tags are deleted. `are_new`: this transaction has created all of them."""
     tags = {carrier: names for carrier, names in tags.items() if names}
     if not tags and not had_links:
         return
@@ -36,7 +38,7 @@ def link(tenant_id: str, tags: dict[str, str], had_links: list[str]) -> None:
     values = dialect.tag_params(tenant_id, names) | dialect.link_params(tags, had_links)
     with connection.cursor() as cursor:
         if tags:
-            dialect.link(cursor, values, len(names))
+            dialect.link(cursor, values, len(names), are_new=are_new)
         if had_links:
             cursor.execute(dialect.UNLINK, values)
 

@@ -4,23 +4,23 @@ A contact holds the names of its tags, and has a link to each tag. The verbs bel
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from datetime import datetime
 from functools import cache, partial
 from typing import Any, NamedTuple
 
-from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast
 
 from contacts.change_log.difference import difference
 from contacts.db.dialects import dialect_of
-from contacts.db.expressions import IsAnyOf, updated_after
+from contacts.db.expressions import IdDigits, IsAnyOf
 from contacts.db.transactions import transactional
 from contacts.models import Change, Contact, ContactTag, Entry, Tag, TagQuerySet
 from contacts.values import rules
 from tenants.fields import hex_id
 from tenants.models import Tenant
 
-from . import edit, links, rows
+from . import edit, links
 
 BATCH = 1000  # contacts a statement, where a tag is renamed or deleted
 
@@ -102,33 +102,41 @@ def retag(
     For hundreds of thousands of contacts, batch by batch: reads no models, and writes only the
     links that are added or removed.
     """
-    stored = Contact.objects.filter(tenant=tenant, pk__in=pks).order_by("phone")
-    locked = stored.select_for_update().values_list("pk", "phone", "tags", "updated_at")
-    changed, refused = tag_changes(locked, retagged)
-    moment = dialect_of().moment
-    rows.update_columns(
-        tenant.pk,
-        [
-            {"id": pk, "tags": ",".join(change.after), "updated_at": moment(updated_after(before))}
-            for pk, (_, before, change) in changed.items()
-        ],
-    )
-    to_link = {pk: ",".join(change.to_link) for pk, (_, _, change) in changed.items()}
-    had_links = [pk for pk, (_, _, change) in changed.items() if change.has_lost]
+    changed, refused = tag_changes(locked_tags(tenant, pks), retagged)
+    write_tags(tenant.pk, {pk: ",".join(change.after) for pk, (_, change) in changed.items()})
+    to_link = {pk: ",".join(change.to_link) for pk, (_, change) in changed.items()}
+    had_links = [pk for pk, (_, change) in changed.items() if change.has_lost]
     links.link(tenant.pk, to_link, had_links)
     Change.objects.log(
         Entry(tenant.pk, pk, Change.Kind.UPDATED, change.logged)
-        for pk, (_, _, change) in changed.items()
+        for pk, (_, change) in changed.items()
     )
-    return Retagged([(phone, change) for phone, _, change in changed.values()], refused)
+    return Retagged([*changed.values()], refused)
+
+
+def locked_tags(tenant: Tenant, pks: Iterable[str]) -> Iterable[tuple[str, str, str]]:
+    """The id in hexadecimal digits, the phone and the comma-separated tags of each of these
+    contacts of the tenant. They are locked in the order of their phones, as every writer does."""
+    stored = Contact.objects.filter(IsAnyOf("pk", map(hex_id, pks)), tenant=tenant)
+    locked = stored.order_by("phone").select_for_update()
+    # Not as Django reads them: making a ULID of each id, and a list of each tags, takes longer.
+    return locked.values_list(IdDigits("pk"), "phone", Cast("tags", TextField()))
+
+
+def write_tags(tenant_id: str, tags: dict[str, str]) -> None:
+    """Writes the comma-separated `tags` of contacts, which are locked, by the id in hexadecimal
+    digits."""
+    if tags:
+        dialect = dialect_of()
+        with connection.cursor() as cursor:
+            cursor.execute(dialect.RETAG, dialect.retag_params(tenant_id, tags))
 
 
 def tag_changes(
-    contacts: Iterable[tuple[str, str, list[str], datetime]],
-    retagged: Callable[[list[str]], list[str]],
-) -> tuple[dict[str, tuple[str, datetime, TagChange]], list[tuple[str, str]]]:
-    """What changes in each of `contacts`: id, phone, tags and `updated_at`. Returns, by the id in
-    hexadecimal digits, phone, `updated_at` and the change; and the refused, see `Retagged`."""
+    contacts: Iterable[tuple[str, str, str]], retagged: Callable[[list[str]], list[str]]
+) -> tuple[dict[str, tuple[str, TagChange]], list[tuple[str, str]]]:
+    """What changes in each of `contacts`, see `locked_tags`. Returns, by the id, the phone and the
+    change; and the refused, see `Retagged`."""
 
     @cache  # many of hundreds of thousands of contacts have the same tags
     def change_of(names: str) -> TagChange:
@@ -136,15 +144,15 @@ def tag_changes(
         after = retagged(before)
         return TagChange(before, after, difference(["tags"], [names], [",".join(after)]))
 
-    changed, refused = dict[str, tuple[str, datetime, TagChange]](), list[tuple[str, str]]()
-    for pk, phone, tags, updated_at in contacts:
+    changed, refused = dict[str, tuple[str, TagChange]](), list[tuple[str, str]]()
+    for pk, phone, tags in contacts:
         try:
-            change = change_of(",".join(tags))
+            change = change_of(tags)
         except ValueError as error:
             refused.append((phone, str(error)))
         else:
             if change.logged:
-                changed[hex_id(pk)] = phone, updated_at, change
+                changed[pk] = phone, change
     return changed, refused
 
 

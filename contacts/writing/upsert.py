@@ -16,6 +16,7 @@ from contacts.change_log.difference import CONSENT, difference
 from contacts.db import statements
 from contacts.db.connections import prepared_cursor, sql_kind
 from contacts.db.dialects import dialect_of
+from contacts.db.expressions import IsAnyOf
 from contacts.db.rows import row_in_json
 from contacts.db.statements import INCOMPLETE, Upsert, find_sql, insert_sql, upsert_sql
 from contacts.db.transactions import DEADLOCK, sqlstate
@@ -192,8 +193,10 @@ def replace_many(
         return {}
     moment = dialect_of().moment
     names = with_folded(name for name in contacts[0] if name != "phone")
+    ids = bits.take(len(contacts))
     rows = {
-        fields["phone"]: row_in_json(f"{next(bits):032x}", fields, moment) for fields in contacts
+        fields["phone"]: row_in_json(f"{one:032x}", fields, moment)
+        for fields, one in zip(contacts, ids, strict=True)
     }
     new = Contact(tenant=tenant, source=source)
 
@@ -212,7 +215,9 @@ def replace_many(
 def replace_rows(rows: dict[str, str], names: Sequence[str], new: Contact) -> dict[str, Replaced]:
     """`replace_many` for rows with current and new phones. Raises `FormerPhone`."""
     written = write(rows, names, replacing(names), new)
-    same = Contact.objects.filter(tenant=new.tenant_id, phone__in=rows.keys() - written.keys())
+    same = Contact.objects.filter(
+        IsAnyOf("phone", rows.keys() - written.keys(), "varchar"), tenant=new.tenant_id
+    )
     results = {phone: Replaced(row.outcome, row.ulid, phone) for phone, row in written.items()} | {
         phone: Replaced(Outcome.UNCHANGED, pk, phone)
         for phone, pk in same.values_list("phone", "pk")
@@ -283,7 +288,7 @@ def write_turn(
 def refuse_former(tenant_id: str, phones: Iterable[str]) -> None:
     """Raises `FormerPhone` if one of `phones` is a former one."""
     former = Contact.all_phones.filter(tenant=tenant_id, former_of__isnull=False)
-    if former.filter(phone__in=phones).exists():
+    if former.filter(IsAnyOf("phone", phones, "varchar")).exists():
         raise FormerPhone
 
 
@@ -319,7 +324,8 @@ def write(
         if row.was is None or "tags" in logged_entry.fields
     ]
     had_links = [row.pk for row in tagged if row.was is not None]
-    links.link(new.tenant_id, {row.pk: row.tags for row in tagged}, had_links)
+    are_new = len(new_phones) == len(written)
+    links.link(new.tenant_id, {row.pk: row.tags for row in tagged}, had_links, are_new=are_new)
     consent.keep_known_out(new.tenant_id, opted_out)
     return {row.phone: row for row in written}
 

@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from multiprocessing import get_context
 from typing import Any
 
 import django
 from django.conf import settings
+
+from qyvo.garbage import search_rarely
 
 ROWS = 1000
 BATCHES = 4  # of each caller in a turn
@@ -55,20 +57,23 @@ def batch(number: int, name: str = "Ann") -> list[dict[str, Any]]:
 # Each brings one batch in
 
 
-def in_batches(token: str, status: str, name: str, number: int) -> None:
+@cache
+def api(token: str) -> Any:
+    """A client that loads the middleware once, as a server does."""
     from tests.support.api import Api
 
-    answer = Api(token).act("create-contacts", contacts=batch(number, name))
+    return Api(token)
+
+
+def in_batches(token: str, status: str, name: str, number: int) -> None:
+    answer = api(token).act("create-contacts", contacts=batch(number, name))
     assert answer.json()[status] == ROWS, answer.content[:300]
 
 
 def one_by_one(token: str, number: int) -> None:
     """A tenth of it."""
-    from tests.support.api import Api
-
-    api = Api(token)
     for contact in batch(number)[: ROWS // 10]:
-        assert api.create(**contact).status_code == 201
+        assert api(token).create(**contact).status_code == 201
 
 
 def plainly(number: int) -> None:
@@ -116,7 +121,9 @@ class Callers:
     def __init__(self, *, is_postgresql: bool) -> None:
         self.count = len(os.sched_getaffinity(0)) if is_postgresql else 1
         context = get_context("fork")
-        self.pool = ProcessPoolExecutor(self.count, context) if is_postgresql else None
+        self.pool = None
+        if is_postgresql:
+            self.pool = ProcessPoolExecutor(self.count, context, initializer=search_rarely)
 
     def map(self, function: Callable[[Any], None], items: list[Any]) -> None:
         [*(self.pool.map if self.pool else map)(function, items)]

@@ -203,6 +203,29 @@ def test_the_short_way_says_what_libphonenumber_says(code: str, rest: str) -> No
         assert asked == number
 
 
+def read_by_libphonenumber(raw: str) -> str:
+    try:
+        return phones.to_e164(phones.dialled(raw), None)
+    except PhoneError:
+        return ""
+
+
+@given(st.data(), st.sampled_from(sorted(phones.CALLING_CODES)))
+@MANY
+def test_a_phone_with_separators_is_what_libphonenumber_says(
+    data: st.DataObject, code: str
+) -> None:
+    parts = st.lists(st.text("0123456789", max_size=4), min_size=2, max_size=7)
+    raw = f"+{code}{data.draw(st.sampled_from([' ', '-', '(', ') ', '[', ']', '+', '']))}"
+    raw += data.draw(st.sampled_from(" -()[]")).join(data.draw(parts))
+    asked = read_by_libphonenumber(raw)
+    if asked and read_by_libphonenumber(asked) == asked:
+        assert phones.normalise(raw) == asked
+    elif not asked:
+        with pytest.raises(PhoneError):
+            phones.normalise(raw)
+
+
 @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
 def test_the_short_way_is_taken_for_ordinary_numbers(region: str) -> None:
     example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)

@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -199,6 +200,27 @@ def test_an_id_follows_the_last_one_even_if_the_clock_steps_back() -> None:
     bits = Bits()
     bits.last = last = bits_of(first_ulid(datetime.now(UTC) + timedelta(hours=1)))
     assert [next(bits), next(bits)] == [last + 1, last + 2]
+
+
+@given(json_values)
+def test_a_value_is_spelled_as_the_encoder_of_the_models_spells_it(value: Any) -> None:
+    assert rules.spelled(value) == json.dumps(value, cls=rules.CompactJSON)
+
+
+def test_ids_that_are_taken_together_follow_each_other_and_all_earlier_ids() -> None:
+    bits = Bits()
+    first, some, later = next(bits), [*bits.take(1000)], next(bits)
+    assert [first, *some, later] == sorted({first, *some, later})
+    assert len(some) == 1000
+    assert [*bits.take(0)] == []
+    assert next(bits) > later
+
+
+def test_threads_that_take_ids_at_the_same_time_get_different_ones() -> None:
+    bits = Bits()
+    with ThreadPoolExecutor(4) as pool:
+        taken = [*pool.map(bits.take, [50] * 200)]
+    assert len({one for some in taken for one in some}) == 50 * 200
 
 
 def test_ids_of_processes_at_the_same_moment_differ() -> None:
