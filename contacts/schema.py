@@ -78,6 +78,7 @@ class Field:
     `is_logged`: the change log has its changes, and so have webhooks, histories and undo.
     `is_exported`: files of contacts have it.
     `is_edited`: the admin's form has it.
+    `is_kept`: create-contact leaves it alone if the body does not have it; the others are emptied.
     `is_folded`: the column `<name>_folded` holds it too, for looking it up without case.
     `aliases`: names of columns of imported files, as `header_names.listed` writes them; empty: a
     column gives the field only if the caller says so; None: no column can.
@@ -93,6 +94,7 @@ class Field:
     is_logged: bool = True
     is_exported: bool = False
     is_edited: bool = False
+    is_kept: bool = False
     is_folded: bool = False
     aliases: Collection[str] | None = None
 
@@ -128,8 +130,8 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "locale", Kind.TEXT, rules.locale, rules.MAX_LOCALE, Merge.NEWEST,
-        shapes=Shape.FULL,
-        is_exported=True, is_edited=True,
+        shapes=Shape.BODIES | Shape.FULL,
+        is_exported=True, is_edited=True, is_kept=True,
         aliases=header_names.LOCALE,
     ),
     Field(

@@ -22,13 +22,12 @@ from unfold.views import ChangeList
 
 from contacts.db import keyset
 from contacts.db.keyset import Order, Position
-from contacts.finding import filters
 from contacts.models import Contact, ContactQuerySet, ContactTag, Tag, matches
 from contacts.values import countries, phones, rules
 from tenants.admin import TenantOwnedAdmin, user_of
 from tenants.fields import parse_ulid
 
-from .contact_filters import ContactFilter, FilterForm
+from .contact_filters import ContactFilter, FilterForm, of_tenant
 
 AFTER, BEFORE = "after", "before"  # URL parameters: the page begins after, or ends before
 ORDERS = {
@@ -127,7 +126,7 @@ class ContactList(ChangeList):
         among = None  # the unfiltered contacts: an index has them in the order of the list
         if self.query or self.has_active_filters:
             seen = cast("ContactQuerySet", self.root_queryset)
-            among = filters.choose(seen, {"tenant": given.get("tenant")})
+            among = of_tenant(seen, given.get("tenant"))
         return keyset.page(self.queryset.order_by(), order, start, limit, among)
 
     def with_tag(self, tag: Tag, order: Order, start: Position | None, limit: int) -> list[Contact]:

@@ -84,7 +84,7 @@ EXPORT = {
     "id": "01J1Y3V8KEQ8R0T3V5X7Z9A2C4",
     "state": "done",
     "format": "csv",
-    "filters": {"updated_since": None, "tag": "vip"},
+    "filters": {"updated_since": None, "tag": "vip", "filter": {"consent": "unknown"}},
     "total": 1,
     "written": 1,
     "file": "/api/v1/exports/01J1Y3V8KEQ8R0T3V5X7Z9A2C4/file",
@@ -101,6 +101,24 @@ EXPORTED = (
     "phone,name,email,tags,locale,metadata,opted_in_at,opted_out_at,former_phones\r\n"
     '+14155550123,Romain,romain@example.com,"vip,fr-FR",,,,,\r\n'
 )
+
+BULK: dict[str, Any] = {
+    "id": "01J1Y3V8KRY6A8C0E3G5J7K9NP",
+    "state": "done",
+    "kind": "update",
+    "dry_run": False,
+    "total": 1,
+    "done": 1,
+    "changed": 1,
+    "refused": 0,
+    "refusals": [],
+    "problem": None,
+    "change_set": "01J1Y3V8KRY6A8C0E3G5J7K9NP",
+    "started_at": CREATED_AT,
+    "finished_at": CREATED_AT,
+}
+DRY_RUN = {"id": None, "dry_run": True, "done": 0, "changed": 0, "change_set": None,
+           "finished_at": None}  # fmt: skip
 
 WEBHOOK: dict[str, Any] = {
     "id": "01J1Y3V8KDN7P9S2T4V6X8Z1B3",
@@ -134,12 +152,27 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         KEY | {"include": ["former_phones"]},
         DETAIL | {"former_phones": ["+14155550199"]},
     ),
+    "get-contacts": (
+        {"phones": ["+1 415 555 0123", "+33 6 12 34 56 78"], "emails": ["nobody@example.com"]},
+        {
+            "data": [DETAIL | {"former_phones": ["+14155550199"]}],
+            "not_found": ["+33 6 12 34 56 78", "nobody@example.com"],
+        },
+    ),
     "search-contacts": (
-        {"query": "415 555", "tag": "vip", "limit": 10},
+        {"query": "415 555", "tag": "vip", "filter": {"source": ["api"]}, "limit": 10},
         [{name: value for name, value in DETAIL.items() if name in ("id", *FOUND)}],
     ),
     "list-contacts": (
-        {"limit": 100, "updated_since": "2026-05-01T00:00:00+00:00"},
+        {
+            "limit": 100,
+            "filter": {
+                "tags_any": ["vip", "beta"],
+                "country": ["US"],
+                "created_since": "2026-05-01T00:00:00+00:00",
+                "metadata": {"city": ["Paris", "Lyon"], "unsubscribed": {"exists": False}},
+            },
+        },
         {
             "data": [DETAIL | {"updated_at": UPDATED_AT, "former_phones": ["+14155550199"]}],
             "next_cursor": None,
@@ -180,6 +213,18 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
             "phone": ROMAIN["phone"],
             "tag_removed": "beta",
             "tags": ["vip", "fr-FR"],
+        },
+    ),
+    "list-fields": (
+        {},
+        {
+            "data": [
+                {"key": "city", "count": 1, "type": "string", "example": "Paris"},
+                {"key": "lifetime_value", "count": 1, "type": "number", "example": 8742.5},
+                {"key": "shopify_id", "count": 1, "type": "string", "example": "12345"},
+            ],
+            "contacts": 1,
+            "is_complete": True,
         },
     ),
     "list-tags": (
@@ -239,6 +284,14 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         },
         DETAIL | {"merged": [ZOE_ID], "change_set": MERGE},
     ),
+    "rename-tag": (
+        {"tag": "beta", "new_tag": "beta-testers"},
+        BULK | {"kind": "rename_tag", "total": 0, "done": 0, "changed": 0},
+    ),
+    "merge-tags": (
+        {"tags": ["beta-testers"], "into": "vip"},
+        BULK | {"kind": "merge_tags", "total": 0, "done": 0, "changed": 0},
+    ),
     "undo": (
         {"change_set": MERGE},
         {
@@ -259,9 +312,35 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         {"contact_id": ROMAIN["id"], "phone": "+14155550199"},
         {"id": ROMAIN["id"], "phone": ROMAIN["phone"], "former_phones": []},
     ),
+    "record-message": (
+        KEY | {"at": "2026-05-07T09:30:00+00:00"},
+        {"last_message_at": "2026-05-07T09:30:00+00:00", "total_messages": 1},
+    ),
+    "bulk-update": (
+        {"filter": {"tags_all": ["vip"]}, "add_tags": ["2026"], "locale": "en-US"},
+        BULK,
+    ),
+    "delete-tag": ({"tag": "2026"}, BULK | {"kind": "delete_tags"}),
+    "bulk-delete": (
+        {
+            "filter": {"never_messaged": True, "created_before": "2020-01-01T00:00:00Z"},
+            "dry_run": True,
+        },
+        BULK | DRY_RUN | {"kind": "delete", "total": 0},
+    ),
     "delete-contact": (
         {"contact_id": ROMAIN["id"]},
         {"id": ROMAIN["id"], "phone": ROMAIN["phone"], "deleted": True},
+    ),
+    "erase-contact": (
+        {"contact_id": ZOE_ID},
+        {
+            "id": ZOE_ID,
+            "erased": True,
+            "merged_into": [],
+            "waiting_imports": [],
+            "unreadable_files": 0,
+        },
     ),
     "create-import": (CSV, JOB | QUEUED),
     "get-import": (None, JOB),
@@ -269,7 +348,10 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         None,
         f"Mobile,Full name,Tags,Town,line,error\r\n12,Bob,,,3,{TOO_SHORT}\r\n",
     ),
-    "create-export": ({"tag": "vip", "format": "csv"}, EXPORT | WAITING),
+    "create-export": (
+        {"tag": "vip", "filter": {"consent": "unknown"}, "format": "csv"},
+        EXPORT | WAITING,
+    ),
     "get-export": (None, EXPORT),
     "get-export-file": (None, EXPORTED),
     "create-webhook": (

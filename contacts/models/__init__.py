@@ -12,6 +12,8 @@ from .change import (
     Tombstone,
 )
 from .contact import (
+    BY_CHANGE,
+    BY_MESSAGE,
     Contact,
     ContactQuerySet,
     Outcome,
@@ -51,6 +53,7 @@ from .tag import (
     CountedTag,
     Tag,
     TagQuerySet,
+    are_few,
 )
 from .webhook import (
     EVENT_OF_KIND,
@@ -64,7 +67,9 @@ from .webhook import (
 )
 
 __all__ = [
+    "BY_CHANGE",
     "BY_LIKELIHOOD",
+    "BY_MESSAGE",
     "EARLIER_OPT_OUT",
     "ENDS",
     "EVENTS",
@@ -101,6 +106,7 @@ __all__ = [
     "Tombstone",
     "Warned",
     "Webhook",
+    "are_few",
     "contact_is_there",
     "decisions_of_contacts",
     "in_json",

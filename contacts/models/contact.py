@@ -168,30 +168,6 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         for contact in contacts:
             contact.former_phones = found[contact.pk]
 
-    def page(
-        self,
-        after: tuple[datetime, str] | None,
-        limit: int,
-        *,
-        tag: "Tag | None" = None,
-        since: datetime | None = None,
-    ) -> list["Contact"]:
-        """The next `limit` contacts by (updated_at, id), after the position `after`.
-
-        `tag`, `since` (inclusive): None for all contacts.
-        """
-        return self.updated_since(since).listed(BY_CHANGE, after, limit, tag=tag)
-
-    def recent(
-        self, after: tuple[datetime | None, str] | None, limit: int, **filters: Any
-    ) -> list["Contact"]:
-        """The next `limit` contacts after the position (last_message_at, id) `after`.
-
-        The contact with the latest message comes first; contacts without a message come last, the
-        newest contact first. `filters`: see `listed`.
-        """
-        return self.listed(BY_MESSAGE, after, limit, **filters)
-
     def listed(
         self,
         order: Order,
@@ -202,18 +178,27 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         email: str = "",
         query: str = "",
         region: str = "",
+        found: "ContactQuerySet | None" = None,
+        is_few: bool = False,
     ) -> list["Contact"]:
         """The next `limit` contacts in `order`. They are found by the filter where it leaves few
         contacts, else in the order of the list. `tag`: of the same tenant; `query`, `region`: see
-        `matches`.
+        `matches`. `found`: those of these contacts that match other filters, see
+        `contacts.finding.filters`; `is_few`: there are few of them.
         """
-        small = self.small_result(tag, email)
+        is_filtered = found is not None
+        found = self.all() if found is None else found
+        small: ContactQuerySet | None = found.small_result(tag, email)
+        if small is None and is_few:
+            small = found.carrying(tag.name) if tag else found
         if small is not None:
             return keyset.gathered(small.matching(query, region), order, after, limit)
-        among = self.as_old_as(tag) if tag and order is BY_MESSAGE else self.all()
-        found = among.carrying(tag.name) if tag else among
+        among = self.all()
+        if tag and order is BY_MESSAGE:
+            among, found = among.as_old_as(tag), found.as_old_as(tag)
+        found = found.carrying(tag.name) if tag else found.all()
         if not query:
-            return keyset.page(found, order, after, limit)
+            return keyset.page(found, order, after, limit, among if is_filtered else None)
         owners = self.owners_of(query, region)
         indexed, unindexed = (
             found.filter(matches(query, region, condition, owners))

@@ -130,7 +130,12 @@ class Tag(models.Model):
 
     def is_rare(self) -> bool:
         """Whether few contacts have it. Counts no more than that."""
-        return self.own_links()[: SMALL_RESULT + 1].count() <= SMALL_RESULT
+        return are_few(self.own_links())
+
+
+def are_few(links: "models.QuerySet[ContactTag]") -> bool:
+    """Whether `links` are at most `SMALL_RESULT`. Counts no more than that."""
+    return links[: SMALL_RESULT + 1].count() <= SMALL_RESULT
 
 
 class ContactTag(models.Model):

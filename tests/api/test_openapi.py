@@ -59,11 +59,14 @@ FILES = {
     "get-export-file",
 }  # fmt: skip
 OF_CONTACTS = {"list-changes", "merge-contacts", "undo", "remove-former-phone"}
+OF_CONTACTS |= {"rename-tag", "merge-tags", "delete-tag"}
 WEBHOOKS = {"create-webhook", "list-webhooks", "get-webhook", "delete-webhook"}
 SUCCESS = {
     "create-contact": "201", "create-import": "202", "create-export": "202",
     "create-webhook": "201", "delete-webhook": "204",
-}  # fmt: skip
+} | dict.fromkeys(
+    ["bulk-update", "bulk-delete", "rename-tag", "merge-tags", "delete-tag"], "202"
+)  # fmt: skip
 
 
 def test_every_operation_needs_a_token_and_lists_every_error(schema: Any) -> None:
@@ -94,7 +97,14 @@ def takes_key(operation: Any) -> bool:
 
 def test_what_changes_something_takes_a_key(schema: Any) -> None:
     read_only = {"me", "get-contact", "search-contacts", "list-contacts", "list-changes"}
-    read_only |= {"list-tags", "list-webhooks", "get-webhook", "delete-webhook"}
+    read_only |= {
+        "get-contacts",
+        "list-fields",
+        "list-tags",
+        "list-webhooks",
+        "get-webhook",
+        "delete-webhook",
+    }
     read_only |= {"get-import", "get-import-errors", "get-export", "get-export-file"}
     found = {name for name, operation in operations(schema).items() if not takes_key(operation)}
     assert found == read_only

@@ -338,7 +338,7 @@ OF_ONE = {
     "edit.change_one", "edit.save", "tags.add_tag", "tags.remove_tag",
     "delete.delete_one", "consent.decide_one", "merge.merge_into", "erase.forget",
     "change_phone.change_locked", "former_phones.keep", "former_phones.release",
-    "consent.decide_now",
+    "consent.decide_now", "messages.record",
 }  # fmt: skip
 
 
