@@ -252,7 +252,7 @@ class RenameTag(BulkView):
     changed, and the answer is 409: see merge-tags."""
 
     input_class = NewTagName
-    missing = NO_TAG.format("new")
+    missing = NO_TAG.format("beta")
     conflict = TagIsTaken
 
     def post(self, request: Request) -> Response:
@@ -267,7 +267,7 @@ class MergeTags(BulkView):
     """Puts one tag in the place of others on all their contacts, and deletes the others."""
 
     input_class = TagsToMerge
-    missing = NO_TAG.format("new")
+    missing = NO_TAG.format("beta")
 
     def post(self, request: Request) -> Response:
         body = self.clean(request)
@@ -280,7 +280,7 @@ class DeleteTag(BulkView):
     """Removes a tag from all its contacts, and deletes it. The contacts stay."""
 
     input_class = OneTag
-    missing = NO_TAG.format("new")
+    missing = NO_TAG.format("beta")
 
     def post(self, request: Request) -> Response:
         tag = self.tag(self.clean(request)["tag"])

@@ -216,7 +216,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         },
     ),
     "list-fields": (
-        {},
+        {"name": "i"},
         {
             "data": [
                 {"key": "city", "count": 1, "type": "string", "example": "Paris"},
@@ -317,7 +317,11 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         {"last_message_at": "2026-05-07T09:30:00+00:00", "total_messages": 1},
     ),
     "bulk-update": (
-        {"filter": {"tags_all": ["vip"]}, "add_tags": ["2026"], "locale": "en-US"},
+        {
+            "filter": {"tags_all": ["vip"], "country": ["US"]},
+            "add_tags": ["2026"],
+            "locale": "en-US",
+        },
         BULK,
     ),
     "delete-tag": ({"tag": "2026"}, BULK | {"kind": "delete_tags"}),

@@ -15,7 +15,7 @@ from contacts.values import rules
 
 from .actions import ActionView, Scope
 from .contacts import ShownContact
-from .fields import EMAIL, ID, PHONE, RuleField
+from .fields import EMAIL, ID, PHONE, RuleField, Sought
 
 MAX_KEYS = 500  # contacts that get-contacts finds at once
 WANTED = ("contact_ids", "phones", "emails")
@@ -116,7 +116,9 @@ class GetContacts(ActionView):
 
 
 class FieldsInput(serializers.Serializer):
-    """The body of list-fields: nothing."""
+    """The body of list-fields."""
+
+    name = Sought("name")
 
 
 class MetadataKey(serializers.Serializer):
@@ -146,7 +148,8 @@ class ListFields(ActionView):
     """Lists the keys of metadata that are in use, the most frequent first, at most 500.
 
     They come from a sample of at most 5,000 contacts: the 2,500 that changed last, and the 2,500
-    that have not changed for longest. A key that only other contacts have is missing.
+    that have not changed for longest. A key that only other contacts have is missing. `name`: a
+    part of the key; upper and lower case are equal.
     """
 
     scopes = (Scope.READ,)
@@ -154,8 +157,7 @@ class ListFields(ActionView):
     output_class = FieldList
 
     def post(self, request: Request) -> Response:
-        self.clean(request)
-        sample = metadata_keys.read(self.tenant)
+        sample = metadata_keys.read(self.tenant, self.clean(request)["name"])
         return self.answer(
             {"data": sample.keys, "contacts": sample.contacts, "is_complete": sample.is_complete}
         )

@@ -45,8 +45,8 @@ class Sample(NamedTuple):
     is_complete: bool
 
 
-def read(tenant: Tenant) -> Sample:
-    """The keys of a sample, the most frequent first."""
+def read(tenant: Tenant, part: str = "") -> Sample:
+    """The keys of a sample that have `part` in them, in any case, the most frequent first."""
     sample = {contact.pk: contact.metadata for contact in contacts_of(tenant)}
     counts, values = Counter[str](), dict[str, Any]()
     for metadata in sample.values():
@@ -54,7 +54,8 @@ def read(tenant: Tenant) -> Sample:
         for key, value in metadata.items():
             if values.get(key) is None:
                 values[key] = value
-    ordered = sorted(counts, key=lambda key: (-counts[key], key))
+    named = (key for key in counts if rules.folded(part) in rules.folded(key))
+    ordered = sorted(named, key=lambda key: (-counts[key], key))
     shown = [described(key, counts[key], values[key]) for key in ordered[:MAX_KEYS]]
     number = tenant.contacts.all()[: SAMPLE + 1].count()
     return Sample(shown, len(sample), len(sample) >= number and len(ordered) <= MAX_KEYS)
