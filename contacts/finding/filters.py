@@ -18,7 +18,7 @@ from django.utils.timezone import make_aware
 from contacts.db import keyset
 from contacts.db.expressions import IsOneOf, MetadataHas
 from contacts.db.keyset import Order
-from contacts.models import Contact, ContactQuerySet, ContactTag, Tag, are_few
+from contacts.models import BY_MESSAGE, Contact, ContactQuerySet, ContactTag, Tag, are_few
 from contacts.values import countries, rules, strict_json
 from tenants.models import Tenant
 
@@ -191,6 +191,8 @@ def page_of(
     """
     if not given:
         return contacts.listed(order, after, limit, **search)
+    if order is BY_MESSAGE:
+        contacts = as_old_as_tags(contacts, given)
     few = linked_to_few(contacts, given)
     among = apply(contacts, given, (one for one in FILTERS if one.column == order.column))
     found = choose(contacts if few is None else few, given)
@@ -208,14 +210,26 @@ def linked_to_few(contacts: ContactQuerySet, given: Mapping[str, Any]) -> Contac
     return None
 
 
+def as_old_as_tags(contacts: ContactQuerySet, given: Mapping[str, Any]) -> ContactQuerySet:
+    """See `ContactQuerySet.as_old_as`. Not for a sync."""
+    for tag in given.get("tags_all", ()):
+        contacts = contacts.as_old_as(*stored([tag]))
+    return contacts.as_old_as(*stored(given.get("tags_any", ())))
+
+
+def stored(tags: Iterable[Tag]) -> list[Tag]:
+    return [tag for tag in tags if not tag._state.adding]
+
+
 def with_tags(tenant: Tenant, given: Given) -> Given:
     """`given` with the tags of the tenant in the place of their names. No contact has the unsaved
     tag that stands for an unknown name."""
     named = {name: given[name] for name in TAG_FILTERS if name in given}
     wanted = {name for names in named.values() for name in names}
-    stored = {tag.name: tag for tag in tenant.tags.filter(name__in=wanted)} if wanted else {}
+    tags = tenant.tags.with_ends().filter(name__in=wanted) if wanted else ()
+    known = {tag.name: tag for tag in tags}
     return given | {
-        filter_name: [stored.get(name) or Tag(tenant=tenant, name=name) for name in names]
+        filter_name: [known.get(name) or Tag(tenant=tenant, name=name) for name in names]
         for filter_name, names in named.items()
     }
 

@@ -226,15 +226,17 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """The contacts with this tag, which are few."""
         return self.filter(IsOneOf("pk", tag.own_links().values("contact")))
 
-    def as_old_as(self, tag: Tag) -> "ContactQuerySet":
-        """Leaves out the contacts that are older or newer than each contact with the tag, as it was
-        read. The index of the list holds the ids: so contacts that a file brought long ago are
+    def as_old_as(self, *tags: Tag) -> "ContactQuerySet":
+        """Leaves out the contacts that are older or newer than each contact with one of the tags,
+        as they were read. The index of the list holds the ids: so contacts that a file brought long ago are
         found without reading the rows of all others. A contact that gets the tag meanwhile may be
         missed: not for a sync."""
-        # No contact had the tag when it was read, and now many contacts have it.
-        if not tag.oldest:
+        oldest = [tag.oldest for tag in tags if tag.oldest]
+        newest = [tag.newest for tag in tags if tag.newest]
+        # No contact had a tag when it was read, and now many contacts have it.
+        if not oldest:
             return self.all()
-        return self.filter(pk__gte=tag.oldest, pk__lte=tag.newest)
+        return self.filter(pk__gte=min(oldest), pk__lte=max(newest))
 
     def carrying(self, name: str) -> "ContactQuerySet":
         """The contacts that hold a tag of this name in their own row: without a join."""

@@ -72,13 +72,14 @@ class TagQuerySet(models.QuerySet["Tag"]):
         return [CountedTag(*row) for row in counted.values_list("pk", "name", "count")[:limit]]
 
     def named(self, name: str) -> "Tag":
-        """The tag with this name and with the ids of its `oldest` and `newest` contact; if there is
-        none, a new, unsaved tag."""
+        """The tag with this name, `with_ends`; if there is none, a new, unsaved tag."""
+        return self.with_ends().filter(name=name).first() or Tag(name=name)
+
+    def with_ends(self) -> "TagQuerySet":
+        """The tags with the ids of their `oldest` and `newest` contact; None for an unused tag."""
         links = ContactTag.objects.filter(tenant=OuterRef("tenant"), tag=OuterRef("pk"))
         by_age = links.order_by("contact").values("contact")
-        oldest, newest = Subquery(by_age[:1]), Subquery(by_age.reverse()[:1])
-        found = self.annotate(oldest=oldest, newest=newest).filter(name=name)
-        return found.first() or Tag(name=name)
+        return self.annotate(oldest=Subquery(by_age[:1]), newest=Subquery(by_age.reverse()[:1]))
 
 
 class CountedTag(NamedTuple):
@@ -97,7 +98,7 @@ class Tag(models.Model):
     name = models.CharField(max_length=rules.MAX_TAG)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    oldest: str | None  # `named` adds this attribute and the next one
+    oldest: str | None  # `with_ends` adds this attribute and the next one
     newest: str | None
 
     objects = TagQuerySet.as_manager()
