@@ -228,9 +228,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
 
     def as_old_as(self, *tags: Tag) -> "ContactQuerySet":
         """Leaves out the contacts that are older or newer than each contact with one of the tags,
-        as they were read. The index of the list holds the ids: so contacts that a file brought long ago are
-        found without reading the rows of all others. A contact that gets the tag meanwhile may be
-        missed: not for a sync."""
+        as they were read. The index of the list holds the ids: so contacts that a file brought long
+        ago are found without reading the rows of all others. A contact that gets a tag meanwhile
+        may be missed: not for a sync."""
         oldest = [tag.oldest for tag in tags if tag.oldest]
         newest = [tag.newest for tag in tags if tag.newest]
         # No contact had a tag when it was read, and now many contacts have it.

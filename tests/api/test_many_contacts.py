@@ -133,10 +133,11 @@ def add(tenant: Any, metadata: dict[str, Any], updated_at: datetime) -> None:
 def test_fields_are_listed_by_frequency_with_type_and_example(
     acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
-    for n, metadata in enumerate(
+    found: list[dict[str, Any]] = (
         [{"city": None, "n": 1}, {"city": "Paris", "n": 2.5, "ok": True},
          {"long": "x" * 200, "n": 3}, {"list": [1], "object": {"a": 1}, "n": 4}]
-    ):  # fmt: skip
+    )  # fmt: skip
+    for n, metadata in enumerate(found):
         add(acme.tenant, metadata, AT + timedelta(days=n))
     ContactFactory.create(tenant=globex.tenant, metadata={"theirs": 1})
     answer = acme.api.act("list-fields").json()

@@ -5,8 +5,10 @@ may create databases. Contacts, 1,000,000 by default, are made as for `growth`.
 """
 
 import json
+import logging
 import os
 import sys
+import time
 from functools import partial
 from typing import Any
 
@@ -61,6 +63,7 @@ def measure() -> None:
     from tenants.models import ApiToken, Tenant, User
     from tests.support.api import Api
 
+    logging.disable()
     settings.ALLOWED_HOSTS, settings.RATELIMIT_DEFAULT = ["testserver"], ""
     call_command("migrate", verbosity=0)
     tenant = Tenant.objects.get(slug=OUR_TENANT)
@@ -86,8 +89,9 @@ def measure() -> None:
         found = milliseconds(partial(ask, "search-contacts", filter=chosen))
         count, number = 0.0, 0
         if chosen:
-            rehearse = partial(ask, "bulk-delete", filter=chosen, dry_run=True)
-            count, number = milliseconds(rehearse), rehearse()["total"]
+            start = time.perf_counter()
+            number = ask("bulk-delete", filter=chosen, dry_run=True)["total"]
+            count = (time.perf_counter() - start) * 1000
         print(f"{name:26} {listed:7.0f} {found:7.0f} {count:7.0f} {number:9,}", flush=True)
     print(f"{'list-fields':26} {milliseconds(partial(ask, 'list-fields')):7.0f}")
 
