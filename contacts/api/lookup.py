@@ -147,7 +147,7 @@ class FieldList(serializers.Serializer):
 class ListFields(ActionView):
     """Lists the keys of metadata that are in use, the most frequent first, at most 500.
 
-    They come from a sample of at most 5,000 contacts: the 2,500 that changed last, and the 2,500
+    They come from a sample of at most 2,000 contacts: the 1,000 that changed last, and the 1,000
     that have not changed for longest. A key that only other contacts have is missing. `name`: a
     part of the key; upper and lower case are equal.
     """

@@ -17,8 +17,8 @@ from contacts.models import BY_CHANGE, Contact
 from contacts.values import rules
 from tenants.models import Tenant
 
-SAMPLE = 5_000  # contacts: half of them the last changed ones, half those unchanged for longest
-PART = 100  # contacts of one statement
+SAMPLE = 2_000  # contacts: half of them the last changed ones, half those unchanged for longest
+PART = 500  # contacts of one statement
 MAX_CHARACTERS = 4_000_000  # of metadata; contacts may have 64 KiB each
 MAX_KEYS = 500
 MAX_EXAMPLE = 100  # characters

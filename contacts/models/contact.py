@@ -50,6 +50,11 @@ def contains_unindexed(name: str, part: str) -> Q:
     return Q(GreaterThan(StrIndex(name, Value(part)), 0))
 
 
+def carries(name: str) -> Q:
+    """The condition for contacts that hold a tag of this name in their own row."""
+    return Q(GreaterThan(StrIndex(FENCED_TAGS, Value(f",{name},")), 0))
+
+
 def matches(
     query: str,
     region: str = "",
@@ -188,11 +193,12 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """
         is_filtered = found is not None
         found = self.all() if found is None else found
-        small: ContactQuerySet | None = found.small_result(tag, email)
-        if small is None and is_few:
-            small = found.carrying(tag.name) if tag else found
+        small = found.small_result(tag, email)
         if small is not None:
             return keyset.gathered(small.matching(query, region), order, after, limit)
+        if is_few:
+            few = found.carrying(tag.name) if tag else found
+            return keyset.gathered(few.matching(query, region), order, after, limit)
         among = self.all()
         if tag and order is BY_MESSAGE:
             among, found = among.as_old_as(tag), found.as_old_as(tag)
@@ -240,7 +246,7 @@ class ContactQuerySet(models.QuerySet["Contact"]):
 
     def carrying(self, name: str) -> "ContactQuerySet":
         """The contacts that hold a tag of this name in their own row: without a join."""
-        return self.filter(GreaterThan(StrIndex(FENCED_TAGS, Value(f",{name},")), 0))
+        return self.filter(carries(name))
 
     def surely_renumbered(self) -> "ContactQuerySet":
         """The contacts whose phone begins as only phones in an old form do, see `numbering_plans`:
