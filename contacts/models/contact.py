@@ -199,15 +199,14 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         if is_few:
             few = found.carrying(tag.name) if tag else found
             return keyset.gathered(few.matching(query, region), order, after, limit)
-        among = self.all()
-        if tag and order is BY_MESSAGE:
-            among, found = among.as_old_as(tag), found.as_old_as(tag)
-        found = found.carrying(tag.name) if tag else found.all()
+        of_age = [tag] if tag and order is BY_MESSAGE else []
+        among, rows = self.as_old_as(*of_age), found.as_old_as(*of_age)
+        rows = rows.carrying(tag.name) if tag else rows
         if not query:
-            return keyset.page(found, order, after, limit, among if is_filtered else None)
+            return keyset.page(rows, order, after, limit, among if is_filtered else None)
         owners = self.owners_of(query, region)
         indexed, unindexed = (
-            found.filter(matches(query, region, condition, owners))
+            rows.filter(matches(query, region, condition, owners))
             for condition in (contains, contains_unindexed)
         )
         return keyset.searched(indexed, unindexed, among, order, after, limit)
