@@ -1,7 +1,11 @@
 """Erasing a person from the database and from the files of imports."""
 
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+from django.db import connection, transaction
 
 from contacts.exporting import cleanup
 from contacts.importing import erasures
@@ -34,11 +38,22 @@ def erase(tenant: Tenant, phone: str) -> Erased:
     for each phone of the person.
     """
     forgotten = forget(tenant, phone)
+    waiting, unreadable = erase_files(tenant, forgotten.phones)
+    if connection.in_atomic_block:
+        # Until the caller's transaction ends, an import does not see that the person is erased, and
+        # may write the person into its error file.
+        transaction.on_commit(partial(erase_files, tenant, forgotten.phones))
+    return Erased(forgotten.was_there, forgotten.merged_into, waiting, unreadable)
+
+
+def erase_files(tenant: Tenant, phones: Iterable[str]) -> tuple[list[Import], list[Path]]:
+    """Erases the phones of a person from the files of imports and exports. Returns `waiting` and
+    `unreadable` of `Erased`."""
     waiting: dict[str, Import] = {}
     unreadable: dict[Path, None] = {}
-    for each in forgotten.phones:
+    for each in phones:
         files = erasures.erase(tenant, each)
         waiting |= {job.pk: job for job in files.waiting}
         unreadable |= dict.fromkeys(files.failed)
     cleanup.erase(tenant)
-    return Erased(forgotten.was_there, forgotten.merged_into, [*waiting.values()], [*unreadable])
+    return [*waiting.values()], [*unreadable]

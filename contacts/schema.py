@@ -79,6 +79,7 @@ class Field:
     `is_exported`: files of contacts have it.
     `is_edited`: the admin's form has it.
     `fold`: makes the value of the column `<name>_folded`, for searches; None: no such column.
+    `is_kept`: create-contact leaves it alone if the body does not have it; the others are emptied.
     `aliases`: names of columns of imported files, as `header_names.listed` writes them; empty: a
     column gives the field only if the caller says so; None: no column can.
     """
@@ -94,6 +95,7 @@ class Field:
     is_exported: bool = False
     is_edited: bool = False
     fold: Callable[[str], str] | None = None
+    is_kept: bool = False
     aliases: Collection[str] | None = None
 
     @property
@@ -128,8 +130,8 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "locale", Kind.TEXT, rules.locale, rules.MAX_LOCALE, Merge.NEWEST,
-        shapes=Shape.FULL,
-        is_exported=True, is_edited=True,
+        shapes=Shape.BODIES | Shape.FULL,
+        is_exported=True, is_edited=True, is_kept=True,
         aliases=header_names.LOCALE,
     ),
     Field(

@@ -195,7 +195,9 @@ class Operation(AutoSchema):
         if body is None:
             return None
         given = self.source.input_class
-        is_needed = issubclass(given, contacts.ContactKey) or {"file", "url"} & {*given().fields}
+        is_needed = issubclass(given, contacts.ContactKey) or {"file", "url", "contact_ids"} & {
+            *given().fields
+        }
         return body | {"required": True} if is_needed else body
 
     @property

@@ -5,6 +5,7 @@ import re
 from http import HTTPStatus
 from typing import Any
 
+from contacts.finding import filters
 from contacts.models import EVENTS, TEST_EVENT
 
 Json = dict[str, Any]
@@ -53,6 +54,7 @@ def finish(result: Json, **of_generator: Any) -> Json:
         fields = schema.get("properties", {})
         fields |= {name: with_said_default(field) for name, field in fields.items()}
     components["schemas"] |= event_bodies(components["schemas"])
+    components["schemas"]["ContactFilter"] = filters.SCHEMA
     result["webhooks"] = {event: webhook(event) for event in SENT}
     for path in [*result["paths"].values(), *result["webhooks"].values()]:
         for operation in path.values():

@@ -97,10 +97,14 @@ class FilterForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
-        key, value = given.get("metadata_key"), given.get("metadata_value")
-        if value and not key:
+        if given.get("metadata_value") and not given.get("metadata_key"):
             self.add_error("metadata_value", "Enter the metadata key, too.")
-        return given | {"metadata": (key, value) if key else None}
+        return given
+
+    def chosen(self, contacts: ContactQuerySet) -> ContactQuerySet:
+        """Those of `contacts` that match all filters of the form, which is valid."""
+        given = self.cleaned_data
+        return filters.choose(of_tenant(contacts, given.get("tenant")), filters.of_form(given))
 
     def problems(self) -> Iterator[str]:
         """The errors, each with the label of its field."""
@@ -123,6 +127,11 @@ class FilterForm(forms.Form):
     def parameters(self, name: str) -> list[str]:
         """The URL parameters of a filter. Metadata has two: a value without its key is invalid."""
         return ["metadata_key", "metadata_value"] if name == "metadata_key" else [name]
+
+
+def of_tenant(contacts: ContactQuerySet, tenant: Tenant | None) -> ContactQuerySet:
+    """Those of `contacts` that belong to `tenant`; None means all tenants, which superusers see."""
+    return contacts.filter(tenant=tenant) if tenant else contacts
 
 
 class ContactFilter(admin.ListFilter):
@@ -156,7 +165,7 @@ class ContactFilter(admin.ListFilter):
         """An invalid filter finds no contact. If it were ignored, a bulk action would change
         contacts that the filter was meant to leave out."""
         if self.form.is_valid():
-            return filters.choose(cast("ContactQuerySet", queryset), self.form.cleaned_data)
+            return self.form.chosen(cast("ContactQuerySet", queryset))
         for sentence in self.form.problems():
             messages.error(request, sentence)
         return queryset.none()

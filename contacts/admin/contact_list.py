@@ -22,13 +22,12 @@ from unfold.views import ChangeList
 
 from contacts.db import keyset
 from contacts.db.keyset import Order, Position
-from contacts.finding import filters
 from contacts.models import Contact, ContactQuerySet, ContactTag, Tag, matches
 from contacts.values import countries, phones, rules
 from tenants.admin import TenantOwnedAdmin, user_of
 from tenants.fields import parse_ulid
 
-from .contact_filters import ContactFilter, FilterForm
+from .contact_filters import ContactFilter, FilterForm, of_tenant
 
 AFTER, BEFORE = "after", "before"  # URL parameters: the page begins after, or ends before
 ORDERS = {
@@ -127,11 +126,11 @@ class ContactList(ChangeList):
             return self.with_tag(given["tag"], order, start, limit)
         found, seen = self.queryset.order_by(), cast("ContactQuerySet", self.root_queryset)
         # The unfiltered contacts: an index has them in the order of the list.
-        among = filters.choose(seen, {"tenant": given.get("tenant")})
+        among = of_tenant(seen, given.get("tenant"))
         if self.query.strip():
             condition = self.model_admin.condition_of(self.request, self.query, is_indexed=False)
-            unindexed = filters.choose(seen, given).filter(condition)
-            return keyset.searched(found, unindexed, among, order, start, limit)
+            unindexed = self.form.chosen(seen) if self.form.is_valid() else seen
+            return keyset.searched(found, unindexed.filter(condition), among, order, start, limit)
         return keyset.page(found, order, start, limit, among if self.has_active_filters else None)
 
     def with_tag(self, tag: Tag, order: Order, start: Position | None, limit: int) -> list[Contact]:

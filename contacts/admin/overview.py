@@ -98,7 +98,8 @@ def kinds(contacts: QuerySet) -> dict[str, Any]:
             (labels.get(source, source), number, f"source={source}") for source, number in sources
         ),
         "consents": bars(
-            (label, sum(row[name] for row in found), f"consent={name}") for name, label in CONSENTS
+            (label, sum(row[filters.CONSENT_WORDS[word]] for row in found), f"consent={word}")
+            for word, label in CONSENTS
         ),
     }
 

@@ -100,7 +100,9 @@ class PagedAction(ActionView):
         `fields`: the checked values of the body; `limit` and `cursor` are removed from them.
         """
         limit, cursor = fields.pop("limit"), fields.pop("cursor")
-        scope = (self.tenant.pk, self.order, fields)
+        # Without an empty filter: cursors of the version before, which knew no filter, stay valid.
+        named = {name: value for name, value in fields.items() if name != "filter" or value}
+        scope = (self.tenant.pk, self.order, named)
         found = self.find(read_cursor(cursor, *scope), limit + 1, fields)
         page = found[:limit]
         if len(found) == len(page):

@@ -1,26 +1,24 @@
-"""Many contacts in one request: create-contacts, and the state of bulk actions that a worker
-runs."""
+"""Many contacts in one request: the shapes of create-contacts, and its view."""
 
 from collections import Counter
+from itertools import groupby
 from typing import Any, cast
 
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from contacts.jobs.bulk_actions import MAX_REFUSALS
-from contacts.models import BulkAction, Contact, Outcome
+from contacts.db.transactions import transactional
+from contacts.models import Contact, Outcome
 from contacts.values import rules
 from contacts.writing import upsert
-from tenants.serializers import OrNull
 
 from . import fields
 from .actions import ActionView, Scope
 from .contacts import ContactInput
-from .fields import RuleField, Timestamp
-from .idempotency import RepeatableView
+from .fields import RuleField
 
 
 class BatchInput(serializers.Serializer):
@@ -65,59 +63,6 @@ class BatchAnswer(serializers.Serializer):
     results = BatchResult(many=True)
 
 
-class Refusal(serializers.Serializer):
-    """A contact that a bulk action could not change."""
-
-    phone = serializers.CharField()
-    reason = serializers.CharField(help_text="A sentence for people.")
-
-    def to_representation(self, instance: Any) -> Any:
-        phone, reason = instance
-        return {"phone": phone, "reason": reason}
-
-
-class BulkJob(serializers.Serializer):
-    """A bulk action, while it runs and afterwards."""
-
-    id = serializers.CharField()
-    kind = serializers.ChoiceField(BulkAction.Kind.values)
-    state = serializers.ChoiceField(BulkAction.State.values)
-    total = serializers.IntegerField(
-        help_text="How many contacts it handles; pairs of contacts for merge_pairs."
-    )
-    done = serializers.IntegerField(help_text="How many it has handled so far.")
-    changed = serializers.IntegerField()
-    unchanged = serializers.IntegerField(
-        help_text="Those that were already as they should be, or that are deleted."
-    )
-    refused = serializers.IntegerField(help_text="Those that could not be changed, or not whole.")
-    refusals = Refusal(many=True, help_text=f"The first {MAX_REFUSALS} reasons.")
-    change_set = OrNull(
-        source="own_change_set",
-        help_text="What `undo` takes; null as long as nothing was changed.",
-    )
-    problem = OrNull(help_text="Why it does not go on.")
-    started_at = Timestamp()
-    finished_at = Timestamp(allow_null=True)
-
-
-class GetBulk(RepeatableView):
-    """The progress of a bulk action, and its result: of a large undo, and of what the staff do to
-    many contacts at once."""
-
-    http_method_names = ["get", "head"]
-    scopes = (Scope.READ,)
-    output_class = BulkJob
-    answer_headers: dict[str, str] = {}
-
-    def get(self, request: Request, id: str) -> Response:  # noqa: A002
-        try:
-            action = self.tenant.bulk_actions.get(pk=id)
-        except (BulkAction.DoesNotExist, ValueError):  # no such id, or no id at all
-            raise NotFound("Bulk action not found") from None
-        return Response(self.output_class(action).data)
-
-
 def last_rows(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The last row of each phone, in the order of these rows."""
     found: dict[str, dict[str, Any]] = {}
@@ -144,9 +89,7 @@ class CreateContacts(ActionView):
     def post(self, request: Request) -> Response:
         rows = self.read_rows(self.clean(request)["contacts"])
         winners = last_rows(rows)
-        stored = upsert.replace_many(
-            self.tenant, [row["fields"] for row in winners.values()], Contact.Source.API
-        )
+        stored = self.store([row["fields"] for row in winners.values()])
         for row in rows:
             if fields := row.pop("fields", None):
                 phone = fields["phone"]
@@ -157,6 +100,22 @@ class CreateContacts(ActionView):
         counts = Counter(row["status"] for row in rows)
         counted = {status: counts[status] for status in [*Outcome.values, "superseded", "failed"]}
         return Response(counted | {"results": rows})
+
+    def store(self, contacts: list[dict[str, Any]]) -> dict[str, upsert.Replaced]:
+        """Upserts contacts that may differ in which fields they leave alone, such as the locale."""
+        parts = [[*some] for _, some in groupby(contacts, key=frozenset)]
+        return self.store_part(parts[0]) if len(parts) == 1 else self.store_parts(parts)
+
+    @transactional
+    def store_parts(self, parts: list[list[dict[str, Any]]]) -> dict[str, upsert.Replaced]:
+        """Upserts contacts in their order; those of one part have the same fields."""
+        stored: dict[str, upsert.Replaced] = {}
+        for part in parts:
+            stored |= self.store_part(part)
+        return stored
+
+    def store_part(self, contacts: list[dict[str, Any]]) -> dict[str, upsert.Replaced]:
+        return upsert.replace_many(self.tenant, contacts, Contact.Source.API)
 
     def read_rows(self, raw_rows: list[Any]) -> list[dict[str, Any]]:
         """A result for each row: with its checked `fields`, or with the status failed and

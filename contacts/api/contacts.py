@@ -12,10 +12,20 @@ from rest_framework.fields import Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from contacts import schema
 from contacts.models import Change, Contact, look_up
 from contacts.schema import Shape
 from contacts.values import rules
-from contacts.writing import change_phone, consent, delete, edit, former_phones, tags, upsert
+from contacts.writing import (
+    change_phone,
+    consent,
+    delete,
+    edit,
+    former_phones,
+    messages,
+    tags,
+    upsert,
+)
 from contacts.writing.consent import Decision
 
 from .actions import ActionView, Scope
@@ -39,10 +49,12 @@ from .fields import (
 
 FORMER_PHONE = "Qyvo-Former-Phone"
 MISSING = object()
+KEPT = {field.name for field in schema.FIELDS if field.is_kept}
 
 
 class ContactInput(serializers.Serializer):
-    """The body of create-contact. A field that is left out is emptied; the phone is required."""
+    """The body of create-contact. A field that is left out is emptied, but for the locale, which
+    stays; the phone is required."""
 
     def get_fields(self) -> dict[str, Field]:
         return inputs(Shape.CREATE) | super().get_fields()
@@ -61,6 +73,8 @@ class ContactInput(serializers.Serializer):
         """
         values, errors = {}, {}
         for name, check in self.checks.items():
+            if name in KEPT and name not in data:
+                continue
             try:
                 values[name] = check(data.get(name))
             except ValueError as error:
@@ -265,6 +279,23 @@ class TagRemoved(ContactReference):
     tags = TagNames()
 
 
+class MessageInput(ContactKey):
+    """The body of record-message."""
+
+    at = RuleField(
+        rules.decided,
+        MOMENT,
+        help_text="When the message was sent; not in the future. Default: now.",
+    )
+
+
+class Messages(serializers.Serializer):
+    """The answer of record-message."""
+
+    last_message_at = Timestamp()
+    total_messages = serializers.IntegerField()
+
+
 class DeletedContact(ContactReference):
     """The answer of delete-contact."""
 
@@ -430,6 +461,27 @@ class RecordConsent(ActionView):
         record = consent.decide_one if at else consent.decide_now
         decided = self.with_contact(key, lambda key: record(self.tenant, key, decision))
         return self.answer(decided)
+
+
+class RecordMessage(ActionView):
+    """Records that a message was exchanged with a contact. The later time becomes its
+    `last_message_at`, and `total_messages` grows by one.
+
+    Nothing is written to the change log: webhooks, list-changes and undo do not know of messages.
+    `updated_at` changes, so list-contacts shows the contact again.
+    """
+
+    scopes = (Scope.WRITE,)
+    input_class = MessageInput
+    output_class = Messages
+
+    def post(self, request: Request) -> Response:
+        fields = self.clean(request)
+        at = fields["at"] or timezone.now()
+        key = fields["key"]
+        return self.answer(
+            self.with_contact(key, lambda key: messages.record(self.tenant, key, at))
+        )
 
 
 class DeleteContact(ActionView):

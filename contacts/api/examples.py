@@ -45,22 +45,6 @@ CHANGE = {
 }
 FOUND = [field.name for field in schema.FIELDS if Shape.FOUND in field.shapes]
 
-BULK = {
-    "id": "01J1Y3V8KQX5Z7B9D2F4H6K8MP",
-    "kind": "undo",
-    "state": "done",
-    "total": 2400,
-    "done": 2400,
-    "changed": 2398,
-    "unchanged": 1,
-    "refused": 1,
-    "refusals": [{"phone": ROMAIN["phone"], "reason": "name has changed since"}],
-    "change_set": "01J1Y3V8KQX5Z7B9D2F4H6K8MP",
-    "problem": None,
-    "started_at": CREATED_AT,
-    "finished_at": UPDATED_AT,
-}
-
 CSV = "Mobile,Full name,Tags,Town\r\n+33 6 12 34 56 78,Zoé,vip,Lyon\r\n12,Bob,,\r\n"
 JOB = {
     "id": "01J1Y3V8K5Z2H8Q4W6E1R9T3YV",
@@ -100,7 +84,7 @@ EXPORT = {
     "id": "01J1Y3V8KEQ8R0T3V5X7Z9A2C4",
     "state": "done",
     "format": "csv",
-    "filters": {"updated_since": None, "tag": "vip"},
+    "filters": {"updated_since": None, "tag": "vip", "filter": {"consent": "unknown"}},
     "total": 1,
     "written": 1,
     "file": "/api/v1/exports/01J1Y3V8KEQ8R0T3V5X7Z9A2C4/file",
@@ -117,6 +101,28 @@ EXPORTED = (
     "phone,name,email,tags,locale,metadata,opted_in_at,opted_out_at,former_phones\r\n"
     '+14155550123,Romain,romain@example.com,"vip,fr-FR",,,,,\r\n'
 )
+
+BULK: dict[str, Any] = {
+    "id": "01J1Y3V8KRY6A8C0E3G5J7K9NP",
+    "state": "done",
+    "kind": "update",
+    "dry_run": False,
+    "total": 1,
+    "done": 1,
+    "changed": 1,
+    "unchanged": 0,
+    "refused": 0,
+    "refusals": [],
+    "change_set": "01J1Y3V8KRY6A8C0E3G5J7K9NP",
+    "problem": None,
+    "started_at": CREATED_AT,
+    "finished_at": CREATED_AT,
+}
+DRY_RUN = {"id": None, "dry_run": True, "done": 0, "changed": 0, "change_set": None}
+LARGE_UNDO = {
+    "kind": "undo", "total": 2400, "done": 2400, "changed": 2398, "unchanged": 1, "refused": 1,
+    "refusals": [{"phone": ROMAIN["phone"], "reason": "name has changed since"}],
+}  # fmt: skip
 
 WEBHOOK: dict[str, Any] = {
     "id": "01J1Y3V8KDN7P9S2T4V6X8Z1B3",
@@ -150,12 +156,27 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         KEY | {"include": ["former_phones"]},
         DETAIL | {"former_phones": ["+14155550199"]},
     ),
+    "get-contacts": (
+        {"phones": ["+1 415 555 0123", "+33 6 12 34 56 78"], "emails": ["nobody@example.com"]},
+        {
+            "data": [DETAIL | {"former_phones": ["+14155550199"]}],
+            "not_found": ["+33 6 12 34 56 78", "nobody@example.com"],
+        },
+    ),
     "search-contacts": (
-        {"query": "415 555", "tag": "vip", "limit": 10},
+        {"query": "415 555", "tag": "vip", "filter": {"source": ["api"]}, "limit": 10},
         [{name: value for name, value in DETAIL.items() if name in ("id", *FOUND)}],
     ),
     "list-contacts": (
-        {"limit": 100, "updated_since": "2026-05-01T00:00:00+00:00"},
+        {
+            "limit": 100,
+            "filter": {
+                "tags_any": ["vip", "beta"],
+                "country": ["US"],
+                "created_since": "2026-05-01T00:00:00+00:00",
+                "metadata": {"city": ["Paris", "Lyon"], "unsubscribed": {"exists": False}},
+            },
+        },
         {
             "data": [DETAIL | {"updated_at": UPDATED_AT, "former_phones": ["+14155550199"]}],
             "next_cursor": None,
@@ -196,6 +217,18 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
             "phone": ROMAIN["phone"],
             "tag_removed": "beta",
             "tags": ["vip", "fr-FR"],
+        },
+    ),
+    "list-fields": (
+        {"name": "i"},
+        {
+            "data": [
+                {"key": "city", "count": 1, "type": "string", "example": "Paris"},
+                {"key": "lifetime_value", "count": 1, "type": "number", "example": 8742.5},
+                {"key": "shopify_id", "count": 1, "type": "string", "example": "12345"},
+            ],
+            "contacts": 1,
+            "is_complete": True,
         },
     ),
     "list-tags": (
@@ -255,6 +288,14 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         },
         DETAIL | {"merged": [ZOE_ID], "change_set": MERGE},
     ),
+    "rename-tag": (
+        {"tag": "beta", "new_tag": "beta-testers"},
+        BULK | {"kind": "rename_tag", "total": 0, "done": 0, "changed": 0, "change_set": None},
+    ),
+    "merge-tags": (
+        {"tags": ["beta-testers"], "into": "vip"},
+        BULK | {"kind": "merge_tags", "total": 0, "done": 0, "changed": 0, "change_set": None},
+    ),
     "undo": (
         {"change_set": MERGE},
         {
@@ -275,9 +316,39 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         {"contact_id": ROMAIN["id"], "phone": "+14155550199"},
         {"id": ROMAIN["id"], "phone": ROMAIN["phone"], "former_phones": []},
     ),
+    "record-message": (
+        KEY | {"at": "2026-05-07T09:30:00+00:00"},
+        {"last_message_at": "2026-05-07T09:30:00+00:00", "total_messages": 1},
+    ),
+    "bulk-update": (
+        {
+            "filter": {"tags_all": ["vip"], "country": ["US"]},
+            "add_tags": ["2026"],
+            "locale": "en-US",
+        },
+        BULK,
+    ),
+    "delete-tag": ({"tag": "2026"}, BULK | {"kind": "delete_tags"}),
+    "bulk-delete": (
+        {
+            "filter": {"never_messaged": True, "created_before": "2020-01-01T00:00:00Z"},
+            "dry_run": True,
+        },
+        BULK | DRY_RUN | {"kind": "delete", "total": 0},
+    ),
     "delete-contact": (
         {"contact_id": ROMAIN["id"]},
         {"id": ROMAIN["id"], "phone": ROMAIN["phone"], "deleted": True},
+    ),
+    "erase-contact": (
+        {"contact_id": ZOE_ID},
+        {
+            "id": ZOE_ID,
+            "erased": True,
+            "merged_into": [],
+            "waiting_imports": [],
+            "unreadable_files": 0,
+        },
     ),
     "create-import": (CSV, JOB | QUEUED),
     "get-import": (None, JOB),
@@ -285,10 +356,13 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
         None,
         f"Mobile,Full name,Tags,Town,line,error\r\n12,Bob,,,3,{TOO_SHORT}\r\n",
     ),
-    "create-export": ({"tag": "vip", "format": "csv"}, EXPORT | WAITING),
+    "create-export": (
+        {"tag": "vip", "filter": {"consent": "unknown"}, "format": "csv"},
+        EXPORT | WAITING,
+    ),
     "get-export": (None, EXPORT),
     "get-export-file": (None, EXPORTED),
-    "get-bulk": (None, BULK),
+    "get-bulk": (None, BULK | LARGE_UNDO),
     "create-webhook": (
         {key: WEBHOOK[key] for key in ("url", "events")},
         WEBHOOK | {"secret": "whsec_3f1c…"},

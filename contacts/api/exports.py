@@ -42,6 +42,7 @@ class UsedFilters(serializers.Serializer):
 
     updated_since = OrNull()
     tag = OrNull()
+    filter = serializers.DictField(default=None, allow_null=True)
 
 
 class ExportJob(serializers.Serializer):
@@ -82,7 +83,7 @@ class ExportIsRunning(APIException):
 class ExportView(TenantAPIView):
     """What all views of exports share."""
 
-    scopes = (Scope.READ,)
+    scopes = (Scope.READ, Scope.IMPORTS)
     output_class = ExportJob
     answer_headers: dict[str, str] = {}
 
@@ -100,8 +101,7 @@ class CreateExport(ActionView):
     be downloaded for 24 hours after the export is done.
     """
 
-    scopes = (Scope.READ,)
-    changes = True
+    scopes = (Scope.READ, Scope.IMPORTS)
     input_class = ExportInput
     output_class = ExportJob
     success = HTTPStatus.ACCEPTED

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.fields import Field
 
 from contacts import schema
+from contacts.finding import filters
 from contacts.models import Change
 from contacts.schema import Kind, Shape
 from contacts.values import rules
@@ -126,6 +127,13 @@ class Sought(RuleField):
 
     def __init__(self, what: str) -> None:
         super().__init__(lambda raw: rules.limited(what, raw, rules.MAX_NAME), text(rules.MAX_NAME))
+
+
+class FilterField(RuleField):
+    """Which contacts, see `contacts.finding.filters`; the OpenAPI document has the schema once."""
+
+    def __init__(self, rule: Callable[[Any], Any] = filters.check, **options: Any) -> None:
+        super().__init__(rule, {"$ref": "#/components/schemas/ContactFilter"}, **options)
 
 
 class LimitField(RuleField):

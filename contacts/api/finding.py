@@ -11,7 +11,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from contacts.finding import cursors
-from contacts.models import Contact, CountedTag, Tombstone, contact_is_there
+from contacts.finding.filters import page_of, with_tags
+from contacts.models import (
+    BY_CHANGE,
+    BY_MESSAGE,
+    Contact,
+    CountedTag,
+    Tombstone,
+    contact_is_there,
+)
 from contacts.schema import Shape
 from contacts.values import rules
 from tenants.isolation import tenant_context
@@ -19,7 +27,17 @@ from tenants.isolation import tenant_context
 from . import fields
 from .actions import PagedAction, PagedArray, Scope
 from .contacts import ShownContact
-from .fields import CURSOR, FLAG, MOMENT, LimitField, RuleField, Sought, Timestamp, shared
+from .fields import (
+    CURSOR,
+    FLAG,
+    MOMENT,
+    FilterField,
+    LimitField,
+    RuleField,
+    Sought,
+    Timestamp,
+    shared,
+)
 from .renderers import JSON
 
 
@@ -37,6 +55,7 @@ class SearchInput(serializers.Serializer):
     query = Sought("query")
     tag = Sought("tag")
     email = Sought("email")
+    filter = FilterField()
     limit = LimitField(most=50, default=50)
     cursor = RuleField(rules.cursor, CURSOR)
 
@@ -46,6 +65,7 @@ class ContactFilters(serializers.Serializer):
 
     updated_since = RuleField(rules.timestamp, MOMENT)
     tag = Sought("tag")
+    filter = FilterField()
 
 
 class ListInput(ContactFilters):
@@ -116,8 +136,12 @@ class SearchContacts(PagedArray):
     order = "last_message_at"
 
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
-        tag, region = self.tag(filters["tag"]), self.tenant.default_region
-        return self.tenant.contacts.recent(after, limit, **filters | {"tag": tag, "region": region})
+        given = with_tags(self.tenant, filters["filter"])
+        return page_of(
+            self.tenant.contacts.all(), BY_MESSAGE, after, limit, given,
+            tag=self.tag(filters["tag"]), email=filters["email"], query=filters["query"],
+            region=self.tenant.default_region,
+        )  # fmt: skip
 
 
 class ListContacts(PagedAction):
@@ -134,8 +158,9 @@ class ListContacts(PagedAction):
         return self.answer({"data": page, "next_cursor": next_cursor})
 
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
-        tag, since = self.tag(filters["tag"]), filters["updated_since"]
-        found: list[Any] = self.tenant.contacts.page(after, limit, tag=tag, since=since)
+        since, given = filters["updated_since"], with_tags(self.tenant, filters["filter"])
+        contacts, tag = self.tenant.contacts.updated_since(since), self.tag(filters["tag"])
+        found: list[Any] = page_of(contacts, BY_CHANGE, after, limit, given, tag=tag)
         if filters["include_deleted"]:
             changes = self.tenant.changes.exclude(contact_is_there())
             gone = changes.tombstones(after, limit, since)

@@ -2,19 +2,36 @@
 
 from django.urls import path
 
-from . import bulk, changes, contacts, exports, finding, imports, merging, webhooks
+from . import (
+    bulk,
+    bulk_actions,
+    changes,
+    contacts,
+    exports,
+    finding,
+    imports,
+    lookup,
+    merging,
+    webhooks,
+)
 
 actions = [
     path("actions/create-contact", contacts.CreateContact.as_view(), name="create-contact"),
     path("actions/create-contacts", bulk.CreateContacts.as_view(), name="create-contacts"),
     path("actions/update-contact", contacts.UpdateContact.as_view(), name="update-contact"),
     path("actions/get-contact", contacts.GetContact.as_view(), name="get-contact"),
+    path("actions/get-contacts", lookup.GetContacts.as_view(), name="get-contacts"),
     path("actions/search-contacts", finding.SearchContacts.as_view(), name="search-contacts"),
     path("actions/list-contacts", finding.ListContacts.as_view(), name="list-contacts"),
     path("actions/list-changes", changes.ListChanges.as_view(), name="list-changes"),
+    path("actions/list-fields", lookup.ListFields.as_view(), name="list-fields"),
+    path("actions/record-message", contacts.RecordMessage.as_view(), name="record-message"),
     path("actions/add-tag", contacts.AddTag.as_view(), name="add-tag"),
     path("actions/remove-tag", contacts.RemoveTag.as_view(), name="remove-tag"),
     path("actions/list-tags", finding.ListTags.as_view(), name="list-tags"),
+    path("actions/rename-tag", bulk_actions.RenameTag.as_view(), name="rename-tag"),
+    path("actions/merge-tags", bulk_actions.MergeTags.as_view(), name="merge-tags"),
+    path("actions/delete-tag", bulk_actions.DeleteTag.as_view(), name="delete-tag"),
     path("actions/record-consent", contacts.RecordConsent.as_view(), name="record-consent"),
     path("actions/merge-contacts", merging.MergeContacts.as_view(), name="merge-contacts"),
     path("actions/undo", merging.Undo.as_view(), name="undo"),
@@ -23,7 +40,10 @@ actions = [
         contacts.RemoveFormerPhone.as_view(),
         name="remove-former-phone",
     ),
+    path("actions/bulk-update", bulk_actions.BulkUpdate.as_view(), name="bulk-update"),
+    path("actions/bulk-delete", bulk_actions.BulkDelete.as_view(), name="bulk-delete"),
     path("actions/delete-contact", contacts.DeleteContact.as_view(), name="delete-contact"),
+    path("actions/erase-contact", bulk_actions.EraseContact.as_view(), name="erase-contact"),
 ]
 
 import_paths = [
@@ -32,7 +52,7 @@ import_paths = [
     path("imports/<str:id>/errors", imports.GetImportErrors.as_view(), name="get-import-errors"),
 ]
 
-bulk_paths = [path("bulk/<str:id>", bulk.GetBulk.as_view(), name="get-bulk")]
+bulk_paths = [path("bulk/<str:id>", bulk_actions.GetBulk.as_view(), name="get-bulk")]
 
 export_paths = [
     path("exports", exports.CreateExport.as_view(), name="create-export"),

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 from django_tasks import task
 
+from contacts.finding import filters
 from contacts.jobs import turns
 from contacts.jobs.bulk_actions import ID_BYTES
 from contacts.jobs.files import replace_bytes, replace_json
@@ -49,14 +50,16 @@ class TooManyExports(Exception):
 # In the request
 
 
-def plan(tenant: Tenant, actor: str, form: str, filters: dict[str, Any]) -> Export:
-    """Enqueues an export of the contacts that match `filters` when the worker begins.
+def plan(tenant: Tenant, actor: str, form: str, given: dict[str, Any]) -> Export:
+    """Enqueues an export of the contacts that match `given` when the worker begins.
 
-    `form`: a key of `FORMATS`. `filters`: `tag`, the name of a tag or an empty text, and
-    `updated_since`, a time or None. Raises `TooManyExports`.
+    `form`: a key of `FORMATS`. `given`: `tag`, the name of a tag or an empty text;
+    `updated_since`, a time or None; `filter`, see `contacts.finding.filters`. Raises
+    `TooManyExports`.
     """
-    since = filters["updated_since"]
-    stored = {"tag": filters["tag"], "updated_since": since and since.isoformat()}
+    since = given["updated_since"]
+    stored = {"tag": given["tag"], "updated_since": since and since.isoformat()}
+    stored["filter"] = filters.in_json(given["filter"])
     return enqueued(Export(tenant=tenant, actor=actor, format=form, filters=stored))
 
 
@@ -184,10 +187,12 @@ def chosen_ids(job: Export, folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def matching(tenant: Tenant, filters: dict[str, Any]) -> ContactQuerySet:
+def matching(tenant: Tenant, stored: dict[str, Any]) -> ContactQuerySet:
     """The contacts that list-contacts lists with these filters."""
-    contacts = tenant.contacts.updated_since(rules.timestamp(filters["updated_since"]))
-    return contacts.with_tag(filters["tag"]) if filters["tag"] else contacts
+    given = filters.check(stored.get("filter"))  # an earlier version has stored none
+    contacts = filters.chosen(tenant, given)
+    contacts = contacts.updated_since(rules.timestamp(stored["updated_since"]))
+    return contacts.with_tag(stored["tag"]) if stored["tag"] else contacts
 
 
 def finish(job: Export, folder: Path) -> None:

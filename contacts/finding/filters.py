@@ -1,72 +1,284 @@
-"""The filters of the contact list in the admin: one function per filter."""
+"""The filters of contacts. Each is declared once, in `FILTERS`.
 
-from collections.abc import Callable, Iterator
+The API (list-contacts, search-contacts, bulk actions, exports) and the list of the admin read that
+table, so that a filter means the same everywhere.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, Value
+from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Substr
 from django.db.models.lookups import In
 from django.utils.timezone import make_aware
 
-from contacts.db.expressions import MetadataHas
-from contacts.models import ContactQuerySet, ContactTag, Tag
-from contacts.values import countries, strict_json
-from contacts.values.rules import spelled
+from contacts.db import keyset
+from contacts.db.expressions import IsOneOf, MetadataHas
+from contacts.db.keyset import Order
+from contacts.models import BY_MESSAGE, Contact, ContactQuerySet, ContactTag, Tag, are_few, carries
+from contacts.values import countries, rules, strict_json
 from tenants.models import Tenant
+
+MAX_LISTED = 100  # values of a filter that takes a list
+MAX_KEYS = 10  # keys of metadata
+MAX_KEY = 255  # characters
+EXISTS = "exists"
+SCALARS = ["string", "number", "boolean", "null"]
 
 # By consent: the person has opted in, has opted out, or has not decided.
 CONSENTS = {
-    "in": Q(opted_in_at__isnull=False, opted_out_at=None),
-    "out": Q(opted_out_at__isnull=False),
-    "none": Q(opted_in_at=None, opted_out_at=None),
+    "opted_in": Q(opted_in_at__isnull=False, opted_out_at=None),
+    "opted_out": Q(opted_out_at__isnull=False),
+    "unknown": Q(opted_in_at=None, opted_out_at=None),
 }
+# The admin's words for them in addresses, which people have as bookmarks.
+CONSENT_WORDS = {"in": "opted_in", "out": "opted_out", "none": "unknown"}
+
+# The values of filters by their names, checked by `check`.
+Given = dict[str, Any]
+Condition = Callable[[ContactQuerySet, Any], ContactQuerySet]
 
 
-def choose(contacts: ContactQuerySet, given: dict[str, Any]) -> ContactQuerySet:
-    """The contacts that match all filters in `given`, by the names in `FILTERS`.
+@dataclass(frozen=True)
+class Filter:
+    """One filter.
 
-    A filter without a value matches all contacts.
+    `name`: its key in the `filter` of a request. `rule`: makes the value of what a caller has sent;
+    raises `ValueError`. `schema`: what a caller may send, in JSON Schema. `condition`: which
+    contacts match a value; of a filter of tags, the value is then a list of `Tag`, see `with_tags`.
+    `parameters`: of the admin's URL that make this filter. `of_form`: makes the value of what the
+    admin's form has under these names. `column`: the filter is a range of this column, so a list in
+    its order begins or ends there.
     """
-    for name, meaning in FILTERS.items():
-        if given.get(name):
-            contacts = meaning(contacts, given[name])
+
+    name: str
+    rule: Callable[[Any], Any]
+    schema: dict[str, Any]
+    condition: Condition
+    parameters: tuple[str, ...] = ()
+    of_form: Callable[..., Any] = lambda value: value
+    column: str = ""
+
+
+# What a caller sends
+
+
+def check(raw: Any) -> Given:
+    """The values of the filters in `raw`, an object of JSON; empty for None and "".
+
+    A filter with None or "" counts as left out. Raises `ValueError`, also for an unknown name: a
+    filter that is not understood must not match everybody.
+    """
+    if raw is None or raw in ("", []):  # PHP writes an empty object as []
+        return {}
+    if not isinstance(raw, dict):
+        raise ValueError("The filter must be a JSON object.")  # noqa: TRY004
+    names = [one.name for one in FILTERS]
+    if unknown := sorted(raw.keys() - {*names}):
+        raise ValueError(f"Filter by {', '.join(names)}; “{unknown[0]}” is none of them.")
+    sent = (one for one in FILTERS if raw.get(one.name) not in (None, ""))
+    return {one.name: checked(one, raw[one.name]) for one in sent}
+
+
+def checked(one: Filter, raw: Any) -> Any:
+    try:
+        return one.rule(raw)
+    except ValueError as error:
+        raise ValueError(f"{one.name}: {error}") from error
+
+
+def in_json(given: Given) -> dict[str, Any]:
+    """`given` as JSON can hold it; `check` takes it back."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in given.items()
+    }
+
+
+def listed(rule: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
+    """The rule for a list of values that `rule` checks, also as text with commas. An empty list is
+    refused: it may be meant to match nobody."""
+
+    def check_list(raw: Any) -> list[Any]:
+        items = raw.split(",") if isinstance(raw, str) else raw
+        if not isinstance(items, list) or not 1 <= len(items) <= MAX_LISTED:
+            raise ValueError(f"Send a list of 1 to {MAX_LISTED} values, or leave the filter out.")
+        return list(dict.fromkeys(map(rule, items)))
+
+    return check_list
+
+
+def source(raw: Any) -> str:
+    return rules.choice(rules.string("source", raw).strip(), Contact.Source.values)
+
+
+def consent(raw: Any) -> str:
+    return rules.choice(rules.string("consent", raw), [*CONSENTS])
+
+
+def country(raw: Any) -> str:
+    code = rules.limited("country", raw, rules.MAX_NAME).upper()
+    if code not in countries.numbering():
+        raise ValueError(f"Send ISO 3166 codes such as FR; “{code}” is none with phones.")
+    return code
+
+
+def moment(raw: Any) -> datetime:
+    if not (at := rules.timestamp(raw)):
+        raise ValueError("Send a time in ISO 8601 with an offset.")
+    return at
+
+
+def metadata(raw: Any) -> dict[str, Any]:
+    """For each key a list of values, or `{"exists": true}`, or `{"exists": false}`."""
+    if not isinstance(raw, dict) or not 1 <= len(raw) <= MAX_KEYS:
+        raise ValueError(f"Send an object with 1 to {MAX_KEYS} keys.")
+    return {rules.limited("key", key, MAX_KEY): wanted(raw[key]) for key in sorted(raw)}
+
+
+def wanted(raw: Any) -> list[Any] | dict[str, bool]:
+    """What a key of metadata must have."""
+    if isinstance(raw, dict):
+        if [*raw] != [EXISTS] or not isinstance(raw[EXISTS], bool):
+            raise ValueError('Of an object only {"exists": true} and {"exists": false} are known.')
+        return raw
+    values = raw if isinstance(raw, list) else [raw]
+    if not 1 <= len(values) <= MAX_LISTED:
+        raise ValueError(f"Send 1 to {MAX_LISTED} values for a key.")
+    if any(isinstance(value, dict | list) for value in values):
+        raise ValueError("A value must be a text, a number, true, false or null.")
+    rules.check_json(values, rules.MAX_METADATA_DEPTH)
+    return values
+
+
+# Which contacts match
+
+
+def choose(contacts: ContactQuerySet, given: Mapping[str, Any]) -> ContactQuerySet:
+    """The contacts that match all filters in `given`, which `check` or `of_form` has made."""
+    return apply(contacts, given, FILTERS)
+
+
+def apply(
+    contacts: ContactQuerySet, given: Mapping[str, Any], filters: Iterable[Filter]
+) -> ContactQuerySet:
+    for one in filters:
+        if one.name in given:
+            contacts = one.condition(contacts, given[one.name])
     return contacts
 
 
-def of_tenant(contacts: ContactQuerySet, tenant: Tenant) -> ContactQuerySet:
-    return contacts.filter(tenant=tenant)
+def chosen(tenant: Tenant, given: Given) -> ContactQuerySet:
+    """The contacts of the tenant that match all filters in `given`."""
+    return choose(tenant.contacts.all(), with_tags(tenant, given))
 
 
-def with_tag(contacts: ContactQuerySet, tag: Tag) -> ContactQuerySet:
-    """The contacts with `tag`. The tenant is in the condition, because the index on links begins
-    with tenant and tag and is ordered by contact.
+def page_of(
+    contacts: ContactQuerySet,
+    order: Order,
+    after: keyset.Position | None,
+    limit: int,
+    given: Mapping[str, Any],
+    **search: Any,
+) -> list[Contact]:
+    """`ContactQuerySet.listed` of the contacts that match `given`, whose tags are `with_tags`.
+
+    At most 20,000 contacts are read in the order of the list; if these do not fill the page, the
+    database finds all others, and sorts their keys. `search`: as `listed` takes it.
     """
-    return contacts.filter(links__tag=tag, links__tenant=tag.tenant_id)
+    if not given:
+        return contacts.listed(order, after, limit, **search)
+    if order is BY_MESSAGE:
+        contacts = as_old_as_tags(contacts, given)
+    few = linked_to_few(contacts, given)
+    among = apply(contacts, given, (one for one in FILTERS if one.column == order.column))
+    found = choose(contacts if few is None else few, given)
+    return among.listed(order, after, limit, found=found, is_few=few is not None, **search)
 
 
-def without_tag(contacts: ContactQuerySet, tag: Tag) -> ContactQuerySet:
-    links = ContactTag.objects.filter(tenant=tag.tenant_id, tag=tag, contact=OuterRef("pk"))
-    return contacts.exclude(Exists(links))
+def linked_to_few(contacts: ContactQuerySet, given: Mapping[str, Any]) -> ContactQuerySet | None:
+    """The contacts with the rarest tags of `given`, found by their links; None if they may be many.
+    Otherwise the database might read all contacts to find these."""
+    sets = [[tag] for tag in given.get("tags_all", ())]
+    for tags in [*sets, *([given["tags_any"]] if "tags_any" in given else ())]:
+        links = links_of(tags)
+        if are_few(links):
+            return contacts.filter(IsOneOf("pk", links.values("contact")))
+    return None
 
 
-def of_country(contacts: ContactQuerySet, country: str) -> ContactQuerySet:
-    """The contacts with a phone of `country`, by the rule of `contacts.values.countries`.
+def as_old_as_tags(contacts: ContactQuerySet, given: Mapping[str, Any]) -> ContactQuerySet:
+    """See `ContactQuerySet.as_old_as`. Not for a sync."""
+    for tag in given.get("tags_all", ()):
+        contacts = contacts.as_old_as(*stored([tag]))
+    return contacts.as_old_as(*stored(given.get("tags_any", ())))
 
-    The calling code is a range of the index on the phone.
-    """
-    numbers = countries.numbering()[country]
-    contacts = contacts.filter(phone__gte=f"+{numbers.code}", phone__lt=f"+{numbers.code + 1}")
+
+def stored(tags: Iterable[Tag]) -> list[Tag]:
+    return [tag for tag in tags if not tag._state.adding]
+
+
+def with_tags(tenant: Tenant, given: Given) -> Given:
+    """`given` with the tags of the tenant in the place of their names. No contact has the unsaved
+    tag that stands for an unknown name."""
+    named = {name: given[name] for name in TAG_FILTERS if name in given}
+    wanted = {name for names in named.values() for name in names}
+    tags = tenant.tags.with_ends().filter(name__in=wanted) if wanted else ()
+    known = {tag.name: tag for tag in tags}
+    return given | {
+        filter_name: [known.get(name) or Tag(tenant=tenant, name=name) for name in names]
+        for filter_name, names in named.items()
+    }
+
+
+def links_of(tags: list[Tag]) -> QuerySet[ContactTag]:
+    """The links of these tags. The tenant is in the condition, because the index on links begins
+    with tenant and tag and is ordered by contact."""
+    return ContactTag.objects.filter(tenant__in={tag.tenant_id for tag in tags}, tag__in=tags)
+
+
+def with_any_tag(contacts: ContactQuerySet, tags: list[Tag]) -> ContactQuerySet:
+    return contacts.filter(pk__in=links_of(tags).values("contact"))
+
+
+def with_all_tags(contacts: ContactQuerySet, tags: list[Tag]) -> ContactQuerySet:
+    for tag in tags:
+        contacts = contacts.filter(links__tag=tag, links__tenant=tag.tenant_id)
+    return contacts
+
+
+def without_tags(contacts: ContactQuerySet, tags: list[Tag]) -> ContactQuerySet:
+    """Read in the rows of the contacts: nearly all match, and a look-up of the links of each
+    contact took forty times as long."""
+    for tag in tags:
+        contacts = contacts.exclude(carries(tag.name), tenant=tag.tenant_id)
+    return contacts
+
+
+def of_countries(contacts: ContactQuerySet, codes: list[str]) -> ContactQuerySet:
+    """The contacts with a phone of one of the countries, by the rule of `values.countries`."""
+    either = Q()
+    for code in codes:
+        either |= of_country(code)
+    return contacts.filter(either)
+
+
+def of_country(code: str) -> Q:
+    """The condition for phones of a country. The calling code is a range of the index on phones."""
+    numbers = countries.numbering()[code]
+    in_range = Q(phone__gte=f"+{numbers.code}", phone__lt=f"+{numbers.code + 1}")
     if not numbers.is_main:
-        return contacts.filter(begins_as(numbers))
+        return in_range & begins_as(numbers)
     if numbers.code == countries.NORTH_AMERICA:
         shared = countries.sharing(numbers.code).values()
         areas = tuple(area for other in shared for area in other.areas)
-        return contacts.exclude(begins_as(numbers._replace(areas=areas)))
+        return in_range & ~begins_as(numbers._replace(areas=areas))
     for other in countries.sharing(numbers.code).values():
-        contacts = contacts.exclude(begins_as(other))
-    return contacts
+        in_range &= ~begins_as(other)
+    return in_range
 
 
 def begins_as(numbers: countries.Numbers) -> Q:
@@ -76,43 +288,67 @@ def begins_as(numbers: countries.Numbers) -> Q:
     return Q(phone__regex=rf"^\+{numbers.code}(?:{numbers.leading})")
 
 
-def from_source(contacts: ContactQuerySet, source: str) -> ContactQuerySet:
-    return contacts.filter(source=source)
+def from_sources(contacts: ContactQuerySet, sources: list[str]) -> ContactQuerySet:
+    return contacts.filter(source__in=sources)
 
 
 def with_consent(contacts: ContactQuerySet, consent: str) -> ContactQuerySet:
     return contacts.filter(CONSENTS[consent])
 
 
-def with_email(contacts: ContactQuerySet, has_one: str) -> ContactQuerySet:
-    return contacts.exclude(email="") if has_one == "yes" else contacts.filter(email="")
+def with_email(contacts: ContactQuerySet, has_one: bool) -> ContactQuerySet:
+    return contacts.exclude(email="") if has_one else contacts.filter(email="")
 
 
-def since(column: str) -> Callable[[ContactQuerySet, date], ContactQuerySet]:
-    """A filter: the time in `column` is on the given day or later, in the current time zone."""
-    return lambda contacts, day: contacts.filter(**{f"{column}__gte": midnight(day)})
+def never_messaged(contacts: ContactQuerySet, never: bool) -> ContactQuerySet:
+    return contacts.filter(last_message_at__isnull=never)
 
 
-def until(column: str) -> Callable[[ContactQuerySet, date], ContactQuerySet]:
-    """A filter: the time in `column` is on the given day or earlier, in the current time zone."""
-    return lambda contacts, day: contacts.filter(
-        **{f"{column}__lt": midnight(day + timedelta(days=1))}
-    )
+def compared(column: str, than: str) -> Condition:
+    """A filter: the time in `column` compares with the given one as the look-up `than` says."""
+    return lambda contacts, at: contacts.filter(**{f"{column}__{than}": at})
+
+
+def with_metadata(contacts: ContactQuerySet, wanted: dict[str, Any]) -> ContactQuerySet:
+    """The contacts that have these keys in their metadata, not inside another key; see `wanted`."""
+    for key, values in wanted.items():
+        if isinstance(values, dict):
+            has = MetadataHas("metadata", Value(key))
+            contacts = contacts.filter(has) if values[EXISTS] else contacts.exclude(has)
+        else:
+            spelled = (Value(rules.spelled(value)) for value in values)
+            contacts = contacts.filter(MetadataHas("metadata", Value(key), *spelled))
+    return contacts
+
+
+# What the admin's form has
+
+
+def of_form(cleaned: Mapping[str, Any]) -> Given:
+    """The values of the filters, of the `cleaned` values of the admin's form. Tags are tags."""
+    given = {}
+    for one in FILTERS:
+        values = [cleaned.get(name) for name in one.parameters]
+        if values and values[0]:
+            given[one.name] = one.of_form(*values)
+    return given
 
 
 def midnight(day: date) -> datetime:
     return make_aware(datetime.combine(day, time.min))
 
 
-def with_metadata(contacts: ContactQuerySet, wanted: tuple[str, str]) -> ContactQuerySet:
-    """The contacts that have a key in their metadata, not inside another key.
+def end_of(day: date) -> datetime:
+    return midnight(day + timedelta(days=1))
 
-    `wanted`: the key and a text. If the text is empty, every value of the key matches. Otherwise
-    the value must be this text, or the JSON value that is written like the text.
-    """
-    key, text = wanted
-    values = (Value(spelled(value)) for value in read_as(text))
-    return contacts.filter(MetadataHas("metadata", Value(key), *values))
+
+def as_list(value: Any) -> list[Any]:
+    return [value]
+
+
+def of_metadata_form(key: str, text: str) -> dict[str, Any]:
+    """`text`: the value, or the JSON value that is written like it; any value if it is empty."""
+    return {key: [*read_as(text)] or {EXISTS: True}}
 
 
 def read_as(text: str) -> Iterator[Any]:
@@ -123,17 +359,99 @@ def read_as(text: str) -> Iterator[Any]:
             yield strict_json.loads(text)
 
 
-FILTERS: dict[str, Callable[[ContactQuerySet, Any], ContactQuerySet]] = {
-    "tenant": of_tenant,
-    "tag": with_tag,
-    "without": without_tag,
-    "country": of_country,
-    "source": from_source,
-    "consent": with_consent,
-    "has_email": with_email,
-    "created_from": since("created_at"),
-    "created_to": until("created_at"),
-    "updated_from": since("updated_at"),
-    "updated_to": until("updated_at"),
-    "metadata": with_metadata,
+# The table
+
+MOMENT = {"type": "string", "format": "date-time"}
+TEXT = {"type": "string"}
+
+
+def many(of: dict[str, Any], description: str) -> dict[str, Any]:
+    return {
+        "type": "array",
+        "items": of,
+        "minItems": 1,
+        "maxItems": MAX_LISTED,
+        "description": description,
+    }
+
+
+def since(name: str, column: str, parameters: tuple[str, ...] = ()) -> Filter:
+    schema = MOMENT | {"description": "At this time or later."}
+    condition = compared(column, "gte")
+    return Filter(name, moment, schema, condition, parameters, midnight, column)
+
+
+def before(name: str, column: str, parameters: tuple[str, ...] = ()) -> Filter:
+    schema = MOMENT | {"description": "Before this time."}
+    return Filter(name, moment, schema, compared(column, "lt"), parameters, end_of, column)
+
+
+FILTERS: tuple[Filter, ...] = (
+    Filter(
+        "tags_any", listed(rules.required_tag),
+        many(TEXT, "The contact has one of these tags, or several."),
+        with_any_tag,
+    ),
+    Filter(
+        "tags_all", listed(rules.required_tag), many(TEXT, "The contact has all these tags."),
+        with_all_tags, ("tag",), as_list,
+    ),
+    Filter(
+        "tags_none", listed(rules.required_tag), many(TEXT, "The contact has none of these tags."),
+        without_tags, ("without",), as_list,
+    ),
+    Filter(
+        "consent", consent,
+        {"type": "string", "enum": [*CONSENTS], "description": "`unknown`: no decision is known."},
+        with_consent, ("consent",), CONSENT_WORDS.__getitem__,
+    ),
+    Filter(
+        "source", listed(source), many({"type": "string", "enum": Contact.Source.values},
+        "Where the contact came from: one of these."),
+        from_sources, ("source",), as_list,
+    ),
+    Filter(
+        "country", listed(country),
+        many({"type": "string", "pattern": "^[A-Za-z]{2}$"},
+        "The country of the phone: one of these ISO 3166 codes."),
+        of_countries, ("country",), as_list,
+    ),
+    Filter(
+        "has_email", rules.flag, {"type": "boolean"}, with_email, ("has_email",), "yes".__eq__
+    ),
+    since("created_since", "created_at", ("created_from",)),
+    before("created_before", "created_at", ("created_to",)),
+    since("updated_since", "updated_at", ("updated_from",)),
+    before("updated_before", "updated_at", ("updated_to",)),
+    since("last_message_since", "last_message_at"),
+    before("last_message_before", "last_message_at"),
+    Filter(
+        "never_messaged", rules.flag,
+        {"type": "boolean", "description": "Whether the contact has no `last_message_at`."},
+        never_messaged, column="last_message_at",
+    ),
+    Filter(
+        "metadata", metadata,
+        {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": MAX_KEYS,
+            "additionalProperties": {
+                "type": [*SCALARS, "array", "object"],
+                "items": {"type": SCALARS},
+            },
+            "description": "For a key at the top level: its value, a list of values of which it"
+            ' has one, or `{"exists": true}`, or `{"exists": false}`. The text "5" and the number 5'
+            " differ.",
+        },
+        with_metadata, ("metadata_key", "metadata_value"), of_metadata_form,
+    ),
+)  # fmt: skip
+TAG_FILTERS = ("tags_any", "tags_all", "tags_none")
+# The filter object, in JSON Schema.
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "Which contacts: all conditions hold. An unknown key is an error.",
+    "properties": {one.name: one.schema for one in FILTERS},
+    "additionalProperties": False,
 }

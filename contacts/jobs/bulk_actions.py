@@ -1,5 +1,7 @@
-"""Bulk actions: what the staff do to many contacts at once, in the background if there are many."""
+"""Bulk actions: what staff and programs do to many contacts at once, in the background if there are
+many."""
 
+import json
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -38,9 +40,11 @@ from .lock import locked_folder
 logger = logging.getLogger(__name__)
 
 BATCH = 2000  # contacts that one transaction changes
+MAX_RUNNING = 10  # actions of a tenant that programs have started and that are not finished
 MAX_REFUSALS = 100  # that are stored with their reasons
 ID_BYTES = 16
 CONSENT_SOURCE = "admin"  # of a decision that is recorded by a bulk action
+UPDATE_SOURCE = "bulk-update"  # the same for `update`
 HAS_LATER_DECISION = "has made a later decision on consent"
 STOPPED = "An error on the server has stopped it; it goes on when a worker is started again."
 
@@ -88,14 +92,37 @@ def set_locale(tenant: Tenant, pks: list[str], locale: str) -> Result:
     return Result(len(contacts), [])
 
 
-def opt_out(tenant: Tenant, pks: list[str], value: str) -> Result:
+def opt_out(tenant: Tenant, pks: list[str], value: str, source: str = CONSENT_SOURCE) -> Result:
     """A contact that has opted out already keeps the time of its first decision."""
-    decision = Decision(Change.Kind.OPTED_OUT, timezone.now(), CONSENT_SOURCE)
+    decision = Decision(Change.Kind.OPTED_OUT, timezone.now(), source)
     contacts = list(locked_contacts(tenant, pks).filter(opted_out_at=None))
     consent.decide_many(contacts, decision)
     late = [contact for contact in contacts if contact.opted_out_at != decision.at]
     refused = [(contact.phone, HAS_LATER_DECISION) for contact in late]
     return Result(len(contacts) - len(refused), refused)
+
+
+def update(tenant: Tenant, pks: list[str], value: str) -> Result:
+    """Makes several changes. `value`: JSON of an object with any of `add_tags` and `remove_tags`,
+    lists; `locale`; `opt_out`, true. A contact that refuses one of them gets the others."""
+    given = json.loads(value)
+    # Locks all contacts first: the steps lock only some of them, each in its own order.
+    before = dict(locked_contacts(tenant, pks).values_list("pk", "updated_at"))
+    refused = []
+    if "locale" in given:
+        set_locale(tenant, pks, given["locale"])
+    if "add_tags" in given or "remove_tags" in given:
+        added, removed = given.get("add_tags", []), given.get("remove_tags", [])
+        new_tags = partial(exchanged, added=added, removed=removed)
+        refused += retag(tenant, pks, new_tags).refused
+    if given.get("opt_out"):
+        refused += opt_out(tenant, pks, "", UPDATE_SOURCE).refused
+    after = tenant.contacts.filter(pk__in=pks).values_list("pk", "updated_at")
+    return Result(sum(before.get(pk) != at for pk, at in after), refused)
+
+
+def exchanged(names: list[str], added: list[str], removed: list[str]) -> list[str]:
+    return rules.tags([*tags.without(names, removed), *added])
 
 
 def delete(tenant: Tenant, pks: list[str], value: str) -> Result:
@@ -135,6 +162,7 @@ def locked_contacts(tenant: Tenant, pks: list[str]) -> ContactQuerySet:
 
 # By the kind of a bulk action: (its tenant, ids of contacts or pairs, its `value`) -> Result.
 VERBS: dict[str, Callable[[Tenant, list[str], str], Result]] = {
+    BulkAction.Kind.UPDATE: update,
     BulkAction.Kind.ADD_TAG: add_tag,
     BulkAction.Kind.REMOVE_TAG: remove_tags,
     BulkAction.Kind.SET_LOCALE: set_locale,
@@ -159,22 +187,45 @@ def tags_to_delete(action: BulkAction) -> list[str]:
 # Starting it
 
 
-@transactional
+class TooManyActions(Exception):
+    """The tenant has `MAX_RUNNING` bulk actions that are not finished."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"{MAX_RUNNING} bulk actions are not finished yet. Wait until one of them is finished."
+        )
+
+
 def plan(tenant: Tenant, actor: str, kind: str, value: str, pks: list[str]) -> BulkAction:
     """Stores an action for the contacts of `tenant` with the ids `pks`; changes none of them yet.
 
     `actor`: who asked for it, such as `user:7`. `value`: see `BulkAction.value`.
     """
+    return plan_packed(tenant, actor, kind, value, pack(pks))
+
+
+@transactional
+def plan_packed(tenant: Tenant, actor: str, kind: str, value: str, ids: bytes) -> BulkAction:
+    """`plan` for ids of `ID_BYTES` bytes each, joined, as `packed_ids` returns them."""
     action = BulkAction.objects.create(
-        tenant=tenant, actor=actor, kind=kind, value=value, total=len(pks)
+        tenant=tenant, actor=actor, kind=kind, value=value, total=len(ids) // ID_BYTES
     )
+    size = BATCH * ID_BYTES
     BulkBatch.objects.bulk_create(
         BulkBatch(
-            tenant=tenant, action=action, number=first, contacts=pack(pks[first : first + BATCH])
+            tenant=tenant, action=action, number=first // ID_BYTES,
+            contacts=ids[first : first + size],
         )
-        for first in range(0, len(pks), BATCH)
-    )
+        for first in range(0, len(ids), size)
+    )  # fmt: skip
     return action
+
+
+def refuse_too_many(tenant: Tenant) -> None:
+    """Raises `TooManyActions`: each stores the ids of its contacts, and one token could fill the
+    disk."""
+    if tenant.bulk_actions.filter(finished_at=None).count() >= MAX_RUNNING:
+        raise TooManyActions
 
 
 def start(action: BulkAction) -> None:

@@ -12,9 +12,12 @@ from .change import (
     Tombstone,
 )
 from .contact import (
+    BY_CHANGE,
+    BY_MESSAGE,
     Contact,
     ContactQuerySet,
     Outcome,
+    carries,
     contact_is_there,
     decisions_of_contacts,
     in_json,
@@ -56,6 +59,7 @@ from .tag import (
     CountedTag,
     Tag,
     TagQuerySet,
+    are_few,
 )
 from .webhook import (
     EVENT_OF_KIND,
@@ -69,7 +73,9 @@ from .webhook import (
 )
 
 __all__ = [
+    "BY_CHANGE",
     "BY_LIKELIHOOD",
+    "BY_MESSAGE",
     "EARLIER_OPT_OUT",
     "ENDS",
     "EVENTS",
@@ -108,6 +114,8 @@ __all__ = [
     "Tombstone",
     "Warned",
     "Webhook",
+    "are_few",
+    "carries",
     "contact_is_there",
     "decisions_of_contacts",
     "in_json",

@@ -1,10 +1,22 @@
 """Bulk actions: changes of many contacts at once, which `contacts.jobs.bulk_actions` makes."""
 
+import json
+from typing import Any
+
 from django.db import models
 from django.utils import timezone
 
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
+
+ONLY_OPT_OUT = '{"opt_out": true}'  # the value of an update that only opts out
+
+
+def told(item: Any) -> str:
+    """A value of an update, for people."""
+    if isinstance(item, list):
+        return ", ".join(item)
+    return "" if item is True else item or "(empty)"
 
 
 class BulkAction(models.Model):
@@ -15,6 +27,7 @@ class BulkAction(models.Model):
     """
 
     class Kind(models.TextChoices):
+        UPDATE = "update", "Update"
         ADD_TAG = "add_tag", "Add a tag"
         REMOVE_TAG = "remove_tag", "Remove a tag"
         SET_LOCALE = "set_locale", "Set the locale"
@@ -40,7 +53,10 @@ class BulkAction(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="bulk_actions", db_index=False)
     actor = models.CharField(max_length=100, help_text="Who asked for it, such as user:7.")
     kind = models.CharField(max_length=20, choices=Kind)
-    value = models.TextField(blank=True, help_text="The tag, or tags; the locale; the change set.")
+    value = models.TextField(
+        blank=True,
+        help_text="The tag, or tags; the locale; the change set; what to update, as JSON.",
+    )
     total = models.PositiveIntegerField()
     done = models.PositiveIntegerField(default=0)
     changed = models.PositiveIntegerField(default=0)
@@ -55,6 +71,8 @@ class BulkAction(models.Model):
 
     def __str__(self) -> str:
         what, value = self.get_kind_display(), self.value
+        if self.kind == self.Kind.UPDATE:
+            value = ", ".join(f"{name} {told(item)}" for name, item in json.loads(value).items())
         if self.kind in self.REPLACING:
             old, _, new = value.rpartition(",")
             value = f"{old} → {new}"
@@ -95,7 +113,8 @@ class BulkAction(models.Model):
     @property
     def can_be_undone(self) -> bool:
         """Whether an undo could restore anything: no undo changes consent."""
-        return bool(self.changed) and self.kind != self.Kind.OPT_OUT
+        only_consent = {self.Kind.OPT_OUT: True, self.Kind.UPDATE: self.value == ONLY_OPT_OUT}
+        return bool(self.changed) and not only_consent.get(self.Kind(self.kind), False)
 
     @property
     def unchanged(self) -> int:

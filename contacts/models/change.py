@@ -190,6 +190,12 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
         lives = self.filter(contact_id=contact_id, kind__in=[Change.Kind.CREATED, *ENDS])
         return lives.order_by("-id").values_list("into", flat=True).first() or ""
 
+    def survivors(self, contact_ids: Iterable[str]) -> dict[str, str]:
+        """`merged_into` of many contacts, by their ids; without those that were not merged."""
+        lives = self.filter(contact_id__in=contact_ids, kind__in=[Change.Kind.CREATED, *ENDS])
+        last = dict(lives.order_by("id").values_list("contact_id", "into"))
+        return {pk: into for pk, into in last.items() if into}
+
     def tombstones(
         self, after: tuple[datetime, str] | None, limit: int, since: datetime | None
     ) -> "list[Tombstone]":

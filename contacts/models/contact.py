@@ -45,6 +45,11 @@ BY_MESSAGE = Order("last_message_at", is_descending=True, is_nullable=True)
 FENCED_TAGS = Concat(Value(","), F("tags"), Value(","), output_field=TextField())
 
 
+def carries(name: str) -> Q:
+    """The condition for contacts that hold a tag of this name in their own row."""
+    return Q(GreaterThan(StrIndex(FENCED_TAGS, Value(f",{name},")), 0))
+
+
 def matches(
     query: str, region: str = "", owners: Sequence[str] = (), *, is_indexed: bool = True
 ) -> Q:
@@ -168,30 +173,6 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         for contact in contacts:
             contact.former_phones = found[contact.pk]
 
-    def page(
-        self,
-        after: tuple[datetime, str] | None,
-        limit: int,
-        *,
-        tag: "Tag | None" = None,
-        since: datetime | None = None,
-    ) -> list["Contact"]:
-        """The next `limit` contacts by (updated_at, id), after the position `after`.
-
-        `tag`, `since` (inclusive): None for all contacts.
-        """
-        return self.updated_since(since).listed(BY_CHANGE, after, limit, tag=tag)
-
-    def recent(
-        self, after: tuple[datetime | None, str] | None, limit: int, **filters: Any
-    ) -> list["Contact"]:
-        """The next `limit` contacts after the position (last_message_at, id) `after`.
-
-        The contact with the latest message comes first; contacts without a message come last, the
-        newest contact first. `filters`: see `listed`.
-        """
-        return self.listed(BY_MESSAGE, after, limit, **filters)
-
     def listed(
         self,
         order: Order,
@@ -202,23 +183,31 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         email: str = "",
         query: str = "",
         region: str = "",
+        found: "ContactQuerySet | None" = None,
+        is_few: bool = False,
     ) -> list["Contact"]:
         """The next `limit` contacts in `order`. They are found by the filter where it leaves few
         contacts, else in the order of the list. `tag`: of the same tenant; `query`, `region`: see
-        `matches`.
+        `matches`. `found`: those of these contacts that match other filters, see
+        `contacts.finding.filters`; `is_few`: there are few of them.
         """
-        small = self.small_result(tag, email)
+        is_filtered = found is not None
+        found = self.all() if found is None else found
+        small = found.small_result(tag, email)
+        if small is None and is_few:
+            small = found.carrying(tag.name) if tag else found
         if small is not None:
             # Of few contacts, each is compared; an index might find many others first.
-            found = small.matching(query, region, is_indexed=False)
-            return keyset.gathered(found, order, after, limit)
-        among = self.as_old_as(tag) if tag and order is BY_MESSAGE else self.all()
-        found = among.carrying(tag.name) if tag else among
+            rows = small.matching(query, region, is_indexed=False)
+            return keyset.gathered(rows, order, after, limit)
+        of_age = [tag] if tag and order is BY_MESSAGE else []
+        among, rows = self.as_old_as(*of_age), found.as_old_as(*of_age)
+        rows = rows.carrying(tag.name) if tag else rows
         if not query:
-            return keyset.page(found, order, after, limit)
+            return keyset.page(rows, order, after, limit, among if is_filtered else None)
         owners = self.owners_of(query, region)
         indexed, unindexed = (
-            found.filter(matches(query, region, owners, is_indexed=is_indexed))
+            rows.filter(matches(query, region, owners, is_indexed=is_indexed))
             for is_indexed in (True, False)
         )
         return keyset.searched(indexed, unindexed, among, order, after, limit)
@@ -243,19 +232,21 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """The contacts with this tag, which are few."""
         return self.filter(IsOneOf("pk", tag.own_links().values("contact")))
 
-    def as_old_as(self, tag: Tag) -> "ContactQuerySet":
-        """Leaves out the contacts that are older or newer than each contact with the tag, as it was
-        read. The index of the list holds the ids: so contacts that a file brought long ago are
-        found without reading the rows of all others. A contact that gets the tag meanwhile may be
-        missed: not for a sync."""
-        # No contact had the tag when it was read, and now many contacts have it.
-        if not tag.oldest:
+    def as_old_as(self, *tags: Tag) -> "ContactQuerySet":
+        """Leaves out the contacts that are older or newer than each contact with one of the tags,
+        as they were read. The index of the list holds the ids: so contacts that a file brought long
+        ago are found without reading the rows of all others. A contact that gets a tag meanwhile
+        may be missed: not for a sync."""
+        oldest = [tag.oldest for tag in tags if tag.oldest]
+        newest = [tag.newest for tag in tags if tag.newest]
+        # No contact had a tag when it was read, and now many contacts have it.
+        if not oldest:
             return self.all()
-        return self.filter(pk__gte=tag.oldest, pk__lte=tag.newest)
+        return self.filter(pk__gte=min(oldest), pk__lte=max(newest))
 
     def carrying(self, name: str) -> "ContactQuerySet":
         """The contacts that hold a tag of this name in their own row: without a join."""
-        return self.filter(GreaterThan(StrIndex(FENCED_TAGS, Value(f",{name},")), 0))
+        return self.filter(carries(name))
 
     def surely_renumbered(self) -> "ContactQuerySet":
         """The contacts whose phone begins as only phones in an old form do, see `numbering_plans`:

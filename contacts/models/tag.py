@@ -74,13 +74,14 @@ class TagQuerySet(models.QuerySet["Tag"]):
         return [CountedTag(*row) for row in counted.values_list("pk", "name", "count")[:limit]]
 
     def named(self, name: str) -> "Tag":
-        """The tag with this name and with the ids of its `oldest` and `newest` contact; if there is
-        none, a new, unsaved tag."""
+        """The tag with this name, `with_ends`; if there is none, a new, unsaved tag."""
+        return self.with_ends().filter(name=name).first() or Tag(name=name)
+
+    def with_ends(self) -> "TagQuerySet":
+        """The tags with the ids of their `oldest` and `newest` contact; None for an unused tag."""
         links = ContactTag.objects.filter(tenant=OuterRef("tenant"), tag=OuterRef("pk"))
         by_age = links.order_by("contact").values("contact")
-        oldest, newest = Subquery(by_age[:1]), Subquery(by_age.reverse()[:1])
-        found = self.annotate(oldest=oldest, newest=newest).filter(name=name)
-        return found.first() or Tag(name=name)
+        return self.annotate(oldest=Subquery(by_age[:1]), newest=Subquery(by_age.reverse()[:1]))
 
 
 class CountedTag(NamedTuple):
@@ -99,7 +100,7 @@ class Tag(models.Model):
     name = models.CharField(max_length=rules.MAX_TAG)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    oldest: str | None  # `named` adds this attribute and the next one
+    oldest: str | None  # `with_ends` adds this attribute and the next one
     newest: str | None
 
     objects = TagQuerySet.as_manager()
@@ -132,7 +133,12 @@ class Tag(models.Model):
 
     def is_rare(self) -> bool:
         """Whether few contacts have it. Counts no more than that."""
-        return self.own_links()[: SMALL_RESULT + 1].count() <= SMALL_RESULT
+        return are_few(self.own_links())
+
+
+def are_few(links: "models.QuerySet[ContactTag]") -> bool:
+    """Whether `links` are at most `SMALL_RESULT`. Counts no more than that."""
+    return links[: SMALL_RESULT + 1].count() <= SMALL_RESULT
 
 
 class ContactTag(models.Model):

@@ -344,7 +344,7 @@ def test_a_filter_finds_the_same_contacts_with_any_scan_window(
         source = "shopify" if number % 5 == 0 else "api"
         ContactFactory.create(tenant=acme.tenant, last_message_at=at, source=source)
     everybody = acme.tenant.contacts.all()
-    chosen = filters.choose(everybody, {"source": "shopify"})
+    chosen = filters.choose(everybody, {"source": ["shopify"]})
     order = Order(column, is_descending, is_nullable=column == "last_message_at")
     wanted = keyset.page(chosen, order, None, 100)
     assert len(wanted) == 3
@@ -384,6 +384,6 @@ def test_each_country_filter_finds_the_phones_shown_with_this_country(
     for phone in phones:
         ContactFactory.create(tenant=acme.tenant, phone=phone)
     for country in countries.numbering():
-        found = filters.of_country(acme.tenant.contacts.all(), country)
+        found = filters.of_countries(acme.tenant.contacts.all(), [country])
         shown = {phone for phone in phones if countries.of(phone) == country}
         assert {*found.values_list("phone", flat=True)} == shown, country

@@ -72,7 +72,9 @@ ON_A_CONTACT: dict[str, dict[str, Any]] = {
     "add-tag": {"tag": "new"},
     "remove-tag": {"tag": "vip"},
     "record-consent": {"status": "opted_in"},
+    "record-message": {},
     "delete-contact": {},
+    "erase-contact": {},
 }
 # Ids of two contacts and of a change set, for actions that take no phone.
 STAYS, GOES = "01J1Y3V8K2N6Q4R7S9T0W5X8ZA", "01J1Y3V8K4W8S5P2N7R6Q3Z1XB"
@@ -83,6 +85,13 @@ ACTION_BODIES = ON_A_CONTACT | {
     "remove-former-phone": {"phone": "+14155550999"},
     "create-contact": {},
     "create-contacts": {"contacts": [{"phone": PHONE}]},
+    "get-contacts": {"phones": [PHONE]},
+    "list-fields": {},
+    "bulk-update": {"filter": {"tags_all": ["vip"]}, "add_tags": ["new"]},
+    "bulk-delete": {"filter": {"tags_all": ["vip"]}},
+    "rename-tag": {"tag": "vip", "new_tag": "new"},
+    "merge-tags": {"tags": ["vip"], "into": "new"},
+    "delete-tag": {"tag": "vip"},
     "list-contacts": {},
     "list-changes": {},
     "search-contacts": {},

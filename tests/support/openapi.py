@@ -7,7 +7,7 @@ import jsonschema
 
 VOLATILE = {
     "id", "created_at", "updated_at", "sequence", "contact_id", "actor", "request_id", "change_set",
-    "at", "next_cursor",
+    "at", "next_cursor", "started_at", "finished_at",
 }  # fmt: skip
 
 

@@ -28,8 +28,9 @@ from contacts.db import planner
 from contacts.db.dialects import DIALECTS
 from contacts.db.transactions import transactional
 from contacts.exporting import export
+from contacts.finding import filters
 from contacts.jobs import bulk_actions
-from contacts.models import Change, Contact, look_up
+from contacts.models import BY_CHANGE, BY_MESSAGE, Change, Contact, look_up
 from contacts.writing import consent, former_phones, tags, upsert
 from contacts.writing.consent import Decision
 from contacts.writing.merge import merge as merge_contacts
@@ -331,6 +332,12 @@ VERBS: dict[str, tuple[Callable[[Crowd], None], set[str]]] = {
     "a tag removed": (bulk_action("remove_tag", "t7"), {"tags.retag", "bulk_actions.run_batch"}),
     "a tag replaced": (bulk_action("merge_tags", "t7,other"), {"tags.delete_unused"}),
     "a tag renamed": (bulk_action("rename_tag", "t7,other"), {"tags.retag", "tags.rename"}),
+    "an update": (
+        bulk_action(
+            "update", '{"add_tags": ["a"], "remove_tags": ["t7"], "locale": "fr", "opt_out": true}'
+        ),
+        {"tags.retag", "edit.change_many", "consent.decide_many"},
+    ),
     "a locale": (bulk_action("set_locale", "fr"), {"edit.change_many"}),
     "opt-outs": (bulk_action("opt_out"), {"consent.decide_many"}),
     "late decisions": (late_decisions, {"consent.decide_many"}),
@@ -350,7 +357,7 @@ OF_ONE = {
     "edit.change_one", "edit.save", "tags.add_tag", "tags.remove_tag",
     "delete.delete_one", "consent.decide_one", "merge.merge_into", "erase.forget",
     "change_phone.change_locked", "former_phones.keep", "former_phones.release",
-    "consent.decide_now",
+    "consent.decide_now", "messages.record",
 }  # fmt: skip
 
 
@@ -363,6 +370,29 @@ def test_what_changes_many_contacts_goes_through_no_others(
     with connection.execute_wrapper(watch):
         change(crowd)
     assert reached <= watch.reached
+    assert not watch.found, "\n".join(f"{problem}\n    {sql}" for problem, sql in watch.found)
+
+
+# Each goes through all contacts once at most, to find few of them, or nobody.
+FILTERS: list[dict[str, Any]] = [
+    {"tags_any": ["vip", "t7"]}, {"tags_any": ["t7"]}, {"tags_all": ["vip", "t8"]},
+    {"tags_all": ["t7", "nobody"]}, {"tags_none": ["vip", "t7"]}, {"consent": "opted_out"},
+    {"consent": "unknown"}, {"source": ["shopify"]}, {"country": ["FR"]}, {"country": ["US", "CA"]},
+    {"has_email": False}, {"created_since": "2999-01-01T00:00:00Z"},
+    {"updated_since": "2999-01-01T00:00:00Z"}, {"updated_before": "1999-01-01T00:00:00Z"},
+    {"last_message_since": "2026-01-01T00:00:00Z"}, {"never_messaged": True},
+    {"metadata": {"a": 1, "b": {"exists": False}}},
+]  # fmt: skip
+
+
+def test_a_page_of_a_filter_goes_through_all_contacts_once_at_most(crowd: Crowd) -> None:
+    watch = Watch(may_scan=True)
+    with connection.execute_wrapper(watch):
+        for raw in FILTERS:
+            given = filters.with_tags(crowd.tenant, filters.check(raw))
+            for order in (BY_CHANGE, BY_MESSAGE):
+                filters.page_of(crowd.tenant.contacts.all(), order, None, 51, given)
+            filters.choose(crowd.tenant.contacts.all(), given).count()
     assert not watch.found, "\n".join(f"{problem}\n    {sql}" for problem, sql in watch.found)
 
 

@@ -15,7 +15,7 @@ from contacts.change_log.cause import caused_by
 from contacts.db.connections import text_updated_after
 from contacts.db.sqlite import SQLite
 from contacts.jobs import bulk_actions
-from contacts.models import BulkAction, Change, Contact
+from contacts.models import BY_CHANGE, BulkAction, Change, Contact
 from contacts.writing.merge import merge as merge_contacts
 from tenants.models import Tenant
 from tests.support.admin import contact_form, logged_in, url
@@ -53,7 +53,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def places(tenant: Tenant) -> dict[str, datetime]:
     """Where list-contacts shows each contact that is there, or was."""
     entries: list[Any] = tenant.changes.tombstones(None, 500, None)
-    return {entry.pk: entry.updated_at for entry in [*entries, *tenant.contacts.page(None, 500)]}
+    return {
+        entry.pk: entry.updated_at
+        for entry in [*entries, *tenant.contacts.listed(BY_CHANGE, None, 500)]
+    }
 
 
 # Every way to change the contact with the phone PHONE: the name Ada, the tags vip and x

@@ -9,10 +9,11 @@ from typing import Any
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
+from django.db import connection
 
 from contacts.exporting import background
 from contacts.importing import uploads
-from contacts.jobs import bulk_actions, turns
+from contacts.jobs import bulk_actions, pruning, turns
 from contacts.management.background import retry_until_done
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,31 @@ class Companion:
         self.thread.join()
 
 
+class Pruning:
+    """Deletes what has expired, at once and then every hour, in a thread beside the work."""
+
+    def __init__(self) -> None:
+        self.is_over = Event()
+        self.thread = Thread(target=self.prune)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def prune(self) -> None:
+        while True:
+            try:
+                pruning.delete_expired()
+            except Exception:
+                logger.exception("Nothing could be pruned; trying again later")
+            connection.close()  # idle for the next hour
+            if self.is_over.wait(pruning.INTERVAL):
+                return
+
+    def __exit__(self, *args: object) -> None:
+        self.is_over.set()
+        self.thread.join()
+
+
 class Command(BaseCommand):
     help = (
         "Does the work in the background: imports, exports, bulk actions, undo, webhooks, and the"
@@ -76,11 +102,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         turns.SECONDS = options["turn"]
         if options["once"]:
+            pruning.delete_expired()
             self.work(once=True)
             for command in COMPANIONS:
                 call_command(command, once=True, stdout=self.stdout)
         else:
-            with ExitStack() as companions:
+            with ExitStack() as companions, Pruning():
                 for command in COMPANIONS:
                     companions.enter_context(Companion(command))
                 retry_until_done(lambda: self.work(once=False))

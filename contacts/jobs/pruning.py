@@ -1,0 +1,13 @@
+"""What is deleted by itself while a worker runs, because its time is over."""
+
+from contacts.models import StoredAnswer
+from tenants.isolation import all_tenants_context
+
+INTERVAL = 3600  # seconds
+
+
+def delete_expired() -> None:
+    """Deletes the answers that are stored for repeated requests and are older than 24 hours. They
+    show contacts, and nobody can ask for them any more."""
+    with all_tenants_context():
+        StoredAnswer.objects.expired().delete()
