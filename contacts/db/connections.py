@@ -49,6 +49,13 @@ def prepared_cursor(using: str = DEFAULT_DB_ALIAS) -> Any:
     return connection._prepare_cursor(PreparingCursor(connection.connection))
 
 
+def release(using: str = DEFAULT_DB_ALIAS) -> None:
+    """Lets other threads use the connection of this one, where threads share connections: called
+    outside a transaction, before the thread waits for another one."""
+    if give_back := getattr(connections[using], "give_back", None):
+        give_back()
+
+
 def sql_kind(using: str = DEFAULT_DB_ALIAS) -> str:
     """The key in `DIALECTS` for the database with the alias `using`."""
     connection: Any = connections[using]
