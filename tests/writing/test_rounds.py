@@ -127,8 +127,8 @@ def test_a_round_is_one_statement_and_each_row_keeps_its_outcome_and_cause(
             phone=phone, defaults=before, only_if_new={"source": "widget"}
         )
     acme.tenant.changes.all().delete()
-    given = [row(acme.tenant, PHONES[4], **after), row(acme.tenant, PHONES[1], **after),
-             row(acme.tenant, PHONES[0], **before), row(acme.tenant, PHONES[3], tags=["d"])]  # fmt: skip
+    values = {4: after, 1: after, 0: before, 3: {"tags": ["new"]}}
+    given = [row(acme.tenant, PHONES[number], **fields) for number, fields in values.items()]
     assert len(statements(lambda: complete.write_round(given))) == 1
     outcomes = [Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.CREATED]
     assert [each.outcome for each in given] == outcomes
