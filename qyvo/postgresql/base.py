@@ -44,6 +44,7 @@ def wait(connection: psycopg.Connection[Any], gen: Any, interval: float = 0.1) -
 
 class DatabaseWrapper(base.DatabaseWrapper):
     lock_timeout = LOCK_TIMEOUT  # sent with each transaction, see `tenants.isolation`
+    is_restricted: bool  # see `tenants.isolation`, which sets it
     silent_until = 0.0  # a time of `time.monotonic`, for all threads
 
     @classmethod

@@ -56,19 +56,22 @@ def test_who_waits_in_vain_for_a_connection_meets_an_outage(
 ) -> None:
     monkeypatch.setattr(pool, "PATIENCE", 0.01)
     first, second, third = wrapper(), wrapper(), wrapper()
-    ask(first), ask(second)
+    for database in (first, second):
+        ask(database)
     with pytest.raises(OperationalError) as outage:
         ask(third)
     assert is_unavailable(outage.value)
     first.give_back()
     assert ask(third)
-    second.close(), third.close()
+    second.close()
+    third.close()
 
 
 def test_a_broken_connection_is_not_handed_on(two: Pool) -> None:
     first, second = wrapper(), wrapper()
     pids = {ask(first), ask(second)}
-    first.close(), second.close()
+    first.close()
+    second.close()
     for pid in pids:
         ask(connection, f"SELECT pg_terminate_backend({pid}, 5000)")
     with pytest.raises(OperationalError):

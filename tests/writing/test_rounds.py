@@ -120,8 +120,8 @@ def row(tenant: Any, phone: str, **fields: Any) -> Row:
 def test_a_round_is_one_statement_and_each_row_keeps_its_outcome_and_cause(
     acme: SimpleNamespace,
 ) -> None:
-    before = {"name": "A", "tags": ["a", "b"], "metadata": {"n": 1, "gone": None}}
-    after = {"name": "B", "tags": ["b", "c"], "metadata": {"n": 1.0}}
+    before: dict[str, Any] = {"name": "A", "tags": ["a", "b"], "metadata": {"n": 1, "gone": None}}
+    after: dict[str, Any] = {"name": "B", "tags": ["b", "c"], "metadata": {"n": 1.0}}
     for phone in PHONES[:2]:
         acme.tenant.contacts.update_or_create(
             phone=phone, defaults=before, only_if_new={"source": "widget"}
