@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import DataError, OperationalError, connection, transaction
+from psycopg import _queries
 
 from contacts.change_log.cause import caused_by
 from contacts.change_log.difference import difference
@@ -146,6 +147,16 @@ def test_a_round_is_one_statement_and_each_row_keeps_its_outcome_and_cause(
     for field in Contact._meta.concrete_fields:
         assert getattr(updated, field.attname) == getattr(stored, field.attname), field.name
     assert_links_match_tags()
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_the_long_statement_is_split_at_its_parameters_once(acme: SimpleNamespace) -> None:
+    complete.write_round([row(acme.tenant, PHONE)])
+    kept = _queries._query2pg.cache_info()
+    complete.write_round([row(acme.tenant, PHONE, name="B")])
+    now = _queries._query2pg.cache_info()
+    assert (now.misses, now.hits) == (kept.misses, kept.hits + 1)
 
 
 @on_postgresql
