@@ -26,6 +26,15 @@ def processes() -> int:
     return 1 if is_sqlite else os.cpu_count() or 1
 
 
+def threads() -> int:
+    """How many requests a server process handles at the same time.
+
+    On PostgreSQL many, because requests that wait together are written together. They share the
+    connections of `qyvo.postgresql.pool`. On SQLite few: its writers wait for one another.
+    """
+    return 4 if connections["default"].vendor == "sqlite" else 32
+
+
 @register(deploy=True)
 def check_secret_key(**kwargs: Any) -> list[Warning]:
     if env("SECRET_KEY"):

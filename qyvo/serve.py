@@ -254,7 +254,7 @@ def answer_without_waiting(application: Any, *options: Any) -> Callable[[Any, An
 
 class Answer:
     """Sends each streamed response from a thread of its own. Sending waits until the client reads:
-    four slow clients would otherwise occupy all threads of a process."""
+    a few slow clients would otherwise occupy all threads of a process."""
 
     __slots__ = ("protocol",)
 
@@ -295,14 +295,14 @@ def defaults() -> dict[str, Any]:
     """Default values for granian's options, by their names on its command line."""
     from django.conf import settings
 
-    from .checks import processes
+    from .checks import processes, threads
 
     options = {
         "interface": "wsgi",
         "http": "1",
         "websockets": False,
         "workers": processes(),
-        "blocking_threads": 4,  # measured: the most requests, with one process per processor
+        "blocking_threads": threads(),
         "backpressure": allow_descriptors(),
         "http1_buffer_size": MAX_HEADER_BYTES,
         "workers_kill_timeout": STOP_SECONDS,

@@ -1,6 +1,6 @@
 """Unread data: request bodies that no view has read, and long responses to slow clients.
 
-Both can keep a thread waiting, and a process has only four threads for requests.
+Both can keep a thread waiting, and a process has few threads for requests.
 """
 
 from functools import lru_cache

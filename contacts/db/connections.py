@@ -12,11 +12,17 @@ from typing import Any, cast
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
+from psycopg import _queries
 
 from contacts.values.rules import spelled
 
 from .expressions import MICROSECOND
 from .postgresql import PostgreSQL18
+
+# psycopg keeps how a statement is split at its parameters, if the statement has at most so many
+# characters. Its own limit is 4,096: splitting that of `complete_upsert` with each request took
+# longer than everything else that a write does in Python.
+_queries.MAX_CACHED_STATEMENT_LENGTH = 16_384
 
 
 class PreparingCursor(psycopg.Cursor[Any]):
@@ -47,6 +53,13 @@ def prepared_cursor(using: str = DEFAULT_DB_ALIAS) -> Any:
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     return connection._prepare_cursor(PreparingCursor(connection.connection))
+
+
+def release(using: str = DEFAULT_DB_ALIAS) -> None:
+    """Lets other threads use the connection of this one, where threads share connections: called
+    outside a transaction, before the thread waits for another one."""
+    if give_back := getattr(connections[using], "give_back", None):
+        give_back()
 
 
 def sql_kind(using: str = DEFAULT_DB_ALIAS) -> str:

@@ -63,22 +63,42 @@ class PostgreSQL:
         """A complete statement that returns the rows of `as_part`."""
         return f"WITH {ctes} SELECT * FROM written"  # noqa: S608 - no user input
 
-    # The function is volatile: it reads what is committed when it is called, not when the statement
-    # began. The statement may have waited for a transaction that deleted a contact with the same
-    # phone, and that transaction may have stored the opt-out of this contact. So the function is
-    # called after the row is written.
-    HAS_OPTED_OUT = "contacts_has_opted_out(%(tenant)s::uuid, %(digest)s::text)"
+    # The number of existing rows that `written` has read before it wrote; NULL where it does not
+    # have to read any.
+    SEEN = "(SELECT count(*) FROM old)"
 
     @classmethod
-    def complete_insert(cls, insert: str) -> str:
-        """INSERT of a contact with its tags, links and log entry; see `statements.insert_sql`.
+    def written(
+        cls, values: dict[str, str], conflict: str, returned: tuple[str, ...], was: tuple[str, ...]
+    ) -> str:
+        """The part of `complete_upsert` that upserts the rows; see there for its columns.
 
-        `insert`: the INSERT of the contact. If the statement cannot write all of them, it fails
-        with a division by zero.
+        `values`: the SQL expression for each column. `conflict`: the ON CONFLICT clause.
+        `returned`: the columns to return. `was`: those whose old values are returned, too. About
+        rows that another writer creates meanwhile, and `SEEN`: see `upsert`.
         """
-        is_complete = f"{cls.ARE_LINKED} AND NOT {cls.HAS_OPTED_OUT}"
-        done = f"SELECT 1 / ({is_complete})::int FROM written"  # noqa: S608 - no user input
-        return f"WITH written AS ({insert}), {cls.COMPLETING} {done}"
+        columns = ", ".join(f"stored.{name}" for name in returned)
+        old = "".join(f", {name} AS old_{name}" for name in was)
+        shown = "".join(f", old_{name}" for name in was)
+        after = f"CASE WHEN {cls.SEEN} >= 0 THEN {values['phone']} END"
+        return f"""old AS MATERIALIZED (
+    SELECT phone{old} FROM contacts_contact
+    WHERE tenant_id = %(tenant)s::uuid AND phone = ANY(%(phones)s::text[]) AND {cls.LOCK_TIMEOUT}
+    ORDER BY phone FOR UPDATE
+), stored AS (
+    {inserting(values | {"phone": after})} {cls.ROWS} WHERE {cls.LOCK_TIMEOUT}
+    {conflict} AND contacts_contact.phone IN (SELECT phone FROM old)
+    RETURNING *
+), written AS (
+    SELECT {columns}, old.phone IS NULL AS is_new{shown} FROM stored LEFT JOIN old USING (phone)
+)"""  # noqa: S608 - no user input
+
+    # True. Limits how long the statement waits for a lock: it is evaluated with the first row, so
+    # before any lock is taken. A SET would be another round trip.
+    LOCK_TIMEOUT = (
+        "set_config('lock_timeout',"
+        " coalesce(%(lock_timeout)s::text, current_setting('lock_timeout')), true) IS NOT NULL"
+    )
 
     @classmethod
     def upsert(
@@ -139,21 +159,20 @@ WHERE tenant_id = %(tenant)s::uuid AND digest = ANY(%(digests)s::text[])
 """
     OLDEST_RUNNING = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
     NEXT = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-    LOG_OF = """INSERT INTO contacts_change
+    LOG = """
+INSERT INTO contacts_change
     (xid, tenant_id, contact_id, kind, fields, "into", actor, request_id, change_set, at)
 SELECT pg_current_xact_id()::text::bigint, %(tenant)s::uuid, contact_id, kind, fields, "into",
     %(actor)s, %(request_id)s, %(change_set)s::uuid, coalesce(ended_at, %(at)s::timestamptz)
-FROM"""
-    CREATED = """'created' AS kind, '{}'::jsonb AS fields, NULL::uuid AS "into",
-    NULL::timestamptz AS ended_at"""
-    LOG = f"""{LOG_OF} (
-    SELECT unnest(%(created)s::uuid[]) AS contact_id, {CREATED}
+FROM (
+    SELECT unnest(%(created)s::uuid[]) AS contact_id, 'created' AS kind, '{}'::jsonb AS fields,
+        NULL::uuid AS "into", NULL::timestamptz AS ended_at
     UNION ALL
     SELECT (entry ->> 0)::uuid, entry ->> 1, (entry -> 2)::jsonb, (entry ->> 3)::uuid,
         (entry ->> 4)::timestamptz
     FROM json_array_elements(%(rows)s::json) AS entry
 ) AS entries
-"""  # noqa: S608 - no user input
+"""
 
     # Creates the tags and links of `pair`; each of its rows has the id of a contact and the name of
     # a tag. FOR KEY SHARE, the lock of a foreign key, keeps others from renaming or deleting the
@@ -177,15 +196,6 @@ FROM"""
     SELECT %(tenant)s::uuid, contact_id, tags.id FROM pair JOIN tags USING (name)
     ON CONFLICT DO NOTHING
 )"""
-    COMPLETING = f"""
-pair AS (
-    SELECT id AS contact_id, tag AS name FROM written, unnest(string_to_array(tags, ',')) AS tag
-), {LINKING}, logged AS (
-    {LOG_OF} (SELECT id AS contact_id, {CREATED} FROM written) AS created
-)
-"""  # noqa: S608 - no user input
-    ARE_LINKED = "(SELECT count(DISTINCT name) FROM pair) = (SELECT count(*) FROM tags)"
-
     PAIRS = """
 SELECT contact_id, name
 FROM unnest(%(carriers)s::uuid[], string_to_array(%(carried)s, ',,')) AS given (contact_id, names),
@@ -290,3 +300,16 @@ class PostgreSQL18(PostgreSQL):
         ]
         insert = f"{inserting(values)} {cls.ROWS} {conflict} RETURNING {', '.join(shown)}"
         return "", cls.as_part(insert)
+
+    SEEN = "NULL::bigint"
+
+    @classmethod
+    def written(
+        cls, values: dict[str, str], conflict: str, returned: tuple[str, ...], was: tuple[str, ...]
+    ) -> str:
+        columns = ", ".join(f"new.{name}" for name in returned)
+        old = "".join(f", old.{name} AS old_{name}" for name in was)
+        return f"""written AS (
+    {inserting(values)} {cls.ROWS} WHERE {cls.LOCK_TIMEOUT} {conflict}
+    RETURNING {columns}, old.id IS NULL AS is_new{old}
+)"""

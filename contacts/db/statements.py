@@ -1,22 +1,18 @@
 """The statements that write contacts, for the database of the connection.
 
-The ORM cannot express them: an upsert that returns the old and the new values, and an INSERT of a
-contact with its tags and its log entry in one statement.
+The ORM cannot express them: an upsert that returns the old and the new values. `complete_upsert`
+has the statement that also writes the tags and the log entries.
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from django.db import DEFAULT_DB_ALIAS, connections
+from typing import TYPE_CHECKING, NamedTuple
 
 from .dialects import DIALECTS
-from .postgresql import PostgreSQL
 from .rows import inserting
 
 if TYPE_CHECKING:
+    from .postgresql import PostgreSQL
     from .sqlite import SQLite
-
-INCOMPLETE = "22012"  # SQLSTATE of a division by zero, see `insert_sql`
 
 # How an import changes the consent of an existing contact: the SQL expression for each column. A
 # contact that has opted out never becomes opted in. Of two decisions the later one counts; if both
@@ -83,33 +79,6 @@ def upsert_sql(
     return Upsert(before, dialect.as_statement(write))
 
 
-def inserts_alone(using: str = DEFAULT_DB_ALIAS) -> bool:
-    """Whether `insert_sql` can be used now: on PostgreSQL, outside a transaction."""
-    connection: Any = connections[using]
-    return connection.vendor == "postgresql" and not connection.in_atomic_block
-
-
-@lru_cache
-def insert_sql(columns: tuple[str, ...], lock_timeout: str = "") -> str:
-    """INSERT of the one contact in the JSON array `%(rows)s`, with its tags, links and log entry.
-
-    The statement is a transaction of its own, and needs one round trip instead of three. It returns
-    one row if the contact was inserted, and no row if a contact has the phone already. It fails as
-    a whole with the SQLSTATE `INCOMPLETE` if another writer has just created or renamed one of the
-    tags, or if a person with this phone has opted out; `%(digest)s` is the digest of the phone.
-
-    `lock_timeout`: how long the statement may wait for a lock, such as `1s`; empty for the setting
-    of the server. The statement itself sets the limit when it reads the row to insert, because a
-    SET would be another round trip.
-    """
-    insert = inserting({name: PostgreSQL.given(name) for name in columns})
-    limit = f"set_config('lock_timeout', '{lock_timeout}', true) IS NOT NULL"
-    rows = f"{PostgreSQL.ROWS} WHERE {limit}" if lock_timeout else PostgreSQL.ROWS
-    return PostgreSQL.complete_insert(
-        f"{insert} {rows} ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING id, tags"
-    )
-
-
 @lru_cache
 def find_sql(columns: tuple[str, ...]) -> str:
     """SELECT of the row of the tenant `%(tenant)s` with the phone `%(phone)s`."""
@@ -150,9 +119,12 @@ def on_conflict(dialect: "type[SQLite] | type[PostgreSQL]", changes: dict[str, s
     """The clause ON CONFLICT DO UPDATE, which leaves rows alone that have the new values already,
     and rows that stand for former phones.
 
-    `changes`: the SQL expression of the new value for each column that changes. The clause uses
-    EXCLUDED.updated_at and not now(), because Citus does not allow now() here.
+    `changes`: the SQL expression of the new value for each column that changes; if there are none,
+    stored rows stay as they are. The clause uses EXCLUDED.updated_at and not now(), because Citus
+    does not allow now() here.
     """
+    if not changes:
+        return "ON CONFLICT (tenant_id, phone) DO UPDATE SET phone = EXCLUDED.phone WHERE false"
     updated_at = dialect.updated_after("contacts_contact.updated_at", "EXCLUDED.updated_at")
     values = changes | {"updated_at": updated_at}
     assignments = ", ".join(f"{name} = {value}" for name, value in values.items())

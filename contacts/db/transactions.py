@@ -12,6 +12,7 @@ ATTEMPTS = 3
 # SQLSTATEs of PostgreSQL
 DEADLOCK = "40P01"
 LOCK_TIMEOUT = "55P03"
+STATEMENT_TIMEOUT = "57014"
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 Result = TypeVar("Result")

@@ -4,32 +4,27 @@ at the same time, one contact results, because the database decides, in one stat
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain, starmap
 from typing import Any, NamedTuple
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections
-from django.db.models.sql import Query
+from django.db import connection
 
-from contacts.change_log.cause import cause_values
 from contacts.change_log.difference import CONSENT, difference
-from contacts.db import statements
 from contacts.db.connections import prepared_cursor, sql_kind
 from contacts.db.dialects import dialect_of
 from contacts.db.expressions import IsAnyOf
 from contacts.db.rows import row_in_json
-from contacts.db.statements import INCOMPLETE, Upsert, find_sql, insert_sql, upsert_sql
-from contacts.db.transactions import DEADLOCK, sqlstate
+from contacts.db.statements import Upsert, upsert_sql
 from contacts.models import Change, Contact, Entry, OptOut, Outcome, with_folded
 from contacts.values import rules
-from contacts.values.digests import phone_digest
 from tenants.fields import bits, hex_id, ulid_of
-from tenants.isolation import lock_timeout
 from tenants.models import Tenant
 
-from . import consent, former_phones, links, renumber
+from . import complete, consent, former_phones, links, renumber
+from .complete import all_columns, find_stored, marked
 from .former_phones import FormerPhone
-from .rows import columns, logged
+from .rows import logged
 
 
 class PhonesRefused(ValueError):
@@ -88,38 +83,8 @@ def update_or_create(
     """
     given = defaults | (only_if_new or {})
     contact = Contact(tenant=tenant, phone=phone, **given)
-    if insert_whole(contact):
-        return contact
-    return upsert_one(contact, given, with_folded(defaults))
-
-
-def insert_whole(contact: Contact) -> bool:
-    """Stores a contact whose phone is new, with its links and its log entry, in one statement.
-    Returns False, and has written nothing, where one statement is not enough."""
-    if not statements.inserts_alone() or contact.has_decided():
-        return False
-    if renumber.may_be_stored(contact.tenant_id, contact.phone):
-        return False
-    try:
-        with prepared_cursor() as cursor:
-            insert = insert_sql(all_columns(), lock_timeout(connections[DEFAULT_DB_ALIAS]))
-            cursor.execute(insert, insert_parameters(contact))
-            is_new = cursor.fetchone() is not None
-    except DatabaseError as error:
-        if sqlstate(error) not in (DEADLOCK, INCOMPLETE):
-            raise
-        return False
-    if is_new:
-        mark_created(contact)
-    return is_new
-
-
-def insert_parameters(contact: Contact) -> dict[str, Any]:
-    dialect = dialect_of()
-    row = {"rows": f"[{rules.spelled(columns(contact, dialect))}]"}
-    row["digest"] = phone_digest(contact.phone)
-    tags = dialect.tag_params(contact.tenant_id, sorted(contact.tags))
-    return row | tags | cause_values(dialect)
+    changes = with_folded(defaults)
+    return complete.write(contact, changes) or upsert_one(contact, given, changes)
 
 
 def upsert_one(contact: Contact, given: dict[str, Any], changes: Sequence[str]) -> Contact:
@@ -141,31 +106,12 @@ def write_and_find(contact: Contact, given: dict[str, Any], changes: Sequence[st
     row = written.get(contact.phone)
     outcome = row.outcome if row else Outcome.UNCHANGED
     if row and outcome is Outcome.CREATED and not row.opted_out_at:
-        mark_created(contact)
-        return contact
+        return marked(contact, Outcome.CREATED)
     stored = find_stored(contact.tenant_id, contact.phone)
-    if stored.former_of_id:
+    if not stored or stored.former_of_id:
         raise FormerPhone
     stored.outcome = outcome
     return stored
-
-
-def mark_created(contact: Contact) -> None:
-    contact.outcome = Outcome.CREATED
-    contact._state.adding, contact._state.db = False, DEFAULT_DB_ALIAS
-
-
-def find_stored(tenant_id: str, phone: str) -> Contact:
-    """The row with this phone, a contact or a former phone. Without a queryset: building it takes
-    longer than the database needs to answer it."""
-    fields = Contact._meta.concrete_fields
-    with prepared_cursor() as cursor:
-        cursor.execute(find_sql(all_columns()), {"tenant": hex_id(tenant_id), "phone": phone})
-        found = cursor.fetchall()
-    compiler = Query(Contact).get_compiler(DEFAULT_DB_ALIAS)
-    shown = [field.get_col(Contact._meta.db_table) for field in fields]
-    [values] = compiler.apply_converters(found, compiler.get_converters(shown))
-    return Contact.from_db(DEFAULT_DB_ALIAS, [field.attname for field in fields], values)
 
 
 # Many contacts
@@ -413,11 +359,6 @@ def refuse_many_tags(written: Iterable[Written]) -> None:
 
 
 # Parts of statements and log entries
-
-
-@lru_cache
-def all_columns() -> tuple[str, ...]:
-    return tuple(str(field.column) for field in Contact._meta.concrete_fields)
 
 
 def replacing(changes: Iterable[str]) -> tuple[str, ...]:

@@ -1,9 +1,11 @@
-"""Django's PostgreSQL backend for requests: limits how long a request waits for the server.
+"""Django's PostgreSQL backend for requests: limits how long a request waits for the server, and
+lets the threads of a process share its connections.
 
 Settings of PostgreSQL and of TCP do not notice that the server's machine is frozen, so the client
 limits the time itself. Commands and workers use Django's own backend, and may wait.
 """
 
+import math
 import time
 from functools import partial
 from typing import Any
@@ -11,12 +13,17 @@ from typing import Any
 import psycopg
 from django.db.backends.postgresql import base
 
+from tenants.isolation import install_wrapper
+
+from .pool import Idle, Pool
+
 TIMEOUT = 7  # seconds for a statement
 CANCEL_TIMEOUT = 1  # second for PostgreSQL to cancel a statement that takes longer
 # How long a statement may wait for a lock. A little more than PostgreSQL's `deadlock_timeout` of
 # one second: with the same value PostgreSQL would report a deadlock, which `transactional` retries,
 # as a lock timeout.
 LOCK_TIMEOUT = "1050ms"
+pool = Pool()
 PAUSE = 1  # second without new connections to a server that has not answered
 
 
@@ -37,6 +44,7 @@ def wait(connection: psycopg.Connection[Any], gen: Any, interval: float = 0.1) -
 
 class DatabaseWrapper(base.DatabaseWrapper):
     lock_timeout = LOCK_TIMEOUT  # sent with each transaction, see `tenants.isolation`
+    is_restricted: bool  # see `tenants.isolation`, which sets it
     silent_until = 0.0  # a time of `time.monotonic`, for all threads
 
     @classmethod
@@ -55,3 +63,50 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise
         connection.wait = partial(wait, connection)
         return connection
+
+    def connect(self) -> None:
+        """Takes a connection of the pool, or opens one."""
+        with self.wrap_database_errors:
+            idle = pool.take()
+        try:
+            if not idle or not self.adopt(idle):
+                super().connect()
+                age = self.settings_dict["CONN_MAX_AGE"]
+                self.ends = math.inf if age is None else time.monotonic() + age
+        except BaseException:
+            if self.connection is not None:
+                self.connection.close()
+                self.connection = None
+            pool.give_back(None)
+            raise
+
+    def adopt(self, idle: Idle) -> bool:
+        """Continues with a connection that another thread has used. Returns False, and closes the
+        connection, if it is broken. Sets what Django's `connect` sets."""
+        self.connection, self.ends = idle.raw, idle.ends
+        self.in_atomic_block = self.needs_rollback = self.closed_in_transaction = False
+        self.errors_occurred = False
+        self.savepoint_ids, self.atomic_blocks, self.run_on_commit = [], [], []
+        self.autocommit, self.close_at, self.health_check_done = True, None, True
+        install_wrapper(self, is_restricted=idle.is_restricted)
+        if pool.is_trusted(idle) or self.is_usable():
+            return True
+        idle.raw.close()
+        self.connection, pool.broke_at = None, time.monotonic()
+        return False
+
+    def _close(self) -> None:
+        """Gives the connection back to the pool."""
+        if self.connection is not None:
+            with self.wrap_database_errors:
+                pool.keep(self.connection, self.ends, is_restricted=self.is_restricted)
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """At the end of each request: other threads need the connection."""
+        if not self.in_atomic_block:
+            self.close()
+
+    def give_back(self) -> None:
+        """Before this thread waits for another one, which may need the connection."""
+        if not self.in_atomic_block:
+            self.close()

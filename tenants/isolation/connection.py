@@ -136,7 +136,7 @@ def execute_with_settings(
         return execute(sql, params, many, context)
     # A prepared statement is one statement only, so the setting goes before it in a pipeline. If
     # the statement may wait for a lock, it sets `lock_timeout` itself: see
-    # `contacts.db.statements.insert_sql`.
+    # `contacts.db.complete_upsert`.
     with connection.wrap_database_errors, connection.connection.pipeline():
         connection.connection.execute("SELECT set_config(%s, %s, true)", [SETTING, tenant])
         return execute(sql, params, many, context)

@@ -1,7 +1,8 @@
 -- The bodies of create-contact for wrk, and what became of them as one line of JSON.
--- wrk … -s create_contact.lua URL -- TOKEN RUN (0 to 99: each run has phones of its own)
+-- wrk … -s create_contact.lua URL -- TOKEN[,TOKEN …] RUN (0 to 99: each run has phones of its own)
+-- With several tokens, those of several tenants, the tenants take turns.
 
-local headers, run, sent = {}, 0, 0
+local headers, run, sent = {}, 0, 0 -- headers: one table for each token
 wrong_answers = 0 -- global: `done` asks each thread for it
 local threads = {}
 local names = {[0] = "anna", "bernard", "chloe", "david", "emma", "fabrice", "gael", "hugo"}
@@ -13,8 +14,9 @@ function setup(thread)
 end
 
 function init(args)
-  headers["Authorization"] = "Bearer " .. args[1]
-  headers["Content-Type"] = "application/json"
+  for token in string.gmatch(args[1], "[^,]+") do
+    table.insert(headers, { Authorization = "Bearer " .. token, ["Content-Type"] = "application/json" })
+  end
   run = tonumber(args[2])
   math.randomseed(run)
 end
@@ -34,7 +36,7 @@ function request()
       .. '"tags": ["%s", "%s"], "metadata": {"shopify_id": "%d", "lifetime_value": %d.5}}',
     phone, math.random(1000000), names[n % 8], n, tags[n % 50], tags[(n * 7 + 1) % 50], n, n % 1000
   )
-  return wrk.format("POST", nil, headers, body)
+  return wrk.format("POST", nil, headers[n % #headers + 1], body)
 end
 
 function response(status)

@@ -7,6 +7,10 @@ repeats with another name, two tags, small metadata. After a warm-up the contend
 the medians count. The other servers are packages of requirements-bench.txt, which `make bench`
 installs.
 
+`--connections 64` makes more requests at the same time, `--tenants 50` has as many tenants take
+turns. `--restricted` has this project connect as a role for which row-level security holds. The
+last column but one is the number of connections to PostgreSQL that the server holds after the run.
+
 `--before REVISION` adds this project as it was at a commit. To hold a change to "not slower":
 `python -m tests.support.postgres python -m tests.benchmarks.create_contact "Qyvo Contacts" --before
 HEAD~3 --runs 7`. The last column is the figure to look at: the processor time of a request beside
@@ -33,8 +37,11 @@ from typing import NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
+from uuid import uuid4
 
 import psycopg
+
+from tests.support.postgres import restricted_role
 
 from . import processor_time
 
@@ -42,15 +49,24 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
 BIN = Path(sys.executable).parent
-CONNECTIONS = 16
 WARM_UP, SECONDS, RUNS = 4, 10, 3
 WORKERS = len(os.sched_getaffinity(0))
 TENANT = "018f7d2e-8f5a-7c3b-9d1e-2a4b6c8d0e1f"
 
 
+class Setting(NamedTuple):
+    """`connections`: of wrk, kept alive. `tenants`: they take turns. `is_restricted`: whether
+    row-level security holds for the role of this project's server."""
+
+    connections: int = 16
+    tenants: int = 1
+    is_restricted: bool = False
+
+
 class Run(NamedTuple):
     """`p50`, `p99`: milliseconds. `wrong`: answers other than 201, and connections that failed.
-    `server`, `postgres`: seconds of processor time that their processes took during the run."""
+    `server`, `postgres`: seconds of processor time that their processes took during the run.
+    `backends`: connections to the database after the run."""
 
     requests: int
     seconds: float
@@ -59,6 +75,7 @@ class Run(NamedTuple):
     wrong: int
     server: float = 0
     postgres: float = 0
+    backends: int = 0
 
     @property
     def rate(self) -> float:
@@ -98,18 +115,19 @@ class Contender(NamedTuple):
         return run._replace(server=server, postgres=postgres)
 
 
-def loaded_by_wrk(url: str, token: str, run: int, seconds: int) -> Run:
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
-    command += ["-s", str(HERE / "create_contact.lua"), url, "--", token, str(run)]
+def loaded_by_wrk(url: str, tokens: str, connections: int, run: int, seconds: int) -> Run:
+    """`tokens`: of the tenants that take turns, comma-separated."""
+    command = ["wrk", "-t1", "--timeout=30s", f"-c{connections}", f"-d{seconds}s"]
+    command += ["-s", str(HERE / "create_contact.lua"), url, "--", tokens, str(run)]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return Run(**json.loads(shown.splitlines()[-1]))
 
 
-def loaded_by_pgbench(url: str, script: Path, run: int, seconds: int) -> Run:
+def loaded_by_pgbench(url: str, script: Path, connections: int, run: int, seconds: int) -> Run:
     binary = pgbench()
     assert binary
     with tempfile.TemporaryDirectory() as folder:
-        command = [binary, "-n", "-Mprepared", f"-c{CONNECTIONS}", "-j1", f"-T{seconds}"]
+        command = [binary, "-n", "-Mprepared", f"-c{connections}", "-j1", f"-T{seconds}"]
         command += ["-f", str(script), f"-Drun={run}", "-Dsent=0", "-l", url]
         subprocess.run(command, check=True, capture_output=True, cwd=folder)
         [log] = Path(folder).iterdir()
@@ -162,8 +180,9 @@ def wait_for(port: int) -> None:
     sys.exit("A server does not start.")
 
 
-def over_http(port: int, token: str) -> Load:
-    return partial(loaded_by_wrk, f"http://127.0.0.1:{port}/api/v1/actions/create-contact", token)
+def over_http(port: int, tokens: str, connections: int = Setting().connections) -> Load:
+    address = f"http://127.0.0.1:{port}/api/v1/actions/create-contact"
+    return partial(loaded_by_wrk, address, tokens, connections)
 
 
 # The contenders
@@ -203,11 +222,41 @@ def served(url: str, root: Path = ROOT) -> Iterator[Installation]:
         yield Installation(port, pid, token)
 
 
+MORE_TENANTS = """
+from tenants.models import ApiToken, Tenant, User
+for number in range(%d):
+    tenant = Tenant.objects.create(name=f"Tenant {number}", slug=f"tenant-{number}")
+    user = User.objects.create(email=f"user-{number}@acme.example", tenant=tenant)
+    print(ApiToken.objects.issue(user, "benchmark", rate_limit=1_000_000).plaintext)
+"""
+
+
+def more_tokens(url: str, number: int, root: Path = ROOT) -> list[str]:
+    """Those of so many more tenants."""
+    if not number:
+        return []
+    return manage(url, "shell", "-v0", "-c", MORE_TENANTS % number, root=root).split()
+
+
+def as_restricted(url: str) -> str:
+    """The URL with a role that owns nothing and may use all that is there."""
+    login = restricted_role(url)
+    name = login.partition(":")[0]
+    with psycopg.connect(url, autocommit=True) as connection:
+        for kind in ("TABLES", "SEQUENCES"):
+            connection.execute(f"GRANT ALL ON ALL {kind} IN SCHEMA public TO {name}".encode())
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
 @contextmanager
-def ours(url: str, root: Path = ROOT) -> Iterator[Contender]:
+def ours(setting: Setting, url: str, root: Path = ROOT) -> Iterator[Contender]:
     install(url, root)
-    with served(url, root) as installation:
-        yield Contender(over_http(installation.port, installation.token), installation.pid)
+    more = more_tokens(url, setting.tenants - 1, root)
+    with served(as_restricted(url) if setting.is_restricted else url, root) as installation:
+        tokens = ",".join([installation.token, *more])
+        load = over_http(installation.port, tokens, setting.connections)
+        yield Contender(load, installation.pid)
 
 
 @contextmanager
@@ -225,8 +274,8 @@ def tree_of(revision: str) -> Iterator[Path]:
 
 
 @contextmanager
-def ours_at(revision: str, url: str) -> Iterator[Contender]:
-    with tree_of(revision) as tree, ours(url, tree) as contender:
+def ours_at(revision: str, setting: Setting, url: str) -> Iterator[Contender]:
+    with tree_of(revision) as tree, ours(setting, url, tree) as contender:
         yield contender
 
 
@@ -242,8 +291,8 @@ print(Token.objects.create(user=user).key)
 
 
 @contextmanager
-def textbook(url: str) -> Iterator[Contender]:
-    """Django REST framework as its tutorials have it, under gunicorn."""
+def textbook(setting: Setting, url: str) -> Iterator[Contender]:
+    """Django REST framework as its tutorials have it, under gunicorn; with one tenant."""
     port = free_port()
     settings = {
         "DATABASE_URL": url,
@@ -260,18 +309,19 @@ def textbook(url: str) -> Iterator[Contender]:
     with server(
         [str(BIN / "gunicorn"), *options, f"--bind=127.0.0.1:{port}", app], port, settings
     ) as pid:
-        yield Contender(over_http(port, token), pid)
+        yield Contender(over_http(port, token, setting.connections), pid)
 
 
 @contextmanager
-def fastapi(url: str) -> Iterator[Contender]:
+def fastapi(setting: Setting, url: str) -> Iterator[Contender]:
     """FastAPI and asyncpg, under uvicorn with uvloop and httptools."""
-    port, token = free_port(), "a-token-of-the-benchmark"
+    port, tokens = free_port(), [f"token-{number}" for number in range(setting.tenants)]
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute((PEERS / "schema.sql").read_text())
-        connection.execute("INSERT INTO tenant VALUES (%s, 'Acme')", [TENANT])
-        digest = sha256(token.encode()).hexdigest()
-        connection.execute("INSERT INTO token VALUES (%s, %s)", [digest, TENANT])
+        for token in tokens:
+            tenant, digest = uuid4(), sha256(token.encode()).hexdigest()
+            connection.execute("INSERT INTO tenant VALUES (%s, 'Acme')", [tenant])
+            connection.execute("INSERT INTO token VALUES (%s, %s)", [digest, tenant])
     app = "tests.benchmarks.peers.fastapi_asyncpg:app"
     options = [
         f"--workers={WORKERS}",
@@ -283,7 +333,7 @@ def fastapi(url: str) -> Iterator[Contender]:
     with server(
         [str(BIN / "uvicorn"), *options, f"--port={port}", app], port, {"DATABASE_URL": url}
     ) as pid:
-        yield Contender(over_http(port, token), pid)
+        yield Contender(over_http(port, ",".join(tokens), setting.connections), pid)
 
 
 CHOICE = r"""
@@ -306,19 +356,19 @@ VALUES = {
 
 
 @contextmanager
-def limit(url: str) -> Iterator[Contender]:
-    """pgbench with the statement of the FastAPI peer alone, prepared."""
+def limit(setting: Setting, url: str) -> Iterator[Contender]:
+    """pgbench with the statement of the FastAPI peer alone, prepared; with one tenant."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute((PEERS / "schema.sql").read_text())
         connection.execute("INSERT INTO tenant VALUES (%s, 'Acme')", [TENANT])
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "upsert.sql")
         script.write_text(f"{CHOICE}{(PEERS / 'upsert.sql').read_text().format(**VALUES)};")
-        yield Contender(partial(loaded_by_pgbench, url, script))
+        yield Contender(partial(loaded_by_pgbench, url, script, setting.connections))
 
 
 Contenders = dict[str, Callable[[str], AbstractContextManager[Contender]]]
-CONTENDERS: Contenders = {
+CONTENDERS: dict[str, Callable[[Setting, str], AbstractContextManager[Contender]]] = {
     "Qyvo Contacts": ours,
     "textbook DRF": textbook,
     "FastAPI + asyncpg": fastapi,
@@ -357,6 +407,14 @@ def tidy(url: str) -> None:
             connection.execute("CHECKPOINT")
 
 
+def backends(url: str) -> int:
+    """How many connections others have to the database `url`."""
+    counted = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(counted).fetchone()
+    return row[0] - 1 if row else 0
+
+
 def measure(url: str, contenders: Contenders, runs: int) -> dict[str, list[Run]]:
     results: dict[str, list[Run]] = {name: [] for name in contenders}
     postmaster = processor_time.postmaster(url)
@@ -374,6 +432,7 @@ def measure(url: str, contenders: Contenders, runs: int) -> dict[str, list[Run]]
             for name, (contender, database) in [*ready.items()][:: (-1) ** number]:
                 tidy(database)
                 run = contender.measure(postmaster, number, SECONDS)
+                run = run._replace(backends=backends(database))
                 assert not run.wrong, f"{name}: {run.wrong} answers were not 201"
                 print(f"{name:20} {run.rate:7,.0f}/s {run.sum_ms:7.3f} ms", file=sys.stderr)
                 results[name].append(run)
@@ -399,11 +458,12 @@ def figures_of(ours: list[Run], theirs: list[Run]) -> dict[str, float]:
         "server_ms": round(median("server_ms"), 3),
         "postgres_ms": round(median("postgres_ms"), 3),
         "sum_ms": round(median("sum_ms"), 3),
+        "backends": max(run.backends for run in theirs),
         "processor_ratio": round(statistics.median(times), 3),
     }
 
 
-def report(url: str, runs: dict[str, list[Run]]) -> None:
+def report(url: str, setting: Setting, runs: dict[str, list[Run]]) -> None:
     with psycopg.connect(url) as connection:
         version = connection.execute("SHOW server_version").fetchone()
     ours, *_ = runs.values()
@@ -411,28 +471,31 @@ def report(url: str, runs: dict[str, list[Run]]) -> None:
     machine = f"{WORKERS} processors, PostgreSQL {version[0] if version else ''}"
     day = datetime.now(UTC).date().isoformat()
     print(
-        f"create-contact, {CONNECTIONS} connections; {machine}; {day};"
+        f"create-contact, {setting.connections} connections, {setting.tenants} tenants"
+        f"{', row-level security' * setting.is_restricted}; {machine}; {day};"
         f" medians of {len(ours)} × {SECONDS} s"
     )
     print(f"{'':20} {'':>10} {'':>8} {'':>8} {'':>8}    processor time per request, ms")
     print(
         f"{'':20} {'per second':>10} {'we : it':>8} {'p50 ms':>8} {'p99 ms':>8}"
-        f" {'server':>8} {'PostgreSQL':>10} {'sum':>8} {'we : it':>8}"
+        f" {'server':>8} {'PostgreSQL':>10} {'sum':>8} {'backends':>8} {'we : it':>8}"
     )
     for name, figure in figures.items():
         print(
             f"{name:20} {figure['per_second']:10,} {figure['ratio']:8.2f}"
             f" {figure['p50_ms']:8.1f} {figure['p99_ms']:8.1f} {figure['server_ms']:8.3f}"
             f" {figure['postgres_ms']:10.3f} {figure['sum_ms']:8.3f}"
-            f" {figure['processor_ratio']:8.3f}"
+            f" {figure['backends']:8} {figure['processor_ratio']:8.3f}"
         )
     print(json.dumps({"date": day, "machine": machine, "create_contact": figures}))
 
 
-def chosen(arguments: argparse.Namespace) -> Contenders:
-    contenders = {name: CONTENDERS[name] for name in arguments.names or CONTENDERS}
+def chosen(arguments: argparse.Namespace, setting: Setting) -> Contenders:
+    names = arguments.names or CONTENDERS
+    contenders: Contenders = {name: partial(CONTENDERS[name], setting) for name in names}
     if arguments.before:
-        contenders[f"before: {arguments.before}"] = partial(ours_at, arguments.before)
+        before = partial(ours_at, arguments.before, setting)
+        contenders[f"before: {arguments.before}"] = before
     if "pgbench, the limit" in contenders and not pgbench():
         del contenders["pgbench, the limit"]
         print("pgbench is not installed: the limit is left out", file=sys.stderr)
@@ -444,6 +507,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CONTENDERS)}")
     parser.add_argument("--before", metavar="REVISION", help="a commit to compare with")
     parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--connections", type=int, default=Setting().connections)
+    parser.add_argument("--tenants", type=int, default=1)
+    parser.add_argument("--restricted", action="store_true", help="with row-level security")
     arguments = parser.parse_args()
     if unknown := {*arguments.names} - CONTENDERS.keys():
         parser.error(f"unknown: {', '.join(unknown)}")
@@ -454,7 +520,8 @@ def main() -> None:
         )
     if not shutil.which("wrk"):
         sys.exit("wrk makes the load; on Debian: apt-get install wrk")
-    report(url, measure(url, chosen(arguments), arguments.runs))
+    setting = Setting(arguments.connections, arguments.tenants, arguments.restricted)
+    report(url, setting, measure(url, chosen(arguments, setting), arguments.runs))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from tests.support.postgres import new_server
 from tests.support.processes import free_port, wait_for
 
 SERVE = re.search(r"^SERVE := \S+/python (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-THREADS = 4  # of a process of the server, see there
+THREADS = 4  # of a process of the server on SQLite; on PostgreSQL more, with 8 connections
 phones = count()
 logging.getLogger("httpx").setLevel(logging.WARNING)  # of a load it says too much
 LONGEST = 10  # seconds that a request may take, whatever happens

@@ -22,6 +22,7 @@ import psutil
 import pytest
 from django.db import connection
 
+from qyvo.postgresql.pool import SIZE
 from qyvo.serve import STOP_SECONDS
 from tests.support.api import ACTIONS, CREATE, assert_error
 from tests.support.installation import (
@@ -275,6 +276,27 @@ def test_a_full_disk_refuses_what_does_not_fit_until_there_is_space(
 
 
 # The server
+
+
+@on_postgresql
+def test_64_writers_lose_nothing_when_their_connections_and_a_process_end(
+    installation: Installation, database: Postgres
+) -> None:
+    """Their contacts are written together: whoever was answered is stored, and nobody waits for a
+    round that has ended."""
+    ended = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+    with installation.server() as server, Load(server, callers=64) as load:
+        load.wait_for(201, 200)
+        assert len(database.rows(ended)) <= 2 * SIZE
+        load.wait_for(503, 1)
+        load.wait_for(201, 200)
+        os.kill(server.workers[0], signal.SIGKILL)
+        load.wait_for(None, 1)
+        load.wait_for(201, 200)
+        assert_only_outages(load, "64 writers, their connections ended, a process killed")
 
 
 def test_a_server_that_is_killed_under_load_loses_nothing(

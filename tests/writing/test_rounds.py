@@ -1,0 +1,207 @@
+"""Rows that wait together are written together, and nobody pays for another's row."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import DataError, OperationalError, connection, transaction
+from psycopg import _queries
+
+from contacts.change_log.cause import caused_by
+from contacts.change_log.difference import difference
+from contacts.models import Contact, OptOut, Outcome, with_folded
+from contacts.writing import complete, edit, rounds
+from contacts.writing.complete import Row
+from contacts.writing.rounds import Rounds
+from tests.support.api import PHONE
+from tests.support.sql import assert_links_match_tags, statements
+
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQL of PostgreSQL")
+PHONES = [f"+1415555{number:04}" for number in range(5)]
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows wait for their round however busy the machine is."""
+    monkeypatch.setattr(rounds, "PATIENCE", 30)
+
+
+class Writer:
+    """Threads that bring rows, and what is written of them: the first round goes on until `go`."""
+
+    def __init__(self, write: Callable[[Any], None] = lambda rows: None) -> None:
+        self.rounds, self.written = Rounds[Any](self.write, lambda: None), list[list[Any]]()
+        self.write_rows, self.go = write, Event()
+        self.pool = ThreadPoolExecutor(9)
+
+    def write(self, rows: Any) -> None:
+        self.written.append([*rows])
+        self.go.wait(30)
+        self.write_rows(rows)
+
+    def bring(self, row: str, queue: str = "acme") -> Future[None]:
+        """Returns when the row waits or is being written. Its key is its first character."""
+
+        def lined_up() -> int:
+            return sum(map(len, self.rounds.waiting.values())) + len(self.written)
+
+        before = lined_up()
+        future = self.pool.submit(self.rounds.write, queue, row[0], row)
+        while lined_up() == before:
+            pass
+        return future
+
+
+@pytest.mark.usefixtures("patient")
+def test_what_waits_is_written_in_one_round_and_a_phone_twice_in_two() -> None:
+    writer = Writer()
+    futures = [writer.bring(row) for row in ("a", "b1", "c", "b2", "d", "b3")]
+    assert writer.written == [["a"]], "who is alone is written at once"
+    writer.go.set()
+    for future in futures:
+        future.result(30)
+    assert writer.written == [["a"], ["b1", "c", "d"], ["b2"], ["b3"]]
+    assert not writer.rounds.waiting
+
+
+@pytest.mark.usefixtures("patient")
+def test_queues_do_not_wait_for_each_other() -> None:
+    writer = Writer()
+    futures = [writer.bring("a", "acme"), writer.bring("b", "globex")]
+    assert writer.written == [["a"], ["b"]]
+    writer.go.set()
+    assert [future.result(30) for future in futures] == [None, None]
+
+
+@pytest.mark.usefixtures("patient")
+def test_each_thread_of_a_round_gets_its_error_and_the_next_round_is_written() -> None:
+    def fail(rows: list[str]) -> None:
+        if "c" in rows:
+            raise OperationalError("the connection is lost") from ValueError("cause")
+
+    writer = Writer(fail)
+    futures = [writer.bring(row) for row in ("a", "b", "c", "b again")]
+    writer.go.set()
+    errors = [future.exception(30) for future in futures]
+    assert [type(error) for error in errors] == [
+        type(None), OperationalError, OperationalError, type(None),
+    ]  # fmt: skip
+    assert errors[1] is not errors[2]
+    assert isinstance(errors[1].__cause__, ValueError)  # type: ignore[union-attr]
+
+
+def test_who_waits_for_too_long_is_left_to_write_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "PATIENCE", 0.05)
+    writer = Writer()
+    first, second = writer.bring("a"), writer.bring("b")
+    assert second.result(30) is None
+    assert not first.done()
+    writer.go.set()
+    first.result(30)
+    assert writer.written == [["a"]]
+
+
+# What PostgreSQL writes in a round
+
+NAMES = ["name", "email", "tags", "metadata"]
+
+
+def row(tenant: Any, phone: str, **fields: Any) -> Row:
+    """Caused by the phone, as by a request of its own."""
+    values = {"name": "", "email": "", "tags": [], "metadata": {}} | fields
+    with caused_by(f"token:{phone}"):
+        return Row(Contact(tenant=tenant, phone=phone, **values), tuple(with_folded(NAMES)))
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_round_is_one_statement_and_each_row_keeps_its_outcome_and_cause(
+    acme: SimpleNamespace,
+) -> None:
+    before: dict[str, Any] = {"name": "A", "tags": ["a", "b"], "metadata": {"n": 1, "gone": None}}
+    after: dict[str, Any] = {"name": "B", "tags": ["b", "c"], "metadata": {"n": 1.0}}
+    for phone in PHONES[:2]:
+        acme.tenant.contacts.update_or_create(
+            phone=phone, defaults=before, only_if_new={"source": "widget"}
+        )
+    acme.tenant.changes.all().delete()
+    values = {4: after, 1: after, 0: before, 3: {"tags": ["new"]}}
+    given = [row(acme.tenant, PHONES[number], **fields) for number, fields in values.items()]
+    assert len(statements(lambda: complete.write_round(given))) == 1
+    outcomes = [Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.CREATED]
+    assert [each.outcome for each in given] == outcomes
+    entries = acme.tenant.changes.order_by("contact_id").values_list("actor", "kind", "fields")
+    states = [[state.get(name, "") for name in NAMES] for state in (before, after)]
+    for state in states:
+        state[2] = ",".join(state[2])
+    assert sorted(entries) == [
+        (f"token:{PHONES[1]}", "updated", difference(NAMES, *states)),
+        (f"token:{PHONES[3]}", "created", {}),
+        (f"token:{PHONES[4]}", "created", {}),
+    ]
+    assert acme.tenant.changes.values("change_set").distinct().count() == 3
+    updated, stored = given[1].contact, Contact.objects.get(phone=PHONES[1])
+    for field in Contact._meta.concrete_fields:
+        assert getattr(updated, field.attname) == getattr(stored, field.attname), field.name
+    assert_links_match_tags()
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_the_long_statement_is_split_at_its_parameters_once(acme: SimpleNamespace) -> None:
+    complete.write_round([row(acme.tenant, PHONE)])
+    kept = _queries._query2pg.cache_info()
+    complete.write_round([row(acme.tenant, PHONE, name="B")])
+    now = _queries._query2pg.cache_info()
+    assert (now.misses, now.hits) == (kept.misses, kept.hits + 1)
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("problem", ["a value", "an opt-out"])
+def test_a_row_that_fails_a_round_is_the_only_one_that_is_not_written(
+    acme: SimpleNamespace, problem: str
+) -> None:
+    good, bad = row(acme.tenant, PHONES[0]), row(acme.tenant, PHONES[1], name="A" * 256)
+    if problem == "an opt-out":
+        bad = row(acme.tenant, PHONES[1])
+        OptOut.of_phone(acme.tenant.pk, PHONES[1], acme.tenant.created_at).save(force_insert=True)
+    complete.write_round([good, bad])
+    assert (good.outcome, bad.outcome) == (None, None)
+    assert not Contact.objects.exists(), "nothing is half written"
+    complete.write_alone(good)
+    assert good.outcome is Outcome.CREATED
+    if problem == "a value":
+        with pytest.raises(DataError):
+            complete.write_alone(bad)
+    else:
+        complete.write_alone(bad)
+        assert bad.outcome is None, "several statements write it, and the opt-out"
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_links_that_another_writer_makes_while_the_statement_waits_are_not_left(
+    acme: SimpleNamespace,
+) -> None:
+    """The statement does not see them: it began before."""
+
+    def write() -> None:
+        try:
+            acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["c"]})
+        finally:
+            connection.close()
+
+    contact, _ = acme.tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["a"]})
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            edit.change(contact, tags=["a", "b"])
+            waiting = pool.submit(write)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.5)
+        waiting.result(30)
+    assert Contact.objects.get().tags == ["c"]
+    assert_links_match_tags()
