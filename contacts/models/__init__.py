@@ -21,7 +21,6 @@ from .contact import (
     contact_is_there,
     decisions_of_contacts,
     in_json,
-    look_up,
     matches,
     with_folded,
 )
@@ -50,6 +49,7 @@ from .import_job import (
 from .name_folding import (
     NameFolding,
 )
+from .stored import all_columns, attributes, converted, find_stored, look_up
 from .stored_answer import (
     StillRunning,
     StoredAnswer,
@@ -114,10 +114,14 @@ __all__ = [
     "Tombstone",
     "Warned",
     "Webhook",
+    "all_columns",
     "are_few",
+    "attributes",
     "carries",
     "contact_is_there",
+    "converted",
     "decisions_of_contacts",
+    "find_stored",
     "in_json",
     "look_up",
     "matches",

@@ -6,11 +6,10 @@ from functools import cache, reduce
 from operator import or_
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db import models
 from django.db.models import Case, Exists, F, OuterRef, Q, TextField, Value, When
 from django.db.models.functions import Concat, StrIndex
 from django.db.models.lookups import GreaterThan
-from django.db.models.sql import Query
 from django.utils import timezone
 
 from contacts.change_log.difference import (
@@ -22,15 +21,13 @@ from contacts.change_log.difference import (
     value_of,
 )
 from contacts.db import keyset, rows
-from contacts.db.connections import prepared_cursor, sql_kind
 from contacts.db.expressions import IsOneOf, updated_after
 from contacts.db.fields import FoldedField, TagNamesField
 from contacts.db.keyset import Order
-from contacts.db.statements import look_up_sql
 from contacts.db.trigrams import HasPart
 from contacts.values import folding, phones, rules
 from contacts.values.numbering_plans import old_forms, sure_prefixes
-from tenants.fields import ULIDField, hex_id, new_ulid
+from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from .change import Change, Entry
@@ -267,52 +264,6 @@ class ContactQuerySet(models.QuerySet["Contact"]):
             return self
         owners = self.owners_of(query, region)
         return self.filter(matches(query, region, owners, is_indexed=is_indexed))
-
-
-def look_up(tenant: Tenant, key: dict[str, str]) -> "Contact":
-    """`tenant.contacts.find` for get-contact, which is called more often than all other
-    actions that find a contact. Without a queryset: building it takes longer than the database
-    needs to answer it. A phone, current or former, takes one statement.
-
-    Phones of countries whose plan has moved take a second one if it finds no current phone: the
-    contact may be stored under an old form.
-    """
-    if phone := key.get("phone"):
-        contact = stored_under(tenant, phone)
-        if contact and (contact.phone == phone or not old_forms(phone)):
-            return contact
-        if not old_forms(phone):
-            raise Contact.DoesNotExist
-    return tenant.contacts.find(lock=False, **key)
-
-
-def stored_under(tenant: Tenant, phone: str) -> "Contact | None":
-    """The contact with exactly this phone, current or former."""
-    names, columns, converters = stored_columns(sql_kind())
-    with prepared_cursor() as cursor:
-        values = {"tenant": hex_id(tenant.pk), "phone": phone}
-        cursor.execute(look_up_sql(columns), values)
-        found = cursor.fetchone()
-    if not found:
-        return None
-    row, connection = [*found], connections[DEFAULT_DB_ALIAS]
-    for position, (convert_each, expression) in converters:
-        for convert in convert_each:
-            row[position] = convert(row[position], expression, connection)
-    contact = Contact.from_db(DEFAULT_DB_ALIAS, names, row)
-    contact.tenant = tenant
-    return contact
-
-
-@cache
-def stored_columns(kind: str) -> tuple[list[str], tuple[str, ...], list[Any]]:
-    """The names of the fields of a contact, their columns, and the converters of what the database
-    of this `kind` returns, by the position of the column."""
-    fields = Contact._meta.concrete_fields
-    shown = [field.get_col(Contact._meta.db_table) for field in fields]
-    converters = Query(Contact).get_compiler(DEFAULT_DB_ALIAS).get_converters(shown)
-    names = [field.attname for field in fields]
-    return names, tuple(str(field.column) for field in fields), [*converters.items()]
 
 
 def contact_is_there() -> Exists:

@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
-from django.db.models.sql import Query
 from django.utils import timezone
 
 from contacts.change_log.cause import cause_values
@@ -19,12 +18,10 @@ from contacts.db.complete_upsert import INCOMPLETE, complete_upsert_sql, writes_
 from contacts.db.connections import prepared_cursor, release, sql_kind
 from contacts.db.dialects import dialect_of
 from contacts.db.outages import is_unavailable
-from contacts.db.statements import find_sql
 from contacts.db.transactions import DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT, sqlstate
-from contacts.models import Contact, Outcome
+from contacts.models import Contact, Outcome, all_columns, attributes, converted, find_stored
 from contacts.values import rules
 from contacts.values.digests import phone_digest
-from tenants.fields import hex_id
 from tenants.isolation import current_tenant, lock_timeout
 
 from . import renumber
@@ -36,7 +33,6 @@ from .rows import columns, logged
 ROUND_LOCK_TIMEOUT = "100ms"
 # After these errors of a round, each row may still succeed without the others.
 OF_SOME_ROWS = (DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT)
-FIELDS = {str(field.column): field for field in Contact._meta.concrete_fields}  # by column
 
 
 class Row:
@@ -157,46 +153,7 @@ def marked(contact: Contact, outcome: Outcome) -> Contact:
     return contact
 
 
-def find_stored(tenant_id: str, phone: str) -> Contact | None:
-    """The row with this phone, a contact or a former phone. Without a queryset: building it takes
-    longer than the database needs to answer it."""
-    values = {"tenant": hex_id(tenant_id), "phone": phone}
-    with prepared_cursor() as cursor:
-        cursor.execute(find_sql(all_columns()), values)
-        row = cursor.fetchone()
-    if not row:
-        return None
-    names = all_columns()
-    return Contact.from_db(DEFAULT_DB_ALIAS, attributes(names), converted(names, row))
-
-
-def converted(names: tuple[str, ...], values: Sequence[Any]) -> list[Any]:
-    """The values of the columns `names`, as the attributes of a contact have them."""
-    values = [*values]
-    connection = connections[DEFAULT_DB_ALIAS]
-    for place, (functions, expression) in converters(names).items():
-        for convert in functions:
-            values[place] = convert(values[place], expression, connection)
-    return values
-
-
-@lru_cache
-def converters(names: tuple[str, ...]) -> dict[int, Any]:
-    """Kept, because making them takes longer than converting a row."""
-    shown = [FIELDS[name].get_col(Contact._meta.db_table) for name in names]
-    return Query(Contact).get_compiler(DEFAULT_DB_ALIAS).get_converters(shown)
-
-
-@lru_cache
-def attributes(names: tuple[str, ...]) -> list[str]:
-    return [FIELDS[name].attname for name in names]
-
-
-def all_columns() -> tuple[str, ...]:
-    return tuple(FIELDS)
-
-
 @lru_cache
 def kept(changes: tuple[str, ...]) -> tuple[str, ...]:
     """The columns that an update leaves as they are stored, and the time of the update."""
-    return tuple(name for name in FIELDS if name not in (*changes, "tenant_id", "phone"))
+    return tuple(name for name in all_columns() if name not in (*changes, "tenant_id", "phone"))

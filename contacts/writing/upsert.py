@@ -16,13 +16,22 @@ from contacts.db.dialects import dialect_of
 from contacts.db.expressions import IsAnyOf
 from contacts.db.rows import row_in_json
 from contacts.db.statements import Upsert, upsert_sql
-from contacts.models import Change, Contact, Entry, OptOut, Outcome, with_folded
+from contacts.models import (
+    Change,
+    Contact,
+    Entry,
+    OptOut,
+    Outcome,
+    all_columns,
+    find_stored,
+    with_folded,
+)
 from contacts.values import rules
 from tenants.fields import bits, hex_id, ulid_of
 from tenants.models import Tenant
 
 from . import complete, consent, former_phones, links, renumber
-from .complete import all_columns, find_stored, marked
+from .complete import marked
 from .former_phones import FormerPhone
 from .rows import logged
 

@@ -20,12 +20,12 @@ import psycopg
 
 from . import processor_time
 from .create_contact import (
-    CONNECTIONS,
     HERE,
     ROOT,
     Contender,
     Installation,
     Run,
+    Setting,
     install,
     own_database,
     served,
@@ -61,7 +61,14 @@ class Case(NamedTuple):
 def loaded(installation: Installation, prefix: str, number: int, seconds: int) -> Run:
     """Whatever the number of the run is: the phones are the same in all runs."""
     url = f"http://127.0.0.1:{installation.port}/api/v1/actions/get-contact"
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", f"{HERE}/get_contact.lua"]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{Setting().connections}",
+        f"-d{seconds}s",
+        "-s",
+        f"{HERE}/get_contact.lua",
+    ]
     command += [url, "--", installation.token, prefix, str(NUMBER)]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return Run(**json.loads(shown.splitlines()[-1]))

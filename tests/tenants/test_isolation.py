@@ -37,8 +37,8 @@ from contacts.models import (
     StoredAnswer,
     Tag,
     Webhook,
+    stored,
 )
-from contacts.models import contact as models_of_contact
 from contacts.webhooks import outbox
 from contacts.writing import consent
 from tenants import isolation
@@ -205,7 +205,7 @@ def without_filter(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("contacts", "tags", "changes", "imports", "exports", "webhooks"):
         model: Any = Tenant._meta.get_field(name).related_model
         monkeypatch.setattr(Tenant, name, property(partial(all_of, model)))
-    monkeypatch.setattr(models_of_contact, "look_up_sql", look_up_sql_of_all)
+    monkeypatch.setattr(stored, "look_up_sql", look_up_sql_of_all)
 
 
 def look_up_sql_of_all(columns: tuple[str, ...]) -> str:
