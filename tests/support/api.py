@@ -76,6 +76,7 @@ ON_A_CONTACT: dict[str, dict[str, Any]] = {
     "delete-contact": {},
     "erase-contact": {},
 }
+ENDING = {"delete-contact", "erase-contact"}  # afterwards the contact is gone
 # Ids of two contacts and of a change set, for actions that take no phone.
 STAYS, GOES = "01J1Y3V8K2N6Q4R7S9T0W5X8ZA", "01J1Y3V8K4W8S5P2N7R6Q3Z1XB"
 CHANGE_SET = "01J1Y3V8KMN3P5R7T9V2X4Z6B8"
