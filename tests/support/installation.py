@@ -49,7 +49,7 @@ class Postgres:
         self.server = new_server(Path(folder) / "data")
         self.server.start()
         self.url = self.server.get_uri()
-        self.configure("fsync = off", "max_connections = 20")
+        self.configure("fsync = off", "max_connections = 40")
         self.restart(signal.SIGINT)
 
     @property

@@ -185,6 +185,7 @@ def documented(api: Api) -> None:
         "ListedContact",
         "DeliveredContact",
         "MergedContact",
+        "FoundByKey",
     }
 
 
