@@ -47,13 +47,15 @@ test: .venv/development
 	$(ON_POSTGRESQL) $(PYTEST) $(QUICK) -m "not system"
 	$(ON_SQLITE) $(PYTEST) $(QUICK) -m "both and not system"
 
-# Every test on both databases (but for those marked `once`), with more examples, and a part on the newer Pythons.
+# Every test on both databases (but for those marked `once`), and a part on the newer Pythons. With
+# more examples; tests that no database decides have them on PostgreSQL only.
 check: export ENV_FILE := /dev/null
 check: export PYTHONDONTWRITEBYTECODE :=
 check: export HYPOTHESIS_PROFILE := thorough
 check: test
 	$(ON_POSTGRESQL) $(PYTEST) -m "system and not once"
-	$(ON_SQLITE) $(PYTEST) -m "system or not both"
+	$(ON_SQLITE) HYPOTHESIS_PROFILE=quick $(PYTEST) $(QUICK) -m "not system and not both"
+	$(ON_SQLITE) $(PYTEST) tests/system
 	.ci/newer_pythons
 
 lint: .venv/development
