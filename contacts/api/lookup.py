@@ -35,6 +35,8 @@ class Keys(RuleField):
         keys = [] if raw in (None, "") else raw
         if not isinstance(keys, list):
             raise ValueError("Send a list.")  # noqa: TRY004
+        if len(keys) > MAX_KEYS:
+            raise ValueError(f"At most {MAX_KEYS} are looked up at once; {len(keys)} were sent.")
         asked: Asked = {}
         for number, key in enumerate(keys):
             try:
@@ -96,6 +98,7 @@ class GetContacts(ActionView):
     """
 
     scopes = (Scope.READ,)
+    max_body_bytes = 2 * 1024 * 1024  # 500 of the longest keys: links with a phone in them
     input_class = ManyKeys
     output_class = FoundContacts
 
