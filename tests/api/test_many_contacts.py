@@ -89,6 +89,7 @@ def test_an_old_form_of_a_phone_and_the_latest_of_several_emails_are_found(
         ({"phones": [PHONE, "+1 415"]}, "phones"), ({"phones": {}}, "phones"),
         ({"emails": ["x"]}, "emails"), ({"emails": [""]}, "emails"),
         ({"phones": [f"+1415555{n:04}" for n in range(501)]}, "phones"),
+        ({"emails": ["ann@x.example"] * 501}, "emails"),
     ],
 )  # fmt: skip
 def test_a_bad_key_is_named(api: Api, body: dict[str, Any], field: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from contacts.api.urls import actions, export_paths, import_paths
+from contacts.api.urls import actions, bulk_paths, export_paths, import_paths
 from tests.support.paths import ROOT
 
 REQUESTS = os.environ.get("FUZZ_EXAMPLES", "150")  # of each action
@@ -36,5 +36,5 @@ def test_the_server_does_what_its_description_says(server: httpx.Client, tmp_pat
     )
     print(run.stdout[run.stdout.find("= SUMMARY") :])
     assert run.returncode == 0, run.stdout
-    operations = len(actions + import_paths + export_paths) + 4 + 1  # of webhooks, and /me
+    operations = len(actions + import_paths + export_paths + bulk_paths) + 4 + 1  # of webhooks, and /me
     assert f"Tested: {operations}\n" in run.stdout, run.stdout
