@@ -133,7 +133,7 @@ class MetadataKey(serializers.Serializer):
     )
     type = serializers.ChoiceField([*metadata_keys.TYPES.values()], help_text="Of a recent value.")
     example = serializers.JSONField(
-        allow_null=True, help_text="This value; null if it is long, a list or an object."
+        help_text="This value; null if it is long, a list or an object."
     )
 
 
