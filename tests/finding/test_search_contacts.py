@@ -398,7 +398,8 @@ def test_trigrams_are_used_where_they_can_be_had_and_missed_aloud_where_not(
         assert in_database("SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'")
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off")
-        plan = Contact.objects.all().matching("élodie").explain()
+        # Of `all_phones`: to leave out former phones, a small table is read by an index of a list.
+        plan = Contact.all_phones.all().matching("élodie").explain()
         assert "contact_trigrams" in plan
         assert "Seq Scan" not in plan
         assert found(api, query="élodie") == {"US"}

@@ -503,7 +503,7 @@ def test_former_phones_are_not_read_in_bulk(
 ) -> None:
     """A tenant with 30,000 of them beside 50,000 contacts."""
     watch = Watch(may_scan=knowledge != SURE or question.startswith("search by"))
-    watch.most = MOST_READ.get(question, 2 * CHANGED)
+    watch.most = most_read(question)
     with connection.execute_wrapper(watch):
         assert READING[question](crowd_with_former)
     assert not watch.found, "\n".join(f"{problem}\n    {sql}" for problem, sql in watch.found)
@@ -514,6 +514,13 @@ def test_former_phones_are_not_read_in_bulk(
 # contacts, see `keyset.SEARCH_WINDOW`, and may then read all where there are no trigrams.
 MOST_READ = {"search by a former phone": 4 * STORED, "search by a part": 4 * STORED,
              "search-contacts without filters": FORMER + CHANGED}  # fmt: skip
+
+
+def most_read(question: str) -> int:
+    version = connection.pg_version if connection.vendor == "postgresql" else 0  # type: ignore[attr-defined]
+    if 0 < version < 170_000 and question in ("list-contacts", "a page of an export"):
+        return FORMER + CHANGED  # it reads the whole index of former phones for those of a page
+    return MOST_READ.get(question, 2 * CHANGED)
 
 
 def test_each_verb_for_many_contacts_is_looked_at() -> None:
