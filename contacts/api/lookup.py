@@ -86,7 +86,8 @@ class FoundContacts(serializers.Serializer):
 
     data = FoundByKey(many=True)  # type: ignore[assignment]
     not_found = serializers.ListField(
-        child=serializers.CharField(), help_text="What no contact has, as it was sent."
+        child=serializers.CharField(),
+        help_text="The keys that no contact has, as the request spelled them.",
     )
 
 

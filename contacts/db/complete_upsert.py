@@ -53,9 +53,9 @@ def complete_upsert_sql(
     other writers have created the rest meanwhile, and the statement has not written them. The first
     row of the result may contain nothing but `seen`.
 
-    The statement fails as a whole with the SQLSTATE `INCOMPLETE` if other writers have just created
-    or renamed one of the tags or changed one of the contacts, or if a new contact has a phone whose
-    owner opted out.
+    The statement fails as a whole with the SQLSTATE `INCOMPLETE` in two cases: other writers have
+    just created or renamed one of the tags, or changed one of the contacts; or a new contact has a
+    phone for which an opt-out is stored.
     """
     dialect: Any = DIALECTS[kind]
     values = {name: dialect.given(name) for name in columns}

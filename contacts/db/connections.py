@@ -19,9 +19,9 @@ from contacts.values.rules import spelled
 from .expressions import MICROSECOND
 from .postgresql import PostgreSQL18
 
-# psycopg keeps how a statement is split at its parameters, if the statement has at most so many
-# characters. Its own limit is 4,096: splitting that of `complete_upsert` with each request took
-# longer than everything else that a write does in Python.
+# psycopg splits a statement at its parameters, and remembers the parts of statements up to this
+# number of characters. Its default is 4,096. The statement of `complete_upsert` is longer: to split
+# it for each request took longer than all else that a write does in Python.
 _queries.MAX_CACHED_STATEMENT_LENGTH = 16_384
 
 

@@ -74,8 +74,8 @@ class PostgreSQL:
         """The part of `complete_upsert` that upserts the rows; see there for its columns.
 
         `values`: the SQL expression for each column. `conflict`: the ON CONFLICT clause.
-        `returned`: the columns to return. `was`: those whose old values are returned, too. About
-        rows that another writer creates meanwhile, and `SEEN`: see `upsert`.
+        `returned`: the columns to return. `was`: the columns of which the old values are returned,
+        too. `upsert` explains `SEEN`, and rows that another writer creates at the same time.
         """
         columns = ", ".join(f"stored.{name}" for name in returned)
         old = "".join(f", {name} AS old_{name}" for name in was)

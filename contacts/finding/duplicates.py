@@ -54,9 +54,9 @@ def people_of(tenant: Tenant, contact_ids: Iterable[str]) -> dict[str, Person]:
 
 def find(tenant: Tenant, contact_ids: Collection[str]) -> tuple[set[str], Pairs]:
     """The pairs of one of these contacts and another contact of the tenant that are likely one
-    person, with the reasons. Also all pairs of other contacts whose group is too large because of
-    these contacts: earlier, they may have had more. Returns all contacts that were compared with
-    the others, and their pairs. The number of statements does not grow with that of the contacts.
+    person, with the reasons. If these contacts make a group too large, the pairs of the other
+    contacts in the group are found again, because some of them no longer count. Returns all
+    contacts that were compared, and their pairs. More contacts do not need more statements.
 
     `store_keys` has stored the keys of these contacts, and of all others that are to be found.
     """
@@ -200,8 +200,8 @@ def problem_of(tenant: Tenant, group: Sequence[Contact], dismissed: Collection[P
 def groups(contacts: dict[str, Contact], pairs: Iterable[Pair], region: str) -> list[list[Contact]]:
     """The groups of contacts that these pairs make together, each by the ids of its contacts.
 
-    `contacts`: by id. Pairs that are not alike, or whose contact is not there, make no group. Not
-    all contacts of a group need to be alike, see `problem_of`.
+    `contacts`: by id. A pair makes no group if its contacts are no longer alike, or if one of them
+    no longer exists. Not all contacts of a group need to be alike, see `problem_of`.
     """
     group_of: dict[str, set[str]] = {}
     for first, second in pairs:

@@ -31,13 +31,14 @@ FOLLOWED = timedelta(days=1)  # that servers of the previous version may run bes
 
 
 def fold(*, once: bool, interval: float = INTERVAL) -> None:
-    """Works until nothing is left at the moment (`once`), or until nothing can come any more."""
+    """Works until nothing is left at the moment (`once`), or until nothing can come any more. An
+    installation without a tenant waits for the first one."""
     paces: dict[str, Pace] = {}
     while True:
         tenants = [*Tenant.objects.order_by("pk")]
         is_left = [fold_some(tenant, paces) for tenant in tenants]
         if not any(is_left):
-            if once or all(is_over(tenant) for tenant in tenants):
+            if once or (tenants and all(is_over(tenant) for tenant in tenants)):
                 return
             time.sleep(interval)
 

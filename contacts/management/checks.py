@@ -8,7 +8,7 @@ from django.db import DatabaseError, transaction
 
 from contacts.models import Contact, NameFolding
 from contacts.values.folding import VERSION
-from tenants.isolation import tenant_context
+from tenants.isolation import all_tenants_context, tenant_context
 from tenants.models import Tenant
 
 TENANTS = 100  # the check is quick, however many tenants there are
@@ -65,5 +65,10 @@ def has_old_phones(tenant: Tenant) -> bool:
 
 
 def has_old_names(tenant: Tenant) -> bool:
-    done = NameFolding.objects.filter(version=VERSION, finished_at__isnull=False)
-    return not done.filter(tenant=tenant).exists() and tenant.contacts.exists()
+    begun = NameFolding.objects.filter(version=VERSION)
+    if mine := begun.filter(tenant=tenant).first():
+        return mine.finished_at is None and tenant.contacts.exists()
+    with all_tenants_context():
+        # Only this version has written the contacts of a tenant that is newer than the job.
+        is_new = begun.filter(started_at__lte=tenant.created_at).exists()
+    return not is_new and tenant.contacts.exists()

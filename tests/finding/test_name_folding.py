@@ -1,5 +1,6 @@
 """Stored names are brought up to date in the background, while servers of two versions write."""
 
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from contacts.writing import refold
 from tests.support.api import PHONE
 from tests.support.changes import settle
 from tests.support.commands import lines
-from tests.support.factories import ContactFactory
+from tests.support.factories import ContactFactory, TenantFactory
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 NAMES = ["Zoé", "Łukasz", "O'Brien", "Ann"]
@@ -95,6 +96,27 @@ def test_what_a_server_of_the_previous_version_writes_meanwhile_is_folded_too(
     settle()
     name_folding.fold(once=True)
     assert found(acme, "zoe") == ["Zoé"]
+
+
+def test_a_tenant_that_is_created_after_the_job_has_begun_needs_no_folding(
+    acme: SimpleNamespace,
+) -> None:
+    name_folding.fold(once=True)
+    newer = TenantFactory.create()
+    ContactFactory.create(tenant=newer, name="Zoé")
+    assert warned() == []
+    NameFolding.objects.update(started_at=newer.created_at + timedelta(seconds=1))
+    assert warned() == ["contacts.W002"], "a server of the version before may have written it"
+
+
+def test_an_installation_without_a_tenant_waits_for_the_first_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting = SimpleNamespace(sleep=lambda seconds: TenantFactory.create())
+    monkeypatch.setattr(name_folding, "time", waiting)
+    monkeypatch.setattr(name_folding, "FOLLOWED", timedelta(0))
+    name_folding.fold(once=False)
+    assert NameFolding.objects.count() == 1
 
 
 def test_the_job_ends_after_a_day_and_begins_again_for_another_rule(
