@@ -25,9 +25,7 @@ METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 HEADER_MISMATCH = -32020
 UNSUPPORTED_VERSION = -32022
-STATUSES = {METHOD_NOT_FOUND: HTTPStatus.NOT_FOUND}  # of the newest revision; others are 400
-# Before it, clients read a fault of a message that is well-formed in an answer of status 200 only.
-ALWAYS_400 = {PARSE_ERROR, INVALID_REQUEST, HEADER_MISMATCH, UNSUPPORTED_VERSION}
+STATUSES = {METHOD_NOT_FOUND: HTTPStatus.NOT_FOUND}  # others are 400
 
 META = "io.modelcontextprotocol/"
 VERSION_KEY = META + "protocolVersion"
@@ -49,10 +47,11 @@ class Fault(Exception):
         return error if self.data is None else error | {"data": self.data}
 
     def status(self, revision: str) -> int:
-        """The HTTP status of the answer to a client of this revision."""
-        if revision == NEWEST or self.code in ALWAYS_400:
-            return STATUSES.get(self.code, HTTPStatus.BAD_REQUEST)
-        return HTTPStatus.OK
+        """The HTTP status of the answer. Clients of older revisions read the error of a message
+        that is well-formed with the status 200 only."""
+        if revision != NEWEST:
+            return HTTPStatus.OK
+        return STATUSES.get(self.code, HTTPStatus.BAD_REQUEST)
 
 
 class Message(NamedTuple):

@@ -59,7 +59,7 @@ class Endpoint(TenantAPIView):
     openapi: Callable[[], Mapping[str, Any]] = dict  # the address sets it
 
     message_id: str | int | None = None
-    revision = ""
+    revision = protocol.NEWEST  # until it is known that the client speaks another one
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         check_origin(request)
