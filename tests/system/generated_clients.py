@@ -1,4 +1,5 @@
-"""Clients that four generators make from the API's description, against the live server.
+"""Clients that four generators make from the API's description, and MCP's official client and
+conformance suite, against the live server.
 
 `pytest tests/system/generated_clients.py`; not collected with the others: it installs the
 generators. .ci/run runs it. Needs npm and Java.
@@ -18,6 +19,7 @@ import httpx
 import pytest
 
 from contacts.models import Import
+from tests.support import mcp_proxy
 from tests.support.processes import need
 
 SOURCES = Path(__file__).with_name("clients")
@@ -129,3 +131,41 @@ def test_linters_find_nothing(folder: Path) -> None:
     )
     spectral = ["spectral", "lint", "--ruleset", "spectral.yaml", "--fail-severity", "hint"]
     assert "No results" in run(folder, *spectral, "openapi.json")
+
+
+# The Model Context Protocol
+
+EXPECTED_OF_MCP = {
+    "server": "qyvo-contacts",
+    "tools": 13,
+    "warned": True,
+    "tags": ["vip", "Zoé"],
+    "listed": [{}],
+    "refused": [True, "validation_failed"],
+    "tried": True,
+    "unknown": -32602,
+    "gone": True,
+}
+# The others call tools, resources and prompts with names that only a server made for the suite has.
+SCENARIOS = ["server-initialize", "ping", "tools-list", "dns-rebinding-protection"]
+
+
+@pytest.mark.parametrize(("mode", "revision"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
+def test_the_official_client_of_mcp_calls_tools(
+    folder: Path, server: httpx.Client, acme: SimpleNamespace, mode: str, revision: str
+) -> None:
+    variables = {"URL": str(server.base_url).rstrip("/"), "TOKEN": acme.plaintext}
+    said = run(folder, "python/bin/python", "with_mcp.py", mode, **variables)
+    assert json.loads(said.splitlines()[-1]) == EXPECTED_OF_MCP | {"revision": revision}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_conformance_suite_of_mcp_passes(
+    folder: Path, server: httpx.Client, acme: SimpleNamespace, scenario: str
+) -> None:
+    with mcp_proxy.adding(acme.plaintext, str(server.base_url).rstrip("/")) as url:
+        said = run(
+            folder, "node", "--import", "./old_node.mjs", "node_modules/.bin/conformance",
+            "server", "--url", f"{url}/mcp", "--scenario", scenario,
+        )  # fmt: skip
+    assert "0 failed, 0 warnings" in said, said
