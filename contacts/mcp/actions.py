@@ -1,6 +1,6 @@
 """What some tools do besides their actions: several tags at once, and trying a change out."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 from rest_framework.exceptions import ValidationError
@@ -58,13 +58,14 @@ class Rehearsed(ActionView):
         with transaction.atomic():
             response: Response = super().post(request)  # type: ignore[misc]
             transaction.set_rollback(True)
-        response.data |= {"dry_run": True}
+        unwritten = {"change_set": None} if "change_set" in response.data else {}
+        response.data |= unwritten | {"dry_run": True}
         return response
 
     def is_dry_run(self, request: Request) -> bool:
-        given: Any = request.data.get("dry_run")
+        body: dict[str, Any] = cast("Any", request.data)
         try:
-            return rules.flag(given)
+            return rules.flag(body.get("dry_run"))
         except ValueError as error:
             raise ValidationError({"dry_run": [str(error)]}) from error
 

@@ -1,7 +1,6 @@
 """The tool list_contacts: the hosted service's inputs and answer, which no action has."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from math import ceil
 from typing import Any
 
@@ -98,43 +97,40 @@ class ListContacts(ActionView):
 
 
 class Page:
-    """One page of `found`. `scope`: what a cursor is valid for, see `cursors.write`."""
+    """One page of `found`: the page with a number, or the one that begins at a cursor. `scope`:
+    what a cursor is valid for, see `cursors.write`."""
 
     def __init__(self, found: ContactQuerySet, fields: dict[str, Any], scope: Any) -> None:
-        self.found, self.scope = found, scope
-        self.size, self.number = fields["per_page"], fields["page"]
+        self.found, self.scope, self.size = found, scope, fields["per_page"]
         self.after = read_cursor(fields["cursor"], *scope)
-        self.is_numbered = self.after is None
+        self.number = None if self.after else fields["page"]
+        # Counting takes longer than reading: who follows the cursor does not wait for it.
+        self.total = found.count() if self.number else None
+        rows = self.read()
+        self.contacts = rows[: self.size]
+        self.is_last = len(rows) <= self.size
 
-    @cached_property
-    def total(self) -> int:
-        return self.found.count()
-
-    @cached_property
-    def rows(self) -> list[Contact]:
+    def read(self) -> list[Contact]:
         """The contacts of the page, and the first of the next page."""
         after = self.after
-        if self.is_numbered and self.number > 1:
-            number = (self.number - 1) * self.size
-            if number >= self.total:
+        if self.number and self.number > 1:
+            after = self.end_of((self.number - 1) * self.size)
+            if after is None:
                 return []
-            # An OFFSET inside the index: the numbers of pages are a promise to old clients.
-            after = self.found.order_by("-pk").values_list("pk")[number - 1 : number].first()
-        read = keyset.gathered if self.total <= FEW else keyset.page
+        is_few = self.total is not None and self.total <= FEW
+        read = keyset.gathered if is_few else keyset.page
         return read(self.found, NEWEST, after, self.size + 1)
 
-    @property
-    def contacts(self) -> list[Contact]:
-        return self.rows[: self.size]
+    def end_of(self, count: int) -> cursors.Position | None:
+        """The position of the contact with this number; None if there are no more contacts. By an
+        OFFSET inside the index: a page with a number is what clients of the hosted service know."""
+        return self.found.order_by("-pk").values_list("pk")[count - 1 : count].first()
 
     @property
     def next_cursor(self) -> str | None:
-        if len(self.rows) <= self.size:
-            return None
-        return cursors.write((self.contacts[-1].pk,), *self.scope)
+        return None if self.is_last else cursors.write((self.contacts[-1].pk,), *self.scope)
 
     @property
     def meta(self) -> dict[str, int | None]:
-        current = self.number if self.is_numbered else None
-        last = max(1, ceil(self.total / self.size))
-        return dict(zip(META, (current, last, self.size, self.total), strict=True))
+        last = None if self.total is None else max(1, ceil(self.total / self.size))
+        return dict(zip(META, (self.number, last, self.size, self.total), strict=True))

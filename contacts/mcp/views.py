@@ -73,7 +73,7 @@ class Endpoint(TenantAPIView):
 
     def read(self, request: Request) -> Message:
         try:
-            message = protocol.read(request.data)
+            message = protocol.read(cast("Json", request.data))
         except ParseError as error:
             raise Fault(protocol.PARSE_ERROR, str(error.detail)) from error
         except ValidationError as error:  # a batch, which only the oldest revision knows

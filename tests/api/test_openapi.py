@@ -51,6 +51,7 @@ def test_the_schema_lists_exactly_the_served_addresses(schema: Any) -> None:
     assert set(schema["paths"]) == served
     everything = {key for key in get_resolver().reverse_dict if isinstance(key, str)}
     of_itself = {"openapi.json", "openapi.yaml", "docs", "healthz", "readyz", "metrics", "landing"}
+    of_itself |= {"mcp"}  # which describes its tools itself
     assert everything - of_itself - {"webhooks", "webhook"} == {*operations(schema)} - WEBHOOKS
     assert {*EXAMPLES, "me"} == {*operations(schema)}
 

@@ -45,8 +45,8 @@ def test_a_client_that_initializes_gets_its_revision_or_the_newest(
     assert result["serverInfo"]["name"] == "qyvo-contacts"
     assert result["capabilities"] == {"tools": {}}
     version = {"Mcp-Protocol-Version": agreed}
-    assert send(api, "ping", **version).json() == {"jsonrpc": "2.0", "id": 1, "result": {}}
-    assert "resultType" not in send(api, "tools/list", **version).json()["result"]
+    assert send(api, "ping", {}, **version).json() == {"jsonrpc": "2.0", "id": 1, "result": {}}
+    assert "resultType" not in send(api, "tools/list", {}, **version).json()["result"]
 
 
 @pytest.mark.parametrize("headers", [{}, {"Mcp-Protocol-Version": NEWEST}])

@@ -132,10 +132,11 @@ def test_a_refusal_is_the_error_of_the_api(acme: SimpleNamespace, globex: Simple
 
 def test_another_tenant_is_not_reached(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
     theirs = ContactFactory.create(tenant=globex.tenant, tags=["secret"])
-    for tool, inputs in {
+    of_a_contact: dict[str, dict[str, Any]] = {
         "get_contact": {}, "update_contact": {"name": "x"}, "tag_contact": {"add_tags": ["x"]},
         "delete_contact": {}, "record_consent": {"status": "opted_out"}, "list_changes": {},
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for tool, inputs in of_a_contact.items():
         for key in ({"contact_id": theirs.pk}, {"phone": theirs.phone}):
             assert refusal(acme.api, tool, **key, **inputs)["code"] == "not_found"
     mine = ContactFactory.create(tenant=acme.tenant)
@@ -182,13 +183,16 @@ def test_contacts_are_listed_as_the_hosted_service_does(acme: SimpleNamespace) -
 def test_a_list_goes_on_at_its_cursor(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
     ContactFactory.create_batch(5, tenant=acme.tenant, tags=["a"])
     for tool, size in {"list_contacts": "per_page", "search_contacts": "limit"}.items():
-        found, cursor = [], None
+        found: list[str] = []
+        cursor = None
         while cursor or not found:
             answer = call(acme.api, tool, **{size: 2}, cursor=cursor)
             found += [row["id"] for row in answer["data"]]
             cursor = answer["next_cursor"]
         assert len({*found}) == len(found) == 5
     foreign = call(acme.api, "list_contacts", per_page=2)["next_cursor"]
+    meta = call(acme.api, "list_contacts", per_page=2, cursor=foreign)["meta"]
+    assert meta == {"current_page": None, "last_page": None, "per_page": 2, "total": None}
     assert [*refusal(globex.api, "list_contacts", cursor=foreign)["errors"]] == ["cursor"]
     assert [*refusal(acme.api, "list_contacts", cursor=foreign, tag="a")["errors"]] == ["cursor"]
     assert len(call(acme.api, "list_changes", limit=3)["data"]) <= 3
@@ -196,8 +200,8 @@ def test_a_list_goes_on_at_its_cursor(acme: SimpleNamespace, globex: SimpleNames
 
 def test_a_body_that_is_repeated_with_a_key_is_no_replay_of_another_tool(api: Api) -> None:
     for name in ("list_tags", "list_contacts"):
-        params = {"name": name, "arguments": {}}
-        answer = send(api, "tools/call", params, **{"Idempotency-Key": "k"})
+        headers = {"Idempotency-Key": "k"}
+        answer = send(api, "tools/call", {"name": name, "arguments": {}}, **headers)
         assert answer.json()["result"]["structuredContent"]["data"] == []
 
 

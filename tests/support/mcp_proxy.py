@@ -28,7 +28,7 @@ def adding(token: str, url: str) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer.content)
 
-        do_GET = do_POST = do_DELETE = do_OPTIONS = send_on
+        do_GET = do_POST = do_DELETE = do_OPTIONS = send_on  # noqa: N815 - the server's names
 
         def log_message(self, *args: object) -> None:
             pass
