@@ -1,5 +1,6 @@
 """The tools of the Model Context Protocol: what they show, what they do, and for whom."""
 
+import gzip
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from django.utils import timezone
 from contacts.mcp.tools import TOOLS
 from contacts.models import Change, Contact
 from qyvo.views import openapi
+from tenants.authentication import token_of
 from tests.support.api import PHONE, Api
 from tests.support.documents import table
 from tests.support.factories import ContactFactory
@@ -21,8 +23,6 @@ READ, WRITE, DELETE = "contacts:read", "contacts:write", "contacts:delete"
 
 
 def scoped(member: SimpleNamespace, *scopes: str) -> Api:
-    from tenants.authentication import token_of
-
     member.token.scopes = list(scopes)
     member.token.save()
     token_of.cache_clear()
@@ -206,8 +206,6 @@ def test_a_body_that_is_repeated_with_a_key_is_no_replay_of_another_tool(api: Ap
 
 
 def test_a_compressed_message_is_read(api: Api) -> None:
-    import gzip
-
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_tags"}}
     body = gzip.compress(json.dumps(message).encode())
     answer = api.send(body, "/mcp", **{"Content-Encoding": "gzip"})

@@ -22,9 +22,13 @@ def send(api: Api, method: str, params: dict[str, Any] | None = None, **headers:
 def send_new(api: Api, method: str, params: dict[str, Any] | None = None, **headers: str) -> Any:
     """The response to a request of a client of the newest revision."""
     said = {"Mcp-Protocol-Version": NEWEST, "Mcp-Method": method}
-    if name := (params or {}).get("name"):
+    if (
+        isinstance(name := (params or {}).get("name"), str)
+        and name.isascii()
+        and name.isprintable()
+    ):
         said["Mcp-Name"] = name
-    return send(api, method, {**(params or {}), "_meta": META}, **said | headers)
+    return send(api, method, {"_meta": META} | (params or {}), **said | headers)
 
 
 def result(api: Api, tool: str, **arguments: Any) -> dict[str, Any]:
