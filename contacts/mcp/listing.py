@@ -19,6 +19,7 @@ from contacts.values import rules
 from .schemas import Schema, of_output, page_of
 
 MOST, DEFAULT = 100, 25  # records of an answer
+UNBOUNDED = 1_000_000_000  # more is no number of records or pages
 NEWEST = keyset.Order("pk", is_descending=True)
 FEW = 1000  # contacts that the database sorts faster than it reads the list in its order
 METADATA = "metadata"
@@ -35,12 +36,12 @@ class ContactListInput(serializers.Serializer):
         FLAG | {"default": True, "description": "Leave out contacts that have opted out."},
     )
     page = RuleField(
-        lambda raw: rules.limit(raw, 1_000_000, 1),
+        lambda raw: rules.limit(raw, UNBOUNDED, 1),
         or_null({"type": "integer", "minimum": 1, "default": 1}),
     )
     # The hosted service does not refuse more than it gives.
     per_page = RuleField(
-        lambda raw: min(rules.limit(raw, 1_000_000, DEFAULT) or DEFAULT, MOST),
+        lambda raw: min(rules.limit(raw, UNBOUNDED, DEFAULT) or DEFAULT, MOST),
         or_null({"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT}),
     )
     cursor = RuleField(

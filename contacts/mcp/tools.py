@@ -12,7 +12,7 @@ from contacts.values import rules
 
 from . import actions, schemas
 from .actions import DRY_RUN
-from .listing import DEFAULT, MOST, ListContacts
+from .listing import DEFAULT, MOST, UNBOUNDED, ListContacts
 from .schemas import Schema
 
 Json = dict[str, Any]
@@ -87,7 +87,7 @@ class Tool:
         body = self.as_body(arguments)
         if self.limit:
             with suppress(ValueError):  # the action says what is wrong
-                asked = rules.limit(body.get("limit"), rules.MAX_BATCH, DEFAULT)
+                asked = rules.limit(body.get("limit"), UNBOUNDED, DEFAULT)
                 body["limit"] = min(asked or DEFAULT, self.limit)
         return body
 

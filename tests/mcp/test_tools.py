@@ -211,3 +211,12 @@ def test_a_compressed_message_is_read(api: Api) -> None:
     answer = api.send(body, "/mcp", **{"Content-Encoding": "gzip"})
     assert answer.json()["result"]["isError"] is False
     assert result(api, "list_tags")["isError"] is False
+
+
+def test_a_list_has_25_records_unless_more_are_asked_for_and_100_at_most(
+    acme: SimpleNamespace,
+) -> None:
+    for tags in ([f"a{n}" for n in range(100)], ["b"]):
+        ContactFactory.create(tenant=acme.tenant, tags=tags)
+    for limit, count in {None: 25, 30: 30, "30": 30, 500: 100, 100_000: 100}.items():
+        assert len(call(acme.api, "list_tags", limit=limit)["data"]) == count
