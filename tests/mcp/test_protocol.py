@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def fields_of(tool: Tool) -> dict[str, Any]:
-    return tool.view.input_class().fields
+    return {**tool.view.input_class().fields}
 
 
 OLD = ["2025-11-25", "2025-06-18", "2025-03-26"]
