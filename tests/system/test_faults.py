@@ -285,11 +285,11 @@ def test_64_writers_lose_nothing_when_their_connections_and_a_process_end(
     """Their contacts are written together: whoever was answered is stored, and nobody waits for a
     round that has ended."""
     [[beginning]] = database.rows("SELECT clock_timestamp()::text")
-    ended = (  # not those of the server that other tests share, which would be counted too
+    others = (  # not those of the server that other tests share, which would be counted too
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        f" AND backend_start > '{beginning}'"
     )
+    ended = f"{others} AND backend_start > '{beginning}'"
     with installation.server() as server, Load(server, callers=64) as load:
         load.wait_for(201, 200)
         assert len(database.rows(ended)) <= 2 * SIZE
