@@ -156,9 +156,9 @@ def log() -> Iterator[io.StringIO]:
         lines.write(line.decode())
         return len(line)
 
-    handler.write, before = write, handler.write  # type: ignore[method-assign]
+    handler.write, before = write, handler.write
     yield lines
-    handler.write = before  # type: ignore[method-assign]
+    handler.write = before
 
 
 class QuickHasher(PBKDF2PasswordHasher):
