@@ -5,6 +5,8 @@ from django.db.models.signals import post_migrate
 
 from contacts.db import connections
 
+CHECKS_OF_CONNECTIONS = "contacts.db"  # the id of a receiver, for the server
+
 
 class ContactsConfig(AppConfig):
     name = "contacts"
@@ -17,6 +19,8 @@ class ContactsConfig(AppConfig):
 
         connection_created.connect(connections.add_functions, dispatch_uid="contacts.db")
         # Must run after Django's own receiver, which marks each connection for a new health check.
-        request_started.connect(connections.trust_busy_connections, dispatch_uid="contacts.db")
+        request_started.connect(
+            connections.trust_busy_connections, dispatch_uid=CHECKS_OF_CONNECTIONS
+        )
         post_migrate.connect(settle_restored, sender=self, dispatch_uid="contacts.changes")
         post_migrate.connect(fix_statistics, sender=self, dispatch_uid="contacts.db.planner")

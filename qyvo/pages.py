@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -24,11 +25,20 @@ class SkipPages:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not is_api_request(request):
             return self.get_page(request)
-        request.get_host()  # raises DisallowedHost, as Django's CommonMiddleware does
+        refuse_wrong_host(request.META.get("HTTP_HOST") or request.get_host())
         response = self.call_view(request)
         if not response.streaming and not response.has_header("Content-Length"):
             response.headers["Content-Length"] = str(len(response.content))
         return response
+
+
+@lru_cache(maxsize=256)
+def refuse_wrong_host(given: str) -> None:
+    """Raises `DisallowedHost`, as Django's CommonMiddleware does, if this is not a host of this
+    service. Kept, because many requests have few hosts; refusals are not kept."""
+    request = HttpRequest()
+    request.META = {"HTTP_HOST": given}
+    request.get_host()
 
 
 def innermost(get_response: Any) -> Callable[[HttpRequest], HttpResponse]:

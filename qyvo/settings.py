@@ -299,7 +299,7 @@ LOGGING = {
     },
     "handlers": {
         "stderr": {
-            "class": "logging.StreamHandler",
+            "class": "qyvo.logs.Lines",
             "filters": ["request_id"],
             "formatter": LOG_FORMAT,
         },

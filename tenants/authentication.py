@@ -2,12 +2,15 @@
 
 import time
 from functools import lru_cache
+from threading import Lock
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from .models import ApiToken, User
+
+PATIENCE = 0.5  # seconds that a request waits for the look-up of another one
 
 
 def this_second() -> int:
@@ -29,6 +32,25 @@ def token_of(digest: str, second: int) -> ApiToken:
     return token
 
 
+@lru_cache(maxsize=1024)
+def turn_of(digest: str) -> Lock:
+    """Held by the request that looks the token up."""
+    return Lock()
+
+
+def looked_up(digest: str) -> ApiToken:
+    """`token_of` in this second. Of the requests that come at the same time, one looks the token
+    up: at the turn of each second, all of them did so. None waits for long for a look-up that
+    hangs."""
+    turn = turn_of(digest)
+    is_mine = turn.acquire(timeout=PATIENCE)
+    try:
+        return token_of(digest, this_second())
+    finally:
+        if is_mine:
+            turn.release()
+
+
 class BearerToken(BaseAuthentication):
     """Sets `request.user` (a `User`) and `request.auth` (an `ApiToken`).
 
@@ -44,7 +66,7 @@ class BearerToken(BaseAuthentication):
         if scheme.lower() != "bearer" or not ApiToken.SHAPE.fullmatch(plaintext):
             raise AuthenticationFailed
         try:
-            token = token_of(ApiToken.digest_of(plaintext), this_second())
+            token = looked_up(ApiToken.digest_of(plaintext))
         except ApiToken.DoesNotExist:
             raise AuthenticationFailed from None
         if not token.is_usable:  # it expired after it was cached

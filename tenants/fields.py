@@ -4,6 +4,7 @@ import os
 import re
 import time
 import uuid
+from collections.abc import Iterator
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -21,6 +22,14 @@ SHIFTS = range(120, -1, -10)
 SHAPE = re.compile(rf"[0-7][{DIGITS}]{{25}}")
 
 
+def random_numbers() -> Iterator[int]:
+    """Numbers of 80 random bits. The system is asked for many at once: Python lets another thread
+    run whenever the system is asked, and then waits for its turn, six times in a create-contact."""
+    while True:
+        some = os.urandom(10 * 256)
+        yield from (int.from_bytes(some[at : at + 10], "big") for at in range(0, len(some), 10))
+
+
 class Bits:
     """An iterator of the 128 bits of new ULIDs (github.com/ulid/spec).
 
@@ -32,15 +41,20 @@ class Bits:
     def __init__(self) -> None:
         self.last = 0
         self.lock = Lock()
+        self.draw_anew()
+        os.register_at_fork(after_in_child=self.draw_anew)  # or both would take the same numbers
+
+    def draw_anew(self) -> None:
+        self.random = random_numbers()
 
     def __next__(self) -> int:
         return self.take(1).start
 
     def take(self, number: int) -> range:
         """The bits of so many new ULIDs, as if all were made in one millisecond: for thousands, in
-        a tenth of the time, because the system gives random bits once."""
-        fresh = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
+        a tenth of the time."""
         with self.lock:
+            fresh = time.time_ns() // 1_000_000 << 80 | next(self.random)
             first = fresh if fresh >> 80 > self.last >> 80 else self.last + 1
             self.last = first + number - 1
         return range(first, first + number)

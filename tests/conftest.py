@@ -22,6 +22,7 @@ from django.test.client import store_rendered_templates  # type: ignore[attr-def
 
 from contacts.importing.formats.workbook import PROGRAM
 from contacts.models import Webhook
+from qyvo.logs import Lines
 from qyvo.pages import StaticFiles
 from tenants.isolation import allow_all_tenants_outside_requests, end_request
 from tenants.models import ApiToken, Tenant, User
@@ -148,11 +149,16 @@ def ann(acme: SimpleNamespace) -> User:
 def log() -> Iterator[io.StringIO]:
     """What the project logs, as an operator reads it."""
     handler = next(h for h in logging.getLogger().handlers if h.name == "stderr")
-    assert isinstance(handler, logging.StreamHandler)
+    assert isinstance(handler, Lines)
     lines = io.StringIO()
-    before = handler.setStream(lines)
+
+    def write(line: bytes) -> int:
+        lines.write(line.decode())
+        return len(line)
+
+    handler.write, before = write, handler.write
     yield lines
-    handler.setStream(before)
+    handler.write = before
 
 
 class QuickHasher(PBKDF2PasswordHasher):

@@ -40,9 +40,11 @@ class ActionView(RepeatableView):
 
     def answer(self, result: Any, **headers: str) -> Response:
         """The answer with `result` in the shape `output_class`."""
+        return Response(self.shown(result), status=self.success, headers=headers)
+
+    def shown(self, result: Any) -> Any:
         show = fields.shared(self.output_class).to_representation
-        data = [*map(show, result)] if self.is_list else show(result)
-        return Response(data, status=self.success, headers=headers)
+        return [*map(show, result)] if self.is_list else show(result)
 
     def clean(self, request: Request) -> dict[str, Any]:
         """The values of the body, checked by `input_class`. Raises `ValidationError`."""

@@ -46,6 +46,7 @@ from .fields import (
     outputs,
     text,
 )
+from .renderers import Answer
 
 FORMER_PHONE = "Qyvo-Former-Phone"
 MISSING = object()
@@ -325,14 +326,14 @@ class CreateContact(ActionView):
         "the answer is the current one.",
     }
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         fields = self.clean(request)
         phone = fields.pop("phone")
         source = {"source": Contact.Source.API}
         contact = upsert.update_or_create(self.tenant, phone, fields, only_if_new=source)
         if contact.phone != phone:
             self.headers[FORMER_PHONE] = phone
-        return self.answer(contact, **{"Qyvo-Result": contact.outcome})
+        return Answer(self.shown(contact), self.success, {"Qyvo-Result": contact.outcome})
 
 
 class PhoneIsTaken(APIException):

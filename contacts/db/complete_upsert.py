@@ -47,11 +47,11 @@ def complete_upsert_sql(
     how long the statement may wait for a lock, such as `1s`, or NULL for the setting of the server.
 
     Each row of the result describes a contact that was inserted or changed: the phone, `is_new`,
-    `seen`, and the columns `returned`. Contacts that have the new values already, and rows that
-    stand for former phones, are left out. `seen` is NULL, or the number of stored rows that the
-    statement has found: if it and the number of new contacts add up to less than the given rows,
-    other writers have created the rest meanwhile, and the statement has not written them. The first
-    row of the result may contain nothing but `seen`.
+    `seen`, and the columns `returned`, which are NULL for new contacts. Contacts that have the new
+    values already, and rows that stand for former phones, are left out. `seen` is NULL, or the
+    number of stored rows that the statement has found: if it and the number of new contacts add up
+    to less than the given rows, other writers have created the rest meanwhile, and the statement
+    has not written them. The first row of the result may contain nothing but `seen`.
 
     The statement fails as a whole with the SQLSTATE `INCOMPLETE` in two cases: other writers have
     just created or renamed one of the tags, or changed one of the contacts; or a new contact has a
@@ -62,7 +62,8 @@ def complete_upsert_sql(
     conflict = on_conflict(dialect, {name: f"EXCLUDED.{name}" for name in changes})
     was = tuple(dict.fromkeys(["tags", *logged]))
     needed = tuple(dict.fromkeys(["id", "phone", *was, *returned]))
-    shown = "".join(f", {name}" for name in returned)
+    # Of a new contact the caller knows them; reading their text takes longer than asking.
+    shown = "".join(f", CASE WHEN NOT is_new THEN {name} END" for name in returned)
     return f"""WITH {dialect.written(values, conflict, needed, was)}, {CAUSES}, {PAIR},
 {PostgreSQL.LINKING}, {UNLINKED}, {logged_sql(logged)}
 SELECT phone, is_new, seen{shown}, 1 / ({IS_COMPLETE})::int

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from tenants.fields import hex_id, new_ulid
+from tenants.fields import bits, hex_id
 
 from .rows import inserting
 
@@ -222,7 +222,7 @@ AND (contact_id, tag_id) NOT IN (
         return {
             "tenant": hex_id(tenant_id),
             "now": timezone.now(),
-            "ids": cls.words(hex_id(new_ulid()) for _ in names),
+            "ids": cls.words(f"{one:032x}" for one in bits.take(len(names))),
             "names": ",".join(names),
         }
 

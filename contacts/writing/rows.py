@@ -12,6 +12,7 @@ from contacts.change_log.difference import EMPTY, difference
 from contacts.db.connections import sql_kind
 from contacts.db.dialects import dialect_of
 from contacts.db.expressions import updated_after
+from contacts.db.fields import FoldedField
 from contacts.db.rows import json_value
 from contacts.db.statements import update_sql
 from contacts.models import Change, Contact, Entry, in_json, with_folded
@@ -20,7 +21,13 @@ from tenants.fields import ULIDField, hex_id
 
 from . import links
 
-IDS = (ULIDField, models.ForeignKey)
+FIELDS = Contact._meta.concrete_fields
+FOLDED = [field for field in FIELDS if isinstance(field, FoldedField)]
+# The name, attribute and column of each field, and whether the field is an id.
+COLUMNS = [
+    (field.name, field.attname, str(field.column), isinstance(field, ULIDField | models.ForeignKey))
+    for field in FIELDS
+]
 
 
 class Before(NamedTuple):
@@ -91,13 +98,17 @@ def delete(entries: Sequence[Entry]) -> tuple[int, dict[str, int]]:
 def columns(contact: Contact, dialect: Any, names: Collection[str] = ()) -> dict[str, Any]:
     """The columns of the contact as statements take them in JSON; only of its fields `names`, where
     names are given."""
+    for field in FOLDED:
+        if not names or field.name in names:
+            field.pre_save(contact, True)
     row = {}
-    for field in Contact._meta.concrete_fields:
-        if names and field.name not in names:
-            continue
-        value = field.pre_save(contact, True)
-        value = hex_id(value) if value and isinstance(field, IDS) else value
-        row[str(field.column)] = json_value(value, dialect.moment)
+    for name, attname, column, is_id in COLUMNS:
+        if not names or name in names:
+            value = getattr(contact, attname)
+            if is_id:
+                row[column] = value and hex_id(value)
+            else:
+                row[column] = value if isinstance(value, str) else json_value(value, dialect.moment)
     return row
 
 

@@ -1,5 +1,6 @@
 """Tokens: which requests are authenticated, and what is stored of a token."""
 
+import time
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -8,8 +9,10 @@ import pytest
 from django.utils import timezone
 
 from contacts.models import Contact
-from tenants.models import ApiToken
+from tenants import authentication
+from tenants.models import ApiToken, ApiTokenQuerySet
 from tests.support.api import Api, assert_error
+from tests.support.concurrency import all_at_once
 from tests.support.sql import statements
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +78,32 @@ def test_a_token_is_looked_up_once_a_second_and_a_revoked_token_ends_in_the_next
     acme.token.revoke()
     monkeypatch.setattr("tenants.authentication.this_second", lambda: -2)
     assert acme.api.get(ME).status_code == 401
+
+
+def test_requests_at_the_same_time_look_a_token_up_once(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up = []
+    acme.token.last_used_at = timezone.now()  # so that nothing is written
+
+    def look_up(objects: object, digest: str) -> ApiToken:
+        looked_up.append(digest)
+        time.sleep(0.05)
+        return acme.token
+
+    monkeypatch.setattr(authentication, "this_second", lambda: 1)
+    monkeypatch.setattr(ApiTokenQuerySet, "for_digest", look_up)
+    digest = ApiToken.digest_of("one that no other test looks up")
+    assert all_at_once(lambda number: authentication.looked_up(digest), 8) == [acme.token] * 8
+    assert looked_up == [digest]
+
+
+def test_a_look_up_that_hangs_holds_up_no_other_for_long(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "PATIENCE", 0.01)
+    with authentication.turn_of(acme.token.digest):
+        assert acme.api.get(ME).status_code == 200
 
 
 def test_an_expired_token_is_refused_although_it_is_cached(

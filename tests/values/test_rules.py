@@ -1,6 +1,7 @@
 """Laws of the field rules and of the strict reader, whatever the input."""
 
 import json
+import os
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -225,6 +226,19 @@ def test_threads_that_take_ids_at_the_same_time_get_different_ones() -> None:
 
 def test_ids_of_processes_at_the_same_moment_differ() -> None:
     assert len({next(Bits()) for _ in range(1000)}) == 1000
+
+
+def test_a_process_that_was_forked_has_other_random_bits() -> None:
+    bits = Bits()
+    next(bits)
+    reader, writer = os.pipe()
+    if not (child := os.fork()):
+        os.write(writer, str(next(bits.random)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert int(os.read(reader, 100)) != next(bits.random)
+    os.close(reader)
+    os.close(writer)
 
 
 @given(
