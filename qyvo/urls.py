@@ -17,6 +17,7 @@ urlpatterns = [
     # Last of the API: other addresses are found without it.
     path("api/v1/<path:path>/", views.without_slash),
     path("v1/<path:path>/", views.without_slash),
+    path("", include((tenants.urls.oauth, "oauth2_provider"))),  # before the admin, a page is there
     path("admin/", admin.site.urls),
     path("api/v1/openapi.yaml", views.SchemaYAML.as_view(), name="openapi.yaml"),
     path("api/v1/openapi.json", views.SchemaJSON.as_view(), name="openapi.json"),

@@ -3,11 +3,16 @@
 import time
 from functools import lru_cache
 
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from .models import ApiToken, User
+
+MCP = "/mcp"  # the address that OAuth clients connect to
 
 
 def this_second() -> int:
@@ -52,4 +57,13 @@ class BearerToken(BaseAuthentication):
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
+        return challenge(request)
+
+
+def challenge(request: Request | HttpRequest) -> str:
+    """The header `WWW-Authenticate` of a 401. With OAuth, an MCP client finds the authorization
+    server by the address in it (RFC 9728, 5.1)."""
+    if not settings.OAUTH or request.path != MCP:
         return "Bearer"
+    metadata = request.build_absolute_uri(reverse("oauth2_provider:oauth-resource-metadata-path"))
+    return f'Bearer resource_metadata="{metadata}"'
