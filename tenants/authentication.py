@@ -63,7 +63,7 @@ class BearerToken(BaseAuthentication):
 def challenge(request: Request | HttpRequest) -> str:
     """The header `WWW-Authenticate` of a 401. With OAuth, an MCP client finds the authorization
     server by the address in it (RFC 9728, 5.1)."""
-    if not settings.OAUTH or request.path != MCP:
+    if not settings.OAUTH or request.path.rstrip("/") != MCP:
         return "Bearer"
     metadata = request.build_absolute_uri(reverse("oauth2_provider:oauth-resource-metadata-path"))
     return f'Bearer resource_metadata="{metadata}"'
