@@ -347,6 +347,8 @@ LOGGING = {
     # Without Django's own handlers: they would e-mail ADMINS and, under DEBUG, write lines twice.
     "loggers": {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        # Not what it deletes every hour.
+        "oauth2_provider": {"level": max(logging.WARNING, levels[LOG_LEVEL])},
         "django.request": {"filters": ["drop_api_refusals"]},
         "django.security.DisallowedHost": {"filters": ["refused_host"]},
     },
