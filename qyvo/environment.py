@@ -43,6 +43,7 @@ env = Env(
     LOG_FORMAT=(str, "line"),
     LOG_LEVEL=(str, "INFO"),
     METRICS_TOKEN=(str, ""),
+    OAUTH=(bool, False),
     RATELIMIT_DEFAULT=(str, "120/minute"),
     RATELIMIT_STORAGE_URL=(str, "memory://"),
     REQUIRE_TWO_FACTOR=(bool, False),

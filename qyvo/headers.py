@@ -16,7 +16,16 @@ POLICY = (
 )
 # The theme's Alpine.js compiles the expressions in its attributes, which needs 'unsafe-eval'.
 ADMIN_POLICY = POLICY.replace("script-src 'self'", "script-src 'self' 'unsafe-eval'")
+# The form on which a person connects an app leads to the app, at any address that is registered.
+CONSENT = "/admin/oauth/authorize"
+CONSENT_POLICY = ADMIN_POLICY.replace("form-action 'self'", "form-action 'self' https: http:")
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+
+
+def policy_for(request: HttpRequest) -> str:
+    if request.path == CONSENT:
+        return CONSENT_POLICY
+    return ADMIN_POLICY if is_page(request) else POLICY
 
 
 class BrowserHeaders:
@@ -27,6 +36,6 @@ class BrowserHeaders:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        response["Content-Security-Policy"] = ADMIN_POLICY if is_page(request) else POLICY
+        response["Content-Security-Policy"] = policy_for(request)
         response["Permissions-Policy"] = PERMISSIONS
         return response

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
@@ -57,6 +58,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 def account(request: HttpRequest) -> list[dict[str, str]]:
     """The entries of the account menu, above the logout."""
     pages = {"Change password": "admin:password_change", "Two-factor login": "admin:two_factor"}
+    if settings.OAUTH:
+        pages["Connected apps"] = "admin:connected_apps"
     return [{"title": title, "link": reverse(name)} for title, name in pages.items()]
 
 

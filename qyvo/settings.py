@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "axes",
     "django_otp.plugins.otp_static",
     "django_otp.plugins.otp_totp",
+    "oauth2_provider",
 ]
 
 MIDDLEWARE = [
@@ -87,7 +88,7 @@ if CORS_ALLOWED_ORIGINS := env("CORS_ALLOWED_ORIGINS"):
         )
     # Before the middleware that may answer by itself, and after the one that counts requests.
     MIDDLEWARE.insert(2, "corsheaders.middleware.CorsMiddleware")
-CORS_URLS_REGEX = r"^/((api/)?v1/|mcp/?$)"
+CORS_URLS_REGEX = r"^/((api/)?v1/|mcp/?$|oauth/|\.well-known/oauth-)"
 CORS_ALLOW_HEADERS = [
     "authorization", "content-encoding", "content-type", "idempotency-key", "x-request-id",
     "mcp-protocol-version", "mcp-method", "mcp-name",
@@ -256,8 +257,47 @@ if BEHIND_HTTPS_PROXY := env("BEHIND_HTTPS_PROXY"):
     CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
 # HSTS for subdomains (W005) and preloading (W021) bind the whole domain. Only the owner of the
-# domain can decide that.
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+# domain can decide that. OAuth's W008: `tenants.oauth.clients.is_safe_redirect` refuses redirects
+# by http, except to the person's own computer.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021", "oauth2_provider.W008"]
+
+# OAuth, for apps such as Claude and ChatGPT: django-oauth-toolkit, with the rules of tenants.oauth.
+# Its tables always exist; without OAUTH, no address and no access token works.
+
+OAUTH = env("OAUTH")
+OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth2_provider.Application"  # the toolkit's own; Django asks
+OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "oauth2_provider.AccessToken"  # noqa: S105 - a name
+OAUTH2_PROVIDER = {
+    "OAUTH2_SERVER_CLASS": "oauthlib.oauth2.WebApplicationServer",  # codes and refresh tokens only
+    "OAUTH2_BACKEND_CLASS": "tenants.oauth.server.Core",
+    "OAUTH2_VALIDATOR_CLASS": "tenants.oauth.server.Validator",
+    "SCOPES_BACKEND_CLASS": "tenants.oauth.server.Scopes",
+    "ACCESS_TOKEN_GENERATOR": "tenants.oauth.server.new_access_token",
+    "REFRESH_TOKEN_GENERATOR": "tenants.oauth.server.new_refresh_token",
+    "AUTHORIZATION_CODE_EXPIRE_SECONDS": 60,
+    "ACCESS_TOKEN_EXPIRE_SECONDS": 60 * 60,
+    "REFRESH_TOKEN_EXPIRE_SECONDS": 30 * 24 * 60 * 60,  # without a refresh
+    "REFRESH_TOKEN_REUSE_PROTECTION": True,
+    "ALLOW_LOCALHOST_LOOPBACK": True,
+    "DCR_ENABLED": True,
+    "CIMD_ENABLED": True,
+    "CIMD_METADATA_FETCHER": "tenants.oauth.clients.MetadataFetcher",
+    "CIMD_REGISTRATION_PERMISSION_CLASSES": ["tenants.oauth.clients.FromConsentPage"],
+    "OAUTH2_RESPONSE_TYPES_SUPPORTED": ["code"],
+    "OAUTH2_GRANT_TYPES_SUPPORTED": ["authorization_code", "refresh_token"],
+    "OAUTH2_TOKEN_ENDPOINT_AUTH_METHODS_SUPPORTED": ["none"],
+    "OAUTH2_PROTECTED_RESOURCE_NAME": "Qyvo Contacts",
+    # The rules of RFC 9700. Redirects by http stay possible, but only to the person's own computer.
+    "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,
+    "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
+    "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
+    "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
+    "COMPLIANT_BCP_RFC9700_REFRESH_TOKEN": True,
+    "COMPLIANT_BCP_RFC9700_REDIRECT_URI_MATCHING": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_REQUIRED": True,
+}
 
 # Imports and background tasks
 
@@ -308,6 +348,8 @@ LOGGING = {
     # Without Django's own handlers: they would e-mail ADMINS and, under DEBUG, write lines twice.
     "loggers": {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        # Not what it deletes every hour.
+        "oauth2_provider": {"level": max(logging.WARNING, levels[LOG_LEVEL])},
         "django.request": {"filters": ["drop_api_refusals"]},
         "django.security.DisallowedHost": {"filters": ["refused_host"]},
     },

@@ -19,6 +19,7 @@ urlpatterns = [
     path("api/v1/<path:path>/", views.without_slash),
     path("v1/<path:path>/", views.without_slash),
     re_path("^mcp/?$", contacts.mcp.views.Endpoint.as_view(openapi=views.openapi), name="mcp"),
+    path("", include((tenants.urls.oauth, "oauth2_provider"))),  # before the admin, a page is there
     path("admin/", admin.site.urls),
     path("api/v1/openapi.yaml", views.SchemaYAML.as_view(), name="openapi.yaml"),
     path("api/v1/openapi.json", views.SchemaJSON.as_view(), name="openapi.json"),

@@ -4,6 +4,9 @@ import time
 from functools import lru_cache
 from threading import Lock
 
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -11,6 +14,7 @@ from rest_framework.request import Request
 from .models import ApiToken, User
 
 PATIENCE = 0.5  # seconds that a request waits for the look-up of another one
+MCP = "/mcp"  # the address that OAuth clients connect to
 
 
 def this_second() -> int:
@@ -74,4 +78,13 @@ class BearerToken(BaseAuthentication):
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
+        return challenge(request)
+
+
+def challenge(request: Request | HttpRequest) -> str:
+    """The header `WWW-Authenticate` of a 401. With OAuth, an MCP client finds the authorization
+    server by the address in it (RFC 9728, 5.1)."""
+    if not settings.OAUTH or request.path.rstrip("/") != MCP:
         return "Bearer"
+    metadata = request.build_absolute_uri(reverse("oauth2_provider:oauth-resource-metadata-path"))
+    return f'Bearer resource_metadata="{metadata}"'

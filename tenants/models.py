@@ -15,6 +15,7 @@ from functools import cache
 from graphlib import TopologicalSorter
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser, BaseUserManager, Group
 from django.core.exceptions import ValidationError
 from django.db import InternalError, OperationalError, models, transaction
@@ -275,10 +276,24 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         token.save(using=self.db)
         return token
 
+    def alive(self) -> "ApiTokenQuerySet":
+        """Tokens that are not revoked, and whose user is not disabled. The token of a connected app
+        also needs its access token, a user who is still staff, and an installation where OAuth is
+        on."""
+        alive = models.Q(application=None)
+        if settings.OAUTH:
+            alive |= models.Q(access_token__isnull=False, user__is_staff=True)
+        return self.filter(alive, revoked_at=None, user__is_active=True)
+
     def usable(self) -> "ApiTokenQuerySet":
-        """Tokens that are neither revoked nor expired, and whose user is not disabled."""
-        unexpired = models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now())
-        return self.filter(unexpired, revoked_at=None, user__is_active=True)
+        """Tokens that are alive and not expired."""
+        return self.alive().filter(
+            models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now())
+        )
+
+    def connections_of(self, user: User) -> "ApiTokenQuerySet":
+        """The apps that `user` has connected by OAuth and that can still renew their token."""
+        return self.alive().filter(user=user, application__isnull=False)
 
     def for_digest(self, digest: str) -> "ApiToken":
         """The usable token with this digest, with its user and tenant, in one statement. Raises
@@ -288,6 +303,10 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
 
 class ApiToken(models.Model):
     """A secret with which a program acts as a user. Only its SHA-256 digest is stored.
+
+    The access token of an app that a person has connected by OAuth is such a token too: one row for
+    each connection, in which each refresh replaces the secret. So scopes, rate limit, revocation,
+    last use and the author in the change log are the same for all tokens.
 
     A token has 43 random characters of an alphabet of 62, which is 256 bits. Nobody can guess that,
     so a fast hash without salt is enough; OWASP's Password Storage Cheat Sheet asks for slow hashes
@@ -333,6 +352,23 @@ class ApiToken(models.Model):
         "self", models.SET_NULL, null=True, editable=False, related_name="replaced_by"
     )
 
+    # Of a connected app: the client, and the toolkit's row of the access token. The toolkit deletes
+    # this row when the app revokes it or a refresh token is used twice; then this token ends too.
+    application = models.ForeignKey(
+        "oauth2_provider.Application",
+        models.CASCADE,
+        null=True,
+        editable=False,
+        related_name="+",
+    )
+    access_token = models.OneToOneField(
+        "oauth2_provider.AccessToken",
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+    )
+
     plaintext: str  # set by `make_secret`, never stored
 
     objects = ApiTokenQuerySet.as_manager()
@@ -358,8 +394,14 @@ class ApiToken(models.Model):
         return hashlib.sha256(plaintext.encode()).hexdigest()
 
     def make_secret(self) -> None:
-        """Sets a new random `plaintext`, with its `prefix` and `digest`. Does not save."""
-        self.plaintext = self.PREFIX + "".join(secrets.choice(self.ALPHABET) for _ in range(43))
+        """Sets a new random `plaintext`, with its `prefix` and `digest`. Does not save.
+
+        The new secret of a connected app begins with the same `prefix`, by which the change log
+        names the app; 37 of the 43 characters, 220 bits, are new.
+        """
+        beginning = self.prefix or self.PREFIX
+        missing = len(self.PREFIX) + 43 - len(beginning)
+        self.plaintext = beginning + "".join(secrets.choice(self.ALPHABET) for _ in range(missing))
         self.prefix = self.plaintext[: self.VISIBLE]
         self.digest = self.digest_of(self.plaintext)
 
@@ -385,10 +427,12 @@ class ApiToken(models.Model):
 
         This token works for `overlap` longer and then expires; with an overlap of zero it is
         revoked at once. The new token has the same scopes, rate limit and lifetime. Raises
-        `ValueError` with a message for people if this token is revoked, expired or already
-        replaced.
+        `ValueError` with a message for people if this token is revoked, expired, already replaced,
+        or belongs to a connected app.
         """
         old = ApiToken.objects.select_for_update().get(pk=self.pk)
+        if old.application_id:
+            raise ValueError("A connected app renews its token itself.")
         if not old.is_usable:
             raise ValueError("This token is revoked or expired. Issue a new token.")
         if ApiToken.objects.filter(replaces=old).exists():

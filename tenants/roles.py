@@ -11,7 +11,7 @@ from typing import Any
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q, QuerySet
 
-from .models import User
+from .models import ApiToken, User
 
 VIEW, ADD, CHANGE, DELETE = "view", "add", "change", "delete"
 EVERYTHING = (VIEW, ADD, CHANGE, DELETE)
@@ -32,6 +32,32 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
     "tenants.user": {MANAGER: (VIEW, ADD, CHANGE)},
     "tenants.tenant": {MANAGER: (VIEW,)},
 }
+
+
+# The permissions that a person needs to give an app a scope. They cover what the API's actions do
+# with the scope, except webhooks: the views of webhooks ask for permissions of their own.
+SCOPE_RIGHTS: dict[str, tuple[str, ...]] = {
+    ApiToken.Scope.READ: ("contacts.view_contact", "contacts.view_tag"),
+    ApiToken.Scope.WRITE: (
+        "contacts.add_contact",
+        "contacts.change_contact",
+        "contacts.add_tag",
+        "contacts.change_tag",
+        "contacts.delete_tag",
+    ),
+    ApiToken.Scope.DELETE: ("contacts.delete_contact",),
+    ApiToken.Scope.IMPORTS: (
+        "contacts.add_import",
+        "contacts.view_export",
+        "contacts.add_contact",
+        "contacts.change_contact",
+    ),
+}
+
+
+def scopes_to_give(user: User) -> list[str]:
+    """The scopes that `user` may give to an app: those whose permissions `user` has."""
+    return [scope for scope, rights in SCOPE_RIGHTS.items() if user.has_perms(rights)]
 
 
 def rights_of(role: str, model: str) -> tuple[str, ...]:

@@ -41,19 +41,27 @@ class TenantAPIView(APIView):
     tenant and `InsufficientScope` if the token lacks one of `scopes`. A view with `operations` (by
     HTTP method) takes the scopes of the operation instead. Without either, the token needs all
     scopes: a view that forgets to name its scopes is not open to everybody.
+
+    `rights`: permissions of Django that the scopes do not stand for. An app that a person has
+    connected by OAuth needs the person to have them.
     """
 
     tenant: Tenant
     scopes: tuple[str, ...] = tuple(ApiToken.Scope)
+    rights: tuple[str, ...] = ()
     operations: dict[str, Any] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.tenant = tenant_of(request)
         method = "GET" if request.method == "HEAD" else request.method
-        needed = self.operations.get(cast("str", method), self).scopes
-        if missing := cast("ApiToken", request.auth).lacking(needed):
+        operation = self.operations.get(cast("str", method), self)
+        token = cast("ApiToken", request.auth)
+        if missing := token.lacking(operation.scopes):
             raise InsufficientScope(missing)
+        rights = getattr(operation, "rights", ())
+        if rights and token.application_id and not request.user.has_perms(rights):
+            raise PermissionDenied("The role of the person who connected this app forbids this.")
         set_tenant(self.tenant.pk)
 
 

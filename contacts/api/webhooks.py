@@ -79,6 +79,7 @@ class CreateWebhook:
     """
 
     scopes = (Scope.READ, Scope.WRITE)
+    rights = ("contacts.add_webhook",)
     input_class = WebhookInput
     output_class = NewWebhook
     success = HTTPStatus.CREATED
@@ -89,6 +90,7 @@ class ListWebhooks:
     """The tenant's webhooks."""
 
     scopes = (Scope.READ,)
+    rights = ("contacts.view_webhook",)
     output_class = ShownWebhook
 
 
@@ -96,6 +98,7 @@ class GetWebhook:
     """A webhook, and whether its deliveries arrive."""
 
     scopes = (Scope.READ,)
+    rights = ("contacts.view_webhook",)
     output_class = ShownWebhook
 
 
@@ -103,6 +106,7 @@ class DeleteWebhook:
     """Deletes a webhook and its deliveries. Pending deliveries are not sent."""
 
     scopes = (Scope.WRITE,)
+    rights = ("contacts.delete_webhook",)
     success = HTTPStatus.NO_CONTENT
 
 

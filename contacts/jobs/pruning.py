@@ -2,12 +2,14 @@
 
 from contacts.models import StoredAnswer
 from tenants.isolation import all_tenants_context
+from tenants.oauth import clients
 
 INTERVAL = 3600  # seconds
 
 
 def delete_expired() -> None:
-    """Deletes the answers that are stored for repeated requests and are older than 24 hours. They
-    show contacts, and nobody can ask for them any more."""
+    """Deletes what OAuth no longer needs, and the answers that are stored for repeated requests and
+    are older than 24 hours: they show contacts, and nobody can ask for them any more."""
     with all_tenants_context():
         StoredAnswer.objects.expired().delete()
+    clients.delete_expired()

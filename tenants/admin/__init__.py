@@ -1,6 +1,6 @@
 """The admin of tenants, users and tokens, and the base classes that limit staff to their tenant."""
 
-from . import tenants, tokens, two_factor, users
+from . import oauth, tenants, tokens, two_factor, users
 from .conflicts import MINE, THEIRS, UNDECIDED, UNKNOWN
 from .scoped import (
     SafeChangelistAdmin,
@@ -25,6 +25,7 @@ __all__ = [
     "TenantOwnedRetryAdmin",
     "TenantScopedAdmin",
     "label_for",
+    "oauth",
     "save_changed",
     "superusers_only",
     "tenants",

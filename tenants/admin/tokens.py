@@ -99,13 +99,21 @@ class StateFilter(admin.SimpleListFilter):
 
 def ends_before(moment: Any) -> Q:
     """Active tokens that expire before `moment`."""
-    return Q(revoked_at=None, expires_at__gt=timezone.now(), expires_at__lte=moment)
+    return Q(
+        application=None, revoked_at=None, expires_at__gt=timezone.now(), expires_at__lte=moment
+    )
+
+
+def unexpired() -> Q:
+    """Tokens that have not expired. A connected app renews its token as long as it has one."""
+    own = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    return (Q(application=None) & own) | Q(access_token__isnull=False)
 
 
 STATES = {
-    "active": lambda: Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=timezone.now())),
+    "active": lambda: Q(revoked_at=None) & unexpired(),
     "expiring": lambda: ends_before(timezone.now() + EXPIRES_SOON),
-    "expired": lambda: Q(revoked_at=None, expires_at__lte=timezone.now()),
+    "expired": lambda: Q(revoked_at=None) & ~unexpired(),
     "revoked": lambda: Q(revoked_at__isnull=False),
 }
 
@@ -143,13 +151,18 @@ class ApiTokenAdmin(RetryOnConflictAdmin):
         return tokens if request.user.is_superuser else tokens.filter(user__is_superuser=False)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        if obj and obj.application_id:
+            return [*(name for name in self.given if name != "expires_in"), *self.shown]
         return [*self.given, *self.shown] if obj else self.given
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Only superusers set a rate limit, because the limit protects the installation. A token
-        that was replaced keeps its expiry: extending it would undo the rotation."""
+        that was replaced keeps its expiry: extending it would undo the rotation. The person who
+        connected an app decides on its scopes."""
         limit = [] if request.user.is_superuser else ["rate_limit"]
         ends = ["expires_at"] if obj and hasattr(obj, "replaced_by") else []
+        if obj and obj.application_id:
+            ends = ["scopes", "expires_at"]
         return ["user", *self.shown, *limit, *ends] if obj else limit
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -252,6 +265,8 @@ def state_of(token: ApiToken) -> tuple[str, str]:
     now, at = timezone.now(), token.expires_at
     if token.revoked_at:
         return "bad", "Revoked"
+    if token.application_id:
+        return ("good", "Connected app") if token.access_token_id else ("bad", "Disconnected")
     if at and at <= now:
         return "bad", "Expired"
     if at and at <= now + EXPIRES_SOON:

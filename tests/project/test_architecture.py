@@ -30,7 +30,7 @@ LAYERS = {
     ],
     "tenants": [
         {"apps", "admin", "urls", "management"},
-        {"login_limits"},
+        {"login_limits", "oauth"},
         {"authentication", "checks", "logins", "views"},
         {"examples", "serializers", "throttling"},
         {"roles"},
