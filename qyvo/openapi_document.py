@@ -1,12 +1,13 @@
 """The parts of the OpenAPI document that belong to no operation: webhooks and shared components."""
 
 import json
-import re
-from http import HTTPStatus
+from itertools import chain, count
 from typing import Any
 
+from contacts.api import fields
 from contacts.finding import filters
 from contacts.models import EVENTS, TEST_EVENT
+from contacts.values import rules
 
 Json = dict[str, Any]
 MEANINGS = {
@@ -39,11 +40,42 @@ SENT_HEADERS = {
     "of the time, a dot and the raw body. Two `v1=` parts while the secret is being replaced.",
 }
 
-# Status -> the name of its response in `components`: NotFound for 404.
+# Schema -> the schema that it begins with. Only what it adds is written out.
+EXTENDS = {
+    "FoundByKey": "ContactDetail",
+    "ListedContact": "ContactDetail",
+    "MergedContact": "ContactDetail",
+    "NewWebhook": "ShownWebhook",
+    "ContactEvent": "WebhookEvent",
+    "ImportEvent": "WebhookEvent",
+}
+RECEIVED = {"2XX": "Received", "default": "NotReceived"}
+# Status -> the name of its response in `components`. Short, because each operation has ten of them.
 FAILURE_NAMES = {
-    str(int(status)): re.sub(r"\W", "", status.phrase.title())
-    for status in HTTPStatus
-    if status >= 400
+    "400": "BadRequest",
+    "401": "Unauthorized",
+    "403": "Forbidden",
+    "404": "NotFound",
+    "409": "Conflict",
+    "411": "NoLength",
+    "413": "TooLarge",
+    "415": "WrongType",
+    "422": "Invalid",
+    "429": "RateLimited",
+    "500": "ServerError",
+    "503": "Unavailable",
+}
+# Fields that many bodies have: each is described once, under this name in `components`.
+FIELDS: dict[str, Json] = {
+    "ContactId": fields.CONTACT_ID,
+    "Id": fields.ID,
+    "Phone": fields.PHONE,
+    "PhoneOrNull": fields.or_null(fields.PHONE) | {"minLength": 0},
+    "Tags": fields.TAGS,
+    "Metadata": fields.METADATA,
+    "Email": fields.EMAIL,
+    "Cursor": fields.CURSOR,
+    "ShortText": fields.text(rules.MAX_NAME),
 }
 
 
@@ -51,15 +83,47 @@ def finish(result: Json, **of_generator: Any) -> Json:
     """drf-spectacular's hook: adds the webhooks, and moves repeated parts into `components`."""
     components = result["components"]
     for schema in components["schemas"].values():
-        fields = schema.get("properties", {})
-        fields |= {name: with_said_default(field) for name, field in fields.items()}
+        properties = schema.get("properties", {})
+        properties |= {name: with_said_default(field) for name, field in properties.items()}
     components["schemas"] |= event_bodies(components["schemas"])
     components["schemas"]["ContactFilter"] = filters.SCHEMA
+    schemas = {name: with_references(s) for name, s in components["schemas"].items()}
+    extended = {name: extension(schemas[name], base, schemas) for name, base in EXTENDS.items()}
+    components["schemas"] = schemas | extended | FIELDS
     result["webhooks"] = {event: webhook(event) for event in SENT}
+    components["responses"] = {
+        "Received": {"description": "Received."},
+        "NotReceived": {"description": "Not received: the delivery is tried again."},
+    }
     for path in [*result["paths"].values(), *result["webhooks"].values()]:
         for operation in path.values():
             share_parts(operation, components)
     return result
+
+
+def extension(schema: Json, base: str, schemas: Json) -> Json:
+    """`schema` as the schema `base` and what it adds."""
+    known = schemas[base]
+    required = [name for name in schema["required"] if name not in known["required"]]
+    new = schema["properties"].keys() - known["properties"].keys() | {*required}
+    properties = {name: field for name, field in schema["properties"].items() if name in new}
+    added = {"type": "object", "properties": properties, "required": required}
+    return {"allOf": [reference("schemas", base), added], "description": schema["description"]}
+
+
+def with_references(schema: Any) -> Any:
+    """`schema` with references to `FIELDS`, at any depth. A field with a description of its own
+    keeps it."""
+    if isinstance(schema, list):
+        return [with_references(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    for name, field in FIELDS.items():
+        if field == schema or field == {k: v for k, v in schema.items() if k != "description"}:
+            own = {k: v for k, v in schema.items() if k not in field}
+            return reference("schemas", name) | own
+    # `x-spec-enum-id` is a note of drf-spectacular to itself.
+    return {k: with_references(v) for k, v in schema.items() if k != "x-spec-enum-id"}
 
 
 def with_said_default(field: Json) -> Json:
@@ -83,7 +147,7 @@ def webhook(event: str) -> Json:
     operation = {
         "operationId": event,
         "summary": MEANINGS[event].rstrip("."),
-        "description": f"{MEANINGS[event]} Answer with any 2xx status within 10 seconds.",
+        "description": "Answer with any 2xx status within 10 seconds.",
         "tags": ["Events"],
         "security": [],
         "parameters": [
@@ -94,10 +158,7 @@ def webhook(event: str) -> Json:
             "required": True,
             "content": {"application/json": {"schema": reference("schemas", body_of(event))}},
         },
-        "responses": {
-            "2XX": {"description": "Received."},
-            "default": {"description": "Not received: the delivery is tried again."},
-        },
+        "responses": {code: reference("responses", name) for code, name in RECEIVED.items()},
     }
     return {"post": operation}
 
@@ -121,7 +182,7 @@ def event_bodies(schemas: Json) -> Json:
             contact=reference("schemas", "DeliveredContact"),
         ),
         "ImportEvent": of_event("An import.", **{"import": reference("schemas", "ImportJob")}),
-        "WebhookEvent": of_event("A test."),
+        "WebhookEvent": of_event("What every event has. A test has nothing else."),
     }
 
 
@@ -149,6 +210,9 @@ def share_parts(operation: Json, components: Json) -> None:
     ]
     if not operation["parameters"]:
         del operation["parameters"]
+    for content in [operation.get("requestBody", {}), *operation["responses"].values()]:
+        for kind in content.get("content", {}).values():
+            drop_summaries(kind)
     for code, response in operation["responses"].items():
         if "headers" in response:
             response["headers"] = {
@@ -161,10 +225,18 @@ def share_parts(operation: Json, components: Json) -> None:
             )
 
 
+def drop_summaries(content: Json) -> None:
+    """The name of an example says enough; drf-spectacular repeats it as the summary."""
+    for example in content.get("examples", {}).values():
+        example.pop("summary", None)
+
+
 def shared(kind: str, name: str, part: Json, components: Json) -> Json:
-    """A reference to `part` in `components`; `part` itself if another part has this name."""
-    is_same = components.setdefault(kind, {}).setdefault(name, part) == part
-    return reference(kind, name) if is_same else part
+    """A reference to `part` in `components`: under `name`, or with a number after it if another
+    part has the name."""
+    parts = components.setdefault(kind, {})
+    names = chain([name], (f"{name}{number}" for number in count(2)))
+    return reference(kind, next(n for n in names if parts.setdefault(n, part) == part))
 
 
 def reference(kind: str, name: str) -> Json:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -129,8 +130,6 @@ def test_the_server_answers_like_every_example(acme: SimpleNamespace, schema: An
         ), name
         described = operations(schema)[name]["responses"][str(answer.status_code)]
         shape(schema, described).validate(answer.json())
-        told = {header for header in described["headers"] if header in answer.headers}
-        assert {"X-Request-Id"} <= told
     me = acme.api.get("/api/v1/me").json()
     assert list(me) == list(ME)
     body, expected = EXAMPLES["create-webhook"]
@@ -181,15 +180,28 @@ def test_the_server_gives_every_error_in_the_schema(
 
 def test_our_own_headers_are_described(schema: Any) -> None:
     def described(name: str, status: str) -> set[str]:
-        return {*operations(schema)[name]["responses"][status]["headers"]}
+        return {*operations(schema)[name]["responses"][status].get("headers", {})}
 
     limits = {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
-    ours = {"X-Request-Id", "Qyvo-Result", "Qyvo-Former-Phone", "Idempotent-Replayed"}
-    assert described("create-contact", "201") == ours | limits
-    assert described("create-contact", "401") == {"X-Request-Id"}
-    assert described("create-contact", "429") == {"X-Request-Id", "Retry-After"} | limits
-    assert described("create-contact", "503") == {"X-Request-Id", "Retry-After"}
+    assert described("create-contact", "201") == {"Qyvo-Result", "Qyvo-Former-Phone"}
+    assert described("create-contact", "401") == set()
+    assert described("create-contact", "429") == {"Retry-After"} | limits
+    assert described("create-contact", "500") == {"X-Request-Id"}
+    assert described("create-contact", "503") == {"Retry-After"}
     assert {"Link", "Qyvo-Next-Cursor"} <= described("search-contacts", "200")
+    for header in {"X-Request-Id"} | limits:
+        assert f"`{header}`" in schema["info"]["description"], "each answer has it"
+
+
+def test_the_document_is_small_and_says_nothing_twice(schema: Any) -> None:
+    """Language models and generators read all of it."""
+    assert len(Api().get(ADDRESS).content) < 120_000
+    uses = Counter(re.findall(r'"#/(components/[^"]+)"', json.dumps(schema)))
+    for kind, parts in schema["components"].items():
+        texts = [json.dumps(part, sort_keys=True) for part in parts.values()]
+        assert len({*texts}) == len(texts), kind
+        if kind != "securitySchemes":
+            assert {name for name in parts if not uses[f"components/{kind}/{name}"]} == set()
 
 
 @pytest.mark.parametrize(
@@ -220,7 +232,6 @@ def test_generators_of_clients_understand_every_body(schema: Any) -> None:
             assert not {"anyOf", "oneOf", "allOf", "if"} & {*part}, name
             assert "anyOf" not in str(part), name
     assert [server["url"] for server in schema["servers"]] == ["/"]
-    assert len(json.dumps(schema)) < 4_700 * len(operations(schema))
 
 
 @pytest.mark.parametrize(
