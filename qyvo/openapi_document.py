@@ -1,6 +1,8 @@
 """The parts of the OpenAPI document that belong to no operation: webhooks and shared components."""
 
 import json
+import re
+from collections import Counter
 from itertools import chain, count
 from typing import Any
 
@@ -40,6 +42,11 @@ SENT_HEADERS = {
     "of the time, a dot and the raw body. Two `v1=` parts while the secret is being replaced.",
 }
 
+STANDARD_HEADERS = {
+    "webhook-id": "As `X-Qyvo-Delivery-Id`.",
+    "webhook-timestamp": "The time of sending in Unix seconds.",
+    "webhook-signature": "The signature of Standard Webhooks, for its libraries.",
+}
 # Schema -> the schema that it begins with. Only what it adds is written out.
 EXTENDS = {
     "FoundByKey": "ContactDetail",
@@ -49,6 +56,7 @@ EXTENDS = {
     "ContactEvent": "WebhookEvent",
     "ImportEvent": "WebhookEvent",
 }
+OBVIOUS = re.compile(r"The (body|answer) of [a-z-]+\.")  # a description of a schema
 RECEIVED = {"2XX": "Received", "default": "NotReceived"}
 # Status -> the name of its response in `components`. Short, because each operation has ten of them.
 FAILURE_NAMES = {
@@ -62,17 +70,18 @@ FAILURE_NAMES = {
     "415": "WrongType",
     "422": "Invalid",
     "429": "RateLimited",
-    "500": "ServerError",
-    "503": "Unavailable",
+    "5XX": "ServerError",
 }
+PHONE_OR_NULL = fields.or_null(fields.PHONE) | {"minLength": 0}
 # Fields that many bodies have: each is described once, under this name in `components`.
 FIELDS: dict[str, Json] = {
     "ContactId": fields.CONTACT_ID,
     "Id": fields.ID,
     "Phone": fields.PHONE,
-    "PhoneOrNull": fields.or_null(fields.PHONE) | {"minLength": 0},
+    "PhoneOrNull": PHONE_OR_NULL,
     "Tags": fields.TAGS,
     "Metadata": fields.METADATA,
+    "EventName": TEXT | {"enum": EVENTS},
     "Email": fields.EMAIL,
     "Cursor": fields.CURSOR,
     "ShortText": fields.text(rules.MAX_NAME),
@@ -83,6 +92,8 @@ def finish(result: Json, **of_generator: Any) -> Json:
     """drf-spectacular's hook: adds the webhooks, and moves repeated parts into `components`."""
     components = result["components"]
     for schema in components["schemas"].values():
+        if OBVIOUS.fullmatch(schema.get("description", "")):
+            del schema["description"]
         properties = schema.get("properties", {})
         properties |= {name: with_said_default(field) for name, field in properties.items()}
     components["schemas"] |= event_bodies(components["schemas"])
@@ -90,14 +101,21 @@ def finish(result: Json, **of_generator: Any) -> Json:
     schemas = {name: with_references(s) for name, s in components["schemas"].items()}
     extended = {name: extension(schemas[name], base, schemas) for name, base in EXTENDS.items()}
     components["schemas"] = schemas | extended | FIELDS
+    components["schemas"]["PhoneOrNull"] = PHONE_OR_NULL | {"description": "As `Phone`."}
     result["webhooks"] = {event: webhook(event) for event in SENT}
     components["responses"] = {
         "Received": {"description": "Received."},
         "NotReceived": {"description": "Not received: the delivery is tried again."},
     }
-    for path in [*result["paths"].values(), *result["webhooks"].values()]:
-        for operation in path.values():
-            share_parts(operation, components)
+    operations = [
+        operation
+        for path in [*result["paths"].values(), *result["webhooks"].values()]
+        for operation in path.values()
+    ]
+    for operation in operations:
+        share_parts(operation, components)
+    result["security"] = [{"token": []}]
+    share_answers(operations, components)
     return result
 
 
@@ -108,7 +126,8 @@ def extension(schema: Json, base: str, schemas: Json) -> Json:
     new = schema["properties"].keys() - known["properties"].keys() | {*required}
     properties = {name: field for name, field in schema["properties"].items() if name in new}
     added = {"type": "object", "properties": properties, "required": required}
-    return {"allOf": [reference("schemas", base), added], "description": schema["description"]}
+    said = {key: schema[key] for key in schema.keys() & {"description"}}
+    return {"allOf": [reference("schemas", base), added]} | said
 
 
 def with_references(schema: Any) -> Any:
@@ -152,7 +171,7 @@ def webhook(event: str) -> Json:
         "security": [],
         "parameters": [
             {"in": "header", "name": name, "required": True, "schema": TEXT, "description": meaning}
-            for name, meaning in SENT_HEADERS.items()
+            for name, meaning in (SENT_HEADERS | STANDARD_HEADERS).items()
         ],
         "requestBody": {
             "required": True,
@@ -212,7 +231,13 @@ def share_parts(operation: Json, components: Json) -> None:
         del operation["parameters"]
     for content in [operation.get("requestBody", {}), *operation["responses"].values()]:
         for kind in content.get("content", {}).values():
-            drop_summaries(kind)
+            shorten_examples(kind)
+    if operation["security"]:  # that of the whole document; events have none
+        del operation["security"]
+    responses = operation["responses"]
+    operation["responses"] = {
+        ("5XX" if code == "500" else code): r for code, r in responses.items()
+    }
     for code, response in operation["responses"].items():
         if "headers" in response:
             response["headers"] = {
@@ -225,10 +250,28 @@ def share_parts(operation: Json, components: Json) -> None:
             )
 
 
-def drop_summaries(content: Json) -> None:
-    """The name of an example says enough; drf-spectacular repeats it as the summary."""
+def shorten_examples(content: Json) -> None:
+    """One example needs no name, and no example needs the summary of drf-spectacular, which repeats
+    the name."""
     for example in content.get("examples", {}).values():
         example.pop("summary", None)
+    if len(content.get("examples", {})) == 1:
+        content["example"] = next(iter(content.pop("examples").values()))["value"]
+
+
+def share_answers(operations: list[Json], components: Json) -> None:
+    """Moves answers that several operations give into `components`, named by the first of them."""
+    texts = Counter(
+        json.dumps(answer) for one in operations for answer in one["responses"].values()
+    )
+    names: dict[str, str] = {}
+    for operation in operations:
+        for code, answer in operation["responses"].items():
+            text = json.dumps(answer)
+            if "$ref" in answer or texts[text] == 1:
+                continue
+            name = names.setdefault(text, f"{operation['operationId']}.{code}")
+            operation["responses"][code] = shared("responses", name, answer, components)
 
 
 def shared(kind: str, name: str, part: Json, components: Json) -> Json:
