@@ -165,15 +165,21 @@ class Operation(AutoSchema):
             return ["Account"]
         return ["Tags" if "tag" in self.get_operation_id() else "Contacts"]
 
+    @property
+    def sentences(self) -> tuple[str, str]:
+        """The first sentence of the docstring, which is the summary, and the others."""
+        first, *others = re.split(r"(?<=\.)\s+", inspect.cleandoc(self.source.__doc__), maxsplit=1)
+        return " ".join(first.split()).rstrip("."), "".join(others)
+
     def get_summary(self) -> str:
-        return (self.source.__doc__ or "").partition("\n")[0].rstrip(".")
+        return self.sentences[0]
 
     def get_description(self) -> str:  # type: ignore[override]
         """What the summary does not say, and the scopes."""
-        _, _, details = inspect.cleandoc(self.source.__doc__ or "").partition("\n")
+        _, details = self.sentences
         scopes = " and ".join(f"`{scope}`" for scope in self.scopes)
         needs = f"Needs the scope {scopes}." if scopes else "Needs no scope."
-        return f"{details.strip()}\n\n{needs}".lstrip()
+        return f"{details}\n\n{needs}".lstrip()
 
     @property
     def scopes(self) -> list[str]:
@@ -266,8 +272,8 @@ class Operation(AutoSchema):
             *([REPEATABLE] if self.is_repeatable else []),
             *headers(OF_A_CONTACT if self.has_key else {}, [int(self.success)]),
             *[
-                OpenApiParameter(name, schema, description=schema["description"])
-                for name, schema in getattr(self.view, "query_parameters", {}).items()
+                OpenApiParameter(name, schema, description=meaning)
+                for name, (schema, meaning) in getattr(self.view, "query_parameters", {}).items()
             ],
         ]
 

@@ -311,13 +311,11 @@ class ListDeliveries(WebhookView):
     scopes = (Scope.READ,)
     output_class = DeliveryPage
     query_parameters = {
-        "limit": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": MAX_DELIVERIES,
-            "description": f"Default: {DELIVERIES}.",
-        },
-        "cursor": {"type": "string", "description": "`next_cursor` of the page before."},
+        "limit": (
+            {"type": "integer", "minimum": 1, "maximum": MAX_DELIVERIES},
+            f"Default: {DELIVERIES}.",
+        ),
+        "cursor": ({"type": "string"}, "`next_cursor` of the page before."),
     }
 
     def get(self, request: Request, id: str) -> Response:  # noqa: A002

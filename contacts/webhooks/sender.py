@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import ResolveResult
@@ -87,7 +88,7 @@ class PlainConnector(PublicConnector):
 
 
 def connector_for(webhook: Webhook) -> type[PublicConnector]:
-    return PlainConnector if is_plain(URL(webhook.url).scheme) else PublicConnector
+    return PlainConnector if is_plain(urlsplit(webhook.url).scheme) else PublicConnector
 
 
 class Answer(NamedTuple):
@@ -113,7 +114,7 @@ async def post(session: aiohttp.ClientSession, webhook: Webhook, message: Messag
     }
     try:
         url = URL(webhook.url)  # aiohttp reads the URL with yarl, too
-        check_host(url.raw_host or "", plain=is_plain(url.scheme))
+        check_host(url.raw_host or "", plain=connector_for(webhook).plain)
         if not isinstance(session.connector, connector_for(webhook)):
             raise Forbidden("The session could reach an address that is not a public address.")
         async with session.post(
