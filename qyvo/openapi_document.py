@@ -70,9 +70,10 @@ FAILURE_NAMES = {
     "415": "WrongType",
     "422": "Invalid",
     "429": "RateLimited",
-    "5XX": "ServerError",
+    "500": "ServerError",
 }
 PHONE_OR_NULL = fields.or_null(fields.PHONE) | {"minLength": 0}
+AS_PHONE = {"description": "As `Phone`."}
 # Fields that many bodies have: each is described once, under this name in `components`.
 FIELDS: dict[str, Json] = {
     "ContactId": fields.CONTACT_ID,
@@ -91,32 +92,40 @@ FIELDS: dict[str, Json] = {
 def finish(result: Json, **of_generator: Any) -> Json:
     """drf-spectacular's hook: adds the webhooks, and moves repeated parts into `components`."""
     components = result["components"]
-    for schema in components["schemas"].values():
-        if OBVIOUS.fullmatch(schema.get("description", "")):
-            del schema["description"]
-        properties = schema.get("properties", {})
-        properties |= {name: with_said_default(field) for name, field in properties.items()}
-    components["schemas"] |= event_bodies(components["schemas"])
-    components["schemas"]["ContactFilter"] = filters.SCHEMA
-    schemas = {name: with_references(s) for name, s in components["schemas"].items()}
-    extended = {name: extension(schemas[name], base, schemas) for name, base in EXTENDS.items()}
-    components["schemas"] = schemas | extended | FIELDS
-    components["schemas"]["PhoneOrNull"] = PHONE_OR_NULL | {"description": "As `Phone`."}
-    result["webhooks"] = {event: webhook(event) for event in SENT}
+    components["schemas"] = all_schemas(components["schemas"])
     components["responses"] = {
         "Received": {"description": "Received."},
         "NotReceived": {"description": "Not received: the delivery is tried again."},
     }
-    operations = [
-        operation
-        for path in [*result["paths"].values(), *result["webhooks"].values()]
-        for operation in path.values()
-    ]
+    result["webhooks"] = {event: webhook(event) for event in SENT}
+    result["security"] = [{"token": []}]
+    paths = [*result["paths"].values(), *result["webhooks"].values()]
+    operations = [operation for path in paths for operation in path.values()]
     for operation in operations:
         share_parts(operation, components)
-    result["security"] = [{"token": []}]
     share_answers(operations, components)
     return result
+
+
+# Schemas
+
+
+def all_schemas(found: Json) -> Json:
+    """The schemas that drf-spectacular has found, and those of events, with what several of them
+    have in common written out once."""
+    for schema in found.values():
+        shorten(schema)
+    found |= event_bodies(found) | {"ContactFilter": filters.SCHEMA}
+    schemas = {name: with_references(schema) for name, schema in found.items()}
+    extended = {name: extension(schemas[name], base, schemas) for name, base in EXTENDS.items()}
+    return schemas | extended | FIELDS | {"PhoneOrNull": PHONE_OR_NULL | AS_PHONE}
+
+
+def shorten(schema: Json) -> None:
+    if OBVIOUS.fullmatch(schema.get("description", "")):
+        del schema["description"]
+    properties = schema.get("properties", {})
+    properties |= {name: with_said_default(field) for name, field in properties.items()}
 
 
 def extension(schema: Json, base: str, schemas: Json) -> Json:
@@ -223,31 +232,33 @@ def body(properties: Json, required: list[str], meaning: str) -> Json:
 
 def share_parts(operation: Json, components: Json) -> None:
     """Replaces what `operation` has in common with others by references."""
-    operation["parameters"] = [
-        shared("parameters", parameter["name"], parameter, components)
-        for parameter in operation.get("parameters", [])
-    ]
-    if not operation["parameters"]:
-        del operation["parameters"]
-    for content in [operation.get("requestBody", {}), *operation["responses"].values()]:
-        for kind in content.get("content", {}).values():
-            shorten_examples(kind)
+    if parameters := operation.get("parameters"):
+        operation["parameters"] = [
+            shared("parameters", parameter["name"], parameter, components)
+            for parameter in parameters
+        ]
     if operation["security"]:  # that of the whole document; events have none
         del operation["security"]
     responses = operation["responses"]
+    for content in [operation.get("requestBody", {}), *responses.values()]:
+        for kind in content.get("content", {}).values():
+            shorten_examples(kind)
     operation["responses"] = {
-        ("5XX" if code == "500" else code): r for code, r in responses.items()
+        ("5XX" if code == "500" else code): shared_response(code, response, components)
+        for code, response in responses.items()
     }
-    for code, response in operation["responses"].items():
-        if "headers" in response:
-            response["headers"] = {
-                name: shared("headers", name, header, components)
-                for name, header in response["headers"].items()
-            }
-        if code in FAILURE_NAMES:
-            operation["responses"][code] = shared(
-                "responses", FAILURE_NAMES[code], response, components
-            )
+
+
+def shared_response(code: str, response: Json, components: Json) -> Json:
+    """`response` with references to its headers; a reference if it is an error."""
+    if "headers" in response:
+        response["headers"] = {
+            name: shared("headers", name, header, components)
+            for name, header in response["headers"].items()
+        }
+    if name := FAILURE_NAMES.get(code):
+        return shared("responses", name, response, components)
+    return response
 
 
 def shorten_examples(content: Json) -> None:
@@ -261,17 +272,15 @@ def shorten_examples(content: Json) -> None:
 
 def share_answers(operations: list[Json], components: Json) -> None:
     """Moves answers that several operations give into `components`, named by the first of them."""
-    texts = Counter(
-        json.dumps(answer) for one in operations for answer in one["responses"].values()
-    )
+    answers = [answer for operation in operations for answer in operation["responses"].values()]
+    uses = Counter(map(json.dumps, answers))
     names: dict[str, str] = {}
     for operation in operations:
         for code, answer in operation["responses"].items():
             text = json.dumps(answer)
-            if "$ref" in answer or texts[text] == 1:
-                continue
-            name = names.setdefault(text, f"{operation['operationId']}.{code}")
-            operation["responses"][code] = shared("responses", name, answer, components)
+            if "$ref" not in answer and uses[text] > 1:
+                name = names.setdefault(text, f"{operation['operationId']}.{code}")
+                operation["responses"][code] = shared("responses", name, answer, components)
 
 
 def shared(kind: str, name: str, part: Json, components: Json) -> Json:
