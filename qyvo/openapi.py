@@ -25,7 +25,7 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
-from contacts.api import bulk, contacts, finding
+from contacts.api import bulk, bulk_actions, contacts, finding
 from contacts.api.actions import MERGED_INTO
 from contacts.api.examples import EXAMPLES
 from contacts.api.idempotency import KEY, REPLAYED, KeyInUse, takes_key
@@ -51,6 +51,11 @@ class Error(serializers.Serializer):
     )
 
 
+# Every operation may answer 500 and 503, so the document has both as one, 5XX.
+OUTAGE = (
+    "500: an error on the server, whose log has the request id. 503: the database or the disk is "
+    "not available at the moment."
+)
 # Status -> its meaning, and the example bodies.
 FAILURES: dict[int, tuple[str, list[dict[str, Any]]]] = {
     400: (
@@ -81,11 +86,12 @@ FAILURES: dict[int, tuple[str, list[dict[str, Any]]]] = {
         ],
     ),
     429: ("Too many requests with this token.", [error_body(429)]),
-    500: ("An error on the server. The log line has the request id.", [error_body(500)]),
-    503: ("The database or the disk is not available at the moment.", [error_body(503)]),
+    500: (OUTAGE, [error_body(500), error_body(503)]),
 }
 
-EVERYWHERE = {
+# All answers have these headers. The document says so once, in `info`, and describes each header
+# where it helps: written at every answer, they were a tenth of the document.
+REQUEST_ID = {
     "X-Request-Id": "Your own id if it is 1 to 128 visible ASCII characters, otherwise a new id."
 }
 COUNTED = {
@@ -96,18 +102,15 @@ COUNTED = {
 OF_A_CONTACT = {
     MERGED_INTO: "The id of the answered contact, if the requested contact was merged into it."
 }
-REPEATED = {
-    REPLAYED: "`true` if this is the stored answer to an earlier request with the same key."
-}
 REPEATABLE = OpenApiParameter(
     KEY,
     {"type": "string", "pattern": "^[!-~]{1,255}$"},
     "header",
     description="A new value for each change, such as a UUID. If you send the request again within "
-    "24 hours, the change is made once and you get the same answer. A secret is then null.",
+    "24 hours, the change is made once and you get the same answer, with the header "
+    f"`{REPLAYED}: true`. A secret is then null.",
 )
-RETRY = {"Retry-After": "Seconds to wait."}
-UNCOUNTED = {401, 503}  # without a valid token, or perhaps before the token was looked up
+RETRY = {"Retry-After": "Seconds to wait; with 429 and 503."}
 
 
 JSON, FORM = "application/json", "multipart/form-data"
@@ -130,8 +133,12 @@ class Operation(AutoSchema):
         return getattr(self.view, "operations", {}).get(self.method, type(self.view))
 
     @property
+    def changes(self) -> bool:
+        return self.method in {"POST", "PATCH"}
+
+    @property
     def has_body(self) -> bool:
-        return self.method == "POST"
+        return self.changes and hasattr(self.source, "input_class")
 
     @property
     def is_repeatable(self) -> bool:
@@ -154,17 +161,25 @@ class Operation(AutoSchema):
         for kind in ("imports", "exports", "bulk", "webhooks"):
             if f"/{kind}" in self.path:
                 return [kind.title()]
-        if not self.has_body:
+        if not self.changes:
             return ["Account"]
         return ["Tags" if "tag" in self.get_operation_id() else "Contacts"]
 
+    @property
+    def sentences(self) -> tuple[str, str]:
+        """The first sentence of the docstring, which is the summary, and the others."""
+        first, *others = re.split(r"(?<=\.)\s+", inspect.cleandoc(self.source.__doc__), maxsplit=1)
+        return " ".join(first.split()).rstrip("."), "".join(others)
+
     def get_summary(self) -> str:
-        return (self.source.__doc__ or "").partition("\n")[0].rstrip(".")
+        return self.sentences[0]
 
     def get_description(self) -> str:  # type: ignore[override]
-        description = inspect.cleandoc(self.source.__doc__ or "")
+        """What the summary does not say, and the scopes."""
+        _, details = self.sentences
         scopes = " and ".join(f"`{scope}`" for scope in self.scopes)
-        return f"{description}\n\nNeeds the scope {scopes}." if scopes else description
+        needs = f"Needs the scope {scopes}." if scopes else "Needs no scope."
+        return f"{details}\n\n{needs}".lstrip()
 
     @property
     def scopes(self) -> list[str]:
@@ -175,6 +190,8 @@ class Operation(AutoSchema):
         return {"x-required-scopes": self.scopes}
 
     def get_request_serializer(self) -> Any:
+        if not self.has_body:
+            return None
         # A file as the whole body is left out: generated clients can send only one kind of body.
         given = self.source.input_class
         if not self.takes_file:
@@ -205,14 +222,16 @@ class Operation(AutoSchema):
         return self.has_body and "contact_id" in self.source.input_class().fields
 
     def get_response_serializers(self) -> Any:
-        _, example = ALL_EXAMPLES[self.get_operation_id()]
+        output = getattr(self.source, "output_class", None)
+        # All requests for a bulk action have the same answer; their examples differ in the kind.
+        is_bulk = output is bulk_actions.BulkJob and self.changes
+        _, example = ALL_EXAMPLES["bulk-update" if is_bulk else self.get_operation_id()]
         is_list = isinstance(example, list)
         is_file = isinstance(example, str)
         # For a list, one item: drf-spectacular makes a list of it.
         examples = [OpenApiExample("answer", example[0] if is_list else example)] if example else []
         kind: Any = OpenApiTypes.STR
         if not is_file:
-            output = getattr(self.source, "output_class", None)
             kind = output and output(many=is_list)
         media_type = "text/csv" if is_file else "application/json"
         return {
@@ -225,7 +244,7 @@ class Operation(AutoSchema):
 
     def failures(self) -> list[int]:
         if self.path == "/api/v1/me":
-            return [401, 429, 500, 503]
+            return [401, 429, 500]
         return [code for code in FAILURES if self.can_fail(code)]
 
     def can_fail(self, code: int) -> bool:
@@ -235,7 +254,7 @@ class Operation(AutoSchema):
             return hasattr(self.source, "conflict") or self.is_repeatable
         if code == 411:
             return bool(self.takes_file)
-        return self.has_body or code not in {400, 413, 415}
+        return self.changes or code not in {400, 413, 415}
 
     def get_examples(self) -> list[OpenApiExample]:
         body, _ = ALL_EXAMPLES[self.get_operation_id()]
@@ -245,18 +264,16 @@ class Operation(AutoSchema):
         return [OpenApiExample("body", body, request_only=True, media_type=kind)]
 
     def get_override_parameters(self) -> list[Any]:
-        counted = [*self.successes, *(code for code in self.failures() if code not in UNCOUNTED)]
         return [
-            *headers(EVERYWHERE, True),
-            *headers(COUNTED, counted, OpenApiTypes.INT),
-            *headers(RETRY, [429, 503], OpenApiTypes.INT),
+            *headers(REQUEST_ID, [500]),
+            *headers(COUNTED, [429], OpenApiTypes.INT),
+            *headers(RETRY, [429, 500], OpenApiTypes.INT),
             *headers(getattr(self.view, "answer_headers", {}), self.successes),
-            *headers(REPEATED if self.is_repeatable else {}, self.successes),
             *([REPEATABLE] if self.is_repeatable else []),
             *headers(OF_A_CONTACT if self.has_key else {}, [int(self.success)]),
             *[
-                OpenApiParameter(name, description=meaning)
-                for name, meaning in getattr(self.view, "query_parameters", {}).items()
+                OpenApiParameter(name, schema, description=meaning)
+                for name, (schema, meaning) in getattr(self.view, "query_parameters", {}).items()
             ],
         ]
 
@@ -282,10 +299,10 @@ def failure(code: int, view: Any, source: Any) -> OpenApiResponse:
 
 
 def headers(
-    meanings: dict[str, str], codes: list[int] | bool, kind: OpenApiTypes = OpenApiTypes.STR
+    meanings: dict[str, str], codes: list[int], kind: OpenApiTypes = OpenApiTypes.STR
 ) -> list[OpenApiParameter]:
     """Response headers. `meanings`: name -> description. `codes`: the status codes of the responses
-    that have them; True for all."""
+    that have them."""
     return [
         OpenApiParameter(name, kind, "header", description=meaning, response=codes)
         for name, meaning in meanings.items()

@@ -227,6 +227,9 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "One contact per phone. Every action is a POST request with a JSON object. It "
     "works on the tenant of the token's user; no request can reach another tenant.\n\n"
     "In bodies, an empty text means the same as `null`: no value.\n\n"
+    "Every answer has the header `X-Request-Id`. Every answer to a request with a valid token also "
+    "has `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`. The answers 5XX and "
+    "429 describe these headers.\n\n"
     "To try an action on this page, paste a token under *Authorize*.",
     "LICENSE": {"name": "MIT", "identifier": "MIT"},
     "SORT_OPERATIONS": False,
@@ -242,6 +245,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "Events", "description": "What is sent to your addresses."},
         {"name": "Account", "description": "Who the token belongs to."},
     ],
+    "COMPONENT_SPLIT_PATCH": False,  # bodies of PATCH have serializers of their own
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "POSTPROCESSING_HOOKS": ["qyvo.openapi_document.finish"],
     "PREPROCESSING_HOOKS": ["qyvo.openapi.only_documented"],

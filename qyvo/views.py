@@ -11,9 +11,11 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
-from drf_spectacular.renderers import OpenApiJsonRenderer2, OpenApiYamlRenderer2
+from drf_spectacular.renderers import OpenApiYamlRenderer2
 from rest_framework.request import Request
 from rest_framework.views import APIView
+
+from contacts.api.renderers import JSON
 
 from .api import error_body
 
@@ -41,7 +43,7 @@ class SchemaJSON(APIView):
     authentication_classes: list[Any] = []
     permission_classes: list[Any] = []
     http_method_names = ["get", "head"]
-    renderer: Any = OpenApiJsonRenderer2
+    renderer: Any = JSON
 
     def get(self, request: Request) -> HttpResponse:
         document = self.renderer().render(openapi(), renderer_context={})

@@ -26,11 +26,15 @@ from tenants.admin import (
 
 from .forms import RuleFormField
 
+HTTPS = (
+    "https, to a public address. Networks in WEBHOOK_ALLOWED_NETWORKS are reached with http, too."
+)
+
 
 class WebhookForm(TenantForm):
     """Uses the rules of the API."""
 
-    url = RuleFormField(endpoint, help_text="HTTPS, at a public address.")
+    url = RuleFormField(endpoint, help_text=HTTPS)
     events = forms.MultipleChoiceField(
         choices=[(name, name) for name in EVENTS],
         initial=EVENTS,
@@ -63,7 +67,7 @@ class WebhookAdmin(TenantOwnedRetryAdmin):
     fields = ["tenant", "url", "events", "import_rows"]
     shown = ["id", "state", "waiting", "last_success_at", "rotated_at", "created_at"]
     readonly_fields = shown
-    actions = ["rotate", "test", "resume", "replay"]
+    actions = ["rotate", "test", "pause", "resume", "replay"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         fields = super().get_fields(request, obj)
@@ -123,6 +127,12 @@ class WebhookAdmin(TenantOwnedRetryAdmin):
         for webhook in found:
             outbox.enqueue_test(webhook)
         self.message_user(request, "The test is sent within a few seconds.")
+
+    @admin.action(description="Pause webhooks", permissions=["change"])
+    def pause(self, request: HttpRequest, found: models.QuerySet) -> None:
+        for webhook in found:
+            outbox.pause(webhook)
+        self.message_user(request, "Deliveries wait until the webhook is resumed.")
 
     @admin.action(description="Resume webhooks", permissions=["change"])
     def resume(self, request: HttpRequest, found: models.QuerySet) -> None:

@@ -135,7 +135,10 @@ class PagedArray(PagedAction):
         "Link": "The address of the next page: post the same body to it (RFC 8288).",
     }
     query_parameters = {
-        "cursor": "As `cursor` in the body, and preferred to it. `Link` contains it."
+        "cursor": (
+            {"type": "string"},
+            "As `cursor` in the body, and preferred to it. `Link` contains it.",
+        )
     }
 
     def clean(self, request: Request) -> dict[str, Any]:

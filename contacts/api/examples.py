@@ -135,6 +135,24 @@ WEBHOOK: dict[str, Any] = {
     "paused_at": None,
 }
 
+DELIVERY: dict[str, Any] = {
+    "id": "01J1Y3V8KEP5R7T9W2X4Z6B8D1",
+    "event": "webhook.test",
+    "sequence": None,
+    "state": "pending",
+    "attempts": 0,
+    "next_attempt_at": CREATED_AT,
+    "last_status": None,
+    "problem": None,
+    "created_at": CREATED_AT,
+    "finished_at": None,
+}
+DEAD = {
+    "event": "contact.updated", "sequence": 42, "state": "dead", "attempts": 12,
+    "next_attempt_at": None, "last_status": 500, "problem": "It answered 500.",
+    "finished_at": "2026-05-08T08:14:23+00:00",
+}  # fmt: skip
+
 # By operation: the body, or None, and the answer. If the body or the answer is a file, the text of
 # the file.
 EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
@@ -369,5 +387,10 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
     ),
     "list-webhooks": (None, [WEBHOOK]),
     "get-webhook": (None, WEBHOOK),
+    "update-webhook": ({"import_rows": False, "paused": False}, WEBHOOK),
+    "rotate-webhook": (None, WEBHOOK | {"secret": "whsec_3f1c…"}),
+    "test-webhook": (None, DELIVERY),
+    "list-deliveries": (None, {"data": [DELIVERY | DEAD], "next_cursor": None}),
+    "replay-webhook": ({"since": CREATED_AT}, {"replayed": 1}),
     "delete-webhook": (None, None),
 }

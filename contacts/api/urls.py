@@ -63,6 +63,10 @@ export_paths = [
 webhook_paths = [
     path("webhooks", webhooks.Webhooks.as_view(), name="webhooks"),
     path("webhooks/<str:id>", webhooks.OneWebhook.as_view(), name="webhook"),
+    path("webhooks/<str:id>/rotate", webhooks.RotateWebhook.as_view(), name="rotate-webhook"),
+    path("webhooks/<str:id>/test", webhooks.TestWebhook.as_view(), name="test-webhook"),
+    path("webhooks/<str:id>/deliveries", webhooks.ListDeliveries.as_view(), name="list-deliveries"),
+    path("webhooks/<str:id>/replay", webhooks.ReplayWebhook.as_view(), name="replay-webhook"),
 ]
 
 urlpatterns = [*actions, *import_paths, *export_paths, *bulk_paths, *webhook_paths]

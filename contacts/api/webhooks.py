@@ -1,21 +1,44 @@
 """Webhooks: the body that creates one, what is shown of one, and the views."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
+from typing import Any
 
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from contacts.models import EVENTS, MAX_URL, Webhook
+from contacts.finding import cursors
+from contacts.models import EVENTS, MAX_URL, Delivery, Webhook
 from contacts.values import rules
 from contacts.webhooks import outbox
-from contacts.webhooks.rules import endpoint, events
+from contacts.webhooks.rules import delivery_id, endpoint, events
+from tenants.serializers import OrNull
 
-from .actions import Scope
+from .actions import Scope, read_cursor
 from .examples import WEBHOOK
-from .fields import FLAG, RuleField, Timestamp, or_null
+from .fields import (
+    CURSOR,
+    FLAG,
+    ID,
+    MOMENT,
+    LimitField,
+    RuleField,
+    Timestamp,
+    or_null,
+    shared,
+)
 from .idempotency import RepeatableView
+
+MAX_DELIVERIES, DELIVERIES = 500, 100  # on a page: at most, and by default
+
+
+URL = {"type": "string", "format": "uri", "pattern": "^https?://", "maxLength": MAX_URL}
+CHOSEN_EVENTS = or_null({"type": "array", "items": {"type": "string", "enum": EVENTS}})
+HTTPS = "https, to a public address. http and private addresses: only in networks that the operator"
+HTTPS += " of the service allows."
 
 
 class WebhookInput(serializers.Serializer):
@@ -23,18 +46,28 @@ class WebhookInput(serializers.Serializer):
 
     url = RuleField(
         endpoint,
-        {"type": "string", "format": "uri", "pattern": "^https://", "maxLength": MAX_URL},
+        URL,
         required=True,
         error_messages={"required": "The url is required."},
-        help_text="HTTPS, at a public address.",
+        help_text=HTTPS,
     )
-    events = RuleField(
-        events,
-        or_null({"type": "array", "items": {"type": "string", "enum": EVENTS}}),
-        help_text="Which events to send; default: all.",
-    )
+    events = RuleField(events, CHOSEN_EVENTS, help_text="Which events to send; default: all.")
     import_rows = RuleField(
         rules.flag, FLAG, help_text="Also an event for each contact that an import writes."
+    )
+
+
+class WebhookChanges(serializers.Serializer):
+    """The body that changes a webhook. What is left out stays."""
+
+    url = RuleField(endpoint, URL, required=False)
+    events = RuleField(events, CHOSEN_EVENTS, required=False)
+    import_rows = RuleField(rules.flag, or_null({"type": "boolean"}), required=False)
+    paused = RuleField(
+        rules.flag,
+        or_null({"type": "boolean"}),
+        required=False,
+        help_text="True lets deliveries wait; false sends those that have waited.",
     )
 
 
@@ -50,7 +83,7 @@ class ShownWebhook(serializers.Serializer):
     failing_since = Timestamp(allow_null=True)
     paused_at = Timestamp(
         allow_null=True,
-        help_text="Set after three days of failures; deliveries wait until it is resumed.",
+        help_text="Set by `paused`, and after three days of failures; deliveries wait meanwhile.",
     )
 
 
@@ -60,6 +93,62 @@ class NewWebhook(ShownWebhook):
     secret = serializers.CharField(
         allow_null=True, help_text="Null in an answer that is repeated for an `Idempotency-Key`."
     )
+
+
+class ShownDelivery(serializers.Serializer):
+    """An event that is sent to a webhook."""
+
+    id = serializers.CharField(help_text="As `X-Qyvo-Delivery-Id` and `webhook-id`.")
+    event = serializers.CharField()
+    sequence = serializers.IntegerField(source="change_id", allow_null=True)
+    state = serializers.ChoiceField(
+        Delivery.State.values, help_text="`dead`: all attempts have failed."
+    )
+    attempts = serializers.IntegerField()
+    next_attempt_at = Timestamp(source="next_attempt", allow_null=True)
+    last_status = serializers.IntegerField(
+        allow_null=True, help_text="The status of the last answer; null if none came."
+    )
+    problem = OrNull(help_text="Why the last attempt has failed.")
+    created_at = Timestamp()
+    finished_at = Timestamp(allow_null=True)
+
+
+class DeliveryPage(serializers.Serializer):
+    """A page of deliveries, the newest first."""
+
+    data = ShownDelivery(many=True)  # type: ignore[assignment]
+    next_cursor = OrNull(help_text="Null on the last page.")
+
+
+class DeliveriesInput(serializers.Serializer):
+    """The query of list-deliveries."""
+
+    limit = LimitField(MAX_DELIVERIES, DELIVERIES)
+    cursor = RuleField(rules.cursor, CURSOR)
+
+
+class ReplayInput(serializers.Serializer):
+    """The body of replay-webhook: one delivery, or all since a time."""
+
+    delivery_id = RuleField(
+        delivery_id, or_null(ID), help_text="One delivery, also if it has arrived."
+    )
+    since = RuleField(
+        rules.timestamp, MOMENT, help_text="The dead deliveries that were made since then."
+    )
+    delivered = RuleField(rules.flag, FLAG, help_text="With `since`: those that have arrived, too.")
+
+    def validate(self, fields: dict[str, Any]) -> dict[str, Any]:
+        if not fields["delivery_id"] and not fields["since"]:
+            raise serializers.ValidationError({"since": ["Send a delivery_id, or since."]})
+        return fields
+
+
+class Replayed(serializers.Serializer):
+    """The answer of replay-webhook."""
+
+    replayed = serializers.IntegerField(help_text="How many deliveries are sent again.")
 
 
 # Webhooks
@@ -102,6 +191,18 @@ class GetWebhook:
     output_class = ShownWebhook
 
 
+class UpdateWebhook:
+    """Changes a webhook, or pauses or resumes it.
+
+    What the body leaves out stays.
+    """
+
+    scopes = (Scope.READ, Scope.WRITE)
+    input_class = WebhookChanges
+    output_class = ShownWebhook
+    conflict = UrlIsTaken
+
+
 class DeleteWebhook:
     """Deletes a webhook and its deliveries. Pending deliveries are not sent."""
 
@@ -122,28 +223,137 @@ class Webhooks(RepeatableView):
         body = CreateWebhook.input_class(data=request.data)
         body.is_valid(raise_exception=True)
         webhook = Webhook(tenant=self.tenant, **body.validated_data)
-        try:
+        with url_errors():
             outbox.create(webhook)
-        except outbox.UrlTaken as error:
-            raise UrlIsTaken(str(error)) from error
-        except ValueError as error:
-            raise ValidationError({"url": [str(error)]}) from error
         return Response(CreateWebhook.output_class(webhook).data, status=CreateWebhook.success)
 
 
-class OneWebhook(RepeatableView):
-    http_method_names = ["get", "head", "delete"]
-    operations = {"GET": GetWebhook, "DELETE": DeleteWebhook}
+@contextmanager
+def url_errors() -> Iterator[None]:
+    """Answers what the outbox refuses because of the URL."""
+    try:
+        yield
+    except outbox.UrlTaken as error:
+        raise UrlIsTaken(str(error)) from error
+    except ValueError as error:
+        raise ValidationError({"url": [str(error)]}) from error
+
+
+class WebhookView(RepeatableView):
+    """What all views of one webhook share."""
+
+    def find(self, pk: str) -> Webhook:
+        """Raises `NotFound`."""
+        try:
+            return self.tenant.webhooks.get(pk=pk)
+        except (Webhook.DoesNotExist, ValueError):  # ValueError: `pk` is not an id
+            raise NotFound("Webhook not found") from None
+
+    def handle_exception(self, error: Exception) -> Response:
+        """A webhook may be deleted between `find` and the lock of a change."""
+        if isinstance(error, Webhook.DoesNotExist):
+            error = NotFound("Webhook not found")
+        return super().handle_exception(error)
+
+
+class OneWebhook(WebhookView):
+    http_method_names = ["get", "head", "patch", "delete"]
+    operations = {"GET": GetWebhook, "PATCH": UpdateWebhook, "DELETE": DeleteWebhook}
 
     def get(self, request: Request, id: str) -> Response:  # noqa: A002
         return Response(GetWebhook.output_class(self.find(id)).data)
+
+    def patch(self, request: Request, id: str) -> Response:  # noqa: A002
+        webhook = self.find(id)
+        fields = shared(UpdateWebhook.input_class).run_validation(request.data)
+        with url_errors():
+            outbox.change(webhook, fields)
+        return Response(UpdateWebhook.output_class(webhook).data)
 
     def delete(self, request: Request, id: str) -> Response:  # noqa: A002
         self.find(id).delete()
         return Response(status=DeleteWebhook.success)
 
-    def find(self, pk: str) -> Webhook:
+
+class RotateWebhook(WebhookView):
+    """Gives a webhook a new secret.
+
+    The secret is in this answer and nowhere else. For 24 hours, deliveries are signed with the old
+    secret, too.
+    """
+
+    http_method_names = ["post"]
+    scopes = (Scope.READ, Scope.WRITE)
+    output_class = NewWebhook
+
+    def post(self, request: Request, id: str) -> Response:  # noqa: A002
+        webhook = self.find(id)
+        webhook.rotate()
+        return Response(self.output_class(webhook).data)
+
+
+class TestWebhook(WebhookView):
+    """Sends a test: the delivery `webhook.test`.
+
+    `list-deliveries` shows whether it arrives.
+    """
+
+    http_method_names = ["post"]
+    scopes = (Scope.WRITE,)
+    output_class = ShownDelivery
+    success = HTTPStatus.ACCEPTED
+
+    def post(self, request: Request, id: str) -> Response:  # noqa: A002
+        delivery = outbox.enqueue_test(self.find(id))
+        return Response(self.output_class(delivery).data, status=self.success)
+
+
+class ListDeliveries(WebhookView):
+    """The deliveries of a webhook, the newest first, each with the last answer to it."""
+
+    http_method_names = ["get", "head"]
+    scopes = (Scope.READ,)
+    output_class = DeliveryPage
+    query_parameters = {
+        "limit": (
+            {"type": "integer", "minimum": 1, "maximum": MAX_DELIVERIES},
+            f"Default: {DELIVERIES}.",
+        ),
+        "cursor": ({"type": "string"}, "`next_cursor` of the page before."),
+    }
+
+    def get(self, request: Request, id: str) -> Response:  # noqa: A002
+        webhook = self.find(id)
+        asked = shared(DeliveriesInput).run_validation(request.query_params.dict())
+        scope = (self.tenant.pk, "deliveries", webhook.pk)
+        found = webhook.own_deliveries().order_by("-pk")
+        if after := read_cursor(asked["cursor"], *scope):
+            found = found.filter(pk__lt=after[0])
+        limit = asked["limit"]
+        rows = list(found[: limit + 1])
+        has_more = len(rows) > limit
+        next_cursor = cursors.write((rows[limit - 1].pk,), *scope) if has_more else None
+        page = {"data": rows[:limit], "next_cursor": next_cursor}
+        return Response(self.output_class(page).data)
+
+
+class ReplayWebhook(WebhookView):
+    """Sends deliveries of a webhook again, under the same ids, and resumes it if it is paused.
+
+    A delivery whose change was pruned from the log is left out, and so are pending deliveries.
+    """
+
+    http_method_names = ["post"]
+    scopes = (Scope.WRITE,)
+    input_class = ReplayInput
+    output_class = Replayed
+
+    def post(self, request: Request, id: str) -> Response:  # noqa: A002
+        webhook = self.find(id)
+        asked = shared(self.input_class).run_validation(request.data)
+        asked["delivery"] = asked.pop("delivery_id")
         try:
-            return self.tenant.webhooks.get(pk=pk)
-        except (Webhook.DoesNotExist, ValueError):  # ValueError: `pk` is not an id
-            raise NotFound("Webhook not found") from None
+            number = outbox.replay_of(webhook, **asked)
+        except Delivery.DoesNotExist:
+            raise NotFound("Delivery not found") from None
+        return Response(self.output_class({"replayed": number}).data)

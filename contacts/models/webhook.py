@@ -6,6 +6,7 @@
 
 import hmac
 import secrets
+from base64 import b64decode, b64encode
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -29,6 +30,7 @@ EVENT_OF_KIND = {str(kind): f"contact.{kind}" for kind in Change.Kind} | {
 }
 EVENTS = [*dict.fromkeys(EVENT_OF_KIND.values()), IMPORT_FINISHED]
 MAX_URL = 2000  # characters
+PREFIX = "whsec_"  # of a secret, as in Standard Webhooks
 OLD_SECRET_VALID = timedelta(hours=24)  # after a rotation
 
 
@@ -99,11 +101,17 @@ class Webhook(models.Model):
 
     def secret_of(self, salt: str) -> str:
         digest = salted_hmac("contacts.Webhook", f"{self.pk} {salt}", algorithm="sha256")
-        return f"whsec_{digest.hexdigest()}"
+        return f"{PREFIX}{digest.hexdigest()}"
 
+    @transaction.atomic
     def rotate(self) -> None:
         """Gives the webhook a new `secret`. Deliveries of the next 24 hours are signed with both
-        secrets, so that a receiver has time to take over the new one."""
+        secrets, so that a receiver has time to take over the new one.
+
+        Raises `Webhook.DoesNotExist` if the webhook was deleted.
+        """
+        # Without the lock, of two rotations at once the first secret would never sign anything.
+        self.refresh_from_db(from_queryset=Webhook.objects.select_for_update(no_key=True))
         self.old_salt, self.salt = self.salt, fresh_salt()
         self.rotated_at = timezone.now()
         self.save(update_fields=["old_salt", "salt", "rotated_at"])
@@ -114,13 +122,28 @@ class Webhook(models.Model):
         The HMAC-SHA256 covers the moment too, so that a recorded request cannot be replayed later
         with a new `t=`.
         """
+        moment = int(at.timestamp())
+        signed = b"%d.%b" % (moment, body)
+        digests = [hmac.new(secret.encode(), signed, sha256) for secret in self.secrets_at(at)]
+        return ",".join([f"t={moment}", *(f"v1={digest.hexdigest()}" for digest in digests)])
+
+    def standard_signature(self, delivery_id: str, body: bytes, at: datetime) -> str:
+        """The value of `webhook-signature` (Standard Webhooks, "Signature scheme").
+
+        The key is what follows `whsec_`, decoded as base64. Our secrets have hexadecimal digits
+        there, which are base64, too.
+        """
+        signed = b"%b.%d.%b" % (delivery_id.encode(), int(at.timestamp()), body)
+        keys = [b64decode(secret.removeprefix(PREFIX)) for secret in self.secrets_at(at)]
+        digests = [b64encode(hmac.digest(key, signed, sha256)).decode() for key in keys]
+        return " ".join(f"v1,{digest}" for digest in digests)
+
+    def secrets_at(self, at: datetime) -> list[str]:
+        """The secrets that sign deliveries at this moment, the newest first."""
         salts = [self.salt]
         if self.rotated_at and at - self.rotated_at < OLD_SECRET_VALID:
             salts.append(self.old_salt)
-        moment = int(at.timestamp())
-        signed = b"%d.%b" % (moment, body)
-        digests = (hmac.new(self.secret_of(salt).encode(), signed, sha256) for salt in salts)
-        return ",".join([f"t={moment}", *(f"v1={digest.hexdigest()}" for digest in digests)])
+        return [self.secret_of(salt) for salt in salts]
 
     def wants(self, event: str, actor: str = "") -> bool:
         """Whether the webhook gets this event. `actor`: who made the change, if one did."""
@@ -212,3 +235,8 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event} {self.pk}"
+
+    @property
+    def next_attempt(self) -> datetime | None:
+        """When the delivery is due; None if it is finished."""
+        return self.due_at if self.state == self.State.PENDING else None

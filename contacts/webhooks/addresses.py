@@ -1,5 +1,5 @@
-"""Which IP addresses a webhook may be sent to: public ones only (OWASP, Server Side Request Forgery
-Prevention)."""
+"""Which IP addresses a webhook may be sent to: public ones, and those that the operator allows
+(OWASP, Server Side Request Forgery Prevention)."""
 
 import re
 import unicodedata
@@ -10,7 +10,8 @@ from django.conf import settings
 
 
 class Forbidden(OSError):
-    """A private address: of this machine, of its network, or of a cloud's metadata service."""
+    """An address that deliveries may not reach: a private address, which is one of this machine, of
+    its network or of a cloud's metadata service; or, without encryption, a public address."""
 
 
 # Networks that are not public, but that `is_global` of some Python from 3.11 to 3.14 takes for
@@ -32,17 +33,31 @@ NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
 NUMBER = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
 
-def check_address(text: str) -> None:
+def is_plain(scheme: str) -> bool:
+    """Whether a URL with this scheme sends people's data unencrypted. Such a URL may only lead into
+    `settings.WEBHOOK_ALLOWED_NETWORKS`. With `settings.DEBUG`, http is treated like https."""
+    return scheme == "http" and not settings.DEBUG
+
+
+def check_address(text: str, *, plain: bool = False) -> None:
     """Raises `Forbidden` if the IP address is neither public nor in
     `settings.WEBHOOK_ALLOWED_NETWORKS`, and `ValueError` if `text` is no IP address.
 
-    An IPv6 address that carries IPv4 addresses is judged by these.
+    An IPv6 address that carries IPv4 addresses is judged by these. `plain`: without encryption, the
+    address must be in the allowed networks.
     """
     address = ip_address(text.partition("%")[0])  # fe80::1%eth0 names an interface (RFC 4007)
     for target in [address, *embedded(address)]:
-        allowed = any(target in network for network in settings.WEBHOOK_ALLOWED_NETWORKS)
-        if is_private(target) and not allowed and not embedded(target):
+        if embedded(target) or is_allowed(target):
+            continue
+        if is_private(target):
             raise Forbidden(f"{text} is not a public address.")
+        if plain:
+            raise Forbidden(f"{text} is not in WEBHOOK_ALLOWED_NETWORKS; use https.")
+
+
+def is_allowed(address: IPv4Address | IPv6Address) -> bool:
+    return any(address in network for network in settings.WEBHOOK_ALLOWED_NETWORKS)
 
 
 def is_private(address: IPv4Address | IPv6Address) -> bool:
@@ -61,7 +76,7 @@ def embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
     return [ipv4 for ipv4 in found if ipv4]
 
 
-def check_host(host: str) -> None:
+def check_host(host: str, *, plain: bool = False) -> None:
     """`check_address` for a host that may also be a name. A name is not looked up.
 
     The host is read as HTTP clients read it: `127。0。0。1`, full-width digits and `%31` also lead
@@ -69,7 +84,7 @@ def check_host(host: str) -> None:
     """
     normal = unicodedata.normalize("NFKC", unquote(host)).replace("。", ".")
     try:
-        check_address(normal)
+        check_address(normal, plain=plain)
     except ValueError:
         if NUMBER.fullmatch(normal):
             raise Forbidden(f"{host} is not a public address.") from None

@@ -76,6 +76,31 @@ def create(webhook: Webhook) -> None:
     enqueue_test(webhook)
 
 
+@transaction.atomic
+def change(webhook: Webhook, fields: dict[str, Any]) -> None:
+    """Changes what `fields` has: `url`, `events`, `import_rows`, and `paused`, a boolean.
+
+    Raises `UrlTaken`, and `Webhook.DoesNotExist` if the webhook was deleted.
+    """
+    Tenant.objects.select_for_update(no_key=True).get(pk=webhook.tenant_id)  # as in `create`
+    webhook.refresh_from_db(from_queryset=Webhook.objects.select_for_update(no_key=True))
+    if "url" in fields:
+        refuse_same_url(webhook.tenant, fields["url"], webhook.pk)
+    stored = {name: value for name, value in fields.items() if name != "paused"}
+    for name, value in stored.items():
+        setattr(webhook, name, value)
+    webhook.save(update_fields=[*stored])
+    if "paused" in fields:
+        (pause if fields["paused"] else resume)(webhook)
+
+
+def pause(webhook: Webhook) -> None:
+    """Lets deliveries wait until `resume`. Idempotent."""
+    if webhook.paused_at is None:
+        webhook.paused_at = timezone.now()
+        webhook.save(update_fields=["paused_at"])
+
+
 def resume(webhook: Webhook) -> None:
     """Ends a pause: deliveries that have waited meanwhile are due at once. Idempotent."""
     if webhook.paused_at is None:
@@ -104,8 +129,10 @@ def new_delivery(webhook: Webhook, event: str, **fields: Any) -> Delivery:
     return Delivery(tenant_id=webhook.tenant_id, webhook=webhook, event=event, **fields)
 
 
-def enqueue_test(webhook: Webhook) -> None:
-    new_delivery(webhook, TEST_EVENT).save(force_insert=True)
+def enqueue_test(webhook: Webhook) -> Delivery:
+    delivery = new_delivery(webhook, TEST_EVENT)
+    delivery.save(force_insert=True)
+    return delivery
 
 
 def enqueue_event(tenant_id: str, event: str, **fields: Any) -> None:
@@ -249,6 +276,27 @@ def retry_delay(attempts: int) -> timedelta:
 
 
 # Afterwards
+
+
+@transaction.atomic
+def replay_of(webhook: Webhook, *, delivery: str, since: datetime | None, delivered: bool) -> int:
+    """Sends finished deliveries of `webhook` again and resumes it; returns how many.
+
+    `delivery`: the id of one delivery, which may have arrived. If it is empty: the deliveries that
+    were made at or after `since`; those that have arrived only if `delivered`. Raises
+    `Delivery.DoesNotExist`.
+    """
+    chosen = webhook.own_deliveries()
+    if delivery:
+        chosen.get(pk=delivery)
+        chosen = chosen.filter(pk=delivery)
+    else:
+        chosen = chosen.filter(created_at__gte=since)
+    if not delivery and not delivered:
+        chosen = chosen.filter(state=Delivery.State.DEAD)
+    number = replay(chosen.exclude(state=Delivery.State.PENDING))
+    resume(webhook)
+    return number
 
 
 def replay(deliveries: DeliveryQuerySet) -> int:

@@ -20,11 +20,11 @@ KINDS_WITH_CHANGED_FIELDS = [Change.Kind.UPDATED, Change.Kind.OPTED_IN, Change.K
 
 
 class Message(NamedTuple):
-    """One request to a webhook: the delivery, its raw body and the value of `X-Qyvo-Signature`."""
+    """One request to a webhook: the delivery, its raw body and the headers that sign it."""
 
     delivery: Delivery
     body: bytes
-    signature: str
+    signatures: dict[str, str]
 
 
 def messages(webhook: Webhook, deliveries: list[Delivery]) -> list[Message]:
@@ -41,9 +41,20 @@ def messages(webhook: Webhook, deliveries: list[Delivery]) -> list[Message]:
         change, job = changes.get(delivery.change_id), jobs.get(delivery.job_id)
         content = import_content(job) if job else change_content(change, contacts) if change else {}
         raw = encoded(envelope(delivery, change) | content)
-        return Message(delivery, raw, webhook.signature(raw, now))
+        return Message(delivery, raw, signatures(webhook, delivery.pk, raw, now))
 
     return [message(delivery) for delivery in deliveries]
+
+
+def signatures(webhook: Webhook, pk: str, body: bytes, at: datetime) -> dict[str, str]:
+    """Our own header, and the headers of Standard Webhooks, which its libraries verify (Standard
+    Webhooks specification, "Webhook headers"). `pk`: of the delivery."""
+    return {
+        "X-Qyvo-Signature": webhook.signature(body, at),
+        "webhook-id": pk,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": webhook.standard_signature(pk, body, at),
+    }
 
 
 def encoded(body: Json) -> bytes:

@@ -7,12 +7,14 @@ from django.conf import settings
 
 from contacts.models import EVENTS, MAX_URL
 from contacts.values import rules
+from tenants.fields import parse_ulid
 
-from .addresses import Forbidden, check_host
+from .addresses import Forbidden, check_host, is_plain
 
 
 def endpoint(raw: Any) -> str:
-    """A URL to send deliveries to: with https, or with http too if `settings.DEBUG`.
+    """A URL to send deliveries to: with https, or with http into the networks that the operator
+    allows.
 
     A host that is a name is not looked up here: by the time of a delivery, the name may point to
     another address, so `sender` checks the address that it connects to. Raises `ValueError`.
@@ -25,15 +27,26 @@ def endpoint(raw: Any) -> str:
         host = None
     if not host or not url.isprintable() or not url.isascii() or " " in url:
         raise ValueError("The url must be an address such as https://shop.example.com/hooks.")
-    if parts.scheme not in ("https", *["http"] * settings.DEBUG):
+    plain = is_plain(parts.scheme)
+    if parts.scheme not in ("https", "http") or (plain and not settings.WEBHOOK_ALLOWED_NETWORKS):
         raise ValueError("The url must begin with https://.")
     if "@" in parts.netloc:
         raise ValueError("The url cannot hold a user or a password; check the signature instead.")
     try:
-        check_host(host)
+        check_host(host, plain=plain)
     except Forbidden as error:
-        raise ValueError(f"The url points to a private address: {error}") from error
+        raise ValueError(f"The url points to an address that is not allowed: {error}") from error
     return url
+
+
+def delivery_id(raw: Any) -> str:
+    """The id of a delivery, from a ULID in any case or from a UUID; empty if there is none. Raises
+    `ValueError`."""
+    text = rules.string("delivery_id", raw)
+    try:
+        return parse_ulid(text) if text else ""
+    except ValueError as error:
+        raise ValueError("The delivery_id must be a ULID or a UUID.") from error
 
 
 def events(raw: Any) -> list[str]:

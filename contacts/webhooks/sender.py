@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import ResolveResult
@@ -24,7 +25,7 @@ from contacts.models import Webhook
 from tenants.isolation import tenant_context
 
 from . import outbox
-from .addresses import Forbidden, check_address, check_host
+from .addresses import Forbidden, check_address, check_host, is_plain
 from .outbox import Attempt
 from .payload import Message, messages
 
@@ -46,32 +47,48 @@ MAX_ANSWER = 65_536
 # One request
 
 
-class PublicOnly(ThreadedResolver):
-    """Resolves names, and refuses a name that has a private address.
+class CheckedResolver(ThreadedResolver):
+    """Resolves names, and refuses a name that has a forbidden address.
 
     aiohttp connects to the addresses that are checked here and does not look the name up again, so
     the name cannot lead to a private address a moment later (DNS rebinding).
     """
 
+    def __init__(self, *, plain: bool) -> None:
+        super().__init__()
+        self.plain = plain
+
     async def resolve(self, host: str, *args: Any, **options: Any) -> list[ResolveResult]:
         found = await super().resolve(host, *args, **options)
         for result in found:
-            check_address(result["host"])
+            check_address(result["host"], plain=self.plain)
         return found
 
 
-def checked_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket for an address as `getaddrinfo` returns it. Raises `Forbidden`."""
-    family, kind, protocol, _, target = address
-    check_address(target[0])
-    return socket.socket(family, kind, protocol)
-
-
 class PublicConnector(aiohttp.TCPConnector):
-    """Connects to public addresses only, however the host is written in the URL."""
+    """Connects to public and allowed addresses only, however the host is written in the URL."""
+
+    plain = False
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(resolver=PublicOnly(), socket_factory=checked_socket, **options)
+        resolver = CheckedResolver(plain=self.plain)
+        super().__init__(resolver=resolver, socket_factory=self.checked_socket, **options)
+
+    def checked_socket(self, address: tuple[Any, ...]) -> socket.socket:
+        """A socket for an address as `getaddrinfo` returns it. Raises `Forbidden`."""
+        family, kind, protocol, _, target = address
+        check_address(target[0], plain=self.plain)
+        return socket.socket(family, kind, protocol)
+
+
+class PlainConnector(PublicConnector):
+    """For http: connects to addresses in the allowed networks only."""
+
+    plain = True
+
+
+def connector_for(webhook: Webhook) -> type[PublicConnector]:
+    return PlainConnector if is_plain(urlsplit(webhook.url).scheme) else PublicConnector
 
 
 class Answer(NamedTuple):
@@ -85,20 +102,20 @@ async def post(session: aiohttp.ClientSession, webhook: Webhook, message: Messag
     """One attempt.
 
     The host is checked here too, because aiohttp does not resolve a host that is an IP address.
-    Sends nothing with a `session` that has no `PublicConnector`: a name could lead to a private
-    address.
+    Sends nothing with a `session` that has another connector than `connector_for` says: a name
+    could lead to a private address.
     """
     headers = {
         "Content-Type": "application/json",
         "X-Qyvo-Event": message.delivery.event,
         "X-Qyvo-Webhook-Id": webhook.pk,
         "X-Qyvo-Delivery-Id": message.delivery.pk,
-        "X-Qyvo-Signature": message.signature,
+        **message.signatures,
     }
     try:
         url = URL(webhook.url)  # aiohttp reads the URL with yarl, too
-        check_host(url.raw_host or "")
-        if not isinstance(session.connector, PublicConnector):
+        check_host(url.raw_host or "", plain=connector_for(webhook).plain)
+        if not isinstance(session.connector, connector_for(webhook)):
             raise Forbidden("The session could reach an address that is not a public address.")
         async with session.post(
             url, data=message.body, headers=headers, allow_redirects=False
@@ -126,6 +143,17 @@ def reason(error: BaseException) -> str:
 # All requests
 
 
+def new_session(connector: type[PublicConnector]) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector(ttl_dns_cache=10, limit=0, keepalive_timeout=2),
+        # Without a threshold, aiohttp rounds timeouts of more than five seconds up.
+        timeout=aiohttp.ClientTimeout(total=TIMEOUT, ceil_threshold=TIMEOUT + 1),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        headers={"User-Agent": "Qyvo-Contacts"},
+    )
+
+
 class Sender:
     """Sends due deliveries until none is left (`run(once=True)`) or `stop` is set.
 
@@ -143,15 +171,8 @@ class Sender:
     async def run(self, *, once: bool) -> None:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(LOOKUPS_AT_ONCE))
-        connector = PublicConnector(ttl_dns_cache=10, limit=0, keepalive_timeout=2)
-        async with aiohttp.ClientSession(
-            connector=connector,
-            # Without a threshold, aiohttp rounds timeouts of more than five seconds up.
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT, ceil_threshold=TIMEOUT + 1),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            headers={"User-Agent": "Qyvo-Contacts"},
-        ) as self.session:
+        async with new_session(PublicConnector) as public, new_session(PlainConnector) as plain:
+            self.sessions = {PublicConnector: public, PlainConnector: plain}
             try:
                 await (self.work_once() if once else self.work())
             finally:
@@ -219,7 +240,8 @@ class Sender:
 
         async def send(message: Message) -> Attempt:
             async with slots:
-                return Attempt(message.delivery, *await post(self.session, webhook, message))
+                session = self.sessions[connector_for(webhook)]
+                return Attempt(message.delivery, *await post(session, webhook, message))
 
         is_up = False
         try:

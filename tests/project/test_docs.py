@@ -24,6 +24,7 @@ from contacts.models import EVENTS, Webhook
 from contacts.models.webhook import TEST_EVENT
 from qyvo import api
 from qyvo.environment import env
+from qyvo.views import openapi
 from tenants.roles import ROLES
 from tests.support.documents import (
     ADDRESS,
@@ -221,6 +222,16 @@ def test_every_test_that_proves_a_requirement_exists() -> None:
 
 def test_the_table_of_events_is_what_webhooks_send() -> None:
     assert first_column("| event |") == {*EVENTS, TEST_EVENT}
+
+
+def test_the_table_of_requests_is_what_webhooks_serve() -> None:
+    served = {
+        f"{method.upper()} {path.replace('{id}', 'ID')}"
+        for path, operations in openapi()["paths"].items()
+        for method in operations
+        if path.startswith("/api/v1/webhooks")
+    }
+    assert first_column("| request |") == served
 
 
 def test_the_table_of_roles_has_every_role() -> None:

@@ -177,15 +177,13 @@ def checked(api: Api) -> None:
 def documented(api: Api) -> None:
     shapes = api.get("/api/v1/openapi.json").json()["components"]["schemas"]
     having = {name for name, shape in shapes.items() if "nickname" in shape.get("properties", {})}
+    # The other answers with a whole contact extend ContactDetail.
     assert having == {
         "ContactInput",
         "BatchRow",
         "ContactChanges",
         "ContactDetail",
-        "ListedContact",
         "DeliveredContact",
-        "MergedContact",
-        "FoundByKey",
     }
 
 

@@ -33,7 +33,11 @@ def written_out(part: Any, schema: Any) -> Any:
 
 def shape(schema: Any, content: Any) -> Any:
     """A validator for the schema of `content` (of a request body or a response)."""
-    [json_schema] = [kind["schema"] for kind in content["content"].values() if "examples" in kind]
+    [json_schema] = [
+        kind["schema"]
+        for kind in content["content"].values()
+        if kind.keys() & {"example", "examples"}
+    ]
     return validator(schema, json_schema)
 
 

@@ -37,5 +37,5 @@ def test_the_server_does_what_its_description_says(server: httpx.Client, tmp_pat
     print(run.stdout[run.stdout.find("= SUMMARY") :])
     assert run.returncode == 0, run.stdout
     paths = actions + import_paths + export_paths + bulk_paths
-    operations = len(paths) + 4 + 1  # of webhooks, and /me
+    operations = len(paths) + 9 + 1  # of webhooks, and /me
     assert f"Tested: {operations}\n" in run.stdout, run.stdout

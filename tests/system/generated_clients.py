@@ -1,5 +1,6 @@
-"""Clients that four generators make from the API's description, and MCP's official client and
-conformance suite, against the live server.
+"""Programs of others against the live server: clients that four generators make from the API's
+description, linters of the description, libraries of receivers of webhooks, and MCP's official
+client and conformance suite.
 
 `pytest tests/system/generated_clients.py`; not collected with the others: it installs the
 generators. .ci/run runs it. Needs npm and Java.
@@ -18,9 +19,11 @@ from typing import Any
 import httpx
 import pytest
 
-from contacts.models import Import
+from contacts.models import Import, Webhook
 from tests.support import mcp_proxy
 from tests.support.processes import need
+from tests.support.receiver import Receiver
+from tests.support.webhooks import send
 
 SOURCES = Path(__file__).with_name("clients")
 EXPECTED = {
@@ -123,6 +126,26 @@ def test_a_generated_client_does_what_it_is_told(
     assert json.loads(said.splitlines()[-1]) == EXPECTED
     options: dict[str, Any] = Import.objects.get().options
     assert options["tag"] == ["a", "b"]
+
+
+def test_libraries_of_standard_webhooks_verify_a_delivery(
+    folder: Path,
+    transactional_db: None,
+    acme: SimpleNamespace,
+    receiver: Receiver,
+    webhook: Webhook,
+) -> None:
+    """With the new and the old secret, and with no other."""
+    old = webhook.secret
+    webhook.rotate()
+    acme.api.create(name="Zoé")
+    send()
+    [received] = receiver.received
+    given = {
+        "headers": dict(received.headers), "body": received.body.decode(),
+        "secrets": [webhook.secret, old], "wrong": f"whsec_{'0' * 64}",
+    }  # fmt: skip
+    run(folder, "python/bin/python", "verify_delivery.py", json.dumps(given))
 
 
 def test_linters_find_nothing(folder: Path) -> None:

@@ -72,7 +72,12 @@ NEEDS: dict[str, set[str]] = {
     "create-webhook": {READ, WRITE},
     "list-webhooks": {READ},
     "get-webhook": {READ},
+    "update-webhook": {READ, WRITE},
     "delete-webhook": {WRITE},
+    "rotate-webhook": {READ, WRITE},
+    "test-webhook": {WRITE},
+    "list-deliveries": {READ},
+    "replay-webhook": {WRITE},
 }
 
 HAD = "+14155550999"  # a former phone
@@ -119,6 +124,8 @@ def ask(api: Api, name: str, pk: str) -> Any:
         body |= {"contact_id": Contact.objects.get(phone=PHONE).pk, "phone": HAD}
     if name == "create-webhook":
         body = {"url": "https://example.com/new", "events": ["contact.created"]}
+    if name == "replay-webhook":
+        body = {"since": "2026-05-07T00:00:00Z"}
     data = json.dumps(body)
     if name == "create-import":
         data, kind = "phone\n+33612345678\n", "text/csv"

@@ -124,6 +124,10 @@ def test_a_paused_webhook_says_so_and_can_be_resumed(staff: Client, webhook: Web
     Webhook.objects.update(paused_at=timezone.now())
     assert "paused since" in staff.get(url(Webhook, "changelist")).content.decode()
     act(staff, "resume", webhook)
+    assert Webhook.objects.get().paused_at is None
+    act(staff, "pause", webhook)
+    assert Webhook.objects.get().paused_at
+    act(staff, "resume", webhook)
     webhook.refresh_from_db()
     assert webhook.paused_at is webhook.failing_since is None
     act(staff, "test", webhook)
@@ -165,7 +169,7 @@ def test_staff_see_and_change_only_webhooks_of_their_tenant(
             answer = staff.get(url(model, page, pk))
             assert answer.status_code in (302, 403, 404)
             assert "globex" not in answer.content.decode()
-    for action in ("rotate", "replay", "test", "resume"):
+    for action in ("rotate", "replay", "test", "pause", "resume"):
         act(staff, action, theirs)
     staff.post(
         url(Delivery, "changelist"),

@@ -6,8 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from contacts.api.webhooks import WebhookView
 from contacts.models import EVENTS, Delivery, Webhook
+from contacts.webhooks import outbox
 from contacts.webhooks.addresses import Forbidden, check_address, check_host
 from tests.support.api import assert_error
 
@@ -120,6 +123,24 @@ def test_plain_http_is_for_development(acme: SimpleNamespace, settings: Any) -> 
     assert create(acme, url="http://n8n.example:5678/webhook/x").status_code == 201
 
 
+def test_plain_http_and_private_addresses_are_for_allowed_networks(
+    acme: SimpleNamespace, settings: Any
+) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("10.1.0.0/16")]
+    for url in ("http://10.1.2.3/x", "https://10.1.2.3/x", "http://n8n.internal:5678/x"):
+        assert create(acme, url=url).status_code == 201, url
+    for url in ("http://10.2.2.3/x", "https://10.2.2.3/x", "http://93.184.215.14/x"):
+        assert_error(create(acme, url=url), 422, "validation_failed", "url")
+
+
+def test_without_encryption_only_allowed_addresses_are_reached(settings: Any) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("10.1.0.0/16")]
+    check_address("::ffff:10.1.2.3", plain=True)
+    for address in ("93.184.215.14", "64:ff9b::5db8:d70e", "10.2.2.3"):
+        with pytest.raises(Forbidden):
+            check_address(address, plain=True)
+
+
 def test_the_same_url_twice_is_a_conflict_that_names_the_first_webhook(
     acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
@@ -139,3 +160,146 @@ def test_a_tenant_has_at_most_twenty(acme: SimpleNamespace, globex: SimpleNamesp
 def test_a_user_without_a_tenant_has_no_webhooks(outsider: SimpleNamespace) -> None:
     for answer in (create(outsider), outsider.api.get(WEBHOOKS), outsider.api.get(f"{WEBHOOKS}/x")):
         assert_error(answer, 422, "no_workspace")
+
+
+# One webhook
+
+
+@pytest.fixture
+def hook(acme: SimpleNamespace) -> Webhook:
+    return Webhook.objects.get(pk=create(acme).json()["id"])
+
+
+def ask(member: SimpleNamespace, hook: Webhook, verb: str = "", **body: Any) -> Any:
+    """Sends `body` to an address of the webhook; PATCH without a verb."""
+    path = f"{WEBHOOKS}/{hook.pk}{verb and f'/{verb}'}"
+    if verb == "deliveries":
+        return member.api.get(path)
+    if verb:
+        return member.api.send(json.dumps(body), path)
+    data, kind = json.dumps(body), "application/json"
+    return member.api.client.patch(path, data, content_type=kind, headers=member.api.headers)
+
+
+def test_a_webhook_is_changed_in_what_is_sent_only(acme: SimpleNamespace, hook: Webhook) -> None:
+    secret, place = hook.secret, hook.place
+    body = ask(acme, hook, url="https://shop.example.com/2").json()
+    assert body["url"] == "https://shop.example.com/2"
+    assert body["events"] == GOOD["events"]
+    body = ask(acme, hook, events=None, import_rows="true").json()
+    assert (body["url"], body["events"]) == ("https://shop.example.com/2", EVENTS)
+    assert body["import_rows"] is True
+    assert acme.api.get(f"{WEBHOOKS}/{hook.pk}").json() == body == ask(acme, hook).json()
+    hook.refresh_from_db()
+    assert (hook.secret, hook.place) == (secret, place)
+
+
+def test_a_bad_change_of_a_webhook_changes_nothing(acme: SimpleNamespace, hook: Webhook) -> None:
+    other = create(acme, url="https://shop.example.com/other").json()
+    assert (
+        other["id"] in assert_error(ask(acme, hook, url=other["url"]), 409, "conflict")["message"]
+    )
+    for field, value in [("url", "http://x.example"), ("url", None), ("events", ["x"]),
+                         ("import_rows", 1), ("paused", "no")]:  # fmt: skip
+        bad: dict[str, Any] = {"import_rows": True, field: value}
+        assert_error(ask(acme, hook, **bad), 422, "validation_failed", field)
+    assert ask(acme, hook, url=GOOD["url"]).status_code == 200, "it keeps its own"
+    assert ask(acme, hook).json()["import_rows"] is False
+
+
+def test_a_webhook_is_paused_and_resumed(acme: SimpleNamespace, hook: Webhook) -> None:
+    paused_at = ask(acme, hook, paused=True).json()["paused_at"]
+    assert paused_at
+    assert ask(acme, hook, paused=True).json()["paused_at"] == paused_at
+    assert not Webhook.objects.with_due_deliveries().exists()
+    assert ask(acme, hook, paused=False).json()["paused_at"] is None
+    assert Webhook.objects.with_due_deliveries().exists()
+
+
+def test_a_rotation_shows_the_new_secret_once(acme: SimpleNamespace, hook: Webhook) -> None:
+    old = hook.secret
+    path, key = f"{WEBHOOKS}/{hook.pk}/rotate", {"Idempotency-Key": "k"}
+    first, again = (acme.api.send("", path, **key).json() for _ in range(2))
+    hook.refresh_from_db()
+    assert hook.secrets_at(timezone.now()) == [first["secret"], old]
+    assert again == first | {"secret": None}
+
+
+def test_a_test_is_sent_and_listed(acme: SimpleNamespace, hook: Webhook) -> None:
+    answer = ask(acme, hook, "test")
+    assert answer.status_code == 202
+    page = ask(acme, hook, "deliveries").json()
+    assert page["data"][0] == answer.json()
+    assert [entry["event"] for entry in page["data"]] == ["webhook.test"] * 2
+    assert page["next_cursor"] is None
+
+
+def test_deliveries_are_listed_page_by_page(acme: SimpleNamespace, hook: Webhook) -> None:
+    for _ in range(4):
+        outbox.enqueue_test(hook)
+    dead = {"state": "dead", "attempts": 12, "last_status": 500, "problem": "It answered 500."}
+    hook.deliveries.update(**dead, finished_at=timezone.now())
+    path, found = f"{WEBHOOKS}/{hook.pk}/deliveries", list[Any]()
+    cursor: str | None = ""
+    while cursor is not None:
+        page = acme.api.get(f"{path}?limit=2&cursor={cursor}").json()
+        found += page["data"]
+        cursor = page["next_cursor"]
+    assert [entry["id"] for entry in found] == [
+        *hook.deliveries.order_by("-pk").values_list("pk", flat=True)
+    ]
+    assert {name: found[0][name] for name in dead} == dead
+    assert found[0]["next_attempt_at"] is None
+    cursor = acme.api.get(f"{path}?limit=1").json()["next_cursor"]
+    other = create(acme, url="https://shop.example.com/other").json()["id"]
+    of_other = f"{WEBHOOKS}/{other}/deliveries?cursor={cursor}"
+    assert_error(acme.api.get(of_other), 422, "validation_failed", "cursor")
+    for limit in ("0", "501", "x"):
+        assert_error(acme.api.get(f"{path}?limit={limit}"), 422, "validation_failed", "limit")
+
+
+def test_deliveries_are_sent_again(acme: SimpleNamespace, hook: Webhook) -> None:
+    """As the command does; tests/webhooks/test_delivery.py tests which."""
+    Webhook.objects.update(paused_at=timezone.now())
+    delivery, since = hook.deliveries.get(), "2026-05-07T00:00:00Z"
+    assert ask(acme, hook, "replay", since=since).json() == {"replayed": 0}, "it is pending"
+    assert Webhook.objects.get().paused_at is None
+    cases: list[tuple[str, dict[str, Any], int]] = [
+        ("dead", {"since": since}, 1), ("delivered", {"since": since}, 0),
+        ("delivered", {"since": since, "delivered": True}, 1),
+        ("delivered", {"delivery_id": delivery.pk.lower()}, 1),
+    ]  # fmt: skip
+    for state, body, number in cases:
+        hook.deliveries.update(state=state)
+        assert ask(acme, hook, "replay", **body).json() == {"replayed": number}, body
+    for bad, field in [
+        ({}, "since"),
+        ({"since": "x"}, "since"),
+        ({"delivery_id": "x"}, "delivery_id"),
+    ]:
+        assert_error(ask(acme, hook, "replay", **bad), 422, "validation_failed", field)
+    unknown = ask(acme, hook, "replay", delivery_id=hook.pk)
+    assert_error(unknown, 404, "not_found")
+
+
+@pytest.mark.parametrize("verb", ["", "rotate", "test", "deliveries", "replay"])
+def test_a_webhook_of_another_tenant_is_not_found(
+    acme: SimpleNamespace, globex: SimpleNamespace, outsider: SimpleNamespace, hook: Webhook,
+    verb: str,
+) -> None:  # fmt: skip
+    before = [*Webhook.objects.values(), *Delivery.objects.values()]
+    body = {"paused": True, "since": "2026-05-07T00:00:00Z"}
+    assert_error(ask(globex, hook, verb, **body), 404, "not_found")
+    assert_error(ask(outsider, hook, verb, **body), 422, "no_workspace")
+    assert [*Webhook.objects.values(), *Delivery.objects.values()] == before
+    assert ask(acme, hook, verb, **body).status_code in (200, 202)
+
+
+def test_a_webhook_that_is_deleted_meanwhile_is_not_found(
+    acme: SimpleNamespace, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look-up and the lock."""
+    monkeypatch.setattr(WebhookView, "find", lambda view, pk: hook)
+    Webhook.objects.filter(pk=hook.pk).delete()
+    for verb in ("", "rotate"):
+        assert_error(ask(acme, hook, verb, paused=True), 404, "not_found")

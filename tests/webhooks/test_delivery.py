@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import time
+from base64 import b64decode, b64encode
 from collections import Counter
 from datetime import timedelta
 from hashlib import sha256
@@ -42,11 +43,26 @@ pytestmark = [
 
 
 def verify(received: Received, *secrets: str) -> None:
+    verify_standard(received, *secrets)
     moment, *digests = received.headers["X-Qyvo-Signature"].split(",")
     signed = moment.removeprefix("t=").encode() + b"." + received.body
     expected = [hmac.new(s.encode(), signed, sha256).hexdigest() for s in secrets]
     assert digests == [f"v1={digest}" for digest in expected]
     assert abs(int(moment.removeprefix("t=")) - time.time()) < 60
+
+
+def verify_standard(received: Received, *secrets: str) -> None:
+    """As the specification of Standard Webhooks says. Its own libraries verify a delivery in
+    tests/system/generated_clients.py."""
+    headers = received.headers
+    assert headers["webhook-id"] == headers["X-Qyvo-Delivery-Id"]
+    moment = headers["X-Qyvo-Signature"].partition(",")[0]
+    assert headers["webhook-timestamp"] == moment.removeprefix("t=")
+    start = f"{headers['webhook-id']}.{headers['webhook-timestamp']}."
+    keys = [b64decode(secret.removeprefix("whsec_"), validate=True) for secret in secrets]
+    digests = [hmac.digest(key, start.encode() + received.body, sha256) for key in keys]
+    expected = " ".join(f"v1,{b64encode(digest).decode()}" for digest in digests)
+    assert headers["webhook-signature"] == expected
 
 
 # What is delivered
@@ -581,7 +597,7 @@ def test_nothing_is_sent_to_a_private_address_whatever_the_session_allows(
     settle()
     enqueue_deliveries()
     [delivery] = webhook.deliveries.all()
-    message = payload.Message(delivery, b"{}", "t=1,v1=0")
+    message = payload.Message(delivery, b"{}", {})
     settings.WEBHOOK_ALLOWED_NETWORKS = []
 
     async def post(connector: Any) -> sender.Answer:
@@ -629,11 +645,34 @@ def test_a_name_with_a_public_and_a_private_address_is_refused(
         ]
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    create(acme.tenant, f"http://hooks.example:{receiver.port}/hooks")
+    create(acme.tenant, f"https://hooks.example:{receiver.port}/hooks")
     acme.api.create()
     send()
     assert receiver.received == []
     assert "127.0.0.1 is not a public address" in Delivery.objects.get().problem
+
+
+def test_plain_http_reaches_allowed_networks_only(
+    acme: SimpleNamespace, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that leads inside is reached; as soon as it leads to a public address, it is not."""
+    address = "127.0.0.1"
+
+    def lookup(host: str, port: int, *args: Any, **options: Any) -> Any:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    create(acme.tenant, f"http://n8n.example:{receiver.port}/hooks")
+    acme.api.create()
+    send()
+    assert receiver.events() == ["contact.created"]
+    address = "93.184.215.14"
+    acme.api.act("delete-contact", phone=PHONE)
+    send()
+    assert (
+        "93.184.215.14 is not in WEBHOOK_ALLOWED_NETWORKS" in Delivery.objects.latest("pk").problem
+    )
+    assert len(receiver.received) == 1
 
 
 # Failing for days
@@ -690,7 +729,7 @@ def test_a_rotated_secret_signs_the_next_batch(
     settle()
     enqueue_deliveries()
     fresh, [message] = sender.claim(stale)
-    assert message.signature.count("v1=") == 2
+    assert message.signatures["X-Qyvo-Signature"].count("v1=") == 2
     assert fresh.secret == webhook.secret
 
 
@@ -724,7 +763,7 @@ def test_the_command_creates_a_webhook(acme: SimpleNamespace) -> None:
     assert said[-1] == f"secret: {webhook.secret}"
     assert webhook.events == ["contact.deleted"]
     for words, sentence in [
-        ("http://x.example --tenant acme", "must begin with https"),
+        ("ftp://x.example --tenant acme", "must begin with https"),
         ("https://x.example --tenant nobody", "no tenant “nobody”"),
         ("https://x.example --tenant acme --event x", "no event “x”"),
     ]:
