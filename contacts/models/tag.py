@@ -103,7 +103,7 @@ def numbers_of_contacts(
         if counts is not None:
             return {pk: counts[name] for pk, name, _ in tags}
     counted = Tag.objects.filter(pk__in=[pk for pk, _, _ in tags]).with_count()
-    return dict(counted.values_list("pk", "count"))
+    return {tag.pk: tag.count for tag in counted}
 
 
 class CountedTag(NamedTuple):
@@ -124,6 +124,7 @@ class Tag(models.Model):
 
     oldest: str | None  # `with_ends` adds this attribute and the next one
     newest: str | None
+    count: int  # `with_count` adds it
 
     objects = TagQuerySet.as_manager()
 

@@ -39,7 +39,7 @@ def shown(member: SimpleNamespace) -> dict[str, int]:
 
 
 def stored(tenant: Tenant) -> dict[str, int]:
-    return dict(tenant.tags.with_count().values_list("name", "count"))
+    return {tag.name: tag.count for tag in tenant.tags.with_count()}
 
 
 def changes(acme: SimpleNamespace) -> dict[str, Callable[[], Any]]:
