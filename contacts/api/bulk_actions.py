@@ -166,7 +166,7 @@ class BulkView(ActionView):
         return tag
 
     def carriers(self, tags: list[Tag]) -> ContactQuerySet:
-        return filters.with_any_tag(self.tenant.contacts.all(), tags)
+        return filters.choose(self.tenant.contacts.all(), {"tags_any": tags})
 
 
 class GetBulk(RepeatableView):

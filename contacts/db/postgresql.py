@@ -159,6 +159,12 @@ WHERE tenant_id = %(tenant)s::uuid AND digest = ANY(%(digests)s::text[])
 """
     OLDEST_RUNNING = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
     NEXT = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    # Which transactions a statement sees, and the condition for changes that a statement with the
+    # snapshot `seen` did not see. Without GREATEST, the numbers of restored changes, which are
+    # negative, would be an error.
+    SNAPSHOT = "pg_current_snapshot()::text"
+    UNSEEN = """xid >= split_part(%(seen)s::text, ':', 1)::bigint AND NOT pg_visible_in_snapshot(
+    GREATEST(xid, 0)::text::xid8, %(seen)s::text::pg_snapshot)"""
     LOG = """
 INSERT INTO contacts_change
     (xid, tenant_id, contact_id, kind, fields, "into", actor, request_id, change_set, at)

@@ -81,6 +81,8 @@ SELECT digest, CAST(opted_out_at AS text) FROM contacts_optout
 WHERE tenant_id = %(tenant)s AND digest IN (SELECT value FROM json_each(%(digests)s))
 """
     OLDEST_RUNNING = NEXT = ""  # with one writer at a time, ids follow the order of commits
+    SNAPSHOT = "(SELECT CAST(coalesce(max(id), 0) AS text) FROM contacts_change)"
+    UNSEEN = "id > CAST(%(seen)s AS integer)"
     LOG = """
 INSERT INTO contacts_change
     (xid, tenant_id, contact_id, kind, fields, "into", actor, request_id, change_set, at)

@@ -60,6 +60,7 @@ from .tag import (
     Tag,
     TagQuerySet,
     are_few,
+    numbers_of_contacts,
 )
 from .webhook import (
     EVENT_OF_KIND,
@@ -125,5 +126,6 @@ __all__ = [
     "in_json",
     "look_up",
     "matches",
+    "numbers_of_contacts",
     "with_folded",
 ]

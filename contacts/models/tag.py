@@ -1,5 +1,6 @@
 """Tags, their links to contacts, and the questions that are asked about them."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from contacts.values import rules
 from contacts.values.folding import finder
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
+
+from . import tag_counts
 
 NAMES_READ = 5000  # tags that are read at a time to find a part of a name
 SMALL_RESULT = 2000  # contacts of a tag: up to so many are found by the tag, not in a list's order
@@ -66,12 +69,17 @@ class TagQuerySet(models.QuerySet["Tag"]):
         return self.filter(pk__in=found[:limit]).order_by(ByCodePoint("name")).counted(limit)
 
     def counted(self, limit: int) -> list["CountedTag"]:
-        """The first `limit` of these tags. Not counted with a join: the database may then count the
-        contacts of all tags before it returns the first tag."""
+        """The first `limit` of these tags."""
+        found = [*self.values_list("pk", "name", "tenant")[:limit]]
+        numbers = numbers_of_contacts(found, may_count=limit > tag_counts.SMALL_PAGE)
+        return [CountedTag(pk, name, numbers[pk]) for pk, name, _ in found]
+
+    def with_count(self) -> "TagQuerySet":
+        """The tags with the `count` of their contacts. Not counted with a join: the database may
+        then count the contacts of all tags before it returns the first tag."""
         links = ContactTag.objects.filter(tenant=OuterRef("tenant"), tag=OuterRef("pk"))
         number = links.order_by().values("tag").annotate(n=models.Count("contact")).values("n")
-        counted = self.annotate(count=Coalesce(Subquery(number), 0))
-        return [CountedTag(*row) for row in counted.values_list("pk", "name", "count")[:limit]]
+        return self.annotate(count=Coalesce(Subquery(number), 0))
 
     def named(self, name: str) -> "Tag":
         """The tag with this name, `with_ends`; if there is none, a new, unsaved tag."""
@@ -82,6 +90,20 @@ class TagQuerySet(models.QuerySet["Tag"]):
         links = ContactTag.objects.filter(tenant=OuterRef("tenant"), tag=OuterRef("pk"))
         by_age = links.order_by("contact").values("contact")
         return self.annotate(oldest=Subquery(by_age[:1]), newest=Subquery(by_age.reverse()[:1]))
+
+
+def numbers_of_contacts(
+    tags: Sequence[tuple[str, str, str]], *, may_count: bool = True
+) -> dict[str, int]:
+    """How many contacts have each of `tags`, by the id of the tag. `tags`: id, name and tenant of
+    each. `may_count`: see `tag_counts.of_tenant`."""
+    tenants = {tenant for _, _, tenant in tags}
+    if len(tenants) == 1:
+        counts = tag_counts.of_tenant(tenants.pop(), may_count=may_count)
+        if counts is not None:
+            return {pk: counts[name] for pk, name, _ in tags}
+    counted = Tag.objects.filter(pk__in=[pk for pk, _, _ in tags]).with_count()
+    return {tag.pk: tag.count for tag in counted}
 
 
 class CountedTag(NamedTuple):
@@ -102,6 +124,7 @@ class Tag(models.Model):
 
     oldest: str | None  # `with_ends` adds this attribute and the next one
     newest: str | None
+    count: int  # `with_count` adds it
 
     objects = TagQuerySet.as_manager()
 

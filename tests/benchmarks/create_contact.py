@@ -315,7 +315,14 @@ def textbook(setting: Setting, url: str) -> Iterator[Contender]:
 @contextmanager
 def fastapi(setting: Setting, url: str) -> Iterator[Contender]:
     """FastAPI and asyncpg, under uvicorn with uvloop and httptools."""
-    port, tokens = free_port(), [f"token-{number}" for number in range(setting.tenants)]
+    with fastapi_served(setting.tenants, url) as (pid, port, tokens):
+        yield Contender(over_http(port, ",".join(tokens), setting.connections), pid)
+
+
+@contextmanager
+def fastapi_served(tenants: int, url: str) -> Iterator[tuple[int, int, list[str]]]:
+    """The id of the first process, the port, and a token of each tenant."""
+    port, tokens = free_port(), [f"token-{number}" for number in range(tenants)]
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute((PEERS / "schema.sql").read_text())
         for token in tokens:
@@ -333,7 +340,7 @@ def fastapi(setting: Setting, url: str) -> Iterator[Contender]:
     with server(
         [str(BIN / "uvicorn"), *options, f"--port={port}", app], port, {"DATABASE_URL": url}
     ) as pid:
-        yield Contender(over_http(port, ",".join(tokens), setting.connections), pid)
+        yield pid, port, tokens
 
 
 CHOICE = r"""

@@ -1,7 +1,8 @@
--- The bodies of get-contact for wrk, and what became of them as one line of JSON.
--- wrk … -s get_contact.lua URL -- TOKEN PREFIX NUMBER (phones from PREFIX 0000000 to NUMBER - 1)
+-- The bodies of an action that reads for wrk, and what became of them as one line of JSON.
+-- wrk … -s get_contact.lua URL -- TOKEN BODY NUMBER (BODY with a place such as %07d for a number
+-- from 0 to NUMBER - 1)
 
-local headers, prefix, number = {}, "", 0
+local headers, template, number = {}, "", 0
 wrong_answers = 0 -- global: `done` asks each thread for it
 local threads = {}
 
@@ -12,11 +13,11 @@ end
 function init(args)
   headers["Authorization"] = "Bearer " .. args[1]
   headers["Content-Type"] = "application/json"
-  prefix, number = args[2], tonumber(args[3])
+  template, number = args[2], tonumber(args[3])
 end
 
 function request()
-  local body = string.format('{"phone": "%s%07d"}', prefix, math.random(number) - 1)
+  local body = string.format(template, math.random(number) - 1)
   return wrk.format("POST", nil, headers, body)
 end
 

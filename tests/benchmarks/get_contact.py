@@ -23,7 +23,6 @@ from .create_contact import (
     HERE,
     ROOT,
     Contender,
-    Installation,
     Run,
     Setting,
     install,
@@ -35,7 +34,7 @@ from .create_contact import (
 )
 
 NUMBER, SECONDS, RUNS = 5_000, 3, 21
-CURRENT, FORMER = "+1415", "+1416"
+CURRENT, FORMER = '{"phone": "+1415%07d"}', '{"phone": "+1416%07d"}'
 FILLED = """
 INSERT INTO contacts_contact (id, tenant_id, phone, name, email, tags, metadata, source, locale,
     total_messages, created_at, updated_at, name_folded, email_folded)
@@ -58,20 +57,15 @@ class Case(NamedTuple):
     database: str
 
 
-def loaded(installation: Installation, prefix: str, number: int, seconds: int) -> Run:
-    """Whatever the number of the run is: the phones are the same in all runs."""
-    url = f"http://127.0.0.1:{installation.port}/api/v1/actions/get-contact"
-    command = [
-        "wrk",
-        "-t1",
-        f"-c{Setting().connections}",
-        f"-d{seconds}s",
-        "-s",
-        f"{HERE}/get_contact.lua",
-    ]
-    command += [url, "--", installation.token, prefix, str(NUMBER)]
-    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return Run(**json.loads(shown.splitlines()[-1]))
+def loaded(
+    port: int, token: str, action: str, template: str, connections: int, number: int, seconds: int
+) -> Run:
+    """Whatever the number of the run is: the bodies are the same in all runs. `template`: see
+    get_contact.lua."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", f"{HERE}/get_contact.lua"]
+    command += [f"http://127.0.0.1:{port}/api/v1/actions/{action}", "--", token, template]
+    shown = subprocess.run([*command, str(NUMBER)], check=True, capture_output=True, text=True)
+    return Run(**json.loads(shown.stdout.splitlines()[-1]))
 
 
 @contextmanager
@@ -89,9 +83,12 @@ def cases(url: str, before: str) -> Iterator[dict[str, Case]]:
             stop_autovacuum(database)
             tidy(database)
             installation = stack.enter_context(served(database, root))
-            for phone, prefix in (("current", CURRENT), ("former", FORMER)):
-                load = partial(loaded, installation, prefix)
-                if not (revision and prefix == FORMER):
+            for phone, template in (("current", CURRENT), ("former", FORMER)):
+                load = partial(
+                    loaded, installation.port, installation.token, "get-contact", template,
+                    Setting().connections,
+                )  # fmt: skip
+                if not (revision and template == FORMER):
                     found[f"{name}, {phone}"] = Case(Contender(load, installation.pid), database)
         yield found
 
@@ -102,29 +99,35 @@ def ratios(runs: dict[str, list[Run]], one: str, other: str) -> str:
     return f"{one} : {other} = {middle:.3f} (quartiles {low:.3f} and {high:.3f})"
 
 
+def in_turns(url: str, found: dict[str, Case], runs: int) -> dict[str, list[Run]]:
+    """The runs of all cases, in pairs that took place side by side."""
+    postmaster = processor_time.postmaster(url)
+    done: dict[str, list[Run]] = {name: [] for name in found}
+    for number in range(runs + 2):
+        # In both orders, because whoever runs first after a pause is often slower.
+        for name in [*found][:: (-1) ** number]:
+            run = found[name].contender.measure(postmaster, number, SECONDS)
+            assert not run.wrong, f"{name}: {run.wrong} answers were not 200"
+            print(f"{name:36} {run.rate:7,.0f}/s {run.sum_ms:7.3f} ms", file=sys.stderr)
+            if number > 1:  # the first two warm up
+                done[name].append(run)
+    for name, some in done.items():
+        server, postgres = (
+            statistics.median(getattr(run, figure) for run in some)
+            for figure in ("server_ms", "postgres_ms")
+        )
+        print(f"{name:36} {server:.3f} ms of the server + {postgres:.3f} ms of PostgreSQL")
+    return done
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures get-contact beside an earlier commit.")
     parser.add_argument("--before", metavar="REVISION", required=True)
     parser.add_argument("--runs", type=int, default=RUNS)
     arguments = parser.parse_args()
     url = os.environ["DATABASE_URL"]
-    postmaster = processor_time.postmaster(url)
     with cases(url, arguments.before) as found:
-        runs: dict[str, list[Run]] = {name: [] for name in found}
-        for number in range(arguments.runs + 2):
-            # In both orders, because whoever runs first after a pause is often slower.
-            for name in [*found][:: (-1) ** number]:
-                run = found[name].contender.measure(postmaster, number, SECONDS)
-                assert not run.wrong, f"{name}: {run.wrong} answers were not 200"
-                print(f"{name:16} {run.rate:7,.0f}/s {run.sum_ms:7.3f} ms", file=sys.stderr)
-                if number > 1:  # the first two warm up
-                    runs[name].append(run)
-    for name, some in runs.items():
-        server, postgres = (
-            statistics.median(getattr(run, figure) for run in some)
-            for figure in ("server_ms", "postgres_ms")
-        )
-        print(f"{name:16} {server:.3f} ms of the server + {postgres:.3f} ms of PostgreSQL")
+        runs = in_turns(url, found, arguments.runs)
     print(ratios(runs, "now, current", "before, current"))
     print(ratios(runs, "now, former", "now, current"))
 

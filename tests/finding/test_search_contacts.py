@@ -280,6 +280,7 @@ def test_what_is_found_soon_and_what_by_an_index_is_one_list(
             contact, tags=[*first, "vip"] if contact.phone in tagged else ["vips", "my vip"]
         )
     edit.change(globex.tenant.contacts.get(phone=phones[-1]), tags=["vip"])
+    monkeypatch.setattr(keyset, "FIRST_WINDOW", 2)
     monkeypatch.setattr(keyset, "SEARCH_WINDOW", soon)
     monkeypatch.setattr(tag, "SMALL_RESULT", few)
     cases: list[tuple[dict[str, Any], list[str]]] = [

@@ -8,6 +8,12 @@ CREATE TABLE contact (
     name text,
     email text,
     metadata jsonb NOT NULL,
+    source text NOT NULL DEFAULT 'api',
+    locale text,
+    opted_in_at timestamptz,
+    opted_out_at timestamptz,
+    last_message_at timestamptz,
+    total_messages integer NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (tenant_id, phone)
