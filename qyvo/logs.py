@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from django.http import HttpRequest
 
-API = ("/api/v1/", "/v1/")
+API = ("/api/v1/", "/v1/", "/mcp")
 
 
 def is_api_request(request: HttpRequest) -> bool:

@@ -87,9 +87,10 @@ if CORS_ALLOWED_ORIGINS := env("CORS_ALLOWED_ORIGINS"):
         )
     # Before the middleware that may answer by itself, and after the one that counts requests.
     MIDDLEWARE.insert(2, "corsheaders.middleware.CorsMiddleware")
-CORS_URLS_REGEX = r"^/(api/)?v1/"
+CORS_URLS_REGEX = r"^/((api/)?v1/|mcp/?$)"
 CORS_ALLOW_HEADERS = [
     "authorization", "content-encoding", "content-type", "idempotency-key", "x-request-id",
+    "mcp-protocol-version", "mcp-method", "mcp-name",
 ]  # fmt: skip
 CORS_EXPOSE_HEADERS = ["*"]
 

@@ -1,8 +1,9 @@
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import TemplateView
 
 import contacts.api.urls
+import contacts.mcp.views
 import tenants.urls
 
 from . import health, views
@@ -17,6 +18,7 @@ urlpatterns = [
     # Last of the API: other addresses are found without it.
     path("api/v1/<path:path>/", views.without_slash),
     path("v1/<path:path>/", views.without_slash),
+    re_path("^mcp/?$", contacts.mcp.views.Endpoint.as_view(openapi=views.openapi), name="mcp"),
     path("admin/", admin.site.urls),
     path("api/v1/openapi.yaml", views.SchemaYAML.as_view(), name="openapi.yaml"),
     path("api/v1/openapi.json", views.SchemaJSON.as_view(), name="openapi.json"),

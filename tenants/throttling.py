@@ -150,18 +150,23 @@ class RateLimit(BaseThrottle):
     """DRF's throttle: counts each authenticated request once, for its token.
 
     The key is a part of the token's digest, not its primary key: two installations that share a
-    store have tokens with the same primary key.
+    store have tokens with the same primary key. `scope`: requests of another scope are counted
+    apart.
     """
 
     quota: Quota
+    scope = ""
+
+    def limit(self, token: ApiToken) -> RateLimitItem | None:
+        return limit_of(token)
 
     def allow_request(self, request: Request, view: Any) -> bool:
         token = cast("ApiToken | None", request.auth)
-        item = limit_of(token) if token else None
+        item = self.limit(token) if token else None
         if token is None or item is None:
             return True
         url = settings.RATELIMIT_STORAGE_URL
-        allowed, self.quota = counter(url).count(item, token.digest[:32])
+        allowed, self.quota = counter(url).count(item, self.scope + token.digest[:32])
         request._request.quota = self.quota  # type: ignore[attr-defined] # for `RateLimitHeaders`
         return allowed
 

@@ -14,7 +14,7 @@ APPS = ["qyvo", "contacts", "tenants"]  # each may import those behind it
 LAYERS = {
     "contacts": [
         {"apps"},
-        {"admin", "management"},
+        {"admin", "management", "mcp"},
         {"api"},
         {"erasing"},
         {"exporting"},

@@ -1,0 +1,1 @@
+"""The Model Context Protocol: the actions of the API as tools for assistants such as Claude."""
