@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from contacts import erasing
+from contacts.importing.engine import Importer
 from contacts.importing.storage import errors_of, spool_folder
 from contacts.jobs.files import data_folder
 from contacts.models import Change, Contact, Import
@@ -166,6 +167,24 @@ def test_a_move_that_was_interrupted_goes_on(acme: SimpleNamespace, hosted: Host
     assert acme.tenant.contacts.count() == 250
     assert [*Import.objects.values_list("pk", "state", "created")] == [(job.pk, "done", 250)]
     assert not left_over()
+
+
+def test_a_move_whose_pages_are_complete_goes_on_with_the_import(
+    acme: SimpleNamespace, hosted: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Importer, "write", broken)
+        with pytest.raises(CommandError, match="disk"):
+            bring(hosted)
+    hosted.called.clear()
+    assert bring(hosted) == (0, [
+        "account 250, read 250", "created 250, updated 0, unchanged 0, superseded 0, failed 0",
+    ])  # fmt: skip
+    assert not hosted.called
+
+
+def broken(*given: object) -> None:
+    raise OSError("The disk is gone.")
 
 
 def test_the_pages_of_two_accounts_do_not_mix(acme: SimpleNamespace, hosted: Hosted) -> None:
