@@ -17,6 +17,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import Permission
 from django.db import connection
+from django.db.backends.signals import connection_created
 from django.test import Client, TransactionTestCase
 from django.test.client import store_rendered_templates  # type: ignore[attr-defined]
 
@@ -26,7 +27,10 @@ from qyvo.logs import Lines
 from qyvo.pages import StaticFiles
 from tenants.isolation import allow_all_tenants_outside_requests, end_request
 from tenants.models import ApiToken, Tenant, User
-from tests.support import examples  # noqa: F401 - loads a profile
+from tests.support import (
+    examples,  # noqa: F401 - loads a profile
+    tenant_guard,
+)
 from tests.support.admin import logged_in
 from tests.support.api import PASSWORD, Api
 from tests.support.databases import DATABASE, connected_as, empty_tables, wait_until_alone
@@ -54,6 +58,19 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+# The tenant in every statement
+
+
+connection_created.connect(tenant_guard.watch)
+
+
+@pytest.fixture(autouse=True)
+def statements_name_their_tenant() -> Iterator[None]:
+    tenant_guard.found.clear()
+    yield
+    tenant_guard.check()
 
 
 # Which database

@@ -213,7 +213,7 @@ FROM unnest(%(carriers)s::uuid[], string_to_array(%(carried)s, ',,')) AS given (
     LINK_NEW = LINK.replace("USING (name)\n    ON CONFLICT DO NOTHING", "USING (name)")
     UNLINK = f"""
 DELETE FROM contacts_contacttag
-WHERE contact_id = ANY(%(had_links)s::uuid[])
+WHERE tenant_id = %(tenant)s::uuid AND contact_id = ANY(%(had_links)s::uuid[])
 AND (contact_id, tag_id) NOT IN (
     SELECT contact_id, tag.id
     FROM ({PAIRS}) AS pair

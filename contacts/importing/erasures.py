@@ -27,6 +27,8 @@ from .storage import errors_of, spool_folder, upload_of
 logger = logging.getLogger(__name__)
 
 ERASED = "Erased"  # the errors of rows of erased people begin with this word
+# Files of a spool folder; the last ones are the pages of a move, see `contacts.moving`.
+MADE_AGAIN = ("reading", "position", "combining", "settling", "download", "downloaded", "contacts")
 
 
 # Rows of erased people
@@ -93,7 +95,7 @@ def erase_from_spool(job: Import, phone: str) -> None:
     folder = spool_folder(job)
     if folder.exists():
         with suppress(JobIsRunning), locked_folder(folder):
-            for name in ("reading", "position", "combining", "settling"):  # made again
+            for name in MADE_AGAIN:
                 (folder / name).unlink(missing_ok=True)
             if job.is_over:
                 shutil.rmtree(folder)

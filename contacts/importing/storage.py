@@ -9,7 +9,8 @@
 - `reading`: the clean rows so far, and `position`: how far the file was read;
 - `rows`: all clean rows, once the whole file was read;
 - `combined`: an empty file, once the rows of repeated phones in `rows` are combined;
-- `tried`: how many rows a dry run has tried.
+- `tried`: how many rows a dry run has tried;
+- `download`, `downloaded`, `contacts`: the pages of a move so far, see `contacts.moving.download`.
 
 `imports/ID.errors.csv`, the error file, stays after the import.
 """

@@ -402,9 +402,14 @@ class Contact(models.Model):
 
         edit.save(self, *args, **kwargs)
 
+    def _do_update(self, base_qs: models.QuerySet, *args: Any, **kwargs: Any) -> Any:
+        """Django's UPDATE of a row finds it by its id alone; a database that is sharded by tenant
+        must know the tenant, too."""
+        return super()._do_update(base_qs.filter(tenant=self.tenant_id), *args, **kwargs)
+
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Deletes the contact for good; its tags stay."""
-        return Contact.objects.filter(pk=self.pk).delete()
+        return Contact.objects.filter(tenant=self.tenant_id, pk=self.pk).delete()
 
     @property
     def opt_out(self) -> "OptOut | None":

@@ -29,9 +29,11 @@ def delete_one(tenant: Tenant, key: dict[str, str]) -> Contact:
 def delete_many(contacts: ContactQuerySet) -> tuple[int, dict[str, int]]:
     """Deletes the contacts, of any tenants. Returns what `QuerySet.delete` returns."""
     counts: Counter[str] = Counter()
-    pks = iter(list(contacts.order_by("phone").values_list("pk", flat=True)))
-    while some := list(islice(pks, BATCH)):
-        found = Contact.objects.filter(pk__in=some).order_by("phone").select_for_update()
+    ids = iter(list(contacts.order_by("phone").values_list("tenant", "pk")))
+    while some := list(islice(ids, BATCH)):
+        tenants, pks = map(set, zip(*some, strict=True))
+        mine = Contact.objects.filter(tenant__in=tenants, pk__in=pks)
+        found = mine.order_by("phone").select_for_update()
         counts.update(delete_locked(list(found)))
     return counts.total(), dict(counts)
 

@@ -79,7 +79,8 @@ def save(
     where the contact gets another phone, whether the old one becomes a former phone. Raises
     `IntegrityError` where another contact has the new phone, or had it before.
     """
-    before = before or Contact.objects.filter(pk=contact.pk).select_for_update().first()
+    mine = Contact.objects.filter(tenant=contact.tenant_id)
+    before = before or mine.filter(pk=contact.pk).select_for_update().first()
     contact.updated_at = updated_after(before.updated_at) if before else timezone.now()
     if update_fields is not None:
         update_fields = {*with_folded(update_fields), "updated_at"}
@@ -99,7 +100,7 @@ def save(
     if before is None or "phone" in entry.fields:
         consent.remember([before.opt_out] if before else [])
         if consent.keep_out(contact.tenant_id, [contact.phone]):
-            contact.refresh_from_db(fields=[*CONSENT, "updated_at"])
+            contact.refresh_from_db(fields=[*CONSENT, "updated_at"], from_queryset=mine)
 
 
 def has_new_phone(before: Contact, contact: Contact, fields: Collection[str] | None) -> bool:
@@ -145,5 +146,6 @@ def with_returned(
 def remember_former_phones(contacts: Sequence[Contact]) -> None:
     """Stores the opt-outs of contacts that are about to get another phone than the stored one."""
     phones = {contact.pk: contact.phone for contact in contacts}
-    opted_out = Contact.objects.filter(pk__in=phones).exclude(opted_out_at=None)
+    mine = Contact.objects.filter(tenant__in={contact.tenant_id for contact in contacts})
+    opted_out = mine.filter(pk__in=phones).exclude(opted_out_at=None)
     consent.remember(one.opt_out for one in opted_out if one.phone != phones[one.pk])

@@ -272,5 +272,6 @@ def release(tenant: Tenant, key: dict[str, str], phone: str) -> Contact:
 def log(contact: Contact, fields: Fields) -> None:
     """Logs a change of former phones; the contact has changed then, and a sync has to see it."""
     contact.updated_at = updated_after(contact.updated_at)
-    Contact.objects.filter(pk=contact.pk).update(updated_at=contact.updated_at)
+    mine = Contact.objects.filter(tenant=contact.tenant_id, pk=contact.pk)
+    mine.update(updated_at=contact.updated_at)
     Change.objects.log([Entry(contact.tenant_id, contact.pk, Change.Kind.UPDATED, fields)])

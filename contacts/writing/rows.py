@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connection, models
-from django.db.models import QuerySet
 
 from contacts.change_log.difference import EMPTY, difference
 from contacts.db.connections import sql_kind
@@ -15,7 +14,7 @@ from contacts.db.expressions import updated_after
 from contacts.db.fields import FoldedField
 from contacts.db.rows import json_value
 from contacts.db.statements import update_sql
-from contacts.models import Change, Contact, Entry, in_json, with_folded
+from contacts.models import Change, Contact, ContactTag, Entry, in_json, with_folded
 from contacts.values import rules
 from tenants.fields import ULIDField, hex_id
 
@@ -43,7 +42,8 @@ def lock(contacts: Sequence[Contact], fields: Iterable[str]) -> dict[str, Before
 
     Returns what each row holds in `fields`, by id. A contact that is gone is left out.
     """
-    stored = Contact.objects.filter(pk__in=[contact.pk for contact in contacts])
+    tenants = {contact.tenant_id for contact in contacts}
+    stored = Contact.objects.filter(tenant__in=tenants, pk__in=[one.pk for one in contacts])
     locked = stored.order_by("phone").select_for_update()
     found = locked.values_list("pk", "updated_at", *logged(fields))
     return {pk: Before(updated_at, in_json(values)) for pk, updated_at, *values in found}
@@ -86,13 +86,22 @@ def update_columns(tenant_id: str, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def delete(entries: Sequence[Entry]) -> tuple[int, dict[str, int]]:
-    """Logs the ends of contacts, then deletes their rows, which are locked, and their former
-    phones. Their opt-outs are
-    remembered already, see `consent.remember`. Returns what `QuerySet.delete` returns."""
+    """Logs the ends of contacts, then deletes their rows, which are locked, their links and their
+    former phones. Their opt-outs are remembered already, see `consent.remember`. Returns what
+    `QuerySet.delete` returns.
+
+    Not with `QuerySet.delete`, which finds rows by their ids alone: a database that is sharded by
+    tenant would have to look everywhere.
+    """
+    if not entries:
+        return 0, {}
     Change.objects.log(entries)
-    pks = [entry.contact_id for entry in entries]
-    mine = Contact.all_phones.filter(tenant__in={entry.tenant_id for entry in entries})
-    return QuerySet.delete(mine.filter(models.Q(pk__in=pks) | models.Q(former_of__in=pks)))
+    tenants, pks = {entry.tenant_id for entry in entries}, [entry.contact_id for entry in entries]
+    carried = ContactTag.objects.filter(tenant__in=tenants, contact__in=pks)
+    mine = Contact.all_phones.filter(tenant__in=tenants)
+    ended = mine.filter(models.Q(pk__in=pks) | models.Q(former_of__in=pks))
+    counts = {found.model._meta.label: found._raw_delete(found.db) for found in (carried, ended)}
+    return sum(counts.values()), {label: number for label, number in counts.items() if number}
 
 
 def columns(contact: Contact, dialect: Any, names: Collection[str] = ()) -> dict[str, Any]:

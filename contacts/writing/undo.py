@@ -306,7 +306,7 @@ class Batch:
         other contacts get them."""
         there = {pk: undoing.contact for pk, undoing in undoings.items() if undoing.contact}
         gone = self.stored.keys() & undoings.keys() - there.keys()
-        delete.delete_many(Contact.objects.filter(pk__in=gone))
+        delete.delete_many(self.tenant.contacts.filter(pk__in=gone))
         added, removed = exchange(self.owners_before, self.owners)
         former_phones.release_many(self.tenant.pk, removed)
         changed = [pk for pk in there if pk in self.stored and undoings[pk].taken_back]

@@ -18,6 +18,7 @@ LAYERS = {
         {"api"},
         {"erasing"},
         {"exporting"},
+        {"moving"},
         {"importing"},
         {"jobs"},
         {"webhooks"},
