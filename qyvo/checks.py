@@ -32,7 +32,7 @@ def threads() -> int:
     On PostgreSQL many, because requests that wait together are written together. They share the
     connections of `qyvo.postgresql.pool`. On SQLite few: its writers wait for one another.
     """
-    return 4 if connections["default"].vendor == "sqlite" else 32
+    return int(os.environ.get("THR","16")) if connections["default"].vendor == "sqlite" else 32
 
 
 @register(deploy=True)
