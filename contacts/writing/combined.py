@@ -81,9 +81,7 @@ def write_group(rows: Mapping[str, "Row"]) -> tuple[Collection["Row"], list[Stor
     return rows.values(), stored
 
 
-def upsert(
-    tenant_id: str, changes: tuple[str, ...], rows: Mapping[str, "Row"]
-) -> Iterator[Stored]:
+def upsert(tenant_id: str, changes: tuple[str, ...], rows: Mapping[str, "Row"]) -> Iterator[Stored]:
     dialect, columns, kept = dialect_of(), all_columns(), next(iter(rows.values())).kept
     returned = ("phone", dialect.ID_DIGITS, "tags", *kept)
     sql = upsert_sql(sql_kind(), columns, columns, replacing(changes), logged(changes), returned)
