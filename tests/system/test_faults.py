@@ -308,9 +308,9 @@ def test_64_writers_lose_nothing_when_their_connections_end(
     """Nobody waits for a round that has ended."""
     [[beginning]] = database.rows("SELECT clock_timestamp()::text")
     ended = (  # not those of the server that other tests share, which would be counted too
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"  # noqa: S608
         " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        f" AND backend_start > '{beginning}'"  # noqa: S608
+        f" AND backend_start > '{beginning}'"
     )
     with installation.server() as server, Load(server, callers=64) as load:
         load.wait_for(201, 200)
