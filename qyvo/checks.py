@@ -29,10 +29,10 @@ def processes() -> int:
 def threads() -> int:
     """How many requests a server process handles at the same time.
 
-    On PostgreSQL many, because requests that wait together are written together. They share the
-    connections of `qyvo.postgresql.pool`. On SQLite few: its writers wait for one another.
+    Many, because requests that wait together are written together. On PostgreSQL they share the
+    connections of `qyvo.postgresql.pool`.
     """
-    return 4 if connections["default"].vendor == "sqlite" else 32
+    return 32
 
 
 @register(deploy=True)

@@ -117,6 +117,9 @@ TEMPLATES = [
 
 SQLITE = {
     "ENGINE": "qyvo.sqlite",
+    # Opening a connection takes three times as long as writing a contact. When the last one is
+    # closed, SQLite copies its log into the database, and waits for the disk.
+    "CONN_MAX_AGE": 60,  # seconds
     "OPTIONS": {
         # Writers wait at BEGIN. With SQLite's own default, two transactions that read and then
         # write would fail with "database is locked" at once, without waiting for the timeout.

@@ -96,6 +96,14 @@ FROM (
     FROM json_each(%(rows)s)
 )
 """
+    # Each entry brings its own cause, an object.
+    LOG_CAUSED = """
+INSERT INTO contacts_change
+    (xid, tenant_id, contact_id, kind, fields, "into", actor, request_id, change_set, at)
+SELECT 0, %(tenant)s, value ->> 0, value ->> 1, value -> 2, NULL,
+    value ->> '$[3].actor', value ->> '$[3].request_id', value ->> '$[3].change_set', %(at)s
+FROM json_each(%(entries)s)
+"""
     MAKE_TAGS = """
 INSERT INTO contacts_tag (id, tenant_id, name, created_at)
 SELECT value ->> 0, %(tenant)s, value ->> 1, %(now)s FROM json_each(%(tags)s) WHERE true

@@ -4,6 +4,7 @@ The ORM cannot express them: an upsert that returns the old and the new values. 
 has the statement that also writes the tags and the log entries.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -77,6 +78,11 @@ def upsert_sql(
         conflict = f"ON CONFLICT (tenant_id, phone) DO NOTHING RETURNING {shown}"
         before, write = "", dialect.as_part(f"{inserting(values)} {dialect.ROWS} {conflict}")
     return Upsert(before, dialect.as_statement(write))
+
+
+def replacing(changes: Iterable[str]) -> tuple[str, ...]:
+    """The columns `changes`, for an upsert that replaces metadata instead of merging it."""
+    return tuple("-metadata" if name == "metadata" else name for name in changes)
 
 
 @lru_cache

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from django.db import models
 from django.db.models.fields.json import KeyTransform
+from django.utils import timezone
 
 from contacts.change_log.cause import cause_values
 from contacts.change_log.difference import CONSENT, Fields
@@ -104,6 +105,23 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
         }
         with prepared_cursor(self.db) as cursor:
             cursor.execute(dialect.LOG, values)
+
+    def log_caused(self, tenant_id: str, entries: Iterable[tuple[Entry, str]]) -> None:
+        """Appends entries of one tenant about contacts that were created or updated, each with its
+        own cause: an object in JSON with `actor`, `request_id` and `change_set`. On SQLite only.
+
+        Entries of updates that changed nothing are left out.
+        """
+        dialect = dialect_of(self.db)
+        rows = [
+            f'["{digits(entry.contact_id)}","{entry.kind}",{rules.spelled(entry.fields)},{cause}]'
+            for entry, cause in entries
+            if entry.fields or entry.kind == Change.Kind.CREATED
+        ]
+        if rows:
+            values = {"tenant": hex_id(tenant_id), "at": dialect.moment(timezone.now())}
+            with prepared_cursor(self.db) as cursor:
+                cursor.execute(dialect.LOG_CAUSED, values | {"entries": f"[{','.join(rows)}]"})
 
     def forget(self, phones: Iterable[str], contact_ids: Iterable[str]) -> list[str]:
         """Clears the log entries about a person who is to be forgotten.

@@ -5,7 +5,7 @@ log entries. What it cannot do takes several statements, see `upsert`: decisions
 phones, and contacts whose opt-out is stored.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +16,7 @@ from contacts.change_log.cause import cause_values
 from contacts.change_log.difference import CONSENT
 from contacts.db.complete_upsert import INCOMPLETE, complete_upsert_sql, writes_completely
 from contacts.db.connections import prepared_cursor, release, sql_kind
-from contacts.db.dialects import dialect_of
+from contacts.db.dialects import dialect_of, has_one_writer
 from contacts.db.outages import is_unavailable
 from contacts.db.transactions import DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT, sqlstate
 from contacts.models import Contact, Outcome, all_columns, attributes, converted, find_stored
@@ -24,7 +24,7 @@ from contacts.values import rules
 from contacts.values.digests import phone_digest
 from tenants.isolation import current_tenant, lock_timeout
 
-from . import renumber
+from . import combined, renumber
 from .rounds import Rounds
 from .rows import columns, logged
 
@@ -52,6 +52,11 @@ class Row:
         self.cause = rules.spelled(cause)
         self.outcome: Outcome | None = None
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The columns that an update leaves as they are stored, and the time of the update."""
+        return kept(self.changes)
+
     def was_written(self, is_new: bool, names: tuple[str, ...], values: Sequence[Any]) -> None:
         """`names`, `values`: the columns that the contact has in the database."""
         self.outcome = Outcome.CREATED if is_new else Outcome.UPDATED
@@ -70,12 +75,18 @@ def write(contact: Contact, changes: Iterable[str]) -> Contact | None:
     if renumber.may_be_stored(contact.tenant_id, contact.phone):
         return None
     row = Row(contact, changes)
-    rounds.write((current_tenant(), contact.tenant_id, changes), contact.phone, row)
+    rounds.write(queue_of(row), (contact.tenant_id, contact.phone), row)
     if row.outcome is None:
         write_alone(row)
     if row.outcome is Outcome.UNCHANGED:
         return find_unchanged(contact)
     return contact if row.outcome else None
+
+
+def queue_of(row: Row) -> Hashable:
+    """Rows of one queue are written together. On SQLite all are: one transaction writes at a time,
+    so that several queues would only wait for each other."""
+    return None if has_one_writer() else (current_tenant(), row.contact.tenant_id, row.changes)
 
 
 def find_unchanged(contact: Contact) -> Contact | None:
@@ -89,7 +100,7 @@ def find_unchanged(contact: Contact) -> Contact | None:
 
 
 def write_round(rows: Sequence[Row]) -> None:
-    """Writes rows of one tenant with the same `changes`. If other rows, or locks, keep them from
+    """Writes rows of one queue. If other rows, or locks, keep them from
     being written, they have no outcome. Raises the error of an outage."""
     try:
         execute(rows, ROUND_LOCK_TIMEOUT)
@@ -110,7 +121,11 @@ rounds = Rounds(write_round, before_waiting=release)
 
 
 def execute(rows: Sequence[Row], limit: str | None) -> None:
-    """Runs the statement and gives the rows their outcomes. `limit`: see `complete_upsert_sql`."""
+    """Writes rows of one queue and gives them their outcomes. `limit`: see `complete_upsert_sql`;
+    SQLite has one limit for all transactions."""
+    if has_one_writer():
+        combined.write(rows)
+        return
     rows = sorted(rows, key=phone_of)  # all writers lock contacts in the order of their phones
     changes = rows[0].changes
     stored = kept(changes)

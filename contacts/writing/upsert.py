@@ -15,7 +15,7 @@ from contacts.db.connections import prepared_cursor, sql_kind
 from contacts.db.dialects import dialect_of
 from contacts.db.expressions import IsAnyOf
 from contacts.db.rows import row_in_json
-from contacts.db.statements import Upsert, upsert_sql
+from contacts.db.statements import Upsert, replacing, upsert_sql
 from contacts.models import (
     Change,
     Contact,
@@ -368,11 +368,6 @@ def refuse_many_tags(written: Iterable[Written]) -> None:
 
 
 # Parts of statements and log entries
-
-
-def replacing(changes: Iterable[str]) -> tuple[str, ...]:
-    """The columns `changes`, for an upsert that replaces metadata instead of merging it."""
-    return tuple("-metadata" if name == "metadata" else name for name in changes)
 
 
 def entry_of(

@@ -4,12 +4,16 @@ SQLite itself checks less and less often whether the lock is free, in the end te
 another connection takes the lock again and again, as an import does, SQLite finds the lock taken
 nearly every time, until its timeout. This backend checks every few milliseconds, so it notices the
 pauses that bulk work makes (`contacts.db.pacing`).
+
+Only one thread of a process checks, and the others stand in line behind it. If all threads checked,
+chance would decide who gets the lock, and some requests would wait until their timeout.
 """
 
 import sqlite3
 import time
 from collections.abc import Callable
 from functools import partial
+from threading import Lock
 from typing import Any
 
 from django.db.backends.sqlite3 import base
@@ -18,6 +22,8 @@ LOCK_TIMEOUT = 1.0  # seconds that a request may wait for the lock
 # Milliseconds after which SQLite gives up and this backend tries again. SQLite checks the lock
 # after 1, 3 and 5 milliseconds.
 BUSY_TIMEOUT = 5
+BEGIN = "BEGIN IMMEDIATE"  # takes the write lock
+line = Lock()  # the thread that waits for the write lock for the others of this process
 
 
 def retry_while_busy(execute: Callable[[], Any], timeout: float) -> Any:
@@ -33,11 +39,23 @@ def retry_while_busy(execute: Callable[[], Any], timeout: float) -> Any:
                 raise
 
 
+def begin_in_line(begin: Callable[[], Any], timeout: float) -> Any:
+    """`retry_while_busy` for the statement that takes the write lock: one thread at a time."""
+    began = time.monotonic()
+    is_first = line.acquire(timeout=timeout)
+    try:
+        return retry_while_busy(begin, timeout - (time.monotonic() - began))
+    finally:
+        if is_first:
+            line.release()
+
+
 class Cursor(base.SQLiteCursorWrapper):
     timeout: float  # seconds
 
     def execute(self, query: str, params: Any = None) -> Any:
-        return retry_while_busy(partial(super().execute, query, params), self.timeout)
+        wait = begin_in_line if query == BEGIN else retry_while_busy
+        return wait(partial(super().execute, query, params), self.timeout)
 
     def executemany(self, query: str, param_list: Any) -> Any:
         return retry_while_busy(partial(super().executemany, query, [*param_list]), self.timeout)

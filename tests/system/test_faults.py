@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -239,7 +239,12 @@ def test_a_database_that_takes_no_writes_is_still_read(server: Server, database:
 def test_a_database_on_a_read_only_disk_is_waited_for(
     installation: Installation, disk: Path
 ) -> None:
-    with installation.on(disk) as moved, moved.server(workers=1) as server:
+    """A disk with a file that is open for writing cannot be made read-only here: so each request
+    opens the database."""
+    with ExitStack() as stack:
+        moved = stack.enter_context(installation.on(disk))
+        moved.database.url += "?conn_max_age=0"
+        server = stack.enter_context(moved.server(workers=1))
         with server.client() as client:
             assert create(client, new_phone()).status_code == 201
             moved.forget_log()
@@ -278,12 +283,29 @@ def test_a_full_disk_refuses_what_does_not_fit_until_there_is_space(
 # The server
 
 
+def test_64_writers_lose_nothing_when_a_process_ends_in_the_middle_of_a_round(
+    installation: Installation, database: Postgres | SQLite
+) -> None:
+    """Their contacts are written together: whoever was answered is stored."""
+    with installation.server() as server, Load(server, callers=64) as load:
+        for _ in range(2):
+            load.wait_for(201, 200)
+            failed = load.counts[None]
+            os.kill(server.workers[0], signal.SIGKILL)
+            load.wait_until(None, failed + 1)
+        load.wait_for(201, 200)
+        assert_only_outages(load, "64 writers, a process killed twice")
+    if isinstance(database, SQLite):
+        numbers = "SELECT count(*) FROM contacts_change GROUP BY at ORDER BY 1 DESC LIMIT 1"
+        commits = database.rows(numbers)
+        assert commits > [(1,)], "many contacts are written in one commit"
+
+
 @on_postgresql
-def test_64_writers_lose_nothing_when_their_connections_and_a_process_end(
+def test_64_writers_lose_nothing_when_their_connections_end(
     installation: Installation, database: Postgres
 ) -> None:
-    """Their contacts are written together: whoever was answered is stored, and nobody waits for a
-    round that has ended."""
+    """Nobody waits for a round that has ended."""
     [[beginning]] = database.rows("SELECT clock_timestamp()::text")
     others = (  # not those of the server that other tests share, which would be counted too
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -295,10 +317,7 @@ def test_64_writers_lose_nothing_when_their_connections_and_a_process_end(
         assert len(database.rows(ended)) <= 2 * SIZE
         load.wait_for(503, 1)
         load.wait_for(201, 200)
-        os.kill(server.workers[0], signal.SIGKILL)
-        load.wait_for(None, 1)
-        load.wait_for(201, 200)
-        assert_only_outages(load, "64 writers, their connections ended, a process killed")
+        assert_only_outages(load, "64 writers, their connections ended")
 
 
 def test_a_server_that_is_killed_under_load_loses_nothing(
