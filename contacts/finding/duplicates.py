@@ -13,7 +13,7 @@ group grows beyond this number, or shrinks, the pairs of its other contacts are 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
@@ -217,42 +217,45 @@ def groups(contacts: dict[str, Contact], pairs: Iterable[Pair], region: str) -> 
 # Storing
 
 
-def check(tenant: Tenant, contact_ids: Collection[str]) -> None:
-    """Finds the duplicates of these contacts again and stores them; call it in a transaction.
-
-    Pairs that are no longer alike, or whose contact is gone, are deleted. A dismissed pair stays
-    dismissed, whatever is found.
-    """
-    store(tenant, *find(tenant, store_keys(tenant, contact_ids) | {*contact_ids}))
+def affected(tenant: Tenant, contact_ids: Collection[str], left: Collection[str]) -> set[str]:
+    """These contacts, which have changed, and others with an e-mail address that only now too many
+    contacts have, or no longer. `left`: addresses that contacts have had, folded."""
+    return {*contact_ids} | with_few(tenant, left) | with_crowded(tenant, contact_ids)
 
 
-def check_changed(tenant: Tenant, contact_ids: Collection[str], left: Collection[str]) -> None:
-    """`check` for contacts that have changed, and for others with an e-mail address that only now
-    too many contacts have, or no longer. `left`: addresses that contacts have had, folded."""
-    others = with_few(tenant, left) | with_crowded(tenant, contact_ids)
-    check(tenant, others | {*contact_ids})
+class KeyChanges(NamedTuple):
+    """What `store_keys` has to write. `gone`: contacts that have no keys any more. `others`: the
+    contacts of groups that a contact leaves, which may have been too large before."""
+
+    new: list[NearKey]
+    gone: set[str]
+    others: set[str]
 
 
-def store_keys(tenant: Tenant, contact_ids: Iterable[str]) -> set[str]:
-    """Stores the keys of these contacts. Returns the contacts of groups that a contact has left,
-    which may have been too large before."""
+def key_changes(tenant: Tenant, contact_ids: Iterable[str]) -> KeyChanges:
+    """What is wrong in the stored keys of these contacts. Writes nothing."""
     mine = NearKey.objects.filter(IsAnyOf("pk", map(hex_id, contact_ids)), tenant=tenant)
     had = {row.pk: row.keys for row in mine}
     persons = people_of(tenant, contact_ids).items()
     have = {pk: person.near_keys for pk, person in persons if person.near_keys}
     others = sharing_a_key(tenant, {pk: had[pk] for pk in had if had[pk] != have.get(pk)})
-    mine.filter(pk__in=had.keys() - have.keys()).delete()
+    new = [
+        NearKey(pk=pk, tenant=tenant, **keys._asdict())
+        for pk, keys in sorted(have.items())
+        if keys != had.get(pk)
+    ]
+    left = {pk for group in others.values() if len(group) > MAX_GROUP for pk in group}
+    return KeyChanges(new, had.keys() - have.keys(), left)
+
+
+def store_keys(tenant: Tenant, changes: KeyChanges) -> None:
+    NearKey.objects.filter(tenant=tenant, pk__in=changes.gone).delete()
     NearKey.objects.bulk_create(
-        (
-            NearKey(pk=pk, tenant=tenant, **keys._asdict())
-            for pk, keys in sorted(have.items())
-            if keys != had.get(pk)
-        ),
+        changes.new,
         update_conflicts=True,
         unique_fields=["contact_id"],
         update_fields=[*NearKeys._fields],
     )
-    return {pk for group in others.values() if len(group) > MAX_GROUP for pk in group}
 
 
 def with_few(tenant: Tenant, emails: Collection[str]) -> set[str]:
@@ -280,7 +283,8 @@ def with_crowded(tenant: Tenant, contact_ids: Iterable[str]) -> set[str]:
 
 
 def store(tenant: Tenant, contact_ids: Iterable[str], found: Pairs) -> None:
-    """Makes `found` the open pairs of these contacts."""
+    """Makes `found` the open pairs of these contacts: those that are no longer alike, or whose
+    contact is gone, are deleted. A dismissed pair stays dismissed, whatever is found."""
     stored = {pair.ids: pair for pair in tenant.duplicates.of(contact_ids)}
     vanished = [stored[ids].pk for ids in stored.keys() - found.keys()]
     # The state is part of the statement: somebody may dismiss the pair at this moment.

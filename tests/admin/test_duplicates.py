@@ -1,6 +1,7 @@
 """The staff's list of possible duplicates: who sees it, merging, dismissing, one by one or all."""
 
 import re
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +25,12 @@ State = Duplicate.State
 MAY = ("view_contact", "change_contact", "delete_contact")
 
 
+def check(tenant: Tenant, pks: Collection[str]) -> None:
+    """What the search does with these contacts."""
+    duplicates.store_keys(tenant, duplicates.key_changes(tenant, pks))
+    duplicates.store(tenant, *duplicates.find(tenant, pks))
+
+
 def pair_of(member: SimpleNamespace, number: int = 0, **fields: Any) -> Duplicate:
     """Two contacts that are likely one person, and their pair."""
     fields = {"email": f"ann{number}@example.com", "name": f"Ann Smith{number}"} | fields
@@ -31,7 +38,7 @@ def pair_of(member: SimpleNamespace, number: int = 0, **fields: Any) -> Duplicat
         ContactFactory.create(tenant=member.tenant, phone=f"+336{number:02}{n}45678", **fields).pk
         for n in (1, 8)
     ]
-    duplicates.check(member.tenant, pks)
+    check(member.tenant, pks)
     return Duplicate.objects.get(first_id=min(pks))
 
 
@@ -122,7 +129,7 @@ def test_a_pair_is_dismissed_for_good_and_can_be_shown_again(
 ) -> None:
     pair = pair_of(acme)
     web.post(PAGE, {"pair": pair.pk, "state": State.DISMISSED})
-    duplicates.check(acme.tenant, pair.ids)
+    check(acme.tenant, pair.ids)
     assert "Ann Smith" not in page(web)
     assert "Show again" in page(web, state=State.DISMISSED)
     web.post(PAGE, {"pair": pair.pk, "state": State.OPEN})
