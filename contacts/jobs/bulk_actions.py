@@ -12,6 +12,7 @@ from django.utils import timezone
 from django_tasks import task
 
 from contacts.change_log.cause import caused_by
+from contacts.db.expressions import IsAnyOf
 from contacts.db.pacing import Pace
 from contacts.db.transactions import retry_once, transactional
 from contacts.finding import duplicates
@@ -22,6 +23,7 @@ from contacts.models import (
     Contact,
     ContactQuerySet,
     ContactTag,
+    Duplicate,
 )
 from contacts.values import rules
 from contacts.writing import consent, edit, tags
@@ -29,7 +31,7 @@ from contacts.writing.consent import Decision
 from contacts.writing.delete import delete_many
 from contacts.writing.merge import merge
 from contacts.writing.undo import AT_ONCE, undo
-from tenants.fields import bits_of, ulid_of
+from tenants.fields import bits_of, hex_id, ulid_of
 from tenants.isolation import tenant_context
 from tenants.models import Tenant
 
@@ -155,6 +157,11 @@ def merge_pairs(tenant: Tenant, pks: list[str], value: str) -> Result:
     return Result(sum(not gone.isdisjoint(pair.ids) for pair in pairs), refused)
 
 
+def dismiss_pairs(tenant: Tenant, pks: list[str], value: str) -> Result:
+    pairs = tenant.duplicates.open().filter(IsAnyOf("pk", map(hex_id, pks)))
+    return Result(pairs.update(state=Duplicate.State.DISMISSED), [])
+
+
 def locked_contacts(tenant: Tenant, pks: list[str]) -> ContactQuerySet:
     """Locked in the order of their phones, as every other write does: else two could deadlock."""
     return tenant.contacts.filter(pk__in=pks).order_by("phone").select_for_update()
@@ -173,6 +180,7 @@ VERBS: dict[str, Callable[[Tenant, list[str], str], Result]] = {
     BulkAction.Kind.DELETE_TAGS: remove_tags,
     BulkAction.Kind.UNDO: undo_change_set,
     BulkAction.Kind.MERGE_PAIRS: merge_pairs,
+    BulkAction.Kind.DISMISS_PAIRS: dismiss_pairs,
 }
 
 

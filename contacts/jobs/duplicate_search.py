@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from itertools import islice
 from typing import NamedTuple
 
 from django.db import DatabaseError, transaction
@@ -31,7 +32,7 @@ from . import turns
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500  # contacts that one transaction checks
+BATCH = 500  # contacts that are compared at once: each batch takes about forty statements
 INTERVAL = 10  # seconds between two looks at the change log
 # Of a change. Without the tenant, Django reads it by one statement for each change.
 READ = ("tenant", "xid", "pk", "contact_id", "kind", "into", "fields")
@@ -114,33 +115,38 @@ class Work(NamedTuple):
 
 @transactional_unless_alone
 def advance(tenant: Tenant, pace: Pace) -> int:
-    """Checks at most `pace.size` contacts; returns how many. 0 if none is left, or if another
-    process searches for this tenant. Raises `Overtaken`."""
+    """Checks at most `BATCH` contacts; returns how many. 0 if none is left, or if another process
+    searches for this tenant. Raises `Overtaken`.
+
+    `pace`: how many keys of contacts one transaction writes on SQLite.
+    """
     locked = DuplicateSearch.objects.filter(tenant=tenant).select_for_update(skip_locked=True)
     if (before := locked.first()) is None:
         return 0
     after = copy(before)
     find_work = follow_log if before.finished_at else go_on
-    work = find_work(tenant, after, pace.size)
-    keys = duplicates.key_changes(tenant, work.contact_ids)
-    with writing(pace, before, work):
-        duplicates.store_keys(tenant, keys)
-    compared, pairs = duplicates.find(tenant, work.contact_ids | keys.others)
-    with writing(pace, before, work):
+    work = find_work(tenant, after, BATCH)
+    keys, others = duplicates.key_changes(tenant, work.contact_ids)
+    left = iter(keys.items())
+    while some := dict(islice(left, pace.size)):
+        with writing(pace, before, len(some)):
+            duplicates.store_keys(tenant, some)
+    pairs = duplicates.pair_changes(tenant, work.contact_ids | others)
+    with writing(pace, before):
         duplicates.pass_on_dismissals(tenant, work.merged)
-        duplicates.store(tenant, compared, pairs)
+        duplicates.store_pairs(tenant, pairs)
         after.save()
     return work.number
 
 
 @contextmanager
-def writing(pace: Pace, before: DuplicateSearch, work: Work) -> Iterator[None]:
+def writing(pace: Pace, before: DuplicateSearch, keys: int = 0) -> Iterator[None]:
     """A transaction that writes for a batch which began in the state `before`.
 
     Raises `Overtaken` if the state is another one now: another process may have checked contacts
     that changed after this process read them, and their old keys and pairs would come back.
     """
-    with pace.turn(work.number), transaction.atomic():
+    with pace.turn(keys), transaction.atomic():
         if not DuplicateSearch.objects.get(pk=before.pk).has_state_of(before):
             raise Overtaken
         yield

@@ -27,8 +27,9 @@ MAY = ("view_contact", "change_contact", "delete_contact")
 
 def check(tenant: Tenant, pks: Collection[str]) -> None:
     """What the search does with these contacts."""
-    duplicates.store_keys(tenant, duplicates.key_changes(tenant, pks))
-    duplicates.store(tenant, *duplicates.find(tenant, pks))
+    keys, _ = duplicates.key_changes(tenant, pks)
+    duplicates.store_keys(tenant, keys)
+    duplicates.store_pairs(tenant, duplicates.pair_changes(tenant, pks))
 
 
 def pair_of(member: SimpleNamespace, number: int = 0, **fields: Any) -> Duplicate:
@@ -171,9 +172,19 @@ def test_all_of_a_kind_are_merged_as_one_change_set(acme: SimpleNamespace, web: 
 def test_all_of_a_kind_are_dismissed(acme: SimpleNamespace, web: Client) -> None:
     pair_of(acme, 1)
     other = pair_of(acme, 2, email="")
-    web.post(f"{ALL}?reason=email&do=dismiss", {"count": "1"})
+    answer = web.post(f"{ALL}?reason=email&do=dismiss", {"count": "1"}, follow=True)
     assert Duplicate.objects.open().get() == other
     assert acme.tenant.contacts.count() == 4
+    assert "<strong>1</strong> of 1 pair: done" in answer.content.decode()
+    action = BulkAction.objects.get()
+    assert (action.changed, action.own_change_set, action.can_be_undone) == (1, "", False)
+
+
+def test_the_list_says_which_pairs_it_leaves_out(acme: SimpleNamespace, web: Client) -> None:
+    pair_of(acme)
+    shown = page(web)
+    assert "a name that more than 50 contacts with similar phones have" in shown
+    assert "more than 5 contacts share" in shown
 
 
 def test_pages_follow_each_other_by_likelihood(
