@@ -25,14 +25,14 @@ PAUSE = (
 class Pace:
     """Measures the transactions of bulk work and says how many items the next one may take.
 
-    `size`: the number of items for the next transaction, at most `most`, and at least `fewest`
-    after the first one. On PostgreSQL always `most`.
+    `size`: the number of items for the next transaction, at most `most`. On PostgreSQL always
+    `most`.
 
     Threads must not share an object on SQLite, where `size` changes: one thread writes there.
     """
 
-    def __init__(self, most: int, fewest: int = FEWEST) -> None:
-        self.most, self.fewest = most, fewest
+    def __init__(self, most: int) -> None:
+        self.most = most
         self.is_shared = connection.vendor == "sqlite"
         self.size = min(FIRST, most) if self.is_shared else most
         self.held = 0.0  # seconds that the last transaction took
@@ -56,7 +56,7 @@ class Pace:
         self.held = time.monotonic() - turn.began
         if turn.items:
             fitting = int(turn.items * HELD / max(self.held, 0.001))
-            self.size = min(max(fitting, self.fewest), int(self.size * GROWTH), self.most)
+            self.size = min(max(fitting, FEWEST), int(self.size * GROWTH), self.most)
 
 
 class Turn:

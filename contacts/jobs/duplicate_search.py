@@ -33,7 +33,6 @@ from . import turns
 logger = logging.getLogger(__name__)
 
 BATCH = 500  # contacts that are compared at once: each batch takes about forty statements
-FEWEST = 100  # keys of contacts that one transaction writes on SQLite: 15 ms of processor time
 INTERVAL = 10  # seconds between two looks at the change log
 # Of a change. Without the tenant, Django reads it by one statement for each change.
 READ = ("tenant", "xid", "pk", "contact_id", "kind", "into", "fields")
@@ -56,7 +55,7 @@ def search_some(paces: dict[str, Pace]) -> bool:
     large one delays no other."""
     is_left = False
     for tenant in Tenant.objects.order_by("pk"):
-        pace = paces.setdefault(tenant.pk, Pace(BATCH, FEWEST))
+        pace = paces.setdefault(tenant.pk, Pace(BATCH))
         try:
             with tenant_context(tenant.pk):
                 is_left |= search_batch(tenant, pace)
