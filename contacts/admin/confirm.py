@@ -68,7 +68,7 @@ def start(
     """
     user = user_of(request)
     action = bulk_actions.plan(tenant, f"user:{user.pk}", kind, value, chosen)
-    summary = f"{action}: {action.total:,} contacts."
+    summary = f"{action}: {action.total:,} {action.noun}s."
     LogEntry.objects.log_actions(user.pk, [action], ADDITION, summary, single_object=True)
     bulk_actions.start(action)
     return HttpResponseRedirect(reverse("admin:contacts_bulkaction_change", args=[action.pk]))

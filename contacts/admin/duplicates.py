@@ -16,7 +16,6 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
 from contacts.db import keyset
-from contacts.db.expressions import IsAnyOf
 from contacts.finding import duplicates
 from contacts.models import (
     BY_LIKELIHOOD,
@@ -31,7 +30,7 @@ from contacts.values.likeness import Reason
 from contacts.writing.merge import absorb
 from contacts.writing.taken_over import taken_over
 from tenants.admin import TenantOwnedAdmin, user_of
-from tenants.fields import hex_id, is_ulid, parse_ulid
+from tenants.fields import is_ulid, parse_ulid
 from tenants.models import Tenant
 
 from . import describe
@@ -41,7 +40,7 @@ LIST = "admin:contacts_duplicate_changelist"
 PAGE_SIZE = 20  # pairs
 MAX_COUNTED = 100  # a greater number is shown as 100+
 MAX_BADGE = 99
-MAX_AT_ONCE = 50_000  # pairs that one bulk action merges
+MAX_AT_ONCE = 50_000  # pairs that one bulk action handles
 SAMPLE = 20  # pairs, of which the page before a merge shows what it keeps
 MAX_SHOWN = 5  # other contacts on the page of a contact
 REASONS = {
@@ -55,6 +54,11 @@ REASONS = {
 KINDS = {reason: text for reason, text in REASONS.items() if reason != Reason.NAME}
 LIKELIHOODS = [(85, "Very likely"), (60, "Likely"), (0, "Possible")]  # from this number on
 State = Duplicate.State
+LIMITS = (
+    f"Not listed: pairs by a reason that more than {duplicates.MAX_GROUP} contacts share, such as"
+    f" the e-mail of an office. Of a name that more than {duplicates.MAX_SHARED_KEY} contacts with"
+    " similar phones have, only some pairs are listed."
+)
 PAIR_GONE = (
     "Nothing was changed: this pair is no longer in the list. Somebody has merged, deleted or"
     " dismissed it."
@@ -286,6 +290,7 @@ class DuplicateAdmin(TenantOwnedAdmin):
         search = DuplicateSearch.objects.filter(tenant=chosen.tenant).first()
         context = self.context(request, chosen, "Possible duplicates") | {
             "pairs": shown(here),
+            "limits": LIMITS if chosen.state == State.OPEN else "",
             "count": (count := capped(chosen.pairs, MAX_COUNTED)),
             "noun": "pair" if count == "1" else "pairs",
             "search": search,
@@ -350,10 +355,8 @@ class DuplicateAdmin(TenantOwnedAdmin):
         count = min(number, MAX_AT_ONCE)
         if request.method == "POST" and request.POST.get("count") == str(count):
             pks = list(pairs.values_list("pk", flat=True)[:count])
-            if is_merge:
-                text, kind = REASONS[Reason(chosen.reason)], BulkAction.Kind.MERGE_PAIRS
-                return start(request, chosen.tenant, kind, text, pks)
-            return self.dismiss_all(request, chosen, pks)
+            kind = BulkAction.Kind.MERGE_PAIRS if is_merge else BulkAction.Kind.DISMISS_PAIRS
+            return start(request, chosen.tenant, kind, REASONS[Reason(chosen.reason)], pks)
         if request.method == "POST":
             sentence = "The number of pairs has changed. Check the number and confirm again."
             self.message_user(request, sentence, messages.WARNING)
@@ -364,11 +367,3 @@ class DuplicateAdmin(TenantOwnedAdmin):
             "previews": previews(chosen.tenant, pairs[:SAMPLE])[:MAX_SHOWN] if is_merge else [],
         }  # fmt: skip
         return TemplateResponse(request, "admin/contacts/duplicate/all.html", context)
-
-    def dismiss_all(self, request: HttpRequest, chosen: Chosen, pks: list[str]) -> HttpResponse:
-        some = chosen.in_state.filter(IsAnyOf("pk", map(hex_id, pks)))
-        number = some.update(state=State.DISMISSED)
-        log(request, f"Possible duplicates: {number:,} not duplicates")
-        sentence = f"{number:,} pairs dismissed. They are under “Not duplicates”."
-        self.message_user(request, sentence, messages.SUCCESS)
-        return HttpResponseRedirect(f"{reverse(LIST)}?{chosen.query(reason='')}")

@@ -104,7 +104,7 @@ class BulkJob(serializers.Serializer):
     state = serializers.ChoiceField(BulkAction.State.values)
     dry_run = serializers.SerializerMethodField()
     total = serializers.IntegerField(
-        help_text="How many contacts it handles; pairs of contacts for merge_pairs."
+        help_text="How many contacts it handles; pairs for merge_pairs and dismiss_pairs."
     )
     done = serializers.IntegerField(help_text="How many it has handled so far.")
     changed = serializers.IntegerField()

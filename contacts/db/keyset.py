@@ -68,7 +68,7 @@ class Order(NamedTuple):
             yield Segment(Q(), self.column, self.is_descending)
             return
         filled = Segment(Q(**{f"{self.column}__isnull": False}), self.column, self.is_descending)
-        empty = Segment(Q(**{self.column: None}), "pk", self.is_descending)
+        empty = Segment(Q(**{self.column: None}), "pk", self.is_descending, self.column)
         yield from (filled, empty) if self.is_descending else (empty, filled)
 
     def segments_from(self, after: Position | None) -> "Iterator[Segment]":
@@ -81,21 +81,25 @@ class Order(NamedTuple):
 class Segment(NamedTuple):
     """A part of a list: the rows that meet the condition `within`, by `column` and primary key.
 
-    All these rows have a value in `column`.
+    All these rows have a value in `column`, and none in `empty`.
     """
 
     within: Q
     column: str
     is_descending: bool
+    empty: str = ""
 
     def contains(self, order: Order, position: Position) -> bool:
         """Whether `position` of a list in the order `order` lies in this segment."""
         return (position[0] is None) == (self.column != order.column)
 
     def sorted(self, rows: QuerySet) -> QuerySet:
+        """`rows` of this segment, in order. The first column of the order is also named where it is
+        empty: PostgreSQL could follow the primary key otherwise, and read rows of other tenants and
+        former phones, which the index of the list leaves out."""
         sign = "-" if self.is_descending else ""
-        names = (f"{sign}{name}" for name in columns(self.column))
-        return rows.filter(self.within).order_by(*names)
+        names = [self.empty] * bool(self.empty) + columns(self.column)
+        return rows.filter(self.within).order_by(*(f"{sign}{name}" for name in names))
 
     @property
     def order(self) -> Order:

@@ -249,6 +249,20 @@ AND (contact_id, tag_id) NOT IN (
             "had_links": cls.words(had_links),
         }
 
+    # The former phones of the contacts `ids`: the id in hexadecimal digits, and the phone. A
+    # subquery for each contact, and OFFSET, so that it stays one. If one condition named all
+    # contacts, PostgreSQL before version 17, or without statistics, would read all former phones of
+    # the tenant.
+    FORMER_PHONES = """
+SELECT replace(given.id::text, '-', ''), former.phone
+FROM unnest(%(ids)s::uuid[]) AS given (id)
+CROSS JOIN LATERAL (
+    SELECT phone FROM contacts_contact
+    WHERE tenant_id = %(tenant)s::uuid AND former_of_id = given.id OFFSET 0
+) AS former
+ORDER BY former.phone
+"""
+
     # Gives contacts, which are locked, other tags.
     RETAG = """
 UPDATE contacts_contact

@@ -109,6 +109,13 @@ INSERT INTO contacts_tag (id, tenant_id, name, created_at)
 SELECT value ->> 0, %(tenant)s, value ->> 1, %(now)s FROM json_each(%(tags)s) WHERE true
 ON CONFLICT DO NOTHING
 """
+    FORMER_PHONES = """
+SELECT given.value, former.phone
+FROM json_each(%(ids)s) AS given
+CROSS JOIN contacts_contact AS former
+    ON former.tenant_id = %(tenant)s AND former.former_of_id = given.value
+ORDER BY former.phone
+"""
     # CROSS JOIN fixes the order of the join. Otherwise SQLite may read all pairs for each tag.
     LINK = """
 INSERT INTO contacts_contacttag (tenant_id, contact_id, tag_id)

@@ -42,6 +42,22 @@ def transactional(verb: Verb) -> Verb:
     return cast("Verb", run)
 
 
+def transactional_unless_alone(verb: Verb) -> Verb:
+    """`transactional` on PostgreSQL, where other writers go on while `verb` reads for a long time.
+
+    On SQLite a transaction would hold the only lock for writing all the time. There, `verb` makes
+    short transactions of its own, and what it has read may change before they begin.
+    """
+    in_transaction = transactional(verb)
+
+    @wraps(verb)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        is_alone = connection.vendor == "sqlite"
+        return verb(*args, **kwargs) if is_alone else in_transaction(*args, **kwargs)
+
+    return cast("Verb", run)
+
+
 def sqlstate(error: DatabaseError) -> str:
     """The SQLSTATE of an error from PostgreSQL; empty for other errors."""
     return getattr(error.__cause__, "sqlstate", None) or ""

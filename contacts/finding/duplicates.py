@@ -13,7 +13,7 @@ group grows beyond this number, or shrinks, the pairs of its other contacts are 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
@@ -217,42 +217,41 @@ def groups(contacts: dict[str, Contact], pairs: Iterable[Pair], region: str) -> 
 # Storing
 
 
-def check(tenant: Tenant, contact_ids: Collection[str]) -> None:
-    """Finds the duplicates of these contacts again and stores them; call it in a transaction.
-
-    Pairs that are no longer alike, or whose contact is gone, are deleted. A dismissed pair stays
-    dismissed, whatever is found.
-    """
-    store(tenant, *find(tenant, store_keys(tenant, contact_ids) | {*contact_ids}))
+def affected(tenant: Tenant, contact_ids: Collection[str], left: Collection[str]) -> set[str]:
+    """These contacts, which have changed, and others with an e-mail address that only now too many
+    contacts have, or no longer. `left`: addresses that contacts have had, folded."""
+    return {*contact_ids} | with_few(tenant, left) | with_crowded(tenant, contact_ids)
 
 
-def check_changed(tenant: Tenant, contact_ids: Collection[str], left: Collection[str]) -> None:
-    """`check` for contacts that have changed, and for others with an e-mail address that only now
-    too many contacts have, or no longer. `left`: addresses that contacts have had, folded."""
-    others = with_few(tenant, left) | with_crowded(tenant, contact_ids)
-    check(tenant, others | {*contact_ids})
+KeyChanges = dict[str, NearKeys | None]  # by contact; None: the contact has no keys any more
 
 
-def store_keys(tenant: Tenant, contact_ids: Iterable[str]) -> set[str]:
-    """Stores the keys of these contacts. Returns the contacts of groups that a contact has left,
-    which may have been too large before."""
+def key_changes(tenant: Tenant, contact_ids: Iterable[str]) -> tuple[KeyChanges, set[str]]:
+    """What `store_keys` has to write for these contacts, and the contacts of groups that a contact
+    leaves, which may have been too large before. Writes nothing."""
     mine = NearKey.objects.filter(IsAnyOf("pk", map(hex_id, contact_ids)), tenant=tenant)
     had = {row.pk: row.keys for row in mine}
-    persons = people_of(tenant, contact_ids).items()
-    have = {pk: person.near_keys for pk, person in persons if person.near_keys}
-    others = sharing_a_key(tenant, {pk: had[pk] for pk in had if had[pk] != have.get(pk)})
-    mine.filter(pk__in=had.keys() - have.keys()).delete()
+    have = {pk: person.near_keys for pk, person in people_of(tenant, contact_ids).items()}
+    changed = {pk for pk in had.keys() | have.keys() if had.get(pk) != have.get(pk)}
+    others = sharing_a_key(tenant, {pk: had[pk] for pk in changed & had.keys()})
+    left = {pk for group in others.values() if len(group) > MAX_GROUP for pk in group}
+    return {pk: have.get(pk) for pk in sorted(changed)}, left
+
+
+def store_keys(tenant: Tenant, changes: KeyChanges) -> None:
+    gone = [pk for pk, keys in changes.items() if keys is None]
+    if gone:
+        NearKey.objects.filter(tenant=tenant, pk__in=gone).delete()
     NearKey.objects.bulk_create(
         (
             NearKey(pk=pk, tenant=tenant, **keys._asdict())
-            for pk, keys in sorted(have.items())
-            if keys != had.get(pk)
+            for pk, keys in changes.items()
+            if keys is not None
         ),
         update_conflicts=True,
         unique_fields=["contact_id"],
         update_fields=[*NearKeys._fields],
     )
-    return {pk for group in others.values() if len(group) > MAX_GROUP for pk in group}
 
 
 def with_few(tenant: Tenant, emails: Collection[str]) -> set[str]:
@@ -279,21 +278,42 @@ def with_crowded(tenant: Tenant, contact_ids: Iterable[str]) -> set[str]:
     return {pk for pair in stale for pk in pair.ids}
 
 
-def store(tenant: Tenant, contact_ids: Iterable[str], found: Pairs) -> None:
-    """Makes `found` the open pairs of these contacts."""
-    stored = {pair.ids: pair for pair in tenant.duplicates.of(contact_ids)}
+class PairChanges(NamedTuple):
+    """What `store_pairs` has to write. `vanished`: pairs that are no longer alike, or whose contact
+    is gone. `other`: pairs that have other reasons now, with these."""
+
+    vanished: list[str]
+    other: dict[str, set[Reason]]
+    new: Pairs
+
+
+def pair_changes(tenant: Tenant, contact_ids: Collection[str]) -> PairChanges:
+    """Finds the pairs of these contacts, and compares them with the stored ones. Writes nothing."""
+    compared, found = find(tenant, contact_ids)
+    stored = {pair.ids: pair for pair in tenant.duplicates.of(compared)}
     vanished = [stored[ids].pk for ids in stored.keys() - found.keys()]
-    # The state is part of the statement: somebody may dismiss the pair at this moment.
-    tenant.duplicates.open().filter(pk__in=vanished).delete()
-    for ids in found.keys() & stored.keys():
-        values = Duplicate.stored(found[ids])
-        if values["reasons"] != stored[ids].reasons:
-            tenant.duplicates.filter(pk=stored[ids].pk).update(**values)
+    both = {stored[ids]: found[ids] for ids in found.keys() & stored.keys()}
+    other = {
+        pair.pk: reasons
+        for pair, reasons in both.items()
+        if Duplicate.stored(reasons)["reasons"] != pair.reasons
+    }
+    return PairChanges(
+        vanished, other, {ids: found[ids] for ids in sorted(found.keys() - stored.keys())}
+    )
+
+
+def store_pairs(tenant: Tenant, changes: PairChanges) -> None:
+    """A dismissed pair stays dismissed, whatever was found."""
+    if changes.vanished:
+        # The state is part of the statement: somebody may have dismissed the pair meanwhile.
+        tenant.duplicates.open().filter(pk__in=changes.vanished).delete()
+    for pk, reasons in changes.other.items():
+        tenant.duplicates.filter(pk=pk).update(**Duplicate.stored(reasons))
     Duplicate.objects.bulk_create(
         (
             Duplicate(tenant=tenant, first_id=first, second_id=second, **Duplicate.stored(reasons))
-            for (first, second), reasons in sorted(found.items())
-            if (first, second) not in stored
+            for (first, second), reasons in changes.new.items()
         ),
         ignore_conflicts=True,
     )

@@ -1,19 +1,27 @@
 """Keeps the list of possible duplicates up to date: the process beside each worker.
 
 The first search of a tenant goes through all contacts. Then the search follows the change log, so
-that no write has to wait for it. Each batch is a transaction, which also stores how far the search
-is: a process that was killed continues there.
+that no write has to wait for it. Each batch stores its pairs and how far the search is in one
+transaction: a process that was killed continues there.
+
+Reading and comparing contacts takes most of the time. On SQLite this happens before a batch takes
+the lock for writing. A contact that changes between is in the change log, and is checked again.
 """
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from itertools import islice
+from typing import NamedTuple
 
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from contacts.change_log.feed import FeedPosition
 from contacts.db.pacing import Pace
-from contacts.db.transactions import transactional
+from contacts.db.transactions import transactional_unless_alone
 from contacts.finding import duplicates
 from contacts.models import Change, DuplicateSearch
 from contacts.values.rules import folded
@@ -24,7 +32,7 @@ from . import turns
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500  # contacts that one transaction checks
+BATCH = 500  # contacts that are compared at once: each batch takes about forty statements
 INTERVAL = 10  # seconds between two looks at the change log
 # Of a change. Without the tenant, Django reads it by one statement for each change.
 READ = ("tenant", "xid", "pk", "contact_id", "kind", "into", "fields")
@@ -62,11 +70,13 @@ def search_batch(tenant: Tenant, pace: Pace) -> bool:
     if stored.finished_at and not has_news(tenant, stored):
         return False
     began = time.monotonic()
-    with pace.turn() as turn:
-        turn.items = advance(tenant, pace.size)
-    if turn.items and turns.waiting_jobs():
+    try:
+        number = advance(tenant, pace)
+    except Overtaken:
+        return True
+    if number and turns.waiting_jobs():
         time.sleep(min(time.monotonic() - began, MAX_REST))  # gives the job half of the time
-    return turn.items > 0
+    return number > 0
 
 
 def started(tenant: Tenant) -> DuplicateSearch:
@@ -90,43 +100,82 @@ def has_news(tenant: Tenant, stored: DuplicateSearch) -> bool:
     return unread.exists()
 
 
-@transactional
-def advance(tenant: Tenant, size: int) -> int:
-    """Checks at most `size` contacts; returns how many. 0 if none is left, or if another process
-    searches for this tenant."""
+class Overtaken(Exception):
+    """Another process has done this batch meanwhile, or somebody has restarted the search."""
+
+
+class Work(NamedTuple):
+    """What a batch checks. `number`: how much of what is left; 0 if nothing is left. `merged`: the
+    changes whose contacts were merged."""
+
+    number: int
+    contact_ids: set[str]
+    merged: list[Change]
+
+
+@transactional_unless_alone
+def advance(tenant: Tenant, pace: Pace) -> int:
+    """Checks at most `BATCH` contacts; returns how many. 0 if none is left, or if another process
+    searches for this tenant. Raises `Overtaken`.
+
+    `pace`: how many keys of contacts one transaction writes on SQLite.
+    """
     locked = DuplicateSearch.objects.filter(tenant=tenant).select_for_update(skip_locked=True)
-    if (stored := locked.first()) is None:
+    if (before := locked.first()) is None:
         return 0
-    number = follow_log(tenant, stored, size) if stored.finished_at else go_on(tenant, stored, size)
-    stored.save()
-    return number
+    after = copy(before)
+    find_work = follow_log if before.finished_at else go_on
+    work = find_work(tenant, after, BATCH)
+    keys, others = duplicates.key_changes(tenant, work.contact_ids)
+    left = iter(keys.items())
+    while some := dict(islice(left, pace.size)):
+        with writing(pace, before, len(some)):
+            duplicates.store_keys(tenant, some)
+    pairs = duplicates.pair_changes(tenant, work.contact_ids | others)
+    with writing(pace, before):
+        duplicates.pass_on_dismissals(tenant, work.merged)
+        duplicates.store_pairs(tenant, pairs)
+        after.save()
+    return work.number
 
 
-def go_on(tenant: Tenant, stored: DuplicateSearch, size: int) -> int:
-    """Checks the next contacts by id. A contact that is created meanwhile is in the change log."""
-    left = tenant.contacts.filter(pk__gt=stored.last_id) if stored.last_id else tenant.contacts
+@contextmanager
+def writing(pace: Pace, before: DuplicateSearch, keys: int = 0) -> Iterator[None]:
+    """A transaction that writes for a batch which began in the state `before`.
+
+    Raises `Overtaken` if the state is another one now: another process may have checked contacts
+    that changed after this process read them, and their old keys and pairs would come back.
+    """
+    with pace.turn(keys), transaction.atomic():
+        if not DuplicateSearch.objects.get(pk=before.pk).has_state_of(before):
+            raise Overtaken
+        yield
+
+
+def go_on(tenant: Tenant, search: DuplicateSearch, size: int) -> Work:
+    """The next contacts by id. A contact that is created meanwhile is in the change log. Moves
+    `search`, unsaved."""
+    left = tenant.contacts.filter(pk__gt=search.last_id) if search.last_id else tenant.contacts
     pks = list(left.order_by("pk").values_list("pk", flat=True)[:size])
-    duplicates.check(tenant, pks)
-    stored.checked += len(pks)
+    search.checked += len(pks)
     if len(pks) < size:
-        stored.finished_at = timezone.now()
+        search.finished_at = timezone.now()
     else:
-        stored.last_id = pks[-1]
-    return max(1, len(pks))  # the change log comes next, even if there is no contact
+        search.last_id = pks[-1]
+    return Work(max(1, len(pks)), {*pks}, [])  # the change log comes next, even without contacts
 
 
-def follow_log(tenant: Tenant, stored: DuplicateSearch, size: int) -> int:
-    """Checks the contacts of the next changes."""
-    unread, position = tenant.changes.after(FeedPosition(*stored.place))
+def follow_log(tenant: Tenant, search: DuplicateSearch, size: int) -> Work:
+    """The contacts of the next changes. Moves `search`, unsaved."""
+    unread, position = tenant.changes.after(FeedPosition(*search.place))
     changes = list(unread.only(*READ)[:size])
     if changes:
         position = position._replace(xid=changes[-1].xid, id=changes[-1].pk)
-        merged = [change for change in changes if change.kind == Change.Kind.MERGED]
-        duplicates.pass_on_dismissals(tenant, merged)
-        left = {email for change in changes if (email := email_left(change))}
-        duplicates.check_changed(tenant, {change.contact_id for change in changes}, left)
-    stored.place = [*position]
-    return len(changes)
+    search.place = [*position]
+    merged = [change for change in changes if change.kind == Change.Kind.MERGED]
+    left = {email for change in changes if (email := email_left(change))}
+    changed = {change.contact_id for change in changes}
+    return Work(len(changes), duplicates.affected(tenant, changed, left), merged)
 
 
 def email_left(change: Change) -> str:

@@ -38,6 +38,7 @@ class BulkAction(models.Model):
         DELETE_TAGS = "delete_tags", "Delete tags"
         UNDO = "undo", "Undo"
         MERGE_PAIRS = "merge_pairs", "Merge duplicates"
+        DISMISS_PAIRS = "dismiss_pairs", "Dismiss duplicates"
 
     class State(models.TextChoices):
         """As the API calls it; the names are those of an import."""
@@ -48,6 +49,7 @@ class BulkAction(models.Model):
 
     # Their `value` lists the old tags and then the new one, separated by commas.
     REPLACING = (Kind.MERGE_TAGS, Kind.RENAME_TAG)
+    OF_PAIRS = (Kind.MERGE_PAIRS, Kind.DISMISS_PAIRS)
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="bulk_actions", db_index=False)
@@ -81,7 +83,7 @@ class BulkAction(models.Model):
     @property
     def noun(self) -> str:
         """What the action handles."""
-        return "pair" if self.kind == self.Kind.MERGE_PAIRS else "contact"
+        return "pair" if self.kind in self.OF_PAIRS else "contact"
 
     @property
     def is_over(self) -> bool:
@@ -103,8 +105,9 @@ class BulkAction(models.Model):
 
     @property
     def own_change_set(self) -> str:
-        """Empty as long as the log has no entry of the action."""
-        return self.pk if self.changed else ""
+        """Empty as long as the log has no entry of the action. Dismissing pairs changes no contact,
+        so it is never logged."""
+        return self.pk if self.changed and self.kind != self.Kind.DISMISS_PAIRS else ""
 
     @property
     def percent(self) -> int:
@@ -114,7 +117,7 @@ class BulkAction(models.Model):
     def can_be_undone(self) -> bool:
         """Whether an undo could restore anything: no undo changes consent."""
         only_consent = {self.Kind.OPT_OUT: True, self.Kind.UPDATE: self.value == ONLY_OPT_OUT}
-        return bool(self.changed) and not only_consent.get(self.Kind(self.kind), False)
+        return bool(self.own_change_set) and not only_consent.get(self.Kind(self.kind), False)
 
     @property
     def unchanged(self) -> int:

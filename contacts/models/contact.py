@@ -6,7 +6,7 @@ from functools import cache, reduce
 from operator import or_
 from typing import Any
 
-from django.db import models
+from django.db import connections, models
 from django.db.models import Case, Exists, F, OuterRef, Q, TextField, Value, When
 from django.db.models.functions import Concat, StrIndex
 from django.db.models.lookups import GreaterThan
@@ -21,13 +21,14 @@ from contacts.change_log.difference import (
     value_of,
 )
 from contacts.db import keyset, rows
+from contacts.db.dialects import dialect_of
 from contacts.db.expressions import IsOneOf, updated_after
 from contacts.db.fields import FoldedField, TagNamesField
 from contacts.db.keyset import Order
 from contacts.db.trigrams import HasPart
 from contacts.values import folding, phones, rules
 from contacts.values.numbering_plans import old_forms, sure_prefixes
-from tenants.fields import ULIDField, new_ulid
+from tenants.fields import ULIDField, hex_id, new_ulid
 from tenants.models import Tenant
 
 from .change import Change, Entry
@@ -159,9 +160,14 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         A question to `Contact.all_phones`."""
         tenants = {contact.pk: contact.tenant_id for contact in contacts}
         found: dict[str, list[str]] = {pk: [] for pk in tenants}
-        mine = self.filter(tenant__in={*tenants.values()}, former_of__in=tenants)
-        for owner, phone in mine.order_by("phone").values_list("former_of", "phone"):
-            found[owner].append(phone)
+        if tenants:
+            pks = {hex_id(pk): pk for pk in tenants}
+            dialect = dialect_of(self.db)
+            values = {"tenant": hex_id({*tenants.values()}.pop()), "ids": dialect.words(pks)}
+            with connections[self.db].cursor() as cursor:
+                cursor.execute(dialect.FORMER_PHONES, values)
+                for pk, phone in cursor.fetchall():
+                    found[pks[pk]].append(phone)
         return found
 
     def add_former_phones(self, contacts: Sequence["Contact"]) -> None:

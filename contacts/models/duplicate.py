@@ -158,3 +158,7 @@ class DuplicateSearch(models.Model):
     @property
     def percent(self) -> int:
         return min(99, 100 * self.checked // self.total) if self.total else 0
+
+    def has_state_of(self, other: "DuplicateSearch") -> bool:
+        names = ("place", "last_id", "checked", "finished_at")
+        return all(getattr(self, name) == getattr(other, name) for name in names)

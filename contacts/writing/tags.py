@@ -173,8 +173,9 @@ def rename(tag: Tag, name: str) -> None:
     """Gives the stored tag, and all contacts that have it, the new name. The tag keeps its id. If
     another tag of the tenant has the name already, that tag is merged into this one.
 
-    All contacts are locked until the transaction ends. If they are many, give them the new name
-    with `retag` first, batch by batch: then only the links are left to do here.
+    All contacts are locked until the transaction ends. If they are many, use `take_name` and then
+    `retag`, batch by batch. If the contacts already have the new name, only the links are left to
+    do here: about a second of SQLite's lock for 200,000.
     """
     renamed = Tag.objects.filter(pk=tag.pk).exclude(name=name)
     if not renamed.exists():
@@ -191,6 +192,21 @@ def rename(tag: Tag, name: str) -> None:
     Tag.objects.filter(pk=stored.pk).update(name=name)
     for some in batches(carriers):
         retag(stored.tenant, some, lambda names: replaced(names, [stored.name], [name]))
+
+
+@transactional
+def take_name(tenant: Tenant, old: str, new: str) -> Tag | None:
+    """Gives the tag another name, and leaves the names that its contacts hold to `retag`. None if
+    there is no such tag, or if another tag has the name already.
+
+    Waits for writers that are linking the tag. Whoever gives a contact the old name afterwards
+    makes another tag.
+    """
+    tag = tenant.tags.filter(name=old).select_for_update().first()
+    if tag is None or tenant.tags.filter(name=new).exists():
+        return None
+    Tag.objects.filter(pk=tag.pk).update(name=new)
+    return tag
 
 
 @transactional

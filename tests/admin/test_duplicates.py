@@ -1,6 +1,7 @@
 """The staff's list of possible duplicates: who sees it, merging, dismissing, one by one or all."""
 
 import re
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +25,13 @@ State = Duplicate.State
 MAY = ("view_contact", "change_contact", "delete_contact")
 
 
+def check(tenant: Tenant, pks: Collection[str]) -> None:
+    """What the search does with these contacts."""
+    keys, _ = duplicates.key_changes(tenant, pks)
+    duplicates.store_keys(tenant, keys)
+    duplicates.store_pairs(tenant, duplicates.pair_changes(tenant, pks))
+
+
 def pair_of(member: SimpleNamespace, number: int = 0, **fields: Any) -> Duplicate:
     """Two contacts that are likely one person, and their pair."""
     fields = {"email": f"ann{number}@example.com", "name": f"Ann Smith{number}"} | fields
@@ -31,7 +39,7 @@ def pair_of(member: SimpleNamespace, number: int = 0, **fields: Any) -> Duplicat
         ContactFactory.create(tenant=member.tenant, phone=f"+336{number:02}{n}45678", **fields).pk
         for n in (1, 8)
     ]
-    duplicates.check(member.tenant, pks)
+    check(member.tenant, pks)
     return Duplicate.objects.get(first_id=min(pks))
 
 
@@ -122,7 +130,7 @@ def test_a_pair_is_dismissed_for_good_and_can_be_shown_again(
 ) -> None:
     pair = pair_of(acme)
     web.post(PAGE, {"pair": pair.pk, "state": State.DISMISSED})
-    duplicates.check(acme.tenant, pair.ids)
+    check(acme.tenant, pair.ids)
     assert "Ann Smith" not in page(web)
     assert "Show again" in page(web, state=State.DISMISSED)
     web.post(PAGE, {"pair": pair.pk, "state": State.OPEN})
@@ -164,9 +172,19 @@ def test_all_of_a_kind_are_merged_as_one_change_set(acme: SimpleNamespace, web: 
 def test_all_of_a_kind_are_dismissed(acme: SimpleNamespace, web: Client) -> None:
     pair_of(acme, 1)
     other = pair_of(acme, 2, email="")
-    web.post(f"{ALL}?reason=email&do=dismiss", {"count": "1"})
+    answer = web.post(f"{ALL}?reason=email&do=dismiss", {"count": "1"}, follow=True)
     assert Duplicate.objects.open().get() == other
     assert acme.tenant.contacts.count() == 4
+    assert "<strong>1</strong> of 1 pair: done" in answer.content.decode()
+    action = BulkAction.objects.get()
+    assert (action.changed, action.own_change_set, action.can_be_undone) == (1, "", False)
+
+
+def test_the_list_says_which_pairs_it_leaves_out(acme: SimpleNamespace, web: Client) -> None:
+    pair_of(acme)
+    shown = page(web)
+    assert "a name that more than 50 contacts with similar phones have" in shown
+    assert "more than 5 contacts share" in shown
 
 
 def test_pages_follow_each_other_by_likelihood(

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError
+from django.db import connection
 
 from contacts import erasing
+from contacts.db.pacing import Pace
 from contacts.finding import duplicates
 from contacts.jobs import bulk_actions, duplicate_search
 from contacts.models import BulkAction, Contact, Duplicate, DuplicateSearch, NearKey
@@ -224,6 +226,31 @@ def test_batches_of_any_size_find_the_same(
         lines("find_duplicates", "--once", "--again", "nobody")
 
 
+def test_what_changes_while_a_batch_compares_is_checked_again(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = contact(acme, "+33612345678", **ANN), contact(acme, "+33698765432", **ANN)
+    is_sqlite = connection.vendor == "sqlite"
+    find, compared = duplicates.find, []
+
+    def find_slowly(tenant: Tenant, pks: set[str]) -> Any:
+        pairs = find(tenant, pks)
+        compared.append(pks)
+        if len(compared) == 1:
+            edit.change(one, email="bob@example.com", name="Bob Miller")
+            edit.change(contact(acme, "+33611111111"), email="ann@example.com")
+        if len(compared) == 2 and is_sqlite:
+            assert not connection.in_atomic_block, "nobody waits for the lock while it compares"
+            duplicate_search.restart(tenant)  # on PostgreSQL, this waits for the batch
+        return pairs
+
+    monkeypatch.setattr(duplicates, "find", find_slowly)
+    search()
+    search()
+    assert {*found(acme.tenant)} == {(other.phone, "+33611111111")}
+    assert len(compared) == (4 if is_sqlite else 2), "all of it again after a restart"
+
+
 def test_writes_cost_no_statement_more_and_an_erased_person_leaves_no_pair(
     acme: SimpleNamespace,
 ) -> None:
@@ -261,6 +288,6 @@ def test_many_changes_are_followed_with_the_statements_of_few(acme: SimpleNamesp
         for one in contacts[:number]:
             edit.change(one, locale=f"f{number}")
         settle()
-        return len(statements(lambda: duplicate_search.advance(acme.tenant, 500)))
+        return len(statements(lambda: duplicate_search.advance(acme.tenant, Pace(500))))
 
     assert cost(1) == cost(8)

@@ -103,6 +103,19 @@ def test_a_contact_that_was_used_since_its_creation_stays(
     assert [contact.phone for contact in Contact.objects.all()] == [PHONE]
 
 
+def test_a_new_contact_that_was_changed_and_changed_back_stays(
+    acme: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Somebody has worked with it: a contact that is gone is harder to notice than one too many."""
+    pk = bring(tmp_path / "f.csv", f"phone,name\n{PHONE},Ann\n")
+    for name in ("Bob", "Ann"):
+        acme.api.act("update-contact", phone=PHONE, name=name)
+    answer = acme.api.act("undo", change_set=pk).json()
+    assert (answer["restored"], answer["kept"][0]["reason"]) == (0, "changed")
+    assert answer["kept"][0]["field"] is None
+    assert Contact.objects.get().name == "Ann"
+
+
 def test_deleted_contacts_come_back_under_their_ids(acme: SimpleNamespace, people: Any) -> None:
     before = held(acme.tenant)
     lines("delete_contacts", "--tag", "vip", "--tenant", "acme", "--yes")
