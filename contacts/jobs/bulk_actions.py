@@ -26,7 +26,6 @@ from contacts.models import (
     ContactTag,
     Duplicate,
     Tag,
-    carries,
 )
 from contacts.values import rules
 from contacts.writing import consent, edit, tags
@@ -342,12 +341,13 @@ def takes_new_name(action: BulkAction) -> bool:
     """
     if action.kind != BulkAction.Kind.RENAME_TAG or action.done:
         return False
-    old, new = action.value.split(",")
-    if tags.take_name(action.tenant, old, new) is None:
+    tag = tags.take_name(action.tenant, *action.value.split(","))
+    if tag is None:
         return False
     recent = action.tenant.contacts.filter(updated_at__gte=action.started_at - PLANNING)
-    # By their own names of tags: PostgreSQL may go through all links of the tag for each contact.
-    carriers = {*recent.filter(carries(old)).values_list("pk", flat=True)}
+    carriers = {
+        *recent.filter(pk__in=tag.own_links().values("contact")).values_list("pk", flat=True)
+    }
     if carriers:
         planned = {pk for batch in action.left.all() for pk in unpack(bytes(batch.contacts))}
         add_batch(action, sorted(carriers - planned))
