@@ -4,7 +4,6 @@ many."""
 import json
 import logging
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -25,7 +24,6 @@ from contacts.models import (
     ContactQuerySet,
     ContactTag,
     Duplicate,
-    Tag,
 )
 from contacts.values import rules
 from contacts.writing import consent, edit, tags
@@ -44,9 +42,6 @@ from .lock import locked_folder
 logger = logging.getLogger(__name__)
 
 BATCH = 2000  # contacts that one transaction changes
-# Within this time, a request reads the contacts of an action and stores the action; the clocks of
-# servers differ by less.
-PLANNING = timedelta(minutes=10)
 MAX_RUNNING = 10  # actions of a tenant that programs have started and that are not finished
 MAX_REFUSALS = 100  # that are stored with their reasons
 ID_BYTES = 16
@@ -310,15 +305,11 @@ def run(pk: str, must_give_way: Callable[[], bool] = lambda: False) -> bool:
 
 @transactional
 def run_batch(pk: str, size: int = BATCH) -> int:
-    """Handles at most `size` contacts, and returns how many: 0 if the action is finished. The first
-    step of a rename counts as one."""
+    """Handles at most `size` contacts, and returns how many: 0 if the action is finished."""
     action = BulkAction.objects.select_for_update().filter(pk=pk, finished_at=None).first()
     if action is None:
         return 0
     action.problem = ""
-    if takes_new_name(action):
-        action.save()
-        return 1
     batch = action.left.order_by("number").first() or batch_of_late_carriers(action)
     pks = take(batch, size) if batch else []
     with tenant_context(action.tenant_id), caused_by(action.actor, action.pk):
@@ -331,42 +322,14 @@ def run_batch(pk: str, size: int = BATCH) -> int:
     return len(pks)
 
 
-def takes_new_name(action: BulkAction) -> bool:
-    """The first step of a rename: gives the tag its new name, if no other tag has the name.
-
-    Then no link changes, and the tag keeps its id: only the names that the contacts hold follow, in
-    batches. To move the links of 200,000 contacts at the end took a second in one transaction.
-    Meanwhile the new name finds all contacts. Adds the contacts that got the tag after the action
-    was planned: they have links to this tag, not to another one with the old name.
-    """
-    if action.kind != BulkAction.Kind.RENAME_TAG or action.done:
-        return False
-    tag = tags.take_name(action.tenant, *action.value.split(","))
-    if tag is None:
-        return False
-    recent = action.tenant.contacts.filter(updated_at__gte=action.started_at - PLANNING)
-    carriers = {
-        *recent.filter(pk__in=tag.own_links().values("contact")).values_list("pk", flat=True)
-    }
-    if carriers:
-        planned = {pk for batch in action.left.all() for pk in unpack(bytes(batch.contacts))}
-        add_batch(action, sorted(carriers - planned))
-    return True
-
-
 def finish_tags(action: BulkAction) -> None:
     """Renames or deletes the tags themselves, after their contacts have changed."""
-    if action.kind == BulkAction.Kind.RENAME_TAG and (tag := not_renamed(action)):
-        tags.rename(tag, action.value.split(",")[1])
+    if action.kind == BulkAction.Kind.RENAME_TAG:
+        old, new = action.value.split(",")
+        for tag in action.tenant.tags.filter(name=old):
+            tags.rename(tag, new)
     else:
         tags.delete_unused(action.tenant.tags.filter(name__in=tags_to_delete(action)))
-
-
-def not_renamed(action: BulkAction) -> Tag | None:
-    """The tag of a rename, if another tag had the new name when the action began. A tag with the
-    old name that is the younger one was made meanwhile."""
-    oldest = action.tenant.tags.filter(name__in=action.value.split(",")).order_by("pk").first()
-    return oldest if oldest and oldest.name in tags_to_delete(action) else None
 
 
 def take(batch: BulkBatch, size: int) -> list[str]:
@@ -391,12 +354,7 @@ def batch_of_late_carriers(action: BulkAction) -> BulkBatch | None:
     old = [*action.tenant.tags.filter(name__in=names).values_list("pk", flat=True)]
     links = ContactTag.objects.filter(tenant=action.tenant_id, tag__in=old)
     carriers = links.order_by("contact_id").values_list("contact_id", flat=True).distinct()
-    return add_batch(action, list(carriers[:BATCH]))
-
-
-def add_batch(action: BulkAction, pks: list[str]) -> BulkBatch | None:
-    """Has the action, which is saved later, handle these contacts, too. None if there are none."""
-    if not pks:
+    if not (pks := list(carriers[:BATCH])):
         return None
     action.total += len(pks)
     return BulkBatch.objects.create(

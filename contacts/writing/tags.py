@@ -195,21 +195,6 @@ def rename(tag: Tag, name: str) -> None:
 
 
 @transactional
-def take_name(tenant: Tenant, old: str, new: str) -> Tag | None:
-    """Gives the tag another name, and leaves the names that its contacts hold to `retag`. None if
-    there is no such tag, or if another tag has the name already.
-
-    Waits for writers that are linking the tag. Whoever gives a contact the old name afterwards
-    makes another tag.
-    """
-    tag = tenant.tags.filter(name=old).select_for_update().first()
-    if tag is None or tenant.tags.filter(name=new).exists():
-        return None
-    Tag.objects.filter(pk=tag.pk).update(name=new)
-    return tag
-
-
-@transactional
 def delete(tags: TagQuerySet) -> tuple[int, dict[str, int]]:
     """Removes the tags, of any tenants, from their contacts, then deletes them. Returns what
     `QuerySet.delete` returns."""

@@ -136,11 +136,8 @@ def test_a_tag_of_many_contacts_is_renamed_in_the_background(
     assert (action.total, tags(people)) == (3, before)
     assert tag(acme, "x").links.count() == 3
     bulk_actions.run_batch(action.pk)
-    assert tags(people) == before, "the new name finds contacts that still show the old one"
-    assert tag(acme, "new").links.count() == 3
-    ContactFactory.create(tenant=acme.tenant, tags=["x"])  # after the tag was renamed
+    assert_links_match_tags()
     bulk_actions.run(action.pk)
-    assert acme.tenant.contacts.latest("pk").tags == ["new"]
     assert tags(people) == ["a", "b new", "new b y a z", "new"]
     assert not acme.tenant.tags.filter(name="x").exists()
     assert_links_match_tags()
