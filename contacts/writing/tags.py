@@ -173,9 +173,9 @@ def rename(tag: Tag, name: str) -> None:
     """Gives the stored tag, and all contacts that have it, the new name. The tag keeps its id. If
     another tag of the tenant has the name already, that tag is merged into this one.
 
-    All contacts are locked until the transaction ends. If they are many, use `take_name` and then
-    `retag`, batch by batch. If the contacts already have the new name, only the links are left to
-    do here: about a second of SQLite's lock for 200,000.
+    All contacts are locked until the transaction ends. If they are many, give them the new name
+    with `retag` first, batch by batch: then only the links are left to do here, which takes about a
+    second of SQLite's lock for 200,000.
     """
     renamed = Tag.objects.filter(pk=tag.pk).exclude(name=name)
     if not renamed.exists():

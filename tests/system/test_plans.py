@@ -331,7 +331,7 @@ VERBS: dict[str, tuple[Callable[[Crowd], None], set[str]]] = {
     "retagged contacts": (retag, {"tags.retag"}),
     "a tag removed": (bulk_action("remove_tag", "t7"), {"tags.retag", "bulk_actions.run_batch"}),
     "a tag replaced": (bulk_action("merge_tags", "t7,other"), {"tags.delete_unused"}),
-    "a tag renamed": (bulk_action("rename_tag", "t7,other"), {"tags.retag", "tags.take_name"}),
+    "a tag renamed": (bulk_action("rename_tag", "t7,other"), {"tags.retag", "tags.rename"}),
     "an update": (
         bulk_action(
             "update", '{"add_tags": ["a"], "remove_tags": ["t7"], "locale": "fr", "opt_out": true}'
