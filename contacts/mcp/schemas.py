@@ -5,6 +5,7 @@ references, and the schema of an output is an object, too.
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 from rest_framework.serializers import Serializer
@@ -41,11 +42,23 @@ def page_of(schema: Schema, **others: Schema) -> Schema:
 
 
 def resolved(part: Any, schemas: Mapping[str, Schema]) -> Any:
-    """`part` of the document with schemas in the place of references to them."""
+    """`part` of the document with schemas in the place of references to them, and with one schema
+    in the place of `allOf`."""
     if isinstance(part, list):
         return [resolved(item, schemas) for item in part]
     if not isinstance(part, dict):
         return part
-    if "$ref" in part:
-        return resolved(schemas[part["$ref"].rpartition("/")[2]], schemas)
-    return {key: resolved(value, schemas) for key, value in part.items()}
+    own = {key: resolved(value, schemas) for key, value in part.items()}
+    bases = own.pop("allOf", [])
+    if "$ref" in own:
+        bases = [*bases, resolved(schemas[own.pop("$ref").rpartition("/")[2]], schemas)]
+    return reduce(extended, [*bases, own], {})
+
+
+def extended(base: Schema, schema: Schema) -> Schema:
+    """Both schemas in one: an object has the properties of both."""
+    both = {
+        "properties": base.get("properties", {}) | schema.get("properties", {}),
+        "required": [*dict.fromkeys([*base.get("required", []), *schema.get("required", [])])],
+    }
+    return base | schema | {key: value for key, value in both.items() if value}
