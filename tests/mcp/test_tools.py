@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 from django.utils import timezone
 
+from contacts.mcp.schemas import resolved
 from contacts.mcp.tools import TOOLS
 from contacts.models import Change, Contact
 from qyvo.views import openapi
@@ -43,7 +44,7 @@ def test_every_tool_describes_itself_for_clients_that_know_little_of_json_schema
         for schema in (given, tool["outputSchema"]):
             jsonschema.Draft202012Validator.check_schema(schema)
     actions = openapi()["components"]["schemas"]
-    described = actions["ContactInput"]["properties"]
+    described = resolved(actions["ContactInput"], actions)["properties"]
     assert described.items() <= listed["create_contact"]["inputSchema"]["properties"].items()
 
 
