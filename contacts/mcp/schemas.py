@@ -52,11 +52,11 @@ def resolved(part: Any, schemas: Mapping[str, Schema]) -> Any:
     bases = own.pop("allOf", [])
     if "$ref" in own:
         bases = [*bases, resolved(schemas[own.pop("$ref").rpartition("/")[2]], schemas)]
-    return reduce(extended, [*bases, own], {})
+    return reduce(extended, bases, own)
 
 
-def extended(base: Schema, schema: Schema) -> Schema:
-    """Both schemas in one: an object has the properties of both."""
+def extended(schema: Schema, base: Schema) -> Schema:
+    """`schema` with what it takes from `base`: an object has the properties of both."""
     both = {
         "properties": base.get("properties", {}) | schema.get("properties", {}),
         "required": [*dict.fromkeys([*base.get("required", []), *schema.get("required", [])])],
