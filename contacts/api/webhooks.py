@@ -198,6 +198,7 @@ class UpdateWebhook:
     """
 
     scopes = (Scope.READ, Scope.WRITE)
+    rights = ("contacts.change_webhook",)
     input_class = WebhookChanges
     output_class = ShownWebhook
     conflict = UrlIsTaken
@@ -284,6 +285,7 @@ class RotateWebhook(WebhookView):
 
     http_method_names = ["post"]
     scopes = (Scope.READ, Scope.WRITE)
+    rights = ("contacts.change_webhook",)
     output_class = NewWebhook
 
     def post(self, request: Request, id: str) -> Response:  # noqa: A002
@@ -300,6 +302,7 @@ class TestWebhook(WebhookView):
 
     http_method_names = ["post"]
     scopes = (Scope.WRITE,)
+    rights = ("contacts.change_webhook",)
     output_class = ShownDelivery
     success = HTTPStatus.ACCEPTED
 
@@ -313,6 +316,7 @@ class ListDeliveries(WebhookView):
 
     http_method_names = ["get", "head"]
     scopes = (Scope.READ,)
+    rights = ("contacts.view_webhook",)
     output_class = DeliveryPage
     query_parameters = {
         "limit": (
@@ -345,6 +349,7 @@ class ReplayWebhook(WebhookView):
 
     http_method_names = ["post"]
     scopes = (Scope.WRITE,)
+    rights = ("contacts.change_webhook",)
     input_class = ReplayInput
     output_class = Replayed
 

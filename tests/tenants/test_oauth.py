@@ -19,9 +19,11 @@ from limits import RateLimitItemPerHour
 from oauth2_provider.cimd import SafeMetadataFetcher
 from oauth2_provider.models import AccessToken, Application, Grant, RefreshToken
 
+from contacts.api.urls import webhook_paths
 from contacts.models import Change, Contact
 from tenants import roles
 from tenants.authentication import MCP, challenge
+from tenants.fields import new_ulid
 from tenants.models import ApiToken, User
 from tenants.oauth import clients, views
 from tests.support.admin import context_of, logged_in
@@ -594,6 +596,16 @@ def test_an_app_reaches_webhooks_only_if_the_role_of_its_person_does(
     assert acme.api.send(body, "/api/v1/webhooks").status_code == 201, "a token of the API"
     with_role(editor, roles.MANAGER)
     assert api.send(body.replace("hook", "other"), "/api/v1/webhooks").status_code == 201
+
+
+def test_an_app_of_an_editor_only_reads_webhooks(editor: User) -> None:
+    """Whoever changes the address of a webhook, or reads its new secret, gets the contacts."""
+    api = Api(App().connect(editor)["access_token"])
+    for pattern in webhook_paths:
+        path = f"/api/v1/{str(pattern.pattern).replace('<str:id>', new_ulid())}"
+        for method in {*pattern.callback.cls.http_method_names} - {"head"}:
+            answer = api.client.generic(method, path, "{}", headers=api.headers)
+            assert (answer.status_code == 403) is (method != "get"), (method, path)
 
 
 # What people see
