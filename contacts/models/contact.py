@@ -156,22 +156,22 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         return list(self.with_former(phone).values_list("pk", flat=True))
 
     def former_phones(self, contacts: Iterable["Contact"]) -> dict[str, list[str]]:
-        """The former phones of `contacts`, all of one tenant, in order, by the id of the contact.
-        A question to `Contact.all_phones`."""
+        """The former phones of `contacts` in order, by the id of the contact: one statement for
+        each tenant. A question to `Contact.all_phones`."""
         tenants = {contact.pk: contact.tenant_id for contact in contacts}
         found: dict[str, list[str]] = {pk: [] for pk in tenants}
-        if tenants:
-            pks = {hex_id(pk): pk for pk in tenants}
-            dialect = dialect_of(self.db)
-            values = {"tenant": hex_id({*tenants.values()}.pop()), "ids": dialect.words(pks)}
-            with connections[self.db].cursor() as cursor:
+        pks = {hex_id(pk): pk for pk in tenants}
+        dialect = dialect_of(self.db)
+        with connections[self.db].cursor() as cursor:
+            for tenant in {*tenants.values()}:
+                values = {"tenant": hex_id(tenant), "ids": dialect.words(pks)}
                 cursor.execute(dialect.FORMER_PHONES, values)
                 for pk, phone in cursor.fetchall():
                     found[pks[pk]].append(phone)
         return found
 
     def add_former_phones(self, contacts: Sequence["Contact"]) -> None:
-        """Gives each of `contacts`, all of one tenant, the attribute `former_phones`."""
+        """Gives each of `contacts` the attribute `former_phones`."""
         found = self.former_phones(contacts)
         for contact in contacts:
             contact.former_phones = found[contact.pk]

@@ -258,3 +258,15 @@ def test_a_create_with_the_new_phone_at_once_makes_one_contact(
     assert changed in (200, 409)
     assert Contact.objects.filter(phone=NEW).count() == 1
     assert Contact.objects.count() == (1 if changed == 200 else 2)
+
+
+def test_the_former_phones_of_contacts_of_two_tenants_are_found_together(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    """An export of a superuser has contacts of several tenants on a page."""
+    ours, theirs = (ContactFactory.create(tenant=one.tenant) for one in (acme, globex))
+    former_phones.insert(ours, ["+14155550191"])
+    former_phones.insert(theirs, ["+14155550191", "+14155550192"])
+    assert Contact.all_phones.former_phones([ours, theirs]) == {
+        ours.pk: ["+14155550191"], theirs.pk: ["+14155550191", "+14155550192"]
+    }  # fmt: skip
