@@ -97,9 +97,9 @@ class HasAnyTag(Func):
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         tags, _ = compiler.compile(self.source_expressions[0])
-        has_one = f"instr(',' || {tags} || ',', ',' || value || ',') > 0"
-        sql = f"EXISTS (SELECT 1 FROM json_each(%s) WHERE {has_one})"  # noqa: S608
-        return sql, [json.dumps(self.names)]
+        has_one = f"instr(',' || {tags} || ',', %s) > 0"
+        either = " OR ".join([has_one] * len(self.names))
+        return f"({either})", [f",{name}," for name in self.names]
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         tags, _ = compiler.compile(self.source_expressions[0])

@@ -88,7 +88,7 @@ def update_columns(tenant_id: str, rows: Sequence[dict[str, Any]]) -> None:
 def delete(entries: Sequence[Entry]) -> tuple[int, dict[str, int]]:
     """Logs the ends of contacts, then deletes their rows, which are locked, their links and their
     former phones. Their opt-outs are remembered already, see `consent.remember`. Returns what
-    `QuerySet.delete` returns.
+    `QuerySet.delete` returns; former phones are not counted, as they are no contacts.
 
     Not with `QuerySet.delete`, which finds rows by their ids alone: a database that is sharded by
     tenant would have to look everywhere.
@@ -100,7 +100,9 @@ def delete(entries: Sequence[Entry]) -> tuple[int, dict[str, int]]:
     carried = ContactTag.objects.filter(tenant__in=tenants, contact__in=pks)
     mine = Contact.all_phones.filter(tenant__in=tenants)
     ended = mine.filter(models.Q(pk__in=pks) | models.Q(former_of__in=pks))
-    counts = {found.model._meta.label: found._raw_delete(found.db) for found in (carried, ended)}
+    unlinked = carried._raw_delete(carried.db)
+    ended._raw_delete(ended.db)
+    counts = {ContactTag._meta.label: unlinked, Contact._meta.label: len(entries)}
     return sum(counts.values()), {label: number for label, number in counts.items() if number}
 
 
