@@ -344,7 +344,7 @@ class ListDeliveries(WebhookView):
 class ReplayWebhook(WebhookView):
     """Sends deliveries of a webhook again, under the same ids, and resumes it if it is paused.
 
-    A delivery whose change was pruned from the log is left out, and so are pending deliveries.
+    Pending deliveries are left out, and deliveries whose change is no longer in the change log.
     """
 
     http_method_names = ["post"]

@@ -105,8 +105,8 @@ class Overtaken(Exception):
 
 
 class Work(NamedTuple):
-    """What a batch checks. `number`: how much of what is left; 0 if nothing is left. `merged`: the
-    changes whose contacts were merged."""
+    """What a batch checks. `number`: how much of what is left; 0 if nothing is left. `merged`:
+    the changes that record a merge."""
 
     number: int
     contact_ids: set[str]

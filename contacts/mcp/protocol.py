@@ -15,7 +15,8 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 NEWEST = "2026-07-28"
-# The revisions whose clients call `initialize`, the newest first. The oldest has no header yet.
+# The revisions in which a client first calls `initialize`, the newest first. Clients of 2025-03-26
+# do not send the header `Mcp-Protocol-Version`.
 WITH_INITIALIZE = ("2025-11-25", "2025-06-18", "2025-03-26")
 REVISIONS = (NEWEST, *WITH_INITIALIZE)
 

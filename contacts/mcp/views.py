@@ -178,9 +178,9 @@ def tool_result(tool: Tool, response: Any) -> Json:
 
 
 def check_origin(request: Request) -> None:
-    """Refuses web pages of other servers, unless the settings name them. The protocol demands this:
-    otherwise a page whose name leads to this server could use it (DNS rebinding). Raises
-    `PermissionDenied`."""
+    """Refuses web pages of other servers, unless the settings name them. The protocol demands this
+    against DNS rebinding: an attacker lets the host name of a web page lead to this server, and the
+    browser then lets the page read the answers. Raises `PermissionDenied`."""
     origin = request.META.get("HTTP_ORIGIN")
     known = {*getattr(settings, "CORS_ALLOWED_ORIGINS", ()), *settings.CSRF_TRUSTED_ORIGINS}
     if origin is None or origin in known or origin.partition("://")[2] == request.get_host():

@@ -20,7 +20,7 @@ from contacts.db.dialects import dialect_of
 from tenants.fields import hex_id
 
 KEPT_FOR = 3600  # seconds: the change log keeps every entry for longer
-MOST_KEPT = 20  # tenants whose counts a process keeps
+MOST_KEPT = 20  # a process keeps the counts of so many tenants
 MOST_TAGS = 10_000  # counts of a tenant with more tags are not kept, because of the memory
 SMALL_PAGE = 50  # tags: who asks for so few gets them counted, and not all links of the tenant
 MOST_CHANGES = 5_000  # after more changes, counting all links again takes about as long
@@ -104,7 +104,8 @@ def counted(tenant_id: str) -> Counts | None:
 
 
 def brought_up_to_date(tenant_id: str, known: Counts) -> Counts | None:
-    """`known` with all later changes; None if these are too many, or cannot be told any more."""
+    """`known` with all later changes. None if there are too many changes, or if one has lost its
+    values because a person was erased."""
     if time.monotonic() - known.counted_at > KEPT_FOR:
         return None
     dialect = dialect_of()
@@ -123,7 +124,8 @@ def brought_up_to_date(tenant_id: str, known: Counts) -> Counts | None:
 def difference(changes: Iterable[Changed]) -> Counter[str]:
     """By how much `changes` change the number of contacts of each tag."""
     found: Counter[str] = Counter()
-    is_new: set[object] = set()  # contacts whose tags of now are counted
+    # New contacts are counted with the tags that they have now, so their later changes are skipped.
+    is_new: set[object] = set()
     for change in sorted(changes):
         if change.contact_id in is_new:
             continue

@@ -100,8 +100,8 @@ def find_unchanged(contact: Contact) -> Contact | None:
 
 
 def write_round(rows: Sequence[Row]) -> None:
-    """Writes rows of one queue. If other rows, or locks, keep them from
-    being written, they have no outcome. Raises the error of an outage."""
+    """Writes rows of one queue. If other rows, or locks, keep them from being written, they have no
+    outcome. Raises the error of an outage."""
     try:
         execute(rows, ROUND_LOCK_TIMEOUT)
     except DatabaseError as error:

@@ -12,7 +12,7 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 from hypothesis import given
@@ -478,3 +478,10 @@ def test_what_changes_nothing_is_not_logged(acme: SimpleNamespace, write: Any) -
     contact = ContactFactory.create(tenant=acme.tenant)
     write(contact)
     assert [kind for kind, _ in logged()] == ["created"]
+
+
+def test_the_changes_of_the_last_day_are_never_pruned(acme: SimpleNamespace) -> None:
+    acme.api.create()
+    with pytest.raises(CommandError, match="at least one day"):
+        call_command("prune_changes", "--older-than", "0d")
+    assert acme.tenant.changes.exists()

@@ -1,11 +1,12 @@
 """A hosted account: an MCP server of the initialize era, as bad as a test wants it."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from .receiver import answering
 
 TOKEN = "0123abcd"
 
@@ -119,11 +120,5 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def hosting(contacts: list[dict[str, Any]]) -> Iterator[Hosted]:
     hosted = Hosted(contacts)
-    thread = threading.Thread(target=hosted.server.serve_forever, args=[0.05])
-    thread.start()
-    try:
+    with answering(hosted.server):
         yield hosted
-    finally:
-        hosted.server.shutdown()
-        hosted.server.server_close()
-        thread.join()

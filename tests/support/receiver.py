@@ -71,13 +71,20 @@ def handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def receiving(port: int = 0) -> Iterator[Receiver]:
-    receiver = Receiver(port)
-    thread = threading.Thread(target=receiver.server.serve_forever, args=[0.05])
+def answering(server: ThreadingHTTPServer) -> Iterator[None]:
+    """The server answers, in a thread of its own, until the block ends."""
+    thread = threading.Thread(target=server.serve_forever, args=[0.05])
     thread.start()
     try:
-        yield receiver
+        yield
     finally:
-        receiver.server.shutdown()
-        receiver.server.server_close()
+        server.shutdown()
+        server.server_close()
         thread.join()
+
+
+@contextmanager
+def receiving(port: int = 0) -> Iterator[Receiver]:
+    receiver = Receiver(port)
+    with answering(receiver.server):
+        yield receiver

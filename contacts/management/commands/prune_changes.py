@@ -1,7 +1,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
 from django.utils import timezone
 
@@ -17,6 +17,9 @@ class Command(BaseCommand):
         parser.add_argument("--older-than", type=age, required=True, metavar="400d")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not options["older_than"]:
+            # Servers bring the counts of tags up to date from the entries of the last hour.
+            raise CommandError("Name an age of at least one day, such as 400d.")
         before = timezone.now() - options["older_than"]
         outbox.enqueue_deliveries(wait=True)  # else changes would be deleted before they are sent
         outbox.prune(before)
