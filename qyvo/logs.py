@@ -43,8 +43,12 @@ class Lines(logging.Handler):
 
     write = staticmethod(partial(os.write, STANDARD_ERROR))
 
-    def createLock(self) -> None:  # noqa: N802 - a name of logging
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        """As logging does, without its lock. (With `lock = None` logging fails on Python 3.13.)"""
+        passed = self.filter(record)  # since Python 3.12, a filter may put another record in place
+        if passed:
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return bool(passed)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
