@@ -10,6 +10,8 @@ from django.conf import settings
 from django.core.checks import Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import connections
 
+from tenants import keys
+
 from .environment import env
 
 
@@ -37,15 +39,17 @@ def threads() -> int:
 
 @register(deploy=True)
 def check_secret_key(**kwargs: Any) -> list[Warning]:
-    if env("SECRET_KEY"):
-        return []
+    in_files = {"SECRET_KEY": not env("SECRET_KEY")}
+    in_files["DATA_KEY"] = not env("DATA_KEY") and (settings.DATA_DIR / keys.DATA).exists()
     return [
         Warning(
-            "SECRET_KEY was generated and exists only in DATA_DIR.",
-            hint="Set SECRET_KEY, the same on every machine, and keep a copy elsewhere. Without "
-            "it the secrets of webhooks and two-factor logins are lost.",
+            f"{variable} was generated and exists only in DATA_DIR.",
+            hint=f"Set {variable}, the same on every machine, and keep a copy elsewhere. Without "
+            "the keys, the secrets of webhooks and two-factor logins are lost.",
             id="qyvo.W001",
         )
+        for variable, is_in_file in in_files.items()
+        if is_in_file
     ]
 
 

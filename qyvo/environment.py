@@ -4,8 +4,6 @@
 variable and never shows its value: it may be a secret in the wrong place.
 """
 
-import secrets
-from pathlib import Path
 from typing import Any
 
 import environ
@@ -37,6 +35,7 @@ env = Env(
     CSRF_TRUSTED_ORIGINS=(list, []),
     DATABASE_URL=(str, ""),
     DATA_DIR=(str, ".data"),
+    DATA_KEY=(str, ""),
     DEBUG=(bool, False),
     ENV_FILE=(str, ".env"),
     IMPORT_MAX_MB=(int, 1024),
@@ -48,30 +47,10 @@ env = Env(
     RATELIMIT_STORAGE_URL=(str, "memory://"),
     REQUIRE_TWO_FACTOR=(bool, False),
     SECRET_KEY=(str, ""),
+    SECRET_KEY_FALLBACKS=(list, []),
     TIME_ZONE=(str, "UTC"),
     WEBHOOK_ALLOWED_NETWORKS=(list, []),
 )
-
-
-def kept_secret(path: Path) -> str:
-    """The secret in the file `path`. On first use, generates one and writes the file, readable by
-    its owner only. Raises `OSError` if the folder is not writable.
-
-    Several processes may start at the same time. Each writes a file of its own; the hard link lets
-    the first one win, and nobody reads a file that is half written.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    if not path.exists():
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_urlsafe(50))
-        try:
-            path.hardlink_to(fresh)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-    return path.read_text()
 
 
 def database_at(url: str) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
 
-from qyvo.environment import database_at, env, kept_secret
+from qyvo.environment import database_at, env
 from qyvo.theme import UNFOLD  # noqa: F401 - a setting
+from tenants import keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENV_FILE = BASE_DIR / env("ENV_FILE")
@@ -30,7 +31,11 @@ if LOG_LEVEL not in (levels := logging.getLevelNamesMapping()):
 
 DEBUG = env("DEBUG")
 try:
-    SECRET_KEY = env("SECRET_KEY") or kept_secret(DATA_DIR / "secret_key")
+    SECRET_KEY = env("SECRET_KEY") or keys.kept_secret(DATA_DIR / keys.SECRET)
+    SECRET_KEY_FALLBACKS = [*env("SECRET_KEY_FALLBACKS")]
+    if kept := keys.read_secret(DATA_DIR / keys.FALLBACK):
+        SECRET_KEY_FALLBACKS.append(kept)
+    DATA_KEY = env("DATA_KEY") or keys.read_secret(DATA_DIR / keys.DATA) or SECRET_KEY
 except OSError as error:
     raise ImproperlyConfigured(f"DATA_DIR must be a writable folder: {error}") from error
 ALLOWED_HOSTS = env("ALLOWED_HOSTS")

@@ -21,11 +21,11 @@ from django.core.exceptions import ValidationError
 from django.db import InternalError, OperationalError, models, transaction
 from django.db.models.functions import Lower
 from django.utils import timezone
-from django.utils.crypto import salted_hmac
 from django.utils.functional import cached_property
 from phonenumbers import SUPPORTED_REGIONS
 
 from .fields import ULIDField, new_ulid
+from .keys import lasting_hmac
 from .two_factor import Authenticator
 
 
@@ -229,7 +229,7 @@ class KnownAddress(models.Model):
     """An address from which a user has logged in to the admin. Failed logins from other addresses
     never keep the user out at this address (`tenants.login_limits`).
 
-    Only a keyed digest (HMAC with SECRET_KEY) is stored, so that a copy of the database does not
+    Only a keyed digest (HMAC with DATA_KEY) is stored, so that a copy of the database does not
     show where people live and work.
     """
 
@@ -251,7 +251,7 @@ class KnownAddress(models.Model):
 
     @staticmethod
     def digest_of(address: str) -> str:
-        return salted_hmac("tenants.KnownAddress", address, algorithm="sha256").hexdigest()
+        return lasting_hmac("tenants.KnownAddress", address, "sha256").hexdigest()
 
 
 def all_scopes() -> list[str]:

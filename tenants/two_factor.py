@@ -2,7 +2,7 @@
 
 django-otp checks the codes, accepts each code once, and makes the wait longer after each wrong
 code. A copy of the database is not enough to make a code: the key of an app is derived from a
-stored salt and SECRET_KEY, and only keyed digests of recovery codes are stored.
+stored salt and DATA_KEY, and only keyed digests of recovery codes are stored.
 """
 
 from base64 import b32encode
@@ -12,10 +12,11 @@ import segno
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 from django.http import HttpRequest
-from django.utils.crypto import salted_hmac
 from django_otp import DEVICE_ID_SESSION_KEY, verify_token
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from tenants.keys import lasting_hmac
 
 RECOVERY_CODES = 10
 
@@ -30,7 +31,7 @@ class Authenticator(TOTPDevice):
     @property
     def bin_key(self) -> bytes:
         """The key: 20 bytes, as RFC 4226 (4, R6) recommends."""
-        return salted_hmac("tenants.Authenticator", f"{self.user_id} {self.key}").digest()
+        return lasting_hmac("tenants.Authenticator", f"{self.user_id} {self.key}").digest()
 
     @property
     def secret(self) -> str:
@@ -57,7 +58,7 @@ def normalized(code: str) -> str:
 
 def digest(code: str) -> str:
     """The stored digest of a recovery code: 16 characters, the length of the column."""
-    return salted_hmac("tenants.recovery_code", code).hexdigest()[:16]
+    return lasting_hmac("tenants.recovery_code", code).hexdigest()[:16]
 
 
 def use_code(user: Any, code: str) -> bool:

@@ -14,10 +14,10 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.crypto import salted_hmac
 
 from contacts.db.pacing import Pace
 from tenants.fields import ULIDField, new_ulid
+from tenants.keys import lasting_hmac
 from tenants.models import Tenant
 
 from .change import PRUNED, Change
@@ -100,7 +100,7 @@ class Webhook(models.Model):
         return self.secret_of(self.salt)
 
     def secret_of(self, salt: str) -> str:
-        digest = salted_hmac("contacts.Webhook", f"{self.pk} {salt}", algorithm="sha256")
+        digest = lasting_hmac("contacts.Webhook", f"{self.pk} {salt}", "sha256")
         return f"{PREFIX}{digest.hexdigest()}"
 
     @transaction.atomic

@@ -37,7 +37,7 @@ LAYERS = {
         {"roles"},
         {"models"},
         {"isolation", "two_factor"},
-        {"fields"},
+        {"fields", "keys"},
     ],
 }
 # The methods of models that call the write path, because Django, its admin or the user's own code

@@ -318,7 +318,7 @@ def test_the_phone_cannot_be_read_from_what_is_kept(acme: SimpleNamespace, setti
     [kept] = OptOut.objects.values_list("digest", flat=True)
     assert kept == phone_digest(PHONE)
     assert kept == salted_hmac("contacts.Erasure", PHONE, algorithm="sha256").hexdigest()
-    settings.SECRET_KEY = "another"
+    settings.DATA_KEY = "another"
     assert phone_digest(PHONE) != kept
 
 
