@@ -2,12 +2,14 @@
 
 import secrets
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
 from django.db import connection
 
+from tenants import keys
 from tests.support.databases import of_the_owner
 
 pytestmark = pytest.mark.both
@@ -33,6 +35,12 @@ def found(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_key_that_was_made_up(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SECRET_KEY")
+    assert found() == {"qyvo.W001"}
+
+
+def test_a_data_key_that_only_this_machine_has(found: Any, settings: Any, tmp_path: Path) -> None:
+    settings.DATA_DIR = tmp_path
+    (tmp_path / keys.DATA).write_text("the first secret key")
     assert found() == {"qyvo.W001"}
 
 
