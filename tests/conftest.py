@@ -121,11 +121,10 @@ def django_db_keepdb(
     django_db_keepdb: bool, django_db_modify_db_settings: None, pytestconfig: pytest.Config
 ) -> bool:
     """Whether the database is there already: a copy of the one that an earlier run has migrated."""
-    template = migrated_sqlite(pytestconfig)
-    if connection.vendor == "sqlite" and template.exists():
-        shutil.copy(template, connection.settings_dict["TEST"]["NAME"])
-        return True
-    return django_db_keepdb
+    if connection.vendor != "sqlite" or not (template := migrated_sqlite(pytestconfig)).exists():
+        return django_db_keepdb
+    shutil.copy(template, connection.settings_dict["TEST"]["NAME"])
+    return True
 
 
 @pytest.fixture(scope="session")
