@@ -4,6 +4,7 @@ import gc
 import io
 import logging
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -11,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zlib import crc32
 
 import pytest
 from django.conf import settings
@@ -33,7 +35,14 @@ from tests.support import (
 )
 from tests.support.admin import logged_in
 from tests.support.api import PASSWORD, Api
-from tests.support.databases import DATABASE, connected_as, empty_tables, wait_until_alone
+from tests.support.databases import (
+    DATABASE,
+    connected_as,
+    empty_tables,
+    keep_migrated,
+    migrated_sqlite,
+    wait_until_alone,
+)
 from tests.support.factories import TenantFactory, UserFactory
 from tests.support.receiver import Receiver, receiving
 from tests.support.webhooks import create
@@ -58,6 +67,24 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--one-of", type=int, default=1, metavar="N",
+        help="run one of N tests; the seed of the run chooses which",
+    )  # fmt: skip
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Those marked `slow` first: one that starts last keeps one processor busy, and no other."""
+    parts, seed = config.option.one_of, config.getoption("randomly_seed", 0)
+    parted: tuple[list[pytest.Item], list[pytest.Item]] = ([], [])
+    for item in sorted(items, key=lambda item: item.get_closest_marker("slow") is None):
+        parted[crc32(f"{seed} {item.nodeid}".encode()) % parts > 0].append(item)
+    items[:], left_out = parted
+    config.hook.pytest_deselected(items=left_out)
 
 
 # The tenant in every statement
@@ -90,6 +117,17 @@ def django_db_modify_db_settings(
 
 
 @pytest.fixture(scope="session")
+def django_db_keepdb(
+    django_db_keepdb: bool, django_db_modify_db_settings: None, pytestconfig: pytest.Config
+) -> bool:
+    """Whether the database is there already: a copy of the one that an earlier run has migrated."""
+    if connection.vendor != "sqlite" or not (template := migrated_sqlite(pytestconfig)).exists():
+        return django_db_keepdb
+    shutil.copy(template, connection.settings_dict["TEST"]["NAME"])
+    return True
+
+
+@pytest.fixture(scope="session")
 def django_db_setup(
     django_db_setup: None, django_db_blocker: Any, pytestconfig: pytest.Config
 ) -> Iterator[None]:
@@ -97,12 +135,16 @@ def django_db_setup(
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(f"SELECT {version}")
         text = cursor.fetchone()[0].partition(" on ")[0].removeprefix("PostgreSQL ")
+        if connection.vendor == "sqlite":
+            keep_migrated(cursor, migrated_sqlite(pytestconfig))
     pytestconfig.stash[DATABASE] = f"{connection.display_name} {text}"
     with connected_as(os.environ.get("TEST_ROLE"), django_db_blocker):
         yield
-    if connection.vendor == "postgresql":
-        with django_db_blocker.unblock(), connection.cursor() as cursor:
-            wait_until_alone(cursor)
+    with django_db_blocker.unblock():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                wait_until_alone(cursor)
+        connection.close()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -1,16 +1,45 @@
 """The database of a run: its address and its role."""
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection, transaction
 
+from tests.support.paths import ROOT
+
 DATABASE = pytest.StashKey[str]()
+
+
+def migrated_sqlite(config: pytest.Config) -> Path:
+    """Where a run keeps the SQLite database that it has migrated. Processes of later runs copy the
+    file, because migrating takes six seconds of each. Its name is a digest of all that a migration
+    may read: the project's modules, the lock, and SQLite's version."""
+    digest = sha256(sqlite3.sqlite_version.encode())
+    modules = [
+        path for app in ("qyvo", "tenants", "contacts") for path in ROOT.glob(f"{app}/**/*.py")
+    ]
+    for path in [ROOT / "requirements-dev.txt", *sorted(modules)]:
+        digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
+    return config.cache.mkdir("migrated") / f"{digest.hexdigest()}.sqlite3"
+
+
+def keep_migrated(cursor: Any, template: Path) -> None:
+    """Keeps the database, if it is not kept, and none of an earlier state of the project."""
+    if template.exists():
+        return
+    for old in template.parent.glob("*.sqlite3"):
+        old.unlink(missing_ok=True)
+    new = template.with_suffix(f".{os.getpid()}")
+    cursor.execute("VACUUM INTO %s", [str(new)])
+    new.replace(template)
 
 
 @contextmanager

@@ -59,8 +59,10 @@ def environment_of_a_user() -> dict[str, str]:
 
 def is_of_this_run(variable: str) -> bool:
     return variable in {
+        "CI",
         "DATABASE_URL",
         "DEMO",
+        "ENV_FILE",
         "VIRTUAL_ENV",
         "DJANGO_SETTINGS_MODULE",
         "MAKEFLAGS",

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from contacts.api.urls import actions, bulk_paths, export_paths, import_paths
 from tests.support.paths import ROOT
@@ -18,6 +19,8 @@ REQUESTS = os.environ.get("FUZZ_EXAMPLES", "150")  # of each action
 SEED = os.environ.get("FUZZ_SEED", "1")
 
 
+@pytest.mark.both
+@pytest.mark.slow
 def test_the_server_does_what_its_description_says(server: httpx.Client, tmp_path: Path) -> None:
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "run",

@@ -40,6 +40,7 @@ def look_at(page: Page, name: str, problems: list[str]) -> None:
             problems.append(f"{name}: {error}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", LOOKS)
 def test_each_page_can_be_read_by_everybody(
     admin_server: httpx.Client, rows: SimpleNamespace, tmp_path: Path, look: str

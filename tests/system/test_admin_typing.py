@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.support.browser import assert_accessible, log_in, page_of
 from tests.support.factories import ContactFactory
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 SPEEDS = [0, 30, 80, 150, 300]  # milliseconds a key
 LIST = reverse("admin:contacts_contact_changelist")

@@ -95,6 +95,8 @@ def start(image: SimpleNamespace, command: list[str], log: Path) -> subprocess.P
         )
 
 
+@pytest.mark.slow
+@pytest.mark.once
 def test_what_the_containers_start_runs(image: SimpleNamespace, tmp_path: Path) -> None:
     """Migrations, then the server until its health check is content, and the worker."""
     log, port = tmp_path / "log", str(free_port())
@@ -239,6 +241,7 @@ def nginx(server: httpx.Client, tmp_path: Path) -> Iterator[str]:
         process.wait(timeout=60)
 
 
+@pytest.mark.once
 def test_behind_the_proxy_slow_bodies_wait_there_and_are_limited(
     nginx: str, server: httpx.Client
 ) -> None:

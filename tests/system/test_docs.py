@@ -14,6 +14,7 @@ from tests.support.paths import ROOT
 from tests.support.processes import need
 
 
+@pytest.mark.once
 def test_the_curl_example_gets_the_reply_shown(server: httpx.Client) -> None:
     [code] = [block for block in blocks("sh", "README.md") if block.startswith("curl")]
     reply = json.loads(run_client(server, "curl", ["sh", "-c"], code.replace("curl", "curl -sS")))
@@ -24,6 +25,7 @@ def test_the_curl_example_gets_the_reply_shown(server: httpx.Client) -> None:
     assert len(reply["id"]) == len(shown["id"])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("language", "command"),
     [
@@ -42,6 +44,7 @@ def test_the_client_example_creates_a_contact(
     assert (contact.phone, contact.tags) == ("+14155550123", ["vip", "fr-FR"])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("language", CALLS)
 def test_the_vector_shown_is_verified_by_the_code_shown(language: str) -> None:
     secret, body, signature = vector()
@@ -59,6 +62,7 @@ def test_the_vector_shown_is_verified_by_the_code_shown(language: str) -> None:
     assert run.stdout.lower().split() == ["true"] * 2 + ["false"] * 6
 
 
+@pytest.mark.once
 def test_every_page_that_the_code_names_exists() -> None:
     for path in tracked_files():
         if path.suffix in (".py", ".toml", ".md", ".yaml", "") and path.is_file():
@@ -67,6 +71,7 @@ def test_every_page_that_the_code_names_exists() -> None:
                 assert not anchor or anchor in slugs(PAGES[page]), f"{path}: {page}#{anchor}"
 
 
+@pytest.mark.once
 def test_no_tracked_file_names_a_machine_or_an_index() -> None:
     for path in tracked_files():
         if path.is_file():

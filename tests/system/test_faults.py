@@ -371,6 +371,7 @@ def test_a_process_of_the_server_is_replaced_however_often_it_is_killed(
         assert_only_outages(load, "The server's process killed three times")
 
 
+@pytest.mark.once
 def test_a_port_is_served_by_one_server_until_its_last_process_has_ended(
     installation: Installation,
 ) -> None:

@@ -89,6 +89,7 @@ def test_the_service_is_not_ready_without_the_store_of_the_rate_limit(
         assert client.get("/readyz").json() == {"status": "ok"} | READY
 
 
+@pytest.mark.once
 def test_hanging_hosts_delay_no_response_and_reveal_no_secret(
     silent_port: int, tmp_path: Path
 ) -> None:

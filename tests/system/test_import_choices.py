@@ -12,7 +12,7 @@ from contacts.models import Contact
 from tests.support.browser import NARROW, WIDE, assert_accessible, assert_fits, log_in, page_of
 from tests.support.processes import worker
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 # The second line looks like the header, because its only name is known.
 POLISH = (

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ORIGIN = "https://app.example.com"
 
 
+@pytest.mark.slow
 def test_two_processes_execute_a_repeated_request_once(
     acme: SimpleNamespace, tmp_path: Path
 ) -> None:
@@ -74,6 +75,7 @@ def serves(pid: int, url: str) -> bool:
     return "qyvo.serve" in command and url.rpartition(":")[2] in command
 
 
+@pytest.mark.once
 def test_a_page_of_a_named_origin_may_call_the_api(acme: SimpleNamespace, tmp_path: Path) -> None:
     asking = {
         "Access-Control-Request-Method": "POST",

@@ -46,6 +46,7 @@ def test_the_real_server_sends_an_export_from_another_thread_to_its_tenant_only(
     assert "Globex" not in export.text
 
 
+@pytest.mark.once
 def test_an_inline_script_does_not_run(
     admin_server: httpx.Client, admin_staff: SimpleNamespace
 ) -> None:
@@ -70,6 +71,7 @@ def test_an_inline_script_does_not_run(
 # Real HTTP
 
 
+@pytest.mark.once
 def test_a_body_of_unknown_length_is_read_to_its_end(
     server: httpx.Client, server_data_dir: Path, tmp_path: Path
 ) -> None:
@@ -131,6 +133,7 @@ def test_commands_have_access_to_all_tenants_and_the_server_to_none(tmp_path: Pa
         assert run.stdout.strip() == repr(seen)
 
 
+@pytest.mark.once
 def test_cookies_are_limited_to_this_site_and_to_https(
     transactional_db: None, ann: User, tmp_path: Path
 ) -> None:
@@ -160,6 +163,7 @@ def test_cookies_are_limited_to_this_site_and_to_https(
         assert plain.headers["Location"].startswith("https://")
 
 
+@pytest.mark.once
 def test_a_server_that_has_just_started_answers_several_requests_for_the_schema(
     django_db_setup: None, tmp_path: Path
 ) -> None:
@@ -169,6 +173,7 @@ def test_a_server_that_has_just_started_answers_several_requests_for_the_schema(
     assert len({answer.text for answer in asked}) == 1
 
 
+@pytest.mark.once
 def test_the_api_documentation_sends_a_request_with_a_pasted_token(
     server: httpx.Client, acme: SimpleNamespace
 ) -> None:
@@ -189,6 +194,7 @@ def test_the_api_documentation_sends_a_request_with_a_pasted_token(
     assert Contact.objects.get().name == "Romain"
 
 
+@pytest.mark.once
 def test_the_api_documentation_lists_every_action(server: httpx.Client) -> None:
     from contacts.api.urls import actions
     from contacts.models import EVENTS, TEST_EVENT
@@ -203,6 +209,7 @@ def test_the_api_documentation_lists_every_action(server: httpx.Client) -> None:
     assert names == {pattern.name for pattern in actions} | others | {*EVENTS, TEST_EVENT}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_landing_page_fits_small_and_large_screens(server: httpx.Client, width: int) -> None:
     with page_of(server) as page:

@@ -15,6 +15,7 @@ from tests.support.paths import ROOT
 from tests.support.processes import free_port, manage
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "url",
     [
@@ -33,6 +34,7 @@ def test_a_database_that_cannot_be_used_is_reported_in_one_line(tmp_path: Path, 
     assert "hunter2" not in result.stderr + result.stdout
 
 
+@pytest.mark.once
 def test_a_wrong_store_of_the_rate_limit_is_reported_by_every_command(tmp_path: Path) -> None:
     url = "redis://u:hunter2@redis:port/0"
     result = manage(tmp_path, "migrate", "-v0", RATELIMIT_STORAGE_URL=url)
@@ -43,6 +45,7 @@ def test_a_wrong_store_of_the_rate_limit_is_reported_by_every_command(tmp_path: 
         assert word not in result.stderr
 
 
+@pytest.mark.once
 def test_a_production_configuration_passes_every_deployment_check(tmp_path: Path) -> None:
     result = manage(
         tmp_path, "check", "--deploy", "--database", "default", "--fail-level", "WARNING",
@@ -52,17 +55,19 @@ def test_a_production_configuration_passes_every_deployment_check(tmp_path: Path
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.once
 def test_without_https_the_deployment_checks_warn(tmp_path: Path) -> None:
     result = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING")
     assert result.returncode == 1
     assert "security.W008" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["a b#c", "a?b", "a%20b"])
-def test_the_name_of_the_data_folder_may_have_special_characters(tmp_path: Path, name: str) -> None:
-    assert manage(tmp_path / name, "migrate", "-v0").returncode == 0
-    assert {"qyvo.sqlite3", "secret_key"} <= {path.name for path in (tmp_path / name).iterdir()}
-    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o700
+@pytest.mark.once
+def test_the_name_of_the_data_folder_may_have_special_characters(tmp_path: Path) -> None:
+    folder = tmp_path / "a b#c?d%20e"
+    assert manage(folder, "migrate", "-v0").returncode == 0
+    assert {"qyvo.sqlite3", "secret_key"} <= {path.name for path in folder.iterdir()}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL only")
@@ -76,6 +81,7 @@ def test_a_missing_database_is_reported_without_a_traceback(tmp_path: Path) -> N
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.once
 def test_an_error_of_a_reachable_database_keeps_its_traceback(tmp_path: Path) -> None:
     result = manage(tmp_path, "create_tenant", "Acme Co.")
     assert result.returncode == 1
@@ -83,6 +89,7 @@ def test_an_error_of_a_reachable_database_keeps_its_traceback(tmp_path: Path) ->
     assert "no such table" in result.stderr
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("name", "value"),
     [("DATABASE_URL", "hunter2"), ("RATELIMIT_STORAGE_URL", "redis://u:hunter2@redis:port/0")],
@@ -100,6 +107,7 @@ def test_the_server_ends_with_the_same_line(tmp_path: Path, name: str, value: st
     assert "hunter2" not in result.stderr + result.stdout
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("line", "workers"),
     [

@@ -15,7 +15,7 @@ from tenants.models import ApiToken, Tenant, User
 from tests.support.admin_pages import addresses
 from tests.support.browser import log_in, page_of
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 # Out of text, attributes, script and the expressions of the theme's own attributes. What would run
 # reports itself by a dialog, or by an error on the console where the browser refuses it.

@@ -34,6 +34,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_an_import_killed_at_any_point_goes_on_as_if_nothing_had_been(
     acme: SimpleNamespace, file: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_imports_of_the_same_contacts_do_not_end_each_other(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_a_worker_killed_at_any_point_goes_on_when_it_is_started_again(
     acme: SimpleNamespace, data_dir: Path, tmp_path: Path
 ) -> None:
