@@ -76,13 +76,15 @@ bench: .venv/benchmarks
 	$(BIN)/python -m tests.support.postgres $(BIN)/python -m tests.benchmarks.imports
 	$(BIN)/python -m tests.benchmarks.hostile_bodies
 
-# The generators of clients, which tests/system/generated_clients.py installs.
+# Also the generators of clients, which tests/system/generated_clients.py installs, and Patroni, which
+# tests/system/cluster.py installs.
 lock: CLIENTS := tests/system/clients
 lock: .venv/development
 	$(BIN)/uv pip compile --quiet pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --group bench -c requirements-dev.txt -o requirements-bench.txt
 	$(BIN)/uv pip compile --quiet $(CLIENTS)/requirements.in -o $(CLIENTS)/requirements.txt
+	$(BIN)/uv pip compile --quiet docs/cluster/requirements.in -o docs/cluster/requirements.txt
 	npm install --silent --prefix $(CLIENTS) --package-lock-only --omit-lockfile-registry-resolved
 
 # A .venv whose Python is gone or too old is made again.

@@ -20,7 +20,7 @@ from copy import copy
 from itertools import count
 from pathlib import Path
 from threading import Condition, Thread
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import httpx
 import psutil
@@ -328,7 +328,7 @@ class Load:
         self.is_over = False
         self.threads = [Thread(target=self.call) for _ in range(callers)]
 
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> Self:
         self.began = time.monotonic()
         for thread in self.threads:
             thread.start()

@@ -25,6 +25,7 @@ from django.core.management import get_commands
 from django.db import connection
 
 from qyvo.environment import env
+from tests.support.cluster import COMPOSE as CLUSTER
 from tests.support.documents import COMPOSE, blocks
 from tests.support.paths import ROOT
 from tests.support.processes import free_port, manage, need, wait_for
@@ -173,6 +174,21 @@ def test_the_service_goes_through_the_pooler_and_migrations_do_not() -> None:
     assert urls["app"] == urls["worker"] == "pgbouncer:6432/qyvo?prepare_threshold=off"
     assert urls["migrate"] == "postgres:5432/qyvo"
     assert "SUPERUSER" not in COMPOSE["configs"]["role.sql"]["content"]
+
+
+def test_the_cluster_is_made_of_what_is_there() -> None:
+    """tests/system/cluster.py starts the same file."""
+    services, stages = CLUSTER["services"], set(re.findall(r" AS (\w+)", DOCKERFILE))
+    mounted = {config["source"] for one in services.values() for config in one.get("configs", [])}
+    assert mounted == {*CLUSTER["configs"]}
+    files = {ROOT / config["file"] for config in CLUSTER["configs"].values() if "file" in config}
+    kept = set((ROOT / "docs/cluster").iterdir())
+    assert files == {path for path in kept if path.stem != "requirements"}
+    for name, service in services.items():
+        assert service.get("build", {"target": "service"})["target"] in stages, name
+        assert {*service.get("depends_on", [])} <= {*services}, name
+    for name in ("app1", "app2", "worker1", "worker2", "migrate"):
+        assert {*services[name]["environment"]} <= {*env.scheme, "GRANIAN_WORKERS"}
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL only")

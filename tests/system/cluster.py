@@ -1,0 +1,163 @@
+"""The cluster of compose.cluster.yaml, whose parts die one after the other while writers run.
+
+`pytest -s tests/system/cluster.py`; not collected with the others: it takes more than a minute, and
+installs Patroni. .ci/run runs it. Needs etcd, HAProxy, PgBouncer and Redis.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+
+import httpx
+import pytest
+
+from tests.support.cluster import Cluster, Writers, patroni, running_cluster
+from tests.support.installation import LONGEST
+from tests.support.processes import need
+
+HEALED = 30  # seconds
+SERVERS = ("app1", "app2")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    for program in ("etcd", "haproxy", "pgbouncer", "redis-server"):
+        need(program)
+    folder = tmp_path_factory.mktemp("cluster")
+    for closed in (folder, folder.parent, folder.parent.parent):
+        closed.chmod(0o755)  # for the user of PostgreSQL
+    with running_cluster(folder) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module", autouse=True)
+def acknowledged(cluster: Cluster) -> Iterator[Writers]:
+    """Writers that run through all tests. At the end the ledger is compared with the database."""
+    with Writers(cluster.server, callers=4) as writers:
+        writers.wait_for(201, 10)
+        yield writers
+        writers.stop()
+    print(writers.figures("All faults together"), f"{len(writers.promised)} acknowledged, 0 lost")
+    cluster.installation.check(writers)
+    cluster.installation.manage("check_contacts", "--all-tenants")
+
+
+@contextmanager
+def fault(cluster: Cluster, writers: Writers, what: str) -> Iterator[None]:
+    """Does what the block does, and waits until no request has failed for three seconds. Requests
+    fail with 503 or a broken connection, within seconds, and never with a 500."""
+    before = writers.counts
+    since = time.monotonic()
+    yield
+    seconds = writers.healed(since)
+    counts = writers.counts - before
+    assert seconds < HEALED, writers.counts
+    told = ", ".join(f"{status}: {number}" for status, number in counts.items())
+    print(f"\n{what}: healed after {seconds:.1f} s ({told})")
+    assert {*writers.counts} <= {201, 502, 503, 504, None}, writers.counts
+    for name in SERVERS:
+        if cluster[name].process:
+            cluster.wait_until(f"{name} is ready", partial(is_ready, cluster, name))
+
+
+def readiness(cluster: Cluster, name: str) -> httpx.Response:
+    """What /readyz of this server says, which takes seconds at most."""
+    began = time.monotonic()
+    answer = httpx.get(f"http://{cluster[name].address}/readyz", timeout=60)
+    assert time.monotonic() - began < LONGEST
+    assert answer.status_code in (200, 503)
+    return answer
+
+
+def is_ready(cluster: Cluster, name: str) -> bool:
+    with suppress(httpx.ConnectError):
+        return readiness(cluster, name).status_code == 200
+    return False
+
+
+def is_down(cluster: Cluster, name: str, part: str) -> bool:
+    return readiness(cluster, name).json()[part] == "down"
+
+
+def wait_until_down(cluster: Cluster, part: str) -> None:
+    for name in SERVERS:
+        is_so = partial(is_down, cluster, name, part)
+        cluster.wait_until(f"/readyz of {name} tells that {part} is down", is_so)
+
+
+def test_a_leader_that_is_killed_is_replaced(cluster: Cluster, acknowledged: Writers) -> None:
+    leader = cluster.node("leader")
+    heir = cluster.node("sync_standby")
+    with fault(cluster, acknowledged, "Leader killed"):
+        cluster[leader].kill()
+        wait_until_down(cluster, "database")
+    assert cluster.node("leader") == heir, "the one that has every acknowledged write"
+    cluster[leader].start()
+    cluster.wait_until("it is a replica", lambda: len(cluster.roles()) == 3)
+
+
+def test_a_switchover_takes_seconds(cluster: Cluster, acknowledged: Writers) -> None:
+    heir = cluster.node("sync_standby")
+    with fault(cluster, acknowledged, "Switchover"):
+        switch_to(cluster, heir)
+    assert cluster.node("leader") == heir
+    cluster.wait_until("three nodes", lambda: len(cluster.roles()) == 3)
+
+
+def switch_to(cluster: Cluster, candidate: str) -> None:
+    etcd = f"127.0.0.1:{cluster.port('etcd1')}"
+    subprocess.run(
+        [patroni() / "patronictl", "--dcs-url", f"etcd3://{etcd}", "switchover", "qyvo",
+         "--leader", cluster.node("leader"), "--candidate", candidate, "--force"],
+        env=os.environ, check=True, capture_output=True,
+    )  # fmt: skip
+
+
+def test_a_replica_that_dies_holds_up_writes_for_seconds(
+    cluster: Cluster, acknowledged: Writers
+) -> None:
+    """The one whose confirmation every commit waits for."""
+    replica = cluster.node("sync_standby")
+    with fault(cluster, acknowledged, "Replica killed"):
+        cluster[replica].kill()
+    assert cluster.node("sync_standby") != replica
+    cluster[replica].start()
+    cluster.wait_until("it is back", lambda: len(cluster.roles()) == 3)
+
+
+def test_a_server_that_dies_leaves_the_work_to_the_other(
+    cluster: Cluster, acknowledged: Writers
+) -> None:
+    with fault(cluster, acknowledged, "Server killed"):
+        cluster["app1"].kill()
+    cluster["app1"].start()
+    cluster.wait_until("it is back", partial(is_ready, cluster, "app1"))
+
+
+def test_requests_are_answered_while_redis_is_gone(cluster: Cluster, acknowledged: Writers) -> None:
+    failed = sum(acknowledged.counts.values()) - acknowledged.counts[201]
+    with fault(cluster, acknowledged, "Redis killed"):
+        cluster["redis"].kill()
+        wait_until_down(cluster, "rate_limit")
+        acknowledged.wait_for(201, 20)
+        cluster["redis"].start()
+    assert sum(acknowledged.counts.values()) - acknowledged.counts[201] == failed
+
+
+def test_a_worker_imports_after_all_that(cluster: Cluster) -> None:
+    """One has been killed; each has lost its connections twice."""
+    cluster["worker1"].kill()
+    csv = "phone\n" + "".join(f"+4915228817{number}\n" for number in range(100, 120))
+    with cluster.server.client() as client:
+        answer = client.post(
+            "/api/v1/imports", content=csv.encode(), headers={"Content-Type": "text/csv"}
+        )
+        assert answer.status_code == 202
+        key = answer.json()["id"]
+        cluster.wait_until(
+            "the import is done",
+            lambda: client.get(f"/api/v1/imports/{key}").json()["state"] == "done",
+        )
