@@ -32,7 +32,7 @@ KEPT_FOR = timedelta(hours=20)  # the change log keeps every entry for longer: s
 REFRESHED_AFTER = timedelta(hours=10)  # then a worker counts all links again
 MOST_TAGS = 10_000  # counts of a tenant with more tags are not stored: each request reads them all
 SMALL_PAGE = 50  # tags: who asks for so few gets them counted, and not all links of the tenant
-MOST_CHANGES = 50_000  # after more changes, counting all links again takes about as long
+MOST_CHANGES = 20_000  # after more changes, counting all links again takes about as long
 STORED_AFTER = 200  # changes: who has read so many stores the counts
 
 COUNT = """
