@@ -40,10 +40,18 @@ class Observe:
         response = self.get_response(request)
         if is_api_request(request):
             seconds = time.perf_counter() - start
-            match = request.resolver_match
             for report in self.reporters:
-                report(match.url_name if match else None, request, response, seconds)
+                report(name_of(request), request, response, seconds)
         return response
+
+
+def name_of(request: HttpRequest) -> str | None:
+    """The name of the action; for `mcp`, also the tool that was called, such as `mcp
+    create_contact`. None if the address does not exist."""
+    match = request.resolver_match
+    name = match.url_name if match else None
+    tool = getattr(request, "tool", "")  # set by the endpoint of `mcp`
+    return f"{name} {tool}" if tool else name
 
 
 def write_line(

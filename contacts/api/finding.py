@@ -122,6 +122,10 @@ class TagSummary(serializers.Serializer):
     name = serializers.CharField()
     contacts_count = serializers.IntegerField()
 
+    def to_representation(self, instance: CountedTag) -> dict[str, Any]:
+        """Not field by field: this took half of the time of an answer with 1,000 tags."""
+        return instance._asdict()
+
 
 class SearchContacts(PagedArray):
     """Finds contacts by a part of name, e-mail or phone, by tag and by e-mail.

@@ -84,14 +84,19 @@ class FeedQuerySet(models.QuerySet[Row]):
         restored = self.filter(xid__lt=0).order_by("-xid")
         return restored.values_list("xid", flat=True).first() or NOTHING_RESTORED
 
+    def are_foreign(self) -> bool:
+        """Whether some changes have transaction numbers that this server has not given out yet:
+        they come from a restored dump."""
+        newest = dialect_of(self.db).NEXT
+        return bool(newest) and self.filter(xid__gte=RawSQL(newest, [])).exists()  # noqa: S611
+
     def settle_restored(self) -> int:
         """Moves the changes of a restored dump before all changes that this server writes.
 
         The numbers of their transactions come from another server. The changes get numbers below 0,
         in their old order, after the changes of earlier dumps. Returns the number of changes moved.
         """
-        newest = dialect_of(self.db).NEXT
-        if not newest or not self.filter(xid__gte=RawSQL(newest, [])).exists():  # noqa: S611
+        if not self.are_foreign():
             return 0
         foreign = self.filter(xid__gte=0)
         first = foreign.order_by("xid").values_list("xid", flat=True)[0]

@@ -165,6 +165,10 @@ WHERE tenant_id = %(tenant)s::uuid AND digest = ANY(%(digests)s::text[])
     SNAPSHOT = "pg_current_snapshot()::text"
     UNSEEN = """xid >= split_part(%(seen)s::text, ':', 1)::bigint AND NOT pg_visible_in_snapshot(
     GREATEST(xid, 0)::text::xid8, %(seen)s::text::pg_snapshot)"""
+    # Whether the column `snapshot` is one of this server. The numbers of a restored dump may lie in
+    # the future; a snapshot of SQLite has another form.
+    IS_KNOWN_SNAPSHOT = r"""CASE WHEN snapshot ~ '^\d+:\d+:' THEN pg_snapshot_xmax(
+    snapshot::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()) ELSE false END"""
     LOG = """
 INSERT INTO contacts_change
     (xid, tenant_id, contact_id, kind, fields, "into", actor, request_id, change_set, at)

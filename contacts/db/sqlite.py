@@ -83,6 +83,7 @@ WHERE tenant_id = %(tenant)s AND digest IN (SELECT value FROM json_each(%(digest
     OLDEST_RUNNING = NEXT = ""  # with one writer at a time, ids follow the order of commits
     SNAPSHOT = "(SELECT CAST(coalesce(max(id), 0) AS text) FROM contacts_change)"
     UNSEEN = "id > CAST(%(seen)s AS integer)"
+    IS_KNOWN_SNAPSHOT = "snapshot NOT GLOB '*[^0-9]*'"
     LOG = """
 INSERT INTO contacts_change
     (xid, tenant_id, contact_id, kind, fields, "into", actor, request_id, change_set, at)

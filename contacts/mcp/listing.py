@@ -22,7 +22,7 @@ MOST, DEFAULT = 100, 25  # records of an answer
 UNBOUNDED = 1_000_000_000  # more is no number of records or pages
 NEWEST = keyset.Order("pk", is_descending=True)
 FEW = 1000  # contacts that the database sorts faster than it reads the list in its order
-METADATA = "metadata"
+ON_REQUEST = ["metadata", "former_phones"]
 META = ("current_page", "last_page", "per_page", "total")
 
 
@@ -49,10 +49,10 @@ class ContactListInput(serializers.Serializer):
         CURSOR | {"description": "The next_cursor of the answer before, instead of a page."},
     )
     include = RuleField(
-        lambda raw: rules.choices(raw, [METADATA]),
+        lambda raw: rules.choices(raw, ON_REQUEST),
         {
             "type": ["array", "null"],
-            "items": {"type": "string", "enum": [METADATA]},
+            "items": {"type": "string", "enum": ON_REQUEST},
             "description": "What each contact has besides.",
         },
     )
@@ -68,8 +68,10 @@ class ListContacts(ActionView):
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
         page = Page(self.found(fields), fields, (self.tenant.pk, "mcp", self.filters(fields)))
+        if "former_phones" in fields["include"]:
+            Contact.all_phones.add_former_phones(page.contacts)
         show = shared(ListedContact).to_representation
-        hidden = {METADATA} - {*fields["include"]}
+        hidden = {*ON_REQUEST} - {*fields["include"]}
         data = [
             {name: value for name, value in show(contact).items() if name not in hidden}
             for contact in page.contacts
@@ -79,7 +81,7 @@ class ListContacts(ActionView):
     @staticmethod
     def answer_schema(document: Mapping[str, Any]) -> Schema:
         contact = of_output(ListedContact, document, is_list=False)
-        always = [name for name in contact["required"] if name not in (METADATA, "former_phones")]
+        always = [name for name in contact["required"] if name not in ON_REQUEST]
         number = {"type": ["integer", "null"]}
         meta = {"type": "object", "properties": dict.fromkeys(META, number), "required": [*META]}
         return page_of(contact | {"required": always}, meta=meta)

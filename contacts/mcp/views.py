@@ -126,6 +126,7 @@ class Endpoint(TenantAPIView):
         tool = TOOLS.get(name) if isinstance(name, str) else None
         if tool is None:
             raise Fault(protocol.INVALID_PARAMS, f"There is no tool {name}.")
+        cast("Any", self.request._request).tool = tool.name  # for the access line
         if arguments is not None and not isinstance(arguments, dict):
             raise Fault(protocol.INVALID_PARAMS, "The arguments must be a JSON object.")
         return tool_result(tool, self.act(tool, arguments or {}))

@@ -62,6 +62,9 @@ from .tag import (
     are_few,
     numbers_of_contacts,
 )
+from .tag_counts import (
+    TagCounts,
+)
 from .webhook import (
     EVENT_OF_KIND,
     EVENTS,
@@ -111,6 +114,7 @@ __all__ = [
     "StillRunning",
     "StoredAnswer",
     "Tag",
+    "TagCounts",
     "TagQuerySet",
     "Tombstone",
     "Warned",

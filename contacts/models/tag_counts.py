@@ -1,29 +1,39 @@
 """How many contacts each tag of a tenant has, without counting all links for each request.
 
-A process keeps the counts of a tenant together with what the database had committed when the links
-were counted. The next request reads only the changes that have been committed since, from the
-change log, and adds what they say. So the counts are exact, and whoever writes contacts pays
-nothing. Counting two million links takes half a second.
+The database stores the counts of a tenant together with what it had committed when the links were
+counted. A request reads only the changes that have been committed since, from the change log, and
+adds what they say. So the counts are exact, whoever writes contacts pays nothing, and no process
+starts without counts. Counting two million links takes seconds.
 
-Links without an entry in the change log are counted when the kept counts expire.
+Who has read many changes stores the result for everybody. Two processes may store at the same time:
+either result is right, the older one only leaves more changes to read. A worker keeps what is
+stored up to date (`refresh`), so that hardly any request has to count.
+
+Links without an entry in the change log are counted when the stored counts expire.
 """
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import DatabaseError, connection, connections, models
+from django.db.models.expressions import RawSQL
+from django.utils import timezone
 
 from contacts.db.dialects import dialect_of
+from contacts.values import rules
 from tenants.fields import hex_id
+from tenants.models import Tenant
 
-KEPT_FOR = 3600  # seconds: the change log keeps every entry for longer
-MOST_KEPT = 20  # a process keeps the counts of so many tenants
-MOST_TAGS = 10_000  # counts of a tenant with more tags are not kept, because of the memory
+KEPT_FOR = timedelta(hours=20)  # the change log keeps every entry for longer: see `prune_changes`
+REFRESHED_AFTER = timedelta(hours=10)  # then a worker counts all links again
+MOST_TAGS = 10_000  # counts of a tenant with more tags are not stored: each request reads them all
 SMALL_PAGE = 50  # tags: who asks for so few gets them counted, and not all links of the tenant
-MOST_CHANGES = 5_000  # after more changes, counting all links again takes about as long
+MOST_CHANGES = 20_000  # after more changes, counting all links again takes about as long
+STORED_AFTER = 200  # changes: who has read so many stores the counts
 
 COUNT = """
 SELECT tag.name, linked.number, {snapshot} FROM (
@@ -48,13 +58,31 @@ FROM contacts_change WHERE tenant_id = %(tenant)s AND {unseen} LIMIT {limit}
 """
 
 
-class Counts(NamedTuple):
-    """`by_name`: the number of contacts, by the name of the tag. `snapshot`: what was committed
-    when they were counted, see `dialect.SNAPSHOT`. `counted_at`: when all links were counted."""
+class TagCountsQuerySet(models.QuerySet["TagCounts"]):
+    def usable(self) -> "TagCountsQuerySet":
+        """Without counts of a dump that another server made, or another kind of database: their
+        snapshots say nothing here."""
+        known = dialect_of(self.db).IS_KNOWN_SNAPSHOT
+        return self.filter(RawSQL(known, [], models.BooleanField()))  # noqa: S611 - no user input
 
-    by_name: Counter[str]
-    snapshot: str
-    counted_at: float
+
+class TagCounts(models.Model):
+    """The stored counts of a tenant. `numbers`: of contacts, by the name of the tag; without tags
+    that no contact has. `snapshot`: what was committed when they were counted, see
+    `dialect.SNAPSHOT`. `counted_at`: when all links were counted."""
+
+    tenant = models.OneToOneField(Tenant, models.CASCADE, primary_key=True, related_name="+")
+    numbers = models.JSONField(encoder=rules.CompactJSON)
+    snapshot = models.TextField()
+    counted_at = models.DateTimeField()
+
+    objects = TagCountsQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.tenant_id
 
 
 class Changed(NamedTuple):
@@ -71,54 +99,75 @@ class Changed(NamedTuple):
     snapshot: str
 
 
-kept: dict[str, Counts] = {}  # by tenant, the tenant that was asked for last at the end
-
-
-def of_tenant(tenant_id: str, *, may_count: bool) -> Counter[str] | None:
+def of_tenant(
+    tenant_id: str, *, may_count: bool, kept_for: timedelta = KEPT_FOR
+) -> Counter[str] | None:
     """The number of contacts of each tag of the tenant, by the tag's name.
 
-    `may_count`: whether to count all links where no counts are kept. None: there are no counts.
+    `may_count`: whether to count all links where no counts are stored. `kept_for`: how long ago all
+    links may have been counted. None: there are no counts.
     """
-    known = kept.get(tenant_id)
-    counts = known and brought_up_to_date(tenant_id, known)
+    stored = TagCounts.objects.usable().filter(tenant=tenant_id)
+    known = stored.filter(counted_at__gt=timezone.now() - kept_for).first()
+    counts = known and brought_up_to_date(known)
     if counts is None and may_count:
         counts = counted(tenant_id)
-    if counts is None:
-        return None
-    if not connection.in_atomic_block:  # a transaction may take back what it sees of its own
-        kept.pop(tenant_id, None)
-        kept[tenant_id] = counts
-    for oldest in [*kept][:-MOST_KEPT]:
-        kept.pop(oldest, None)
-    return counts.by_name
+    return Counter(counts.numbers) if counts else None
 
 
-def counted(tenant_id: str) -> Counts | None:
+def refresh(tenant_id: str) -> None:
+    """Counts anew where a request soon would have to, and stores what has changed."""
+    if of_tenant(tenant_id, may_count=True, kept_for=REFRESHED_AFTER) is None:
+        TagCounts.objects.filter(tenant=tenant_id).delete()  # it has no tags now, or too many
+
+
+def forget_restored(using: str, **kwargs: Any) -> None:
+    """Deletes counts of a restored dump, whose changes get other transaction numbers afterwards.
+
+    `using`: the alias of the database. A receiver of Django's signal `post_migrate`, before
+    `settle_restored`, because `migrate` runs after each restore.
+    """
+    if TagCounts._meta.db_table not in connections[using].introspection.table_names():
+        return
+    every = TagCounts.objects.using(using)
+    usable = {*every.usable().values_list("pk", flat=True)}
+    for counts in every.select_related("tenant"):
+        if counts.pk not in usable or counts.tenant.changes.using(using).are_foreign():
+            counts.delete()
+
+
+def counted(tenant_id: str) -> TagCounts | None:
     """Counts all links of the tenant; None if it has no links, or too many tags."""
     sql = COUNT.format(snapshot=dialect_of().SNAPSHOT, too_many=MOST_TAGS + 1)
     rows = executed(sql, {"tenant": hex_id(tenant_id)})
     if not rows:
         return None
-    by_name = Counter({name: number for name, number, _ in rows})
-    return Counts(by_name, rows[0][2], time.monotonic())
+    return stored(
+        TagCounts(
+            tenant_id=tenant_id,
+            numbers={name: number for name, number, _ in rows},
+            snapshot=rows[0][2],
+            counted_at=timezone.now(),
+        )
+    )
 
 
-def brought_up_to_date(tenant_id: str, known: Counts) -> Counts | None:
+def brought_up_to_date(known: TagCounts) -> TagCounts | None:
     """`known` with all later changes. None if there are too many changes, or if one has lost its
     values because a person was erased."""
-    if time.monotonic() - known.counted_at > KEPT_FOR:
-        return None
     dialect = dialect_of()
     sql = CHANGES.format(snapshot=dialect.SNAPSHOT, unseen=dialect.UNSEEN, limit=MOST_CHANGES + 1)
-    values = {"tenant": hex_id(tenant_id), "seen": known.snapshot}
+    values = {"tenant": hex_id(known.tenant_id), "seen": known.snapshot}
     changes = [Changed(*row) for row in executed(sql, values)]
     if not changes:
         return known
     if len(changes) > MOST_CHANGES or any(change.is_cleared for change in changes):
         return None
-    by_name = known.by_name.copy()
-    by_name.update(difference(changes))
-    return known._replace(by_name=by_name, snapshot=changes[0].snapshot)
+    numbers = Counter(known.numbers)
+    numbers.update(difference(changes))
+    known.numbers = dict(+numbers)  # without tags that no contact has any more
+    known.snapshot = changes[0].snapshot
+    return stored(known) if len(changes) >= STORED_AFTER else known
 
 
 def difference(changes: Iterable[Changed]) -> Counter[str]:
@@ -137,6 +186,23 @@ def difference(changes: Iterable[Changed]) -> Counter[str]:
             found.update(tags["added"])
             found.subtract(tags["removed"])
     return found
+
+
+def stored(counts: TagCounts) -> TagCounts:
+    """Stores `counts` for everybody, unless the transaction may take back what it has counted.
+
+    A request that only reads must not fail because of this: the database may be a replica, or
+    SQLite's only lock for writing may be taken for long.
+    """
+    if not connection.in_atomic_block:
+        with suppress(DatabaseError):
+            TagCounts.objects.bulk_create(
+                [counts],
+                update_conflicts=True,
+                unique_fields=["tenant"],
+                update_fields=["numbers", "snapshot", "counted_at"],
+            )
+    return counts
 
 
 def executed(sql: str, values: dict[str, str]) -> Sequence[tuple]:

@@ -18,6 +18,9 @@ from .. import roles
 from ..models import ApiToken, all_scopes
 from .clients import is_safe_redirect
 
+# The beginning of the scope of a code that was used; the id of the connection follows. No scope
+# that a person can grant looks like this.
+USED_FOR = "used for "
 REFRESH_PREFIX = "qyvo_refresh_"  # so that secret scanners find leaked tokens
 
 
@@ -109,9 +112,23 @@ class Validator(OAuth2Validator):
     def validate_code(
         self, client_id: str, code: str, client: Any, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
-        """Of two requests with the same code, the second waits here and then finds no code."""
-        Grant.objects.select_for_update().filter(code=code).first()
+        """Refuses a code that was used, and ends what was connected with it: one of the two may be
+        a thief (RFC 6749, 4.1.2; RFC 9700, 4.5.3). Of two requests with the same code, the second
+        waits here."""
+        grant = Grant.objects.select_for_update().filter(code=code, application=client).first()
+        if grant and grant.scope.startswith(USED_FOR):
+            for connection in ApiToken.objects.filter(pk=grant.scope.removeprefix(USED_FOR)):
+                connection.revoke()
+            return False
         return bool(super().validate_code(client_id, code, client, request, *args, **kwargs))
+
+    def invalidate_authorization_code(
+        self, client_id: str, code: str, request: Request, *args: Any, **kwargs: Any
+    ) -> None:
+        """Keeps the code instead of deleting it, so that `validate_code` notices its second use.
+        A worker deletes it within an hour after it has expired."""
+        used_for = f"{USED_FOR}{connection_of(request).pk}"
+        Grant.objects.filter(code=code, application=request.client).update(scope=used_for)
 
     def validate_refresh_token(
         self, refresh_token: str, client: Any, request: Request, *args: Any, **kwargs: Any

@@ -178,6 +178,11 @@ def test_contacts_are_listed_as_the_hosted_service_does(acme: SimpleNamespace) -
     assert page(tag="nobody")[1]["total"] == 0
     shown = call(acme.api, "list_contacts", include=["metadata"])["data"]
     assert [row["metadata"] for row in shown] == [{"n": 2}, {"n": 1}, {"n": 0}]
+    assert not any("former_phones" in row for row in shown)
+    former = first.phone
+    acme.api.act("update-contact", contact_id=first.pk, new_phone="+14155550188", keep_former=True)
+    shown = call(acme.api, "list_contacts", include=["former_phones"])["data"]
+    assert [row["former_phones"] for row in shown] == [[], [], [former]]
 
 
 @pytest.mark.both
@@ -221,3 +226,10 @@ def test_a_list_has_25_records_unless_more_are_asked_for_and_100_at_most(
         ContactFactory.create(tenant=acme.tenant, tags=tags)
     for limit, count in {None: 25, 30: 30, "30": 30, 500: 100, 100_000: 100}.items():
         assert len(call(acme.api, "list_tags", limit=limit)["data"]) == count
+
+
+def test_the_access_line_names_the_tool(
+    acme: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    call(acme.api, "list_tags")
+    assert caplog.messages[-1].startswith("mcp list_tags 200 in ")

@@ -36,6 +36,7 @@ from contacts.models import (
     OptOut,
     StoredAnswer,
     Tag,
+    TagCounts,
     Webhook,
     stored,
 )
@@ -61,7 +62,7 @@ pytestmark = pytest.mark.both
 OWNED = [
     BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Duplicate, DuplicateSearch,
     Erasure, Export, Import, ImportBatch, ImportFailure, NameFolding, NearKey,
-    OptOut, StoredAnswer, Tag, Webhook,
+    OptOut, StoredAnswer, Tag, TagCounts, Webhook,
 ]  # fmt: skip
 of_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has no row-level security"
@@ -115,6 +116,7 @@ def furnish(tenant: Tenant) -> None:
     DuplicateSearch.objects.create(tenant=tenant, place=[])
     NearKey.objects.create(tenant=tenant, pk=new_ulid(), beginning=1, tail=2)
     NameFolding.objects.create(tenant=tenant, version=1, place=[])
+    TagCounts.objects.create(tenant=tenant, numbers={}, snapshot="", counted_at=timezone.now())
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(
         tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60

@@ -201,7 +201,7 @@ def test_nothing_that_opens_the_api_is_stored(editor: User) -> None:
         for model in (AccessToken, ApiToken, Grant, RefreshToken)
         for row in model._base_manager.values()
     ]
-    assert len(rows) == 4, "Ann's own token too"
+    assert len(rows) == 5, "Ann's own token too"
     for secret in (code, tokens["access_token"], tokens["refresh_token"]):
         assert secret not in str(rows)
 
@@ -523,10 +523,28 @@ def test_a_code_works_once_and_for_a_minute(editor: User) -> None:
     assert app.exchange(code).status_code == 200
     assert refusal(app.exchange(code)) == "invalid_grant"
     late = app.code(editor)
-    [grant] = Grant.objects.all()
+    grant = Grant.objects.latest("pk")
     assert grant.expires - timezone.now() <= timedelta(minutes=1)
     Grant.objects.update(expires=timezone.now())
     assert refusal(app.exchange(late)) == "invalid_grant"
+
+
+@pytest.mark.both
+def test_a_code_that_is_used_twice_ends_the_connection_and_no_other(
+    editor: User, globex: SimpleNamespace
+) -> None:
+    app, outsider = App(), App("Other")
+    code = app.code(editor)
+    tokens = app.exchange(code).json()
+    others = [app.connect(editor), app.connect(with_role(globex.user, roles.EDITOR))]
+    assert refusal(outsider.exchange(code, code_verifier=app.verifier)) == "invalid_grant"
+    assert works(tokens), "another app cannot use the code, and ends nothing"
+    tokens = app.refresh(tokens["refresh_token"]).json()
+    for _ in range(2):
+        assert refusal(app.exchange(code)) == "invalid_grant"
+        assert not works(tokens), "one of the two may be a thief"
+    assert refusal(app.refresh(tokens["refresh_token"])) == "invalid_grant"
+    assert all(map(works, others))
 
 
 def test_a_refresh_token_that_is_used_twice_ends_the_connection(editor: User) -> None:
@@ -707,11 +725,11 @@ def test_a_code_and_a_refresh_token_work_once_even_at_the_same_time(editor: User
     code = app.code(editor)
     answers: list[Any] = all_at_once(lambda _: app.exchange(code), 4)
     assert sorted(a.status_code for a in answers) == [200, 400, 400, 400]
-    tokens: dict[str, Any]
     [tokens] = [a.json() for a in answers if a.status_code == 200]
-    assert works(tokens)
+    assert not works(tokens), "one of the four may be a thief"
+    tokens = app.connect(editor)
     answers = all_at_once(lambda _: app.refresh(tokens["refresh_token"]), 4)
     assert sorted(a.status_code for a in answers) == [200, 400, 400, 400]
     [second] = [a.json() for a in answers if a.status_code == 200]
     assert not works(second), "one of the two may be a thief"
-    assert ApiToken.objects.filter(application__isnull=False).count() == 1
+    assert ApiToken.objects.filter(application__isnull=False).count() == 2

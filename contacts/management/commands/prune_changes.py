@@ -18,7 +18,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["older_than"]:
-            # Servers bring the counts of tags up to date from the entries of the last hour.
+            # Stored counts of tags, `TagCounts`, need the entries of the last twenty hours.
             raise CommandError("Name an age of at least one day, such as 400d.")
         before = timezone.now() - options["older_than"]
         outbox.enqueue_deliveries(wait=True)  # else changes would be deleted before they are sent

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from contextlib import ExitStack
 from threading import Event, Thread
 from typing import Any
@@ -13,7 +14,7 @@ from django.db import connection
 
 from contacts.exporting import background
 from contacts.importing import uploads
-from contacts.jobs import bulk_actions, pruning, turns
+from contacts.jobs import bulk_actions, pruning, tag_counting, turns
 from contacts.management.background import retry_until_done
 
 logger = logging.getLogger(__name__)
@@ -61,29 +62,37 @@ class Companion:
         self.thread.join()
 
 
-class Pruning:
-    """Deletes what has expired, at once and then every hour, in a thread beside the work."""
+class Repeated:
+    """Does `work` at once and then every `interval` seconds, in a thread beside the jobs."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: Callable[[], None], interval: float) -> None:
+        self.work = work
+        self.interval = interval
         self.is_over = Event()
-        self.thread = Thread(target=self.prune)
+        self.thread = Thread(target=self.repeat)
 
     def __enter__(self) -> None:
         self.thread.start()
 
-    def prune(self) -> None:
+    def repeat(self) -> None:
         while True:
             try:
-                pruning.delete_expired()
+                self.work()
             except Exception:
-                logger.exception("Nothing could be pruned; trying again later")
-            connection.close()  # idle for the next hour
-            if self.is_over.wait(pruning.INTERVAL):
+                logger.exception("%s has failed; trying again later", self.work.__name__)
+            connection.close()  # idle until the next time
+            if self.is_over.wait(self.interval):
                 return
 
     def __exit__(self, *args: object) -> None:
         self.is_over.set()
         self.thread.join()
+
+
+REPEATED = (
+    (pruning.delete_expired, pruning.INTERVAL),
+    (tag_counting.refresh_all, tag_counting.INTERVAL),
+)
 
 
 class Command(BaseCommand):
@@ -104,12 +113,15 @@ class Command(BaseCommand):
         if options["once"]:
             pruning.delete_expired()
             self.work(once=True)
+            tag_counting.refresh_all()
             for command in COMPANIONS:
                 call_command(command, once=True, stdout=self.stdout)
         else:
-            with ExitStack() as companions, Pruning():
+            with ExitStack() as beside:
+                for work, interval in REPEATED:
+                    beside.enter_context(Repeated(work, interval))
                 for command in COMPANIONS:
-                    companions.enter_context(Companion(command))
+                    beside.enter_context(Companion(command))
                 retry_until_done(lambda: self.work(once=False))
 
     def work(self, *, once: bool) -> None:

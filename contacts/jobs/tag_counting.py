@@ -1,0 +1,15 @@
+"""Keeps the stored counts of tags up to date, so that requests do not have to count."""
+
+from contacts.models import TagCounts, tag_counts
+from tenants.isolation import all_tenants_context, tenant_context
+
+INTERVAL = 10  # seconds
+
+
+def refresh_all() -> None:
+    """For the tenants whose counts somebody has asked for once."""
+    with all_tenants_context():
+        tenants = [*TagCounts.objects.values_list("tenant", flat=True)]
+    for tenant in tenants:
+        with tenant_context(tenant):
+            tag_counts.refresh(tenant)
