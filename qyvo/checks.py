@@ -7,8 +7,10 @@ import os
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import Tags, Warning, register  # noqa: A004 - Django's name
+from django.core.checks import Error, Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import connections
+
+from contacts.jobs.files import store
 
 from .environment import env
 
@@ -36,9 +38,19 @@ def threads() -> int:
 
 
 @register(deploy=True)
-def check_secret_key(**kwargs: Any) -> list[Warning]:
+def check_secret_key(**kwargs: Any) -> list[Warning] | list[Error]:
     if env("SECRET_KEY"):
         return []
+    if store().is_shared:
+        return [
+            Error(
+                "FILES_URL is set and SECRET_KEY is not: each machine has generated a key of its "
+                "own.",
+                hint="Set SECRET_KEY, the same on every machine. Otherwise a login on one server "
+                "is unknown to the others, and a worker cannot sign webhooks.",
+                id="qyvo.E001",
+            )
+        ]
     return [
         Warning(
             "SECRET_KEY was generated and exists only in DATA_DIR.",

@@ -8,6 +8,7 @@ import pytest
 from django.core.checks import run_checks
 from django.db import connection
 
+from qyvo.environment import files_at
 from tests.support.databases import of_the_owner
 
 pytestmark = pytest.mark.both
@@ -34,6 +35,15 @@ def found(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_key_that_was_made_up(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SECRET_KEY")
     assert found() == {"qyvo.W001"}
+
+
+def test_machines_that_share_only_a_store_need_one_key(
+    found: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.STORAGES = settings.STORAGES | {"files": files_at("s3://bucket")}
+    assert found() == set()
+    monkeypatch.delenv("SECRET_KEY")
+    assert found() == {"qyvo.E001"}
 
 
 def test_a_weak_key(found: Any, settings: Any) -> None:
