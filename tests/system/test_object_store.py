@@ -35,7 +35,7 @@ from tests.support.imports_api import IMPORTS, counted, post
 from tests.support.paths import ROOT
 from tests.support.processes import free_port, s3_at, serving, worker
 
-pytestmark = [pytest.mark.both, pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "hunter2"}
 CSV = "phone,name,email\n+33612345678,Zoé,\n12,Bob,\n+33612345679,Ann,\n"
 ERRORS = "phone,name,email,line,error\r\n12,Bob,,3,"
@@ -173,6 +173,7 @@ def test_a_turn_continues_on_another_machine(
     assert [each.pk for each in turns.waiting_jobs()] == [waiting]
 
 
+@pytest.mark.both
 def test_a_job_is_locked_for_other_machines(stored: Any, settings: Any, tmp_path: Path) -> None:
     def tried(machine: str) -> Any:
         settings.DATA_DIR = tmp_path / machine
