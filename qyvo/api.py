@@ -27,6 +27,7 @@ from rest_framework.request import Request
 
 from contacts.api.parsers import PayloadTooLarge
 from contacts.db.outages import is_unavailable
+from contacts.jobs.files import StoreUnavailable
 from contacts.values import strict_json
 
 logger = logging.getLogger(__name__)
@@ -219,10 +220,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Whether `error` means that the database or the disk is not available at the moment. That is
-    not a fault of the code."""
+    """Whether `error` means that the database, the disk or the store of the files is not available
+    at the moment. That is not a fault of the code."""
     if isinstance(error, OSError):
-        return error.errno in NO_SPACE
+        return isinstance(error, StoreUnavailable) or error.errno in NO_SPACE
     return error is not None and is_unavailable(error)
 
 

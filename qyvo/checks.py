@@ -7,9 +7,10 @@ import os
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import Tags, Warning, register  # noqa: A004 - Django's name
+from django.core.checks import Error, Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import connections
 
+from contacts.jobs.files import store
 from tenants import keys
 
 from .environment import env
@@ -38,9 +39,20 @@ def threads() -> int:
 
 
 @register(deploy=True)
-def check_secret_key(**kwargs: Any) -> list[Warning]:
+def check_keys(**kwargs: Any) -> list[Warning | Error]:
     in_files = {"SECRET_KEY": not env("SECRET_KEY")}
     in_files["DATA_KEY"] = not env("DATA_KEY") and (settings.DATA_DIR / keys.DATA).exists()
+    if store().is_shared:
+        return [
+            Error(
+                f"FILES_URL is set, and each machine has its own {variable} in DATA_DIR.",
+                hint=f"Set {variable}, the same on every machine. With another key, a login on one "
+                "server is unknown to the others, or a worker cannot sign webhooks.",
+                id="qyvo.E001",
+            )
+            for variable, is_in_file in in_files.items()
+            if is_in_file
+        ]
     return [
         Warning(
             f"{variable} was generated and exists only in DATA_DIR.",

@@ -5,6 +5,7 @@ variable and never shows its value: it may be a secret in the wrong place.
 """
 
 from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -38,6 +39,7 @@ env = Env(
     DATA_KEY=(str, ""),
     DEBUG=(bool, False),
     ENV_FILE=(str, ".env"),
+    FILES_URL=(str, ""),
     IMPORT_MAX_MB=(int, 1024),
     LOG_FORMAT=(str, "line"),
     LOG_LEVEL=(str, "INFO"),
@@ -66,3 +68,54 @@ def database_at(url: str) -> dict[str, Any]:
             "DATABASE_URL cannot be read. Write postgres://user:password@host:port/name;"
             " percent-encode special characters in the password, such as %23 for #."
         ) from None
+
+
+STORE_OPTIONS = {  # of the query in FILES_URL: the option of django-storages
+    "endpoint_url": "endpoint_url",
+    "region": "region_name",
+    "addressing_style": "addressing_style",
+}
+
+
+def files_at(url: str) -> dict[str, Any]:
+    """The entry of Django's `STORAGES` for FILES_URL. Raises `ImproperlyConfigured`, whose message
+    shows no part of the URL: the URL may have a secret."""
+    if not url:
+        return {"BACKEND": "contacts.jobs.files.Disk"}
+    try:
+        parts = urlsplit(url)
+        given = dict(parse_qsl(parts.query, strict_parsing=True) if parts.query else ())
+        bucket = parts.hostname or ""
+    except ValueError:
+        raise ImproperlyConfigured(FILES_URL_FORM) from None
+    if parts.scheme != "s3" or not bucket or not given.keys() <= STORE_OPTIONS.keys():
+        raise ImproperlyConfigured(FILES_URL_FORM)
+    if not given.get("endpoint_url", "https://").startswith(("https://", "http://")):
+        raise ImproperlyConfigured("FILES_URL: endpoint_url must begin with https:// or http://.")
+    # A server of one's own, such as MinIO, has no host name for each bucket.
+    style = {"addressing_style": "path" if "endpoint_url" in given else "auto"}
+    options = style | {STORE_OPTIONS[name]: value for name, value in given.items()}
+    if options["addressing_style"] not in ("auto", "path", "virtual"):
+        raise ImproperlyConfigured("FILES_URL: addressing_style must be auto, path or virtual.")
+    location = {"bucket_name": bucket, "location": unquote(parts.path).strip("/")}
+    return {
+        "BACKEND": "contacts.jobs.object_store.ObjectStore",
+        "OPTIONS": location | credentials_in(parts) | options,
+    }
+
+
+def credentials_in(parts: SplitResult) -> dict[str, str]:
+    """None if the URL has none: boto3 then looks at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
+    the role of the machine."""
+    if not parts.username and not parts.password:
+        return {}
+    if not parts.username or not parts.password:
+        raise ImproperlyConfigured("FILES_URL must have both an access key and its secret.")
+    return {"access_key": unquote(parts.username), "secret_key": unquote(parts.password)}
+
+
+FILES_URL_FORM = (
+    "FILES_URL cannot be read. Write s3://bucket/prefix?endpoint_url=https://host&region=name; the "
+    "options endpoint_url, region and addressing_style may be left out. Percent-encode special "
+    "characters."
+)

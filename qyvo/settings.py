@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
 
-from qyvo.environment import database_at, env
+from qyvo.environment import database_at, env, files_at
 from qyvo.theme import UNFOLD  # noqa: F401 - a setting
 from tenants import keys
 
@@ -313,6 +313,10 @@ OAUTH2_PROVIDER = {
 
 # Imports and background tasks
 
+STORAGES = {
+    "files": files_at(env("FILES_URL")),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 IMPORT_MAX_BYTES = env("IMPORT_MAX_MB") * 1024 * 1024
 FILE_UPLOAD_HANDLERS = ["contacts.api.parsers.OnDisk"]
 # An imported file may have 1,000 columns, and the preview has two form fields for each column.

@@ -1,6 +1,7 @@
 """Imports in the admin: upload, preview, dry run, import, result."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from django.contrib import admin, messages
@@ -17,6 +18,7 @@ from contacts.api.imports import error_file, error_workbook
 from contacts.importing import cleanup, storage, uploads
 from contacts.importing.preview import Preview, preview
 from contacts.importing.records import UnreadableFile
+from contacts.jobs.files import store
 from contacts.models import Import
 from tenants.admin import user_of
 
@@ -27,7 +29,6 @@ State = Import.State
 FAILURES = 10  # and warnings, that the page of an import shows
 BEGUN_ALREADY = "This import has begun already."
 OTHER_COLUMNS = "The file is now read with other options: check its columns, then continue."
-GONE = "The file of this import is gone; upload it again."
 
 
 @admin.register(Import)
@@ -97,24 +98,30 @@ class ImportAdmin(ProgressAdmin):
     # Preview
 
     def preview_view(self, request: HttpRequest, pk: str) -> HttpResponse:
-        return self.with_draft(request, pk, self.show_preview)
+        def show(request: HttpRequest, job: Import) -> HttpResponse:
+            with store().local_folder(storage.spool_folder(job)) as folder:
+                return self.show_preview(request, job, folder)
 
-    def show_preview(self, request: HttpRequest, job: Import) -> HttpResponse:
-        shown = preview(job)
+        return self.with_draft(request, pk, show)
+
+    def show_preview(self, request: HttpRequest, job: Import, folder: Path) -> HttpResponse:
+        shown = preview(job, folder)
         form = MappingForm(job, shown, request.POST if request.method == "POST" else None)
         if form.is_bound and form.is_of_other_columns():
             self.message_user(request, OTHER_COLUMNS, messages.WARNING)
             return to("preview", job.pk)
-        if form.is_valid() and (answer := self.submit(request, job, form)):
+        if form.is_valid() and (answer := self.submit(request, job, folder, form)):
             return answer
         return self.preview_page(request, job, shown, form)
 
-    def submit(self, request: HttpRequest, job: Import, form: MappingForm) -> HttpResponse | None:
+    def submit(
+        self, request: HttpRequest, job: Import, folder: Path, form: MappingForm
+    ) -> HttpResponse | None:
         """Does what the button of the form says. Returns None, and adds errors to the form, if the
         options are refused."""
         submitted = Import(pk=job.pk, tenant=job.tenant, options=form.options)
         try:
-            read = preview(submitted)
+            read = preview(submitted, folder)
         except UnreadableFile as error:
             form.add_error(None, str(error))
             return None
@@ -146,7 +153,8 @@ class ImportAdmin(ProgressAdmin):
             "options": visible(form, [name for name in self.options if name not in READING]),
             "may_delete": self.has_delete_permission(request, job),
         }  # fmt: skip
-        return TemplateResponse(request, "admin/contacts/import/preview.html", context)
+        # At once, while the file is on this machine: the page asks the preview for more.
+        return TemplateResponse(request, "admin/contacts/import/preview.html", context).render()
 
     # Running
 
@@ -178,7 +186,7 @@ class ImportAdmin(ProgressAdmin):
         try:
             return act(request, job)
         except (UnreadableFile, FileNotFoundError):
-            self.message_user(request, GONE, messages.ERROR)
+            self.message_user(request, uploads.GONE, messages.ERROR)
             return to("changelist")
 
     # Result
@@ -213,7 +221,7 @@ class ImportAdmin(ProgressAdmin):
             "failures": failures[:FAILURES],
             "warnings": job.warned()[:FAILURES],
             "warned": vars(job)["warnings_so_far"],
-            "has_errors": not job.is_running and storage.errors_of(job).exists(),
+            "has_errors": not job.is_running and store().has(storage.errors_of(job)),
         }
 
     def errors_view(self, request: HttpRequest, pk: str) -> HttpResponseBase:

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
-from django.http import FileResponse, HttpResponseBase
+from django.http import HttpResponseBase
 from django.urls import reverse
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound
@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from contacts.exporting import background
 from contacts.exporting.export import FORMATS
 from contacts.exporting.storage import file_of
+from contacts.jobs import files
 from contacts.models import Export
 from contacts.values import rules
 from tenants.serializers import OrNull
@@ -148,9 +149,5 @@ def download(job: Export) -> HttpResponseBase:
     if not job.has_file:
         raise FileNotFoundError
     form: Any = FORMATS[job.format]
-    return FileResponse(
-        file_of(job).open("rb"),
-        content_type=form.content_type,
-        filename=f"contacts-{job.started_at:%Y-%m-%d}.{form.extension}",
-        as_attachment=True,
-    )
+    name = f"contacts-{job.started_at:%Y-%m-%d}.{form.extension}"
+    return files.download(file_of(job), content_type=form.content_type, filename=name)

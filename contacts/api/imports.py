@@ -18,6 +18,7 @@ from contacts.importing.columns import UnknownColumn
 from contacts.importing.error_workbook import write_workbook
 from contacts.importing.options import OPTIONS
 from contacts.importing.records import UnreadableFile
+from contacts.jobs import files
 from contacts.models import Import
 from contacts.values import rules
 from tenants.serializers import OrNull
@@ -209,7 +210,7 @@ class CreateImport(ImportView):
             dry_run=options.pop("dry_run"),
             options=options,
         )
-        uploads.store(job, file)
+        uploads.store_upload(job, file)
         uploads.queue(job)
         return job
 
@@ -257,12 +258,8 @@ def error_file(job: Import) -> HttpResponseBase:
     if job.is_running:
         raise FileNotFoundError
     name = f"{Path(job.file_name).stem}.errors.csv"
-    return FileResponse(
-        storage.errors_of(job).open("rb"),
-        content_type="text/csv; charset=utf-8",
-        filename=name,
-        as_attachment=True,
-    )
+    kind = "text/csv; charset=utf-8"
+    return files.download(storage.errors_of(job), content_type=kind, filename=name)
 
 
 def error_workbook(job: Import) -> HttpResponseBase:
@@ -270,7 +267,8 @@ def error_workbook(job: Import) -> HttpResponseBase:
     if job.is_running:
         raise FileNotFoundError
     file = TemporaryFile()  # noqa: SIM115 - the response closes it
-    write_workbook(storage.errors_of(job), file, job.options["parted_by"])
+    with files.store().local_file(storage.errors_of(job)) as errors:
+        write_workbook(errors, file, job.options["parted_by"])
     file.seek(0)
     name = f"{Path(job.file_name).stem}.errors.xlsx"
     return FileResponse(file, filename=name, as_attachment=True)

@@ -18,7 +18,13 @@ from django_tasks import task
 from contacts.finding import filters
 from contacts.jobs import turns
 from contacts.jobs.bulk_actions import ID_BYTES
-from contacts.jobs.files import replace_bytes, replace_json
+from contacts.jobs.files import (
+    StoreUnavailable,
+    remove_if_possible,
+    replace_bytes,
+    replace_json,
+    store,
+)
 from contacts.jobs.lock import JobIsRunning, locked_folder
 from contacts.models import ContactQuerySet, Export
 from contacts.values import rules
@@ -70,9 +76,10 @@ def plan_chosen(tenant: Tenant, actor: str, form: str, ids: bytes) -> Export:
     folder.mkdir(mode=0o700)
     try:
         replace_bytes(folder / "ids", ids)
+        store().keep(folder)
         return enqueued(job)
     except BaseException:
-        shutil.rmtree(folder)
+        remove_if_possible(folder)
         raise
 
 
@@ -106,16 +113,16 @@ def run_export(pk: str) -> None:
 def run(pk: str) -> None:
     """Writes the file, or continues with it, until the turn is over; then enqueues the export
     again. Raises `JobIsRunning` if another worker writes it."""
-    cleanup.delete_expired()
     job = Export.objects.filter(pk=pk).first()
     if job is None:
         return  # deleted together with its tenant
     try:
+        cleanup.delete_expired()
         with tenant_context(job.tenant_id), locked_folder(folder_of(job)) as folder:
             is_over = not job.is_running or run_in_turn(job, folder)
             if is_over:
                 shutil.rmtree(folder)
-    except JobIsRunning:
+    except (JobIsRunning, StoreUnavailable):
         raise
     except Exception:
         Export.objects.filter(pk=pk).unfinished().update(problem=STOPPED)
@@ -198,11 +205,11 @@ def matching(tenant: Tenant, stored: dict[str, Any]) -> ContactQuerySet:
 def finish(job: Export, folder: Path) -> None:
     """Moves the file to its place first: a job that is done always has a file."""
     now = timezone.now()
-    (folder / "part").replace(file_of(job))
+    store().take(folder / "part", file_of(job))
     try:
         end(job, state=State.DONE, expires_at=now + LIFETIME)
     except Ended:
-        file_of(job).unlink(missing_ok=True)
+        store().remove(file_of(job))
         raise
     cleanup.keep_latest(job.tenant)
 

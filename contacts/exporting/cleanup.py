@@ -1,17 +1,15 @@
 """How exports end before their rows do: files contain people, so no file is stored for long."""
 
-import shutil
 import time
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 
 from django.db.models import Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from contacts.jobs.files import data_folder
-from contacts.jobs.lock import JobIsRunning, locked_folder
+from contacts.jobs.files import store
+from contacts.jobs.lock import JobIsRunning, locked
 from contacts.models import Export, ExportQuerySet
 from tenants.models import Tenant
 
@@ -37,10 +35,9 @@ def expire(exports: ExportQuerySet, problem: str = "") -> None:
 
 
 def delete_files(job: Export) -> None:
-    file_of(job).unlink(missing_ok=True)
-    if folder_of(job).exists():
-        with suppress(JobIsRunning), locked_folder(folder_of(job)) as folder:
-            shutil.rmtree(folder)
+    store().remove(file_of(job))
+    with suppress(JobIsRunning), locked(folder_of(job)):
+        store().remove(folder_of(job))
 
 
 def erase(tenant: Tenant) -> None:
@@ -59,25 +56,21 @@ def delete_expired() -> None:
     """Expires the exports that are too old, of all tenants. Also deletes files without an export,
     which remain if a tenant was deleted or a process was killed."""
     expire(Export.objects.with_file().filter(expires_at__lte=timezone.now()))
-    paths = [*data_folder("exports").iterdir()]  # before the rows: a row is there before its file
-    known = {*Export.objects.values_list("pk", flat=True)}
-    for path in paths:
-        if path.name.partition(".")[0] not in known and (path.suffix == ".file" or is_old(path)):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def is_old(path: Path) -> bool:
-    try:
-        return path.stat().st_mtime < time.time() - ORPHAN_AGE
-    except FileNotFoundError:
-        return False
+    entries = [*store().entries("exports")]  # before the rows: a row is there before its file
+    # Not the expired: if the store did not answer when their files were deleted, that is done now.
+    current = Export.objects.unfinished() | Export.objects.with_file()
+    known = {*current.values_list("pk", flat=True)}
+    for path, changed_at in entries:
+        is_old = changed_at < time.time() - ORPHAN_AGE
+        if path.name.partition(".")[0] not in known and (path.suffix == ".file" or is_old):
+            store().remove(path)
 
 
 def delete(job: Export) -> None:
     """Deletes the export and its files. Raises `JobIsRunning`."""
-    with locked_folder(folder_of(job)) as folder:
-        shutil.rmtree(folder)
-        file_of(job).unlink(missing_ok=True)
+    with locked(folder_of(job)):
+        store().remove(folder_of(job))
+        store().remove(file_of(job))
         job.delete()
 
 

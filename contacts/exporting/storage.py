@@ -1,4 +1,4 @@
-"""The files of an export in `DATA_DIR`, which the servers and workers of an installation share.
+"""The files of an export in the store, which the servers and workers of an installation share.
 
 `exports/ID/`, the folder that a worker locks, is there while the export runs, and has:
 

@@ -1,25 +1,25 @@
 """Deletes imports and their files."""
 
-import shutil
 from contextlib import suppress
 from datetime import datetime
 from itertools import chain
-from pathlib import Path
 
 from django_tasks_db.models import DBTaskResult
 
-from contacts.jobs.files import data_folder
-from contacts.jobs.lock import JobIsRunning, locked_folder
+from contacts.jobs.files import store
+from contacts.jobs.lock import JobIsRunning, locked
 from contacts.models import Import
 
 from .storage import errors_of, spool_folder
 
+FOLDERS = ("imports", "uploads", "turns")
+
 
 def delete(job: Import) -> None:
     """Deletes the import and its files. Raises `JobIsRunning`."""
-    with locked_folder(spool_folder(job)) as folder:
-        shutil.rmtree(folder)
-        errors_of(job).unlink(missing_ok=True)
+    with locked(spool_folder(job)):
+        store().remove(spool_folder(job))
+        store().remove(errors_of(job))
         job.delete()
 
 
@@ -35,15 +35,9 @@ def delete_older(limit: datetime) -> int:
             delete(job)
             number += 1
     known = {*Import.objects.values_list("pk", flat=True)}
-    folders = map(data_folder, ("imports", "uploads", "turns"))
-    for path in chain.from_iterable(folder.iterdir() for folder in folders):
-        if path.name.partition(".")[0] not in known:
-            with suppress(FileNotFoundError):  # a request has just ended and removed its upload
-                remove_if_older(path, limit)
+    for path, changed_at in chain.from_iterable(map(store().entries, FOLDERS)):
+        if path.name.partition(".")[0] not in known and changed_at < limit.timestamp():
+            store().remove(path)
+    store().delete_leftovers()
     DBTaskResult.objects.filter(enqueued_at__lt=limit).delete()
     return number
-
-
-def remove_if_older(path: Path, limit: datetime) -> None:
-    if path.stat().st_mtime < limit.timestamp():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()

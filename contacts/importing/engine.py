@@ -100,19 +100,20 @@ class Importer:
             clear(self.job, folder)
             raise
         if self.errors:
-            # Outside the transaction of `finish`: writing may fail, and the import can then be
-            # started again.
+            # Outside the transaction of `finish`: writing and storing take long and may fail, and
+            # the import can then be started again. Nobody can read the file of an import that runs.
             self.errors.write()
+            self.errors.publish()
         self.finish()
         clear(self.job, folder)
 
     @transactions.transactional
     def finish(self) -> None:
-        """Publishes the error file and finishes the job while no one can be erased. Without the
-        lock, the file could show a person who was erased a moment before."""
+        """Finishes the job while no one can be erased. Without the lock, the error file could show
+        a person who was erased a moment before."""
         transactions.hold_tenant(self.job.tenant_id)
         if self.errors:
-            self.errors.publish()
+            self.errors.renew()
         ending.finish(self.job)
 
     @property
@@ -121,11 +122,16 @@ class Importer:
         return not self.job._state.adding
 
     def read_and_write(self, folder: Path) -> None:
-        if self.is_dry and self.is_stored and not (folder / "tried").exists():
-            self.job.start_over()  # the dry run may have been killed
+        if self.is_dry and self.is_stored and not self.continues_dry_run(folder / "tried"):
+            self.job.start_over()
         if self.job.state != Import.State.WRITING or not (folder / "rows").exists():
             self.read(folder)
         self.write(folder / "rows")
+
+    def continues_dry_run(self, tried_file: Path) -> bool:
+        """Not if the dry run was killed: then there is no number, or in an object store the number
+        of an earlier turn, and the counts of the job are higher."""
+        return bool(read_json(tried_file, None) == sum(self.job.counts().values()))
 
     def until_turn_ends(self, items: Iterable[Any]) -> Iterator[Any]:
         """`items`, until the turn is over; work that has begun is completed. At least one item, so

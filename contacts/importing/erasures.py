@@ -3,13 +3,13 @@ keep must not contain them."""
 
 import csv
 import logging
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from contacts.jobs.lock import JobIsRunning, locked_folder
+from contacts.jobs.files import StoreUnavailable, store
+from contacts.jobs.lock import JobIsRunning, locked
 from contacts.models import Import
 from contacts.values import phones
 from contacts.values.digests import phone_digest
@@ -28,7 +28,10 @@ logger = logging.getLogger(__name__)
 
 ERASED = "Erased"  # the errors of rows of erased people begin with this word
 # Files of a spool folder; the last ones are the pages of a move, see `contacts.moving`.
-MADE_AGAIN = ("reading", "position", "combining", "settling", "download", "downloaded", "contacts")
+MADE_AGAIN = (
+    "reading", "position", "combining", "settling", "errors", "errors.place", "download",
+    "downloaded", "contacts",
+)  # fmt: skip
 
 
 # Rows of erased people
@@ -78,11 +81,14 @@ def erase(tenant: Tenant, phone: str) -> ErasedFromImports:
     phone out by themselves.
     """
     found = ErasedFromImports([], [])
+    stored = {path.name for path, _ in store().entries("imports")}
     for job in tenant.imports.order_by("pk"):
-        erase_from_spool(job, phone)
-        if upload_of(job).exists():
-            found.waiting.append(job)
-        if (path := errors_of(job)).exists() and not erase_from_errors_of(job, path, phone):
+        if job.pk in stored:
+            erase_from_spool(job, phone)
+            if store().has(upload_of(job)):
+                found.waiting.append(job)
+        path = errors_of(job)
+        if path.name in stored and not erase_from_errors_of(job, path, phone):
             found.failed.append(path)
     return found
 
@@ -93,14 +99,17 @@ def erase_from_spool(job: Import, phone: str) -> None:
     An import that runs refuses the phone when it writes, and then removes its spool.
     """
     folder = spool_folder(job)
-    if folder.exists():
-        with suppress(JobIsRunning), locked_folder(folder):
-            for name in MADE_AGAIN:
-                (folder / name).unlink(missing_ok=True)
-            if job.is_over:
-                shutil.rmtree(folder)
-            elif (folder / "rows").exists():
-                erase_from_rows(folder / "rows", phone)
+    with suppress(JobIsRunning), locked(folder):
+        if job.is_over:
+            store().remove(folder)
+            return
+        for name in MADE_AGAIN:
+            store().remove(folder / name)
+        with (
+            suppress(FileNotFoundError),
+            store().local_file(folder / "rows", is_changed=True) as rows,
+        ):
+            erase_from_rows(rows, phone)
 
 
 def erase_from_rows(spool: Path, phone: str) -> None:
@@ -121,7 +130,10 @@ def erase_from_errors_of(job: Import, path: Path, phone: str) -> bool:
     """Returns whether the error file could be read."""
     options = stored_read_options(job.options, has_apostrophes=True)
     try:
-        erase_from_error_file(path, phone, options, job.options["parted_by"])
+        with store().local_file(path, is_changed=True) as file:
+            erase_from_error_file(file, phone, options, job.options["parted_by"])
+    except StoreUnavailable:
+        raise
     except Exception:
         logger.exception("The error file of import %s could not be read", job.pk)
         return False

@@ -41,11 +41,10 @@ def failed_records(
 
 
 class ErrorFile:
-    """The error file of `job` at `path`: NDJSON with `as_json`, XLSX if the name of `path` says so,
-    and otherwise CSV.
+    """The error file of `job`: NDJSON with `as_json`, a workbook with `as_workbook`, else CSV.
 
-    `write` writes the file under another name, `publish` renames it when the import is done: a
-    person may be erased in between, and `publish` then writes the file again.
+    `write` writes the local file `unfinished`, `publish` hands the complete file to `keep`, which
+    takes it away. If a person is erased after that, `renew` writes and publishes the file again.
     `turn_is_over`: asked after each record.
     """
 
@@ -54,19 +53,22 @@ class ErrorFile:
         job: Import,
         source: RecordFile,
         options: ReadOptions,
-        path: Path,
+        unfinished: Path,
+        keep: Callable[[Path], Any],
         *,
         as_json: bool = False,
+        as_workbook: bool = False,
     ) -> None:
         self.job = job
         self.source = source
         self.options = options
-        self.path = path
-        self.unfinished = path.with_name(f"{path.name}.unfinished")
+        self.unfinished = unfinished
+        self.keep = keep
         self.as_json = as_json
+        self.as_workbook = as_workbook
         self.erasures = 0
         self.turn_is_over: Callable[[], bool] = lambda: False
-        self.position_file = path.with_name(f"{path.name}.place")
+        self.position_file = unfinished.with_name(f"{unfinished.name}.place")
 
     def write(self) -> None:
         """Raises `TurnEnded`, and continues from there when it is called again; it begins anew if a
@@ -102,19 +104,21 @@ class ErrorFile:
             yield record, error
 
     def publish(self) -> None:
+        if self.as_workbook:
+            self.make_workbook()
+        self.keep(self.unfinished)
+
+    def renew(self) -> None:
         if self.job.tenant.erasures.count() != self.erasures:
             self.turn_is_over = lambda: False
             self.write()
-        if self.path.suffix == ".xlsx":
-            self.publish_workbook()
-        else:
-            self.unfinished.replace(self.path)
+            self.publish()
 
-    def publish_workbook(self) -> None:
-        with NamedTemporaryFile(dir=self.path.parent, delete=False) as file:
+    def make_workbook(self) -> None:
+        """Replaces the CSV `unfinished` by a workbook."""
+        with NamedTemporaryFile(dir=self.unfinished.parent, delete=False) as file:
             write_workbook(self.unfinished, file, self.delimiter)
-        Path(file.name).replace(self.path)
-        self.unfinished.unlink()
+        Path(file.name).replace(self.unfinished)
 
     @property
     def delimiter(self) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from contacts.models import Import
@@ -71,13 +72,13 @@ class Preview(NamedTuple):
         return sum(bool(row.warning) for row in self.rows)
 
 
-def preview(job: Import) -> Preview:
-    """The beginning of the upload of `job`, read with its options. Errors that only the whole file
-    or the database can show are left to the dry run.
+def preview(job: Import, folder: Path) -> Preview:
+    """The beginning of the upload of `job` in `folder`, read with its options. Errors that only the
+    whole file or the database can show are left to the dry run.
 
     Raises `UnreadableFile` if the file has no columns.
     """
-    source, encodings = head_of(job)
+    source, encodings = head_of(job, folder)
     return preview_of(job, source, doubt(encodings))._replace(
         first_rows=first_rows(job, source), encodings=encodings
     )

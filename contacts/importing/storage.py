@@ -1,4 +1,4 @@
-"""The files of an import in `DATA_DIR`, which the servers and workers of an installation share.
+"""The files of an import in the store, which the servers and workers of an installation share.
 
 `imports/ID/`, the spool folder, is there while the import runs, and has:
 
@@ -10,6 +10,7 @@
 - `rows`: all clean rows, once the whole file was read;
 - `combined`: an empty file, once the rows of repeated phones in `rows` are combined;
 - `tried`: how many rows a dry run has tried;
+- `errors`: the error file so far, and `errors.place`: how far it is;
 - `download`, `downloaded`, `contacts`: the pages of a move so far, see `contacts.moving.download`.
 
 `imports/ID.errors.csv`, the error file, stays after the import.
@@ -21,6 +22,8 @@ from typing import NamedTuple
 
 from contacts.jobs.files import data_folder, read_json
 from contacts.models import Import
+
+UPLOAD = "upload"
 
 
 class ReadingPosition(NamedTuple):
@@ -46,11 +49,7 @@ def spool_folder(job: Import) -> Path:
 
 
 def upload_of(job: Import) -> Path:
-    return spool_folder(job) / "upload"
-
-
-def rows_of_workbook(job: Import) -> Path:
-    return spool_folder(job) / "sheet"
+    return spool_folder(job) / UPLOAD
 
 
 def errors_of(job: Import) -> Path:
@@ -63,6 +62,9 @@ def clear(job: Import, folder: Path) -> None:
     if not job.is_draft:
         shutil.rmtree(folder)
         return
-    made = ("head", "reading", "position", "rows", "combining", "settling", "combined", "tried")
+    made = (
+        "head", "reading", "position", "rows", "combining", "settling", "combined", "tried",
+        "errors", "errors.place",
+    )  # fmt: skip
     for name in made:
         (folder / name).unlink(missing_ok=True)

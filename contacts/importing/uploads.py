@@ -12,8 +12,15 @@ from django.utils import timezone
 from django_tasks import task
 
 from contacts.jobs import turns
-from contacts.jobs.files import data_folder, max_unpacked_bytes, read_json, replace_json
-from contacts.jobs.lock import JobIsRunning, locked_folder
+from contacts.jobs.files import (
+    StoreUnavailable,
+    max_unpacked_bytes,
+    read_json,
+    remove_if_possible,
+    replace_json,
+    store,
+)
+from contacts.jobs.lock import JobIsRunning, locked, locked_folder
 from contacts.models import Import
 from tenants.isolation import tenant_context
 
@@ -29,9 +36,10 @@ from .incoming import Incoming
 from .record_file import FileHead, RecordFile
 from .records import TurnEnded, UncertainEncoding, UnreadableFile
 from .row import ReadOptions, read_options
-from .storage import clear, errors_of, rows_of_workbook, spool_folder, upload_of
+from .storage import UPLOAD, clear, errors_of, spool_folder, upload_of
 
 STOPPED = "The import has stopped because of a server fault. It continues when a worker starts."
+GONE = "The file of this import is gone; upload it again."
 
 
 AnyFile = TypeVar("AnyFile", bound=RecordFile)
@@ -39,26 +47,28 @@ AnyFile = TypeVar("AnyFile", bound=RecordFile)
 
 def source_of(
     job: Import,
+    folder: Path,
     kind: type[AnyFile],
     found: dict[str, Any] | None = None,
     turn_is_over: Callable[[], bool] = lambda: False,
 ) -> AnyFile:
-    """The upload of `job`. `found`, `turn_is_over`: see `RecordFile`."""
+    """The upload of `job` in its spool folder, which is `folder` on this machine. `found`,
+    `turn_is_over`: see `RecordFile`."""
     return kind(
-        upload_of(job),
+        folder / UPLOAD,
         job.options["encoding"],
         job.options["delimiter"],
         max_unpacked_bytes(),
         header_line=job.options.get("header_line"),  # a version before has not stored it
         sheet=job.options.get("sheet", ""),
         found=found,
-        cache=rows_of_workbook(job),
+        cache=folder / "sheet",
         turn_is_over=turn_is_over,
     )
 
 
-def head_of(job: Import) -> tuple[FileHead, dict[str, list[str]]]:
-    """The beginning of the upload of `job`, for a person who looks at it.
+def head_of(job: Import, folder: Path) -> tuple[FileHead, dict[str, list[str]]]:
+    """The beginning of the upload of `job` in `folder`, for a person who looks at it.
 
     If the encoding is not certain, the beginning is read in the most likely one. The second value
     then has the encodings that the file may have, each with some names as they read in it.
@@ -66,11 +76,11 @@ def head_of(job: Import) -> tuple[FileHead, dict[str, list[str]]]:
     Raises `UnreadableFile`.
     """
     try:
-        return source_of(job, FileHead), {}
+        return source_of(job, folder, FileHead), {}
     except UncertainEncoding as error:
         likely, _ = error.candidates[0]
         guess = Import(pk=job.pk, options=job.options | {"encoding": likely})
-        return source_of(guess, FileHead), dict(error.candidates)
+        return source_of(guess, folder, FileHead), dict(error.candidates)
 
 
 def match_columns(job: Import, source: RecordFile) -> ReadOptions:
@@ -90,7 +100,7 @@ def errors_suffix(job: Import) -> str:
 # In the request
 
 
-def store(job: Import, file: Incoming) -> None:
+def store_upload(job: Import, file: Incoming) -> None:
     """Stores `file` for `job`, which is not saved yet and has all options.
 
     Raises `UnreadableFile` if the file is known to have no records, and if a short file cannot be
@@ -100,25 +110,28 @@ def store(job: Import, file: Incoming) -> None:
     with stored(job, file) as upload:
         kind = format_of(InputFile(upload, max_unpacked=max_unpacked_bytes()))
         if upload.stat().st_size <= kind.max_in_request and not is_gzip(upload):
-            match_columns(job, source_of(job, RecordFile))
+            match_columns(job, source_of(job, upload.parent, RecordFile))
 
 
 def store_draft(job: Import, file: Incoming) -> None:
-    """`store`, for an import that a person looks at first. The columns need not be known yet."""
+    """`store_upload`, for an import that a person looks at first. The columns need not be known."""
     job.state, job.is_draft = Import.State.DRAFT, True
-    with stored(job, file):
-        source, _ = head_of(job)
+    with stored(job, file) as upload:
+        source, _ = head_of(job, upload.parent)
         _ = source.header  # raises `UnreadableFile`
 
 
 @contextmanager
 def stored(job: Import, file: Incoming) -> Iterator[Path]:
-    """Moves `file` into the spool folder; removes the folder again if the block raises."""
+    """Moves `file` into the spool folder, and stores the folder after the block, which reads the
+    file: a file that is refused never gets into the store. Removes the folder again if anything
+    raises."""
     upload = upload_of(job)
     upload.parent.mkdir(mode=0o700)
     with removed_on_failure(upload.parent):
         shutil.move(file.path, upload)
         yield upload
+        store().keep(upload.parent)
 
 
 def save(job: Import) -> None:
@@ -138,7 +151,7 @@ def change_draft(job: Import, **values: Any) -> bool:
     """`Import.change_draft`, which also removes the error file of the last dry run."""
     changed = job.change_draft(**values)
     if changed:
-        errors_of(job).unlink(missing_ok=True)
+        store().remove(errors_of(job))
     return changed
 
 
@@ -168,7 +181,7 @@ def removed_on_failure(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        shutil.rmtree(folder)
+        remove_if_possible(folder)
         raise
 
 
@@ -199,22 +212,26 @@ def run(pk: str) -> None:
     if job is None:
         return  # the tenant was deleted
     try:
-        with tenant_context(job.tenant_id), locked_folder(spool_folder(job)) as folder:
-            job.refresh_from_db()
-            if job.is_over:
-                shutil.rmtree(folder)
-            elif job.is_running:
-                with turns.Turn(job.tenant_id) as turn:
-                    run_in_turn(job, folder, turn)
+        run_locked(job)
         if job.is_draft:
             enqueue_if_begun(job)
     except TurnEnded:
         enqueue(job)
-    except JobIsRunning:
+    except (JobIsRunning, StoreUnavailable):
         raise
     except Exception:
         Import.objects.filter(pk=pk).update(problem=STOPPED)
         raise
+
+
+def run_locked(job: Import) -> None:
+    with tenant_context(job.tenant_id), locked_folder(spool_folder(job)) as folder:
+        job.refresh_from_db()
+        if job.is_over:
+            shutil.rmtree(folder)
+        elif job.is_running:
+            with turns.Turn(job.tenant_id) as turn:
+                run_in_turn(job, folder, turn)
 
 
 def enqueue_if_begun(job: Import) -> None:
@@ -226,9 +243,13 @@ def enqueue_if_begun(job: Import) -> None:
 
 def run_in_turn(job: Import, folder: Path, turn: turns.Turn) -> None:
     job.problem = ""
+    if not (folder / UPLOAD).exists():
+        ending.refuse(job, GONE)
+        clear(job, folder)
+        return
     try:
         found = read_json(folder / "head", None)
-        source = source_of(job, RecordFile, found, turn.is_over)
+        source = source_of(job, folder, RecordFile, found, turn.is_over)
         try:
             options = match_columns(job, source)
         finally:
@@ -239,13 +260,22 @@ def run_in_turn(job: Import, folder: Path, turn: turns.Turn) -> None:
         return
     job.save(update_fields=["options", "problem"])
     importer = Importer(job, source, options)
-    importer.errors = ErrorFile(job, source, options, errors_of(job))
+    importer.errors = stored_errors(job, source, options, folder)
     importer.turn_is_over = importer.errors.turn_is_over = turn.is_over
     try:
         importer.run_in(folder)
     except UnreadableFile:
         if job.is_running:
             raise  # the error file could not be written; `run_in` has not refused the job
+
+
+def stored_errors(job: Import, source: RecordFile, options: ReadOptions, folder: Path) -> ErrorFile:
+    """The error file that the store keeps. It is written in `folder`, the spool folder."""
+    return ErrorFile(job, source, options, folder / "errors", partial(keep_errors, job))
+
+
+def keep_errors(job: Import, file: Path) -> None:
+    store().take(file, errors_of(job))
 
 
 def requeue_interrupted() -> int:
@@ -255,12 +285,12 @@ def requeue_interrupted() -> int:
     If another worker runs such an upload at this moment, the task ends without doing anything.
     """
     number = 0
-    for folder in data_folder("imports").iterdir():
-        job = Import.objects.filter(pk=folder.name).first() if folder.is_dir() else None
+    for folder, _ in store().entries("imports"):
+        job = None if folder.suffix else Import.objects.filter(pk=folder.name).first()
         if job and job.is_over:
-            with suppress(JobIsRunning), locked_folder(folder):
-                shutil.rmtree(folder)
-        elif job and job.is_running and upload_of(job).exists():
+            with suppress(JobIsRunning), locked(folder):
+                store().remove(folder)
+        elif job and job.is_running and store().has(upload_of(job)):
             Import.objects.filter(pk=job.pk).update(problem="")
             enqueue(job)
             number += 1

@@ -37,7 +37,7 @@ from tenants.models import Tenant
 
 from . import turns
 from .files import data_folder
-from .lock import locked_folder
+from .lock import locked
 
 logger = logging.getLogger(__name__)
 
@@ -275,8 +275,7 @@ def run_for_a_turn(pk: str) -> None:
     action = BulkAction.objects.filter(pk=pk).first()
     if action is None:
         return  # deleted together with its tenant
-    with locked_folder(data_folder("turns") / pk) as folder, turns.Turn(action.tenant_id) as turn:
-        folder.rmdir()  # only its lock is needed
+    with locked(data_folder("turns") / pk), turns.Turn(action.tenant_id) as turn:
         is_finished = run(pk, turn.is_over)
     if not is_finished:
         enqueue(pk)

@@ -4,6 +4,8 @@ from contacts.models import StoredAnswer
 from tenants.isolation import all_tenants_context
 from tenants.oauth import clients
 
+from .files import store
+
 INTERVAL = 3600  # seconds
 
 
@@ -13,3 +15,4 @@ def delete_expired() -> None:
     with all_tenants_context():
         StoredAnswer.objects.expired().delete()
     clients.delete_expired()
+    store().delete_leftovers()

@@ -7,28 +7,32 @@ their order: of two imports, the later one must win.
 """
 
 import logging
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.db import models
+from django.utils import timezone
+from django_tasks import task
 from django_tasks.base import Task
 
 from contacts.models import BulkAction, Export, Import
 from tenants.isolation import all_tenants_context
 
-from .files import data_folder
-from .lock import JobIsRunning, locked_folder
+from .files import StoreUnavailable, data_folder, store
+from .lock import JobIsRunning, locked
 
 logger = logging.getLogger(__name__)
 
 SECONDS = 10.0  # of a turn; `worker --turn` sets another value
 ATTEMPTS = 2  # `is_free` of another worker may hold the lock of a job for a moment
 RETRY_DELAY = 0.05  # seconds
+RETRY_STORE = 60  # seconds
+STORE_PROBLEM = "The store of the files does not answer. The job is tried again every minute."
 # The jobs whose locked folder has files, and the folder of the data folder in which it is.
 WITH_FILES: dict[type[models.Model], str] = {Import: "imports", Export: "exports"}
 
@@ -49,12 +53,10 @@ class Job(NamedTuple):
     def is_free(self) -> bool:
         """Whether no worker runs the job."""
         try:
-            with locked_folder(self.folder) as folder:
-                if self.model not in WITH_FILES or not any(folder.iterdir()):
-                    folder.rmdir()
+            with locked(self.folder):
+                return True
         except JobIsRunning:
             return False
-        return True
 
 
 class Turn:
@@ -97,7 +99,15 @@ def runs(model: type[models.Model]) -> Callable[[Run], Run]:
 
 
 def run_next(model: type[models.Model], pk: str) -> None:
-    """Runs one job for a turn: the first free one in the order of `jobs_in_turn`."""
+    """Runs one job for a turn: the first free one in the order of `jobs_in_turn`. If the store of
+    the files does not answer, tries again later."""
+    try:
+        run_first_free(model, pk)
+    except StoreUnavailable as error:
+        try_again_later(model, pk, error)
+
+
+def run_first_free(model: type[models.Model], pk: str) -> None:
     for attempt in range(ATTEMPTS):
         time.sleep(RETRY_DELAY * attempt)
         for job in jobs_in_turn(model, pk):
@@ -129,8 +139,18 @@ def waiting_jobs() -> list[Job]:
         exports = without_problem(Export, Export.objects.unfinished())
         actions = without_problem(BulkAction, BulkAction.objects.filter(finished_at=None))
     # An import by a command has no upload, and its command runs it.
-    uploads = [row for row in imports if (row[1].folder / "upload").exists()]
+    uploads = [row for row in imports if has_upload(row[1])]
     return [job for _, job in sorted(uploads + exports + actions)]
+
+
+WITH_UPLOAD: set[str] = set()
+
+
+def has_upload(job: Job) -> bool:
+    """Remembered, because it is asked after each batch, and the upload stays until the end."""
+    if job.pk not in WITH_UPLOAD and store().has(job.folder / "upload"):
+        WITH_UPLOAD.add(job.pk)
+    return job.pk in WITH_UPLOAD
 
 
 def without_problem(model: type[models.Model], jobs: models.QuerySet) -> list[tuple[Any, Job]]:
@@ -151,6 +171,23 @@ def put_into_queue(task: "Task[..., None]", pk: str) -> None:
         logger.exception("The job %s could not be put into the queue", pk)
 
 
+def try_again_later(model: type[models.Model], pk: str, reason: Exception) -> None:
+    """Enqueues the task of the job `pk` for a time when the store of the files may answer again.
+    Until then the job gives way to others, and shows the problem."""
+    logger.error("%s Trying again in %s seconds.", reason, RETRY_STORE)
+    model._default_manager.filter(pk=pk, finished_at=None).update(problem=STORE_PROBLEM)
+    later = timezone.now() + timedelta(seconds=RETRY_STORE)
+    try_again.using(run_after=later).enqueue(model.__name__, pk)
+
+
+@task()
+def try_again(name: str, pk: str) -> None:
+    """See `try_again_later`. `name`: of the model."""
+    model = next(each for each in RUNS if each.__name__ == name)
+    model._default_manager.filter(pk=pk, problem=STORE_PROBLEM).update(problem="")
+    run_next(model, pk)
+
+
 def requeue(task: "Task[..., None]", unfinished: models.QuerySet) -> None:
     """Enqueues `task` for each of the `unfinished` jobs: their worker may have been stopped or
     killed. A job that is enqueued twice is still done once."""
@@ -159,20 +196,14 @@ def requeue(task: "Task[..., None]", unfinished: models.QuerySet) -> None:
         put_into_queue(task, pk)
 
 
-# When each tenant had its last turn: the modification time of a file, so that a turn costs no
-# statement, and all workers of the installation see it
+# When each tenant had its last turn: the time of a file, so that a turn costs no statement, and all
+# workers of the installation see it
 
 
 def record_turn(tenant_id: str) -> None:
-    path = data_folder("turns") / tenant_id
-    path.touch(mode=0o600)
-    now = time.time_ns()
-    os.utime(path, ns=(now, now))  # the time of `touch` may be coarser
+    store().record_time(data_folder("turns") / tenant_id)
 
 
 def last_turn(tenant_id: str) -> int:
     """In nanoseconds since the epoch; 0 if the tenant had no turn yet."""
-    try:
-        return (data_folder("turns") / tenant_id).stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
+    return store().recorded_time(data_folder("turns") / tenant_id)

@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 
 from contacts.importing import uploads
 from contacts.importing.engine import Importer
-from contacts.importing.error_file import ErrorFile
 from contacts.importing.options import STORED, clean
 from contacts.importing.record_file import RecordFile
-from contacts.importing.storage import errors_of, spool_folder
+from contacts.importing.storage import UPLOAD, spool_folder
 from contacts.jobs.lock import locked_folder
 from contacts.models import Import
 from tenants.models import Tenant
@@ -26,8 +25,9 @@ from .download import POSITION, Downloaded, download
 from .mcp import Refused
 
 ACTOR = "command:move_from_qyvo"
-COMPLETE = "contacts"  # the file, before the job has stored what the account had
-UPLOAD = "upload"  # the file afterwards, by the name that a worker knows
+# The file, before the job has stored what the account had. Afterwards it is called `UPLOAD`, the
+# name that a worker knows.
+COMPLETE = "contacts"
 
 
 class Moved(NamedTuple):
@@ -99,7 +99,7 @@ def write(folder: Path, job: Import, progress: Callable[[str, int], Any]) -> Imp
         importer.read_and_write(folder)
         return importer
     job.save(update_fields=["options"])
-    importer.errors = ErrorFile(job, source, importer.options, errors_of(job))
+    importer.errors = uploads.stored_errors(job, source, importer.options, folder)
     importer.run_in(folder)
     return importer
 

@@ -156,7 +156,7 @@ def test_writing_the_error_file_gives_way_too(
     query = f"?dry_run={dry_run}&strict=true"
     job, _ = [post(cast.api, content, query).json() for cast in (acme, globex)]
     row = Import.objects.get(pk=job["id"])
-    unfinished = storage.errors_of(row).with_suffix(".csv.unfinished")
+    unfinished = storage.spool_folder(row) / "errors"
     while not (unfinished.exists() and "+14155550001" in unfinished.read_text()):
         uploads.run(row.pk)
         assert not storage.errors_of(row).exists()

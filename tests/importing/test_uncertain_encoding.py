@@ -12,6 +12,7 @@ from contacts.importing import uploads
 from contacts.importing.incoming import Incoming
 from contacts.importing.options import clean
 from contacts.importing.preview import preview
+from contacts.importing.storage import spool_folder
 from contacts.models import Contact, Import
 from tests.support.api import Api, assert_error
 
@@ -44,9 +45,9 @@ def test_the_admin_shows_the_names_in_each(acme: SimpleNamespace) -> None:
         file.write(PEOPLE)
         file.flush()
         uploads.store_draft(job, file)
-    doubtful = preview(job)
+    doubtful = preview(job, spool_folder(job))
     assert "cp1250: Petrică" in doubtful.problem
     assert "cp1252: Petricã" in doubtful.problem
     job.options["encoding"] = "cp1250"
-    chosen = preview(job)
+    chosen = preview(job, spool_folder(job))
     assert (chosen.problem, chosen.rows[0].cells) == ("", ["+33612345678", "Petrică"])

@@ -9,6 +9,7 @@ import pytest
 from django.core.checks import run_checks
 from django.db import connection
 
+from qyvo.environment import files_at
 from tenants import keys
 from tests.support.databases import of_the_owner
 
@@ -42,6 +43,15 @@ def test_a_data_key_that_only_this_machine_has(found: Any, settings: Any, tmp_pa
     settings.DATA_DIR = tmp_path
     (tmp_path / keys.DATA).write_text("the first secret key")
     assert found() == {"qyvo.W001"}
+
+
+def test_machines_that_share_only_a_store_need_one_key(
+    found: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.STORAGES = settings.STORAGES | {"files": files_at("s3://bucket")}
+    assert found() == set()
+    monkeypatch.delenv("SECRET_KEY")
+    assert found() == {"qyvo.E001"}
 
 
 def test_a_weak_key(found: Any, settings: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
+from qyvo.environment import files_at
 from tenants.throttling import default_limit
 from tests.support.paths import ROOT
 
@@ -105,6 +106,16 @@ WRONG = {
     "WEBHOOK_ALLOWED_NETWORKS": ["10.1.0.0/33"],
     "DATA_DIR": ["/dev/null/x"],
     "ENV_FILE": ["/nowhere/env"],
+    "FILES_URL": [
+        "hunter2",
+        "s3://",
+        "s3://hunter2@bucket",
+        "s3://bucket?hunter2",
+        "s3://bucket?hunter2=1",
+        "s3://bucket?endpoint_url=hunter2",
+        "s3://bucket?addressing_style=hunter2",
+        "s3://[hunter2",
+    ],
 }
 
 
@@ -116,3 +127,12 @@ def test_a_wrong_variable_is_named_in_one_line(tmp_path: Path, name: str, value:
     with pytest.raises(ImproperlyConfigured, match=rf"\A{name}\b[^\n]+\Z") as raised:
         settings_of(tmp_path, **{name: value})
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_store_is_named_by_its_address() -> None:
+    url = "s3://key:a%2Fb@bucket/of/qyvo?endpoint_url=http://minio:9000&region=eu"
+    assert files_at(url)["OPTIONS"] == {
+        "bucket_name": "bucket", "location": "of/qyvo", "access_key": "key", "secret_key": "a/b",
+        "endpoint_url": "http://minio:9000", "region_name": "eu", "addressing_style": "path",
+    }  # fmt: skip
+    assert files_at("s3://bucket")["OPTIONS"]["addressing_style"] == "auto"

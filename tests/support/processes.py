@@ -77,16 +77,29 @@ def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
     pytest.fail(f"The server did not start:\n{log.read_text()}")
 
 
-# A real Redis
+# A real Redis, and a server of S3
 
 
 @contextmanager
 def redis_at(port: int) -> Iterator[None]:
     """A real Redis of our own, gone when the block ends."""
     command = [need("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    with listening(command, port):
+        yield
+
+
+@contextmanager
+def s3_at(port: int) -> Iterator[None]:
+    """moto's server, which speaks the protocol of S3 and keeps objects in memory."""
+    with listening([sys.executable, "-m", "moto.server", "-p", str(port)], port):
+        yield
+
+
+@contextmanager
+def listening(command: list[str], port: int) -> Iterator[None]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(100):
+        for _ in range(600):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break

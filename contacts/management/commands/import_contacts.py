@@ -191,8 +191,10 @@ def error_file_of(importer: Importer, path: Path | None) -> Iterator[Path]:
         yield path
         return
     importer.errors = ErrorsIfAny(
-        importer.job, source, importer.options, path, as_json=source.kind.errors == "ndjson"
-    )
+        importer.job, source, importer.options, path.with_name(f"{path.name}.unfinished"),
+        lambda file: file.replace(path),
+        as_json=source.kind.errors == "ndjson", as_workbook=path.suffix == ".xlsx",
+    )  # fmt: skip
     importer.errors.unfinished.touch()
     try:
         yield path

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from contacts.importing.engine import Importer
 from contacts.importing.records import UnreadableFile
 from contacts.importing.storage import errors_of
+from contacts.jobs.files import store
 from contacts.jobs.lock import JobIsRunning
 from contacts.management.bulk import print_undo_hint
 from contacts.models import Import
@@ -101,7 +102,7 @@ class Command(BaseCommand):
             for failure in importer.first_failures:
                 self.stdout.write(f"line {failure.line}: {failure.error}")
         else:
-            self.stdout.write(f"not brought, with the reasons: {errors_of(job)}")
+            self.stdout.write(f"not brought, with the reasons: {store().address(errors_of(job))}")
 
 
 def refuse(sentence: str) -> NoReturn:
