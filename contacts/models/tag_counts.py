@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from contacts.db.dialects import dialect_of
+from contacts.db.replica import reading_alias
 from tenants.fields import hex_id
 
 KEPT_FOR = 3600  # seconds: the change log keeps every entry for longer
@@ -71,7 +72,7 @@ class Changed(NamedTuple):
     snapshot: str
 
 
-kept: dict[str, Counts] = {}  # by tenant, the tenant that was asked for last at the end
+kept: dict[str, Counts] = {}  # by tenant, the one asked for last at the end
 
 
 def of_tenant(tenant_id: str, *, may_count: bool) -> Counter[str] | None:
@@ -79,15 +80,20 @@ def of_tenant(tenant_id: str, *, may_count: bool) -> Counter[str] | None:
 
     `may_count`: whether to count all links where no counts are kept. None: there are no counts.
     """
-    known = kept.get(tenant_id)
+    # The replica has counts of its own: it may see transactions in another order than the leader.
+    key, database = tenant_id, reading_alias()
+    if database != DEFAULT_DB_ALIAS:
+        key = f"{database}/{tenant_id}"
+    known = kept.get(key)
     counts = known and brought_up_to_date(tenant_id, known)
     if counts is None and may_count:
         counts = counted(tenant_id)
     if counts is None:
         return None
-    if not connection.in_atomic_block:  # a transaction may take back what it sees of its own
-        kept.pop(tenant_id, None)
-        kept[tenant_id] = counts
+    # A transaction may take back what it sees of its own.
+    if not connections[database].in_atomic_block:
+        kept.pop(key, None)
+        kept[key] = counts
     for oldest in [*kept][:-MOST_KEPT]:
         kept.pop(oldest, None)
     return counts.by_name
@@ -140,6 +146,6 @@ def difference(changes: Iterable[Changed]) -> Counter[str]:
 
 
 def executed(sql: str, values: dict[str, str]) -> Sequence[tuple]:
-    with connection.cursor() as cursor:
+    with connections[reading_alias()].cursor() as cursor:
         cursor.execute(sql, values)
         return cursor.fetchall()

@@ -116,3 +116,18 @@ def test_a_wrong_variable_is_named_in_one_line(tmp_path: Path, name: str, value:
     with pytest.raises(ImproperlyConfigured, match=rf"\A{name}\b[^\n]+\Z") as raised:
         settings_of(tmp_path, **{name: value})
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"READ_DATABASE_URL": "postgres://localhost/qyvo"},
+        {"DATABASE_URL": "postgres://localhost/qyvo", "READ_DATABASE_URL": "sqlite:///x.sqlite3"},
+        {"DATABASE_URL": "postgres://localhost/qyvo", "READ_DATABASE_URL": "hunter2"},
+    ],
+)
+def test_a_replica_is_refused_unless_both_databases_are_postgresql(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"^READ_DATABASE_URL"):
+        settings_of(tmp_path, **variables)
