@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.checks import Error, Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import connections
 
+from contacts.db import replica
 from contacts.jobs.files import store
 from tenants import keys
 
@@ -99,6 +100,19 @@ def check_processes(**kwargs: Any) -> list[Warning]:
             )
         )
     return found
+
+
+@register(Tags.database, deploy=True)
+def check_role_of_replica(databases: Any = None, **kwargs: Any) -> list[Warning]:
+    if not databases or not replica.is_configured() or not replica.is_less_restricted():
+        return []
+    return [
+        Warning(
+            "Row-level security does not hold for the database role in READ_DATABASE_URL.",
+            hint="Use the role of DATABASE_URL.",
+            id="qyvo.W006",
+        )
+    ]
 
 
 @register(Tags.database, deploy=True)

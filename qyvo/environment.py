@@ -47,6 +47,7 @@ env = Env(
     OAUTH=(bool, False),
     RATELIMIT_DEFAULT=(str, "120/minute"),
     RATELIMIT_STORAGE_URL=(str, "memory://"),
+    READ_DATABASE_URL=(str, ""),
     REQUIRE_TWO_FACTOR=(bool, False),
     SECRET_KEY=(str, ""),
     SECRET_KEY_FALLBACKS=(list, []),
@@ -55,17 +56,18 @@ env = Env(
 )
 
 
-def database_at(url: str) -> dict[str, Any]:
-    """The entry of Django's `DATABASES` for DATABASE_URL. Raises `ImproperlyConfigured`."""
+def database_at(url: str, name: str = "DATABASE_URL") -> dict[str, Any]:
+    """The entry of Django's `DATABASES` for the value of the variable `name`. Raises
+    `ImproperlyConfigured`."""
     if not url.startswith(("postgres://", "postgresql://", "sqlite:///")):
         raise ImproperlyConfigured(
-            "DATABASE_URL must begin with postgres:// or sqlite:///; leave it empty for SQLite."
+            f"{name} must begin with postgres:// or sqlite:///; leave it empty for SQLite."
         )
     try:
         return env.db_url_config(url)
     except ValueError:
         raise ImproperlyConfigured(
-            "DATABASE_URL cannot be read. Write postgres://user:password@host:port/name;"
+            f"{name} cannot be read. Write postgres://user:password@host:port/name;"
             " percent-encode special characters in the password, such as %23 for #."
         ) from None
 

@@ -8,12 +8,13 @@ from threading import Lock, Thread
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 from django_tasks_db.models import DBTaskResult
 
+from contacts.db import replica
 from tenants.throttling import counter
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,10 @@ def rate_limit_counts() -> bool:
     return True
 
 
+def replica_answers() -> bool:
+    return replica.is_as_far(replica.BEGINNING)
+
+
 PARTS: dict[str, Callable[[], bool]] = {
     "database": database_answers,
     "migrations": migrations_are_applied,
@@ -84,7 +89,7 @@ class Probe(Thread):
         except Exception as error:  # noqa: BLE001 - any error means that the part is down
             logger.warning("Health check %s failed: %s", self.name, error)
         finally:
-            connection.close()
+            connections.close_all()
 
 
 running: dict[str, Probe] = {}
@@ -123,8 +128,9 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
     """Readiness: 200 if all parts work, 503 if a part is down. For load balancers. The log has the
-    reason."""
-    parts = {part: "up" if answer else "down" for part, answer in run_checks(**PARTS).items()}
-    ready = "down" not in parts.values()
+    reason. The service is ready without its replica: it reads from the leader."""
+    asked = PARTS | ({"replica": replica_answers} if replica.is_configured() else {})
+    parts = {part: "up" if answer else "down" for part, answer in run_checks(**asked).items()}
+    ready = all(parts[part] == "up" for part in PARTS)
     status = "ok" if ready else "unavailable"
     return JsonResponse({"status": status} | parts, status=200 if ready else 503)

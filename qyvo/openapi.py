@@ -25,7 +25,7 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
-from contacts.api import bulk, bulk_actions, contacts, finding
+from contacts.api import bulk, bulk_actions, consistency, contacts, finding
 from contacts.api.actions import MERGED_INTO
 from contacts.api.examples import EXAMPLES
 from contacts.api.idempotency import KEY, REPLAYED, KeyInUse, takes_key
@@ -110,6 +110,24 @@ REPEATABLE = OpenApiParameter(
     "24 hours, the change is made once and you get the same answer, with the header "
     f"`{REPLAYED}: true`. A secret is then null.",
 )
+READING = [
+    OpenApiParameter(
+        consistency.CONSISTENCY,
+        {"type": "string", "enum": [consistency.EVENTUAL, consistency.STRONG]},
+        "header",
+        description="`eventual`: a replica may answer, which is a little behind. `strong`: it may "
+        "not. Default: `strong` in get-contact, otherwise `eventual`.",
+    ),
+    OpenApiParameter(
+        consistency.POSITION,
+        {"type": "string"},
+        "header",
+        description="This header of the answer to a change: then this answer shows the change.",
+    ),
+]
+READ_FROM = {
+    consistency.READ_FROM: "With a replica, and unless `strong` was asked: `replica` or `leader`."
+}
 RETRY = {"Retry-After": "Seconds to wait; with 429 and 503."}
 
 
@@ -143,6 +161,10 @@ class Operation(AutoSchema):
     @property
     def is_repeatable(self) -> bool:
         return takes_key(self.method, self.source)
+
+    @property
+    def may_read_replica(self) -> bool:
+        return bool(getattr(self.source, "consistency", ""))
 
     @property
     def success(self) -> HTTPStatus:
@@ -270,6 +292,8 @@ class Operation(AutoSchema):
             *headers(RETRY, [429, 500], OpenApiTypes.INT),
             *headers(getattr(self.view, "answer_headers", {}), self.successes),
             *([REPEATABLE] if self.is_repeatable else []),
+            *(READING if self.may_read_replica else []),
+            *headers(READ_FROM if self.may_read_replica else {}, self.successes),
             *headers(OF_A_CONTACT if self.has_key else {}, [int(self.success)]),
             *[
                 OpenApiParameter(name, schema, description=meaning)

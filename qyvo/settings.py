@@ -95,8 +95,8 @@ if CORS_ALLOWED_ORIGINS := env("CORS_ALLOWED_ORIGINS"):
     MIDDLEWARE.insert(2, "corsheaders.middleware.CorsMiddleware")
 CORS_URLS_REGEX = r"^/((api/)?v1/|mcp/?$|oauth/|\.well-known/oauth-)"
 CORS_ALLOW_HEADERS = [
-    "authorization", "content-encoding", "content-type", "idempotency-key", "x-request-id",
-    "mcp-protocol-version", "mcp-method", "mcp-name",
+    "authorization", "content-encoding", "content-type", "idempotency-key", "qyvo-consistency",
+    "qyvo-position", "x-request-id", "mcp-protocol-version", "mcp-method", "mcp-name",
 ]  # fmt: skip
 CORS_EXPOSE_HEADERS = ["*"]
 
@@ -158,12 +158,28 @@ POSTGRESQL = {
 }
 
 EMBEDDED: dict[str, Any] = {"NAME": DATA_DIR / "qyvo.sqlite3"}
-database = database_at(url) if (url := env("DATABASE_URL")) else EMBEDDED
-defaults = POSTGRESQL if "postgresql" in database.pop("ENGINE", "") else SQLITE
-options = defaults["OPTIONS"] | database.get("OPTIONS", {})
-if options.get("prepare_threshold") == "off":
-    options["prepare_threshold"] = None
-DATABASES = {"default": defaults | database | {"OPTIONS": options}}
+
+
+def completed(database: dict[str, Any]) -> dict[str, Any]:
+    """An entry of `DATABASES` with our defaults."""
+    defaults = POSTGRESQL if "postgresql" in database.get("ENGINE", "") else SQLITE
+    options = defaults["OPTIONS"] | database.get("OPTIONS", {})
+    if options.get("prepare_threshold") == "off":
+        options["prepare_threshold"] = None
+    return defaults | database | {"ENGINE": defaults["ENGINE"], "OPTIONS": options}
+
+
+DATABASES = {"default": completed(database_at(url) if (url := env("DATABASE_URL")) else EMBEDDED)}
+# A replica of PostgreSQL for reading: see `contacts.db.replica`.
+if url := env("READ_DATABASE_URL"):
+    replica = completed(database_at(url, "READ_DATABASE_URL"))
+    if {POSTGRESQL["ENGINE"]} != {replica["ENGINE"], DATABASES["default"]["ENGINE"]}:
+        raise ImproperlyConfigured(
+            "READ_DATABASE_URL and DATABASE_URL must both be of PostgreSQL: SQLite has no replicas."
+        )
+    DATABASES["replica"] = replica | {"TEST": {"MIRROR": "default"}}
+    DATABASE_ROUTERS = ["contacts.db.replica.Router"]
+    MIDDLEWARE.append("qyvo.lists.ReadLists")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # People
@@ -237,7 +253,8 @@ SPECTACULAR_SETTINGS = {
     "In bodies, an empty text means the same as `null`: no value.\n\n"
     "Every answer has the header `X-Request-Id`. Every answer to a request with a valid token also "
     "has `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`. The answers 5XX and "
-    "429 describe these headers.\n\n"
+    "429 describe these headers. If the service reads from a replica, every answer to a change has "
+    "`Qyvo-Position`.\n\n"
     "To try an action on this page, paste a token under *Authorize*.",
     "LICENSE": {"name": "MIT", "identifier": "MIT"},
     "SORT_OPERATIONS": False,

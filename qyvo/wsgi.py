@@ -65,11 +65,12 @@ from .sqlite.base import LOCK_TIMEOUT  # noqa: E402
 
 # Requests have short time limits for a database that does not answer and for locks. Commands and
 # workers, which do not import this module, may wait longer.
-database = connections.settings["default"]
-if database["ENGINE"] == "django.db.backends.postgresql":
-    database["ENGINE"] = "qyvo.postgresql"
-else:
-    database["OPTIONS"]["timeout"] = min(LOCK_TIMEOUT, float(database["OPTIONS"]["timeout"]))
+database: dict[str, Any]
+for database in connections.settings.values():
+    if database["ENGINE"] == "django.db.backends.postgresql":
+        database["ENGINE"] = "qyvo.postgresql"
+    else:
+        database["OPTIONS"]["timeout"] = min(LOCK_TIMEOUT, float(database["OPTIONS"]["timeout"]))
 
 search_rarely()
 

@@ -1,8 +1,9 @@
 """What all actions of the API have in common: reading a body, finding a contact, and pages."""
 
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django.http import HttpResponseBase
 from rest_framework.exceptions import NotFound, ValidationError
@@ -15,7 +16,7 @@ from contacts.models import Contact, Tag
 from contacts.values.rules import RuleBroken
 from tenants.models import ApiToken
 
-from . import fields
+from . import consistency, fields
 from .idempotency import RepeatableView
 
 MERGED_INTO = "Qyvo-Merged-Into"
@@ -28,7 +29,8 @@ class ActionView(RepeatableView):
 
     `input_class`: the shape of the body. `output_class`: the shape of the answer, or of each entry
     if `is_list`. `success`: the status of the answer. `answer_headers`: headers that only this
-    action sends, each with its description for the OpenAPI document.
+    action sends, each with its description for the OpenAPI document. `consistency`: of an action
+    that may read from a replica, whether it does so unless the caller says otherwise.
     """
 
     http_method_names = ["post"]
@@ -37,6 +39,16 @@ class ActionView(RepeatableView):
     is_list = False
     success = HTTPStatus.OK
     answer_headers: dict[str, str] = {}
+    consistency = ""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if self.consistency:
+            # DRF calls the handler that the instance has.
+            setattr(self, "post", partial(self.read, cast("Any", self).post))  # noqa: B010
+
+    def read(self, handler: Callable[[Request], Response], request: Request) -> Response:
+        return consistency.read(request, self.consistency, handler, self.headers)
 
     def answer(self, result: Any, **headers: str) -> Response:
         """The answer with `result` in the shape `output_class`."""

@@ -29,6 +29,7 @@ from contacts.writing import (
 from contacts.writing.consent import Decision
 
 from .actions import ActionView, Scope
+from .consistency import STRONG
 from .examples import ROMAIN
 from .fields import (
     CONSENT_STATUS,
@@ -374,6 +375,7 @@ class GetContact(ActionView):
     """Everything about one contact."""
 
     scopes = (Scope.READ,)
+    consistency = STRONG
     input_class = ContactLookup
     output_class = ContactDetail
 

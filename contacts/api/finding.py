@@ -26,6 +26,7 @@ from tenants.isolation import tenant_context
 
 from . import fields
 from .actions import PagedAction, PagedArray, Scope
+from .consistency import EVENTUAL
 from .contacts import ShownContact
 from .fields import (
     CURSOR,
@@ -135,6 +136,7 @@ class SearchContacts(PagedArray):
     """
 
     scopes = (Scope.READ,)
+    consistency = EVENTUAL
     input_class = SearchInput
     output_class = FoundContact
     order = "last_message_at"
@@ -152,6 +154,7 @@ class ListContacts(PagedAction):
     """Lists all contacts page by page, for a sync."""
 
     scopes = (Scope.READ,)
+    consistency = EVENTUAL
     input_class = ListInput
     output_class = ContactPage
     order = "updated_at"
@@ -185,6 +188,7 @@ class ListTags(PagedArray):
     making_a_page = Lock()
 
     scopes = (Scope.READ,)
+    consistency = EVENTUAL
     input_class = TagSearch
     output_class = TagSummary
     order = "name"

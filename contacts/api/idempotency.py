@@ -17,14 +17,17 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse, HttpResponseBase
 from django.urls import ResolverMatch
 from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from contacts.db import replica
 from contacts.db.transactions import transactional
 from contacts.models import StillRunning, StoredAnswer
 from tenants.models import ApiToken
 from tenants.views import TenantAPIView
 
+from .consistency import POSITION
 from .renderers import JSON
 
 KEY, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
@@ -82,6 +85,20 @@ class RepeatableView(TenantAPIView):
         finally:
             for file in request.FILES.values():
                 file.close()  # deletes the file, unless an import has moved it
+
+    def finalize_response(
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
+    ) -> Response:
+        """Adds the position of the leader, where there is a replica, to the answer to a change."""
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if replica.is_configured() and response.status_code < 400 and self.has_changed(request):
+            response[POSITION] = replica.position()
+        return response
+
+    def has_changed(self, request: Request) -> bool:
+        method = str(request.method)
+        is_safe = method in SAFE_METHODS
+        return not is_safe and changes_something(self.operations.get(method, self))
 
     @transactional
     def replay_or_run(

@@ -1,9 +1,11 @@
 """Contacts → a file that an import can read again."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from contacts import schema
 from contacts.db.expressions import IsAnyOf, packed_ids
+from contacts.db.replica import read_all
 from contacts.jobs.bulk_actions import ID_BYTES
 from contacts.models import Contact, ContactQuerySet
 
@@ -26,7 +28,7 @@ def select_ids(contacts: ContactQuerySet) -> bytes:
 
     One statement evaluates the filter once, however many pages the export has.
     """
-    return packed_ids(contacts, "phone", "pk")
+    return read_all(lambda: packed_ids(contacts, "phone", "pk"))
 
 
 def export(ids: bytes, form: Format) -> Iterator[bytes]:
@@ -45,7 +47,7 @@ def pages(ids: bytes) -> Iterator[tuple[int, Page]]:
     for start in range(0, len(ids), step):
         chosen = ids[start : start + step]
         found = Contact.objects.filter(IsAnyOf("pk", chosen.hex(",", ID_BYTES).split(",")))
-        yield len(chosen), with_former_phones(found.order_by("phone", "pk"))
+        yield len(chosen), read_all(partial(with_former_phones, found.order_by("phone", "pk")))
 
 
 def with_former_phones(contacts: ContactQuerySet) -> Page:

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from contacts.api.bulk import CreateContacts
+from contacts.api.consistency import STRONG
 from contacts.api.renderers import JSON
 from tenants.models import ApiToken
 from tenants.throttling import RateLimit, limit_of
@@ -30,7 +31,7 @@ INSTRUCTIONS = (
     "it. Try what loses something with dry_run first."
 )
 # Of the request to the endpoint; the request to the action has its own, or none.
-NOT_PASSED_ON = {"HTTP_CONTENT_ENCODING", "HTTP_IDEMPOTENCY_KEY"}
+NOT_PASSED_ON = {"HTTP_CONTENT_ENCODING", "HTTP_IDEMPOTENCY_KEY", "HTTP_QYVO_POSITION"}
 
 
 class OwnLimit(RateLimit):
@@ -141,6 +142,8 @@ class Endpoint(TenantAPIView):
             "CONTENT_TYPE": JSON.media_type,
             "CONTENT_LENGTH": str(len(body)),
             "wsgi.input": BytesIO(body),
+            # An assistant cannot send a position back, and reads what it has just written.
+            "HTTP_QYVO_CONSISTENCY": STRONG,
         }
         return tool.view.as_view(throttle_classes=[])(WSGIRequest(environ))
 

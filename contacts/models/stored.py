@@ -9,6 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models.sql import Query
 
 from contacts.db.connections import prepared_cursor
+from contacts.db.replica import reading_alias
 from contacts.db.statements import find_sql, look_up_sql
 from contacts.values.numbering_plans import old_forms
 from tenants.fields import hex_id
@@ -42,13 +43,14 @@ def find_stored(tenant_id: str, phone: str) -> Contact | None:
 
 def read(sql: str, tenant_id: str, phone: str) -> Contact | None:
     """The contact that the statement finds. `sql`: selects `all_columns`."""
-    with prepared_cursor() as cursor:
+    alias = reading_alias()
+    with prepared_cursor(alias) as cursor:
         cursor.execute(sql, {"tenant": hex_id(tenant_id), "phone": phone})
         row = cursor.fetchone()
     if not row:
         return None
     names = all_columns()
-    return Contact.from_db(DEFAULT_DB_ALIAS, attributes(names), converted(names, row))
+    return Contact.from_db(alias, attributes(names), converted(names, row))
 
 
 def all_columns() -> tuple[str, ...]:

@@ -19,11 +19,12 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from django.db import DatabaseError, connection, connections, models
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, models
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from contacts.db.dialects import dialect_of
+from contacts.db.replica import reading_alias
 from contacts.values import rules
 from tenants.fields import hex_id
 from tenants.models import Tenant
@@ -191,10 +192,11 @@ def difference(changes: Iterable[Changed]) -> Counter[str]:
 def stored(counts: TagCounts) -> TagCounts:
     """Stores `counts` for everybody, unless the transaction may take back what it has counted.
 
-    A request that only reads must not fail because of this: the database may be a replica, or
-    SQLite's only lock for writing may be taken for long.
+    The leader stores what a replica has counted, too: the replica has seen nothing that the leader
+    has not committed. A request that only reads must not fail because of this: the leader may be
+    down, or SQLite's only lock for writing may be taken for long.
     """
-    if not connection.in_atomic_block:
+    if not any(connections[name].in_atomic_block for name in {DEFAULT_DB_ALIAS, reading_alias()}):
         with suppress(DatabaseError):
             TagCounts.objects.bulk_create(
                 [counts],
@@ -206,6 +208,6 @@ def stored(counts: TagCounts) -> TagCounts:
 
 
 def executed(sql: str, values: dict[str, str]) -> Sequence[tuple]:
-    with connection.cursor() as cursor:
+    with connections[reading_alias()].cursor() as cursor:
         cursor.execute(sql, values)
         return cursor.fetchall()

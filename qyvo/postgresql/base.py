@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import psycopg
+from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.postgresql import base
 
 from tenants.isolation import install_wrapper
@@ -23,21 +24,25 @@ CANCEL_TIMEOUT = 1  # second for PostgreSQL to cancel a statement that takes lon
 # one second: with the same value PostgreSQL would report a deadlock, which `transactional` retries,
 # as a lock timeout.
 LOCK_TIMEOUT = "1050ms"
-pool = Pool()
-PAUSE = 1  # second without new connections to a server that has not answered
+pool, pool_of_replica = Pool(), Pool()
 
 
-def wait(connection: psycopg.Connection[Any], gen: Any, interval: float = 0.1) -> Any:
+def pool_of(alias: str) -> Pool:
+    """The connections to the database with this alias: no question may go to another one."""
+    return pool if alias == DEFAULT_DB_ALIAS else pool_of_replica
+
+
+def wait(own: Pool, connection: psycopg.Connection[Any], gen: Any, interval: float = 0.1) -> Any:
     """Replaces the method of psycopg: waits for the result of a statement, at most `TIMEOUT`
     seconds. After that, cancels the statement, closes the connection and raises
-    `OperationalError`."""
+    `OperationalError`. `own`: the pool of the connection."""
     try:
         return psycopg.Connection.wait(connection, gen, interval, timeout=TIMEOUT)
     except psycopg.errors._WaitTimeout as error:
         try:
             connection.cancel_safe(timeout=CANCEL_TIMEOUT)
         except psycopg.OperationalError:
-            DatabaseWrapper.pause_connecting()
+            own.pause_connecting()
         connection.close()
         raise psycopg.OperationalError(f"no answer within {TIMEOUT} seconds") from error
 
@@ -45,29 +50,26 @@ def wait(connection: psycopg.Connection[Any], gen: Any, interval: float = 0.1) -
 class DatabaseWrapper(base.DatabaseWrapper):
     lock_timeout = LOCK_TIMEOUT  # sent with each transaction, see `tenants.isolation`
     is_restricted: bool  # see `tenants.isolation`, which sets it
-    silent_until = 0.0  # a time of `time.monotonic`, for all threads
 
-    @classmethod
-    def pause_connecting(cls) -> None:
-        """Refuses new connections for `PAUSE` seconds. Otherwise the next requests would wait for
-        the timeout one after the other."""
-        cls.silent_until = time.monotonic() + PAUSE
+    @property
+    def shared(self) -> Pool:  # `pool` is a name of Django
+        return pool_of(self.alias)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        if time.monotonic() < self.silent_until:
+        if time.monotonic() < self.shared.silent_until:
             raise psycopg.OperationalError("PostgreSQL did not answer another request a moment ago")
         try:
             connection = super().get_new_connection(conn_params)
         except psycopg.errors.ConnectionTimeout:
-            self.pause_connecting()
+            self.shared.pause_connecting()
             raise
-        connection.wait = partial(wait, connection)
+        connection.wait = partial(wait, self.shared, connection)
         return connection
 
     def connect(self) -> None:
         """Takes a connection of the pool, or opens one."""
         with self.wrap_database_errors:
-            idle = pool.take()
+            idle = self.shared.take()
         try:
             if not idle or not self.adopt(idle):
                 super().connect()
@@ -77,7 +79,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if self.connection is not None:
                 self.connection.close()
                 self.connection = None
-            pool.give_back(None)
+            self.shared.give_back(None)
             raise
 
     def adopt(self, idle: Idle) -> bool:
@@ -89,17 +91,17 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.savepoint_ids, self.atomic_blocks, self.run_on_commit = [], [], []
         self.autocommit, self.close_at, self.health_check_done = True, None, True
         install_wrapper(self, is_restricted=idle.is_restricted)
-        if pool.is_trusted(idle) or self.is_usable():
+        if self.shared.is_trusted(idle) or self.is_usable():
             return True
         idle.raw.close()
-        self.connection, pool.broke_at = None, time.monotonic()
+        self.connection, self.shared.broke_at = None, time.monotonic()
         return False
 
     def _close(self) -> None:
         """Gives the connection back to the pool."""
         if self.connection is not None:
             with self.wrap_database_errors:
-                pool.keep(self.connection, self.ends, is_restricted=self.is_restricted)
+                self.shared.keep(self.connection, self.ends, is_restricted=self.is_restricted)
 
     def close_if_unusable_or_obsolete(self) -> None:
         """At the end of each request: other threads need the connection."""

@@ -10,6 +10,7 @@ from psycopg.pq import TransactionStatus
 
 SIZE = 8  # connections of a process
 PATIENCE = 5  # seconds that a thread waits for one
+PAUSE = 1  # second without new connections to a server that has not answered
 TRUSTED = 1  # second without use after which a connection is checked
 
 
@@ -27,7 +28,7 @@ class Pool:
     def __init__(self, size: int = SIZE) -> None:
         self.idle: list[Idle] = []  # used last in, first out: so some are not used, and grow old
         self.free = Semaphore(size)
-        self.broke_at = 0.0
+        self.broke_at = self.silent_until = 0.0
 
     def take(self) -> Idle | None:
         """An idle connection, or None: then the caller may open one. Either must be given back.
@@ -44,6 +45,11 @@ class Pool:
         if idle:
             self.idle.append(idle)
         self.free.release()
+
+    def pause_connecting(self) -> None:
+        """Refuses new connections for `PAUSE` seconds. Otherwise the next requests would wait for
+        the timeout one after the other."""
+        self.silent_until = time.monotonic() + PAUSE
 
     def is_trusted(self, idle: Idle) -> bool:
         """Whether the connection needs no check. After one has broken, the others may be broken."""

@@ -136,3 +136,18 @@ def test_a_store_is_named_by_its_address() -> None:
         "endpoint_url": "http://minio:9000", "region_name": "eu", "addressing_style": "path",
     }  # fmt: skip
     assert files_at("s3://bucket")["OPTIONS"]["addressing_style"] == "auto"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"READ_DATABASE_URL": "postgres://localhost/qyvo"},
+        {"DATABASE_URL": "postgres://localhost/qyvo", "READ_DATABASE_URL": "sqlite:///x.sqlite3"},
+        {"DATABASE_URL": "postgres://localhost/qyvo", "READ_DATABASE_URL": "hunter2"},
+    ],
+)
+def test_a_replica_is_refused_unless_both_databases_are_postgresql(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"^READ_DATABASE_URL"):
+        settings_of(tmp_path, **variables)
