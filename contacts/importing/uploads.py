@@ -195,7 +195,7 @@ def run(pk: str) -> None:
 
     Raises `JobIsRunning` if another worker runs the import.
     """
-    job = Import.objects.filter(pk=pk).first()
+    job = turns.find(Import, pk)
     if job is None:
         return  # the tenant was deleted
     try:
@@ -213,14 +213,14 @@ def run(pk: str) -> None:
     except JobIsRunning:
         raise
     except Exception:
-        Import.objects.filter(pk=pk).update(problem=STOPPED)
+        job.own_row().update(problem=STOPPED)
         raise
 
 
 def enqueue_if_begun(job: Import) -> None:
     """Enqueues a draft that was begun while its dry run still had the folder: the task of that
     moment has ended with `JobIsRunning`."""
-    if Import.objects.filter(pk=job.pk, state=Import.State.QUEUED).exists():
+    if job.own_row().filter(state=Import.State.QUEUED).exists():
         enqueue(job)
 
 
@@ -261,7 +261,7 @@ def requeue_interrupted() -> int:
             with suppress(JobIsRunning), locked_folder(folder):
                 shutil.rmtree(folder)
         elif job and job.is_running and upload_of(job).exists():
-            Import.objects.filter(pk=job.pk).update(problem="")
+            job.own_row().update(problem="")
             enqueue(job)
             number += 1
     return number
