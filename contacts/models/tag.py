@@ -100,7 +100,7 @@ def numbers_of_contacts(
     each. `may_count`: see `tag_counts.of_tenant`."""
     tenants = {tenant for _, _, tenant in tags}
     if len(tenants) == 1:
-        counts = tag_counts.of_tenant(tenants.pop(), may_count=may_count)
+        counts = tag_counts.of_tenant(*tenants, may_count=may_count)
         if counts is not None:
             return {pk: counts[name] for pk, name, _ in tags}
     ids = [pk for pk, _, _ in tags]

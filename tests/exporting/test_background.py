@@ -203,7 +203,7 @@ def test_an_export_that_was_killed_continues_and_is_whole(
     broken = iter([*[False] * page, True])
 
     def pages(ids: bytes, tenant: Tenant) -> Any:
-        for found in read(ids):
+        for found in read(ids, tenant):
             if next(broken, False):
                 raise OSError("No space left on device")
             yield found
@@ -280,7 +280,7 @@ def test_an_export_that_is_being_written_while_a_person_is_erased_leaves_no_file
     read = export.pages
 
     def pages(ids: bytes, tenant: Tenant) -> Any:
-        for found in read(ids):
+        for found in read(ids, tenant):
             erasing.erase(acme.tenant, people[3].phone)
             yield found
 
