@@ -47,4 +47,8 @@ class Owned(models.Model):
 def key_of(rows: Iterable[Owned]) -> models.Q:
     """The condition that finds these rows by their tenants and ids."""
     rows = [*rows]
-    return models.Q(tenant__in={row.tenant_id for row in rows}, pk__in=[row.pk for row in rows])
+    ids = [row.pk for row in rows]
+    tenants = [*{row.tenant_id for row in rows}]
+    if len(tenants) == 1:  # with IN, SQLite may join the table of tenants by reading all of them
+        return models.Q(tenant=tenants[0], pk__in=ids)
+    return models.Q(tenant__in=tenants, pk__in=ids)

@@ -487,6 +487,7 @@ def test_a_bad_field_of_consent_is_a_form_error(
     assert Change.objects.latest("pk").kind == Change.Kind.CREATED
 
 
+@pytest.mark.usefixtures("without_guard")
 def test_a_contact_deleted_during_the_request_is_no_server_error(
     staff: Client, contact: Contact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
