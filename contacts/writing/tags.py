@@ -233,7 +233,6 @@ def lock_with_contacts(tags: TagQuerySet, others: Q = Q()) -> list[Tag]:  # noqa
     """
     chosen = [*tags]
     stored = Tag.objects.filter(key_of(chosen) | others).order_by("name")
-    stored = stored.select_related("tenant")
     while True:
         start = transaction.savepoint()
         carriers = contacts_of(chosen)
@@ -243,7 +242,7 @@ def lock_with_contacts(tags: TagQuerySet, others: Q = Q()) -> list[Tag]:  # noqa
             IsAnyOf("pk", map(hex_id, carriers)), tenant__in={tag.tenant_id for tag in chosen}
         )
         list(contacts.order_by("phone").select_for_update().values_list("pk"))
-        found = [*stored.select_for_update(of=("self",))]
+        found = [*stored.select_for_update()]
         if {*contacts_of(chosen)} <= {*carriers}:
             return found
         transaction.savepoint_rollback(start)
