@@ -100,6 +100,13 @@ def statements_name_their_tenant() -> Iterator[None]:
     tenant_guard.check()
 
 
+@pytest.fixture
+def without_guard() -> Iterator[None]:
+    """For tests that leave the tenant out on purpose, to see what row-level security does."""
+    yield
+    tenant_guard.found.clear()
+
+
 # Which database
 
 

@@ -29,6 +29,7 @@ from contacts.jobs.bulk_actions import ID_BYTES
 from contacts.jobs.files import data_folder
 from contacts.models import ContactQuerySet, Export
 from tenants.admin import user_of
+from tenants.models import Tenant
 
 from .confirm import ConfirmActionAdmin, ConfirmForm, Question, log
 from .progress import ProgressAdmin
@@ -72,7 +73,11 @@ class ExportActionAdmin(ConfirmActionAdmin):
         form, number = FOR_PEOPLE[name], len(ids) // ID_BYTES
         is_now = form.is_streamed or number <= AT_ONCE
         try:
-            answer = file_of_now(ids, form) if is_now else self.plan(request, contacts, ids, name)
+            if is_now:
+                user = user_of(request)
+                answer = file_of_now(ids, form, None if user.is_superuser else user.tenant)
+            else:
+                answer = self.plan(request, contacts, ids, name)
         except (NotExportable, background.TooManyExports) as error:
             self.message_user(request, str(error), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
@@ -88,10 +93,11 @@ class ExportActionAdmin(ConfirmActionAdmin):
         return HttpResponseRedirect(reverse("admin:contacts_export_change", args=[job.pk]))
 
 
-def file_of_now(ids: bytes, form: Format) -> HttpResponseBase:
-    """A download that is made in this request. Raises `NotExportable`, which a streamed format
-    never does: its download has begun when its last page is read."""
-    pieces, name = export(ids, form), f"contacts-{timezone.now():%Y-%m-%d}.{form.extension}"
+def file_of_now(ids: bytes, form: Format, tenant: Tenant | None) -> HttpResponseBase:
+    """A download that is made in this request. `tenant`: see `exporting.export.pages`. Raises
+    `NotExportable`, which a streamed format never does: its download has begun when its last page
+    is read."""
+    pieces, name = export(ids, form, tenant), f"contacts-{timezone.now():%Y-%m-%d}.{form.extension}"
     if form.is_streamed:
         return StreamingHttpResponse(
             pieces,

@@ -73,7 +73,7 @@ class ImportAdmin(ProgressAdmin):
     def get_deleted_objects(self, jobs: Any, request: HttpRequest) -> Any:
         """The confirmation page has no line for each failure: an import may have a million."""
         running = [str(job) for job in jobs if job.is_running]
-        failures = sum(job.failures.count() for job in jobs)
+        failures = sum(job.own_failures().count() for job in jobs)
         lacking = {"import"} if running else set()
         return [str(job) for job in jobs], {"imports": len(jobs), "failures": failures}, lacking, []
 
@@ -212,7 +212,7 @@ class ImportAdmin(ProgressAdmin):
     def progress_of(self, job: Import) -> dict[str, Any]:
         """The progress of a job from `with_counts`, also while it runs."""
         counts = {name: getattr(job, f"{name}_so_far") for name in Import.COUNTS}
-        failures = job.failures.filter(tenant=job.tenant_id).order_by("line")
+        failures = job.own_failures().order_by("line")
         return {
             "title": f"Import {job}",
             "counts": counts,

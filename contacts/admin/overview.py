@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, F, QuerySet
 from django.db.models.functions import TruncDate
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -106,7 +106,7 @@ def kinds(contacts: QuerySet) -> dict[str, Any]:
 
 def top(tags: QuerySet) -> list[Bar]:
     """The tags with the most contacts."""
-    links = ContactTag.objects.filter(tag__in=tags.values("pk")).order_by()
+    links = ContactTag.objects.filter(tag__tenant=F("tenant"), tag__in=tags.values("pk")).order_by()
     counts = dict(links.values_list("tag").annotate(n=Count("contact")).order_by("-n", "tag")[:TOP])
     names = dict(tags.filter(pk__in=counts).values_list("pk", "name"))
     return bars((names[pk], number, f"tag={pk}") for pk, number in counts.items() if pk in names)

@@ -110,7 +110,7 @@ class TagAdmin(ConfirmActionAdmin, TenantOwnedRetryAdmin):
         if tag._state.adding:
             return self.get_empty_value_display()
         counted = getattr(tag, "contacts_count", None)
-        count = tag.links.count() if counted is None else counted
+        count = tag.own_links().count() if counted is None else counted
         page = reverse("admin:contacts_contact_changelist")
         return format_html('<a class="plain" href="{}?tag={}">{:}</a>', page, tag.pk, f"{count:,}")
 
@@ -215,5 +215,7 @@ class TagAdmin(ConfirmActionAdmin, TenantOwnedRetryAdmin):
 
 def contacts_with(tags: list[Tag]) -> Any:
     """The contacts that have one of `tags`."""
-    links = ContactTag.objects.filter(tag__in=[tag.pk for tag in tags])
-    return Contact.objects.filter(pk__in=links.values("contact")).order_by("-pk")
+    tenants = {tag.tenant_id for tag in tags}
+    links = ContactTag.objects.filter(tenant__in=tenants, tag__in=[tag.pk for tag in tags])
+    found = Contact.objects.filter(tenant__in=tenants, pk__in=links.values("contact"))
+    return found.order_by("-pk")

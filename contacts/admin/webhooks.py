@@ -142,7 +142,11 @@ class WebhookAdmin(TenantOwnedRetryAdmin):
 
     @admin.action(description="Retry failed deliveries", permissions=["change"])
     def replay(self, request: HttpRequest, found: models.QuerySet) -> None:
-        dead = Delivery.objects.filter(webhook__in=found, state=Delivery.State.DEAD)
+        webhooks = [*found]
+        tenants = {webhook.tenant_id for webhook in webhooks}
+        dead = Delivery.objects.filter(
+            tenant__in=tenants, webhook__in=webhooks, state=Delivery.State.DEAD
+        )
         self.message_user(request, f"Deliveries to be sent again: {outbox.replay(dead)}.")
 
 
@@ -165,6 +169,10 @@ class DeliveryAdmin(TenantOwnedAdmin):
     def get_list_select_related(self, request: HttpRequest) -> list[str]:
         return ["tenant", "webhook"]
 
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet:
+        """The list joins webhooks, which are found by their tenant, too."""
+        return super().get_queryset(request).filter(webhook__tenant=models.F("tenant"))
+
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet, search_term: str
     ) -> tuple[models.QuerySet, bool]:
@@ -184,6 +192,10 @@ class DeliveryAdmin(TenantOwnedAdmin):
 
     @admin.action(description="Send the selected deliveries again", permissions=["change"])
     def replay(self, request: HttpRequest, found: DeliveryQuerySet) -> None:
-        finished = found.exclude(state=Delivery.State.PENDING)
+        found = found.order_by()
+        chosen = Delivery.objects.filter(
+            tenant__in=found.values("tenant"), pk__in=found.values("pk")
+        )  # without the joins of the list
+        finished = chosen.exclude(state=Delivery.State.PENDING)
         number = outbox.replay(finished)
         self.message_user(request, f"Deliveries to be sent again: {number}.")

@@ -128,7 +128,7 @@ ON CONFLICT DO NOTHING
 """
     UNLINK = """
 DELETE FROM contacts_contacttag
-WHERE contact_id IN (SELECT value FROM json_each(%(had_links)s))
+WHERE +tenant_id = %(tenant)s AND contact_id IN (SELECT value FROM json_each(%(had_links)s))
 AND (contact_id, tag_id) NOT IN (
     SELECT pair.value ->> 0, tag.id
     FROM json_each(%(pairs)s) AS pair

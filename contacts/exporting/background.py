@@ -113,7 +113,7 @@ def run_export(pk: str) -> None:
 def run(pk: str) -> None:
     """Writes the file, or continues with it, until the turn is over; then enqueues the export
     again. Raises `JobIsRunning` if another worker writes it."""
-    job = Export.objects.filter(pk=pk).first()
+    job = turns.find(Export, pk)
     if job is None:
         return  # deleted together with its tenant
     try:
@@ -125,7 +125,7 @@ def run(pk: str) -> None:
     except (JobIsRunning, StoreUnavailable):
         raise
     except Exception:
-        Export.objects.filter(pk=pk).unfinished().update(problem=STOPPED)
+        job.own_row().filter(state__in=Export.RUNNING).update(problem=STOPPED)
         raise
     if not is_over:
         enqueue(pk)
@@ -178,7 +178,7 @@ class Progress:
         return self.read < len(self.ids)
 
     def pages(self) -> Iterator[Page]:
-        for size, page in pages(self.ids[self.read :]):
+        for size, page in pages(self.ids[self.read :], self.job.tenant):
             self.read += size
             yield page
             change(self.job, written=self.read // ID_BYTES)

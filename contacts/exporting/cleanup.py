@@ -11,6 +11,7 @@ from django.utils import timezone
 from contacts.jobs.files import store
 from contacts.jobs.lock import JobIsRunning, locked
 from contacts.models import Export, ExportQuerySet
+from contacts.models.owned import key_of
 from tenants.models import Tenant
 
 from .storage import file_of, folder_of
@@ -28,7 +29,7 @@ def expire(exports: ExportQuerySet, problem: str = "") -> None:
     """
     jobs = list(exports)
     ended_at = Coalesce("finished_at", Value(timezone.now()))
-    chosen = Export.objects.filter(pk__in=[job.pk for job in jobs])
+    chosen = Export.objects.filter(key_of(jobs))
     chosen.update(state=State.EXPIRED, problem=problem, finished_at=ended_at)
     for job in jobs:
         delete_files(job)
@@ -49,7 +50,7 @@ def erase(tenant: Tenant) -> None:
 def keep_latest(tenant: Tenant) -> None:
     """Expires the oldest files of the tenant that are more than `MAX_FILES`."""
     oldest = tenant.exports.with_file().order_by("-finished_at")[MAX_FILES:]
-    expire(Export.objects.filter(pk__in=[job.pk for job in oldest]))
+    expire(tenant.exports.filter(pk__in=[job.pk for job in oldest]))
 
 
 def delete_expired() -> None:

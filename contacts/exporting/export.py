@@ -8,6 +8,7 @@ from contacts.db.expressions import IsAnyOf, packed_ids
 from contacts.db.replica import read_all
 from contacts.jobs.bulk_actions import ID_BYTES
 from contacts.models import Contact, ContactQuerySet
+from tenants.models import Tenant
 
 from .csv import Csv
 from .formats import Format, Page
@@ -31,22 +32,24 @@ def select_ids(contacts: ContactQuerySet) -> bytes:
     return read_all(lambda: packed_ids(contacts, "phone", "pk"))
 
 
-def export(ids: bytes, form: Format) -> Iterator[bytes]:
+def export(ids: bytes, form: Format, tenant: Tenant | None = None) -> Iterator[bytes]:
     """The pieces of a file with the contacts that `select_ids` has found. A contact has the values
     that it has when its page is read; contacts that were deleted before are left out.
 
     Between two pages, the export keeps ids only, and no statement or transaction stays open: a slow
     reader must not hold a transaction for hours. Raises `NotExportable`.
     """
-    return form.pieces((page for _, page in pages(ids)), COLUMNS)
+    return form.pieces((page for _, page in pages(ids, tenant)), COLUMNS)
 
 
-def pages(ids: bytes) -> Iterator[tuple[int, Page]]:
-    """The contacts with these ids, page by page, each with how many bytes of `ids` it has used."""
+def pages(ids: bytes, tenant: Tenant | None = None) -> Iterator[tuple[int, Page]]:
+    """The contacts with these ids, page by page, each with how many bytes of `ids` it has used.
+    `tenant`: None for contacts of all tenants, which only a superuser exports."""
+    contacts = tenant.contacts.all() if tenant else Contact.objects.all()
     step = PAGE * ID_BYTES
     for start in range(0, len(ids), step):
         chosen = ids[start : start + step]
-        found = Contact.objects.filter(IsAnyOf("pk", chosen.hex(",", ID_BYTES).split(",")))
+        found = contacts.filter(IsAnyOf("pk", chosen.hex(",", ID_BYTES).split(",")))
         yield len(chosen), read_all(partial(with_former_phones, found.order_by("phone", "pk")))
 
 

@@ -13,8 +13,8 @@ from contacts.webhooks.outbox import enqueue_event
 @transaction.atomic
 def finish(job: Import) -> None:
     """The whole file is written. Moves the counts of the batches to the import."""
-    job.count(job.written.all())
-    job.written.all().delete()
+    job.count(job.own_batches())
+    job.own_batches().delete()
     end(job, Import.State.DONE)
 
 

@@ -249,7 +249,7 @@ class Importer:
         tries all rows again.
         """
         if not self.is_dry:
-            return {batch.number: batch.rows for batch in self.job.written.all()}
+            return {batch.number: batch.rows for batch in self.job.own_batches()}
         number = read_json(tried_file, 0)
         tried_file.unlink(missing_ok=True)
         return {0: number} if number else {}

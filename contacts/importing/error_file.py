@@ -30,7 +30,7 @@ def failed_records(
     `after_line`: the line on which a record begins; only records after this one are returned.
     Raises `UnreadableFile` if the file has changed since the import has read it.
     """
-    failed = job.failures.filter(line__gt=after_line).order_by("line")
+    failed = job.own_failures().filter(line__gt=after_line).order_by("line")
     failures = failed.values_list("line", "error").iterator()
     records = source.records(after_line or 1)
     for line, error in failures:

@@ -208,7 +208,7 @@ def run(pk: str) -> None:
 
     Raises `JobIsRunning` if another worker runs the import.
     """
-    job = Import.objects.filter(pk=pk).first()
+    job = turns.find(Import, pk)
     if job is None:
         return  # the tenant was deleted
     try:
@@ -220,7 +220,7 @@ def run(pk: str) -> None:
     except (JobIsRunning, StoreUnavailable):
         raise
     except Exception:
-        Import.objects.filter(pk=pk).update(problem=STOPPED)
+        job.own_row().update(problem=STOPPED)
         raise
 
 
@@ -237,7 +237,7 @@ def run_locked(job: Import) -> None:
 def enqueue_if_begun(job: Import) -> None:
     """Enqueues a draft that was begun while its dry run still had the folder: the task of that
     moment has ended with `JobIsRunning`."""
-    if Import.objects.filter(pk=job.pk, state=Import.State.QUEUED).exists():
+    if job.own_row().filter(state=Import.State.QUEUED).exists():
         enqueue(job)
 
 
@@ -291,7 +291,7 @@ def requeue_interrupted() -> int:
             with suppress(JobIsRunning), locked(folder):
                 store().remove(folder)
         elif job and job.is_running and store().has(upload_of(job)):
-            Import.objects.filter(pk=job.pk).update(problem="")
+            job.own_row().update(problem="")
             enqueue(job)
             number += 1
     return number

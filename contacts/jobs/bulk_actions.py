@@ -240,7 +240,7 @@ def start(action: BulkAction) -> None:
     """Runs a small action at once. A large one, or one that fails, is left to a worker."""
     if action.total <= AT_ONCE:
         try:
-            run(action.pk)
+            run(action)
         except Exception:
             logger.exception("Bulk action %s is left to a worker", action.pk)
         else:
@@ -272,16 +272,16 @@ def run_for_a_turn(pk: str) -> None:
 
     Raises `JobIsRunning` if another worker runs it.
     """
-    action = BulkAction.objects.filter(pk=pk).first()
+    action = turns.find(BulkAction, pk)
     if action is None:
         return  # deleted together with its tenant
     with locked(data_folder("turns") / pk), turns.Turn(action.tenant_id) as turn:
-        is_finished = run(pk, turn.is_over)
+        is_finished = run(action, turn.is_over)
     if not is_finished:
         enqueue(pk)
 
 
-def run(pk: str, must_give_way: Callable[[], bool] = lambda: False) -> bool:
+def run(action: BulkAction, must_give_way: Callable[[], bool] = lambda: False) -> bool:
     """Does the rest of the action; returns False if it gave way before the end.
 
     `must_give_way` is asked after each batch. Idempotent, also if two processes run it at once: a
@@ -292,24 +292,25 @@ def run(pk: str, must_give_way: Callable[[], bool] = lambda: False) -> bool:
     try:
         while is_left:
             with pace.turn() as turn:
-                turn.items = retry_once(lambda: run_batch(pk, pace.size))
+                turn.items = retry_once(lambda: run_batch(action, pace.size))
             is_left = turn.items > 0
             if is_left and must_give_way():
                 return False
     except Exception:
-        BulkAction.objects.filter(pk=pk).update(problem=STOPPED)
+        action.own_row().update(problem=STOPPED)
         raise
     return True
 
 
 @transactional
-def run_batch(pk: str, size: int = BATCH) -> int:
+def run_batch(planned: BulkAction, size: int = BATCH) -> int:
     """Handles at most `size` contacts, and returns how many: 0 if the action is finished."""
-    action = BulkAction.objects.select_for_update().filter(pk=pk, finished_at=None).first()
+    action = planned.own_row().select_for_update().filter(finished_at=None).first()
     if action is None:
         return 0
     action.problem = ""
-    batch = action.left.order_by("number").first() or batch_of_late_carriers(action)
+    left = BulkBatch.objects.filter(tenant=action.tenant_id, action=action)
+    batch = left.order_by("number").first() or batch_of_late_carriers(action)
     pks = take(batch, size) if batch else []
     with tenant_context(action.tenant_id), caused_by(action.actor, action.pk):
         if pks:

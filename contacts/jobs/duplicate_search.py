@@ -147,7 +147,7 @@ def writing(pace: Pace, before: DuplicateSearch, keys: int = 0) -> Iterator[None
     that changed after this process read them, and their old keys and pairs would come back.
     """
     with pace.turn(keys), transaction.atomic():
-        if not DuplicateSearch.objects.get(pk=before.pk).has_state_of(before):
+        if not DuplicateSearch.objects.get(tenant=before.tenant_id).has_state_of(before):
             raise Overtaken
         yield
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.db import models
 from django.utils import timezone
@@ -81,6 +81,7 @@ class Turn:
         return any(job.is_free for job in others)
 
 
+Row = TypeVar("Row", bound=models.Model)
 Run = Callable[[str], Any]
 RUNS: dict[type[models.Model], Run] = {}
 
@@ -157,6 +158,12 @@ def without_problem(model: type[models.Model], jobs: models.QuerySet) -> list[tu
     """Each job with the time of its start."""
     rows = jobs.filter(problem="").values_list("started_at", "pk", "tenant_id")
     return [(started_at, Job(pk, tenant_id, model)) for started_at, pk, tenant_id in rows]
+
+
+def find(model: type[Row], pk: str) -> Row | None:
+    """The job of a task, which names only its id; None if it was deleted with its tenant."""
+    with all_tenants_context():
+        return model._default_manager.filter(pk=pk).first()
 
 
 # The queue

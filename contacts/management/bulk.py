@@ -182,8 +182,8 @@ class BulkFix(BaseCommand):
 def refuse_unknown_tags(tenants: list[Tenant], names: list[str]) -> None:
     """Raises `CommandError` if no contact of these tenants has one of the tags. Such a tag is
     usually mistyped, and without the error the command would seem to have worked."""
-    carried = Exists(ContactTag.objects.filter(tag=OuterRef("pk")))
-    found = Tag.objects.filter(carried, tenant__in=tenants, name__in=names)
+    links = ContactTag.objects.filter(tenant=OuterRef("tenant"), tag=OuterRef("pk"))
+    found = Tag.objects.filter(Exists(links), tenant__in=tenants, name__in=names)
     if unknown := {*names} - {*found.values_list("name", flat=True)}:
         quoted = " or ".join(f"“{name}”" for name in sorted(unknown))
         raise CommandError(f"No contact has the tag {quoted}.")

@@ -10,7 +10,7 @@ from tenants.isolation import protect
 class Migration(migrations.Migration):
     dependencies = [
         ("contacts", "0027_dismiss_pairs"),
-        ("tenants", "0007_known_address"),
+        ("tenants", "0008_oauth"),
     ]
 
     operations = [

@@ -9,6 +9,8 @@ from django.utils import timezone
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
+from .owned import Owned
+
 ONLY_OPT_OUT = '{"opt_out": true}'  # the value of an update that only opts out
 
 
@@ -19,7 +21,7 @@ def told(item: Any) -> str:
     return "" if item is True else item or "(empty)"
 
 
-class BulkAction(models.Model):
+class BulkAction(Owned):
     """An action on the contacts that somebody has chosen and confirmed, and how far it is.
 
     Its id is the change set of its log entries. `done` counts the contacts handled so far, of which

@@ -24,6 +24,8 @@ from contacts.values import rules
 from tenants.fields import ULIDField, hex_id
 from tenants.models import Tenant
 
+from .owned import Owned
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -247,7 +249,7 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
         return self.filter(decided, contact_id=contact_id).order_by("id")
 
 
-class Change(models.Model):
+class Change(Owned):
     """A change of a contact. Of two changes of one contact, the later one has the greater id.
 
     `fields`: see `change_log.difference`; empty for a creation, because the row itself shows the

@@ -33,6 +33,7 @@ from tenants.models import Tenant
 
 from .change import Change, Entry
 from .erasure import OptOut, in_utc
+from .owned import Owned
 from .tag import Tag
 
 FOUND_BY = {"contact_id": "pk", "phone": "phone"}
@@ -229,7 +230,13 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         return self.filter(updated_at__gte=at) if at else self.all()
 
     def with_tag(self, name: str) -> "ContactQuerySet":
-        return self.filter(links__tag__name=name)
+        return self.with_tags_in([name])
+
+    def with_tags_in(self, names: Iterable[str]) -> "ContactQuerySet":
+        """The contacts with one of the tags; a contact with several of them comes several times."""
+        return self.filter(
+            links__tenant=F("tenant"), links__tag__tenant=F("tenant"), links__tag__name__in=[*names]
+        )
 
     def linked_to(self, tag: Tag) -> "ContactQuerySet":
         """The contacts with this tag, which are few."""
@@ -308,7 +315,7 @@ class Outcome(models.TextChoices):
     UNCHANGED = "unchanged"
 
 
-class Contact(models.Model):
+class Contact(Owned):
     """A person, by phone: one row for each phone of a tenant.
 
     `tags` holds the names of its tags, in order; `ContactTag` links it to the tags, to find and

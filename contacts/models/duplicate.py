@@ -12,6 +12,7 @@ from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from .contact import Contact
+from .owned import Owned
 
 BY_LIKELIHOOD = Order("likelihood", is_descending=True)
 
@@ -43,7 +44,7 @@ class DuplicateQuerySet(models.QuerySet["Duplicate"]):
         return self.filter(Exists(first), Exists(second))
 
 
-class Duplicate(models.Model):
+class Duplicate(Owned):
     """Two contacts of a tenant that are likely one person. `finding.duplicates` writes the rows.
 
     `first_id` is the less of the two ids, so each pair has one row. Neither column is a foreign
@@ -105,7 +106,7 @@ class Duplicate(models.Model):
         return {"reasons": f",{','.join(found)},", "likelihood": likelihood(found)}
 
 
-class NearKey(models.Model):
+class NearKey(Owned):
     """The keys by which the search finds contacts with the same name and near phones, see
     `likeness.NearKeys`. Only the search and an erasure write them, so that a write of a contact
     costs nothing more: the row of a contact that has changed is renewed by the next search.

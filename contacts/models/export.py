@@ -6,6 +6,7 @@ from django.utils import timezone
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
+from .owned import Owned
 from .queued import Queued
 
 
@@ -17,7 +18,7 @@ class ExportQuerySet(models.QuerySet["Export"]):
         return self.filter(state=Export.State.DONE)
 
 
-class Export(Queued, models.Model):
+class Export(Queued, Owned):
     """An export into a file: which contacts, how far it is, and until when the file is stored."""
 
     class State(models.TextChoices):

@@ -6,7 +6,7 @@ from heapq import nsmallest
 from typing import Any, NamedTuple
 
 from django.db import models, transaction
-from django.db.models import F, Sum, Value
+from django.db.models import F, FilteredRelation, Q, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -14,6 +14,7 @@ from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from .contact import Outcome
+from .owned import Owned
 from .queued import Queued
 
 
@@ -35,9 +36,10 @@ class ImportQuerySet(models.QuerySet["Import"]):
 
     def with_counts(self) -> "ImportQuerySet":
         """Adds `created_so_far` and so on: the counts of the import and of its batches so far."""
-        return self.annotate(
+        own = FilteredRelation("written", condition=Q(written__tenant=F("tenant")))
+        return self.annotate(own=own).annotate(
             **{
-                f"{name}_so_far": F(name) + Coalesce(Sum(f"written__{name}"), 0)
+                f"{name}_so_far": F(name) + Coalesce(Sum(f"own__{name}"), 0)
                 for name in (*Import.COUNTS, "warnings")
             }
         )
@@ -51,7 +53,7 @@ class ImportQuerySet(models.QuerySet["Import"]):
         return {n: over[f"all_{n}"] + so_far[f"all_{n}"] for n in Import.COUNTS}
 
 
-class Import(Queued, models.Model):
+class Import(Queued, Owned):
     """An import of a file: how the file is read, how far the import is, and its counts.
 
     While it runs, the counts are in its batches; at the end they are added up here.
@@ -137,12 +139,35 @@ class Import(Queued, models.Model):
             return self.options.get("fields")
         return {each["header"]: each["field"] for each in reversed(listed) if each["field"]}
 
+    @transaction.atomic
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Deletes the import with all rows that name it. Django's own way finds them by its id
+        alone."""
+        from .webhook import Delivery
+
+        for rows in (
+            Delivery.objects.filter(tenant=self.tenant_id, job=self),
+            self.own_batches(),
+            self.own_failures(),
+            self.own_row(),
+        ):
+            number = rows._raw_delete(rows.db)
+        return number, {self._meta.label: number}
+
+    def own_batches(self) -> "models.QuerySet[ImportBatch]":
+        """Like `written`, but with the tenant, which the primary key begins with."""
+        return ImportBatch.objects.filter(tenant=self.tenant_id, job=self)
+
+    def own_failures(self) -> "models.QuerySet[ImportFailure]":
+        """Like `failures`, but with the tenant, which the primary key begins with."""
+        return ImportFailure.objects.filter(tenant=self.tenant_id, job=self)
+
     def counts(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in self.COUNTS}
 
     def start_over(self) -> None:
         """For a dry run that was killed: it stores no batches, so it cannot continue."""
-        self.failures.all().delete()
+        self.own_failures().delete()
         for name in (*self.COUNTS, "warnings"):
             setattr(self, name, 0)
         self.warning_list, self.hint = [], ""
@@ -159,7 +184,7 @@ class Import(Queued, models.Model):
         drafts = Import.objects.filter(tenant=self.tenant_id, pk=self.pk, state=self.State.DRAFT)
         changed = bool(drafts.update(**fresh | values))
         if changed:
-            self.failures.all().delete()
+            self.own_failures().delete()
         return changed
 
     def count(self, batches: "Iterable[ImportBatch]") -> None:
@@ -172,7 +197,7 @@ class Import(Queued, models.Model):
 
     def warned(self) -> list[Warned]:
         """The first records with warnings, also while the import runs."""
-        lists = [self.warning_list, *self.written.values_list("warning_list", flat=True)]
+        lists = [self.warning_list, *self.own_batches().values_list("warning_list", flat=True)]
         return [Warned(*warned) for warned in first_of([one for each in lists for one in each])]
 
 

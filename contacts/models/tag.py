@@ -16,6 +16,7 @@ from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
 
 from . import tag_counts
+from .owned import Owned
 
 NAMES_READ = 5000  # tags that are read at a time to find a part of a name
 SMALL_RESULT = 2000  # contacts of a tag: up to so many are found by the tag, not in a list's order
@@ -99,10 +100,11 @@ def numbers_of_contacts(
     each. `may_count`: see `tag_counts.of_tenant`."""
     tenants = {tenant for _, _, tenant in tags}
     if len(tenants) == 1:
-        counts = tag_counts.of_tenant(tenants.pop(), may_count=may_count)
+        counts = tag_counts.of_tenant(*tenants, may_count=may_count)
         if counts is not None:
             return {pk: counts[name] for pk, name, _ in tags}
-    counted = Tag.objects.filter(pk__in=[pk for pk, _, _ in tags]).with_count()
+    ids = [pk for pk, _, _ in tags]
+    counted = Tag.objects.filter(tenant__in=tenants, pk__in=ids).with_count()
     return {tag.pk: tag.count for tag in counted}
 
 
@@ -114,7 +116,7 @@ class CountedTag(NamedTuple):
     contacts_count: int
 
 
-class Tag(models.Model):
+class Tag(Owned):
     """A label of a tenant's contacts. Names are case-sensitive."""
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -148,7 +150,7 @@ class Tag(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Removes the tag from its contacts, then deletes it. The contacts stay."""
-        return Tag.objects.filter(pk=self.pk).delete()
+        return Tag.objects.filter(tenant=self.tenant_id, pk=self.pk).delete()
 
     def own_links(self) -> "models.QuerySet[ContactTag]":
         """Its links, found by their primary key, which begins with the tenant."""

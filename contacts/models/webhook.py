@@ -21,6 +21,7 @@ from tenants.keys import lasting_hmac
 from tenants.models import Tenant
 
 from .change import PRUNED, Change
+from .owned import Owned
 
 IMPORT_FINISHED = "import.finished"
 TEST_EVENT = "webhook.test"  # sent to every webhook, so not among `EVENTS`
@@ -43,7 +44,8 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         """
         gone = list(self.values_list("tenant_id", "pk"))
         with transaction.atomic():
-            chosen = Webhook.objects.filter(pk__in=[pk for _, pk in gone]).order_by("pk")
+            tenants, pks = {tenant_id for tenant_id, _ in gone}, [pk for _, pk in gone]
+            chosen = Webhook.objects.filter(tenant__in=tenants, pk__in=pks).order_by("pk")
             list(chosen.select_for_update())
             deleted = super(WebhookQuerySet, chosen).delete()
         for tenant_id, pk in gone:
@@ -64,7 +66,7 @@ def fresh_salt() -> str:
     return secrets.token_hex(16)
 
 
-class Webhook(models.Model):
+class Webhook(Owned):
     """An endpoint of a tenant that gets events about contacts and imports.
 
     The secret is not stored: it is computed from the installation's key and `salt`. `place` is the
@@ -150,7 +152,7 @@ class Webhook(models.Model):
         return event in self.events and (self.import_rows or not actor.startswith("import:"))
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        return Webhook.objects.filter(pk=self.pk).delete()
+        return Webhook.objects.filter(tenant=self.tenant_id, pk=self.pk).delete()
 
     def own_deliveries(self) -> "DeliveryQuerySet":
         """Like `deliveries`, but with the tenant, which every index begins with."""
@@ -173,17 +175,18 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Deletes the deliveries in short transactions: on SQLite, one long one would keep all
         other writers waiting."""
         pace, last = Pace(PRUNED), ""
-        while pks := list(
+        while rows := list(
             (self.filter(pk__gt=last) if last else self)
             .order_by("pk")
-            .values_list("pk", flat=True)[: pace.size]
+            .values_list("tenant_id", "pk")[: pace.size]
         ):
+            tenants, pks = {tenant_id for tenant_id, _ in rows}, [pk for _, pk in rows]
             last = pks[-1]
             with pace.turn(len(pks)):
-                Delivery.objects.filter(pk__in=pks).delete()
+                Delivery.objects.filter(tenant__in=tenants, pk__in=pks).delete()
 
 
-class Delivery(models.Model):
+class Delivery(Owned):
     """An event for one webhook. Every attempt to send it carries the same id."""
 
     class State(models.TextChoices):

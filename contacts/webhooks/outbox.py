@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from contacts.change_log.feed import FeedPosition
@@ -111,13 +111,13 @@ def resume(webhook: Webhook) -> None:
 
 
 def record_success(webhook: Webhook) -> None:
-    Webhook.objects.filter(pk=webhook.pk).update(last_success_at=timezone.now(), failing_since=None)
+    webhook.own_row().update(last_success_at=timezone.now(), failing_since=None)
 
 
 def record_failure(webhook: Webhook) -> None:
     """Pauses the webhook after `PAUSED_AFTER` without a success."""
     now = timezone.now()
-    stored = Webhook.objects.filter(pk=webhook.pk)
+    stored = webhook.own_row()
     stored.filter(failing_since=None).update(failing_since=now)
     stored.filter(failing_since__lte=now - PAUSED_AFTER, paused_at=None).update(paused_at=now)
 
@@ -173,7 +173,7 @@ def enqueue_some_for(webhook: Webhook, *, wait: bool = False) -> bool:
     if not unread.exists():
         return False
     with transaction.atomic():
-        rows = Webhook.objects.filter(pk=webhook.pk).select_for_update(skip_locked=not wait)
+        rows = webhook.own_row().select_for_update(skip_locked=not wait)
         if (locked := rows.first()) is None:
             return False
         unread, position = webhook.tenant.changes.after(FeedPosition(*locked.place))
@@ -188,7 +188,7 @@ def enqueue_some_for(webhook: Webhook, *, wait: bool = False) -> bool:
         )
         if changes:
             position = position._replace(xid=changes[-1][0], id=changes[-1][1])
-        Webhook.objects.filter(pk=webhook.pk).update(place=[*position])
+        webhook.own_row().update(place=[*position])
     webhook.place = [*position]
     return len(changes) == CHANGES_AT_ONCE
 
@@ -256,7 +256,8 @@ def record_failed(attempt: Attempt) -> None:
     would be lost.
     """
     delivery = attempt.delivery
-    claimed = Delivery.objects.pending().filter(pk=delivery.pk, due_at=delivery.due_at)
+    own = Delivery.objects.filter(tenant=delivery.tenant_id, pk=delivery.pk)
+    claimed = own.pending().filter(due_at=delivery.due_at)
     delivery.attempts += 1
     now = timezone.now()
     if delivery.attempts > len(RETRY_DELAYS):
@@ -304,7 +305,8 @@ def replay(deliveries: DeliveryQuerySet) -> int:
 
     A delivery whose change is pruned is left out, because its body can no longer be made.
     """
-    has_body = Q(change=None) | Q(change__in=Change.objects.values("pk"))
+    same = Change.objects.filter(tenant=OuterRef("tenant"), pk=OuterRef("change_id"))
+    has_body = Q(change=None) | Exists(same)
     return deliveries.filter(has_body).update(
         state=Delivery.State.PENDING, attempts=0, due_at=timezone.now(), finished_at=None
     )

@@ -16,6 +16,7 @@ from contacts.db.dialects import dialect_of
 from contacts.db.expressions import IdDigits, IsAnyOf
 from contacts.db.transactions import transactional
 from contacts.models import Change, Contact, ContactTag, Entry, Tag, TagQuerySet
+from contacts.models.owned import key_of
 from contacts.values import rules
 from tenants.fields import hex_id
 from tenants.models import Tenant
@@ -177,19 +178,19 @@ def rename(tag: Tag, name: str) -> None:
     with `retag` first, batch by batch: then only the links are left to do here, which takes about a
     second of SQLite's lock for 200,000.
     """
-    renamed = Tag.objects.filter(pk=tag.pk).exclude(name=name)
+    renamed = Tag.objects.filter(tenant=tag.tenant_id, pk=tag.pk).exclude(name=name)
     if not renamed.exists():
         return
     found = lock_with_contacts(renamed, Q(tenant=tag.tenant_id, name=name))
     stored = next((one for one in found if one.pk == tag.pk), None)
     if stored is None:  # somebody else has just given it this name, or deleted it
         return
-    carriers = contacts_of([stored.pk])
+    carriers = contacts_of([stored])
     for other in found:
         if other.pk != stored.pk:
             links.move(other, stored)
-            QuerySet.delete(Tag.objects.filter(pk=other.pk))
-    Tag.objects.filter(pk=stored.pk).update(name=name)
+            delete_rows([other])
+    stored.own_row().update(name=name)
     for some in batches(carriers):
         retag(stored.tenant, some, lambda names: replaced(names, [stored.name], [name]))
 
@@ -202,9 +203,9 @@ def delete(tags: TagQuerySet) -> tuple[int, dict[str, int]]:
     for tenant in {tag.tenant_id: tag.tenant for tag in found}.values():
         mine = [tag for tag in found if tag.tenant_id == tenant.pk]
         gone = {tag.name for tag in mine}
-        for some in batches(contacts_of(tag.pk for tag in mine)):
+        for some in batches(contacts_of(mine)):
             retag(tenant, some, partial(without, gone=gone))
-    QuerySet.delete(Tag.objects.filter(pk__in=[tag.pk for tag in found]))
+    delete_rows(found)
     return len(found), {Tag._meta.label: len(found)}
 
 
@@ -215,11 +216,10 @@ def delete_unused(tags: TagQuerySet) -> list[str]:
     The tags are locked before their links are looked at, so that no writer links one of them
     meanwhile.
     """
-    stored = Tag.objects.filter(pk__in=list(tags.values_list("pk", flat=True)))
-    locked = list(stored.order_by("name").select_for_update())
-    used = set(ContactTag.objects.filter(tag__in=locked).values_list("tag_id", flat=True))
+    locked = list(rows_of([*tags]).order_by("name").select_for_update())
+    used = set(links_of(locked).values_list("tag_id", flat=True))
     unused = [tag for tag in locked if tag.pk not in used]
-    QuerySet.delete(Tag.objects.filter(pk__in=[tag.pk for tag in unused]))
+    delete_rows(unused)
     return [tag.name for tag in unused]
 
 
@@ -231,26 +231,43 @@ def lock_with_contacts(tags: TagQuerySet, others: Q = Q()) -> list[Tag]:  # noqa
     contact that got one of the tags between the two steps is not locked; then all locks are
     released and taken again.
     """
-    pks = list(tags.values_list("pk", flat=True))
-    stored = Tag.objects.filter(Q(pk__in=pks) | others).order_by("name").select_related("tenant")
+    chosen = [*tags]
+    stored = Tag.objects.filter(key_of(chosen) | others).order_by("name")
     while True:
         start = transaction.savepoint()
-        carriers = contacts_of(pks)
+        carriers = contacts_of(chosen)
         # By their ids: with a subquery, PostgreSQL may go through all links of the tags for each
         # contact of the tenant while it takes the tables for empty ones.
-        contacts = Contact.objects.filter(IsAnyOf("pk", map(hex_id, carriers))).order_by("phone")
-        list(contacts.select_for_update().values_list("pk"))
-        found = [*stored.select_for_update(of=("self",))]
-        if {*contacts_of(pks)} <= {*carriers}:
+        contacts = Contact.objects.filter(
+            IsAnyOf("pk", map(hex_id, carriers)), tenant__in={tag.tenant_id for tag in chosen}
+        )
+        list(contacts.order_by("phone").select_for_update().values_list("pk"))
+        found = [*stored.select_for_update()]
+        if {*contacts_of(chosen)} <= {*carriers}:
             return found
         transaction.savepoint_rollback(start)
 
 
-def contacts_of(tags: Iterable[str]) -> list[str]:
-    """The ids of the contacts that have a tag with one of the ids `tags`, in one order for all
-    writers."""
-    links = ContactTag.objects.filter(tag__in=[*tags]).order_by("contact")
+def contacts_of(tags: Collection[Tag]) -> list[str]:
+    """The ids of the contacts that have one of `tags`, in one order for all writers."""
+    links = links_of(tags).order_by("contact")
     return list(links.values_list("contact", flat=True).distinct())
+
+
+def links_of(tags: Collection[Tag]) -> QuerySet[ContactTag]:
+    tenants = {tag.tenant_id for tag in tags}
+    return ContactTag.objects.filter(tenant__in=tenants, tag__in=[tag.pk for tag in tags])
+
+
+def rows_of(tags: Collection[Tag]) -> TagQuerySet:
+    return Tag.objects.filter(key_of(tags))
+
+
+def delete_rows(tags: Collection[Tag]) -> None:
+    """Deletes the tags with their links. Django's own way finds both by ids alone."""
+    links_of(tags).delete()
+    rows = rows_of(tags)
+    rows._raw_delete(rows.db)
 
 
 def batches(pks: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -628,6 +628,7 @@ def test_an_import_is_deleted_with_its_files_unless_it_runs(staff: Client, data_
     assert not list(data_dir.glob("imports/*"))
 
 
+@pytest.mark.usefixtures("without_guard")
 def test_one_that_is_deleted_while_its_page_is_made_is_answered_as_one_that_is_not_there(
     staff: Client, acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,9 +135,9 @@ def test_a_tag_of_many_contacts_is_renamed_in_the_background(
     assert str(action) == "Rename a tag: x → new"
     assert (action.total, tags(people)) == (3, before)
     assert tag(acme, "x").links.count() == 3
-    bulk_actions.run_batch(action.pk)
+    bulk_actions.run_batch(action)
     assert_links_match_tags()
-    bulk_actions.run(action.pk)
+    bulk_actions.run(action)
     assert tags(people) == ["a", "b new", "new b y a z", "new"]
     assert not acme.tenant.tags.filter(name="x").exists()
     assert_links_match_tags()
@@ -178,7 +178,7 @@ def test_contacts_that_get_the_old_tag_during_a_rename_get_the_new_name(
     acme: SimpleNamespace, people: list[Contact]
 ) -> None:
     action = bulk_actions.plan(acme.tenant, "user:1", "rename_tag", "x,new", [people[1].pk])
-    bulk_actions.run(action.pk)
+    bulk_actions.run(action)
     assert tags(people) == ["a", "b new", "new b y a z", "new"]
     assert not acme.tenant.tags.filter(name="x").exists()
     action.refresh_from_db()
@@ -235,7 +235,7 @@ def test_a_tag_that_a_contact_gets_during_the_deletion_stays(
     staff: Client, acme: SimpleNamespace, people: list[Contact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     action = bulk_actions.plan(acme.tenant, "user:1", "delete_tags", "a", [people[0].pk])
-    bulk_actions.run(action.pk)
+    bulk_actions.run(action)
     assert acme.tenant.tags.filter(name="a").exists()
     assert tags(people)[2] == "x b y a z"
 

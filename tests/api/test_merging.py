@@ -323,7 +323,7 @@ def test_a_large_change_set_is_left_to_a_worker(
     assert action.actor == acme.token.actor
     assert answer.headers["Location"] == f"/api/v1/bulk/{action.pk}"
     assert bulk_job(acme, action)["state"] == "queued"
-    assert bulk_actions.run(action.pk)
+    assert bulk_actions.run(action)
     job = bulk_job(acme, action)
     assert (job["kind"], job["state"], job["total"], job["done"]) == ("undo", "done", 2, 2)
     assert (job["changed"], job["refused"], job["refusals"]) == (2, 0, [])

@@ -115,7 +115,7 @@ def measure() -> None:
     kind = BulkAction.Kind.ADD_TAG
     action = bulk_actions.plan(tenant, f"user:{user.pk}", kind, "mailing", list(chosen))
     planned = time.perf_counter() - start
-    bulk_actions.run(action.pk)
+    bulk_actions.run(action)
     seconds = time.perf_counter() - start
     print(f"tag {action.total:,} contacts: {seconds:.1f} s, of it {planned:.1f} s to settle whom")
 

@@ -17,6 +17,7 @@ from contacts.exporting import background, cleanup, export, storage
 from contacts.exporting.csv import Csv
 from contacts.jobs import turns
 from contacts.models import Export
+from tenants.models import Tenant
 from tests.support.api import PHONE, Api, assert_error
 from tests.support.factories import ContactFactory
 from tests.support.openapi import operations, shape
@@ -201,8 +202,8 @@ def test_an_export_that_was_killed_continues_and_is_whole(
     read = export.pages
     broken = iter([*[False] * page, True])
 
-    def pages(ids: bytes) -> Any:
-        for found in read(ids):
+    def pages(ids: bytes, tenant: Tenant) -> Any:
+        for found in read(ids, tenant):
             if next(broken, False):
                 raise OSError("No space left on device")
             yield found
@@ -278,8 +279,8 @@ def test_an_export_that_is_being_written_while_a_person_is_erased_leaves_no_file
     monkeypatch.setattr(export, "PAGE", 20)  # the one page is read before the erasure
     read = export.pages
 
-    def pages(ids: bytes) -> Any:
-        for found in read(ids):
+    def pages(ids: bytes, tenant: Tenant) -> Any:
+        for found in read(ids, tenant):
             erasing.erase(acme.tenant, people[3].phone)
             yield found
 

@@ -119,7 +119,7 @@ def test_a_merge_of_a_pair_removes_it_and_its_undo_brings_it_back(acme: SimpleNa
     search()
     pks = [*Duplicate.objects.values_list("pk", flat=True)]
     action = bulk_actions.plan(acme.tenant, "user:1", BulkAction.Kind.MERGE_PAIRS, "", pks)
-    bulk_actions.run(action.pk)
+    bulk_actions.run(action)
     action.refresh_from_db()
     assert (action.done, action.changed, action.refused) == (1, 1, 0)
     assert acme.tenant.contacts.get().pk == one.pk
@@ -141,7 +141,7 @@ def test_all_pairs_are_merged_under_one_change_set_but_those_no_longer_alike(
     assert len(pks) == 5
     edit.change(edited[0], email="d@example.com")
     action = bulk_actions.plan(acme.tenant, "user:1", BulkAction.Kind.MERGE_PAIRS, "", pks)
-    bulk_actions.run(action.pk)
+    bulk_actions.run(action)
     left = {three[0].pk, two[0].pk, edited[0].pk, edited[1].pk}
     assert {*acme.tenant.contacts.values_list("pk", flat=True)} == left
     assert {*acme.tenant.changes.exclude(kind="created").values_list("change_set", flat=True)} == {
@@ -201,7 +201,7 @@ def test_a_group_in_which_some_are_not_alike_or_dismissed_is_not_merged_unseen(
     assert dismissed.update(state=Duplicate.State.DISMISSED) == 1
     pks = [*acme.tenant.duplicates.open().values_list("pk", flat=True)]
     action = bulk_actions.plan(acme.tenant, "user:1", BulkAction.Kind.MERGE_PAIRS, "", pks)
-    bulk_actions.run(action.pk)
+    bulk_actions.run(action)
     action.refresh_from_db()
     assert (len(pks), action.changed, action.refused) == (4, 0, 2)
     reasons = " ".join(reason for _, reason in action.refusals)

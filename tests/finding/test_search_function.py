@@ -60,6 +60,7 @@ def ids(*patterns: list[str]) -> list[str]:
         return [row[0] for row in cursor.fetchall()]
 
 
+@pytest.mark.usefixtures("without_guard")
 def test_the_function_finds_contacts_of_the_current_tenant_only(
     people: dict[str, Contact], used: list[str]
 ) -> None:

@@ -228,7 +228,7 @@ def test_a_worker_handles_many_contacts_and_shows_progress(
     page = staff.get(url(BulkAction, "change", action.pk)).content.decode()
     assert "<strong>0</strong> of 5 contacts" in page
     assert "every 2s" in page
-    bulk_actions.run_batch(action.pk)
+    bulk_actions.run_batch(action)
     page = staff.get(url(BulkAction, "change", action.pk)).content.decode()
     assert "<strong>2</strong> of 5 contacts" in page
     assert 'value="40"' in page
@@ -245,9 +245,9 @@ def test_an_action_that_runs_twice_changes_contacts_once(
     staff: Client, people: list[Contact], many: None
 ) -> None:
     action = do(staff, "add_tag", people, value="gold")
-    bulk_actions.run(action.pk)
+    bulk_actions.run(action)
     call_command("retag", delete="gold", tenant="acme", stdout=io.StringIO(), stderr=io.StringIO())
-    bulk_actions.run(action.pk)
+    bulk_actions.run(action)
     assert tags(people) == ["vip"] * 5
     action.refresh_from_db()
     assert action.done == 5
@@ -258,7 +258,7 @@ def test_an_interrupted_action_is_requeued(
 ) -> None:
     action = do(staff, "add_tag", people, value="gold")
     DBTaskResult.objects.all().delete()
-    bulk_actions.run_batch(action.pk)
+    bulk_actions.run_batch(action)
     bulk_actions.requeue_interrupted()
     [task] = DBTaskResult.objects.all()
     task.task.call(*task.args_kwargs["args"])
@@ -285,7 +285,7 @@ def test_contacts_deleted_meanwhile_count_as_unchanged(
 ) -> None:
     action = do(staff, "add_tag", people, value="gold")
     Contact.objects.filter(pk=people[0].pk).delete()
-    bulk_actions.run(action.pk)
+    bulk_actions.run(action)
     action.refresh_from_db()
     assert (action.done, action.changed, action.unchanged) == (5, 4, 1)
 
@@ -294,7 +294,7 @@ def test_the_statements_of_a_batch_do_not_grow_with_the_contacts(acme: SimpleNam
     def cost(number: int) -> int:
         pks = [ContactFactory.create(tenant=acme.tenant).pk for _ in range(number)]
         action = bulk_actions.plan(acme.tenant, "user:1", "add_tag", f"t{number}", pks)
-        return len(statements(lambda: bulk_actions.run_batch(action.pk)))
+        return len(statements(lambda: bulk_actions.run_batch(action)))
 
     assert cost(3) == cost(30)
 
@@ -495,7 +495,7 @@ def test_erasing_a_person_during_a_bulk_action_removes_the_phone_too(
         connection.close()
 
     with transaction.atomic():
-        bulk_actions.run_batch(action.pk)
+        bulk_actions.run_batch(action)
         waiting = Thread(target=erase)
         waiting.start()
         waiting.join(0.5)

@@ -138,7 +138,7 @@ def test_others_write_in_the_middle_of_a_bulk_action(acme: SimpleNamespace) -> N
 
     thread = Thread(target=write)
     thread.start()
-    bulk_actions.run(action.pk)
+    bulk_actions.run(action)
     is_over.set()
     thread.join()
     action.refresh_from_db()

@@ -21,7 +21,7 @@ USING = "WITH gone AS (DELETE FROM contacts_tag AS t USING given WHERE t.id = gi
     ("sql", "lacking"),
     [
         ("SELECT 1 FROM contacts_tag WHERE tenant_id = %s AND id = %s", None),
-        ("SELECT 1 FROM contacts_tag WHERE id = %(id)s FOR UPDATE", ("select", "contacts_tag")),
+        ("SELECT 1 FROM contacts_tag WHERE id = %(id)s FOR UPDATE", ("lock", "contacts_tag")),
         (f"{JOINED} WHERE c.tenant_id = %s", ("select", "contacts_contacttag")),
         (f"{JOINED} AND l.tenant_id = c.tenant_id WHERE c.tenant_id = %s", None),
         ("UPDATE contacts_tag SET tenant_id = %s WHERE id = %s", ("update", "contacts_tag")),

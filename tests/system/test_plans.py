@@ -243,7 +243,7 @@ def retag(crowd: Crowd) -> None:
 def bulk_action(kind: str, value: str = "") -> Callable[[Crowd], None]:
     def run(crowd: Crowd) -> None:
         action = bulk_actions.plan(crowd.tenant, "user:1", kind, value, crowd.ids)
-        bulk_actions.run(action.pk)
+        bulk_actions.run(action)
         action.refresh_from_db()
         assert action.changed == CHANGED
 

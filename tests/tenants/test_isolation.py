@@ -145,7 +145,11 @@ def test_a_connection_sends_the_tenant_only_if_row_level_security_applies_to_its
 @of_postgresql
 @pytest.mark.parametrize("model", OWNED, ids=lambda model: model.__name__)
 def test_a_query_without_a_filter_finds_only_the_rows_of_the_current_tenant(
-    restricted: None, acme: SimpleNamespace, globex: SimpleNamespace, model: Any
+    restricted: None,
+    without_guard: None,
+    acme: SimpleNamespace,
+    globex: SimpleNamespace,
+    model: Any,
 ) -> None:
     furnish(acme.tenant)
     furnish(globex.tenant)
@@ -202,7 +206,7 @@ def all_of(model: Any, tenant: Tenant) -> Any:
 
 
 @pytest.fixture
-def without_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_filter(without_guard: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Removes the tenant filter from every query."""
     for name in ("contacts", "tags", "changes", "imports", "exports", "webhooks"):
         model: Any = Tenant._meta.get_field(name).related_model
@@ -272,6 +276,7 @@ def test_the_fixture_really_removes_the_filters(
 
 
 @of_postgresql
+@pytest.mark.usefixtures("without_guard")
 def test_without_filters_the_admin_still_shows_staff_only_their_tenant_and_superusers_all(
     restricted: None,
     acme: SimpleNamespace,

@@ -97,7 +97,7 @@ def erase(acme: SimpleNamespace, ada: Contact, path: Path) -> None:
 def bulk(kind: str, value: str = "") -> Callable[..., None]:
     def run(acme: SimpleNamespace, ada: Contact, path: Path) -> None:
         action = bulk_actions.plan(acme.tenant, "user:1", kind, value, [ada.pk])
-        bulk_actions.run(action.pk)
+        bulk_actions.run(action)
         assert BulkAction.objects.get(pk=action.pk).changed == 1
 
     return run

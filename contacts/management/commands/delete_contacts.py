@@ -55,6 +55,6 @@ class Command(ChosenFix):
             self.confirmed -= len(contacts)
             if self.confirmed < 0:
                 raise CommandError("More contacts match now than before. Run the command again.")
-        delete_many(Contact.objects.filter(pk__in=[contact.pk for contact in contacts]))
+        delete_many(tenant.contacts.filter(pk__in=[contact.pk for contact in contacts]))
         for contact in contacts:
             yield f"{contact.phone} deleted"

@@ -46,7 +46,7 @@ class Command(BaseCommand):
         if filters and not ids:
             raise CommandError(f"No contact matches {' and '.join(filters)}: nothing was written.")
         try:
-            self.write(export(ids, form), options["output"])
+            self.write(export(ids, form, tenant), options["output"])
         except NotExportable as error:
             raise CommandError(str(error)) from error
 

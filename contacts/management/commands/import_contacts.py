@@ -206,7 +206,7 @@ class ErrorsIfAny(ErrorFile):
     """An error file that does not exist if no record failed."""
 
     def publish(self) -> None:
-        if self.job.failures.exists():
+        if self.job.own_failures().exists():
             super().publish()
 
 

@@ -15,4 +15,4 @@ class Command(BulkFix):
         return self.grouped(list(tenant.tags.filter(links=None).order_by("name")))
 
     def fix(self, tenant: Tenant, batch: list[Tag]) -> Iterator[str]:
-        yield from delete_unused(Tag.objects.filter(pk__in=[tag.pk for tag in batch]))
+        yield from delete_unused(tenant.tags.filter(pk__in=[tag.pk for tag in batch]))

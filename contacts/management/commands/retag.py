@@ -38,13 +38,13 @@ class Command(BulkFix):
 
     def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
         """The contacts that have one of the old tags, then the old tags themselves."""
-        carriers = tenant.contacts.filter(links__tag__name__in=self.old).distinct()
+        carriers = tenant.contacts.with_tags_in(self.old).distinct()
         yield from self.by_key(carriers)
         yield list(tenant.tags.filter(name__in={*self.old} - {*self.new}))
 
     def fix(self, tenant: Tenant, batch: list[Any]) -> Iterator[str]:
         if batch and isinstance(batch[0], Tag):
-            self.finish_tags(batch)
+            self.finish_tags(tenant, batch)
             return
         done = tags.retag(tenant, [contact.pk for contact in batch], self.retagged)
         for phone, problem in done.refused:
@@ -56,10 +56,10 @@ class Command(BulkFix):
         """Raises `ValueError` where a contact would get too many tags."""
         return rules.tags(tags.replaced(names, self.old, self.new))
 
-    def finish_tags(self, old: list[Tag]) -> None:
+    def finish_tags(self, tenant: Tenant, old: list[Tag]) -> None:
         """A dry run has left each tag on its contacts, and renaming it would lock them all."""
         if self.options["rename"] is None:
-            tags.delete_unused(Tag.objects.filter(pk__in=[tag.pk for tag in old]))
+            tags.delete_unused(tenant.tags.filter(pk__in=[tag.pk for tag in old]))
         elif not self.options["dry_run"]:
             for tag in old:
                 tags.rename(tag, self.new[0])
