@@ -32,8 +32,8 @@ def messages(webhook: Webhook, deliveries: list[Delivery]) -> list[Message]:
 
     The number of statements does not grow with the number of deliveries.
     """
-    jobs = Import.objects.with_counts().in_bulk([d.job_id for d in deliveries if d.job_id])
-    changes = Change.objects.in_bulk([d.change_id for d in deliveries if d.change_id])
+    jobs = webhook.tenant.imports.with_counts().in_bulk([d.job_id for d in deliveries if d.job_id])
+    changes = webhook.tenant.changes.in_bulk([d.change_id for d in deliveries if d.change_id])
     contacts = contacts_of(webhook, changes.values())
     now = timezone.now()
 
