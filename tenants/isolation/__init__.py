@@ -10,7 +10,7 @@ Policies apply only to a role that neither owns the tables nor bypasses row-leve
 
 - `context`: which tenant is current, in a request, a command or a worker
 - `connection`: how PostgreSQL receives the current tenant
-- `policies`: the operations for migrations
+- `policies`: the operation for migrations
 - `audit`: whether the policies are in place and apply
 """
 
@@ -34,7 +34,7 @@ from .context import (
     set_tenant_for,
     tenant_context,
 )
-from .policies import protect, renew
+from .policies import protect
 
 __all__ = [
     "ALL_TENANTS",
@@ -50,7 +50,6 @@ __all__ = [
     "lock_timeout",
     "problems",
     "protect",
-    "renew",
     "rls_wrapper",
     "set_tenant",
     "set_tenant_for",

@@ -13,13 +13,13 @@ from .context import ALL_TENANTS, NO_TENANT
 POLICY = "tenant_isolation"
 
 # The setting is NULL if this session never set it, and empty after a transaction that did. Both
-# mean: no rows. The second condition never fails where the first one is true, because the database
-# may evaluate them in any order; and unlike CASE, Citus can send both to its shards.
+# mean: no rows.
 RULE = f"""
-current_setting('{SETTING}', true) = '{ALL_TENANTS}'
-OR tenant_id = nullif(
-    nullif(current_setting('{SETTING}', true), '{ALL_TENANTS}'), '{NO_TENANT}'
-)::uuid"""
+CASE current_setting('{SETTING}', true)
+    WHEN '{ALL_TENANTS}' THEN true
+    WHEN '{NO_TENANT}' THEN false
+    ELSE tenant_id = current_setting('{SETTING}', true)::uuid
+END"""
 
 
 def protect(*models: str) -> migrations.RunPython:
@@ -31,21 +31,10 @@ def protect(*models: str) -> migrations.RunPython:
     return migrations.RunPython(partial(add_policies, models), partial(drop_policies, models))
 
 
-def renew(*models: str) -> migrations.RunPython:
-    """The migration operation that gives the policies of `models` the rule of this version, see
-    `RULE`. Not undone: both forms of the rule show the same rows."""
-    return migrations.RunPython(partial(alter_policies, models), migrations.RunPython.noop)
-
-
 def add_policies(models: Iterable[str], apps: Apps, schema_editor: Any) -> None:
     for table in tables(models, apps, schema_editor):
         schema_editor.execute(f"CREATE POLICY {POLICY} ON {table} USING ({RULE})", params=None)
         schema_editor.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-
-
-def alter_policies(models: Iterable[str], apps: Apps, schema_editor: Any) -> None:
-    for table in tables(models, apps, schema_editor):
-        schema_editor.execute(f"ALTER POLICY {POLICY} ON {table} USING ({RULE})", params=None)
 
 
 def drop_policies(models: Iterable[str], apps: Apps, schema_editor: Any) -> None:

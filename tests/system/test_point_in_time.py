@@ -105,6 +105,7 @@ def server() -> Iterator[Server]:
 def test_the_database_comes_back_as_it_was_between_two_writes(server: Server) -> None:
     server.rows("CREATE TABLE written (what text)")
     server.shell(BACKUP)
+    time.sleep(1.1)  # pgBackRest knows the end of a backup to the second
     server.rows("INSERT INTO written VALUES ('before')")
     time.sleep(0.1)
     [[moment]] = server.rows("SELECT clock_timestamp()::text")
