@@ -19,8 +19,13 @@ from tenants.isolation import ALL_TENANTS, NO_TENANT, current_tenant
 PARAMETER = re.compile(r"%\(\w+\)s|%s")
 LIST = re.compile(r"'x'(, 'x')+")  # statements that differ in the length of a list are one
 
-# Kinds of statements with their table that may lack the tenant, each with the reason.
-EXCEPTIONS: dict[tuple[str, str], str] = {}
+# What may lack the tenant, each with the reason.
+EXCEPTIONS = {
+    re.compile(
+        r'ON \("contacts_contact"."id" = "contacts_contacttag"."contact_id"\) INNER JOIN'
+        r' "contacts_tag" ON \("contacts_contacttag"."tag_id" = "contacts_tag"."id"\)'
+    ): "`ContactQuerySet.with_tags_in`: the tenant leads to slow plans",
+}
 
 found: dict[tuple[str, str], str] = {}  # since the test began, each with a statement
 
@@ -35,15 +40,18 @@ def watch(connection: Any, **kwargs: Any) -> None:
 def guard(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
     """Django's execute wrapper: notes statements without their tenant in `found`."""
     is_of_tenant = current_tenant() not in (NO_TENANT, ALL_TENANTS)
-    if is_of_tenant and isinstance(sql, str) and "contacts_" in sql:
+    if is_of_tenant and isinstance(sql, str) and "contacts_" in sql and not is_exception(sql):
         found.update(dict.fromkeys(problems(normal(sql)), sql))
     return execute(sql, params, many, context)
 
 
 def check() -> None:
     """Fails the test if one of its statements lacks the tenant, except for `EXCEPTIONS`."""
-    lacking = {kind: sql for kind, sql in found.items() if kind not in EXCEPTIONS}
-    assert not lacking, f"Statements that do not name their tenant: {lacking}"
+    assert not found, f"Statements that do not name their tenant: {found}"
+
+
+def is_exception(sql: str) -> bool:
+    return any(shape.search(sql) for shape in EXCEPTIONS)
 
 
 def normal(sql: str) -> str:
