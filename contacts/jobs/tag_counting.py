@@ -7,7 +7,7 @@ INTERVAL = 10  # seconds
 
 
 def refresh_all() -> None:
-    """For the tenants whose counts somebody has asked for once."""
+    """For each tenant with stored counts: the first request for the counts stores them."""
     with all_tenants_context():
         tenants = [*TagCounts.objects.values_list("tenant", flat=True)]
     for tenant in tenants:

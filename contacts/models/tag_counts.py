@@ -123,7 +123,7 @@ def refresh(tenant_id: str) -> None:
 
 
 def forget_restored(using: str, **kwargs: Any) -> None:
-    """Deletes counts of a restored dump, whose changes get other transaction numbers afterwards.
+    """Deletes the counts of a restored dump: its changes get other transaction numbers afterwards.
 
     `using`: the alias of the database. A receiver of Django's signal `post_migrate`, before
     `settle_restored`, because `migrate` runs after each restore.
