@@ -41,25 +41,17 @@ def threads() -> int:
 
 @register(deploy=True)
 def check_keys(**kwargs: Any) -> list[Warning | Error]:
+    """Keys that only DATA_DIR has. Where the machines share no DATA_DIR, each of them has other
+    keys: a login on one server is then unknown to the others, and a worker cannot sign webhooks."""
+    kind, number = (Error, "qyvo.E001") if store().is_shared else (Warning, "qyvo.W001")
     in_files = {"SECRET_KEY": not env("SECRET_KEY")}
     in_files["DATA_KEY"] = not env("DATA_KEY") and (settings.DATA_DIR / keys.DATA).exists()
-    if store().is_shared:
-        return [
-            Error(
-                f"FILES_URL is set, and each machine has its own {variable} in DATA_DIR.",
-                hint=f"Set {variable}, the same on every machine. With another key, a login on one "
-                "server is unknown to the others, or a worker cannot sign webhooks.",
-                id="qyvo.E001",
-            )
-            for variable, is_in_file in in_files.items()
-            if is_in_file
-        ]
     return [
-        Warning(
+        kind(
             f"{variable} was generated and exists only in DATA_DIR.",
             hint=f"Set {variable}, the same on every machine, and keep a copy elsewhere. Without "
             "the keys, the secrets of webhooks and two-factor logins are lost.",
-            id="qyvo.W001",
+            id=number,
         )
         for variable, is_in_file in in_files.items()
         if is_in_file

@@ -80,8 +80,8 @@ STORE_OPTIONS = {  # of the query in FILES_URL: the option of django-storages
 
 
 def files_at(url: str) -> dict[str, Any]:
-    """The entry of Django's `STORAGES` for FILES_URL. Raises `ImproperlyConfigured`, whose message
-    shows no part of the URL: the URL may have a secret."""
+    """The entry of Django's `STORAGES` for FILES_URL. Raises `ImproperlyConfigured`; the message
+    shows no part of the URL, which may contain a secret."""
     if not url:
         return {"BACKEND": "contacts.jobs.files.Disk"}
     try:

@@ -32,9 +32,7 @@ if LOG_LEVEL not in (levels := logging.getLevelNamesMapping()):
 DEBUG = env("DEBUG")
 try:
     SECRET_KEY = env("SECRET_KEY") or keys.kept_secret(DATA_DIR / keys.SECRET)
-    SECRET_KEY_FALLBACKS = [*env("SECRET_KEY_FALLBACKS")]
-    if kept := keys.read_secret(DATA_DIR / keys.FALLBACK):
-        SECRET_KEY_FALLBACKS.append(kept)
+    SECRET_KEY_FALLBACKS = [*env("SECRET_KEY_FALLBACKS"), *keys.fallbacks(DATA_DIR)]
     DATA_KEY = env("DATA_KEY") or keys.read_secret(DATA_DIR / keys.DATA) or SECRET_KEY
 except OSError as error:
     raise ImproperlyConfigured(f"DATA_DIR must be a writable folder: {error}") from error

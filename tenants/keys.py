@@ -51,16 +51,21 @@ def read_secret(path: Path) -> str:
 
 
 def replace_generated(folder: Path) -> None:
-    """Replaces the generated secret key in `folder` (DATA_DIR). The old key becomes the fallback,
-    and the data key if there is none yet. Raises `OSError` if a file cannot be written.
+    """Replaces the generated secret key in `folder` (DATA_DIR). The old key becomes a fallback, and
+    the data key if there is none yet. Raises `OSError` if a file cannot be written.
 
     In this order, each state in between is one with which a starting server works.
     """
     old = read_secret(folder / SECRET)
     if not (folder / DATA).exists():
         write_secret(folder / DATA, old)
-    write_secret(folder / FALLBACK, old)
+    write_secret(folder / FALLBACK, "\n".join([old, *fallbacks(folder)]))
     write_secret(folder / SECRET, new_secret())
+
+
+def fallbacks(folder: Path) -> list[str]:
+    """The earlier generated keys in `folder`, the latest first."""
+    return read_secret(folder / FALLBACK).split()
 
 
 def write_secret(path: Path, secret: str) -> None:

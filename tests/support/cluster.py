@@ -181,7 +181,7 @@ class Service:
 
 
 class Node(Service):
-    """A node of PostgreSQL, whose processes are no children of Patroni's."""
+    """A node with Patroni and PostgreSQL. PostgreSQL runs on when Patroni is killed."""
 
     def __init__(self, cluster: "Cluster", name: str) -> None:
         super().__init__(cluster, name)

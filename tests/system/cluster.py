@@ -1,4 +1,4 @@
-"""The cluster of compose.cluster.yaml, whose parts die one after the other while writers run.
+"""The cluster of compose.cluster.yaml. Its parts are killed one after the other while writers run.
 
 `pytest -s tests/system/cluster.py`; not collected with the others: it takes more than a minute, and
 installs Patroni. .ci/run runs it. Needs etcd, HAProxy, PgBouncer and Redis.

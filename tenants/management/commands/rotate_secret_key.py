@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tenants import keys
 
 AFTERWARDS = """\
-Now restart all servers and workers. People stay logged in, and links and cursors that were handed
+Then restart all servers and workers. People stay logged in, and links and cursors that were handed
 out stay valid. After two weeks no session of the old key is left: run rotate_secret_key --forget.
 The secrets of webhooks and of two-factor logins stay as they are, and so do the digests of erased
 people, of people who opted out, and of known addresses: DATA_KEY makes them, not SECRET_KEY."""
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--forget",
             action="store_true",
-            help="end the validity of the old key: logs out who has not used the admin since",
+            help="end the validity of the old keys: logs out who has not used the admin since",
         )
 
     def handle(self, *args: Any, forget: bool, **options: Any) -> None:
@@ -53,7 +53,7 @@ class Command(BaseCommand):
     def variables() -> str:
         values = {
             "SECRET_KEY": keys.new_secret(),
-            "SECRET_KEY_FALLBACKS": settings.SECRET_KEY,
+            "SECRET_KEY_FALLBACKS": ",".join([settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]),
             "DATA_KEY": settings.DATA_KEY,
         }
         return "\n".join(f"{name}={value}" for name, value in values.items())
@@ -62,7 +62,7 @@ class Command(BaseCommand):
         path = settings.DATA_DIR / keys.FALLBACK
         if path.exists():
             path.unlink()
-            self.stdout.write("The old key is gone. Restart all servers and workers.")
+            self.stdout.write("The old keys are gone. Restart all servers and workers.")
         elif settings.SECRET_KEY_FALLBACKS:
             self.stdout.write("Remove SECRET_KEY_FALLBACKS from the environment, and restart.")
         else:
