@@ -5,8 +5,10 @@ log entries. What it cannot do takes several statements, see `upsert`: decisions
 phones, and contacts whose opt-out is stored.
 """
 
+import time
 from collections.abc import Hashable, Iterable, Sequence
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
@@ -22,7 +24,8 @@ from contacts.db.transactions import DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT, 
 from contacts.models import Contact, Outcome, all_columns, attributes, converted, find_stored
 from contacts.values import rules
 from contacts.values.digests import phone_digest
-from tenants.isolation import current_tenant, lock_timeout
+from tenants.fields import hex_id
+from tenants.isolation import current_tenant, lock_timeout, pipeline, tenant_context
 
 from . import combined, renumber
 from .rounds import Rounds
@@ -33,6 +36,11 @@ from .rows import columns, logged
 ROUND_LOCK_TIMEOUT = "100ms"
 # After these errors of a round, each row may still succeed without the others.
 OF_SOME_ROWS = (DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT)
+# The contacts of a tenant on whose account a round has failed are written without those of other
+# tenants for so many seconds. Otherwise a tenant whose requests meet a locked contact again and
+# again would hold up all others each time.
+APART = 5
+apart: dict[str, float] = {}  # by tenant; times of `time.monotonic`
 
 
 class Row:
@@ -85,8 +93,15 @@ def write(contact: Contact, changes: Iterable[str]) -> Contact | None:
 
 def queue_of(row: Row) -> Hashable:
     """Rows of one queue are written together. On SQLite all are: one transaction writes at a time,
-    so that several queues would only wait for each other."""
-    return None if has_one_writer() else (current_tenant(), row.contact.tenant_id, row.changes)
+    so that several queues would only wait for each other. On PostgreSQL those that change the same
+    columns are, of whatever tenant: then a round has one statement for each tenant, and locks the
+    contacts of a tenant in the order of their phones."""
+    if has_one_writer():
+        return None
+    tenant_id, context = row.contact.tenant_id, current_tenant()
+    if context != hex_id(tenant_id) or apart.get(tenant_id, 0) > time.monotonic():
+        return context, tenant_id, row.changes
+    return row.changes
 
 
 def find_unchanged(contact: Contact) -> Contact | None:
@@ -102,8 +117,12 @@ def find_unchanged(contact: Contact) -> Contact | None:
 def write_round(rows: Sequence[Row]) -> None:
     """Writes rows of one queue. If other rows, or locks, keep them from being written, they have no
     outcome. Raises the error of an outage."""
+    groups = [rows] if has_one_writer() else groups_of(rows)
     try:
-        execute(rows, ROUND_LOCK_TIMEOUT)
+        if len(groups) == 1:
+            execute(rows, ROUND_LOCK_TIMEOUT)
+        else:
+            execute_together(groups)
     except DatabaseError as error:
         if is_unavailable(error) and sqlstate(error) not in OF_SOME_ROWS:
             raise
@@ -120,19 +139,58 @@ def write_alone(row: Row) -> None:
 rounds = Rounds(write_round, before_waiting=release)
 
 
+def groups_of(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each tenant. All processes lock tenants in this order, and the contacts of a
+    tenant in the order of their phones, so that no two wait for each other."""
+    return [[*group] for _, group in groupby(sorted(rows, key=place_of), tenant_of)]
+
+
 def execute(rows: Sequence[Row], limit: str | None) -> None:
-    """Writes rows of one queue and gives them their outcomes. `limit`: see `complete_upsert_sql`;
-    SQLite has one limit for all transactions."""
+    """Writes rows of one tenant and gives them their outcomes; on SQLite, of all tenants. `limit`:
+    see `complete_upsert_sql`; SQLite has one limit for all transactions."""
     if has_one_writer():
         combined.write(rows)
         return
-    rows = sorted(rows, key=phone_of)  # all writers lock contacts in the order of their phones
-    changes = rows[0].changes
-    stored = kept(changes)
-    sql = complete_upsert_sql(sql_kind(), all_columns(), changes, logged(changes), stored)
     with prepared_cursor() as cursor:
-        cursor.execute(sql, parameters(rows, limit))
-        found = cursor.fetchall()
+        send(cursor, rows, limit)
+        receive(cursor, rows)
+
+
+def execute_together(groups: Sequence[Sequence[Row]]) -> None:
+    """Writes groups of rows of several tenants in one transaction, each in a statement of its own,
+    for which row-level security shows the rows of its tenant only."""
+    cursors = [prepared_cursor() for _ in groups]
+    try:
+        with pipeline(connections[DEFAULT_DB_ALIAS]):
+            for cursor, rows in zip(cursors, groups, strict=True):
+                with tenant_context(tenant_of(rows[0])):
+                    send(cursor, rows, ROUND_LOCK_TIMEOUT)
+    except DatabaseError:
+        keep_apart(cursors, groups)
+        raise
+    for cursor, rows in zip(cursors, groups, strict=True):
+        receive(cursor, rows)
+
+
+def keep_apart(cursors: Iterable[Any], groups: Iterable[Sequence[Row]]) -> None:
+    """Remembers the tenant whose statement has failed: the first one without a result."""
+    for cursor, rows in zip(cursors, groups, strict=True):
+        if not cursor.cursor.pgresult:
+            apart[tenant_of(rows[0])] = time.monotonic() + APART
+            return
+
+
+def send(cursor: Any, rows: Sequence[Row], limit: str | None) -> None:
+    """Has the database write rows of one tenant."""
+    changes = rows[0].changes
+    sql = complete_upsert_sql(sql_kind(), all_columns(), changes, logged(changes), kept(changes))
+    # All writers lock contacts in the order of their phones.
+    cursor.execute(sql, parameters(sorted(rows, key=place_of), limit))
+
+
+def receive(cursor: Any, rows: Sequence[Row]) -> None:
+    """Gives rows their outcomes, after the commit."""
+    stored, found = kept(rows[0].changes), cursor.fetchall()
     by_phone = {row.contact.phone: row for row in rows}
     new = 0
     for phone, is_new, _, *values, _ in found:
@@ -145,8 +203,12 @@ def execute(rows: Sequence[Row], limit: str | None) -> None:
             row.outcome = Outcome.UNCHANGED
 
 
-def phone_of(row: Row) -> str:
-    return row.contact.phone
+def place_of(row: Row) -> tuple[str, str]:
+    return row.contact.tenant_id, row.contact.phone
+
+
+def tenant_of(row: Row) -> str:
+    return row.contact.tenant_id
 
 
 def parameters(rows: Sequence[Row], limit: str | None) -> dict[str, Any]:
@@ -154,7 +216,7 @@ def parameters(rows: Sequence[Row], limit: str | None) -> dict[str, Any]:
     names = sorted({name for row in rows for name in row.contact.tags})
     return dialect.tag_params(rows[0].contact.tenant_id, names) | {
         "rows": f"[{','.join(row.values for row in rows)}]",
-        "phones": dialect.words(map(phone_of, rows)),
+        "phones": dialect.words(row.contact.phone for row in rows),
         "causes": f"[{','.join(row.cause for row in rows)}]",
         "at": dialect.moment(timezone.now()),
         "lock_timeout": limit,

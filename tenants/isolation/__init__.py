@@ -20,6 +20,7 @@ from .connection import (
     configure_connection,
     install_wrapper,
     lock_timeout,
+    pipeline,
     rls_wrapper,
 )
 from .context import (
@@ -48,6 +49,7 @@ __all__ = [
     "end_request",
     "install_wrapper",
     "lock_timeout",
+    "pipeline",
     "problems",
     "protect",
     "rls_wrapper",

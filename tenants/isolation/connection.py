@@ -6,16 +6,18 @@ itself: no additional round trip.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg import generators
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 
 from .context import NO_TENANT, current_tenant
 
 SETTING = "qyvo.tenant"
+SET_TENANT = f"SELECT set_config('{SETTING}', %s, true)"
 
 # Statements that read or write rows. Others, such as VACUUM, must run alone.
 ROW_STATEMENT = re.compile(r"\W*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
@@ -134,9 +136,36 @@ def execute_with_settings(
         return result
     if not tenant or is_text:
         return execute(sql, params, many, context)
+    if connection.connection.pgconn.pipeline_status != PipelineStatus.OFF:
+        connection.connection.execute(SET_TENANT, [tenant])
+        return execute(sql, params, many, context)
     # A prepared statement is one statement only, so the setting goes before it in a pipeline. If
     # the statement may wait for a lock, it sets `lock_timeout` itself: see
     # `contacts.db.complete_upsert`.
-    with connection.wrap_database_errors, connection.connection.pipeline():
-        connection.connection.execute("SELECT set_config(%s, %s, true)", [SETTING, tenant])
+    with pipeline(connection):
+        connection.connection.execute(SET_TENANT, [tenant])
         return execute(sql, params, many, context)
+
+
+@contextmanager
+def pipeline(connection: Any) -> Iterator[None]:
+    """Sends the prepared statements of the block in one transaction, which costs one trip and one
+    commit; outside a transaction. Each statement sees the rows of the tenant that is current when
+    `execute` is called. Read the results after the block, which is after the commit. Raises
+    Django's database errors, and then nothing is written."""
+    raw = connection.connection
+    with connection.wrap_database_errors:
+        try:
+            with raw.pipeline():
+                yield
+        except psycopg.OperationalError as error:
+            # A deferred foreign key fails at the end of the pipeline, with a result that psycopg
+            # does not expect there: it would leave the connection in pipeline mode.
+            reason = error.__context__
+            if raw.closed or raw.pgconn.pipeline_status == PipelineStatus.OFF:
+                raise
+            raw.wait(generators.fetch(raw.pgconn))
+            raw.pgconn.exit_pipeline_mode()
+            if isinstance(reason, psycopg.Error):
+                raise reason from None
+            raise

@@ -1,13 +1,13 @@
 """Rows that wait together are written together, and nobody pays for another's row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, ProgrammingError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from psycopg import _queries
 
@@ -17,8 +17,11 @@ from contacts.models import Change, Contact, OptOut, Outcome, with_folded
 from contacts.writing import complete, edit, rounds
 from contacts.writing.complete import Row
 from contacts.writing.rounds import Rounds
+from tenants.fields import hex_id
+from tenants.isolation import tenant_context
 from tenants.models import Tenant
 from tests.support.api import PHONE
+from tests.support.concurrency import all_at_once
 from tests.support.sql import assert_links_match_tags, statements
 
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQL of PostgreSQL")
@@ -245,3 +248,139 @@ def test_links_that_another_writer_makes_while_the_statement_waits_are_not_left(
         waiting.result(30)
     assert Contact.objects.get().tags == ["c"]
     assert_links_match_tags()
+
+
+# Rounds with contacts of several tenants, on PostgreSQL
+
+
+def given_by(tenant: Any, phone: str, **fields: Any) -> Row:
+    """A row of a request of the tenant, and its queue has to be the one of all tenants."""
+    with tenant_context(tenant.pk):
+        one = row(tenant, phone, **fields)
+        assert complete.queue_of(one) == one.changes
+    return one
+
+
+@pytest.fixture
+def nobody_apart() -> Iterator[None]:
+    complete.apart.clear()
+    yield
+    complete.apart.clear()
+
+
+several = pytest.mark.usefixtures("nobody_apart")
+
+
+@on_postgresql
+@several
+@pytest.mark.django_db(transaction=True)
+def test_contacts_of_several_tenants_are_written_in_one_transaction_with_a_statement_for_each(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    tenants = [acme.tenant, globex.tenant]
+    given = [given_by(one, phone, tags=["a"]) for phone in PHONES[:2] for one in tenants]
+    with tenant_context(acme.tenant.pk):
+        executed = statements(lambda: complete.write_round(given))
+    assert len(executed) == len(tenants)
+    assert {one.outcome for one in given} == {Outcome.CREATED}
+    for tenant in tenants:
+        assert {*tenant.contacts.values_list("phone", flat=True)} == {*PHONES[:2]}
+        actors = tenant.changes.values_list("actor", flat=True)
+        assert {*actors} == {f"token:{phone}" for phone in PHONES[:2]}
+    assert Change.objects.values("xid").distinct().count() == 1
+    assert_links_match_tags()
+
+
+@on_postgresql
+@several
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_sees_the_rows_of_its_own_tenant_only(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    """Row-level security would stop a mistake of the writer, such as the wrong tenant in a row."""
+    if not connection.is_restricted:  # type: ignore[attr-defined]
+        pytest.skip("the role bypasses row-level security")
+    good, wrong = given_by(acme.tenant, PHONE), given_by(globex.tenant, PHONE)
+    wrong.values = wrong.values.replace(hex_id(globex.tenant.pk), hex_id(acme.tenant.pk))
+    with pytest.raises(ProgrammingError, match="row-level security"):
+        complete.execute_together(complete.groups_of([good, wrong]))
+    assert not Contact.objects.exists()
+    with tenant_context(globex.tenant.pk):
+        assert complete.queue_of(good) != good.changes, "a request of globex with a row of acme"
+
+
+@on_postgresql
+@several
+@pytest.mark.django_db(transaction=True)
+def test_a_tenant_that_fails_a_round_is_written_without_the_others_for_a_while(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    """Somebody holds a contact of the tenant: the others wait once, and for a moment only."""
+    held, _ = globex.tenant.contacts.update_or_create(phone=PHONE, defaults={})
+    given = [given_by(acme.tenant, phone) for phone in PHONES[:3]] + [
+        given_by(globex.tenant, PHONE)
+    ]
+
+    def write() -> None:
+        try:
+            complete.write_round(given)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        Contact.objects.select_for_update().get(pk=held.pk)
+        pool.submit(write).result(30)
+    assert {one.outcome for one in given} == {None}, "nothing is half written"
+    assert [*complete.apart] == [globex.tenant.pk]
+    with tenant_context(globex.tenant.pk):
+        assert complete.queue_of(given[-1]) == (
+            hex_id(globex.tenant.pk), globex.tenant.pk, given[-1].changes,
+        )  # fmt: skip
+    for one in given:
+        complete.write_alone(one)
+    assert [one.outcome for one in given] == [Outcome.CREATED] * 3 + [Outcome.UNCHANGED]
+
+
+@on_postgresql
+@several
+@pytest.mark.django_db(transaction=True)
+def test_rounds_of_the_same_contacts_of_several_tenants_never_wait_for_each_other_in_a_circle(
+    acme: SimpleNamespace, globex: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(complete, "ROUND_LOCK_TIMEOUT", "20s")
+
+    def write(number: int) -> list[Row]:
+        """Half of the threads bring the rows in the opposite order."""
+        written = []
+        for turn in range(8):
+            rows = [
+                given_by(tenant, phone, name=f"{number} {turn}", tags=[f"tag {phone}"])
+                for tenant in (acme.tenant, globex.tenant)
+                for phone in PHONES
+            ][:: (-1) ** number]
+            complete.execute_together(complete.groups_of(rows))
+            written += rows
+        return written
+
+    for one in all_at_once(write, 4):
+        assert all(each.outcome for each in one)
+    assert acme.tenant.contacts.count() == globex.tenant.contacts.count() == len(PHONES)
+    assert_links_match_tags()
+
+
+@on_postgresql
+@several
+@pytest.mark.django_db(transaction=True)
+def test_a_tenant_that_is_gone_is_a_clear_error_and_the_connection_goes_on(
+    acme: SimpleNamespace,
+) -> None:
+    """PostgreSQL checks the tenant of a contact when the transaction ends."""
+    good, nobody = given_by(acme.tenant, PHONE), given_by(Tenant(name="Deleted"), PHONE)
+    backend = connection.connection.info.backend_pid
+    complete.write_round([good, nobody])
+    assert (good.outcome, nobody.outcome) == (None, None)
+    with tenant_context(nobody.contact.tenant_id), pytest.raises(IntegrityError, match="foreign"):
+        complete.write_alone(nobody)
+    complete.write_alone(good)
+    assert good.outcome is Outcome.CREATED
+    assert connection.connection.info.backend_pid == backend
