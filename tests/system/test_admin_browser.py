@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 from django.urls import reverse
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 
 from contacts.models import BulkAction, Contact, Import
 from contacts.writing import edit
@@ -136,6 +136,24 @@ def test_a_name_conflict_is_resolved_and_leaving_unsaved_changes_asks(
         expect(page.locator("body")).to_contain_text("was added successfully")
     assert len(asked) == 4
     assert Contact.objects.get(pk=people[0].pk).name == "Ada King"
+
+
+def test_a_chart_is_drawn_once_though_its_tile_comes_before_the_page_has_loaded(
+    admin_server: httpx.Client, admin_staff: SimpleNamespace
+) -> None:
+    late: list[Route] = []
+    with page_of(admin_server) as page:
+        log_in(page, admin_staff)
+        page.route("**/*.woff2", lambda route: late.append(route))
+        page.goto("/admin/", wait_until="domcontentloaded")
+        expect(page.locator("canvas.chart")).to_be_visible()
+        page.wait_for_function("!document.querySelector('.htmx-settling, .htmx-added')")
+        assert page.evaluate("document.readyState") == "interactive"
+        assert late
+        for font in late:
+            font.continue_()
+        page.wait_for_load_state("load")
+        assert page.evaluate("Object.keys(Chart.instances).length") == 1
 
 
 def test_filters_find_their_contacts_and_empty_filters_find_all(

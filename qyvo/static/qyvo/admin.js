@@ -45,9 +45,10 @@ document.addEventListener("DOMContentLoaded", () => {
   countries.value = value;
 });
 
-// The theme draws charts when a page has loaded. The tiles of the first page come after that.
+// The theme draws charts when a page has loaded. Tiles that come after that are drawn here; those
+// that come before, for example because a font is late, must not be drawn twice.
 document.addEventListener("htmx:afterSettle", () => {
-  if (document.querySelector("canvas.chart")) renderCharts();
+  if (document.readyState === "complete" && document.querySelector("canvas.chart")) renderCharts();
 });
 
 // Gives the theme's tooltips a role, which accessibility checks require. The theme's own script
