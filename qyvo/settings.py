@@ -167,10 +167,16 @@ def completed(database: dict[str, Any]) -> dict[str, Any]:
     return defaults | database | {"ENGINE": defaults["ENGINE"], "OPTIONS": options}
 
 
-DATABASES = {"default": completed(database_at(url) if (url := env("DATABASE_URL")) else EMBEDDED)}
+def database_from(url: str, name: str = "DATABASE_URL") -> dict[str, Any]:
+    """An entry of `DATABASES`. `name`: of the variable that has the URL, for errors."""
+    return completed(database_at(url, name))
+
+
+DATABASE_FROM = database_from  # for `manage.py move_database`
+DATABASES = {"default": database_from(url) if (url := env("DATABASE_URL")) else completed(EMBEDDED)}
 # A replica of PostgreSQL for reading: see `contacts.db.replica`.
 if url := env("READ_DATABASE_URL"):
-    replica = completed(database_at(url, "READ_DATABASE_URL"))
+    replica = database_from(url, "READ_DATABASE_URL")
     if {POSTGRESQL["ENGINE"]} != {replica["ENGINE"], DATABASES["default"]["ENGINE"]}:
         raise ImproperlyConfigured(
             "READ_DATABASE_URL and DATABASE_URL must both be of PostgreSQL: SQLite has no replicas."

@@ -51,11 +51,8 @@ class FeedQuerySet(models.QuerySet[Row]):
         The second value is `position` itself, or the position that replaces it because a dump was
         restored. The next position must be made from it.
         """
-        dialect = dialect_of(self.db)
-        if not dialect.OLDEST_RUNNING:
-            return self.filter(xid=0, id__gt=position.id).order_by("xid", "id"), position
         with connections[self.db].cursor() as cursor:
-            cursor.execute(f"SELECT {dialect.OLDEST_RUNNING}")
+            cursor.execute(f"SELECT {dialect_of(self.db).OLDEST_RUNNING}")
             [oldest] = cursor.fetchone()
         restored = self.restored()
         if restored > position.restored:
@@ -88,7 +85,7 @@ class FeedQuerySet(models.QuerySet[Row]):
         """Whether some changes have transaction numbers that this server has not given out yet:
         they come from a restored dump."""
         newest = dialect_of(self.db).NEXT
-        return bool(newest) and self.filter(xid__gte=RawSQL(newest, [])).exists()  # noqa: S611
+        return self.filter(xid__gte=RawSQL(newest, [])).exists()  # noqa: S611
 
     def settle_restored(self) -> int:
         """Moves the changes of a restored dump before all changes that this server writes.

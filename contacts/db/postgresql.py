@@ -159,6 +159,9 @@ WHERE tenant_id = %(tenant)s::uuid AND digest = ANY(%(digests)s::text[])
 """
     OLDEST_RUNNING = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
     NEXT = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    BY_CODE_POINT = "C"
+    # Readers go on.
+    HOLD_TABLES = ("SET LOCAL lock_timeout = '10s'", "LOCK TABLE {tables} IN SHARE MODE")
     # Which transactions a statement sees, and the condition for changes that a statement with the
     # snapshot `seen` did not see. Without GREATEST, the numbers of restored changes, which are
     # negative, would be an error.

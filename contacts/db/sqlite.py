@@ -80,7 +80,10 @@ class SQLite:
 SELECT digest, CAST(opted_out_at AS text) FROM contacts_optout
 WHERE tenant_id = %(tenant)s AND digest IN (SELECT value FROM json_each(%(digests)s))
 """
-    OLDEST_RUNNING = NEXT = ""  # with one writer at a time, ids follow the order of commits
+    # With one writer at a time, ids follow the order of commits: all changes have the number 0.
+    OLDEST_RUNNING = NEXT = "1"
+    BY_CODE_POINT = "BINARY"  # a collation
+    HOLD_TABLES = ()  # a transaction is the only one that writes
     SNAPSHOT = "(SELECT CAST(coalesce(max(id), 0) AS text) FROM contacts_change)"
     UNSEEN = "id > CAST(%(seen)s AS integer)"
     IS_KNOWN_SNAPSHOT = "snapshot NOT GLOB '*[^0-9]*'"
