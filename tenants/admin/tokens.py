@@ -1,5 +1,7 @@
 """The admin of API tokens."""
 
+import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +30,7 @@ from .scoped import RetryOnConflictAdmin, save_changed, user_of
 
 EXPIRES_SOON = timedelta(days=14)
 OVERLAPS = {"0": "At once", "1": "In an hour", "24": "In 24 hours", "168": "In 7 days"}  # hours
+ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 LIFETIMES = {"30": "In 30 days", "90": "In 90 days", "365": "In a year"}  # days
 
 
@@ -37,7 +40,7 @@ class TokenForm(ConflictForm):
     expires_in = forms.ChoiceField(
         required=False,
         label="Expires",
-        choices=[("", "No expiry, or the custom date below"), *LIFETIMES.items()],
+        choices=[("", "Never, or on the date below"), *LIFETIMES.items()],
         widget=UnfoldAdminSelectWidget,
     )
     scopes = forms.MultipleChoiceField(
@@ -67,7 +70,9 @@ class TokenForm(ConflictForm):
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
-        if days := given.get("expires_in"):
+        days = given.get("expires_in")
+        # A lifetime is chosen from the start; who types a date wants the date.
+        if days and "expires_at" in self.fields and not self["expires_at"]._has_changed():
             given["expires_at"] = timezone.now() + timedelta(days=int(days))
         at = given.get("expires_at")
         if at and at <= timezone.now() and "expires_at" in self.changed_data:
@@ -166,8 +171,10 @@ class ApiTokenAdmin(RetryOnConflictAdmin):
         return ["user", *self.shown, *limit, *ends] if obj else limit
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Takes only the name from the query string: the widget of times does not accept text."""
-        return {"name": request.GET.get("name", "")}
+        """A new token may read, for 90 days: a program that needs more is given more on purpose.
+        Takes only the name from the query string: the widget of times does not accept text."""
+        name = request.GET.get("name", "")
+        return {"name": name, "scopes": [ApiToken.Scope.READ], "expires_in": "90"}
 
     def formfield_for_foreignkey(
         self, db_field: models.ForeignKey, request: HttpRequest, **options: Any
@@ -209,11 +216,26 @@ class ApiTokenAdmin(RetryOnConflictAdmin):
     def last_used(self, token: ApiToken) -> str:
         return f"{timesince(token.last_used_at)} ago" if token.last_used_at else "never"
 
-    # Rotation
+    @admin.display(description="")
+    def end(self, token: ApiToken) -> str:
+        if token.revoked_at:
+            return ""
+        page = revoke_page([token.pk])
+        return format_html('<a href="{}" aria-label="Revoke {}">Revoke</a>', page, token.name)
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        may_revoke = self.has_change_permission(request)
+        return [*self.list_display, "end"] if may_revoke else [*self.list_display]
 
     def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.rotate_view)
-        return [path("<str:pk>/rotate/", view, name="tenants_apitoken_rotate"), *super().get_urls()]
+        view = self.admin_site.admin_view
+        return [
+            path("revoke/", view(self.revoke_view), name="tenants_apitoken_revoke"),
+            path("<str:pk>/rotate/", view(self.rotate_view), name="tenants_apitoken_rotate"),
+            *super().get_urls(),
+        ]
+
+    # Rotation
 
     def rotate_view(self, request: HttpRequest, pk: str) -> HttpResponse:
         token = self.get_object(request, pk)
@@ -252,12 +274,33 @@ class ApiTokenAdmin(RetryOnConflictAdmin):
         page = reverse("admin:tenants_apitoken_rotate", args=[tokens[0].pk])
         return HttpResponseRedirect(page)
 
-    @admin.action(description="Revoke selected tokens", permissions=["change"])
-    def revoke(self, request: HttpRequest, tokens: models.QuerySet) -> None:
-        for token in tokens.filter(revoked_at=None):
+    # Revoking
+
+    @admin.action(description="Revoke selected tokens…", permissions=["change"])
+    def revoke(self, request: HttpRequest, tokens: models.QuerySet) -> HttpResponse:
+        return HttpResponseRedirect(revoke_page(token.pk for token in tokens))
+
+    def revoke_view(self, request: HttpRequest) -> HttpResponse:
+        """Asks, and revokes the tokens with the ids in the query string."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        ids = [pk for pk in request.GET.get("ids", "").split(",") if ID.fullmatch(pk)]
+        tokens = [*self.get_queryset(request).filter(pk__in=ids, revoked_at=None)]
+        if tokens and request.method != "POST":
+            context = self.admin_site.each_context(request) | {
+                "title": "Revoke tokens", "tokens": tokens, "opts": self.opts,
+            }  # fmt: skip
+            return TemplateResponse(request, "admin/tenants/apitoken/revoke.html", context)
+        for token in tokens:
             token.revoke()
             self.log_change(request, token, "Revoked.")
-        self.message_user(request, "The selected tokens are revoked.")
+        names = ", ".join(token.name for token in tokens)
+        self.message_user(request, f"Revoked: {names}." if names else "Nothing to revoke.")
+        return HttpResponseRedirect(reverse("admin:tenants_apitoken_changelist"))
+
+
+def revoke_page(ids: Iterable[int]) -> str:
+    return f"{reverse('admin:tenants_apitoken_revoke')}?ids={','.join(map(str, ids))}"
 
 
 def state_of(token: ApiToken) -> tuple[str, str]:

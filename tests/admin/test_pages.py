@@ -15,6 +15,7 @@ from django.urls import reverse
 from contacts.models import Contact, Tag
 from contacts.values import rules
 from tenants.admin import TenantScopedAdmin
+from tenants.admin.tokens import revoke_page
 from tenants.models import ApiToken, Tenant, User
 from tests.support.admin import (
     contact_form,
@@ -422,10 +423,29 @@ def test_changing_a_token_keeps_its_secret(staff: Client, acme: SimpleNamespace)
     assert ApiToken.objects.get().name == "renamed"
 
 
-def test_selected_tokens_are_revoked(staff: Client, acme: SimpleNamespace) -> None:
+def test_selected_tokens_are_revoked_after_a_question(staff: Client, acme: SimpleNamespace) -> None:
     action = {"action": "revoke", "_selected_action": [acme.token.pk]}
-    assert staff.post(url(ApiToken, "changelist"), action).status_code == 302
+    page = staff.post(url(ApiToken, "changelist"), action)["Location"]
+    assert page == revoke_page([acme.token.pk])
+    assert acme.token.name in staff.get(page).content.decode()
+    assert acme.api.get("/api/v1/me").status_code == 200
+    assert staff.post(page).status_code == 302
     assert acme.api.get("/api/v1/me").status_code == 401
+    for ids in ([acme.token.pk], ["x", "٣", "9" * 30], []):
+        answer = staff.post(revoke_page(ids), follow=True)
+        assert "Nothing to revoke." in answer.content.decode()
+
+
+def test_a_new_token_may_read_for_90_days_unless_more_is_chosen(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    form = staff.get(url(ApiToken, "add")).context["adminform"].form
+    assert form["scopes"].initial == ["contacts:read"]
+    assert form["expires_in"].initial == "90"
+    typed = {"expires_in": "90", "expires_at_0": "2099-12-31", "expires_at_1": "00:00:00"}
+    data = token_form(name="typed", user=acme.user.pk) | typed
+    assert staff.post(url(ApiToken, "add"), data).status_code == 200
+    assert ApiToken.objects.get(name="typed").expires_at.year == 2099
 
 
 # Tenants and users
@@ -513,6 +533,7 @@ def test_staff_reach_no_row_of_another_tenant_by_action(
             data = {"action": action, "_selected_action": [row.pk], "post": "yes"}
             staff.post(url(type(row), "changelist"), data)
         row.refresh_from_db()
+    staff.post(revoke_page([foreign.globex.token.pk]))
     assert foreign.globex.api.get("/api/v1/me").status_code == 200
 
 
@@ -640,6 +661,8 @@ def test_staff_with_view_permissions_cannot_change_anything(acme: SimpleNamespac
         assert type(row)._default_manager.filter(pk=row.pk).exists()
     action = {"action": "revoke", "_selected_action": [acme.token.pk]}
     client.post(url(ApiToken, "changelist"), action)
+    assert client.post(revoke_page([acme.token.pk])).status_code == 403
+    assert "Revoke" not in client.get(url(ApiToken, "changelist")).content.decode()
     assert acme.api.get("/api/v1/me").status_code == 200
 
 
