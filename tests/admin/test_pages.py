@@ -9,6 +9,7 @@ import pytest
 from django.contrib.admin.sites import site
 from django.contrib.auth.models import Group, Permission
 from django.db import connection
+from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 
@@ -266,6 +267,24 @@ def test_an_invalid_look_up_in_a_url_is_no_server_error(
 def test_an_invalid_page_of_the_site_search_is_no_server_error(staff: Client, page: str) -> None:
     answer = staff.get("/admin/search/", {"s": "a", "page": page})
     assert answer.status_code == (200 if page == "1" else 404)
+
+
+def test_pages_of_errors_say_what_to_do_and_lead_on(staff: Client, acme: SimpleNamespace) -> None:
+    user = UserFactory.create(tenant=acme.tenant, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    forger = Client(enforce_csrf_checks=True)
+    answers = {
+        403: (logged_in(user).get(url(Contact, "add")), "Ask a manager"),
+        404: (staff.get("/admin/contacts/nothing/"), "has been deleted"),
+        "CSRF": (forger.post("/admin/login/"), "load the page again"),
+    }
+    for name, (answer, advice) in answers.items():
+        page = answer.content.decode()
+        assert answer.status_code == (403 if name == "CSRF" else name)
+        assert advice in page
+        assert f'href="{reverse("admin:index")}"' in page
+    for name in ("400", "500", "503"):
+        assert "Go to the overview" in render_to_string(f"{name}.html")
 
 
 @pytest.mark.parametrize("page", ["/admin/r/1/x/", "/admin/contacts/contact/x/change/"])
