@@ -251,6 +251,12 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
             ended = ended.filter(at__gte=since)
         return [Tombstone(*row) for row in ended.values_list("contact_id", "at", "into")[:limit]]
 
+    def gone_into(self, contact_id: str) -> set[str]:
+        """The ids of the contacts that were merged into this one, also by way of others. Not those
+        that an undo has brought back: they may be other people."""
+        found = self.with_merged([contact_id])
+        return {pk for pk, into in self.survivors(found - {contact_id}).items() if into in found}
+
     def last_ends(self, contact_ids: Iterable[str]) -> dict[str, datetime]:
         """When each of these contacts was last deleted, erased or merged, by id.
 
