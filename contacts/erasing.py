@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from contacts.exporting import cleanup
 from contacts.importing import erasures
 from contacts.models import Import
-from contacts.writing.erase import forget
+from contacts.writing.erase import Numbers, forget
 from tenants.models import Tenant
 
 
@@ -21,12 +21,16 @@ class Erased(NamedTuple):
     such a contact was merged; these contacts may belong to the same person. `waiting`: imports that
     have not run yet. Their uploads may contain the person; an upload is deleted when its import has
     run or is deleted. `unreadable`: error files that could not be searched: delete them by hand.
+    `numbers`: what was deleted or emptied in the database. `exports`: how many exports lost their
+    files.
     """
 
     was_there: bool
     merged_into: list[str]
     waiting: list[Import]
     unreadable: list[Path]
+    numbers: Numbers
+    exports: int
 
 
 def erase(tenant: Tenant, phone: str) -> Erased:
@@ -38,22 +42,22 @@ def erase(tenant: Tenant, phone: str) -> Erased:
     for each phone of the person.
     """
     forgotten = forget(tenant, phone)
-    waiting, unreadable = erase_files(tenant, forgotten.phones)
+    waiting, unreadable, exports = erase_files(tenant, forgotten.phones)
     if connection.in_atomic_block:
         # Until the caller's transaction ends, an import does not see that the person is erased, and
         # may write the person into its error file.
         transaction.on_commit(partial(erase_files, tenant, forgotten.phones))
-    return Erased(forgotten.was_there, forgotten.merged_into, waiting, unreadable)
+    was_there, merged_into, _, numbers = forgotten
+    return Erased(was_there, merged_into, waiting, unreadable, numbers, exports)
 
 
-def erase_files(tenant: Tenant, phones: Iterable[str]) -> tuple[list[Import], list[Path]]:
-    """Erases the phones of a person from the files of imports and exports. Returns `waiting` and
-    `unreadable` of `Erased`."""
+def erase_files(tenant: Tenant, phones: Iterable[str]) -> tuple[list[Import], list[Path], int]:
+    """Erases the phones of a person from the files of imports and exports. Returns `waiting`,
+    `unreadable` and `exports` of `Erased`."""
     waiting: dict[str, Import] = {}
     unreadable: dict[Path, None] = {}
     for each in phones:
         files = erasures.erase(tenant, each)
         waiting |= {job.pk: job for job in files.waiting}
         unreadable |= dict.fromkeys(files.failed)
-    cleanup.erase(tenant)
-    return [*waiting.values()], [*unreadable]
+    return [*waiting.values()], [*unreadable], cleanup.erase(tenant)

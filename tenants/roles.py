@@ -22,6 +22,7 @@ ROLES = (VIEWER, EDITOR, MANAGER)
 # The permissions of each role per model. A later role has the permissions of the earlier roles too.
 RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
     "contacts.contact": {VIEWER: (VIEW,), EDITOR: EVERYTHING},
+    "contacts.erasure": {MANAGER: (ADD,)},  # the permission to erase people
     "contacts.tag": {VIEWER: (VIEW,), EDITOR: EVERYTHING},
     "contacts.import": {VIEWER: (VIEW,), EDITOR: EVERYTHING},
     "contacts.export": {VIEWER: (VIEW,)},
@@ -35,7 +36,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 # The permissions that a person needs to give an app a scope. They cover what the API's actions do
-# with the scope, except webhooks: the views of webhooks ask for permissions of their own.
+# with the scope, except webhooks and erasing: those views ask for permissions of their own.
 SCOPE_RIGHTS: dict[str, tuple[str, ...]] = {
     ApiToken.Scope.READ: ("contacts.view_contact", "contacts.view_tag"),
     ApiToken.Scope.WRITE: (

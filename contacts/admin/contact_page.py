@@ -31,7 +31,8 @@ from tenants.models import Tenant
 
 from . import describe
 from .duplicates import alike
-from .history import HistoryAdmin
+from .erasing import EraseAdmin
+from .proof import ProofAdmin
 
 NOT_FORMER = "This is no former phone of the contact any more."
 LATEST = 5  # changes that the page shows
@@ -42,7 +43,7 @@ OTHERS = [field.name for field in schema.FIELDS if field.is_edited and field.nam
 TECHNICAL = ("id", "source", "total_messages", "last_message_at", "created_at", "updated_at")
 
 
-class ContactPageAdmin(HistoryAdmin):
+class ContactPageAdmin(EraseAdmin, ProofAdmin):
     """Everything around the form of a contact, and the suggestions of its tags."""
 
     fieldsets = (

@@ -338,11 +338,12 @@ class EraseContact(ActionView):
     """Erases a person: the contact, and what the logs, imports, exports and stored answers say.
 
     No undo brings the person back, and no import creates a contact with one of the phones again.
-    A contact that was deleted before is not found; the command `erase_contact` erases what is left
-    of it.
+    A contact that was deleted before is not found; the admin and the command `erase_contact` erase
+    what is left of it.
     """
 
     scopes = (Scope.DELETE,)
+    rights = ("contacts.add_erasure",)
     input_class = ContactKey
     output_class = ErasedPerson
 

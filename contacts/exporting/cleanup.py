@@ -22,8 +22,8 @@ ERASED = "A person was erased from the contacts. Export the contacts again."
 State = Export.State
 
 
-def expire(exports: ExportQuerySet, problem: str = "") -> None:
-    """Ends these exports and deletes their files.
+def expire(exports: ExportQuerySet, problem: str = "") -> int:
+    """Ends these exports and deletes their files. Returns their number.
 
     The row changes first: a worker that finishes one of them now notices it, and deletes the file.
     """
@@ -33,6 +33,7 @@ def expire(exports: ExportQuerySet, problem: str = "") -> None:
     chosen.update(state=State.EXPIRED, problem=problem, finished_at=ended_at)
     for job in jobs:
         delete_files(job)
+    return len(jobs)
 
 
 def delete_files(job: Export) -> None:
@@ -41,10 +42,11 @@ def delete_files(job: Export) -> None:
         store().remove(folder_of(job))
 
 
-def erase(tenant: Tenant) -> None:
+def erase(tenant: Tenant) -> int:
     """Deletes the files of the tenant that may contain a person who was just erased: all that are
-    written or being written. An export that still waits does not find the person any more."""
-    expire(tenant.exports.filter(state__in=(State.WRITING, State.DONE)), ERASED)
+    written or being written. An export that still waits does not find the person any more. Returns
+    the number of exports."""
+    return expire(tenant.exports.filter(state__in=(State.WRITING, State.DONE)), ERASED)
 
 
 def keep_latest(tenant: Tenant) -> None:

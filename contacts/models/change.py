@@ -67,6 +67,17 @@ class Tombstone(NamedTuple):
     merged_into: str | None
 
 
+class Cleared(NamedTuple):
+    """What became of the log entries about a person.
+
+    `number`: the entries of the person's contacts, which were cleared. `survivors`: the ids of the
+    contacts that one of these contacts was merged into. They may belong to the same person.
+    """
+
+    number: int
+    survivors: list[str]
+
+
 class ChangeQuerySet(FeedQuerySet["Change"]):
     """Writes the log, reads the history of contacts and clears entries.
 
@@ -125,7 +136,26 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
             with prepared_cursor(self.db) as cursor:
                 cursor.execute(dialect.LOG_CAUSED, values | {"entries": f"[{','.join(rows)}]"})
 
-    def forget(self, phones: Iterable[str], contact_ids: Iterable[str]) -> list[str]:
+    def of_phones(self, phones: Iterable[str]) -> set[str]:
+        """The ids of the contacts that were deleted, merged or got another phone while they had one
+        of `phones`. One statement for each phone: an index finds them."""
+        found: set[str] = set()
+        for phone in phones:
+            had = self.filter(fields__phone__old=phone, fields__has_key="phone")
+            found |= {*had.values_list("contact_id", flat=True)}
+        return found
+
+    def with_merged(self, contact_ids: Iterable[str]) -> set[str]:
+        """These ids, and those of all contacts that were merged into one of these contacts."""
+        merges = self.filter(kind=Change.Kind.MERGED)
+        found = known = {*contact_ids}
+        while found:
+            merged = merges.filter(into__in=found).values_list("contact_id", flat=True)
+            found = {*merged} - known
+            known |= found
+        return known
+
+    def forget(self, phones: Iterable[str], contact_ids: Iterable[str]) -> "Cleared":
         """Clears the log entries about a person who is to be forgotten.
 
         `phones`: the person's phones. `contact_ids`: the person's contacts. The method clears the
@@ -133,21 +163,10 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
         they had one of `phones`; and of all contacts that were merged into one of these contacts.
         A cleared entry still says when which kind of change happened, but contains no values.
 
-        Returns the ids of the contacts that one of these contacts was merged into. They may belong
-        to the same person.
         """
-        known = {*contact_ids}
-        for phone in phones:
-            had = self.filter(fields__phone__old=phone, fields__has_key="phone")
-            known |= {*had.values_list("contact_id", flat=True)}
-        merges = self.filter(kind=Change.Kind.MERGED)
-        found = known
-        while found:
-            merged = merges.filter(into__in=found).values_list("contact_id", flat=True)
-            found = {*merged} - known
-            known |= found
-        self.filter(contact_id__in=known).update(**FORGOTTEN)
-        return self._clear_copies(merges, known)
+        known = self.with_merged({*contact_ids} | self.of_phones(phones))
+        number = self.filter(contact_id__in=known).update(**FORGOTTEN)
+        return Cleared(number, self._clear_copies(self.filter(kind=Change.Kind.MERGED), known))
 
     def _clear_copies(self, merges: "ChangeQuerySet", forgotten: set[str]) -> list[str]:
         """Clears log entries that copied a forgotten contact's values into the contact it was
@@ -231,6 +250,12 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
         if since:
             ended = ended.filter(at__gte=since)
         return [Tombstone(*row) for row in ended.values_list("contact_id", "at", "into")[:limit]]
+
+    def gone_into(self, contact_id: str) -> set[str]:
+        """The ids of the contacts that were merged into this one, also by way of others. Not those
+        that an undo has brought back: they may be other people."""
+        found = self.with_merged([contact_id])
+        return {pk for pk, into in self.survivors(found - {contact_id}).items() if into in found}
 
     def last_ends(self, contact_ids: Iterable[str]) -> dict[str, datetime]:
         """When each of these contacts was last deleted, erased or merged, by id.

@@ -21,17 +21,37 @@ from tenants.models import Tenant
 from . import consent, former_phones, rows
 
 
+class Numbers(NamedTuple):
+    """How many rows an erasure has deleted or emptied. It says nothing about the person, so a
+    receipt may keep it.
+
+    `phones`: current and former ones, of which digests stay. `opt_outs`: those of them that stay
+    opted out. `changes`: entries of the change log. `answers`: stored answers of the API.
+    `refusals`: lines of bulk actions. `log_entries`: of the admin's log.
+    """
+
+    contacts: int
+    phones: int
+    opt_outs: int
+    changes: int
+    duplicates: int
+    answers: int
+    refusals: int
+    log_entries: int
+
+
 class Forgotten(NamedTuple):
     """What became of a person in the database.
 
     `was_there`: whether a contact had the phone. `merged_into`: the phones of contacts into which
     such a contact was merged; these contacts may belong to the same person. `phones`: all phones of
-    the person, current and former.
+    the person, current and former, in each form of their numbers.
     """
 
     was_there: bool
     merged_into: list[str]
     phones: list[str]
+    numbers: Numbers
 
 
 @transactional
@@ -49,15 +69,19 @@ def forget(tenant: Tenant, phone: str) -> Forgotten:
     known = {phone, *chain.from_iterable((one.phone, *former[one.pk]) for one in stored)}
     phones = sorted(forms(known))
     block_imports(tenant, phones)
-    clear_admin_log(tenant, phones)
-    clear_refusals(tenant, phones)
-    consent.remember(chain.from_iterable(one.opt_outs(former[one.pk]) for one in stored))
+    log_entries = clear_admin_log(tenant, phones)
+    refusals = clear_refusals(tenant, phones)
+    opt_outs = [*filter(None, chain.from_iterable(c.opt_outs(former[c.pk]) for c in stored))]
+    consent.remember(opt_outs)
     rows.delete([contact.end(Change.Kind.ERASED)._replace(fields={}) for contact in stored])
-    clear_answers(tenant, phones, stored)
-    clear_duplicates(tenant, [contact.pk for contact in stored])
-    survivors = tenant.changes.forget(phones, [contact.pk for contact in stored])
+    answers = clear_answers(tenant, phones, stored)
+    duplicates = clear_duplicates(tenant, [contact.pk for contact in stored])
+    changes, survivors = tenant.changes.forget(phones, [contact.pk for contact in stored])
     others = tenant.contacts.filter(pk__in=survivors).order_by("phone")
-    return Forgotten(bool(stored), list(others.values_list("phone", flat=True)), phones)
+    numbers = Numbers(
+        len(stored), len(known), len(opt_outs), changes, duplicates, answers, refusals, log_entries
+    )
+    return Forgotten(bool(stored), list(others.values_list("phone", flat=True)), phones, numbers)
 
 
 def find(tenant: Tenant, phones: Iterable[str]) -> list[Contact]:
@@ -82,35 +106,46 @@ def block_imports(tenant: Tenant, phones: Sequence[str]) -> None:
         Erasure.objects.get_or_create(tenant=tenant, digest=phone_digest(phone))
 
 
-def clear_admin_log(tenant: Tenant, phones: Sequence[str]) -> None:
-    """The admin's log names contacts by their phones."""
+def clear_admin_log(tenant: Tenant, phones: Sequence[str]) -> int:
+    """The admin's log names contacts by their phones. Returns the number of cleared entries."""
     entries = LogEntry.objects.filter(
         Q(user__tenant=tenant) | Q(user__is_superuser=True),
         content_type=ContentType.objects.get_for_model(Contact),
         object_repr__in=phones,
     )
-    entries.update(object_repr="erased", change_message="")
+    return entries.update(object_repr="erased", change_message="")
 
 
-def clear_answers(tenant: Tenant, phones: Sequence[str], stored: Sequence[Contact]) -> None:
-    """Answers that are kept for repeated requests name contacts by their phones and ids."""
+def clear_answers(tenant: Tenant, phones: Sequence[str], stored: Sequence[Contact]) -> int:
+    """Answers that are kept for repeated requests name contacts by their phones and ids. Returns
+    the number of deleted answers."""
     words = [*phones, *(contact.pk for contact in stored)]
-    StoredAnswer.objects.filter(tenant=tenant).naming(words).delete()
+    number, _ = StoredAnswer.objects.filter(tenant=tenant).naming(words).delete()
+    return number
 
 
-def clear_duplicates(tenant: Tenant, contact_ids: Sequence[str]) -> None:
+def clear_duplicates(tenant: Tenant, contact_ids: Sequence[str]) -> int:
     """The search for duplicates keeps pairs, dismissed ones even of contacts that are gone, and
-    keys made from names and phones."""
-    tenant.duplicates.of(contact_ids).delete()
+    keys made from names and phones. Returns the number of deleted pairs."""
+    number, _ = tenant.duplicates.of(contact_ids).delete()
     NearKey.objects.filter(tenant=tenant, pk__in=contact_ids).delete()
+    return number
 
 
-def clear_refusals(tenant: Tenant, spellings: Sequence[str]) -> None:
+def clear_refusals(tenant: Tenant, spellings: Sequence[str]) -> int:
     """Bulk actions keep the phones of contacts that they could not change. An action that runs is
-    locked before its contacts, and may be refusing this contact right now."""
+    locked before its contacts, and may be refusing this contact right now. Returns the number of
+    deleted lines."""
+    number = 0
     refusing = tenant.bulk_actions.filter(Q(refused__gt=0) | Q(finished_at=None))
     for action in refusing.order_by("pk").select_for_update():
-        action.refusals = [
-            line for line in action.refusals if not any(one in " ".join(line) for one in spellings)
-        ]
+        kept = [line for line in action.refusals if not names(line, spellings)]
+        number += len(action.refusals) - len(kept)
+        action.refusals = kept
         action.save(update_fields=["refusals"])
+    return number
+
+
+def names(refusal: list[str], spellings: Sequence[str]) -> bool:
+    """Whether a line of a bulk action names one of these phones."""
+    return any(one in " ".join(refusal) for one in spellings)

@@ -195,7 +195,7 @@ def test_many_contacts_are_tagged_after_their_number_was_confirmed(
     assert BulkAction.objects.get().changed == len(people)
 
 
-def test_two_contacts_are_merged(
+def test_two_contacts_are_merged_proven_and_erased_with_a_receipt(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
     with page_of(admin_server) as page:
@@ -207,8 +207,21 @@ def test_two_contacts_are_merged(
         page.get_by_label("Grace Hopper").check()
         page.get_by_role("button", name="Merge 2 contacts").click()
         expect(page.locator("body")).to_contain_text("2 contacts merged.")
-    assert {contact.name for contact in Contact.objects.all()} >= {"Grace Hopper"}
-    assert Contact.objects.count() == len(people) - 1
+        expect(page.locator(".summary")).to_contain_text("Grace Hopper")
+        page.get_by_role("link", name="Proof of consent").click()
+        expect(page.locator("h1.title")).to_have_text("Proof of consent")
+        look_at(page)
+        page.go_back()
+        page.get_by_role("link", name="Erase").click()
+        expect(page.locator(".prose-like")).to_contain_text("its 2 phones")
+        look_at(page)
+        page.get_by_label("I have checked").check()
+        page.get_by_role("button", name="Erase").click()
+        expect(page.locator("h1.title")).to_have_text("Receipt of an erasure")
+        look_at(page)
+        page.emulate_media(media="print")
+        expect(page.get_by_role("button")).to_have_count(0)
+    assert Contact.objects.count() == len(people) - 2
 
 
 def test_a_token_is_issued_copied_and_used(

@@ -604,15 +604,18 @@ def test_deleting_the_person_deletes_the_connection(editor: User) -> None:
     assert not RefreshToken.objects.exists()
 
 
-def test_an_app_reaches_webhooks_only_if_the_role_of_its_person_does(
+def test_an_app_creates_webhooks_and_erases_people_only_if_the_role_of_its_person_does(
     acme: SimpleNamespace, editor: User
 ) -> None:
+    erase = {"contact_id": ContactFactory.create(tenant=acme.tenant).pk}
     body = json.dumps({"url": "https://shop.example/hook"})
     api = Api(App().connect(editor)["access_token"])
     assert api.send(body, "/api/v1/webhooks").status_code == 403
     assert api.get("/api/v1/webhooks").status_code == 200
     assert acme.api.send(body, "/api/v1/webhooks").status_code == 201, "a token of the API"
+    assert api.act("erase-contact", **erase).status_code == 403
     with_role(editor, roles.MANAGER)
+    assert api.act("erase-contact", **erase).status_code == 200
     assert api.send(body.replace("hook", "other"), "/api/v1/webhooks").status_code == 201
 
 

@@ -11,6 +11,11 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => (status.textContent = "Copy"), 2000);
 });
 
+// A button with data-print prints the page.
+document.addEventListener("click", (event) => {
+  if (event.target.closest("button[data-print]")) window.print();
+});
+
 async function copy(text) {
   if (navigator.clipboard) {
     try {

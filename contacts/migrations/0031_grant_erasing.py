@@ -1,0 +1,20 @@
+"""Managers may erase people. No table changes."""
+
+from typing import Any
+
+from django.db import migrations
+from django.db.migrations.state import StateApps
+
+from tenants.roles import grant
+
+
+def grant_rights(apps: StateApps, schema_editor: Any) -> None:
+    grant(apps, ["contacts.erasure"])
+
+
+class Migration(migrations.Migration):
+    dependencies = [("contacts", "0028_tag_counts")]
+
+    operations = [
+        migrations.RunPython(grant_rights, migrations.RunPython.noop),
+    ]
