@@ -211,8 +211,8 @@ def test_rows_with_and_without_a_locale_are_written_in_two_parts(acme: SimpleNam
     mixed = rows(40)
     for row in mixed[::2]:
         row["locale"] = "fr"
-    cost = {len(statements(lambda: batch(acme.api, *some))) for some in (mixed, mixed[:2])}
-    assert max(cost) <= 2 * (6 + 2 * (connection.vendor == "sqlite"))
+    costs = [len(statements(lambda: batch(acme.api, *mixed))) for _ in range(2)]
+    assert max(costs) <= 2 * (6 + 2 * (connection.vendor == "sqlite"))
     results = batch(acme.api, *mixed)["results"]
     assert [row["phone"] for row in results] == [row["phone"] for row in mixed]
     assert [*Contact.objects.order_by("phone").values_list("locale", flat=True)] == ["fr", ""] * 20
