@@ -300,7 +300,8 @@ def test_many_deliveries_are_sent_again_in_short_transactions_and_several_reques
     finished = {"state": "delivered", "finished_at": timezone.now()}
     hook.deliveries.update(**finished)
     pks = [*hook.deliveries.order_by("pk").values_list("pk", flat=True)]
-    again, replayed, cursor = list[list[str]](), list[int](), ""
+    again, replayed = list[list[str]](), list[int]()
+    cursor: str | None = ""
     while cursor is not None:
         body = {"since": "2026-05-07T00:00:00Z", "delivered": True, "cursor": cursor}
         with CaptureQueriesContext(connection) as captured:
