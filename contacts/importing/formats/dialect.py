@@ -55,7 +55,8 @@ def find_dialect(
     named = SEP_LINE.fullmatch(first[0]) if first else None
     skipped = 1 if named else 0
     candidates = delimiter or (named[1] if named else DELIMITERS)
-    quotes = "\"'" if any(map(SINGLE_QUOTE.search, first)) else '"'
+    may_be_single = "'" not in candidates and any(map(SINGLE_QUOTE.search, first))
+    quotes = "\"'" if may_be_single else '"'
     rows = {each: rows_by(*each, first, skipped) for each in product(candidates, quotes)}
     dialects = [
         dialect_of(each, found, header_line)._replace(quote=quote)
