@@ -147,7 +147,7 @@ class WebhookAdmin(TenantOwnedRetryAdmin):
         dead = Delivery.objects.filter(
             tenant__in=tenants, webhook__in=webhooks, state=Delivery.State.DEAD
         )
-        self.message_user(request, f"Deliveries to be sent again: {outbox.replay(dead)}.")
+        self.message_user(request, f"Deliveries to be sent again: {outbox.replay(dead).number}.")
 
 
 @admin.register(Delivery)
@@ -196,6 +196,5 @@ class DeliveryAdmin(TenantOwnedAdmin):
         chosen = Delivery.objects.filter(
             tenant__in=found.values("tenant"), pk__in=found.values("pk")
         )  # without the joins of the list
-        finished = chosen.exclude(state=Delivery.State.PENDING)
-        number = outbox.replay(finished)
+        number = outbox.replay(chosen).number
         self.message_user(request, f"Deliveries to be sent again: {number}.")

@@ -1,7 +1,6 @@
 """Many contacts in one request: the shapes of create-contacts, and its view."""
 
 from collections import Counter
-from itertools import groupby
 from typing import Any, cast
 
 from rest_framework import serializers
@@ -10,7 +9,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from contacts.db.transactions import transactional
 from contacts.models import Contact, Outcome
 from contacts.values import rules
 from contacts.writing import upsert
@@ -89,7 +87,8 @@ class CreateContacts(ActionView):
     def post(self, request: Request) -> Response:
         rows = self.read_rows(self.clean(request)["contacts"])
         winners = last_rows(rows)
-        stored = self.store([row["fields"] for row in winners.values()])
+        written = [row["fields"] for row in winners.values()]
+        stored = upsert.replace_many(self.tenant, written, Contact.Source.API)
         for row in rows:
             if fields := row.pop("fields", None):
                 phone = fields["phone"]
@@ -100,22 +99,6 @@ class CreateContacts(ActionView):
         counts = Counter(row["status"] for row in rows)
         counted = {status: counts[status] for status in [*Outcome.values, "superseded", "failed"]}
         return Response(counted | {"results": rows})
-
-    def store(self, contacts: list[dict[str, Any]]) -> dict[str, upsert.Replaced]:
-        """Upserts contacts that may differ in which fields they leave alone, such as the locale."""
-        parts = [[*some] for _, some in groupby(contacts, key=frozenset)]
-        return self.store_part(parts[0]) if len(parts) == 1 else self.store_parts(parts)
-
-    @transactional
-    def store_parts(self, parts: list[list[dict[str, Any]]]) -> dict[str, upsert.Replaced]:
-        """Upserts contacts in their order; those of one part have the same fields."""
-        stored: dict[str, upsert.Replaced] = {}
-        for part in parts:
-            stored |= self.store_part(part)
-        return stored
-
-    def store_part(self, contacts: list[dict[str, Any]]) -> dict[str, upsert.Replaced]:
-        return upsert.replace_many(self.tenant, contacts, Contact.Source.API)
 
     def read_rows(self, raw_rows: list[Any]) -> list[dict[str, Any]]:
         """A result for each row: with its checked `fields`, or with the status failed and

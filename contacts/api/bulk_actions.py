@@ -19,7 +19,7 @@ from contacts.jobs import bulk_actions
 from contacts.jobs.bulk_actions import MAX_REFUSALS
 from contacts.models import BulkAction, Contact, ContactQuerySet, Tag
 from contacts.values import rules
-from tenants.models import ApiToken
+from tenants.models import ApiToken, Tenant
 from tenants.serializers import OrNull
 
 from .actions import ActionView, Scope
@@ -99,7 +99,10 @@ class Refusal(serializers.Serializer):
 class BulkJob(serializers.Serializer):
     """A bulk action, while it runs and afterwards."""
 
-    id = OrNull(source="pk", help_text="Null for a dry run, which stores nothing.")
+    id = OrNull(
+        source="pk",
+        help_text="Null for a dry run of a filter, which is counted at once.",
+    )
     kind = serializers.ChoiceField(Kind.values)
     state = serializers.ChoiceField(BulkAction.State.values)
     dry_run = serializers.SerializerMethodField()
@@ -122,12 +125,19 @@ class BulkJob(serializers.Serializer):
     finished_at = Timestamp(allow_null=True)
 
     def get_dry_run(self, action: BulkAction) -> bool:
-        return not action.pk
+        return not action.pk or action.is_dry_run
 
 
 class TooManyActions(APIException):
     status_code = HTTPStatus.CONFLICT
     default_detail = str(bulk_actions.TooManyActions())
+
+
+def refuse_too_many(tenant: Tenant) -> None:
+    try:
+        bulk_actions.refuse_too_many(tenant)
+    except bulk_actions.TooManyActions as error:
+        raise TooManyActions from error
 
 
 class BulkView(ActionView):
@@ -145,10 +155,7 @@ class BulkView(ActionView):
     def start(self, kind: Kind, value: str, contacts: ContactQuerySet) -> Response:
         """Starts an action of `contacts`. `value`: see `BulkAction.value`."""
         actor = cast("ApiToken", self.request.auth).actor
-        try:
-            bulk_actions.refuse_too_many(self.tenant)
-        except bulk_actions.TooManyActions as error:
-            raise TooManyActions from error
+        refuse_too_many(self.tenant)
         ids = packed_ids(contacts, "phone", "pk")
         action = bulk_actions.plan_packed(self.tenant, actor, kind, value, ids)
         bulk_actions.start(action)

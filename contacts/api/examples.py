@@ -391,6 +391,6 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
     "rotate-webhook": (None, WEBHOOK | {"secret": "whsec_3f1c…"}),
     "test-webhook": (None, DELIVERY),
     "list-deliveries": (None, {"data": [DELIVERY | DEAD], "next_cursor": None}),
-    "replay-webhook": ({"since": CREATED_AT}, {"replayed": 1}),
+    "replay-webhook": ({"since": CREATED_AT}, {"replayed": 1, "next_cursor": None}),
     "delete-webhook": (None, None),
 }

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from contacts.change_log import cause
 from contacts.jobs import bulk_actions
-from contacts.models import BulkAction
+from contacts.models import BulkAction, UndoValue
 from contacts.values import rules
 from contacts.writing import merge, undo
 from contacts.writing.merged_values import CHOSEN
@@ -20,6 +20,7 @@ from tenants.serializers import OrNull
 
 from . import fields
 from .actions import MERGED_INTO, ActionView, Scope
+from .bulk_actions import refuse_too_many
 from .contacts import ContactDetail
 from .examples import ROMAIN
 from .fields import CONTACT_ID, FLAG, ID, RuleField
@@ -123,6 +124,9 @@ class UndoInput(serializers.Serializer):
         required=True,
         error_messages={"required": "The change_set is required."},
     )
+    dry_run = RuleField(
+        rules.flag, FLAG | {"description": "Answer what would be undone, and write nothing."}
+    )
 
 
 class KeptAsItIs(serializers.Serializer):
@@ -139,7 +143,7 @@ class KeptAsItIs(serializers.Serializer):
 
 class Undone(serializers.Serializer):
     """The answer of undo. With the status 202, `restored` and `kept` are null: a worker takes the
-    change set back."""
+    change set back, or counts what it would take back."""
 
     restored = serializers.IntegerField(
         allow_null=True, help_text="How many contacts were changed back, deleted or restored."
@@ -147,7 +151,7 @@ class Undone(serializers.Serializer):
     kept = KeptAsItIs(many=True, allow_null=True)
     change_set = OrNull(
         help_text="The change set of the undo itself: `undo` takes it, too. Null if nothing was "
-        "changed back."
+        "changed back. With the status 202, the id of the bulk action."
     )
 
 
@@ -160,8 +164,9 @@ class Undo(ActionView):
     """Takes back what one request, import or command has changed.
 
     A field is taken back only if nobody has changed it since; `kept` lists what stays, and why.
-    Consent always stays. A change set of more than 1,000 contacts is taken back by a worker: the
-    status is then 202, and the header `Location` has the address that shows the progress.
+    Consent always stays. A change set of more than 1,000 contacts is taken back, or counted for a
+    dry run, by a worker: the status is then 202, and the header `Location` has the address that
+    shows the progress and the result.
     """
 
     scopes = (Scope.WRITE, Scope.DELETE)
@@ -174,24 +179,28 @@ class Undo(ActionView):
 
     def post(self, request: Request) -> Response:
         mine = Tenant.objects.filter(pk=self.tenant.pk)
-        found = undo.ChangeSet(self.clean(request)["change_set"], mine)
+        body = self.clean(request)
+        found, dry_run = undo.ChangeSet(body["change_set"], mine), body["dry_run"]
         if not found.tenants:
             raise NotFound(self.missing)
         if found.is_running():
             raise ChangeSetIsRunning
         if found.summary().contacts > undo.AT_ONCE:
-            return self.undo_later(request, found)
-        results = [undone for _, undone in found.take_back()]
+            return self.undo_later(request, found, dry_run=dry_run)
+        done = found.rehearse(undo.AT_ONCE) if dry_run else found.take_back()
+        results = [undone for _, undone in done]
         restored = sum(bool(undone.taken_back) for undone in results)
         return self.answer({
             "restored": restored,
             "kept": [kept for undone in results for kept in kept_of(undone)],
-            "change_set": cause.current.get().change_set() if restored else "",
+            "change_set": cause.current.get().change_set() if restored and not dry_run else "",
         })  # fmt: skip
 
-    def undo_later(self, request: Request, found: undo.ChangeSet) -> Response:
+    def undo_later(self, request: Request, found: undo.ChangeSet, *, dry_run: bool) -> Response:
+        refuse_too_many(self.tenant)
         actor, kind = cast("ApiToken", request.auth).actor, BulkAction.Kind.UNDO
-        action = bulk_actions.plan(self.tenant, actor, kind, found.id, found.ids(self.tenant))
+        value = str(UndoValue(found.id, dry_run))
+        action = bulk_actions.plan(self.tenant, actor, kind, value, found.ids(self.tenant))
         bulk_actions.start(action)
         self.headers["Location"] = reverse("get-bulk", args=[action.pk])
         answer = {"restored": None, "kept": None, "change_set": action.pk}

@@ -33,6 +33,7 @@ from .fields import (
 from .idempotency import RepeatableView
 
 MAX_DELIVERIES, DELIVERIES = 500, 100  # on a page: at most, and by default
+MAX_REPLAYED = 10_000  # by one request
 
 
 URL = {"type": "string", "format": "uri", "pattern": "^https?://", "maxLength": MAX_URL}
@@ -138,6 +139,7 @@ class ReplayInput(serializers.Serializer):
         rules.timestamp, MOMENT, help_text="The dead deliveries that were made since then."
     )
     delivered = RuleField(rules.flag, FLAG, help_text="With `since`: those that have arrived, too.")
+    cursor = RuleField(rules.cursor, CURSOR)
 
     def validate(self, fields: dict[str, Any]) -> dict[str, Any]:
         if not fields["delivery_id"] and not fields["since"]:
@@ -149,6 +151,7 @@ class Replayed(serializers.Serializer):
     """The answer of replay-webhook."""
 
     replayed = serializers.IntegerField(help_text="How many deliveries are sent again.")
+    next_cursor = OrNull(help_text="Send it as `cursor` to go on; null if none are left.")
 
 
 # Webhooks
@@ -344,7 +347,8 @@ class ListDeliveries(WebhookView):
 class ReplayWebhook(WebhookView):
     """Sends deliveries of a webhook again, under the same ids, and resumes it if it is paused.
 
-    Pending deliveries are left out, and deliveries whose change is no longer in the change log.
+    A request sends about 10,000 again; `next_cursor` goes on with the others. Pending deliveries
+    are left out, and deliveries whose change is no longer in the change log.
     """
 
     http_method_names = ["post"]
@@ -357,8 +361,12 @@ class ReplayWebhook(WebhookView):
         webhook = self.find(id)
         asked = shared(self.input_class).run_validation(request.data)
         asked["delivery"] = asked.pop("delivery_id")
+        scope = (self.tenant.pk, "replay", webhook.pk)
+        (after,) = read_cursor(asked.pop("cursor"), *scope) or ("",)
         try:
-            number = outbox.replay_of(webhook, **asked)
+            done = outbox.replay_of(webhook, **asked, after=after, most=MAX_REPLAYED)
         except Delivery.DoesNotExist:
             raise NotFound("Delivery not found") from None
-        return Response(self.output_class({"replayed": number}).data)
+        next_cursor = cursors.write((done.last,), *scope) if done.last else None
+        answer = {"replayed": done.number, "next_cursor": next_cursor}
+        return Response(self.output_class(answer).data)

@@ -24,6 +24,7 @@ from contacts.models import (
     ContactQuerySet,
     ContactTag,
     Duplicate,
+    UndoValue,
 )
 from contacts.values import rules
 from contacts.writing import consent, edit, tags
@@ -132,9 +133,10 @@ def delete(tenant: Tenant, pks: list[str], value: str) -> Result:
     return Result(counts.get(Contact._meta.label, 0), [])
 
 
-def undo_change_set(tenant: Tenant, pks: list[str], change_set: str) -> Result:
+def undo_change_set(tenant: Tenant, pks: list[str], value: str) -> Result:
     """A contact that is undone in part counts as changed, and what stays is listed as refused."""
-    undone = undo(tenant, change_set, pks)
+    change_set, dry_run = UndoValue.read(value)
+    undone = undo(tenant, change_set, pks, dry_run=dry_run)
     refused = [(one.name, str(kept)) for one in undone for kept in one.kept]
     return Result(sum(bool(one.taken_back) for one in undone), refused)
 

@@ -1,15 +1,18 @@
-"""What some tools do besides their actions: several tags at once, and trying a change out."""
+"""What some tools do besides their actions: several tags at once, trying a change out, and the
+progress of a bulk action."""
 
 from typing import Any, cast
 
 from django.db import transaction
-from rest_framework.exceptions import ValidationError
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from contacts.api import contacts, merging
+from contacts.api import contacts
 from contacts.api.actions import ActionView, Scope
-from contacts.api.fields import FLAG, TAGS, RuleField, Schema
+from contacts.api.bulk_actions import BulkJob
+from contacts.api.fields import FLAG, ID, TAGS, RuleField, Schema
 from contacts.db.transactions import transactional
 from contacts.models import Contact
 from contacts.values import rules
@@ -48,18 +51,16 @@ class TagContact(ActionView):
         return contact
 
 
-class Rehearsed(ActionView):
-    """An action that can be tried out: with `dry_run`, it runs, and its transaction is rolled
-    back."""
+class DeleteContact(contacts.DeleteContact):
+    """With `dry_run`, it runs, and its transaction is rolled back."""
 
     def post(self, request: Request) -> Response:
         if not self.is_dry_run(request):
-            return super().post(request)  # type: ignore[misc]
+            return super().post(request)
         with transaction.atomic():
-            response: Response = super().post(request)  # type: ignore[misc]
+            response = super().post(request)
             transaction.set_rollback(True)
-        unwritten = {"change_set": None} if "change_set" in response.data else {}
-        response.data |= unwritten | {"dry_run": True}
+        response.data |= {"dry_run": True}
         return response
 
     def is_dry_run(self, request: Request) -> bool:
@@ -70,9 +71,26 @@ class Rehearsed(ActionView):
             raise ValidationError({"dry_run": [str(error)]}) from error
 
 
-class DeleteContact(Rehearsed, contacts.DeleteContact):
-    pass
+class BulkActionKey(serializers.Serializer):
+    """The input of get_bulk_action."""
+
+    change_set = RuleField(
+        rules.change_set,
+        ID | {"description": "As undo answered it, with null in restored."},
+        required=True,
+        error_messages={"required": "The change_set is required."},
+    )
 
 
-class Undo(Rehearsed, merging.Undo):
-    pass
+class GetBulkAction(ActionView):
+    """The progress and the result of an undo that a worker does."""
+
+    scopes = (Scope.READ,)
+    input_class = BulkActionKey
+    output_class = BulkJob
+
+    def post(self, request: Request) -> Response:
+        found = self.tenant.bulk_actions.filter(pk=self.clean(request)["change_set"]).first()
+        if found is None:
+            raise NotFound("Bulk action not found")
+        return self.answer(found)

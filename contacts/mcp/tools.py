@@ -164,10 +164,14 @@ TOOLS = {
             "Merges contacts of one person into the contact contact_id. `undo` takes it back.",
         ),
         Tool(
-            "undo", actions.Undo, LOSES,
+            "undo", merging.Undo, LOSES,
             "Takes back what a change set has changed, but for what has changed since, and for "
-            "consent. Of more than 1,000 contacts, a worker does it: then `restored` is null.",
-            {"dry_run": DRY_RUN},
+            "consent. Of more than 1,000 contacts, a worker does it, or counts for a dry run: then "
+            "`restored` is null, and get_bulk_action tells the result.",
+        ),
+        Tool(
+            "get_bulk_action", actions.GetBulkAction, READS,
+            "The progress and the result of an undo, or of its dry run, that a worker does.",
         ),
     )
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from .bulk_action import (
     BulkAction,
     BulkBatch,
+    UndoValue,
 )
 from .change import (
     ENDS,
@@ -117,6 +118,7 @@ __all__ = [
     "TagCounts",
     "TagQuerySet",
     "Tombstone",
+    "UndoValue",
     "Warned",
     "Webhook",
     "all_columns",

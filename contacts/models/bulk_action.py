@@ -1,7 +1,7 @@
 """Bulk actions: changes of many contacts at once, which `contacts.jobs.bulk_actions` makes."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import models
 from django.utils import timezone
@@ -21,11 +21,25 @@ def told(item: Any) -> str:
     return "" if item is True else item or "(empty)"
 
 
+class UndoValue(NamedTuple):
+    """The value of an undo: the change set, or JSON if nothing is undone and only counted."""
+
+    change_set: str
+    dry_run: bool = False
+
+    @classmethod
+    def read(cls, value: str) -> "UndoValue":
+        return cls(**json.loads(value)) if value.startswith("{") else cls(value)
+
+    def __str__(self) -> str:
+        return json.dumps(self._asdict()) if self.dry_run else self.change_set
+
+
 class BulkAction(Owned):
     """An action on the contacts that somebody has chosen and confirmed, and how far it is.
 
     Its id is the change set of its log entries. `done` counts the contacts handled so far, of which
-    `changed` were changed and `refused` could not be.
+    `changed` were changed and `refused` could not be; of a dry run, those that would be.
     """
 
     class Kind(models.TextChoices):
@@ -80,12 +94,18 @@ class BulkAction(Owned):
         if self.kind in self.REPLACING:
             old, _, new = value.rpartition(",")
             value = f"{old} → {new}"
+        if self.is_dry_run:
+            value = f"{UndoValue.read(value).change_set} (dry run)"
         return f"{what}: {value}" if value else what
 
     @property
     def noun(self) -> str:
         """What the action handles."""
         return "pair" if self.kind in self.OF_PAIRS else "contact"
+
+    @property
+    def is_dry_run(self) -> bool:
+        return self.kind == self.Kind.UNDO and UndoValue.read(self.value).dry_run
 
     @property
     def is_over(self) -> bool:
@@ -108,8 +128,9 @@ class BulkAction(Owned):
     @property
     def own_change_set(self) -> str:
         """Empty as long as the log has no entry of the action. Dismissing pairs changes no contact,
-        so it is never logged."""
-        return self.pk if self.changed and self.kind != self.Kind.DISMISS_PAIRS else ""
+        so it is never logged; no dry run is."""
+        is_logged = self.kind != self.Kind.DISMISS_PAIRS and not self.is_dry_run
+        return self.pk if self.changed and is_logged else ""
 
     @property
     def percent(self) -> int:

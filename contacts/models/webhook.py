@@ -7,6 +7,7 @@
 import hmac
 import secrets
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -172,9 +173,14 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return waiting.values("change")  # type: ignore[return-value]
 
     def delete_in_batches(self) -> None:
-        """Deletes the deliveries in short transactions: on SQLite, one long one would keep all
-        other writers waiting."""
-        pace, last = Pace(PRUNED), ""
+        for some, _ in self.in_batches(PRUNED):
+            some.delete()
+
+    def in_batches(self, size: int, after: str = "") -> "Iterator[tuple[DeliveryQuerySet, str]]":
+        """The deliveries in the order of their ids, at most `size` for each transaction of the
+        caller, and the id of the last of them: one long transaction would keep rows locked, on
+        SQLite the whole database. `after`: only deliveries with a greater id."""
+        pace, last = Pace(size), after
         while rows := list(
             (self.filter(pk__gt=last) if last else self)
             .order_by("pk")
@@ -183,7 +189,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             tenants, pks = {tenant_id for tenant_id, _ in rows}, [pk for _, pk in rows]
             last = pks[-1]
             with pace.turn(len(pks)):
-                Delivery.objects.filter(tenant__in=tenants, pk__in=pks).delete()
+                yield Delivery.objects.filter(tenant__in=tenants, pk__in=pks), last
 
 
 class Delivery(Owned):

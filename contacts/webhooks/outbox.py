@@ -33,6 +33,7 @@ MAX_WEBHOOKS = 20  # of a tenant
 CHANGES_AT_ONCE = 2000  # changes of the log that one transaction makes into deliveries
 LEASE = timedelta(seconds=120)  # of a claimed delivery: longer than a worker needs for a batch
 PAUSED_AFTER = timedelta(days=3)  # without a success
+REPLAYED_AT_ONCE = 1000  # deliveries that one transaction sends again
 
 # Seconds between two attempts: twelve attempts in a day.
 RETRY_DELAYS = [10, 30, 60, 300, 600, 1800, 3600, 7200, 14_400, 21_600, 36_000]
@@ -107,7 +108,9 @@ def resume(webhook: Webhook) -> None:
         return
     webhook.paused_at = webhook.failing_since = None
     webhook.save(update_fields=["paused_at", "failing_since"])
-    webhook.own_deliveries().pending().update(due_at=timezone.now())
+    # Only those that wait for another attempt: millions may have become due during the pause.
+    waiting = webhook.own_deliveries().pending().filter(due_at__gt=timezone.now())
+    waiting.update(due_at=F("created_at"))
 
 
 def record_success(webhook: Webhook) -> None:
@@ -279,37 +282,61 @@ def retry_delay(attempts: int) -> timedelta:
 # Afterwards
 
 
-@transaction.atomic
-def replay_of(webhook: Webhook, *, delivery: str, since: datetime | None, delivered: bool) -> int:
-    """Sends finished deliveries of `webhook` again and resumes it; returns how many.
+class Replayed(NamedTuple):
+    """`number`: how many deliveries are sent again. `last`: the id of the last of them, if there
+    may be more; empty if there are none."""
+
+    number: int
+    last: str = ""
+
+
+def replay_of(
+    webhook: Webhook,
+    *,
+    delivery: str,
+    since: datetime | None,
+    delivered: bool,
+    after: str = "",
+    most: int | None = None,
+) -> Replayed:
+    """Sends finished deliveries of `webhook` again and resumes it.
 
     `delivery`: the id of one delivery, which may have arrived. If it is empty: the deliveries that
-    were made at or after `since`; those that have arrived only if `delivered`. Raises
-    `Delivery.DoesNotExist`.
+    were made at or after `since`; those that have arrived only if `delivered`. `after`, `most`: as
+    in `replay`. Raises `Delivery.DoesNotExist`.
     """
     chosen = webhook.own_deliveries()
     if delivery:
         chosen.get(pk=delivery)
         chosen = chosen.filter(pk=delivery)
     else:
-        chosen = chosen.filter(created_at__gte=since)
+        # Not those made from now on: they may arrive, and be sent again, as long as this goes on.
+        chosen = chosen.filter(created_at__gte=since, created_at__lte=timezone.now())
     if not delivery and not delivered:
         chosen = chosen.filter(state=Delivery.State.DEAD)
-    number = replay(chosen.exclude(state=Delivery.State.PENDING))
+    done = replay(chosen, after, most)
     resume(webhook)
-    return number
+    return done
 
 
-def replay(deliveries: DeliveryQuerySet) -> int:
-    """Sends `deliveries` again under the same ids, whether dead or delivered; returns how many.
+def replay(deliveries: DeliveryQuerySet, after: str = "", most: int | None = None) -> Replayed:
+    """Sends those of `deliveries` again that are dead or delivered, under the same ids, in the
+    order of their ids and in transactions of `REPLAYED_AT_ONCE`.
 
-    A delivery whose change is pruned is left out, because its body can no longer be made.
+    A delivery whose change is pruned is left out, because its body can no longer be made. `after`:
+    only deliveries with a greater id. `most`: stops when so many are sent again.
     """
     same = Change.objects.filter(tenant=OuterRef("tenant"), pk=OuterRef("change_id"))
     has_body = Q(change=None) | Exists(same)
-    return deliveries.filter(has_body).update(
-        state=Delivery.State.PENDING, attempts=0, due_at=timezone.now(), finished_at=None
-    )
+    finished = deliveries.filter(has_body).exclude(state=Delivery.State.PENDING)
+    number = 0
+    for some, last in finished.in_batches(REPLAYED_AT_ONCE, after):
+        number += some.exclude(state=Delivery.State.PENDING).update(
+            state=Delivery.State.PENDING, attempts=0, due_at=timezone.now(), finished_at=None
+        )
+        if most is not None and number >= most:
+            return Replayed(number, last)
+    return Replayed(number)
 
 
 def prune(before: datetime) -> None:

@@ -18,7 +18,6 @@ from copy import copy
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import transaction
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, TextChoices
 
 from contacts.change_log.difference import (
@@ -101,12 +100,11 @@ def undo(
     """Takes back what `change_set` did to these contacts of `tenant`, the last change first.
 
     The number of statements does not grow with the number of contacts, except on SQLite, which
-    limits the size of a statement. A dry run does the same and then rolls back.
+    limits the size of a statement. A dry run does the same, but writes nothing: all is decided
+    before the first write.
     """
-    undone = Batch(tenant, change_set, contact_ids).run()
-    if dry_run:
-        transaction.set_rollback(True)
-    return undone
+    batch = Batch(tenant, change_set, contact_ids)
+    return batch.rehearse() if dry_run else batch.run()
 
 
 def contact_ids(tenant: Tenant, change_set: str, size: Callable[[], int]) -> Iterator[list[str]]:
@@ -291,15 +289,22 @@ class Batch:
         return max([*found, *filter(None, [self.opted_out.get(phone)])], default=None)
 
     def run(self) -> list[Undone]:
+        undoings = self.decide()
+        self.save(undoings)
+        return results_of(undoings)
+
+    def rehearse(self) -> list[Undone]:
+        return results_of(self.decide())
+
+    def decide(self) -> "dict[str, Undoing]":
+        """Takes the changes back in memory."""
         undoings: dict[str, Undoing] = {}
         for change in self.changes:
             pk = change.contact_id
             if pk not in undoings:
                 undoings[pk] = Undoing(self, pk, copy(self.stored.get(pk)))
             undoings[pk].take_back(change)
-        self.save(undoings)
-        results = [undoing.result() for undoing in undoings.values()]
-        return sorted(results, key=lambda result: result.contact.phone)
+        return undoings
 
     def save(self, undoings: "dict[str, Undoing]") -> None:
         """Deletes before it changes, and changes before it restores: phones become free before
@@ -324,6 +329,11 @@ class Batch:
         consent.remember(undoing.opt_out for undoing in undoings.values())
         delete.restore([there[pk] for pk in there if pk not in self.stored])
         former_phones.insert_many(self.tenant.pk, added)
+
+
+def results_of(undoings: "dict[str, Undoing]") -> list[Undone]:
+    results = [undoing.result() for undoing in undoings.values()]
+    return sorted(results, key=lambda result: result.contact.phone)
 
 
 def exchange(before: dict[str, str], now: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:

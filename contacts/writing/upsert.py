@@ -140,24 +140,29 @@ def replace_many(
 ) -> dict[str, Replaced]:
     """`update_or_create` for many contacts, without models.
 
-    `contacts`: the fields of each, in the shape that `rules` gives them; all have the same fields,
-    and no phone comes twice. `source`: of new contacts. Returns what became of each row, by the
-    phone given. Of several phones of one contact, current and former, the last counts.
+    `contacts`: the fields of each, in the shape that `rules` gives them; no phone comes twice.
+    `source`: of new contacts. Returns what became of each row, by the phone given. Of several
+    phones of one contact, current and former, the last counts. The number of statements does not
+    grow with the number of rows: rows with the same fields are written together.
     """
     if not contacts:
         return {}
     moment = dialect_of().moment
-    names = with_folded(name for name in contacts[0] if name != "phone")
     ids = bits.take(len(contacts))
     rows = {
         fields["phone"]: row_in_json(f"{one:032x}", fields, moment)
         for fields, one in zip(contacts, ids, strict=True)
     }
+    names_of = {fields["phone"]: tuple(fields) for fields in contacts}
     new = Contact(tenant=tenant, source=source)
 
     def write_last(current: dict[str, str]) -> dict[str, Replaced]:
         last = {current.get(phone, phone): phone for phone in rows}
-        done = replace_rows(named(last, rows), names, new)
+        done = dict[str, Replaced]()
+        # Sorted, so that two calls with the same rows do not wait for each other in a circle.
+        for names, some in sorted(by_fields(last, names_of).items()):
+            given = with_folded(name for name in names if name != "phone")
+            done |= replace_rows(named(some, rows), given, new)
         return {
             phone: done[now] if last[now] == phone else done[now]._replace(outcome=None)
             for phone in rows
@@ -165,6 +170,17 @@ def replace_many(
         }
 
     return former_phones.by_current(tenant.pk, rows, write_last)
+
+
+def by_fields(
+    given: dict[str, str], names_of: dict[str, tuple[str, ...]]
+) -> dict[tuple[str, ...], dict[str, str]]:
+    """The rows of `given`, see `named`, by the names of their fields. `names_of`: these names, by
+    the phone in `rows`."""
+    groups: dict[tuple[str, ...], dict[str, str]] = {}
+    for now, phone in given.items():
+        groups.setdefault(names_of[phone], {})[now] = phone
+    return groups
 
 
 def replace_rows(rows: dict[str, str], names: Sequence[str], new: Contact) -> dict[str, Replaced]:

@@ -19,7 +19,9 @@ from ..models import ApiToken, all_scopes
 from .clients import is_safe_redirect
 
 # The beginning of the scope of a code that was used; the id of the connection follows. No scope
-# that a person can grant looks like this.
+# that a person can grant looks like this. Stored in this column, because the row is the toolkit's
+# and has no other one: `validate_code` locks the row, and the toolkit deletes it when it expires. A
+# table of used codes would need a lock and a clean-up of its own, for rows that live for an hour.
 USED_FOR = "used for "
 REFRESH_PREFIX = "qyvo_refresh_"  # so that secret scanners find leaked tokens
 

@@ -203,3 +203,16 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(acme: SimpleNamesp
     assert [cost(rows(500)), cost(rows(1000, name="x")), cost(rows(1000, name="x"))] == for_all
     # SQLite asks by itself what the rows were, and makes tags by themselves.
     assert max(for_all) <= 6 + 2 * (connection.vendor == "sqlite")
+
+
+def test_rows_with_and_without_a_locale_are_written_in_two_parts(acme: SimpleNamespace) -> None:
+    """Not in as many parts as there are changes from one kind of row to the other."""
+    acme.api.get("/api/v1/me")  # notes the use of the token
+    mixed = rows(40)
+    for row in mixed[::2]:
+        row["locale"] = "fr"
+    costs = [len(statements(lambda: batch(acme.api, *mixed))) for _ in range(2)]
+    assert max(costs) <= 2 * (6 + 2 * (connection.vendor == "sqlite"))
+    results = batch(acme.api, *mixed)["results"]
+    assert [row["phone"] for row in results] == [row["phone"] for row in mixed]
+    assert [*Contact.objects.order_by("phone").values_list("locale", flat=True)] == ["fr", ""] * 20

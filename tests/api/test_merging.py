@@ -22,6 +22,8 @@ from tests.support.factories import ContactFactory
 from tests.support.sql import assert_links_match_tags, statements
 from tests.support.undo import OTHER, bring, held, last_set
 
+THIRD = "+14155550125"
+
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
@@ -309,26 +311,53 @@ def test_a_change_set_that_is_still_written_is_a_conflict(
     assert Contact.objects.count() == 1
 
 
-def test_a_large_change_set_is_left_to_a_worker(
-    acme: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_dry_run_of_undo_answers_the_same_and_writes_nothing(
+    acme: SimpleNamespace, tmp_path: Path
 ) -> None:
     pk = bring(tmp_path / "f.csv", f"phone\n{PHONE}\n{OTHER}\n")
+    acme.api.act("update-contact", phone=OTHER, name="Ann")
+    before = [*Contact.objects.values(), *Change.objects.values()]
+    tried = acme.api.act("undo", change_set=pk, dry_run=True).json()
+    assert (tried["restored"], [kept["phone"] for kept in tried["kept"]]) == (1, [OTHER])
+    assert [*Contact.objects.values(), *Change.objects.values()] == before
+    done = acme.api.act("undo", change_set=pk).json()
+    assert tried == done | {"change_set": None}
+
+
+def test_a_large_change_set_is_left_to_a_worker(
+    acme: SimpleNamespace, globex: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dry run, too: it counts what the undo then does."""
+    pk = bring(tmp_path / "f.csv", f"phone\n{PHONE}\n{OTHER}\n{THIRD}\n")
+    acme.api.act("update-contact", phone=THIRD, name="Ann")
     for module in (undo, bulk_actions):
         monkeypatch.setattr(module, "AT_ONCE", 1)
-    answer = acme.api.act("undo", change_set=pk)
-    action = BulkAction.objects.get()
-    assert answer.status_code == 202
-    assert answer.json() == {"restored": None, "kept": None, "change_set": action.pk}
-    assert (action.kind, action.value, action.total) == ("undo", pk, 2)
-    assert action.actor == acme.token.actor
-    assert answer.headers["Location"] == f"/api/v1/bulk/{action.pk}"
-    assert bulk_job(acme, action)["state"] == "queued"
-    assert bulk_actions.run(action)
-    job = bulk_job(acme, action)
-    assert (job["kind"], job["state"], job["total"], job["done"]) == ("undo", "done", 2, 2)
-    assert (job["changed"], job["refused"], job["refusals"]) == (2, 0, [])
-    assert (job["change_set"], job["problem"]) == (action.pk, None)
-    assert not Contact.objects.exists()
+    monkeypatch.setattr(bulk_actions, "BATCH", 2)
+    found = []
+    for dry_run in (True, False):
+        before = [*Contact.objects.values(), *Change.objects.values()]
+        answer = acme.api.act("undo", change_set=pk, dry_run=dry_run)
+        action = BulkAction.objects.get(finished_at=None)
+        assert answer.status_code == 202
+        assert answer.json() == {"restored": None, "kept": None, "change_set": action.pk}
+        assert (action.kind, action.total, action.actor) == ("undo", 3, acme.token.actor)
+        assert answer.headers["Location"] == f"/api/v1/bulk/{action.pk}"
+        assert (bulk_job(acme, action)["state"], str(action).endswith("(dry run)")) == (
+            "queued", dry_run,
+        )  # fmt: skip
+        assert [*Contact.objects.values(), *Change.objects.values()] == before
+        assert bulk_actions.run(action)
+        is_written = before != [*Contact.objects.values(), *Change.objects.values()]
+        job = bulk_job(acme, action)
+        assert (is_written, job["dry_run"]) == (not dry_run, dry_run)
+        assert (job["change_set"], job["problem"]) == (None if dry_run else action.pk, None)
+        shown = ("kind", "state", "total", "done", "changed", "refused", "refusals")
+        found.append([job[name] for name in shown])
+        other = globex.api.get(f"/api/v1/bulk/{action.pk}")
+        assert other.status_code == 404
+    assert found[0] == found[1]
+    assert found[0][:6] == ["undo", "done", 3, 3, 2, 1]
+    assert [*Contact.objects.values_list("phone", flat=True)] == [THIRD]
 
 
 def bulk_job(member: SimpleNamespace, action: BulkAction) -> Any:

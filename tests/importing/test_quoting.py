@@ -1,5 +1,7 @@
 """CSV is read strictly: a mistake in a record costs this record, and no other one."""
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +166,61 @@ def test_quotes_as_other_programs_write_them(
     assert [[*record.cells.values()] for record in found] == [
         [ANN, *expected], [BOB, "Bob", "Paris"],
     ]  # fmt: skip
+
+
+NOTES = [
+    "Lee, Ann",
+    'the "x", y',
+    "C:\\dir\\",
+    "it's, ok",
+    "two\nlines, here",
+    "O'Brien",
+    'a "b" \\ c',
+]
+WRITERS: dict[str, dict[str, Any]] = {
+    "doubled quotes": {},
+    "single quotes": {"quotechar": "'"},
+    "single quotes everywhere": {"quotechar": "'", "quoting": csv.QUOTE_ALL},
+    "escaped quotes": {"doublequote": False, "escapechar": "\\", "quoting": csv.QUOTE_ALL},
+    "escaped delimiters": {"quoting": csv.QUOTE_NONE, "escapechar": "\\"},
+}
+
+
+@pytest.mark.parametrize("options", WRITERS.values(), ids=[*WRITERS])
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_files_of_python_are_read_as_they_were_written(
+    tmp_path: Path, options: dict[str, Any], delimiter: str
+) -> None:
+    rows = [[f"+1415555010{n}", note, "", note[::-1]] for n, note in enumerate(NOTES)]
+    rows += [[f"+1415555020{n}", "", note, note] for n, note in enumerate(NOTES)]
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, **options).writerows([HEADER, *rows])
+    found = records(tmp_path, text.getvalue())
+    assert mistakes(found) == {}
+    assert [[*record.cells.values()] for record in found] == rows
+
+
+def test_a_file_of_php_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """fputcsv leaves a quote after a backslash as it is."""
+    written = [
+        r'"Ann ""Lee""",plain', r'"Bob \"B\" Lee","x, y"', r'Cy,"ends with \"', r'Dee,"a \", b"',
+        r'Eve,"C:\dir\, ""q"""', r'"json {""a"": ""b\"c, d""}",',
+    ]  # fmt: skip
+    meant = [
+        ['Ann "Lee"', "plain"], [r'Bob \"B\" Lee', "x, y"], ["Cy", "ends with \\"],
+        ["Dee", r'a \", b'], ["Eve", r'C:\dir\, "q"'], [r'json {"a": "b\"c, d"}', ""],
+    ]  # fmt: skip
+    lines = [f"+1415555010{n},{cells}" for n, cells in enumerate(written)]
+    found = records(tmp_path, "\n".join(["phone,name,note", *lines]))
+    assert [[*record.cells.values()][1:] for record in found] == meant
+
+
+def test_a_cell_in_single_quotes_is_not_parted_where_the_file_uses_others(tmp_path: Path) -> None:
+    """The first 100 lines have no quotes, so the file is not known to use single ones."""
+    lines = [f"+1415555{n:04},'t Hart,x" for n in range(200)]
+    found = records(tmp_path, "\n".join(["phone,name,town", *lines, f"{BOB},'Lee, Bob'"]))
+    assert mistakes(found) == {202: quoting.OTHER_QUOTE}
+    assert len(good(found)) == 200
 
 
 def test_more_cells_than_columns_fail_and_empty_ones_do_not(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 from django.utils import timezone
 
+from contacts.jobs import bulk_actions
 from contacts.mcp.schemas import resolved
 from contacts.mcp.tools import TOOLS
 from contacts.models import Change, Contact
@@ -51,7 +52,7 @@ def test_every_tool_describes_itself_for_clients_that_know_little_of_json_schema
 @pytest.mark.parametrize(
     ("scopes", "count", "hidden"),
     [
-        ((READ,), 5, {"create_contact", "undo"}),
+        ((READ,), 6, {"create_contact", "undo"}),
         ((WRITE,), 6, {"list_contacts", "delete_contact", "undo"}),
         ((DELETE,), 1, {"undo"}),
         ((), 0, {"list_contacts"}),
@@ -74,7 +75,7 @@ def test_a_tool_is_listed_in_the_documentation() -> None:
 
 
 @pytest.mark.both
-def test_every_tool_answers_as_it_says(acme: SimpleNamespace) -> None:
+def test_every_tool_answers_as_it_says(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
     api, listed = acme.api, tools(acme.api)
 
     def act(tool: str, **arguments: Any) -> Any:
@@ -101,6 +102,10 @@ def test_every_tool_answers_as_it_says(acme: SimpleNamespace) -> None:
     merged = act("merge_contacts", contact_id=ann["id"], merge_ids=[bob["id"]])
     assert merged["merged"] == [bob["id"]]
     assert act("undo", change_set=merged["change_set"])["restored"] == 2
+    pks = [ann["id"], bob["id"]]
+    job = bulk_actions.plan(acme.tenant, acme.token.actor, "undo", merged["change_set"], pks)
+    assert act("get_bulk_action", change_set=job.pk)["total"] == 2
+    assert refusal(globex.api, "get_bulk_action", change_set=job.pk)["code"] == "not_found"
     assert act("delete_contact", id=bob["id"])["deleted"]
     assert seen == {*TOOLS}
     actors = {*Change.objects.values_list("actor", flat=True)}

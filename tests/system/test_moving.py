@@ -13,7 +13,7 @@ import pytest
 
 from contacts.importing.storage import spool_folder
 from contacts.jobs.files import read_json
-from contacts.models import Import
+from contacts.models import Contact, Import
 from contacts.moving.download import POSITION
 from tenants.models import Tenant
 from tests.support.databases import test_database_url
@@ -47,10 +47,21 @@ def furnish(member: SimpleNamespace, number: int) -> None:
     for n, status in ((1, "opted_in"), (2, "opted_out"), (3, "opted_in"), (3, "opted_out")):
         at = f"2026-05-0{1 + (status == 'opted_out')}T08:00:00Z"
         member.api.act("record-consent", phone=f"+1415555{n:04}", status=status, at=at)
+    for n, new in ((2, "+14155560002"), (7, "+14155560007"), (7, "+14155570007")):
+        key = {"phone": f"+1415555{n:04}"}  # a former phone finds its contact, too
+        answer = member.api.act("update-contact", **key, new_phone=new, keep_former=True)
+        assert answer.status_code == 200
 
 
 def stored(tenant: Tenant) -> list[tuple]:
     return [*tenant.contacts.order_by("phone").values_list(*FIELDS)]
+
+
+def former_phones(tenant: Tenant) -> dict[str, list[str]]:
+    """By the current phone."""
+    contacts = tenant.contacts.filter(phone__gte="+14155560000")
+    former = Contact.all_phones.former_phones(contacts)
+    return {contact.phone: sorted(former[contact.pk]) for contact in contacts}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -74,5 +85,9 @@ def test_everything_of_another_server_comes_in_though_the_move_is_killed(
         "created 1250, updated 0, unchanged 0, superseded 0, failed 0",
     ], errors
     assert stored(acme.tenant) == stored(globex.tenant)
+    assert former_phones(acme.tenant) == {
+        "+14155560002": ["+14155550002"],
+        "+14155570007": ["+14155550007", "+14155560007"],
+    }
     assert Import.objects.get() == job
     assert_links_match_tags()

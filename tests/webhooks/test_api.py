@@ -6,8 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from contacts.api import webhooks
 from contacts.api.webhooks import WebhookView
 from contacts.models import EVENTS, Delivery, Webhook
 from contacts.webhooks import outbox
@@ -262,7 +265,8 @@ def test_deliveries_are_sent_again(acme: SimpleNamespace, hook: Webhook) -> None
     """As the command does; tests/webhooks/test_delivery.py tests which."""
     Webhook.objects.update(paused_at=timezone.now())
     delivery, since = hook.deliveries.get(), "2026-05-07T00:00:00Z"
-    assert ask(acme, hook, "replay", since=since).json() == {"replayed": 0}, "it is pending"
+    none = {"replayed": 0, "next_cursor": None}
+    assert ask(acme, hook, "replay", since=since).json() == none, "it is pending"
     assert Webhook.objects.get().paused_at is None
     cases: list[tuple[str, dict[str, Any], int]] = [
         ("dead", {"since": since}, 1), ("delivered", {"since": since}, 0),
@@ -271,15 +275,45 @@ def test_deliveries_are_sent_again(acme: SimpleNamespace, hook: Webhook) -> None
     ]  # fmt: skip
     for state, body, number in cases:
         hook.deliveries.update(state=state)
-        assert ask(acme, hook, "replay", **body).json() == {"replayed": number}, body
+        answer = ask(acme, hook, "replay", **body).json()
+        assert answer == {"replayed": number, "next_cursor": None}, body
     for bad, field in [
         ({}, "since"),
         ({"since": "x"}, "since"),
         ({"delivery_id": "x"}, "delivery_id"),
+        ({"since": since, "cursor": "x"}, "cursor"),
     ]:
         assert_error(ask(acme, hook, "replay", **bad), 422, "validation_failed", field)
     unknown = ask(acme, hook, "replay", delivery_id=hook.pk)
     assert_error(unknown, 404, "not_found")
+
+
+@pytest.mark.both
+def test_many_deliveries_are_sent_again_in_short_transactions_and_several_requests(
+    acme: SimpleNamespace, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of an earlier request that have arrived meanwhile are not sent once more."""
+    monkeypatch.setattr(outbox, "REPLAYED_AT_ONCE", 2)
+    monkeypatch.setattr(webhooks, "MAX_REPLAYED", 4)
+    for _ in range(8):
+        outbox.enqueue_test(hook)
+    finished = {"state": "delivered", "finished_at": timezone.now()}
+    hook.deliveries.update(**finished)
+    pks = [*hook.deliveries.order_by("pk").values_list("pk", flat=True)]
+    again, replayed = list[list[str]](), list[int]()
+    cursor: str | None = ""
+    while cursor is not None:
+        body = {"since": "2026-05-07T00:00:00Z", "delivered": True, "cursor": cursor}
+        with CaptureQueriesContext(connection) as captured:
+            answer = ask(acme, hook, "replay", **body).json()
+        updates = [q for q in captured if q["sql"].startswith('UPDATE "contacts_delivery"')]
+        replayed.append(answer["replayed"])
+        assert len(updates) == -(-answer["replayed"] // 2)
+        pending = hook.deliveries.pending()
+        again.append(sorted(pending.values_list("pk", flat=True)))
+        pending.update(**finished)
+        cursor = answer["next_cursor"]
+    assert (again, replayed) == ([pks[:4], pks[4:8], pks[8:]], [4, 4, 1])
 
 
 @pytest.mark.parametrize("verb", ["", "rotate", "test", "deliveries", "replay"])

@@ -68,12 +68,17 @@ class CSVFormat(TextFormat):
 
     @property
     def first_rows(self) -> list[FirstRow]:
-        rows = rows_by(self.delimiter, first_lines(self.text.lines()), self.dialect.skipped)
+        rows = rows_by(
+            self.delimiter, self.dialect.quote, first_lines(self.text.lines()), self.dialect.skipped
+        )
         return [FirstRow(row.line, row.cells) for row in rows[:MAX_HEADER_ROW]]
 
     def rows(self, first_line: int) -> Iterator[Row]:
         lines = self.text.lines(first_line - 1)
-        return RowReader(lines, self.delimiter, self.titles, first_line - 1).rows()
+        found = self.dialect
+        return RowReader(
+            lines, self.delimiter, self.titles, first_line - 1, found.quote, found.escapes
+        ).rows()
 
     def records(self, first_line: int = 1) -> Iterator[Record]:
         """The records, from the record on that begins in `first_line`; 1 means all records."""

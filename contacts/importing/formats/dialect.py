@@ -1,16 +1,26 @@
 """How a CSV is written: its delimiter, and which row is the header."""
 
 import re
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from ..columns import is_known
 from .decoding import MAX_LINE
 from .header import MAX_HEADER_ROW, header_row, is_data, numbered, titles_of
-from .quoting import Row, RowReader, has_phone
+from .quoting import BACKSLASHED, DOUBLED, PHP, UNQUOTED, Row, RowReader, has_phone
 
 DELIMITERS = ",;\t|"
 MAX_FIRST_LINES = 100
+MIN_EVIDENCE = 2  # rows
+SINGLE_QUOTE = re.compile(rf"(?:^|[{DELIMITERS}]) *'")  # before a cell
+# A line with single quotes around each cell, or a cell with two of them inside
+QUOTED_CELL = r"'(?:[^']|'')*'"
+QUOTED = re.compile(
+    rf"^{QUOTED_CELL}(?:[{DELIMITERS}]{QUOTED_CELL})+[\r\n]*$"
+    rf"|(?:^|[{DELIMITERS}])'(?:[^']|'')*[^'{DELIMITERS}]''(?:[^']|'')*'(?:[{DELIMITERS}\r\n]|$)"
+)
 # With this line, Excel names the delimiter of the file.
 SEP_LINE = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 
@@ -19,7 +29,8 @@ class Dialect(NamedTuple):
     """`titles`: the names of the columns as the file writes them. Some may be empty; none: the
     file has no header. `header_line`: the line on which the header begins. `is_known`: whether a
     title is the name of a known column. `is_empty`: whether the file has no rows. `skipped`: how
-    many lines are above the first row."""
+    many lines are above the first row. `quote`: what cells are quoted with. `escapes`: the ways of
+    using escape characters that the first rows have, see `quoting`."""
 
     delimiter: str
     titles: list[str]
@@ -27,6 +38,8 @@ class Dialect(NamedTuple):
     is_known: bool = False
     is_empty: bool = False
     skipped: int = 0
+    quote: str = '"'
+    escapes: Sequence[str] = ()
 
 
 def find_dialect(
@@ -42,10 +55,49 @@ def find_dialect(
     named = SEP_LINE.fullmatch(first[0]) if first else None
     skipped = 1 if named else 0
     candidates = delimiter or (named[1] if named else DELIMITERS)
-    rows = {each: rows_by(each, first, skipped) for each in candidates}
-    dialects = [dialect_of(each, rows[each], header_line) for each in candidates]
-    best = max(dialects, key=lambda found: quality(found, rows[found.delimiter]))
-    return best._replace(skipped=skipped)
+    may_be_single = "'" not in candidates and any(map(SINGLE_QUOTE.search, first))
+    quotes = "\"'" if may_be_single else '"'
+    rows = {each: rows_by(*each, first, skipped) for each in product(candidates, quotes)}
+    dialects = [
+        dialect_of(each, found, header_line)._replace(quote=quote)
+        for (each, quote), found in rows.items()
+        if quote == '"' or not any(row.mistake for row in found)
+    ]
+    is_quoted = any(map(QUOTED.search, first))
+    best = max(
+        dialects,
+        key=lambda found: (
+            *quality(found, rows[found.delimiter, found.quote]),
+            is_quoted and found.quote == "'",
+        ),
+    )
+    return best._replace(skipped=skipped, escapes=escapes_of(best, first[skipped:]))
+
+
+def escapes_of(dialect: Dialect, lines: list[str]) -> list[str]:
+    """The ways of using escape characters without which several of these lines cannot be read; none
+    if others contradict. One such line may be a mistake, and must not change other records."""
+    used = ways_of(dialect, lines)
+    found = [way for way in (BACKSLASHED, PHP, UNQUOTED) if used[way] >= MIN_EVIDENCE]
+    if found == [BACKSLASHED] and has_inner_quotes(dialect, lines):
+        return [PHP]  # no other program doubles quotes and escapes them
+    is_contradicted = bool(found) and ways_of(dialect._replace(escapes=found), lines)[DOUBLED]
+    return [] if is_contradicted and PHP not in found else found
+
+
+def ways_of(dialect: Dialect, lines: list[str]) -> Counter[str]:
+    reader = reader_of(dialect, lines)
+    deque(reader.rows(), maxlen=0)
+    return reader.used
+
+
+def has_inner_quotes(dialect: Dialect, lines: list[str]) -> bool:
+    return any(map(reader_of(dialect, lines).inner_quote.search, lines))
+
+
+def reader_of(dialect: Dialect, lines: list[str]) -> RowReader:
+    quote, escapes = dialect.quote, dialect.escapes
+    return RowReader(iter(lines), dialect.delimiter, dialect.titles, quote=quote, escapes=escapes)
 
 
 def first_lines(lines: Iterator[str]) -> list[str]:
@@ -59,8 +111,8 @@ def first_lines(lines: Iterator[str]) -> list[str]:
     return first
 
 
-def rows_by(delimiter: str, lines: list[str], skipped: int) -> list[Row]:
-    return [*RowReader(iter(lines[skipped:]), delimiter, read=skipped).rows()]
+def rows_by(delimiter: str, quote: str, lines: list[str], skipped: int) -> list[Row]:
+    return [*RowReader(iter(lines[skipped:]), delimiter, read=skipped, quote=quote).rows()]
 
 
 def dialect_of(delimiter: str, rows: list[Row], header_line: int | None = None) -> Dialect:

@@ -1,17 +1,22 @@
 """Rows of a CSV, read strictly: a mistake with quotes costs the row that has the mistake, and no
-other row. RFC 4180, and what other programs do: quotes escaped by a backslash (MySQL), a space
-between delimiter and quote."""
+other row. RFC 4180, and what other programs do: quotes escaped by a backslash (MySQL), quotes left
+as they are after a backslash (PHP), delimiters escaped instead of quoted cells, single quotes, a
+space between delimiter and quote."""
 
 import csv
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..columns import known_field
 from ..records import UnreadableFile
 from .decoding import line_ends
+
+# How a row may be written: quotes inside quoted cells are doubled, but not after a backslash, which
+# is text; or a backslash escapes them; or no cell is quoted, and a backslash escapes delimiters.
+DOUBLED, PHP, BACKSLASHED, UNQUOTED = "doubled", "php", "backslashed", "unquoted"
 
 MAX_CELL = 1024 * 1024  # characters
 MAX_RECORD = 4 * 1024 * 1024  # characters
@@ -24,8 +29,19 @@ BAD_QUOTE = (
     " not closed? A quote inside a quoted cell is written twice."
 )
 SWALLOWED = "A quoted cell contains a line that is a record of its own. Is a quote not closed?"
+OTHER_QUOTE = (
+    "A cell seems to be quoted with ', which does not quote the first cells of the file. Quote"
+    ' cells with ".'
+)
+IN_DOUBT = (
+    "A backslash before a delimiter, a quote or the end of a line may be text or an escape"
+    ' character. Write the file with cells quoted with ", and quotes inside them written twice.'
+)
 TOO_LONG = f"A cell is longer than {MAX_CELL:,} characters. Is a quote not closed?"
 
+# The beginning and the end of a text that is quoted with ' and has been parted
+OPENED = re.compile(r" *'(?:.*[^'])? *", re.DOTALL)
+CLOSED = re.compile(r"[^']*' *", re.DOTALL)
 # A cell that is a phone, as people and messaging systems write phones. Dates are none.
 PHONE = re.compile(
     r"\W*(?!\d{4}-\d\d-\d\d|\d\d?[./-]\d\d?[./-]\d{4})"
@@ -55,15 +71,28 @@ class RowReader:
     `titles`: the names of the columns, empty if the header is not known yet. A quoted cell with a
     line that has a cell for each column, and a phone, is a mistake: the quote was closed by the
     quote of another row.
-    `read`: how many lines of the file are before `lines`.
+    `read`: how many lines of the file are before `lines`. `quote`: what cells are quoted with.
+    `escapes`: the ways of using escape characters that the file is known to have. `used`: how
+    many rows with escape characters, or what could be some, were read in each way.
     """
 
     def __init__(
-        self, lines: Iterator[str], delimiter: str, titles: Sequence[str] = (), read: int = 0
+        self,
+        lines: Iterator[str],
+        delimiter: str,
+        titles: Sequence[str] = (),
+        read: int = 0,
+        quote: str = '"',
+        escapes: Sequence[str] = (),
     ) -> None:
         csv.field_size_limit(MAX_CELL)
         self.lines = lines
         self.delimiter = delimiter
+        self.quote = quote
+        self.escapes = escapes
+        self.used = Counter[str]()
+        self.escaped_quote = f"\\{quote}"
+        self.apostrophe = f"{delimiter}'"
         self.width = len(titles)
         self.named = max((n for n, title in enumerate(titles, 1) if title), default=0)
         self.phones = {n for n, title in enumerate(titles) if known_field(title) == "phone"}
@@ -72,10 +101,18 @@ class RowReader:
         self.read_again = 0  # characters
         self.taken: list[str] = []  # the lines of the current row
         self.size = 0  # characters in `taken`
-        self.doubled = csv.reader(self, delimiter=delimiter, strict=True, skipinitialspace=True)
-        self.backslashed = csv.reader(
-            self, delimiter=delimiter, strict=True, skipinitialspace=True, escapechar="\\"
-        )
+        # A backslash before a sign that it may escape, which is not escaped itself.
+        signs = re.escape(f"{delimiter}{quote}")
+        self.escape = re.compile(rf"(?<!\\)(?:\\\\)*\\(?:[{signs}\r\n]|$)")
+        self.inner_quote = re.compile(rf"[^\s\\{signs}]{quote * 2}|{quote * 2}[^\s{signs}]")
+        given: Any = {"delimiter": delimiter, "quotechar": quote, "strict": True}
+        escaped: Any = given | {"escapechar": "\\"}
+        self.readers = {
+            DOUBLED: csv.reader(self, skipinitialspace=True, **given),
+            PHP: csv.reader(map(self.doubling, self), skipinitialspace=True, **given),
+            BACKSLASHED: csv.reader(self, skipinitialspace=True, **escaped),
+            UNQUOTED: csv.reader(self, quoting=csv.QUOTE_NONE, **escaped),
+        }
 
     def rows(self) -> Iterator[Row]:
         """All rows that have a value. Raises `UnreadableFile`."""
@@ -84,11 +121,15 @@ class RowReader:
                 self.read += line_ends(text)
                 continue
             line = self.read + 1
-            if '"' in text:
+            if self.quote in text or ("\\" in text and self.may_escape(text)):
                 row = self.quoted(line, text)
             else:
                 self.read = line
-                row = Row(line, text.rstrip("\r\n").split(self.delimiter), len(text))
+                cells = text.rstrip("\r\n").split(self.delimiter)
+                mistake = (
+                    OTHER_QUOTE if self.apostrophe in text and self.has_other_quotes(cells) else ""
+                )
+                row = Row(line, cells, len(text), mistake)
             if has_value(row.cells):
                 yield row
 
@@ -96,7 +137,7 @@ class RowReader:
         return self.again.popleft() if self.again else next(self.lines, "")
 
     def quoted(self, line: int, text: str) -> Row:
-        """The row that begins with `text`, in which there is a quote."""
+        """The row that begins with `text`, in which there is a quote or an escape character."""
         try:
             cells = self.cells(text)
         except BadRow as error:
@@ -107,49 +148,90 @@ class RowReader:
                     f"Too many quotes are not closed; the last one is in line {line:,}."
                 ) from error
             self.again.popleft()  # the next row begins in the line after `text`
-            return Row(line, guessed(text, self.delimiter), len(text), str(error))
+            cells = guessed(text, self.delimiter, self.quote)
+            return Row(line, cells, len(text), str(error))
         self.read += sum(map(lines_in, self.taken))
         return Row(line, cells, sum(map(len, self.taken)))
 
     def cells(self, text: str) -> list[str]:
-        """The cells of the row that begins with `text`, with quotes doubled or, where only this
-        works, escaped by a backslash. Raises `BadRow`; `again` then has the lines of the row."""
+        """The cells of the row that begins with `text`, read in the way that the file is known to
+        have, or else with doubled quotes, or else in other ways. Raises `BadRow`; `again` then has
+        the lines of the row."""
         self.again.appendleft(text)
+        known = self.other_ways(text, known=True) if self.escapes else []
+        for way in known:
+            with suppress(BadRow):
+                return self.read_as(way)
         try:
-            return self.fitting(self.doubled)
-        except BadRow:
-            if not self.has_backslash():
+            return self.read_as(DOUBLED)
+        except BadRow as error:
+            if not any("\\" in line for line in self.taken):
                 raise
-            return self.fitting(self.backslashed)
+            usual_error = error
+        for way in self.other_ways(text, known=False):
+            with suppress(BadRow):
+                return self.read_as(way)
+        raise usual_error if self.quote in text else BadRow(IN_DOUBT)
 
-    def fitting(self, reader: Iterator[list[str]]) -> list[str]:
-        """The next row of `reader`, if it can be right. Raises `BadRow`.
-
-        A row over several lines that does not have a cell for each column has the wrong quotes. So
-        may a row with too many cells: with doubled quotes, `"Ann \\"Lee\\", Bob"` is two cells.
-        """
-        cells = self.taken_by(reader)
-        if self.named and not self.is_full(cells) and self.has_wrong_quotes(cells):
+    def read_as(self, way: str) -> list[str]:
+        try:
+            cells = self.taken_by(self.readers[way])
+            self.check(cells, way)
+        except BadRow:
             self.again.extendleft(reversed(self.taken))
-            raise BadRow(BAD_QUOTE)
+            raise
+        if self.has_escape():
+            self.used[way] += self.is_full(cells)
         return cells
 
-    def has_wrong_quotes(self, cells: list[str]) -> bool:
-        return len(self.taken) > 1 or (len(cells) > self.width and self.has_backslash())
+    def other_ways(self, text: str, *, known: bool) -> list[str]:
+        """The ways with escape characters in which the row that begins with `text` may be written,
+        the likeliest first: those that the file is known to have, or the others."""
+        if self.quote not in text.replace(self.escaped_quote, ""):
+            ways = [UNQUOTED]
+        elif PHP in self.escapes or self.inner_quote.search(text):
+            ways = [PHP, BACKSLASHED]
+        else:
+            ways = [BACKSLASHED]
+        return [way for way in ways if (way in self.escapes) is known]
 
-    def has_backslash(self) -> bool:
-        return any('\\"' in line for line in self.taken)
+    def check(self, cells: list[str], way: str) -> None:
+        """Raises `BadRow` if the row cannot be right.
+
+        A row over several lines that does not have a cell for each column has the wrong quotes. So
+        may a row with too many cells: with doubled quotes, `"Ann \\"Lee\\", Bob"` is two cells. A
+        row with too few cells may go on in the next line, if a backslash escapes the line end.
+        """
+        if not self.named or self.is_full(cells):
+            return
+        is_wide = len(cells) > self.width
+        has_other_way = is_wide or way in (DOUBLED, UNQUOTED)
+        if len(self.taken) > 1 or (has_other_way and self.has_escape()):
+            raise BadRow(BAD_QUOTE)
+
+    def may_escape(self, text: str) -> bool:
+        return UNQUOTED in self.escapes or bool(self.escape.search(text))
+
+    def has_escape(self) -> bool:
+        lines = "".join(self.taken)
+        return "\\" in lines and bool(self.escape.search(lines))
+
+    def doubling(self, line: str) -> str:
+        """A line of PHP, which leaves quotes after a backslash as they are, with these doubled."""
+        return line.replace(self.escaped_quote, self.escaped_quote + self.quote)
+
+    def has_other_quotes(self, cells: list[str]) -> bool:
+        """Whether a cell begins with a single quote that seems to be closed in a later cell."""
+        opened = (n for n, cell in enumerate(cells) if OPENED.fullmatch(cell))
+        rest = cells[next(opened, len(cells)) + 1 :]
+        return self.quote != "'" and any(map(CLOSED.fullmatch, rest))
 
     def taken_by(self, reader: Iterator[list[str]]) -> list[str]:
         """The next row of `reader`, which calls `__next__` for each line. Raises `BadRow`."""
         self.taken = []
         try:
             return next(reader)
-        except BadRow:
-            self.again.extendleft(reversed(self.taken))
-            raise
         except csv.Error as error:
-            self.again.extendleft(reversed(self.taken))
             raise BadRow(TOO_LONG if "limit" in str(error) else BAD_QUOTE) from error
 
     def __iter__(self) -> Iterator[str]:
@@ -179,14 +261,14 @@ class RowReader:
         be right if the line were a row. A phone before the quote is enough if the quote stands
         where another cell would begin.
         """
-        inside, quote, _ = text.partition('"')
+        inside, quote, _ = text.partition(self.quote)
         parts = inside.rstrip("\r\n").split(self.delimiter)
         if not quote or self.is_full(parts):
             return self.is_row_with_phone(parts)
         opens_a_cell = not parts[-1].strip()
-        cells = guessed(text, self.delimiter)
+        cells = guessed(text, self.delimiter, self.quote)
         return (has_phone(parts[:-1]) and (opens_a_cell or self.is_full(cells))) or (
-            self.is_row_with_phone(cells) and is_strict(text, self.delimiter)
+            self.is_row_with_phone(cells) and is_strict(text, self.delimiter, self.quote)
         )
 
     def is_row_with_phone(self, cells: list[str]) -> bool:
@@ -209,10 +291,12 @@ def has_value(cells: list[str]) -> bool:
     return any(map(str.strip, cells))
 
 
-def guessed(text: str, delimiter: str) -> list[str]:
+def guessed(text: str, delimiter: str, quote: str) -> list[str]:
     """The cells of a line with wrong quotes. The error file shows these cells."""
     with suppress(csv.Error):
-        return next(csv.reader([text.rstrip("\r\n")], delimiter=delimiter, skipinitialspace=True))
+        line = text.rstrip("\r\n")
+        given: Any = {"delimiter": delimiter, "quotechar": quote, "skipinitialspace": True}
+        return next(csv.reader([line], **given))
     return text.rstrip("\r\n").split(delimiter)
 
 
@@ -228,8 +312,8 @@ def looks_like_phone(cell: str) -> bool:
     return 7 <= sum(map(str.isdigit, cell)) <= 15
 
 
-def is_strict(text: str, delimiter: str) -> bool:
+def is_strict(text: str, delimiter: str, quote: str) -> bool:
     """Whether each quote of the line opens or closes a cell, or is doubled."""
-    quoted = re.escape(delimiter)
-    cell = rf' *"(?:[^"]|"")*"|[^"{quoted}]*'
-    return bool(re.fullmatch(rf"(?:{cell})(?:{quoted}(?:{cell}))*", text.rstrip("\r\n")))
+    end = re.escape(delimiter)
+    cell = rf" *{quote}(?:[^{quote}]|{quote}{quote})*{quote}|[^{quote}{end}]*"
+    return bool(re.fullmatch(rf"(?:{cell})(?:{end}(?:{cell}))*", text.rstrip("\r\n")))

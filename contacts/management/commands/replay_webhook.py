@@ -27,7 +27,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         found, named = webhook(options["webhook"]), options["delivery"] or ""
         try:
-            number = outbox.replay_of(
+            done = outbox.replay_of(
                 found,
                 delivery=delivery_id(named),
                 since=rules.timestamp(options["since"]),
@@ -37,4 +37,4 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except Delivery.DoesNotExist:
             raise CommandError(f"This webhook has no delivery “{named}”.") from None
-        self.stdout.write(f"deliveries to be sent again: {number}")
+        self.stdout.write(f"deliveries to be sent again: {done.number}")

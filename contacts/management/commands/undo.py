@@ -33,6 +33,6 @@ class Command(BulkFix):
         return contact_ids(tenant, self.undone, lambda: self.size)
 
     def fix(self, tenant: Tenant, batch: list[str]) -> Iterator[str]:
-        for undone in undo(tenant, self.undone, batch):
+        for undone in undo(tenant, self.undone, batch, dry_run=self.options["dry_run"]):
             yield from undone.lines()
             yield from map(Refused, undone.refusals())
