@@ -65,6 +65,9 @@ from .tag import (
 from .tag_counts import (
     TagCounts,
 )
+from .tenant_lock import (
+    TenantLock,
+)
 from .webhook import (
     EVENT_OF_KIND,
     EVENTS,
@@ -116,6 +119,7 @@ __all__ = [
     "Tag",
     "TagCounts",
     "TagQuerySet",
+    "TenantLock",
     "Tombstone",
     "Warned",
     "Webhook",

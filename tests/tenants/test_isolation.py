@@ -37,6 +37,7 @@ from contacts.models import (
     StoredAnswer,
     Tag,
     TagCounts,
+    TenantLock,
     Webhook,
     stored,
 )
@@ -62,7 +63,7 @@ pytestmark = pytest.mark.both
 OWNED = [
     BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Duplicate, DuplicateSearch,
     Erasure, Export, Import, ImportBatch, ImportFailure, NameFolding, NearKey,
-    OptOut, StoredAnswer, Tag, TagCounts, Webhook,
+    OptOut, StoredAnswer, Tag, TagCounts, TenantLock, Webhook,
 ]  # fmt: skip
 of_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has no row-level security"
@@ -117,6 +118,7 @@ def furnish(tenant: Tenant) -> None:
     NearKey.objects.create(tenant=tenant, pk=new_ulid(), beginning=1, tail=2)
     NameFolding.objects.create(tenant=tenant, version=1, place=[])
     TagCounts.objects.create(tenant=tenant, numbers={}, snapshot="", counted_at=timezone.now())
+    TenantLock.objects.get_or_create(tenant=tenant)
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(
         tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60

@@ -1,0 +1,21 @@
+"""The rows that transactions lock for a whole tenant, and their row-level security."""
+
+import django.db.models.deletion
+from django.db import migrations, models
+
+from tenants.isolation import protect
+
+
+class Migration(migrations.Migration):
+    dependencies = [("contacts", "0028_tag_counts"), ("tenants", "0008_oauth")]
+
+    operations = [
+        migrations.CreateModel(
+            name="TenantLock",
+            fields=[
+                ("tenant", models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name="+", serialize=False, to="tenants.tenant")),
+            ],
+            options={"default_permissions": ()},
+        ),
+        protect("contacts.TenantLock"),
+    ]
