@@ -1,15 +1,18 @@
-"""The rows that transactions lock for a whole tenant, and their row-level security."""
+"""All policies in a form that also runs on Citus; and the rows that transactions lock for a whole
+tenant, with their row-level security."""
 
 import django.db.models.deletion
 from django.db import migrations, models
 
-from tenants.isolation import protect
+from tenants.isolation import protect, renew
 
 
 class Migration(migrations.Migration):
+    atomic = False  # see `renew`, which can be repeated
     dependencies = [("contacts", "0028_tag_counts"), ("tenants", "0008_oauth")]
 
     operations = [
+        renew(),
         migrations.CreateModel(
             name="TenantLock",
             fields=[

@@ -1,14 +1,17 @@
 """Row-level security: PostgreSQL keeps tenants apart even if a query forgets its filter."""
 
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connection, models, transaction
@@ -51,6 +54,7 @@ from tenants.isolation import (
     NO_TENANT,
     current_tenant,
     install_wrapper,
+    policies,
     tenant_context,
 )
 from tenants.models import Tenant, models_of_tenants
@@ -123,6 +127,30 @@ def furnish(tenant: Tenant) -> None:
     Duplicate.objects.create(
         tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60
     )
+
+
+# Policies
+
+
+@of_postgresql
+@pytest.mark.django_db
+@pytest.mark.parametrize("setting", ["", ALL_TENANTS, "0" * 32])
+def test_each_part_of_the_policies_can_be_evaluated_by_itself(setting: str) -> None:
+    """As Citus does before it writes, also where CASE would leave the part out."""
+    [cast] = re.findall(r"= (nullif.+::uuid)", policies.RULE, re.DOTALL)
+    execute(f"SET LOCAL qyvo.tenant = '{setting}'")
+    assert rows(f"SELECT {cast}") == [UUID(setting) if len(setting) == 32 else None]
+
+
+@of_postgresql
+@of_the_owner
+@pytest.mark.django_db
+def test_renewed_policies_are_those_of_this_version() -> None:
+    every = "SELECT DISTINCT pg_get_expr(polqual, polrelid) FROM pg_policy"
+    [current] = rows(every)
+    execute("ALTER POLICY tenant_isolation ON contacts_tag USING (true)")
+    policies.renew_policies(apps, connection.schema_editor())
+    assert rows(every) == [current]
 
 
 # Rows
