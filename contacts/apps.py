@@ -17,12 +17,15 @@ class ContactsConfig(AppConfig):
         from contacts.db.planner import fix_statistics
         from contacts.management import checks as of_commands  # noqa: F401 - registers the check
         from contacts.models.tag_counts import forget_restored
+        from contacts.models.tenant_lock import hold_for_deletion
+        from tenants.models import deletion
 
         connection_created.connect(connections.add_functions, dispatch_uid="contacts.db")
         # Must run after Django's own receiver, which marks each connection for a new health check.
         request_started.connect(
             connections.trust_busy_connections, dispatch_uid=CHECKS_OF_CONNECTIONS
         )
+        deletion.connect(hold_for_deletion, dispatch_uid="contacts.tenant_lock")
         post_migrate.connect(forget_restored, sender=self, dispatch_uid="contacts.tag_counts")
         post_migrate.connect(settle_restored, sender=self, dispatch_uid="contacts.changes")
         post_migrate.connect(fix_statistics, sender=self, dispatch_uid="contacts.db.planner")

@@ -20,6 +20,7 @@ from django.contrib.auth.models import AbstractUser, BaseUserManager, Group
 from django.core.exceptions import ValidationError
 from django.db import InternalError, OperationalError, models, transaction
 from django.db.models.functions import Lower
+from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.functional import cached_property
 from phonenumbers import SUPPORTED_REGIONS
@@ -35,6 +36,9 @@ def validate_region(value: str) -> None:
 
 
 DELETE_BATCH = 20_000  # rows per DELETE statement
+# Sent for each tenant that is deleted, in the transaction, before the rows of the tenants are
+# locked. Argument: `tenant_id`.
+deletion = Signal()
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
@@ -46,6 +50,8 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
         Django's own cascade would load a model instance for each row: gigabytes of memory for a
         million contacts.
         """
+        for tenant_id in self.order_by("pk").values_list("pk", flat=True):
+            deletion.send(Tenant, tenant_id=tenant_id)
         tenants = list(self.select_for_update().order_by("pk"))
         users: set[models.Model] = {*User.objects.filter(tenant__in=tenants)}
         if users:

@@ -84,7 +84,7 @@ UNLINKED = """unlinked AS (
     DELETE FROM contacts_contacttag AS link USING written
     WHERE old_tags <> written.tags AND link.tenant_id = %(tenant)s::uuid
         AND link.contact_id = written.id AND NOT EXISTS (
-            SELECT FROM pair JOIN tags USING (name)
+            SELECT 1 FROM pair JOIN tags USING (name)
             WHERE pair.contact_id = link.contact_id AND tags.id = link.tag_id
         )
     RETURNING link.tag_id

@@ -14,6 +14,8 @@ DEADLOCK = "40P01"
 LOCK_TIMEOUT = "55P03"
 STATEMENT_TIMEOUT = "57014"
 
+MAKE_LOCK = "INSERT INTO contacts_tenantlock (tenant_id) VALUES (%s) ON CONFLICT DO NOTHING"
+
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 Result = TypeVar("Result")
 
@@ -75,14 +77,24 @@ def retry_once(transact: Callable[[], Result]) -> Result:
         return transact()
 
 
-def hold_tenant(tenant_id: str) -> None:
+def hold_tenant(tenant_id: str, *, alone: bool = False) -> None:
     """Keeps persons of the tenant from being erased until the current transaction ends.
 
-    A shared lock on the row of the tenant: other writers do not wait. SQLite needs no lock, because
-    it has one writer at a time.
+    Several transactions can hold a tenant. With `alone`, this one waits until it is the only
+    holder, and later ones wait for its end. Other writers do not wait. SQLite needs no lock,
+    because it has one writer at a time.
     """
     if connection.vendor == "postgresql":
+        mode = "NO KEY UPDATE" if alone else "SHARE"
+        sql = f"SELECT 1 FROM contacts_tenantlock WHERE tenant_id = %s FOR {mode}"  # noqa: S608
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT 1 FROM tenants_tenant WHERE id = %s FOR SHARE", [hex_id(tenant_id)]
-            )
+            while not cursor.execute(sql, [hex_id(tenant_id)]).fetchone():
+                make_lock(tenant_id)
+
+
+def make_lock(tenant_id: str) -> None:
+    """Creates the row that `hold_tenant` locks, if the tenant has none yet. Whoever creates the
+    same row at the same moment waits until this transaction ends."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(MAKE_LOCK, [hex_id(tenant_id)])

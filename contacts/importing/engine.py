@@ -196,6 +196,9 @@ class Importer:
         tried_file = spool.with_name("tried")
         done = self.rows_done(tried_file)
         tried = sum(done.values())
+        # Before the first batch: a dry run takes back what its batches create, and then each would
+        # wait for the others.
+        transactions.make_lock(self.job.tenant_id)
         for result in self.write_batches(spool, done):
             tried += result.rows
             self.note(result)

@@ -66,6 +66,9 @@ from .tag import (
 from .tag_counts import (
     TagCounts,
 )
+from .tenant_lock import (
+    TenantLock,
+)
 from .webhook import (
     EVENT_OF_KIND,
     EVENTS,
@@ -117,6 +120,7 @@ __all__ = [
     "Tag",
     "TagCounts",
     "TagQuerySet",
+    "TenantLock",
     "Tombstone",
     "UndoValue",
     "Warned",

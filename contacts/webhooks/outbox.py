@@ -16,6 +16,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from contacts.change_log.feed import FeedPosition
+from contacts.db.transactions import hold_tenant
 from contacts.models import (
     EVENT_OF_KIND,
     TEST_EVENT,
@@ -69,7 +70,7 @@ def create(webhook: Webhook) -> None:
     test. Raises `ValueError` if its tenant has too many webhooks, and `UrlTaken`."""
     # Without this lock, two requests at once would both count 19 webhooks and create a 21st, or two
     # with the same URL.
-    Tenant.objects.select_for_update(no_key=True).get(pk=webhook.tenant_id)
+    hold_tenant(webhook.tenant_id, alone=True)
     refuse_same_url(webhook.tenant, webhook.url, webhook.pk)
     refuse_too_many(webhook.tenant)
     webhook.place = [*webhook.tenant.changes.latest_position()]
@@ -83,7 +84,7 @@ def change(webhook: Webhook, fields: dict[str, Any]) -> None:
 
     Raises `UrlTaken`, and `Webhook.DoesNotExist` if the webhook was deleted.
     """
-    Tenant.objects.select_for_update(no_key=True).get(pk=webhook.tenant_id)  # as in `create`
+    hold_tenant(webhook.tenant_id, alone=True)  # as in `create`
     webhook.refresh_from_db(from_queryset=Webhook.objects.select_for_update(no_key=True))
     if "url" in fields:
         refuse_same_url(webhook.tenant, fields["url"], webhook.pk)

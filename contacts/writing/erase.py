@@ -12,7 +12,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q
 
-from contacts.db.transactions import transactional
+from contacts.db.transactions import hold_tenant, transactional
 from contacts.models import Change, Contact, Erasure, NearKey, StoredAnswer
 from contacts.values.digests import phone_digest
 from contacts.values.numbering_plans import forms
@@ -63,7 +63,8 @@ def forget(tenant: Tenant, phone: str) -> Forgotten:
     back. After an opt-out a second digest stays: whoever creates a contact with the phone in
     another way gets one that has opted out.
     """
-    wait_for_imports(tenant)
+    # Waits for the running batches of imports, and keeps later batches waiting.
+    hold_tenant(tenant.pk, alone=True)
     stored = find(tenant, forms([phone]))
     former = former_phones.of(stored)
     known = {phone, *chain.from_iterable((one.phone, *former[one.pk]) for one in stored)}
@@ -92,12 +93,6 @@ def find(tenant: Tenant, phones: Iterable[str]) -> list[Contact]:
             contact = tenant.contacts.find(phone=phone, lock=True)
             found[contact.pk] = contact
     return [*found.values()]
-
-
-def wait_for_imports(tenant: Tenant) -> None:
-    """Waits for the running batches of imports, which lock the tenant, and keeps later batches
-    waiting. Writers that only look at the tenant's key do not wait."""
-    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
 
 
 def block_imports(tenant: Tenant, phones: Sequence[str]) -> None:

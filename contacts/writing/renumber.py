@@ -7,12 +7,9 @@ Phones of countries without such a plan cost no statement.
 
 from collections.abc import Iterable
 
-from django.db.models import Exists, OuterRef
-
 from contacts.models import Contact, OptOut
 from contacts.values.digests import phone_digest
 from contacts.values.numbering_plans import old_forms, renumbered
-from tenants.models import Tenant
 
 from . import edit, former_phones, merge
 
@@ -21,10 +18,9 @@ def may_be_stored(tenant_id: str, phone: str) -> bool:
     """Whether an old form of the phone has a contact, or the opt-out of a deleted one."""
     if not (old := old_forms(phone)):
         return False
-    mine = {"tenant": OuterRef("pk")}
-    contacts = Contact.all_phones.filter(phone__in=old, **mine)
-    opt_outs = OptOut.objects.filter(digest__in=[*map(phone_digest, old)], **mine)
-    return Tenant.objects.filter(Exists(contacts) | Exists(opt_outs), pk=tenant_id).exists()
+    contacts = Contact.all_phones.filter(tenant=tenant_id, phone__in=old)
+    opt_outs = OptOut.objects.filter(tenant=tenant_id, digest__in=[*map(phone_digest, old)])
+    return contacts.values("tenant").union(opt_outs.values("tenant"), all=True).exists()
 
 
 def bring_up_to_date(tenant_id: str, phones: Iterable[str]) -> list[merge.Result]:

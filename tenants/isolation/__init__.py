@@ -10,7 +10,7 @@ Policies apply only to a role that neither owns the tables nor bypasses row-leve
 
 - `context`: which tenant is current, in a request, a command or a worker
 - `connection`: how PostgreSQL receives the current tenant
-- `policies`: the operation for migrations
+- `policies`: the operations for migrations
 - `audit`: whether the policies are in place and apply
 """
 
@@ -35,7 +35,7 @@ from .context import (
     set_tenant_for,
     tenant_context,
 )
-from .policies import protect
+from .policies import protect, renew
 
 __all__ = [
     "ALL_TENANTS",
@@ -52,6 +52,7 @@ __all__ = [
     "pipeline",
     "problems",
     "protect",
+    "renew",
     "rls_wrapper",
     "set_tenant",
     "set_tenant_for",

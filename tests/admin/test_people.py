@@ -32,6 +32,7 @@ from contacts.models import (
     OptOut,
     StoredAnswer,
     TagCounts,
+    TenantLock,
     Webhook,
 )
 from tenants import models as tenant_models
@@ -450,6 +451,7 @@ def full_tenant(contacts: int = 5) -> Tenant:
     NearKey.objects.create(tenant=tenant, pk=new_ulid(), beginning=1, tail=2)
     NameFolding.objects.create(tenant=tenant, version=1, place=[])
     TagCounts.objects.create(tenant=tenant, numbers={}, snapshot="", counted_at=timezone.now())
+    TenantLock.objects.create(tenant=tenant)
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(
         tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60

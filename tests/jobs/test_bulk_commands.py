@@ -3,7 +3,6 @@
 import io
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,14 +12,11 @@ import pytest
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contacts import erasing
-from contacts.db.transactions import hold_tenant
 from contacts.models import Contact, ContactTag, Erasure, Import, ImportFailure, Tag
 from contacts.values import phones
 from contacts.writing import edit, merge
@@ -696,26 +692,6 @@ def test_an_interrupted_import_forgets_an_erased_person(
     assert [contact.name for contact in Contact.objects.all()] == ["Ann"]
     assert job.failures.get().error == "Erased."
     assert not spool_folder(job).exists()
-
-
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
-@pytest.mark.django_db(transaction=True)
-def test_a_person_is_not_erased_in_the_middle_of_a_batch(acme: SimpleNamespace) -> None:
-    def impatient() -> None:
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET lock_timeout = '300ms'")
-            erasing.erase(acme.tenant, PHONE)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic():
-            hold_tenant(acme.tenant.pk)
-            with pytest.raises(OperationalError, match="lock timeout"):
-                pool.submit(impatient).result()
-        pool.submit(impatient).result()
-    assert Erasure.objects.count() == 1
 
 
 # check_contacts

@@ -14,6 +14,7 @@ JOINED = "SELECT * FROM contacts_contact AS c JOIN contacts_contacttag AS l ON l
 
 
 INSIDE = "DELETE FROM contacts_tag WHERE tenant_id = %s AND id IN (SELECT x FROM contacts_change)"
+BESIDE = "SELECT 1 FROM tenants_tenant AS t WHERE EXISTS (SELECT 1 FROM contacts_tag WHERE {})"
 USING = "WITH gone AS (DELETE FROM contacts_tag AS t USING given WHERE t.id = given.id) SELECT 1"
 
 
@@ -29,6 +30,8 @@ USING = "WITH gone AS (DELETE FROM contacts_tag AS t USING given WHERE t.id = gi
         (USING, ("delete", "contacts_tag")),
         ("INSERT INTO contacts_tag (id, tenant_id) VALUES (%s, %s)", None),
         ("SELECT 1 FROM tenants_tenant WHERE id = %s", None),
+        ("SELECT 1 FROM tenants_tenant WHERE id = %s FOR SHARE", ("lock", "tenants_tenant")),
+        (BESIDE.format("tenant_id = t.id"), ("select", "tenants_tenant")),
         ("SELECT FROM WHERE contacts_tag", ("unreadable", "SELECT FROM WHERE contacts_tag")),
     ],
 )

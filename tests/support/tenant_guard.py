@@ -16,6 +16,7 @@ from sqlglot import exp
 
 from tenants.isolation import ALL_TENANTS, NO_TENANT, current_tenant
 
+OWNED = re.compile(r"\bcontacts_|\btenants_tenant\b")
 PARAMETER = re.compile(r"%\(\w+\)s|%s")
 LIST = re.compile(r"'x'(, 'x')+")  # statements that differ in the length of a list are one
 
@@ -40,7 +41,7 @@ def watch(connection: Any, **kwargs: Any) -> None:
 def guard(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
     """Django's execute wrapper: notes statements without their tenant in `found`."""
     is_of_tenant = current_tenant() not in (NO_TENANT, ALL_TENANTS)
-    if is_of_tenant and isinstance(sql, str) and "contacts_" in sql and not is_exception(sql):
+    if is_of_tenant and isinstance(sql, str) and OWNED.search(sql) and not is_exception(sql):
         found.update(dict.fromkeys(problems(normal(sql)), sql))
     return execute(sql, params, many, context)
 
@@ -67,13 +68,25 @@ def problems(sql: str) -> tuple[tuple[str, str], ...]:
         tree = sqlglot.parse_one(sql, read="postgres")
     except sqlglot.ParseError:
         return (("unreadable", sql),)
-    queries = tree.find_all(exp.Select, exp.Update, exp.Delete)
-    return tuple((kind(query), table) for query in queries for table in without_tenant(query))
+    queries = [*tree.find_all(exp.Select, exp.Update, exp.Delete)]
+    return tuple(
+        (kind(query), table)
+        for query in queries
+        for table in (*without_tenant(query), *of_tenants(query))
+    )
 
 
 def kind(query: Any) -> str:
     """`lock` for SELECT FOR UPDATE and the like, which a sharded database refuses."""
     return "lock" if query.args.get("locks") else query.key
+
+
+def of_tenants(query: Any) -> Iterator[str]:
+    """The table of tenants, of which each shard's machine has a copy, if the query locks its rows
+    or has a subquery beside it. A sharded database refuses both."""
+    inside = [part for part in parts_of(query) if isinstance(part, exp.Query)]
+    if query.args.get("locks") or inside:
+        yield from (each.name for each in tables_of(query) if each.name == "tenants_tenant")
 
 
 def without_tenant(query: Any) -> Iterator[str]:
@@ -102,7 +115,12 @@ def joins_of(query: Any) -> list[Any]:
 
 def compared_columns(query: Any) -> Iterator[Any]:
     """The columns in the conditions of the query, without those of queries inside."""
+    return (part for part in parts_of(query) if isinstance(part, exp.Column))
+
+
+def parts_of(query: Any) -> Iterator[Any]:
+    """The parts of the conditions of the query. Those of queries inside are left out, but the
+    queries are not."""
     conditions = [query.args.get("where"), *(join.args.get("on") for join in joins_of(query))]
     for condition in filter(None, conditions):
-        nodes = condition.walk(prune=lambda node: isinstance(node, exp.Query))
-        yield from (node for node in nodes if isinstance(node, exp.Column))
+        yield from condition.walk(prune=lambda node: isinstance(node, exp.Query))

@@ -1,14 +1,17 @@
 """Row-level security: PostgreSQL keeps tenants apart even if a query forgets its filter."""
 
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connection, models, transaction
@@ -37,6 +40,7 @@ from contacts.models import (
     StoredAnswer,
     Tag,
     TagCounts,
+    TenantLock,
     Webhook,
     stored,
 )
@@ -50,6 +54,7 @@ from tenants.isolation import (
     NO_TENANT,
     current_tenant,
     install_wrapper,
+    policies,
     tenant_context,
 )
 from tenants.models import Tenant, models_of_tenants
@@ -62,7 +67,7 @@ pytestmark = pytest.mark.both
 OWNED = [
     BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Duplicate, DuplicateSearch,
     Erasure, Export, Import, ImportBatch, ImportFailure, NameFolding, NearKey,
-    OptOut, StoredAnswer, Tag, TagCounts, Webhook,
+    OptOut, StoredAnswer, Tag, TagCounts, TenantLock, Webhook,
 ]  # fmt: skip
 of_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has no row-level security"
@@ -117,10 +122,35 @@ def furnish(tenant: Tenant) -> None:
     NearKey.objects.create(tenant=tenant, pk=new_ulid(), beginning=1, tail=2)
     NameFolding.objects.create(tenant=tenant, version=1, place=[])
     TagCounts.objects.create(tenant=tenant, numbers={}, snapshot="", counted_at=timezone.now())
+    TenantLock.objects.get_or_create(tenant=tenant)
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(
         tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60
     )
+
+
+# Policies
+
+
+@of_postgresql
+@pytest.mark.django_db
+@pytest.mark.parametrize("setting", ["", ALL_TENANTS, "0" * 32])
+def test_each_part_of_the_policies_can_be_evaluated_by_itself(setting: str) -> None:
+    """As Citus does before it writes, also where CASE would leave the part out."""
+    [cast] = re.findall(r"= (nullif.+::uuid)", policies.RULE, re.DOTALL)
+    execute(f"SET LOCAL qyvo.tenant = '{setting}'")
+    assert rows(f"SELECT {cast}") == [UUID(setting) if len(setting) == 32 else None]
+
+
+@of_postgresql
+@of_the_owner
+@pytest.mark.django_db
+def test_renewed_policies_are_those_of_this_version() -> None:
+    every = "SELECT DISTINCT pg_get_expr(polqual, polrelid) FROM pg_policy"
+    [current] = rows(every)
+    execute("ALTER POLICY tenant_isolation ON contacts_tag USING (true)")
+    policies.renew_policies(apps, connection.schema_editor())
+    assert rows(every) == [current]
 
 
 # Rows
