@@ -2,8 +2,11 @@
 import os
 import sys
 
+from qyvo.garbage import search_rarely
+
 
 def main() -> None:
+    search_rarely()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line

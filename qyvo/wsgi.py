@@ -14,6 +14,9 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 
+from .garbage import keep_loaded, search_rarely
+
+search_rarely()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
 
 
@@ -60,7 +63,6 @@ from contacts.api.bulk import CreateContacts  # noqa: E402 - needs the settings
 from contacts.apps import CHECKS_OF_CONNECTIONS  # noqa: E402
 
 from . import logs, urls  # noqa: E402, F401 - loads all views before the first request
-from .garbage import search_rarely  # noqa: E402
 from .sqlite.base import LOCK_TIMEOUT  # noqa: E402
 
 # Requests have short time limits for a database that does not answer and for locks. Commands and
@@ -72,7 +74,7 @@ for database in connections.settings.values():
     else:
         database["OPTIONS"]["timeout"] = min(LOCK_TIMEOUT, float(database["OPTIONS"]["timeout"]))
 
-search_rarely()
+keep_loaded()
 
 # Django would call them for every request. Only a cache on the network has something to close, only
 # under DEBUG a connection keeps its queries, and each request sets the URLs. On PostgreSQL the pool

@@ -25,6 +25,7 @@ from django.test.client import store_rendered_templates  # type: ignore[attr-def
 
 from contacts.importing.formats.workbook import PROGRAM
 from contacts.models import Webhook
+from qyvo.garbage import search_rarely
 from qyvo.logs import Lines
 from qyvo.pages import StaticFiles
 from tenants.isolation import allow_all_tenants_outside_requests, end_request
@@ -52,20 +53,22 @@ allow_all_tenants_outside_requests()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """One process more than there are processors, because some tests wait: for a timeout, a lock or
-    PostgreSQL. It saves a tenth of the time. Tests that start programs have processes enough."""
-    return (os.cpu_count() or 1) + 1 if "not system" in config.option.markexpr else None
+    """One process more than there are processors, because tests wait: for a timeout, a lock,
+    PostgreSQL, or the programs that they start. Half of the time of tests/system is waiting."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """Modules and tests stay until the end. While they are made, and ever after, the garbage
-    collector would go through all of them again and again: a fifth of the time that they take."""
+    collector would go through all of them again and again: a fifth of the time that they take. New
+    objects of a test are searched as rarely as those of a server."""
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        search_rarely()
         gc.enable()
 
 

@@ -8,8 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.csrf import csrf_exempt
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from limits import RateLimitItemPerHour
 from oauth2_provider.models import Application
 from oauth2_provider.views import (
@@ -27,18 +26,6 @@ MAX_BODY = 16 * 1024  # bytes
 REGISTRATIONS = RateLimitItemPerHour(20)  # per address
 FORM = "application/x-www-form-urlencoded"
 View = Callable[..., HttpResponse]
-
-
-def if_on(view: View) -> View:
-    """Answers 404 unless OAuth is on."""
-
-    @wraps(view)
-    def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not settings.OAUTH:
-            raise Http404
-        return view(request, *args, **kwargs)
-
-    return inside
 
 
 def error(code: str, description: str, status: int = 400) -> HttpResponse:
@@ -82,8 +69,8 @@ def is_here(request: HttpRequest, resource: str) -> bool:
 
 # Metadata
 
-server_metadata = if_on(OAuthServerMetadataView.as_view())
-resource_metadata = if_on(OAuthProtectedResourceMetadataView.as_view())
+server_metadata = OAuthServerMetadataView.as_view()
+resource_metadata = OAuthProtectedResourceMetadataView.as_view()
 
 
 # Tokens
@@ -109,15 +96,13 @@ class Revocation(RevokeTokenView):
     http_method_names = ["post"]
 
 
-token = if_on(csrf_exempt(small(FORM)(Tokens.as_view())))
-revoke = if_on(csrf_exempt(small(FORM)(Revocation.as_view())))
+token = small(FORM)(Tokens.as_view())
+revoke = small(FORM)(Revocation.as_view())
 
 
 # Dynamic registration (RFC 7591)
 
 
-@if_on
-@csrf_exempt
 @small("application/json")
 def register(request: HttpRequest) -> HttpResponse:
     """Registers a public client, whatever kind of client was asked for; RFC 7591, 3.2.1 allows

@@ -21,7 +21,7 @@ from typing import Any
 import django
 from django.conf import settings
 
-from qyvo.garbage import search_rarely
+from qyvo.garbage import keep_loaded, search_rarely
 
 ROWS = 1000
 BATCHES = 4  # of each caller in a turn
@@ -115,6 +115,12 @@ def rate(callers: Any, bring: Callable[[int], None], first: int, contacts: int) 
     return statistics.median(rates)
 
 
+def settle() -> None:
+    """As a process of the server does."""
+    search_rarely()
+    keep_loaded()
+
+
 class Callers:
     """`count` of them at a time. SQLite's test database is in memory: only this process sees it."""
 
@@ -123,7 +129,7 @@ class Callers:
         context = get_context("fork")
         self.pool = None
         if is_postgresql:
-            self.pool = ProcessPoolExecutor(self.count, context, initializer=search_rarely)
+            self.pool = ProcessPoolExecutor(self.count, context, initializer=settle)
 
     def map(self, function: Callable[[Any], None], items: list[Any]) -> None:
         [*(self.pool.map if self.pool else map)(function, items)]

@@ -84,13 +84,13 @@ def test_the_largest_body_takes_no_longer_than_its_parts(api: Api, shape: str) -
 
 
 def test_bodies_leave_nothing_behind(api: Api) -> None:
-    """200 different ones, of each shape."""
+    """100 different ones, of each shape: 10 MiB."""
     bodies = [
         f'{{"phone":"{PHONE}","metadata":{{"x":{value(100 * KIB + 60 * n)}}}}}'.encode()
-        for n in range(6)
+        for n in range(3)
         for value in VALUES.values()
     ]
-    assert len({*bodies}) >= 200
+    assert len({*bodies}) >= 100
     send(api, "create-contact", b"{}")
     tracemalloc.start()
     try:
@@ -102,7 +102,7 @@ def test_bodies_leave_nothing_behind(api: Api) -> None:
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert after - before < 10 * MIB
+    assert after - before < 5 * MIB
 
 
 # What else a caller may make long
