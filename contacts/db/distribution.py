@@ -52,6 +52,21 @@ WHERE contype = 'f' AND cardinality(conkey) = 1 AND conrelid = ANY(%(tables)s::t
     AND confrelid = ANY(%(tables)s::text[]::regclass[])
 ORDER BY 1, 2
 """
+HAS_TRIGGER = "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'number_change')"
+# A statement is planned on the coordinator, but a trigger runs on the node that has the row. The
+# readers of the change log compare the number of the transaction with those of that node.
+NUMBERING = (
+    """CREATE OR REPLACE FUNCTION contacts_number_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.xid := pg_current_xact_id()::text::bigint;
+    RETURN NEW;
+END $$""",
+    "SET LOCAL citus.enable_unsafe_triggers = on",
+    """CREATE TRIGGER number_change BEFORE INSERT ON contacts_change
+    FOR EACH ROW EXECUTE FUNCTION contacts_number_change()""",
+)
+# A worker counts again: the counts were made with the transaction numbers of another node.
+FORGET_COUNTS = "DELETE FROM contacts_tagcounts"
 DATABASE = "SELECT quote_ident(current_database())"
 
 
@@ -78,15 +93,18 @@ def plan(tables: Sequence[str], reference: str) -> Plan:
     names = {"tables": [*tables], "column": COLUMN}
     keys = rows(FOREIGN_KEYS, names)
     references = [] if reference in there else [f"SELECT create_reference_table('{reference}')"]
+    numbering = [] if rows(HAS_TRIGGER)[0][0] else NUMBERING
     statements = [
         *SETTINGS,
+        FORGET_COUNTS,
         *(f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name, *_ in keys),
         *(with_tenant(*key) for key in rows(PRIMARY_KEYS, names)),
         *references,
         *(distributed(table, tables[0]) for table in rest),
         *(referring(*key) for key in keys),
         *(emptied(table) for table in [*rest, *([] if reference in there else [reference])]),
-        travelling(),
+        *numbering,
+        *settings_of_database(),
     ]
     return Plan([table for table in tables if table in there], statements)
 
@@ -120,11 +138,15 @@ def emptied(table: str) -> str:
     return f"SELECT truncate_local_data_after_distributing_table('{table}')"
 
 
-def travelling() -> str:
-    """The tenant that row-level security shows is set with SET LOCAL. Without this setting it does
-    not reach the workers, and queries return no rows."""
+def settings_of_database() -> list[str]:
+    """For later sessions. The tenant that row-level security shows is set with SET LOCAL; without
+    the first setting, workers do not hear of it, and queries return no rows. The second one is for
+    commands for all tenants."""
     [[name]] = rows(DATABASE)
-    return f"ALTER DATABASE {name} SET citus.propagate_set_commands = 'local'"
+    return [
+        f"ALTER DATABASE {name} SET citus.propagate_set_commands = 'local'",
+        f"ALTER DATABASE {name} SET citus.enable_repartition_joins = on",
+    ]
 
 
 def execute(statements: Iterable[str], tell: Any) -> None:

@@ -30,7 +30,7 @@ def test_a_dry_run_prints_one_transaction_in_the_order_that_works_and_changes_no
         "ADD CONSTRAINT contacts_import_pkey PRIMARY KEY (tenant_id, id);",
         "create_reference_table('tenants_tenant');",
         "create_distributed_table('contacts_contact', 'tenant_id', colocate_with => 'none');",
-        "create_distributed_table('contacts_import', 'tenant_id', colocate_with => 'contacts_contact'",
+        "create_distributed_table('contacts_import', 'tenant_id', colocate_with =>",
         "ADD CONSTRAINT contacts_delivery_job_id",
         "truncate_local_data_after_distributing_table('contacts_contact');",
     ]
