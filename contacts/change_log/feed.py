@@ -51,9 +51,7 @@ class FeedQuerySet(models.QuerySet[Row]):
         The second value is `position` itself, or the position that replaces it because a dump was
         restored. The next position must be made from it.
         """
-        with connections[self.db].cursor() as cursor:
-            cursor.execute(f"SELECT {dialect_of(self.db).OLDEST_RUNNING}")
-            [oldest] = cursor.fetchone()
+        oldest = self._oldest_running()
         restored = self.restored()
         if restored > position.restored:
             position = self._after_restore(position, restored)
@@ -61,6 +59,17 @@ class FeedQuerySet(models.QuerySet[Row]):
         # PostgreSQL read the whole log before the position.
         later = RawSQL("(xid, id) > (%s, %s)", [*position[:2]], models.BooleanField())
         return self.filter(later, xid__lt=oldest).order_by("xid", "id"), position
+
+    def _oldest_running(self) -> int:
+        """The number of the oldest transaction that is still running. On a Citus cluster each node
+        numbers its own transactions, so the node that has the changes is asked."""
+        dialect = dialect_of(self.db)
+        if dialect.HAS_NODES:
+            number = RawSQL(dialect.OLDEST_RUNNING, [])  # noqa: S611 - no user input
+            return self.order_by().values_list(number, flat=True).first() or 0
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(f"SELECT {dialect.OLDEST_RUNNING}")
+            return cursor.fetchone()[0]
 
     def _after_restore(self, position: FeedPosition, restored: int) -> FeedPosition:
         """The position that replaces `position` after a dump was restored.

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from .connections import sql_kind
 from .dialects import DIALECTS
 from .logged_difference import difference_sql
 from .postgresql import PostgreSQL
@@ -24,8 +25,11 @@ INCOMPLETE = "22012"  # SQLSTATE of a division by zero, see `complete_upsert_sql
 
 def writes_completely(using: str = DEFAULT_DB_ALIAS) -> bool:
     """Whether contacts can be written with those of other threads: outside a transaction. On
-    PostgreSQL `complete_upsert_sql` writes them, on SQLite `contacts.writing.combined`."""
-    return not connections[using].in_atomic_block
+    PostgreSQL `complete_upsert_sql` writes them, on SQLite `contacts.writing.combined`. A Citus
+    cluster refuses the statement. There, each contact takes a transaction with several statements:
+    it concerns one node, so the commit has one phase, and the feed of changes misses nothing."""
+    connection = connections[using]
+    return not connection.in_atomic_block and sql_kind(using) != "citus"
 
 
 @lru_cache(maxsize=256)

@@ -15,7 +15,9 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg import _queries
 
 from contacts.values.rules import spelled
+from tenants.isolation import is_sharded
 
+from .citus import ValuesCursor
 from .expressions import MICROSECOND
 from .postgresql import PostgreSQL18
 
@@ -52,6 +54,8 @@ def prepared_cursor(using: str = DEFAULT_DB_ALIAS) -> Any:
         return connection.cursor()
     connection.close_if_health_check_failed()
     connection.ensure_connection()
+    if is_sharded(connection):
+        return ValuesCursor(connection.create_cursor(), connection)
     return connection._prepare_cursor(PreparingCursor(connection.connection))
 
 
@@ -65,10 +69,11 @@ def release(using: str = DEFAULT_DB_ALIAS) -> None:
 def sql_kind(using: str = DEFAULT_DB_ALIAS) -> str:
     """The key in `DIALECTS` for the database with the alias `using`."""
     connection: Any = connections[using]
-    returns_old = (
-        connection.vendor == "postgresql" and connection.pg_version >= PostgreSQL18.VERSION
-    )
-    return "postgresql18" if returns_old else connection.vendor
+    if connection.vendor != "postgresql":
+        return connection.vendor
+    if is_sharded(connection):
+        return "citus"
+    return "postgresql18" if connection.pg_version >= PostgreSQL18.VERSION else "postgresql"
 
 
 def add_functions(connection: Any, **kwargs: Any) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from tenants.isolation import is_sharded
+
+from .citus import Citus
 from .postgresql import PostgreSQL, PostgreSQL18
 from .sqlite import SQLite
 
@@ -14,12 +17,15 @@ DIALECTS: dict[str, type[SQLite] | type[PostgreSQL]] = {
     "sqlite": SQLite,
     "postgresql": PostgreSQL,
     "postgresql18": PostgreSQL18,
+    "citus": Citus,
 }
 
 
 def dialect_of(using: str = DEFAULT_DB_ALIAS) -> Any:
     """How the database of a connection spells what the databases spell differently."""
-    return DIALECTS[connections[using].vendor]
+    connection = connections[using]
+    is_citus = connection.vendor == "postgresql" and is_sharded(connection)
+    return DIALECTS["citus" if is_citus else connection.vendor]
 
 
 def has_one_writer(using: str = DEFAULT_DB_ALIAS) -> bool:

@@ -14,6 +14,9 @@ from django.db.models import (
     Aggregate,
     BinaryField,
     BooleanField,
+    DateTimeField,
+    ExpressionWrapper,
+    F,
     Func,
     QuerySet,
     Subquery,
@@ -23,7 +26,7 @@ from django.db.models import (
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from .postgresql import PostgreSQL
+from .postgresql import PostgreSQL, microsecond_after
 from .sqlite import SQLite
 
 MICROSECOND = timedelta(microseconds=1)  # the resolution of both databases' timestamps
@@ -37,6 +40,17 @@ def updated_after(stored: datetime) -> datetime:
     that change contacts without reading them first use `updated_after` of the dialect.
     """
     return max(timezone.now(), stored + MICROSECOND)
+
+
+class MicrosecondAfter(ExpressionWrapper):
+    """The time in the column `name` and a microsecond, for an update."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(F(name) + MICROSECOND, output_field=DateTimeField())
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        moment, params = compiler.compile(self.expression.lhs)
+        return f"({microsecond_after(moment)})", params
 
 
 class MetadataHas(Func):

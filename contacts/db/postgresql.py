@@ -1,5 +1,6 @@
 """The SQL of PostgreSQL, where SQLite needs other SQL. The names are the same as in `sqlite`."""
 
+import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -11,12 +12,19 @@ from tenants.fields import bits, hex_id
 from .rows import inserting
 
 
+def microsecond_after(moment: str) -> str:
+    """A time with time zone, in SQL. In UTC, because to add an interval depends on the time zone of
+    the session otherwise, and Citus allows only what depends on nothing in an UPDATE."""
+    return f"({moment} AT TIME ZONE 'UTC' + interval '1 microsecond') AT TIME ZONE 'UTC'"
+
+
 class PostgreSQL:
     """PostgreSQL before version 18. Lists are parameters in the form of arrays, rows are JSON.
 
     Many writers work at the same time, so statements lock the rows that they depend on.
     """
 
+    HAS_NODES = False
     ID_DIGITS = "replace(id::text, '-', '')"
     METADATA_BYTES = "octet_length(metadata::text)"
     CONSENT = "json_build_array(opted_in_at, opted_out_at)::text"
@@ -29,6 +37,11 @@ class PostgreSQL:
         )) WITH ORDINALITY AS tag (name, place) GROUP BY name
     ) AS tags
 )"""
+
+    @staticmethod
+    def consent_given(returned: Any) -> list[Any]:
+        """The two times of `CONSENT` as JSON has them."""
+        return json.loads(returned)
 
     @staticmethod
     def words(items: Iterable[str]) -> str:
@@ -151,7 +164,7 @@ old AS MATERIALIZED (
     @staticmethod
     def updated_after(stored: str, now: str) -> str:
         """`expressions.updated_after` in SQL, of two SQL expressions."""
-        return f"GREATEST({now}, {stored} + interval '1 microsecond')"
+        return f"GREATEST({now}, {microsecond_after(stored)})"
 
     OPT_OUTS = """
 SELECT digest, CAST(opted_out_at AS text) FROM contacts_optout
@@ -273,13 +286,13 @@ ORDER BY former.phone
 """
 
     # Gives contacts, which are locked, other tags.
-    RETAG = """
+    RETAG = f"""
 UPDATE contacts_contact
 SET tags = coalesce(given.tags, ''),
-    updated_at = GREATEST(%(now)s::timestamptz, updated_at + interval '1 microsecond')
+    updated_at = GREATEST(%(now)s::timestamptz, {microsecond_after("updated_at")})
 FROM unnest(%(carriers)s::uuid[], string_to_array(%(carried)s, ',,')) AS given (id, tags)
 WHERE contacts_contact.id = given.id AND contacts_contact.tenant_id = %(tenant)s::uuid
-"""
+"""  # noqa: S608 - no user input
 
     @classmethod
     def retag_params(cls, tenant_id: str, tags: dict[str, str]) -> dict[str, Any]:

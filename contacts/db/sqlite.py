@@ -15,11 +15,16 @@ from .rows import inserting
 class SQLite:
     """SQLite has one writer at a time. Lists are JSON parameters, ids are 32 hexadecimal digits."""
 
+    HAS_NODES = False
     ID_DIGITS = "id"
     METADATA_BYTES = "length(CAST(metadata AS BLOB))"
     CONSENT = "json_array(opted_in_at, opted_out_at)"
     MERGED_METADATA = "contacts_merged(contacts_contact.metadata, EXCLUDED.metadata)"
     ADDED_TAGS = "contacts_added_tags(contacts_contact.tags, EXCLUDED.tags)"
+
+    @staticmethod
+    def consent_given(returned: Any) -> list[Any]:
+        return json.loads(returned)
 
     @staticmethod
     def words(items: Iterable[str]) -> str:

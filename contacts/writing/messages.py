@@ -1,12 +1,12 @@
 """Counting the messages that a messaging system has exchanged with contacts."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.db.models import DateTimeField, ExpressionWrapper, F, Value
+from django.db.models import F, Value
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
-from contacts.db.expressions import MICROSECOND
+from contacts.db.expressions import MicrosecondAfter
 from contacts.db.transactions import transactional
 from contacts.models import Contact
 from tenants.models import Tenant
@@ -27,11 +27,7 @@ def record(tenant: Tenant, key: dict[str, str], at: datetime) -> Contact:
     if not stored.update(
         total_messages=F("total_messages") + 1,
         last_message_at=Greatest(Coalesce("last_message_at", Value(at)), Value(at)),
-        updated_at=Greatest(Value(timezone.now()), after(F("updated_at"), MICROSECOND)),
+        updated_at=Greatest(Value(timezone.now()), MicrosecondAfter("updated_at")),
     ):
         raise Contact.DoesNotExist
     return stored.get()
-
-
-def after(moment: F, delay: timedelta) -> ExpressionWrapper:
-    return ExpressionWrapper(moment + delay, output_field=DateTimeField())

@@ -47,14 +47,14 @@ class PhonesRefused(ValueError):
 
 class Written(NamedTuple):
     """A row that an upsert has inserted or changed. `pk`: hexadecimal digits; `tags`:
-    comma-separated; `consent`, `was`, `now`: JSON, see `entry_of`; `opted_out_at`: of a new row
+    comma-separated; `consent`, `was`, `now`: see `entry_of`; `opted_out_at`: of a new row
     whose phone opted out before."""
 
     phone: str
     pk: str
     tags: str
     metadata_bytes: int
-    consent: str | None
+    consent: Any
     was: str | None
     now: str
     seen: int | None
@@ -333,14 +333,18 @@ def execute(sql: Upsert, values: dict[str, Any], rows: dict[str, str]) -> list[W
         "phones": words(sorted(rows)),
     }
     before = read_before(sql, values)
+    values |= {"known": words(before)}
     with prepared_cursor() as cursor:
         cursor.execute(sql.write, values)
         found = [*starmap(Written, cursor.fetchall())]
     written = [row for row in found if row.phone]
     if before:
         written = [row._replace(was=before.get(row.phone)) for row in written]
+    if changed := [row.phone for row in written if row.was and row.now is None]:
+        now = read_before(sql, values | {"phones": words(changed)})
+        written = [row._replace(now=now.get(row.phone, row.now)) for row in written]
     new = sum(row.was is None for row in written)
-    seen = found[0].seen if found else None
+    seen = len(before) if sql.before else found[0].seen if found else None
     if seen is None or seen + new == len(rows):
         return written
     done = {row.phone for row in written}
@@ -387,15 +391,17 @@ def refuse_many_tags(written: Iterable[Written]) -> None:
 
 
 def entry_of(
-    tenant_id: str, names: Sequence[str], pk: str, was: str | None, now: str, decided: str | None
+    tenant_id: str, names: Sequence[str], pk: str, was: str | None, now: str, decided: Any
 ) -> Entry:
     """The log entry of a row that an upsert has written. `was`, `now`: what the columns `names`
-    held and hold; `decided`: the consent of a new row, where it may have some. All three are JSON.
+    held and hold, as JSON. `decided`: the consent of a new row, where it may have some, as
+    `CONSENT` of the dialect returns it.
     """
     if was is not None:
         fields = difference(names, json.loads(was), json.loads(now))
         return Entry(tenant_id, pk, Change.Kind.UPDATED, fields)
-    fields = difference([*CONSENT], [None, None], json.loads(decided)) if decided else {}
+    given = decided and dialect_of().consent_given(decided)
+    fields = difference([*CONSENT], [None, None], given) if given else {}
     return Entry(tenant_id, pk, Change.Kind.CREATED, fields)
 
 

@@ -68,11 +68,15 @@ class TokenForm(ConflictForm):
             raise forms.ValidationError(f"The latest possible date is {LAST_DAY}.")
         return at
 
+    def has_typed_date(self) -> bool:
+        field: Any = self["expires_at"]
+        return field._has_changed()
+
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         days = given.get("expires_in")
         # A lifetime is chosen from the start; who types a date wants the date.
-        if days and "expires_at" in self.fields and not self["expires_at"]._has_changed():
+        if days and not self.has_typed_date():
             given["expires_at"] = timezone.now() + timedelta(days=int(days))
         at = given.get("expires_at")
         if at and at <= timezone.now() and "expires_at" in self.changed_data:
@@ -299,7 +303,7 @@ class ApiTokenAdmin(RetryOnConflictAdmin):
         return HttpResponseRedirect(reverse("admin:tenants_apitoken_changelist"))
 
 
-def revoke_page(ids: Iterable[int]) -> str:
+def revoke_page(ids: Iterable[Any]) -> str:
     return f"{reverse('admin:tenants_apitoken_revoke')}?ids={','.join(map(str, ids))}"
 
 

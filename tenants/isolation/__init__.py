@@ -11,6 +11,7 @@ Policies apply only to a role that neither owns the tables nor bypasses row-leve
 - `context`: which tenant is current, in a request, a command or a worker
 - `connection`: how PostgreSQL receives the current tenant
 - `policies`: the operations for migrations
+- `sharding`: what differs on a Citus cluster
 - `audit`: whether the policies are in place and apply
 """
 
@@ -36,6 +37,7 @@ from .context import (
     tenant_context,
 )
 from .policies import protect, renew
+from .sharding import is_sharded
 
 __all__ = [
     "ALL_TENANTS",
@@ -48,6 +50,7 @@ __all__ = [
     "current_tenant",
     "end_request",
     "install_wrapper",
+    "is_sharded",
     "lock_timeout",
     "pipeline",
     "problems",

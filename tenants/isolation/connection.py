@@ -15,6 +15,7 @@ from psycopg import generators
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 
 from .context import NO_TENANT, current_tenant
+from .sharding import adapt, is_sharded
 
 SETTING = "qyvo.tenant"
 SET_TENANT = f"SELECT set_config('{SETTING}', %s, true)"
@@ -23,12 +24,13 @@ SET_TENANT = f"SELECT set_config('{SETTING}', %s, true)"
 ROW_STATEMENT = re.compile(r"\W*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
 
 # Whether row-level security applies to the connected role. One table stands for all; before the
-# first migration there is no table, and only the future owner connects.
-IS_RESTRICTED = """
+# first migration there is no table, and only the future owner connects. And whether the database is
+# one of a Citus cluster.
+WHERE_AM_I = """
 SELECT NOT (rolsuper OR rolbypassrls) AND NOT (
     SELECT pg_has_role(relowner, 'USAGE') AND NOT relforcerowsecurity
     FROM pg_class WHERE oid = to_regclass('contacts_contact')
-)
+), EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')
 FROM pg_roles WHERE rolname = current_user
 """
 
@@ -38,9 +40,10 @@ def configure_connection(connection: Any, **kwargs: Any) -> None:
     the connected role: for other roles the setting has no effect, and sending it would take a tenth
     of the time of create-contact."""
     if connection.vendor == "postgresql":
+        raw = connection.connection
         with connection.wrap_database_errors:
-            row = connection.connection.execute(IS_RESTRICTED).fetchone()
-        install_wrapper(connection, is_restricted=bool(row and row[0]))
+            is_restricted, raw.is_sharded = raw.execute(WHERE_AM_I).fetchone() or (False, False)
+        install_wrapper(connection, is_restricted=bool(is_restricted))
 
 
 def install_wrapper(connection: Any, *, is_restricted: bool = True) -> None:
@@ -49,6 +52,7 @@ def install_wrapper(connection: Any, *, is_restricted: bool = True) -> None:
     Removes the wrapper again if the connection was reopened by a role that needs neither."""
     connection.is_restricted = is_restricted
     connection.sent_tenant = None
+    adapt(connection)
     wrappers = connection.execute_wrappers
     is_needed = is_restricted or lock_timeout(connection)
     if is_needed and rls_wrapper not in wrappers:
@@ -129,6 +133,8 @@ def execute_with_settings(
     """Runs a statement in autocommit mode, with the settings in the same implicit transaction."""
     cursor, connection = context["cursor"], context["connection"]
     is_text = isinstance(cursor.cursor, psycopg.ClientCursor) and not many
+    if is_sharded(connection) and (tenant or lock_timeout(connection)):
+        return execute_in_block(tenant, execute, sql, params, many, context)
     if is_text and (tenant or lock_timeout(connection)):
         result = execute(f"{settings_sql(connection, tenant)}; {sql}", params, many, context)
         while cursor.nextset():
@@ -145,6 +151,28 @@ def execute_with_settings(
     with pipeline(connection):
         connection.connection.execute(SET_TENANT, [tenant])
         return execute(sql, params, many, context)
+
+
+def execute_in_block(
+    tenant: str,
+    execute: Callable[..., Any],
+    sql: str,
+    params: Any,
+    many: bool,
+    context: dict[str, Any],
+) -> Any:
+    """`execute_with_settings` on a Citus cluster, which sends a SET LOCAL to its workers only
+    inside BEGIN and COMMIT, and sends all statements of its message with it."""
+    connection = context["connection"]
+    begin_with_settings(connection, tenant)
+    try:
+        result = execute(sql, params, many, context)
+    except BaseException:
+        connection.connection.rollback()
+        raise
+    with connection.wrap_database_errors:
+        connection.connection.commit()
+    return result
 
 
 @contextmanager

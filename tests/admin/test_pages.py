@@ -464,7 +464,7 @@ def test_a_new_token_may_read_for_90_days_unless_more_is_chosen(
     typed = {"expires_in": "90", "expires_at_0": "2099-12-31", "expires_at_1": "00:00:00"}
     data = token_form(name="typed", user=acme.user.pk) | typed
     assert staff.post(url(ApiToken, "add"), data).status_code == 200
-    assert ApiToken.objects.get(name="typed").expires_at.year == 2099
+    assert f"{ApiToken.objects.get(name='typed').expires_at:%Y}" == "2099"
 
 
 # Tenants and users
