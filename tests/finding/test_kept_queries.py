@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 def names(member: SimpleNamespace, **body: Any) -> str:
     """The names of all contacts that a search finds, two on a page."""
-    found, cursor = list[str](), ""
+    found = list[str]()
+    cursor: str | None = ""
     while cursor is not None:
         answer = member.api.act("search-contacts", limit=2, cursor=cursor, **body)
         found += [contact["name"] for contact in answer.json()]
