@@ -18,6 +18,7 @@ from tenants.models import ApiToken
 
 from . import consistency, fields
 from .idempotency import RepeatableView
+from .renderers import Answer
 
 MERGED_INTO = "Qyvo-Merged-Into"
 Scope = ApiToken.Scope
@@ -160,7 +161,8 @@ class PagedArray(PagedAction):
     def post(self, request: Request) -> HttpResponseBase:
         page, next_cursor = self.page(self.clean(request))
         if next_cursor is None:
-            return self.answer(page)
+            return Answer(self.shown(page))
         url = request.build_absolute_uri(request.path)
         link = f'<{url}?cursor={next_cursor}>; rel="next"'
-        return self.answer(page, **{"Qyvo-Next-Cursor": next_cursor, "Link": link})
+        headers = {"Qyvo-Next-Cursor": next_cursor, "Link": link}
+        return Answer(self.shown(page), headers=headers)

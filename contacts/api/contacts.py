@@ -379,12 +379,12 @@ class GetContact(ActionView):
     input_class = ContactLookup
     output_class = ContactDetail
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         fields = self.clean(request)
         contact = self.with_contact(fields["key"], lambda key: look_up(self.tenant, key))
         if fields["include"]:
             Contact.all_phones.add_former_phones([contact])
-        return self.answer(contact)
+        return Answer(self.shown(contact))
 
 
 class RemoveFormerPhone(ActionView):

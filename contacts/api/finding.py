@@ -8,7 +8,6 @@ from django.http import HttpResponseBase, StreamingHttpResponse
 from rest_framework import serializers
 from rest_framework.fields import Field
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts.finding import cursors
 from contacts.finding.filters import page_of, with_tags
@@ -39,7 +38,7 @@ from .fields import (
     Timestamp,
     shared,
 )
-from .renderers import JSON
+from .renderers import JSON, Answer
 
 
 class TagSearch(serializers.Serializer):
@@ -144,9 +143,9 @@ class SearchContacts(PagedArray):
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
         given = with_tags(self.tenant, filters["filter"])
         return page_of(
-            self.tenant.contacts.all(), BY_MESSAGE, after, limit, given,
+            self.tenant, BY_MESSAGE, after, limit, given,
             tag=self.tag(filters["tag"]), email=filters["email"], query=filters["query"],
-            region=self.tenant.default_region,
+            fields=tuple(fields.shared(FoundContact).fields),
         )  # fmt: skip
 
 
@@ -159,15 +158,16 @@ class ListContacts(PagedAction):
     output_class = ContactPage
     order = "updated_at"
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         page, next_cursor = self.page(self.clean(request))
         Contact.all_phones.add_former_phones([row for row in page if isinstance(row, Contact)])
-        return self.answer({"data": page, "next_cursor": next_cursor})
+        return Answer(self.shown({"data": page, "next_cursor": next_cursor}))
 
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
         since, given = filters["updated_since"], with_tags(self.tenant, filters["filter"])
-        contacts, tag = self.tenant.contacts.updated_since(since), self.tag(filters["tag"])
-        found: list[Any] = page_of(contacts, BY_CHANGE, after, limit, given, tag=tag)
+        found: list[Any] = page_of(
+            self.tenant, BY_CHANGE, after, limit, given, since=since, tag=self.tag(filters["tag"])
+        )
         if filters["include_deleted"]:
             changes = self.tenant.changes.exclude(contact_is_there())
             gone = changes.tombstones(after, limit, since)
@@ -200,7 +200,7 @@ class ListTags(PagedArray):
         part = fields["name"]
         page, next_cursor = self.page(fields | {"limit": self.longest_page})
         if next_cursor is None:
-            return self.answer(page)
+            return Answer(self.shown(page))
         return StreamingHttpResponse(self.array(page, part), content_type="application/json")
 
     def array(self, page: list[CountedTag], part: str) -> Iterator[bytes]:

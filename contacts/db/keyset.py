@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from django.db.models import Model, OrderBy, Q, QuerySet
 from django.db.models.functions import Greatest
 
+from .kept import Rows, as_rows
 from .planner import IsRare
 
 # How many rows of the list are read in the order of the list before the database has to find all
@@ -65,10 +66,10 @@ class Order(NamedTuple):
         Each part is a range of one index. NULLS LAST would need another index on each database.
         """
         if not self.is_nullable:
-            yield Segment(Q(), self.column, self.is_descending)
+            yield Segment(self.column, self.is_descending)
             return
-        filled = Segment(Q(**{f"{self.column}__isnull": False}), self.column, self.is_descending)
-        empty = Segment(Q(**{self.column: None}), "pk", self.is_descending, self.column)
+        filled = Segment(self.column, self.is_descending, filled=self.column)
+        empty = Segment("pk", self.is_descending, empty=self.column)
         yield from (filled, empty) if self.is_descending else (empty, filled)
 
     def segments_from(self, after: Position | None) -> "Iterator[Segment]":
@@ -79,15 +80,20 @@ class Order(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """A part of a list: the rows that meet the condition `within`, by `column` and primary key.
+    """A part of a list: the rows with a value in `filled` and none in `empty`, by `column` and
+    primary key. `filled` and `empty` are columns, or "" where it does not matter."""
 
-    All these rows have a value in `column`, and none in `empty`.
-    """
-
-    within: Q
     column: str
     is_descending: bool
+    filled: str = ""
     empty: str = ""
+
+    @property
+    def within(self) -> Q:
+        """The condition for the rows of this segment."""
+        if self.empty:
+            return Q(**{self.empty: None})
+        return Q(**{f"{self.filled}__isnull": False}) if self.filled else Q()
 
     def contains(self, order: Order, position: Position) -> bool:
         """Whether `position` of a list in the order `order` lies in this segment."""
@@ -128,10 +134,53 @@ class Segment(NamedTuple):
         # `either` alone is exact, but an index needs the second condition to know where to begin.
         return either & Q(as_range(Q(**{f"{self.column}__{strictly}e": value})))
 
-    def edge(self, rows: QuerySet, number: int) -> Position | None:
+    def edge(self, rows: Rows, number: int) -> Position | None:
         """The position of the row with this number in `rows`; None if `rows` has fewer rows."""
-        last = self.sorted(rows).values_list(*columns(self.column))
-        return last[number - 1 : number].first()
+        return next(iter(rows.then(position_of, self, number).read()), None)
+
+
+# The steps of queries on lists, see `kept`
+
+
+def in_segment(rows: QuerySet, segment: Segment, limit: int) -> QuerySet:
+    return segment.sorted(rows)[:limit]
+
+
+def position_of(rows: QuerySet, segment: Segment, number: int) -> QuerySet:
+    positions = segment.sorted(rows).values_list(*columns(segment.column))
+    return positions[number - 1 : number]
+
+
+def after_in_segment(rows: QuerySet, segment: Segment, *position: Any) -> QuerySet:
+    return rows.filter(segment.after(position))
+
+
+def up_to_in_segment(rows: QuerySet, segment: Segment, *position: Any) -> QuerySet:
+    return rows.filter(segment.up_to(position))
+
+
+def after_in_list(rows: QuerySet, order: Order, *position: Any) -> QuerySet:
+    return rows.filter(order.after(position))
+
+
+def sorted_at_last(rows: QuerySet, order: Order, limit: int) -> QuerySet:
+    return order.sorted_without_index(rows)[:limit]
+
+
+def keys_sorted_at_last(rows: QuerySet, order: Order, limit: int) -> QuerySet:
+    return sorted_at_last(rows.select_related(None), order, limit).values_list("pk")
+
+
+def with_keys(rows: QuerySet, *keys: Any) -> QuerySet:
+    return rows.filter(pk__in=keys)
+
+
+def named(column: str, position: Position) -> Iterator[tuple[str, Any]]:
+    """The values of `position` in a list by `column`, each with its column."""
+    return zip((column, "pk")[-len(position) :], position, strict=True)
+
+
+# Pages
 
 
 def columns(column: str) -> list[str]:
@@ -140,11 +189,11 @@ def columns(column: str) -> list[str]:
 
 
 def page(
-    rows: QuerySet,
+    rows: Rows | QuerySet,
     order: Order,
     after: Position | None,
     limit: int,
-    among: QuerySet | None = None,
+    among: Rows | QuerySet | None = None,
 ) -> list[Any]:
     """The next `limit` of `rows` in `order`, after the position `after` (None: from the beginning).
 
@@ -152,23 +201,34 @@ def page(
     `filtered`.
     """
     found: list[Any] = []
+    rows = as_rows(rows)
     for segment in order.segments_from(after):
         wanted = limit - len(found)
         if wanted and among is None:
-            found += starting(segment.sorted(rows), segment, after)[:wanted]
+            found += first_in(starting(rows, segment, after), segment, wanted)
         elif wanted and among is not None:
-            found += filtered(rows, among, segment, after, wanted)
+            found += filtered(rows, as_rows(among), segment, after, wanted)
         after = None
     return found
 
 
-def starting(rows: QuerySet, segment: Segment, after: Position | None) -> QuerySet:
+def starting(rows: Rows, segment: Segment, after: Position | None) -> Rows:
     """`rows` after the position `after`; all of them without a position."""
-    return rows.filter(segment.after(after)) if after else rows
+    if not after:
+        return rows
+    return rows.then(after_in_segment, segment, values=named(segment.column, after))
+
+
+def up_to(rows: Rows, segment: Segment, edge: Position) -> Rows:
+    return rows.then(up_to_in_segment, segment, values=named(segment.column, edge))
+
+
+def first_in(rows: Rows, segment: Segment, limit: int) -> list[Any]:
+    return rows.then(in_segment, segment, limit).read()
 
 
 def filtered(
-    rows: QuerySet, among: QuerySet, segment: Segment, after: Position | None, limit: int
+    rows: Rows, among: Rows, segment: Segment, after: Position | None, limit: int
 ) -> list[Any]:
     """The next `limit` of `rows`. `rows` are the rows of `among` that match a filter.
 
@@ -181,22 +241,22 @@ def filtered(
     rows = starting(rows, segment, after)
     edge = segment.edge(starting(among, segment, after), SCAN_WINDOW)
     if edge is None:
-        return list(segment.sorted(rows)[:limit])
-    near = list(segment.sorted(rows.filter(segment.up_to(edge)))[:limit])
+        return first_in(rows, segment, limit)
+    near = first_in(up_to(rows, segment, edge), segment, limit)
     if len(near) == limit:
         return near
-    far = rows.filter(segment.after(edge)).select_related(None)
+    far = starting(rows, segment, edge)
     # Sorts only the keys: sorting whole rows would write all matching rows to disk.
-    far_keys = segment.order.sorted_without_index(far).values_list("pk", flat=True)
-    pks = list(far_keys[: limit - len(near)])
-    stored = rows.in_bulk(pks)
+    keys = far.then(keys_sorted_at_last, segment.order, limit - len(near)).read()
+    pks = [pk for [pk] in keys]
+    stored = {row.pk: row for row in rows.then(with_keys, values=(("pk", pk) for pk in pks)).read()}
     return [*near, *(stored[pk] for pk in pks if pk in stored)]
 
 
 def searched(
-    rows: QuerySet,
-    unindexed: QuerySet,
-    among: QuerySet,
+    rows: Rows | QuerySet,
+    unindexed: Rows | QuerySet,
+    among: Rows | QuerySet,
     order: Order,
     after: Position | None,
     limit: int,
@@ -211,6 +271,7 @@ def searched(
     finds the other matching rows, usually few, and the database sorts them.
     """
     found: list[Any] = []
+    unindexed, among = as_rows(unindexed), as_rows(among)
     for segment in order.segments_from(after):
         wanted = limit - len(found)
         some, edge = near(unindexed, among, segment, after, wanted)
@@ -226,7 +287,7 @@ def searched(
 
 
 def near(
-    rows: QuerySet, among: QuerySet, segment: Segment, after: Position | None, limit: int
+    rows: Rows, among: Rows, segment: Segment, after: Position | None, limit: int
 ) -> tuple[list[Any], Position | None]:
     """The next `limit` of `rows` up to an edge, and the edge: the position of the last row of
     `among` that was read; None if all rows of the segment were read.
@@ -237,8 +298,7 @@ def near(
     rows, among = starting(rows, segment, after), starting(among, segment, after)
     for window in (min(FIRST_WINDOW, SEARCH_WINDOW), SEARCH_WINDOW):
         edge = segment.edge(among, window)
-        some = segment.sorted(rows.filter(segment.up_to(edge)) if edge else rows)
-        found = list(some[:limit])
+        found = first_in(up_to(rows, segment, edge) if edge else rows, segment, limit)
         if edge is None or len(found) == limit:
             break
         if len(found) * SEARCH_WINDOW < limit * window:
@@ -246,8 +306,9 @@ def near(
     return found, edge
 
 
-def gathered(rows: QuerySet, order: Order, after: Position | None, limit: int) -> list[Any]:
+def gathered(rows: Rows | QuerySet, order: Order, after: Position | None, limit: int) -> list[Any]:
     """The next `limit` of `rows`, which must be few: the database finds all and sorts them."""
+    rows = as_rows(rows)
     if after:
-        rows = rows.filter(order.after(after))
-    return list(order.sorted_without_index(rows)[:limit])
+        rows = rows.then(after_in_list, order, values=named(order.column, after))
+    return rows.then(sorted_at_last, order, limit).read()

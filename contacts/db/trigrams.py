@@ -6,10 +6,11 @@ The role that row-level security holds for needs a function of the database for 
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from itertools import islice
 from operator import or_
 from typing import Any
 
-from django.db.models import BooleanField, Func, Q
+from django.db.models import BooleanField, Func, Q, Value
 
 from tenants.isolation import ALL_TENANTS, NO_TENANT, current_tenant
 
@@ -26,46 +27,53 @@ class HasPart(Func):
     """Whether a contact has one of the texts in `parts` in the column that they belong to.
 
     `parts`: for each of `COLUMNS`, texts as the column holds them; none for a column that is not
-    searched.
+    searched. They may be placeholders, see `kept`. `is_short`: see `is_too_short`.
     """
 
     output_field = BooleanField()
 
-    def __init__(self, parts: Mapping[str, Sequence[str]]) -> None:
-        self.parts = [[*parts.get(column, ())] for column in COLUMNS]
-        conditions = (
-            Q(**{f"{column}__contains": part})
-            for column, some in zip(COLUMNS, self.parts, strict=True)
-            for part in some
-        )
-        super().__init__("pk", reduce(or_, conditions))
+    def __init__(self, parts: Mapping[str, Sequence[Any]], *, is_short: bool) -> None:
+        self.is_short, self.numbers = is_short, [len(parts.get(column, ())) for column in COLUMNS]
+        texts = [(column, part) for column in COLUMNS for part in parts.get(column, ())]
+        condition = reduce(or_, (Q(**{f"{column}__contains": part}) for column, part in texts))
+        super().__init__("pk", condition, *(part_of(part) for _, part in texts))
 
     def as_sql(  # type: ignore[override]
         self, compiler: Any, connection: Any, **context: Any
     ) -> Any:
-        _, condition = self.source_expressions
-        return compiler.compile(condition)
+        return compiler.compile(self.source_expressions[1])
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        is_short = any(len(part) < SHORTEST for some in self.parts for part in some)
-        if is_short or not uses_function(connection):
+        if self.is_short or not uses_function(connection):
             return self.as_sql(compiler, connection)
-        pk, _ = compiler.compile(self.source_expressions[0])
-        escape = connection.ops.prep_for_like_query
-        patterns = [[f"%{escape(part)}%" for part in some] for some in self.parts]
-        call = "contacts_search(%s::text[], %s::text[], %s::text[])"
-        return f"{pk} = ANY(ARRAY(SELECT {call}))", patterns
+        pk, _, *texts = (compiler.compile(part) for part in self.source_expressions)
+        patterns = (f"'%%' || {connection.pattern_esc.format(sql)} || '%%'" for sql, _ in texts)
+        lists = (f"ARRAY[{', '.join(islice(patterns, number))}]::text[]" for number in self.numbers)
+        found = f"{pk[0]} = ANY(ARRAY(SELECT contacts_search({', '.join(lists)})))"
+        return found, [value for _, values in texts for value in values]
+
+
+def part_of(part: Any) -> Any:
+    return Value(part) if isinstance(part, str) else part
+
+
+def is_too_short(parts: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the index cannot find one of `parts`."""
+    return any(len(part) < SHORTEST for some in parts.values() for part in some)
 
 
 def uses_function(connection: Any) -> bool:
-    """Whether `contacts_search` finds contacts faster than the condition itself, on PostgreSQL.
+    """Whether `contacts_search` finds contacts faster than the condition itself; never on SQLite.
 
     For roles without policies, the condition itself uses the index. Under a policy, the function
     takes half as long even without an index, because PostgreSQL evaluates no policy for each row.
     For all tenants, the function finds nothing.
     """
     connection.ensure_connection()
-    if not connection.is_restricted or current_tenant() in (NO_TENANT, ALL_TENANTS):
+    if not getattr(connection, "is_restricted", False) or current_tenant() in (
+        NO_TENANT,
+        ALL_TENANTS,
+    ):
         return False
     if not hasattr(connection, "has_search_function"):
         with connection.cursor() as cursor:

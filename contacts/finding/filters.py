@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import Any
 
@@ -20,7 +20,16 @@ from django.utils.timezone import make_aware
 from contacts.db import keyset
 from contacts.db.expressions import HasAnyTag, IsOneOf, MetadataHas
 from contacts.db.keyset import Order
-from contacts.models import BY_MESSAGE, Contact, ContactQuerySet, ContactTag, Tag, are_few, carries
+from contacts.models import (
+    BY_MESSAGE,
+    Contact,
+    ContactQuerySet,
+    ContactTag,
+    Tag,
+    are_few,
+    carries,
+    lists,
+)
 from contacts.values import countries, rules, strict_json
 from tenants.models import Tenant
 
@@ -183,26 +192,39 @@ def chosen(tenant: Tenant, given: Given) -> ContactQuerySet:
 
 
 def page_of(
-    contacts: ContactQuerySet,
+    tenant: Tenant,
     order: Order,
     after: keyset.Position | None,
     limit: int,
     given: Mapping[str, Any],
-    **search: Any,
+    *,
+    since: datetime | None = None,
+    tag: Tag | None = None,
+    email: str = "",
+    query: str = "",
+    fields: tuple[str, ...] = (),
 ) -> list[Contact]:
-    """`ContactQuerySet.listed` of the contacts that match `given`, whose tags are `with_tags`.
+    """The next `limit` contacts that match `given`, whose tags are `with_tags`, and the other
+    conditions. `since`, `fields`: see `lists.page`; the others: see `ContactQuerySet.listed`.
 
     At most 20,000 contacts are read in the order of the list; if these do not fill the page, the
-    database finds all others, and sorts their keys. `search`: as `listed` takes it.
+    database finds all others, and sorts their keys.
     """
+    if not (given or tag or email):
+        return lists.page(tenant, order, after, limit, since=since, query=query, fields=fields)
+    contacts, region = tenant.contacts.updated_since(since), tenant.default_region
+    search = partial(
+        ContactQuerySet.listed,
+        order=order, after=after, limit=limit, tag=tag, email=email, query=query, region=region,
+    )  # fmt: skip
     if not given:
-        return contacts.listed(order, after, limit, **search)
+        return search(contacts)
     if order is BY_MESSAGE:
         contacts = as_old_as_tags(contacts, given)
     few = linked_to_few(contacts, given)
     among = apply(contacts, given, (one for one in FILTERS if one.column == order.column))
     found = apply(contacts if few is None else few, given, FILTERS)
-    return among.listed(order, after, limit, found=found, is_few=few is not None, **search)
+    return search(among, found=found, is_few=few is not None)
 
 
 def linked_to_few(contacts: ContactQuerySet, given: Mapping[str, Any]) -> ContactQuerySet | None:

@@ -1,6 +1,6 @@
 """Contacts, and the questions that are asked about them. `contacts.writing` writes them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache, reduce
 from operator import or_
@@ -25,7 +25,7 @@ from contacts.db.dialects import dialect_of
 from contacts.db.expressions import IsOneOf, updated_after
 from contacts.db.fields import FoldedField, TagNamesField
 from contacts.db.keyset import Order
-from contacts.db.trigrams import HasPart
+from contacts.db.trigrams import HasPart, is_too_short, part_of
 from contacts.values import folding, phones, rules
 from contacts.values.numbering_plans import old_forms, sure_prefixes
 from tenants.fields import ULIDField, hex_id, new_ulid
@@ -59,16 +59,28 @@ def matches(
     `phones.normalise`. `owners`: the contacts that had the phone before, see `owners_of`.
     `is_indexed`: False for the same condition, written so that the planner cannot use an index.
     """
+    parts = parts_of(query, region)
+    return has_part(parts, owners, is_indexed=is_indexed, is_short=is_too_short(parts))
+
+
+def parts_of(query: str, region: str) -> dict[str, list[str]]:
+    """The texts of which a contact that `matches` has one, by the column that has it."""
     text = rules.folded(query)
-    parts = {
+    return {
         "name_folded": folding.spellings(query),
         "email_folded": [text],
         "phone": sorted(filter(phones.may_hold, {text, *phones.parts(query, region)})),
     }
+
+
+def has_part(
+    parts: Mapping[str, Sequence[Any]], owners: Sequence[Any], *, is_indexed: bool, is_short: bool
+) -> Q:
+    """The condition of `matches`. `parts`: of `parts_of`. `is_short`: see `HasPart`."""
     if is_indexed:
-        found = Q(HasPart(parts))
+        found = Q(HasPart(parts, is_short=is_short))
     else:
-        places = (StrIndex(name, Value(part)) for name, some in parts.items() for part in some)
+        places = (StrIndex(name, part_of(part)) for name, some in parts.items() for part in some)
         found = reduce(or_, (Q(GreaterThan(place, 0)) for place in places))
     return found | Q(pk__in=owners) if owners else found
 

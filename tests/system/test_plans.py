@@ -393,7 +393,7 @@ def test_a_page_of_a_filter_goes_through_all_contacts_once_at_most(
         for raw in FILTERS:
             given = filters.with_tags(crowd.tenant, filters.check(raw))
             for order in (BY_CHANGE, BY_MESSAGE):
-                filters.page_of(crowd.tenant.contacts.all(), order, None, 51, given)
+                filters.page_of(crowd.tenant, order, None, 51, given)
             filters.choose(crowd.tenant.contacts.all(), given).count()
     assert not watch.found, "\n".join(f"{problem}\n    {sql}" for problem, sql in watch.found)
 
