@@ -76,12 +76,14 @@ class Probe(Thread):
 
     `answer` is what the check returns; None until then, and if the check fails. A daemon thread, so
     that the process can end while a check waits for a host that does not answer.
+    `is_health_check`: see `qyvo.postgresql.base.pool_of`; the numbers of /metrics may take long.
     """
 
     def __init__(self, name: str, ask: Callable[[], Any]) -> None:
         super().__init__(name=name, daemon=True)
         self.ask = ask
         self.answer: Any = None
+        self.is_health_check = name in PARTS
 
     def run(self) -> None:
         try:

@@ -26,6 +26,9 @@ REQUESTS = Counter("qyvo_requests", "Requests to the API.", ["action", "status"]
 LATENCY = Histogram(
     "qyvo_request_seconds", "Duration of requests to the API.", ["action"], registry=None
 )
+REFUSED = Counter(
+    "qyvo_refused", "Requests answered with 503 because of too much load.", registry=None
+)
 UPSERTS = Counter(
     "qyvo_upserts", "Contacts written by upserts, by result.", ["action", "result"], registry=None
 )

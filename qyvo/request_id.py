@@ -2,8 +2,9 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
@@ -15,20 +16,24 @@ ACCEPTABLE = re.compile(r"[!-~]{1,128}")  # visible ASCII without spaces
 current: ContextVar[str] = ContextVar("request_id", default="-")
 
 
-class RequestIdMiddleware:
-    """Takes the caller's `X-Request-Id` if it matches `ACCEPTABLE`, otherwise a new ULID.
+def id_of(environ: Mapping[str, Any]) -> str:
+    """The caller's `X-Request-Id` if it matches `ACCEPTABLE`, otherwise a new ULID.
 
     The pattern has no control characters, so a caller cannot inject headers or log lines.
+    `environ`: of WSGI (`request.headers` would parse all headers).
     """
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    return given if ACCEPTABLE.fullmatch(given) else new_ulid()
+
+
+class RequestIdMiddleware:
+    """Gives each request its id, see `id_of`."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.META.get(
-            "HTTP_X_REQUEST_ID", ""
-        )  # `request.headers` would parse all headers
-        request_id = given if ACCEPTABLE.fullmatch(given) else new_ulid()
+        request_id = id_of(request.META)
         # Not reset afterwards: Django logs failed responses after the last middleware has returned.
         # The next request on this thread sets its own id.
         current.set(request_id)

@@ -30,6 +30,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
 MAX_CONNECTIONS = 16_384
 OTHER_DESCRIPTORS = 256  # per process: files, connections to the database and to Redis
 MAX_HEADER_BYTES = 32 * 1024  # per request; 4,096 waiting requests take at most 300 MiB
+DOORS = 4  # threads for health checks, and for requests that begin to wait: see `overload`
 STOP_SECONDS = 30  # for running requests to finish when the server stops
 
 # TCP: closes the connection of a client that does not read its response or no longer exists.
@@ -247,9 +248,12 @@ call_wrapper = mp._wsgi_call_wrap
 
 
 def answer_without_waiting(application: Any, *options: Any) -> Callable[[Any, Any], Any]:
-    """Replaces granian's function that calls the application: streams are sent as `Answer` says."""
+    """Replaces granian's function that calls the application: streams are sent as `Answer` says,
+    and requests wait as `overload` says."""
+    from .overload import limited  # needs the settings, as the application does
+
     handle = call_wrapper(application, *options)
-    return lambda protocol, scope: handle(Answer(protocol), scope)
+    return limited(lambda protocol, scope: handle(Answer(protocol), scope))
 
 
 class Answer:
@@ -302,7 +306,7 @@ def defaults() -> dict[str, Any]:
         "http": "1",
         "websockets": False,
         "workers": processes(),
-        "blocking_threads": threads(),
+        "blocking_threads": threads() + DOORS,
         "backpressure": allow_descriptors(),
         "http1_buffer_size": MAX_HEADER_BYTES,
         "workers_kill_timeout": STOP_SECONDS,

@@ -8,6 +8,7 @@ limits the time itself. Commands and workers use Django's own backend, and may w
 import math
 import time
 from functools import partial
+from threading import current_thread
 from typing import Any
 
 import psycopg
@@ -24,12 +25,16 @@ CANCEL_TIMEOUT = 1  # second for PostgreSQL to cancel a statement that takes lon
 # one second: with the same value PostgreSQL would report a deadlock, which `transactional` retries,
 # as a lock timeout.
 LOCK_TIMEOUT = "1050ms"
-pool, pool_of_replica = Pool(), Pool()
+pool, pool_of_replica, pool_of_checks = Pool(), Pool(), Pool(1)
 
 
 def pool_of(alias: str) -> Pool:
-    """The connections to the database with this alias: no question may go to another one."""
-    return pool if alias == DEFAULT_DB_ALIAS else pool_of_replica
+    """The connections that this thread uses for the database with this alias: no question may go to
+    another database. Health checks have a connection of their own: if they waited for one of those
+    that slow requests use, load balancers would take a busy server for a broken one."""
+    if alias != DEFAULT_DB_ALIAS:
+        return pool_of_replica
+    return pool_of_checks if getattr(current_thread(), "is_health_check", False) else pool
 
 
 def wait(own: Pool, connection: psycopg.Connection[Any], gen: Any, interval: float = 0.1) -> Any:
@@ -51,9 +56,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
     lock_timeout = LOCK_TIMEOUT  # sent with each transaction, see `tenants.isolation`
     is_restricted: bool  # see `tenants.isolation`, which sets it
 
-    @property
-    def shared(self) -> Pool:  # `pool` is a name of Django
-        return pool_of(self.alias)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.shared = pool_of(self.alias)  # `pool` is a name of Django
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         if time.monotonic() < self.shared.silent_until:

@@ -1,0 +1,77 @@
+"""A server with more load than it can handle."""
+
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+
+from contacts.models import Contact
+from qyvo.checks import threads
+from qyvo.overload import PATIENCE
+from tests.support.api import CREATE
+from tests.support.processes import serving
+
+MORE = 40
+METRICS = {"Authorization": "Bearer watched"}
+
+
+def begun(url: str, token: str, number: int) -> tuple[socket.socket, bytes]:
+    """A request that keeps a thread, because its body has not arrived; and the body."""
+    body = json.dumps({"phone": f"+1415555{number:04}"}).encode()
+    address = httpx.URL(url)
+    web = socket.create_connection((address.host, address.port), timeout=30)
+    head = f"POST {CREATE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
+    web.sendall(head.encode())
+    return web, body
+
+
+def test_too_much_load_is_refused_and_health_checks_do_not_wait(
+    transactional_db: None, acme: SimpleNamespace, tmp_path: Path
+) -> None:
+    variables = {"RATELIMIT_DEFAULT": "", "METRICS_TOKEN": "watched", "TMPDIR": str(tmp_path)}
+    log = tmp_path / "log"
+
+    def create(number: int) -> httpx.Response:
+        return web.post(CREATE, json={"phone": f"+1415556{number:04}"}, headers=acme.api.headers)
+
+    limits = httpx.Limits(max_connections=None)
+    with (
+        serving(log, workers=1, **variables) as url,
+        ExitStack() as stack,
+        httpx.Client(base_url=url, limits=limits, timeout=30) as web,
+        ThreadPoolExecutor(MORE) as callers,
+    ):
+        assert web.get("/readyz").status_code == 200
+        busy = [begun(url, acme.plaintext, number) for number in range(threads())]
+        for connection, _ in busy:
+            stack.enter_context(connection)
+        time.sleep(0.3)
+        answers = [callers.submit(create, number) for number in range(MORE)]
+        probes = [web.get(path) for path in ("/healthz", "/readyz") * 5]
+        refused = [answer.result() for answer in answers]
+        for answer in refused:
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+            assert answer.json()["code"] == "unavailable"
+            assert answer.headers["X-Request-Id"]
+            assert answer.elapsed.total_seconds() < PATIENCE + 1
+        assert web.get("/admin/").text.startswith("<!DOCTYPE html>")
+        for probe in probes:
+            assert (probe.status_code, probe.elapsed.total_seconds() < 0.5) == (200, True)
+        last = callers.submit(create, MORE)
+        time.sleep(0.3)
+        for connection, body in busy:
+            connection.sendall(body)
+        for connection, _ in busy:
+            assert connection.recv(100).startswith(b"HTTP/1.1 201")
+        assert last.result().status_code == 201, "it waited, and its body was kept"
+        assert create(MORE + 1).status_code == 201
+        counted = web.get("/metrics", headers=METRICS).text
+    assert Contact.objects.count() == threads() + 2, "of those refused, nothing is stored"
+    assert f"qyvo_refused_total {MORE + 1}.0" in counted
+    assert "requests: too much load" in log.read_text()
