@@ -336,10 +336,13 @@ class ChangeAdmin(TenantOwnedAdmin):
 
     @admin.display
     def contact(self, change: Any) -> SafeString:
-        return person(change.contacts, change.contact_id)
+        return cell(person(change.contacts, change.contact_id))
 
     @admin.display
     def what(self, change: Any) -> SafeString:
+        return cell(self.in_words(change))
+
+    def in_words(self, change: Any) -> SafeString:
         text = format_html("<strong>{}</strong>", KINDS[change.kind][0])
         if change.into:
             return format_html("{} into {}", text, person(change.contacts, change.into))
@@ -360,6 +363,11 @@ class ChangeAdmin(TenantOwnedAdmin):
             return ""
         page = reverse("admin:contacts_contact_undo", args=[change.change_set])
         return format_html('<a class="plain" href="{}">Undo</a>', page)
+
+
+def cell(content: SafeString) -> SafeString:
+    """One element: on a phone, each element of a cell is a column."""
+    return format_html('<div class="cell">{}</div>', content)
 
 
 def person(contacts: dict[str, Named], pk: str) -> SafeString:
