@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import F, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -281,9 +281,9 @@ class ChangeAdmin(TenantOwnedAdmin):
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeLogList]:
         return ChangeLogList
 
-    def get_urls(self) -> list[Any]:
-        """Only the list: an entry has no page of its own."""
-        return [url for url in super().get_urls() if url.name == "contacts_change_changelist"]
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """An entry has no page of its own."""
+        return HttpResponseRedirect(reverse("admin:contacts_change_changelist"))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
