@@ -13,6 +13,7 @@ GROUPS = [
         "Contacts",
         {
             "contacts.contact": "person",
+            "contacts.change": "history",
             "contacts.duplicate": "join_inner",
             "contacts.tag": "sell",
             "contacts.import": "upload_file",

@@ -4,6 +4,16 @@ A contact's admin class is composed in `contacts` from `contact_page`, `contact_
 `merging` and `overview`. Importing this package registers every admin class.
 """
 
-from . import bulk, contacts, duplicates, exports, imports, tags, tasks, webhooks
+from . import bulk, changes, contacts, duplicates, exports, imports, tags, tasks, webhooks
 
-__all__ = ["bulk", "contacts", "duplicates", "exports", "imports", "tags", "tasks", "webhooks"]
+__all__ = [
+    "bulk",
+    "changes",
+    "contacts",
+    "duplicates",
+    "exports",
+    "imports",
+    "tags",
+    "tasks",
+    "webhooks",
+]

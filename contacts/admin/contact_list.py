@@ -1,11 +1,5 @@
-"""The list of contacts: its pages, its search and its columns.
+"""The list of contacts: pages, search and columns. `contact_filters` has the filters."""
 
-Pages use keyset pagination: a page begins after the last contact of the page before. Nothing counts
-rows or skips rows, so a late page of a million contacts is as fast as the first page.
-`contact_filters` has the filters.
-"""
-
-from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cached_property, reduce
 from operator import and_
@@ -13,23 +7,20 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
-from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest
 from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
-from unfold.views import ChangeList
 
 from contacts.db import keyset
 from contacts.db.keyset import Order, Position
 from contacts.models import Contact, ContactQuerySet, ContactTag, Tag, matches
-from contacts.values import countries, phones, rules
+from contacts.values import countries, phones
 from tenants.admin import TenantOwnedAdmin, user_of
-from tenants.fields import parse_ulid
 
-from .contact_filters import ContactFilter, FilterForm, of_tenant
+from .contact_filters import ContactFilter, FilterForm
+from .keyset_list import KeysetList
 
-AFTER, BEFORE = "after", "before"  # URL parameters: the page begins after, or ends before
 ORDERS = {
     "pk": Order("pk"),  # ULIDs order by time
     "phone": Order("phone"),
@@ -42,36 +33,8 @@ MAX_SEARCH = 256  # characters; a name or e-mail address is shorter
 # Pages
 
 
-class PageLinks(Paginator):
-    """Only names the template of the links. `ContactList` finds the pages."""
-
-    template_name = "admin/contacts/contact/pages.html"
-
-
-class ContactList(ChangeList):
-    """Keyset pagination for Django's change list, in the order of an index."""
-
+class ContactList(KeysetList):
     form: FilterForm
-
-    def __init__(self, request: HttpRequest, *args: Any, **options: Any) -> None:
-        self.request = request
-        self.after, self.before = request.GET.get(AFTER, ""), request.GET.get(BEFORE, "")
-        super().__init__(request, *args, **options)
-
-    def get_filters(self, request: HttpRequest) -> Any:
-        found = super().get_filters(request)
-        [spec] = found[0]
-        self.form = spec.form
-        return found
-
-    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
-        given = super().get_filters_params(params)
-        return {name: value for name, value in given.items() if name not in (AFTER, BEFORE)}
-
-    def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
-        """A link to the first page, unless `new_params` contains a position: the old position does
-        not exist in a list with other filters or another order."""
-        return super().get_query_string(new_params, [*(remove or ()), AFTER, BEFORE])
 
     @cached_property
     def ordering_columns(self) -> dict[int, str]:
@@ -88,36 +51,9 @@ class ContactList(ChangeList):
         """Cached, because the theme calls this method for each row."""
         return self.ordering_columns
 
-    def get_results(self, request: HttpRequest) -> None:
+    def order(self, request: HttpRequest) -> Order:
         [name] = self.get_ordering(request, self.root_queryset)
-        order = ORDERS[name.removeprefix("-")]._replace(is_descending=name.startswith("-"))
-        self.result_list = self.page(order)
-        more = self.has_previous or self.has_next
-        # Django reads these counts only to see whether there is more than this page.
-        self.result_count = len(self.result_list) + more
-        self.full_result_count = self.result_count
-        self.show_full_result_count = self.can_show_all = self.multi_page = False
-        self.show_admin_actions = bool(self.result_list)
-        self.paginator = PageLinks([], self.list_per_page)
-
-    def page(self, order: Order) -> list[Contact]:
-        """The contacts of this page. Sets `first`, `last`, `has_previous` and `has_next` for the
-        links. Returns the first page if somebody has deleted all contacts after the position."""
-        start = read(order, self.before or self.after)
-        found = self.page_at(order, start)
-        return found if found or start is None else self.page_at(order, None)
-
-    def page_at(self, order: Order, start: Position | None) -> list[Contact]:
-        is_back = bool(self.before and start)
-        found = self.rows(order.reversed() if is_back else order, start, self.list_per_page + 1)
-        is_full = len(found) > self.list_per_page
-        found = found[: self.list_per_page]
-        self.has_previous = is_full if is_back else bool(start)
-        self.has_next = is_back or is_full
-        shown = found[::-1] if is_back else found
-        if shown:
-            self.first, self.last = (write(order, row) for row in (shown[0], shown[-1]))
-        return shown
+        return ORDERS[name.removeprefix("-")]._replace(is_descending=name.startswith("-"))
 
     def rows(self, order: Order, start: Position | None, limit: int) -> list[Contact]:
         given = self.form.cleaned_data if self.form.is_valid() else {}
@@ -126,7 +62,7 @@ class ContactList(ChangeList):
             return self.with_tag(given["tag"], order, start, limit)
         found, seen = self.queryset.order_by(), cast("ContactQuerySet", self.root_queryset)
         # The unfiltered contacts: an index has them in the order of the list.
-        among = of_tenant(seen, given.get("tenant"))
+        among = self.form.of_tenant(seen)
         if self.query.strip():
             condition = self.model_admin.condition_of(self.request, self.query, is_indexed=False)
             unindexed = self.form.chosen(seen) if self.form.is_valid() else seen
@@ -143,52 +79,6 @@ class ContactList(ChangeList):
         pks = list(ordered.values_list("contact_id", flat=True)[:limit])
         found = self.queryset.in_bulk(pks)
         return [found[pk] for pk in pks if pk in found]
-
-    def active_filters(self) -> Iterator[dict[str, str]]:
-        """The active filters as text, each with the URL of the list without it."""
-        if self.form.is_valid():
-            for label, value, names in self.form.active():
-                without = dict.fromkeys(names)
-                yield {"text": f"{label}: {value}", "url": self.get_query_string(without)}
-
-    @property
-    def next_url(self) -> str:
-        return self.get_query_string({AFTER: self.last})
-
-    @property
-    def previous_url(self) -> str:
-        return self.get_query_string({BEFORE: self.first})
-
-    @property
-    def first_url(self) -> str:
-        return self.get_query_string()
-
-
-def write(order: Order, contact: Contact) -> str:
-    """The position of a contact, as text for a URL."""
-    *value, pk = order.position(contact)
-    return "~".join([*(url_text(part) for part in value), pk])
-
-
-def url_text(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else value or ""
-
-
-def read(order: Order, text: str) -> Position | None:
-    """The position that `write` wrote. None if the text is not one: people edit URLs."""
-    *value, pk = text.split("~")
-    try:
-        position = (*(PARSERS[order.column](part) for part in value), parse_ulid(pk))
-    except ValueError:
-        return None
-    return position if len(position) == len(keyset.columns(order.column)) else None
-
-
-PARSERS: dict[str, Callable[[str], Any]] = {
-    "pk": str,
-    "phone": str,
-    "last_message_at": rules.timestamp,
-}
 
 
 class ContactListAdmin(TenantOwnedAdmin):

@@ -6,7 +6,9 @@ The history of a contact, its consent, the merge preview and the list of bulk ac
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from heapq import nlargest
 from itertools import islice
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.db.models import Q
@@ -106,21 +108,34 @@ class ChangeText(NamedTuple):
 
 
 def changes_of(contact: Contact, before: int | None) -> list[ChangeText]:
-    """The newest changes of the contact, newest first. `before`: only changes with a lower id.
+    """The newest changes of the contact, and merges into it, newest first. `before`: only changes
+    with a lower id.
 
     Returns one change more than `PAGE_SIZE` if there is another page.
     """
-    log = Change.objects.filter(tenant=contact.tenant_id, contact_id=contact.pk).order_by("-pk")
-    changes = list((log if before is None else log.filter(pk__lt=before))[: PAGE_SIZE + 1])
+    log = Change.objects.filter(tenant=contact.tenant_id).order_by("-pk")
+    log = log if before is None else log.filter(pk__lt=before)
+    # Two statements: with OR, a planner may read the whole log.
+    own, merges = (log.filter(contact_id=contact.pk), log.filter(into=contact.pk))
+    found = [*own[: PAGE_SIZE + 1], *merges[: PAGE_SIZE + 1]]
+    changes = nlargest(PAGE_SIZE + 1, found, key=attrgetter("pk"))
     actors = Actors((change.actor for change in changes), [contact.tenant_id])
-    return [text_of(change, actors) for change in changes]
+    return [text_of(change, actors, contact.pk) for change in changes]
 
 
-def text_of(change: Change, actors: Actors) -> ChangeText:
-    lines = lines_of(change)
+def text_of(change: Change, actors: Actors, contact_id: str) -> ChangeText:
+    """`contact_id`: the contact whose history shows the change."""
+    lines = lines_of(change) if change.contact_id == contact_id else merged_lines(change)
     shown = list(islice(lines, MAX_LINES))
     omitted = sum(1 for _ in lines)
     return ChangeText(change, local_time(change.at), shown, omitted, actors.who(change.actor))
+
+
+def merged_lines(merge: Change) -> Iterator[Line]:
+    """What the history of the contact that stayed says about a contact that was merged into it."""
+    gone = Contact.ended(merge)
+    held = filter(None, [gone.name, gone.phone, gone.email])
+    yield Line("merged into this contact", " · ".join(held) or merge.contact_id)
 
 
 def lines_of(change: Change) -> Iterator[Line]:

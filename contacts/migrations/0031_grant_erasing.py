@@ -13,7 +13,7 @@ def grant_rights(apps: StateApps, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contacts", "0029_tenant_locks")]
+    dependencies = [("contacts", "0030_changes_by_time")]
 
     operations = [
         migrations.RunPython(grant_rights, migrations.RunPython.noop),

@@ -257,6 +257,10 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
         found = self.with_merged([contact_id])
         return {pk for pk, into in self.survivors(found - {contact_id}).items() if into in found}
 
+    def ends(self) -> "ChangeQuerySet":
+        """The changes after which the contact did not exist any more."""
+        return self.filter(IS_END)
+
     def last_ends(self, contact_ids: Iterable[str]) -> dict[str, datetime]:
         """When each of these contacts was last deleted, erased or merged, by id.
 
@@ -314,6 +318,7 @@ class Change(Owned):
             models.Index(fields=["tenant", "contact_id", "id"], name="change_by_contact"),
             models.Index(fields=["tenant", "xid", "id"], name="change_by_commit"),
             models.Index(fields=["tenant", "change_set"], name="change_by_set"),
+            models.Index(fields=["tenant", "at", "id"], name="change_by_time"),
             models.Index(
                 fields=["tenant", "at", "contact_id"],
                 condition=models.Q(kind__in=["deleted", "erased", "merged"]),
@@ -343,3 +348,10 @@ class Change(Owned):
 
 # After a change of one of these kinds the contact does not exist any more.
 ENDS = [Change.Kind.DELETED, Change.Kind.ERASED, Change.Kind.MERGED]
+# The condition of the index `change_ends`, word for word: SQLite does not use the index for a
+# condition with parameters.
+IS_END = models.Func(
+    "kind",
+    template="%(expressions)s IN ('deleted', 'erased', 'merged')",
+    output_field=models.BooleanField(),
+)

@@ -21,7 +21,7 @@ from unfold.widgets import (
 from ..models import Tenant, User, models_of_tenants
 from ..roles import MANAGER, ROLES
 from .conflicts import ConflictForm
-from .scoped import RetryOnConflictAdmin, save_changed, superusers_only
+from .scoped import RetryOnConflictAdmin, TypedSearchAdmin, save_changed, superusers_only
 
 LISTED_USERS = 20  # on the page that refuses to delete a tenant
 
@@ -86,7 +86,7 @@ class NewTenantForm(forms.ModelForm):
 
 
 @admin.register(Tenant)
-class TenantAdmin(RetryOnConflictAdmin):
+class TenantAdmin(TypedSearchAdmin, RetryOnConflictAdmin):
     form = ConflictForm
     tenant_lookup = "pk"
     list_display = ["name", "slug", "default_region", "created_at"]

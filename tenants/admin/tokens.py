@@ -26,7 +26,7 @@ from unfold.widgets import (
 from .. import roles
 from ..models import LAST_DAY, LATEST, ApiToken, User, all_scopes
 from .conflicts import ConflictForm
-from .scoped import RetryOnConflictAdmin, save_changed, user_of
+from .scoped import RetryOnConflictAdmin, TypedSearchAdmin, save_changed, user_of
 
 EXPIRES_SOON = timedelta(days=14)
 OVERLAPS = {"0": "At once", "1": "In an hour", "24": "In 24 hours", "168": "In 7 days"}  # hours
@@ -128,7 +128,7 @@ STATES = {
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(RetryOnConflictAdmin):
+class ApiTokenAdmin(TypedSearchAdmin, RetryOnConflictAdmin):
     """Issues, rotates and revokes tokens.
 
     A new token is shown in the response to the POST request and nowhere else: it is not in a

@@ -18,6 +18,7 @@ from .conflicts import ConflictForm
 from .scoped import (
     RetryOnConflictAdmin,
     SafeChangelistAdmin,
+    TypedSearchAdmin,
     save_changed,
     superusers_only,
     user_of,
@@ -36,7 +37,7 @@ class UserForm(ConflictForm, UserChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(RetryOnConflictAdmin, DjangoUserAdmin):
+class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
     form = UserForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

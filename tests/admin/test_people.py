@@ -70,6 +70,20 @@ def works(plaintext: str) -> bool:
     return Api(plaintext).get("/api/v1/me").status_code == 200
 
 
+def test_people_tokens_and_tenants_are_found_as_people_type(
+    staff: Client, superuser: Client, acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    for member in (acme, globex):
+        user = UserFactory.create(tenant=member.tenant, name="Zoé O'Brien")
+        ApiToken.objects.issue(user, f"Łukasz {member.tenant.slug}")
+    Tenant.objects.filter(pk=acme.tenant.pk).update(name="Café Acme")
+    assert len(listed(staff, User, q="zoe obrien")) == 1
+    assert len(listed(superuser, User, q="ZOE")) == 2
+    assert len(listed(staff, ApiToken, q="lukasz")) == 1
+    assert listed(superuser, Tenant, q="cafe") == {"Café Acme"}
+    assert listed(staff, User, q="zoe nobody") == set()
+
+
 # Rotation
 
 

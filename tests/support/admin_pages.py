@@ -19,6 +19,7 @@ def addresses(rows: SimpleNamespace) -> dict[str, str]:
         "contact": page("contacts_contact_change", contact),
         "contact-alike": page("contacts_contact_change", rows.alike.pk),
         "contact-new": page("contacts_contact_add"),
+        "changes": page("contacts_change_changelist"),
         "contact-history": page("contacts_contact_history", contact),
         "contact-consent": page("contacts_contact_consent", contact),
         "contact-proof": page("contacts_contact_proof", contact),

@@ -1,0 +1,382 @@
+"""The list of changes: who changed which contact and when, with a link that undoes each.
+
+Deleted and merged contacts are in the list, under the name and phone that the log keeps: they are
+brought back from here. Whoever may see contacts sees the list.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
+from typing import Any, NamedTuple, cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import F, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from contacts.db import keyset
+from contacts.db.keyset import Order, Position
+from contacts.finding.filters import end_of, midnight
+from contacts.models import ENDS, Change, ChangeQuerySet, Contact
+from contacts.values import phones
+from tenants.admin import TenantOwnedAdmin, user_of
+from tenants.fields import is_ulid
+from tenants.models import ApiToken, User
+
+from . import describe
+from .change_search import contacts_of
+from .keyset_list import FiltersForm, FormFilter, KeysetList, all_tenants, day, select
+
+Kind = Change.Kind
+MAX_CHOICES = (
+    200  # people, and tokens, that the filter offers; the names in the list lead to others
+)
+WINDOW = 100_000  # changes that a page looks at to find those of a person or kind
+MAX_QUICK = 8  # people to choose above the list
+MAX_LINES = 4  # of a change; the history of the contact has all
+MAX_SIDE = 60  # characters of an old or a new value
+ARROW = " → "
+
+KINDS = {
+    "created": ("Created", Q(kind=Kind.CREATED)),
+    "updated": ("Updated", Q(kind=Kind.UPDATED)),
+    "tagged": ("Tags changed", Q(kind=Kind.UPDATED, fields__has_key="tags")),
+    "ended": ("Deleted or merged", Q(kind__in=[Kind.DELETED, Kind.MERGED])),
+    "deleted": ("Deleted", Q(kind=Kind.DELETED)),
+    "merged": ("Merged", Q(kind=Kind.MERGED)),
+    "erased": ("Erased", Q(kind=Kind.ERASED)),
+    "opted_in": ("Opted in", Q(kind=Kind.OPTED_IN)),
+    "opted_out": ("Opted out", Q(kind=Kind.OPTED_OUT)),
+}
+ENDED = ("ended", "deleted", "merged", "erased")
+# The first and the last day of each, counted back from today.
+DAYS = {"today": (0, 0), "yesterday": (1, 1), "week": (6, 0)}
+DAY_TEXTS = {"today": "Today", "yesterday": "Yesterday", "week": "Last 7 days"}
+# All actors of a kind: their names begin so.
+GROUPS = {"user:": "All people", "token:": "All tokens", "import:": "Imports",
+          "command:": "Commands"}  # fmt: skip
+
+
+# Filters
+
+
+class ActorField(forms.ChoiceField):
+    """An actor of the log. Others than the choices are valid, too: the log outlives its users."""
+
+    def valid_value(self, value: str) -> bool:
+        return True
+
+
+class ChangeFilterForm(FiltersForm):
+    when = select(*DAY_TEXTS.items(), label="Day")
+    at_from = day("From")
+    at_to = day("Until")
+    who = ActorField(label="Person", widget=UnfoldAdminSelectWidget)
+    kind = select(*((name, text) for name, (text, _) in KINDS.items()))
+    tenant = all_tenants()
+
+    def __init__(self, data: Any, request: HttpRequest, site: Any) -> None:
+        super().__init__(data, request, site)
+        users, tokens = self.actors(request)
+        self.people = [(f"user:{pk}", email) for pk, email in users]
+        named = [(f"token:{prefix}", f"{name} ({prefix})") for prefix, name in tokens]
+        groups: list[Any] = [("", "All"), *GROUPS.items()]
+        groups += [("People", self.people)] * bool(users) + [("Tokens", named)] * bool(named)
+        known = {**GROUPS, **dict(self.people), **dict(named)}
+        given = self.data.get("who", "")
+        if given and given not in known:
+            tenants = [tenant] if (tenant := user_of(request).tenant) else []
+            known[given] = describe.Actors([given], tenants).who(given).text
+            groups.append((given, known[given]))
+        self.texts = {
+            "who": known,
+            "when": DAY_TEXTS,
+            "kind": {k: t for k, (t, _) in KINDS.items()},
+        }
+        field: Any = self.fields["who"]
+        field.choices = groups
+
+    def actors(self, request: HttpRequest) -> tuple[list[Any], list[Any]]:
+        """The people and tokens to choose from, those who were there last first."""
+        users, tokens = User.objects.filter(is_staff=True), ApiToken.objects.all()
+        user = user_of(request)
+        tenant = self.data.get("tenant", "") if user.is_superuser else user.tenant_id
+        if not user.is_superuser or is_ulid(tenant):
+            users, tokens = users.filter(tenant=tenant), tokens.filter(user__tenant=tenant)
+        recent = users.order_by(F("last_login").desc(nulls_last=True), "pk")
+        latest = tokens.order_by(F("last_used_at").desc(nulls_last=True), "pk")
+        return (
+            list(recent.values_list("pk", "email")[:MAX_CHOICES]),
+            list(latest.values_list("prefix", "name")[:MAX_CHOICES]),
+        )
+
+    def value_text(self, name: str, value: Any) -> str:
+        return self.texts.get(name, {}).get(value) or super().value_text(name, value)
+
+    def chosen(self, changes: ChangeQuerySet) -> ChangeQuerySet:
+        given, found = self.cleaned_data, self.in_days(changes)
+        if who := given["who"]:
+            found = (
+                found.filter(actor__startswith=who) if who in GROUPS else found.filter(actor=who)
+            )
+        found = found.ends() if given["kind"] in ENDED else found
+        return found.filter(KINDS[given["kind"]][1]) if given["kind"] else found
+
+    def in_days(self, changes: QuerySet) -> ChangeQuerySet:
+        """Those of the chosen tenant and days: a range of the list."""
+        found = self.of_tenant(changes)
+        if self.is_valid():
+            for first, last in self.days():
+                found = found.filter(at__gte=midnight(first)) if first else found
+                found = found.filter(at__lt=end_of(last)) if last else found
+        return cast("ChangeQuerySet", found)
+
+    def days(self) -> Iterator[tuple[date | None, date | None]]:
+        given = self.cleaned_data
+        yield given["at_from"], given["at_to"]
+        if given["when"]:
+            first, last = (timezone.localdate() - timedelta(n) for n in DAYS[given["when"]])
+            yield first, last
+
+    def is_scanned(self) -> bool:
+        """Whether no index has the changes that the filters find: that of the times has those of
+        some days, and another one those of ended contacts."""
+        given = self.cleaned_data if self.is_valid() else {}
+        return bool(given.get("who") or given.get("kind", "") not in ("", *ENDED))
+
+
+class ChangeFilter(FormFilter):
+    form_class = ChangeFilterForm
+
+
+# Rows
+
+
+class Named(NamedTuple):
+    """A contact as the list shows it. `state`: what became of it; empty if it is still there."""
+
+    name: str
+    phone: str
+    state: str = ""
+
+
+def named(changes: Iterable[Change]) -> dict[str, Named]:
+    """The contacts of these changes and those they were merged into, by id. Two statements: a
+    contact that is gone has the name and phone that the log kept at its end."""
+    tenants, ids = set[str](), set[str]()
+    for change in changes:
+        tenants.add(change.tenant_id)
+        ids.update(filter(None, [change.contact_id, change.into]))
+    rows = Contact.objects.filter(tenant__in=tenants, pk__in=ids).values_list("pk", "name", "phone")
+    found = {pk: Named(name, phones.readable(phone)) for pk, name, phone in rows}
+    ends = Change.objects.filter(tenant__in=tenants, contact_id__in=ids - found.keys())
+    for end in ends.filter(kind__in=ENDS).order_by("pk"):
+        gone = Contact.ended(end)
+        phone = phones.readable(gone.phone) if gone.phone else ""
+        found[end.contact_id] = Named(gone.name, phone, end.get_kind_display().lower())
+    return found
+
+
+def short(text: str) -> str:
+    return text if len(text) <= MAX_SIDE else f"{text[:MAX_SIDE]}…"
+
+
+class ChangeLogList(KeysetList):
+    """The pages, newest first. Superusers see the changes of all tenants in the order of their ids,
+    because no index has the times of all tenants."""
+
+    form: ChangeFilterForm
+    window = f"{WINDOW:,}"
+
+    def order(self, request: HttpRequest) -> Order:
+        is_of_all = request.user.is_superuser and not self.form.cleaned_data.get("tenant")
+        return Order("pk" if is_of_all else "at", is_descending=True)
+
+    def pk(self, text: str) -> int:
+        if not (text.isdecimal() and len(text) < 19):
+            raise ValueError(text)
+        return int(text)
+
+    def rows(self, order: Order, start: Position | None, limit: int) -> list[Change]:
+        found = self.queryset.order_by()
+        if self.query.strip():  # the changes of a few contacts
+            return keyset.gathered(found, order, start, limit)
+        if not self.may_be_empty():
+            return keyset.page(found, order, start, limit)
+        return self.scanned(found, order, start, limit)
+
+    def may_be_empty(self) -> bool:
+        return self.form.is_scanned()
+
+    def scanned(
+        self, found: QuerySet, order: Order, start: Position | None, limit: int
+    ) -> list[Change]:
+        """Those of the next `WINDOW` changes that match: no index has the changes of each person
+        and kind, and one would make each write dearer."""
+        [segment], among = order.segments(), self.form.in_days(self.root_queryset)
+        if start:
+            found, among = found.filter(segment.after(start)), among.filter(segment.after(start))
+        self.edge = segment.edge(among, WINDOW)
+        near = found.filter(segment.up_to(self.edge)) if self.edge else found
+        return list(segment.sorted(near)[:limit])
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether older changes may match, although the page is not full."""
+        return self.edge is not None and len(self.result_list) < self.list_per_page
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Adds to each change what the columns show, for all of the page at once."""
+        super().get_results(request)
+        changes = self.result_list
+        actors = describe.Actors(
+            (change.actor for change in changes), [*{change.tenant_id for change in changes}]
+        )
+        contacts = named(changes)
+        may_undo = self.model_admin.may_undo(request)
+        for change in changes:
+            change.contacts, change.by, change.may_undo = (
+                contacts,
+                actors.who(change.actor),
+                may_undo,
+            )
+            change.by_url = self.get_query_string({"who": change.actor}) if change.actor else ""
+
+    @property
+    def quick(self) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+        """Links that choose one filter: what staff are asked every day takes a click each."""
+        given = self.form.cleaned_data if self.form.is_valid() else {}
+        offered = {
+            "when": ("Day", [*DAY_TEXTS.items()]),
+            "kind": ("What", [(name, KINDS[name][0]) for name in ("ended", "updated", "created")]),
+            "who": ("Person", self.form.people[:MAX_QUICK]),
+        }
+        for name, (label, choices) in offered.items():
+            if choices and not given.get(name):
+                yield label, [(text, self.get_query_string({name: key})) for key, text in choices]
+
+
+@admin.register(Change)
+class ChangeAdmin(TenantOwnedAdmin):
+    """The log of changes. Nobody adds, edits or deletes an entry."""
+
+    list_display = ["when", "who", "contact", "what", "undo"]
+    list_display_links = None
+    list_filter = [ChangeFilter]
+    list_filter_submit = True
+    list_per_page = 50
+    list_before_template = "admin/contacts/change/quick.html"
+    ordering = ["-pk"]
+    actions = None
+    sortable_by = ()
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    search_fields = ["contact_id"]  # Django shows the box; see get_search_results
+    search_help_text = "Contact: name, phone, e-mail or id"
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeLogList]:
+        return ChangeLogList
+
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """An entry has no page of its own."""
+        return HttpResponseRedirect(reverse("admin:contacts_change_changelist"))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        """The changes of the contacts that match the text, and of those merged into them."""
+        if not search_term.strip():
+            return queryset, False
+        seen = cast("ChangeQuerySet", self.get_queryset(request))
+        found = contacts_of(request, self.contacts, seen, search_term)
+        if found.are_more:
+            messages.warning(request, "More contacts match than are shown. Enter more of the name.")
+        return queryset.filter(contact_id__in=found.ids), False
+
+    # Permissions
+
+    @property
+    def contacts(self) -> Any:
+        """The admin of contacts."""
+        return self.admin_site.get_model_admin(Contact)
+
+    def may_undo(self, request: HttpRequest) -> bool:
+        return self.contacts.may_undo(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.contacts.has_view_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def may_delete_all(self, request: HttpRequest, rows: QuerySet) -> bool:
+        return True
+
+    # Columns
+
+    @admin.display
+    def when(self, change: Change) -> str:
+        return describe.local_time(change.at)
+
+    @admin.display(description="person")
+    def who(self, change: Any) -> str:
+        """A link to what else this person has changed; of an import, to its page."""
+        url = change.by.url or change.by_url
+        return format_html('<a href="{}">{}</a>', url, change.by.text) if url else change.by.text
+
+    @admin.display
+    def contact(self, change: Any) -> SafeString:
+        return cell(person(change.contacts, change.contact_id))
+
+    @admin.display
+    def what(self, change: Any) -> SafeString:
+        return cell(self.in_words(change))
+
+    def in_words(self, change: Any) -> SafeString:
+        text = format_html("<strong>{}</strong>", KINDS[change.kind][0])
+        if change.into:
+            return format_html("{} into {}", text, person(change.contacts, change.into))
+        if change.kind in ENDS:  # its fields say what it had, which the column before names
+            return text
+        lines = [*describe.lines_of(change)]
+        shown = (
+            (line.what, ARROW.join(map(short, line.text.split(ARROW))))
+            for line in lines[:MAX_LINES]
+        )
+        more = len(lines) - MAX_LINES
+        rest = format_html("<br>and {} more", more) if more > 0 else ""
+        return format_html("{}{}{}", text, format_html_join("", "<br>{}: {}", shown), rest)
+
+    @admin.display
+    def undo(self, change: Any) -> str:
+        if not (change.may_undo and change.can_be_undone):
+            return ""
+        page = reverse("admin:contacts_contact_undo", args=[change.change_set])
+        return format_html('<a class="plain" href="{}">Undo</a>', page)
+
+
+def cell(content: SafeString) -> SafeString:
+    """One element: on a phone, each element of a cell is a column."""
+    return format_html('<div class="cell">{}</div>', content)
+
+
+def person(contacts: dict[str, Named], pk: str) -> SafeString:
+    """A contact as a link: to its page, or to all changes of a contact that is gone."""
+    one = contacts.get(pk) or Named("", pk, "no longer in the history")
+    page = reverse("admin:contacts_contact_change", args=[pk])
+    if one.state:
+        page = f"{reverse('admin:contacts_change_changelist')}?q={pk}"
+    link = format_html('<a href="{}">{}</a>', page, one.name or one.phone or pk)
+    under = format_html('<span class="under">{}</span>', one.phone) if one.name else ""
+    chip = format_html(' <span class="chip bad">{}</span>', one.state) if one.state else ""
+    return format_html("{}{}{}", link, chip, under)
