@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from contacts.db import keyset
+from contacts.db.kept import as_rows
 from contacts.db.keyset import Order, Position
 from contacts.finding.filters import end_of, midnight
 from contacts.models import ENDS, Change, ChangeQuerySet, Contact
@@ -220,7 +221,7 @@ class ChangeLogList(KeysetList):
         [segment], among = order.segments(), self.form.in_days(self.root_queryset)
         if start:
             found, among = found.filter(segment.after(start)), among.filter(segment.after(start))
-        self.edge = segment.edge(among, WINDOW)
+        self.edge = segment.edge(as_rows(among), WINDOW)
         near = found.filter(segment.up_to(self.edge)) if self.edge else found
         return list(segment.sorted(near)[:limit])
 

@@ -109,8 +109,8 @@ def proof_of(contact: Contact) -> Proof:
     before = [change for change in told if given and change.pk < given.pk]
     return Proof(
         consent_in(given, actors) if given else None,
-        [text_of(shown(change), actors) for change in since],
-        [text_of(shown(change), actors) for change in before],
+        [text_of(shown(change), actors, change.contact_id) for change in since],
+        [text_of(shown(change), actors, change.contact_id) for change in before],
         own.count() - len(told),
     )
 
