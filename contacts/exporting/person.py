@@ -293,7 +293,7 @@ FILES = (
     "Files that were imported or exported and are still stored, such as uploads that wait and error"
     " files: the person has to be looked for in them"
 )
-PROGRESS = "Counts and positions of background work, which say nothing about single people"
+PROGRESS = "Counts, positions and locks of background work, which say nothing about single people"
 LEFT_OUT: dict[type[Model], str] = {
     models.Tag: TAGS,
     models.ContactTag: TAGS,
@@ -307,4 +307,5 @@ LEFT_OUT: dict[type[Model], str] = {
     models.TagCounts: PROGRESS,
     models.NameFolding: PROGRESS,
     models.DuplicateSearch: PROGRESS,
+    models.TenantLock: PROGRESS,
 }

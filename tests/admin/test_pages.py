@@ -681,7 +681,7 @@ def test_staff_with_view_permissions_cannot_change_anything(acme: SimpleNamespac
     action = {"action": "revoke", "_selected_action": [acme.token.pk]}
     client.post(url(ApiToken, "changelist"), action)
     assert client.post(revoke_page([acme.token.pk])).status_code == 403
-    assert "Revoke" not in client.get(url(ApiToken, "changelist")).content.decode()
+    assert ">Revoke<" not in client.get(url(ApiToken, "changelist")).content.decode()
     assert acme.api.get("/api/v1/me").status_code == 200
 
 

@@ -82,11 +82,13 @@ def kind(query: Any) -> str:
 
 
 def of_tenants(query: Any) -> Iterator[str]:
-    """The table of tenants, of which each shard's machine has a copy, if the query locks its rows
-    or has a subquery beside it. A sharded database refuses both."""
+    """The table of tenants, of which each shard's machine has a copy, if the query locks its rows,
+    or has a subquery while it names no table of `contacts`. A sharded database refuses both."""
+    names = [table.name for table in tables_of(query)]
     inside = [part for part in parts_of(query) if isinstance(part, exp.Query)]
-    if query.args.get("locks") or inside:
-        yield from (each.name for each in tables_of(query) if each.name == "tenants_tenant")
+    is_alone = not any(name.startswith("contacts_") for name in names)
+    if query.args.get("locks") or (inside and is_alone):
+        yield from (name for name in names if name == "tenants_tenant")
 
 
 def without_tenant(query: Any) -> Iterator[str]:

@@ -22,6 +22,7 @@ from oauth2_provider.models import AccessToken, Application, Grant, RefreshToken
 from contacts.api.urls import webhook_paths
 from contacts.models import Change, Contact
 from tenants import roles
+from tenants.admin.tokens import revoke_page
 from tenants.authentication import MCP, challenge
 from tenants.fields import new_ulid
 from tenants.models import ApiToken, User
@@ -681,8 +682,7 @@ def test_managers_see_the_connections_of_their_tenant_among_the_tokens(
     assert connection in active, "it renews its token"
     with pytest.raises(ValueError, match="renews its token itself"):
         connection.rotate(timedelta(0))
-    data = {"action": "revoke", "_selected_action": [connection.pk]}
-    logged_in(bea).post(every, data)
+    logged_in(bea).post(revoke_page([connection.pk]))
     assert refusal(app.refresh(tokens["refresh_token"])) == "invalid_grant"
 
 
