@@ -27,15 +27,22 @@ __all__ = [
 ]
 
 
+# Whether a database is one of a cluster, by its alias, as the last connection to it has found out. A
+# thread that has to open a connection for this would keep it from those that write.
+known: dict[str, bool] = {}
+
+
 def is_sharded(connection: Any) -> bool:
     """Whether `connection` (Django's) is to a Citus cluster."""
-    connection.ensure_connection()
-    return getattr(connection.connection, "is_sharded", False)
+    if connection.alias not in known:
+        connection.ensure_connection()
+    return known.get(connection.alias, False)
 
 
 def adapt(connection: Any) -> None:
     """Keeps the ORM from statements that Citus refuses, if `connection` is open to a cluster."""
     is_to_cluster = getattr(connection.connection, "is_sharded", False)
+    known[connection.alias] = is_to_cluster
     if is_to_cluster and connection.ops.compiler_module != __name__:
         connection.ops.compiler_module, connection.ops._cache = __name__, None
         # There, the id alone is no primary key, see `contacts.db.distribution`.
