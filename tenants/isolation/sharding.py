@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 
-# Whether a database is one of a cluster, by its alias, as the last connection to it has found out. A
-# thread that has to open a connection for this would keep it from those that write.
+# Whether a database is one of a cluster, by its alias, as the last connection to it has found out.
+# A thread that opened a connection only for this question would keep it from those that write.
 known: dict[str, bool] = {}
 
 
