@@ -160,7 +160,7 @@ def test_linters_find_nothing(folder: Path) -> None:
 
 EXPECTED_OF_MCP = {
     "server": "qyvo-contacts",
-    "tools": 13,
+    "tools": 14,
     "warned": True,
     "tags": ["vip", "Zoé"],
     "listed": [{}],
