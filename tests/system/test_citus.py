@@ -26,14 +26,12 @@ SELECT result::int FROM run_command_on_shards(
 COPIES = "SELECT sum(pg_relation_size(logicalrelid)) FROM pg_dist_partition"
 
 
-@pytest.fixture(scope="module")
-def cluster(
-    django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[SimpleNamespace]:
-    """`url` of the owner and `role` of the server; `before` and `told`: what a dry run and
-    `distribute` have printed. Acme has a contact from before."""
+@pytest.fixture
+def cluster(django_db_setup: None, tmp_path: Path) -> Iterator[SimpleNamespace]:
+    """`url`: of the owner; `database`: the URL of the server's role; `told`: what `distribute` has
+    printed. Acme has a contact from before."""
     with citus_cluster(workers=2) as url:
-        folder = tmp_path_factory.mktemp("citus")
+        folder = tmp_path
         role = restricted_role(url)
 
         def run(*words: str) -> str:
@@ -76,9 +74,13 @@ def client(url: str, token: str) -> httpx.Client:
     return httpx.Client(base_url=url, headers=headers, timeout=60)
 
 
-def test_every_action_works_for_each_tenant_and_shows_nothing_of_others(
+def test_tenants_are_distributed_once_and_every_action_shows_each_its_own_rows(
     cluster: SimpleNamespace, rows: Any, tmp_path: Path
 ) -> None:
+    assert "tables distributed before: 0" in cluster.told
+    assert "create_distributed_table" not in cluster.run("distribute", "--dry-run")
+    assert "tables distributed: 0" in cluster.run("distribute")
+    assert rows(COPIES) == [(0,)], "the coordinator keeps no rows that nobody would see"
     variables = {"DATABASE_URL": cluster.database, "RATELIMIT_DEFAULT": ""}
     with (
         serving(tmp_path / "log", workers=1, **variables) as url,
@@ -104,10 +106,3 @@ def test_every_action_works_for_each_tenant_and_shows_nothing_of_others(
     assert len(shards) <= 2, "each tenant is on one node"
     # Of each tenant 21 of `every_action`; of Acme, one from before and one of the import.
     assert sum(number for [number] in shards) == 21 + 23
-
-
-def test_a_second_time_nothing_is_left_to_distribute(cluster: SimpleNamespace, rows: Any) -> None:
-    assert "tables distributed before: 0" in cluster.told
-    assert "create_distributed_table" not in cluster.run("distribute", "--dry-run")
-    assert "tables distributed: 0" in cluster.run("distribute")
-    assert rows(COPIES) == [(0,)], "the coordinator keeps no rows that nobody would see"
