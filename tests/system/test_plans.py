@@ -483,8 +483,9 @@ READING: dict[str, Callable[[Crowd], int]] = {
         )
     ),
     "a page of an export": lambda crowd: len(next(export.pages(bulk_actions.pack(crowd.ids)))[1]),
+    # Few: for a thousand, reading these 60,000 rows may cost PostgreSQL less.
     "phones of a file": lambda crowd: len(
-        former_phones.current(crowd.tenant.pk, ["+1416" + phone[5:] for phone in crowd.phones])
+        former_phones.current(crowd.tenant.pk, ["+1416" + phone[5:] for phone in crowd.phones[:99]])
     ),
 }
 
