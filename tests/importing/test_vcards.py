@@ -107,13 +107,14 @@ def test_a_card_of_an_old_phone(tmp_path: Path) -> None:
         "=AB;;;",
         "NOTE;ENCODING=QUOTED-PRINTABLE;CHARSET=ISO-8859-1:caf=E9=0D=0Atwo",
         "TITLE;CHARSET=no-such-set;QUOTED-PRINTABLE:=C3=A9",
+        "ROLE;CHARSET=UTF-8\0;QUOTED-PRINTABLE:=C3=A9",
         "ORG:C:\\new\\;x",
         "NICKNAME;BASE64:no é",
         version="2.1",
     )
     assert found == {
         "Last name": "Łódź", "First name": "Zoë", "Name": "Zoë Łódź", "Note": "café\r\ntwo",
-        "Title": "é", "Organization": "C:\\new;x", "Nickname": "no é",
+        "Title": "é", "Role": "é", "Organization": "C:\\new;x", "Nickname": "no é",
     }  # fmt: skip
 
 

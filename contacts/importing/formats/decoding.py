@@ -186,7 +186,7 @@ def text_encoding(name: str) -> str:
     # Python keeps each name that `lookup` was asked for in memory forever. Without the first line,
     # callers could fill the memory with names that do not exist.
     if encodings.normalize_encoding(name).lower() in ENCODINGS:
-        with suppress(LookupError):
+        with suppress(LookupError, ValueError):  # the latter for a name with a NUL
             if codecs.lookup(name)._is_text_encoding:  # other codecs turn bytes into bytes
                 return name
     raise UnreadableFile(f"There is no encoding “{name[:50]}”; try utf-8, cp1252 or utf-16.")
