@@ -144,8 +144,8 @@ class ChangeFilterForm(FiltersForm):
             yield first, last
 
     def is_scanned(self) -> bool:
-        """Whether no index has the changes that the filters find: that of the times has those of
-        some days, and another one those of ended contacts."""
+        """Whether the database has to read changes one after the other to find those that match. It
+        has an index for days, and one for the changes that ended a contact."""
         given = self.cleaned_data if self.is_valid() else {}
         return bool(given.get("who") or given.get("kind", "") not in ("", *ENDED))
 
@@ -289,7 +289,8 @@ class ChangeAdmin(TenantOwnedAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
     ) -> tuple[QuerySet, bool]:
-        """The changes of the contacts that match the text, and of those merged into them."""
+        """The changes of contacts that match the text, and of contacts that were merged into such a
+        contact."""
         if not search_term.strip():
             return queryset, False
         seen = cast("ChangeQuerySet", self.get_queryset(request))

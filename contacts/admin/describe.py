@@ -124,7 +124,8 @@ def changes_of(contact: Contact, before: int | None) -> list[ChangeText]:
 
 
 def text_of(change: Change, actors: Actors, contact_id: str) -> ChangeText:
-    """`contact_id`: the contact whose history shows the change."""
+    """`contact_id`: of the contact to whose history the text belongs. For a contact that was merged
+    into it, the text says who that was."""
     lines = lines_of(change) if change.contact_id == contact_id else merged_lines(change)
     shown = list(islice(lines, MAX_LINES))
     omitted = sum(1 for _ in lines)

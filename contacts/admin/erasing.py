@@ -203,7 +203,7 @@ class EraseAdmin(HistoryAdmin):
         LogEntry.objects.create(
             user=user_of(request), action_flag=DELETION, object_id=reference, object_repr=tenant.pk,
             content_type=ContentType.objects.get_for_model(Erasure),
-            change_message=json.dumps(told(tenant, erased)),
+            change_message=json.dumps(summary_of(tenant, erased)),
         )  # fmt: skip
         return HttpResponseRedirect(reverse("admin:contacts_contact_erased", args=[reference]))
 
@@ -228,7 +228,7 @@ class EraseAdmin(HistoryAdmin):
         return self.page(request, "erased", "Receipt of an erasure", context)
 
 
-def told(tenant: Tenant, erased: Erased) -> dict[str, Any]:
+def summary_of(tenant: Tenant, erased: Erased) -> dict[str, Any]:
     """What the receipt keeps: numbers, and ids of contacts and imports that staff have to look at,
     but no value of the person."""
     others = tenant.contacts.filter(phone__in=erased.merged_into).order_by("pk")

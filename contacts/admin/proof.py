@@ -99,19 +99,19 @@ class ProofAdmin(HistoryAdmin):
 def proof_of(contact: Contact) -> Proof:
     """Also with the decisions of contacts that were merged into this one, which may be where its
     consent comes from."""
-    changes = contact.tenant.changes
-    own = changes.filter(contact_id__in={contact.pk, *changes.gone_into(contact.pk)})
-    tells = Q(kind__in=[Change.Kind.CREATED, *CONSENT.values(), *ENDS])
-    told = list(own.filter(tells | Q(fields__has_any_keys=[*SHOWN])).order_by("pk"))
-    actors = Actors((change.actor for change in told), [contact.tenant_id])
-    given = opt_in(told, contact.opted_in_at)
-    since = [change for change in told if not given or change.pk > given.pk]
-    before = [change for change in told if given and change.pk < given.pk]
+    log = contact.tenant.changes
+    own = log.filter(contact_id__in={contact.pk, *log.gone_into(contact.pk)})
+    matters = Q(kind__in=[Change.Kind.CREATED, *CONSENT.values(), *ENDS])
+    changes = list(own.filter(matters | Q(fields__has_any_keys=[*SHOWN])).order_by("pk"))
+    actors = Actors((change.actor for change in changes), [contact.tenant_id])
+    recorded = opt_in(changes, contact.opted_in_at)
+    since = [change for change in changes if not recorded or change.pk > recorded.pk]
+    before = [change for change in changes if recorded and change.pk < recorded.pk]
     return Proof(
-        consent_in(given, actors) if given else None,
+        consent_in(recorded, actors) if recorded else None,
         [text_of(shown(change), actors, change.contact_id) for change in since],
         [text_of(shown(change), actors, change.contact_id) for change in before],
-        own.count() - len(told),
+        own.count() - len(changes),
     )
 
 
