@@ -1,6 +1,7 @@
 """Transactions, and when a transaction that failed is run again."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -9,6 +10,7 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 from tenants.fields import hex_id
 
 ATTEMPTS = 3
+RACES = 10
 # SQLSTATEs of PostgreSQL
 DEADLOCK = "40P01"
 LOCK_TIMEOUT = "55P03"
@@ -65,16 +67,17 @@ def sqlstate(error: DatabaseError) -> str:
     return getattr(error.__cause__, "sqlstate", None) or ""
 
 
-def retry_once(transact: Callable[[], Result]) -> Result:
-    """The result of `transact`, which is called a second time after an `IntegrityError`.
+def retry_after_race(transact: Callable[[], Result]) -> Result:
+    """The result of `transact`, which is called again after an `IntegrityError`.
 
-    Another writer may store the same phone or tag between the check and the write. The second call
-    finds the other writer's row.
+    Another writer may store the same phone or tag between the check and the write. The next call
+    finds the other writer's row. A batch can lose one such race for each of its phones, so a second
+    call is not always enough. Raises the `IntegrityError` of the last of `RACES` calls.
     """
-    try:
-        return transact()
-    except IntegrityError:
-        return transact()
+    for _ in range(RACES - 1):
+        with suppress(IntegrityError):
+            return transact()
+    return transact()
 
 
 def hold_tenant(tenant_id: str, *, alone: bool = False) -> None:

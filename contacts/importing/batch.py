@@ -55,7 +55,7 @@ class BatchWriter:
         cause = caused_by(f"import:{self.job.pk}", change_set=self.job.pk)
         with tenant_context(self.job.tenant_id), cause, self.pace.turn(len(lines)):
             # Another writer may give somebody a former phone of the file at the same moment.
-            return transactions.retry_once(lambda: self.write_lines(number, lines))
+            return transactions.retry_after_race(lambda: self.write_lines(number, lines))
 
     @transactions.transactional
     def write_lines(self, number: int, lines: list[SpoolLine]) -> BatchResult:

@@ -14,7 +14,7 @@ from django_tasks import task
 from contacts.change_log.cause import caused_by
 from contacts.db.expressions import IsAnyOf
 from contacts.db.pacing import Pace
-from contacts.db.transactions import retry_once, transactional
+from contacts.db.transactions import retry_after_race, transactional
 from contacts.finding import duplicates
 from contacts.models import (
     BulkAction,
@@ -294,7 +294,7 @@ def run(action: BulkAction, must_give_way: Callable[[], bool] = lambda: False) -
     try:
         while is_left:
             with pace.turn() as turn:
-                turn.items = retry_once(lambda: run_batch(action, pace.size))
+                turn.items = retry_after_race(lambda: run_batch(action, pace.size))
             is_left = turn.items > 0
             if is_left and must_give_way():
                 return False

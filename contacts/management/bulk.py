@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from contacts.change_log.cause import caused_by
 from contacts.db.pacing import Pace
-from contacts.db.transactions import retry_once, transactional
+from contacts.db.transactions import retry_after_race, transactional
 from contacts.models import Contact, ContactQuerySet, ContactTag, Tag
 from contacts.values import rules
 from contacts.writing import former_phones
@@ -129,7 +129,7 @@ class BulkFix(BaseCommand):
 
     def run_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:
         with self.pace.turn(len(batch)):
-            return retry_once(lambda: self.try_batch(tenant, batch))
+            return retry_after_race(lambda: self.try_batch(tenant, batch))
 
     @transactional
     def try_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contacts.db.transactions import retry_once, transactional
+from contacts.db.transactions import retry_after_race, transactional
 from contacts.models import Contact
 from contacts.values.numbering_plans import forms
 from tenants.models import Tenant
@@ -39,7 +39,7 @@ def change_one(
     `edit.change_one`. The old phone stays opted out, if it was, and the contact is opted out if the
     owner of the new phone is; see `OptOut`.
     """
-    return retry_once(lambda: change_locked(tenant, key, phone, changes, keep_former))
+    return retry_after_race(lambda: change_locked(tenant, key, phone, changes, keep_former))
 
 
 @transactional

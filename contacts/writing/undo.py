@@ -31,7 +31,7 @@ from contacts.change_log.difference import (
     value_of,
 )
 from contacts.db.pacing import Pace
-from contacts.db.transactions import retry_once, transactional
+from contacts.db.transactions import retry_after_race, transactional
 from contacts.models import ENDS, BulkAction, Change, ChangeQuerySet, Contact, Import, OptOut
 from contacts.values import rules
 from contacts.values.numbering_plans import forms, renumbered
@@ -208,7 +208,7 @@ class ChangeSet:
         return [pk for batch in contact_ids(tenant, self.id, lambda: BATCH) for pk in batch]
 
     def tried(self, tenant: Tenant, batch: list[str], *, dry_run: bool = False) -> list[Undone]:
-        return retry_once(lambda: undo(tenant, self.id, batch, dry_run=dry_run))
+        return retry_after_race(lambda: undo(tenant, self.id, batch, dry_run=dry_run))
 
 
 class Batch:
