@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from graphlib import TopologicalSorter
 from heapq import merge
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from django.apps import apps
@@ -30,7 +31,10 @@ BATCH = 500  # rows
 LEFT_OUT = (TagCounts,)
 
 Table = type[models.Model]
-Row = models.Model
+Row = tuple[
+    Any, ...
+]  # the values of the fields of `stored_fields`; objects would take twice as long
+Key = tuple[Any, ...]
 Item = TypeVar("Item")
 Tell = Callable[[int], object]
 
@@ -180,7 +184,7 @@ def delete_rest(table: Table) -> None:
 
 def copy(table: Table, tell: Tell) -> None:
     for pairs in parts(paired(table)):
-        different = [(here, there) for here, there in pairs if not is_same(here, there)]
+        different = [(here, there) for here, there in pairs if here != there]
         with transaction.atomic(TARGET):
             delete(table, [there for _, there in different if there])
             insert(table, [here for here, _ in different if here])
@@ -192,12 +196,11 @@ def compare(table: Table, tell: Tell) -> int:
     count = 0
     for pairs in parts(paired(table)):
         for here, there in pairs:
-            if not is_same(here, there):
-                row = here or there
+            if here != there:
+                key = key_of(table)(here or there or ())
                 raise CannotMove(
-                    f"The row {row and key(row)} of {table._meta.db_table} is not the same in"
-                    " both databases. Stop whatever writes to the other one, and run the command"
-                    " again."
+                    f"The row {key} of {table._meta.db_table} is not the same in both databases."
+                    " Stop whatever writes to the other one, and run the command again."
                 )
         count += len(pairs)
         tell(len(pairs))
@@ -214,6 +217,16 @@ def set_next_ids(every: Iterable[Table]) -> None:
 # Rows
 
 
+def stored_fields(table: Table) -> list[Any]:
+    return [field for field in table._meta.concrete_fields if not field.generated]
+
+
+def key_of(table: Table) -> Callable[[Row], Key]:
+    """A function that returns the primary key of a row."""
+    places = [stored_fields(table).index(field) for field in table._meta.pk_fields]
+    return lambda row: tuple(row[place] for place in places)
+
+
 def all_rows(table: Table, using: str) -> models.QuerySet[Any]:
     return table._base_manager.using(using).order_by()
 
@@ -225,24 +238,28 @@ def in_order(table: Table, using: str) -> Iterator[Row]:
         Collate(field.attname, collation) if isinstance(field, models.CharField) else field.attname
         for field in table._meta.pk_fields
     ]
-    return all_rows(table, using).order_by(*order).iterator(BATCH)
+    names = [field.attname for field in stored_fields(table)]
+    return all_rows(table, using).order_by(*order).values_list(*names).iterator(BATCH)
 
 
 def paired(table: Table) -> Iterator[tuple[Row | None, Row | None]]:
     """The rows of both databases: each of `SOURCE` with that of `TARGET` which has the same key."""
-    rows = merge(in_order(table, SOURCE), in_order(table, TARGET), key=key)
-    for _, same in groupby(rows, key):
-        by_database = {row._state.db: row for row in same}
+    key = key_of(table)
+    both = merge(
+        ((key(row), SOURCE, row) for row in in_order(table, SOURCE)),
+        ((key(row), TARGET, row) for row in in_order(table, TARGET)),
+        key=itemgetter(0),
+    )
+    for _, same in groupby(both, itemgetter(0)):
+        by_database = {using: row for _, using, row in same}
         yield by_database.get(SOURCE), by_database.get(TARGET)
-
-
-def is_same(here: Row | None, there: Row | None) -> bool:
-    return here is not None and there is not None and values(here) == values(there)
 
 
 def delete(table: Table, rows: Sequence[Row]) -> None:
     if rows:
-        all_rows(table, TARGET).filter(pk__in=[row.pk for row in rows])._raw_delete(TARGET)
+        keys = map(key_of(table), rows)
+        pks = [key if len(key) > 1 else key[0] for key in keys]
+        all_rows(table, TARGET).filter(pk__in=pks)._raw_delete(TARGET)
 
 
 def insert(table: Table, rows: Sequence[Row]) -> None:
@@ -258,23 +275,11 @@ def insert(table: Table, rows: Sequence[Row]) -> None:
             [
                 [
                     field.get_db_prep_save(value, connection)
-                    for field, value in zip(fields, values(row), strict=True)
+                    for field, value in zip(fields, row, strict=True)
                 ]
                 for row in rows
             ],
         )
-
-
-def stored_fields(table: Table) -> list[Any]:
-    return [field for field in table._meta.concrete_fields if not field.generated]
-
-
-def values(row: Row) -> tuple[Any, ...]:
-    return tuple(getattr(row, field.attname) for field in stored_fields(type(row)))
-
-
-def key(row: Row) -> Any:
-    return row.pk
 
 
 def parts(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import compress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -84,9 +85,9 @@ def contents(using: str) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all tables, but for the numbers of the old server's transactions."""
     found = {}
     for table in [table for group in database.tables() for table in group]:
-        fields = [field for field in database.stored_fields(table) if field.name != "xid"]
+        is_kept = [field.name != "xid" for field in database.stored_fields(table)]
         rows = database.in_order(table, using)
-        found[table.__name__] = [tuple(getattr(row, f.attname) for f in fields) for row in rows]
+        found[table.__name__] = [tuple(compress(row, is_kept)) for row in rows]
     return found
 
 
