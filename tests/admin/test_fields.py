@@ -1,4 +1,4 @@
-"""The page of fields that a tenant defines."""
+"""The page of fields that a tenant defines, and the filters of the list by these fields."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -9,11 +9,12 @@ from django.contrib.auth.models import Group
 from django.template.response import TemplateResponse
 from django.test import Client
 
-from contacts.models import MetadataField
+from contacts.models import Contact, MetadataField
 from contacts.values.defined_fields import MAX_FIELDS
 from tenants import roles
 from tenants.models import Tenant
 from tests.support.admin import (
+    context_of,
     listed,
     logged_in,
     staff_of,
@@ -45,6 +46,12 @@ def errors_of(client: Client, **given: Any) -> dict[str, list[str]]:
         patch.setattr(TemplateResponse, "rendered_content", "")
         answer: Any = client.post(ADD, field(**given))
     return answer.context_data["adminform"].form.errors
+
+
+def names(client: Client, **query: str) -> set[str]:
+    """The contacts in the list; its page is not rendered."""
+    rows = context_of(client, url(Contact, "changelist"), query)["cl"].result_list
+    return {contact.name for contact in rows}
 
 
 def defined(tenant: Any, *rows: tuple[str, str, list[str]]) -> list[MetadataField]:
@@ -119,3 +126,77 @@ def test_a_tenant_has_at_most_fifty_fields(acme: SimpleNamespace, globex: Simple
     assert refused["__all__"] == ["A tenant has at most 50 fields. Delete one first."]
     other = logged_in(staff_of(globex.tenant)).post(ADD, field(label="One more"))
     assert other.status_code == 302
+
+
+# Filters
+
+PEOPLE: dict[str, dict[str, Any]] = {
+    "Ada": {"city": "Lyon", "orders": 0, "birthday": "1999-12-31", "level": "VIP", "member": True},
+    "Bea": {"city": "Rio", "orders": 5.5, "birthday": "2000-01-01", "level": "A", "member": False},
+    "Cem": {"city": "5", "orders": "5", "birthday": "soon", "level": "vip", "member": "yes"},
+    "Dan": {"city": 5, "orders": True, "birthday": 20000101, "level": [], "member": 1},
+    "Eve": {},
+}  # fmt: skip
+
+
+@pytest.fixture
+def people(acme: SimpleNamespace, globex: SimpleNamespace) -> dict[str, str]:
+    """Contacts of two tenants with the same metadata. Returns the parameter of each field."""
+    for tenant in (acme.tenant, globex.tenant):
+        for name, metadata in PEOPLE.items():
+            ContactFactory.create(tenant=tenant, name=name, metadata=metadata)
+    rows = defined(
+        acme.tenant, ("City", "text", []), ("Orders", "number", []), ("Birthday", "date", []),
+        ("Level", "choice", ["VIP", "A"]), ("Member", "yes_no", []),
+    )  # fmt: skip
+    return {row.key: f"field_{row.pk}" for row in rows}
+
+
+CASES: list[tuple[dict[str, str], str]] = [
+    ({"city": "Lyon"}, "Ada"),
+    ({"city": "5"}, "Cem Dan"),
+    ({"orders_from": "0"}, "Ada Bea"),
+    ({"orders_from": "0,5", "orders_to": "5.5"}, "Bea"),
+    ({"orders_to": "-1"}, ""),
+    ({"birthday_from": "2000-01-01"}, "Bea"),
+    ({"birthday_to": "1999-12-31"}, "Ada"),
+    ({"birthday_from": "1999-01-01", "birthday_to": "2000-12-31"}, "Ada Bea"),
+    ({"level": "VIP"}, "Ada"),
+    ({"member": "yes"}, "Ada"),
+    ({"member": "no"}, "Bea"),
+    ({"member": "yes", "orders_to": "0"}, "Ada"),
+    ({"orders_from": "many"}, ""),
+    ({"level": "gone"}, ""),
+]
+
+
+def asked(people: dict[str, str], given: dict[str, str]) -> dict[str, str]:
+    found = {}
+    for name, value in given.items():
+        key, sign, end = name.partition("_")
+        found[people[key] + sign + end] = value
+    return found
+
+
+def test_the_list_is_filtered_by_the_fields_of_the_tenant(
+    acme: SimpleNamespace, globex: SimpleNamespace, people: dict[str, str]
+) -> None:
+    staff = logged_in(staff_of(acme.tenant))
+    for given, expected in CASES:
+        assert names(staff, **asked(people, given)) == {*expected.split()}, given
+    page = staff.get(url(Contact, "changelist"), asked(people, {"orders_from": "0"}))
+    assert [one["text"] for one in page.context["cl"].active_filters()] == ["Orders from: 0"]
+    # The fields of another tenant, and those that are gone, match nobody and say so.
+    other = logged_in(staff_of(globex.tenant))
+    answer = other.get(url(Contact, "changelist"), asked(people, {"city": "Lyon"}))
+    assert not answer.context["cl"].result_list
+    assert "A field of the filter does not exist any more." in answer.content.decode()
+
+
+def test_a_superuser_filters_by_the_fields_of_the_chosen_tenant(
+    acme: SimpleNamespace, people: dict[str, str]
+) -> None:
+    superuser = logged_in(UserFactory.create(is_staff=True, is_superuser=True, tenant=None))
+    given = asked(people, {"city": "Lyon"})
+    assert names(superuser, tenant=acme.tenant.pk, **given) == {"Ada"}
+    assert names(superuser, **given) == set()
