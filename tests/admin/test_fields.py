@@ -9,12 +9,15 @@ from django.contrib.auth.models import Group
 from django.template.response import TemplateResponse
 from django.test import Client
 
-from contacts.models import Contact, MetadataField
+from contacts.models import Change, Contact, MetadataField
+from contacts.values import rules
 from contacts.values.defined_fields import MAX_FIELDS
 from tenants import roles
 from tenants.models import Tenant
 from tests.support.admin import (
+    contact_form,
     context_of,
+    errors,
     listed,
     logged_in,
     staff_of,
@@ -126,6 +129,61 @@ def test_a_tenant_has_at_most_fifty_fields(acme: SimpleNamespace, globex: Simple
     assert refused["__all__"] == ["A tenant has at most 50 fields. Delete one first."]
     other = logged_in(staff_of(globex.tenant)).post(ADD, field(label="One more"))
     assert other.status_code == 302
+
+
+# The page of a contact
+
+
+def test_the_page_of_a_contact_has_a_box_for_each_field_and_marks_what_does_not_fit(
+    acme: SimpleNamespace,
+) -> None:
+    staff = logged_in(staff_of(acme.tenant))
+    defined(
+        acme.tenant, ("City", "text", []), ("Orders", "number", []), ("Birthday", "date", []),
+        ("Level", "choice", ["VIP"]), ("Member", "yes_no", []),
+    )  # fmt: skip
+    metadata = {"city": "Rio", "orders": "five", "birthday": "soon", "level": "VIP", "member": True}
+    contact = ContactFactory.create(tenant=acme.tenant, metadata=metadata | {"other": [1]})
+    page = url(Contact, "change", contact.pk)
+    text = staff.get(page).content.decode()
+    assert "does not fit: a number is expected, such as 1234.5" in text
+    assert "does not fit: one of the choices" not in text
+    # What nobody changes stays, also if it does not fit, and if a program changes it meanwhile.
+    data = contact_form(staff, page, defined_0="", defined_1="1,5", defined_4="no")
+    acme.api.act("update-contact", contact_id=contact.pk, metadata={"birthday": "2000-01-01"})
+    assert staff.post(page, data).status_code == 302
+    contact.refresh_from_db()
+    stored = {"orders": 1.5, "birthday": "2000-01-01", "level": "VIP", "member": False}
+    assert rules.spelled(contact.metadata) == rules.spelled(stored | {"other": [1]})
+    change = Change.objects.filter(tenant=acme.tenant).latest("pk")
+    assert change.fields["metadata"].keys() == {"city", "orders", "member"}
+    # So does what somebody types into the metadata itself.
+    data = contact_form(staff, page, metadata=rules.spelled(stored | {"birthday": "1999-12-31"}))
+    assert staff.post(page, data).status_code == 302
+    contact.refresh_from_db()
+    assert contact.metadata["birthday"] == "1999-12-31"
+    assert "other" not in contact.metadata
+    # A wrong value is refused, and nothing is written.
+    refused = staff.post(page, contact_form(staff, page, defined_1="many", defined_0="Rome"))
+    assert errors(refused)["defined_1"] == ["Orders: a number is expected, such as 1234.5."]
+    contact.refresh_from_db()
+    assert "city" not in contact.metadata
+    # Of one key, two people are asked which value stays.
+    data = contact_form(staff, page, defined_3="")
+    acme.api.act("update-contact", contact_id=contact.pk, metadata={"level": "gold"})
+    assert "Choose a value above." in staff.post(page, data).content.decode()
+    data = contact_form(staff, url(Contact, "add"), phone="+14155550199", defined_0="Rome")
+    assert staff.post(url(Contact, "add"), data).status_code == 302
+    assert Contact.objects.get(phone="+14155550199").metadata == {"city": "Rome"}
+
+
+def test_who_may_only_see_contacts_has_no_boxes(acme: SimpleNamespace) -> None:
+    defined(acme.tenant, ("City", "text", []))
+    contact = ContactFactory.create(tenant=acme.tenant, metadata={"city": "Lyon"})
+    viewer = logged_in(staff_of(acme.tenant, "view_contact"))
+    answer = viewer.get(url(Contact, "change", contact.pk))
+    assert answer.status_code == 200
+    assert "defined_0" not in answer.content.decode()
 
 
 # Filters
