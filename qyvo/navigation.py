@@ -19,6 +19,7 @@ GROUPS = [
             "contacts.import": "upload_file",
             "contacts.export": "download",
             "contacts.bulkaction": "checklist",
+            "contacts.metadatafield": "view_list",
         },
     ),
     (

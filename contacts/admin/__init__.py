@@ -4,7 +4,7 @@ A contact's admin class is composed in `contacts` from `contact_page`, `contact_
 `merging` and `overview`. Importing this package registers every admin class.
 """
 
-from . import bulk, changes, contacts, duplicates, exports, imports, tags, tasks, webhooks
+from . import bulk, changes, contacts, duplicates, exports, fields, imports, tags, tasks, webhooks
 
 __all__ = [
     "bulk",
@@ -12,6 +12,7 @@ __all__ = [
     "contacts",
     "duplicates",
     "exports",
+    "fields",
     "imports",
     "tags",
     "tasks",

@@ -15,11 +15,13 @@ from contacts.values import countries
 from tenants.admin import user_of
 from tenants.fields import is_ulid
 
+from .field_filters import PREFIX, FieldFilter, filters_of
 from .forms import TagField, TagInput, suggestions_of_all
 from .keyset_list import FiltersForm, FormFilter, all_tenants, day, select
 
 TAGS = ("tag", "without")
 LABELLED = ("source", "consent", "has_email")  # their choices have labels for people
+GONE = "A field of the filter does not exist any more. Remove the filter."
 CONSENTS = [("in", "Opted in"), ("out", "Opted out"), ("none", "No decision")]
 
 
@@ -69,16 +71,31 @@ class FilterForm(FiltersForm):
             fields[name].choose_from(tags, user_of(request), suggestions_of_all())
         codes = sorted(countries.numbering())
         fields["country"].choices = [("", "All"), *((code, code) for code in codes)]
+        self.defined = self.filters_of_fields(request)
+        for one in self.defined:
+            fields |= one.inputs()
+
+    def filters_of_fields(self, request: HttpRequest) -> list[FieldFilter]:
+        """The filters by the fields of the user's tenant, or of the tenant that a superuser has
+        chosen: the same key may be another field of another tenant."""
+        user = user_of(request)
+        chosen = str(self.data.get("tenant") if user.is_superuser else user.tenant_id)
+        return filters_of(chosen) if is_ulid(chosen) else []
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
+        if any(name.startswith(PREFIX) and name not in self.fields for name in self.data):
+            self.add_error(None, GONE)
         if given.get("metadata_value") and not given.get("metadata_key"):
             self.add_error("metadata_value", "Enter the metadata key, too.")
         return given
 
     def chosen(self, contacts: ContactQuerySet) -> ContactQuerySet:
         found = cast("ContactQuerySet", self.of_tenant(contacts))
-        return filters.choose(found, filters.of_form(self.cleaned_data))
+        found = filters.choose(found, filters.of_form(self.cleaned_data))
+        for one in self.defined:
+            found = one.chosen(found, self.cleaned_data)
+        return found
 
     def value_text(self, name: str, value: Any) -> str:
         field: Any = self.fields[name]
@@ -94,3 +111,6 @@ class FilterForm(FiltersForm):
 
 class ContactFilter(FormFilter):
     form_class = FilterForm
+
+    def names(self, params: dict[str, Any]) -> list[str]:
+        return [*super().names(params), *(name for name in params if name.startswith(PREFIX))]

@@ -6,11 +6,12 @@ and otherwise asks which value to keep; see `tenants.admin.conflicts`.
 
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.http import HttpRequest
@@ -20,16 +21,25 @@ from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from contacts import schema
 from contacts.change_log.difference import exchanged, of_metadata
-from contacts.models import Change, Contact
+from contacts.models import Change, Contact, fields_of
 from contacts.schema import Kind
 from contacts.values import rules
+from contacts.values.defined_fields import DefinedField
 from contacts.values.numbering_plans import forms as forms_of
 from contacts.writing import change_phone, edit
-from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, TenantForm, TenantOwnedRetryAdmin
+from tenants.admin import (
+    THEIRS,
+    UNDECIDED,
+    UNKNOWN,
+    TenantForm,
+    TenantOwnedRetryAdmin,
+    user_of,
+)
 
 from . import describe
 from .contact_list import ContactListAdmin
 from .contact_page import ContactPageAdmin
+from .field_inputs import boxes_of, names_of, with_boxes
 from .forms import (
     MetadataFormField,
     RuleFormField,
@@ -48,7 +58,9 @@ Metadata = dict[str, Any]
 
 class ContactForm(TenantForm):
     merged = ("tags", "metadata")
-    may_view = may_merge = False  # set by `ContactAdmin.get_form`
+    # Set by `ContactAdmin.get_form`.
+    may_view = may_merge = False
+    defined: tuple[DefinedField, ...] = ()
 
     phone = forms.CharField(
         widget=UnfoldAdminTextInputWidget,
@@ -77,6 +89,17 @@ class ContactForm(TenantForm):
         if "tags" in self.fields and not self.instance._state.adding:
             widget: Any = self.fields["tags"].widget
             widget.suggest = suggestions_of(self.instance.tenant)
+        shown = self.shown("metadata") if self.defined else UNKNOWN
+        self.boxes = boxes_of(self.defined, self.before.metadata if shown is UNKNOWN else shown)
+        self.fields = self.boxes | self.fields  # before the metadata, which takes over their values
+
+    @cached_property
+    def changed_data(self) -> list[str]:
+        """The changed fields of the contact. A change of a box is a change of the metadata."""
+        changed = dict.fromkeys(super().changed_data)
+        if not self.boxes.keys().isdisjoint(changed):
+            changed["metadata"] = None
+        return [name for name in changed if name not in self.boxes]
 
     def clean_phone(self) -> str:
         tenant = self.row_tenant()
@@ -117,7 +140,8 @@ class ContactForm(TenantForm):
         return self.ruled(rules.tags, exchanged(self.instance.tags, gone, new))
 
     def clean_metadata(self) -> Metadata:
-        given, shown = self.cleaned_data["metadata"], self.shown("metadata")
+        typed, shown = self.cleaned_data["metadata"], self.shown("metadata")
+        given = self.ruled(rules.metadata, with_boxes(typed, self.boxes, self.cleaned_data))
         if self.instance._state.adding or shown is UNKNOWN:
             return given
         stored = self.initial["metadata"]
@@ -202,10 +226,33 @@ class ContactAdmin(
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any
     ) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)  # without the boxes, see `ContactForm`
+        options["fields"] = flatten_fieldsets(fieldsets)
         form = super().get_form(request, obj, change, **options)
         form.may_view = self.has_view_permission(request)
         form.may_merge = self.has_merge_permission(request)
+        form.defined = self.defined_for(request, obj)
         return form
+
+    def defined_for(
+        self, request: HttpRequest, contact: Contact | None
+    ) -> tuple[DefinedField, ...]:
+        """The fields that the tenant defines, for users who may write the contact. Read once for a
+        request, which asks three times."""
+        tenant = contact.tenant if contact else user_of(request).tenant
+        may_write = self.has_change_permission if contact else self.has_add_permission
+        if not tenant or not may_write(request):
+            return ()
+        read: dict[str, tuple[DefinedField, ...]]
+        read = request.__dict__.setdefault("defined_fields", {})
+        if tenant.pk not in read:
+            read[tenant.pk] = fields_of(tenant)
+        return read[tenant.pk]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        first, *others = super().get_fieldsets(request, obj)
+        names = names_of(self.defined_for(request, obj))
+        return [first, *[("Fields", {"fields": names})] * bool(names), *others]
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **options: Any) -> Any:
         """Texts are cleaned by their rules."""

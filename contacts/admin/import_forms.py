@@ -19,7 +19,7 @@ from contacts.importing.formats import FORMATS
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.preview import Preview
 from contacts.importing.records import UnreadableFile
-from contacts.models import Import
+from contacts.models import Import, fields_of
 from contacts.values import rules
 from tenants.admin import TenantForm
 from tenants.models import Tenant
@@ -245,11 +245,12 @@ class MappingForm(OptionsForm):
             self.initial[name] = spelled(job.options.get(name))
         # A map names columns, so a column without a name cannot be mapped.
         self.columns = {column: n for n, column in enumerate(header) if column}
+        defined = {f"metadata.{one.key}": one.label for one in fields_of(job.tenant)}
         for column, n in self.columns.items():
             field = preview.fields.get(column, "")
             self.fields[f"field_{n}"] = forms.ChoiceField(
-                choices=choices(column, field), initial=field, label=titles[n], required=False,
-                widget=UnfoldAdminSelectWidget,
+                choices=choices(column, field, defined), initial=field, label=titles[n],
+                required=False, widget=UnfoldAdminSelectWidget,
             )  # fmt: skip
             self.fields[f"key_{n}"] = forms.CharField(
                 required=False,
@@ -308,11 +309,15 @@ def label(field: str) -> str:
     return kind.replace("_", " ")
 
 
-def choices(column: str, field: str) -> list[tuple[str, Any]]:
-    """The choices for a column. `field`: the field to which the column is mapped now."""
-    keys = dict.fromkeys([f"metadata.{column}", *[field] * field.startswith("metadata.")])
+def choices(column: str, field: str, defined: dict[str, str]) -> list[tuple[str, Any]]:
+    """The choices for a column. `field`: the field to which the column is mapped now. `defined`:
+    the labels of the fields that the tenant defines, by field."""
+    found = dict.fromkeys([f"metadata.{column}", *[field] * field.startswith("metadata.")])
+    keys = [key for key in found if key not in defined]
+    own = [("Your fields", [*defined.items()])] if defined else []
     return [
         ("", "Do not import"),
         ("Fields", [(name, label(name).capitalize()) for name in ALIASES]),
+        *own,
         ("Metadata", [*((key, label(key)) for key in keys), (ANOTHER, "metadata: another key…")]),
     ]

@@ -74,7 +74,8 @@ class FiltersForm(forms.Form):
     def problems(self) -> Iterator[str]:
         """The errors, each with the label of its field."""
         for name, sentences in self.errors.items():
-            yield f"{self[name].label}: {' '.join(map(str, sentences))}"
+            label = f"{self[name].label}: " if name in self.fields else ""
+            yield f"{label}{' '.join(map(str, sentences))}"
 
     def active(self) -> Iterator[tuple[str, str, list[str]]]:
         """The label, the value and the URL parameters of each filter that has a value."""
@@ -103,13 +104,17 @@ class FormFilter(admin.ListFilter):
         self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
     ) -> None:
         super().__init__(request, params, model, model_admin)
-        for name in self.form_class.base_fields:
+        for name in self.names(params):
             if values := params.pop(name, None):
                 self.used_parameters[name] = values[-1]
         self.form = self.form_class(self.used_parameters, request, model_admin.admin_site)
 
-    def expected_parameters(self) -> list[str | None]:
+    def names(self, params: dict[str, Any]) -> list[str]:
+        """The parameters in `params` that the form may read."""
         return [*self.form_class.base_fields]
+
+    def expected_parameters(self) -> list[str | None]:
+        return [*self.form.fields]
 
     def has_output(self) -> bool:
         return True

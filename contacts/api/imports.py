@@ -138,7 +138,8 @@ class ImportJob(serializers.Serializer):
     failed = serializers.IntegerField(source="failed_so_far")
     warnings = serializers.IntegerField(
         source="warnings_so_far",
-        help_text="Records that were imported without one of their fields, because it was wrong.",
+        help_text="Records that were imported with a warning: without a field, because it was "
+        "wrong, or with a value that does not fit a field that the tenant defines.",
     )
     warning_list = WarningOfImport(
         source="warned", many=True, help_text=f"The first {Import.SHOWN_WARNINGS} of them."

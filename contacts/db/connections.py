@@ -5,6 +5,7 @@ cursor that prepares statements, and fewer health checks.
 """
 
 import json
+import re
 import time
 from datetime import datetime
 from functools import partial
@@ -18,7 +19,7 @@ from contacts.values.rules import spelled
 from tenants.isolation import is_sharded
 
 from .citus import ValuesCursor
-from .expressions import MICROSECOND
+from .expressions import DAY, MICROSECOND
 from .postgresql import PostgreSQL18
 
 # psycopg splits a statement at its parameters, and remembers the parts of statements up to this
@@ -86,6 +87,7 @@ def add_functions(connection: Any, **kwargs: Any) -> None:
         add("contacts_merged", 2, merged_metadata)
         add("contacts_added_tags", 2, added_tags)
         add("contacts_holds", -1, metadata_has)
+        add("contacts_between", 4, metadata_between)
         add("contacts_updated_after", 2, text_updated_after)
 
 
@@ -129,3 +131,16 @@ def metadata_has(stored: str, key: str, *values: str) -> bool:
     """`expressions.MetadataHas` for one row, on SQLite."""
     metadata = json.loads(stored)
     return key in metadata and (not values or spelled(metadata[key]) in values)
+
+
+def metadata_between(stored: str, key: str, low: str | None, high: str | None) -> bool:
+    """`expressions.MetadataBetween` for one row, on SQLite."""
+    value = json.loads(stored).get(key)
+    bounds = [json.loads(bound) for bound in (low, high) if bound is not None]
+    if isinstance(bounds[0], str):
+        is_of_kind = isinstance(value, str) and bool(re.fullmatch(DAY, value))
+    else:
+        is_of_kind = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_of_kind:
+        return False
+    return (low is None or bounds[0] <= value) and (high is None or value <= bounds[-1])

@@ -22,6 +22,7 @@ from django.db.models import (
     Subquery,
     TextField,
     UUIDField,
+    Value,
 )
 from django.db.models.functions import Cast
 from django.utils import timezone
@@ -29,6 +30,7 @@ from django.utils import timezone
 from .postgresql import PostgreSQL, microsecond_after
 from .sqlite import SQLite
 
+DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 MICROSECOND = timedelta(microseconds=1)  # the resolution of both databases' timestamps
 
 
@@ -80,6 +82,34 @@ class MetadataHas(Func):
         # equality with one value last.
         same = f"{metadata[0]} ->> {key[0]}::text = ANY(%s)"
         return f"({same} AND {sql})", [*metadata[1], *key[1], texts, *params]
+
+
+class MetadataBetween(Func):
+    """Whether a key of the metadata, not inside another key, has a value from `low` to `high`, both
+    included: numbers, or days such as 2026-05-07. None: no bound; at least one bound is given."""
+
+    function = "contacts_between"
+    output_field = BooleanField()
+
+    def __init__(self, key: str, low: Any, high: Any) -> None:
+        bounds = (Value(None if bound is None else json.dumps(bound)) for bound in (low, high))
+        super().__init__("metadata", Value(key), *bounds)
+        self.key, self.low, self.high = key, low, high
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        metadata, _ = compiler.compile(self.source_expressions[0])
+        bounds = [(">=", self.low), ("<=", self.high)]
+        given = [(sign, bound) for sign, bound in bounds if bound is not None]
+        if isinstance(given[0][1], str):
+            value = f"({metadata} ->> %s::text)"
+            parts = [(f'{value} COLLATE "C" {sign} %s', bound) for sign, bound in given]
+            parts.append((f"{value} ~ %s", DAY))  # last, because this takes longest
+        else:
+            value = f"({metadata} -> %s::text)"
+            parts = [(f"jsonb_typeof{value} = %s", "number")]
+            parts += [(f"{value} {sign} %s::jsonb", json.dumps(bound)) for sign, bound in given]
+        sql = " AND ".join(part for part, _ in parts)
+        return f"({sql})", [param for _, bound in parts for param in (self.key, bound)]
 
 
 def text_in_json(spelling: str) -> str | None:

@@ -4,7 +4,7 @@ A file contains people, so it is deleted soon; see `cleanup`.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -20,6 +20,7 @@ from contacts.jobs import turns
 from contacts.jobs.bulk_actions import ID_BYTES
 from contacts.jobs.files import (
     StoreUnavailable,
+    read_json,
     remove_if_possible,
     replace_bytes,
     replace_json,
@@ -28,12 +29,13 @@ from contacts.jobs.files import (
 from contacts.jobs.lock import JobIsRunning, locked_folder
 from contacts.models import ContactQuerySet, Export
 from contacts.values import rules
+from contacts.values.defined_fields import DefinedField
 from tenants.isolation import tenant_context
 from tenants.models import Tenant
 
 from . import cleanup
-from .export import COLUMNS, FORMATS, pages, select_ids
-from .formats import NotExportable, Page
+from .export import FORMATS, columns_with, defined_for, pages, select_ids
+from .formats import Format, NotExportable, Page
 from .storage import Position, file_of, folder_of
 
 LIFETIME = timedelta(hours=24)  # of a finished file
@@ -154,11 +156,11 @@ def write(job: Export, folder: Path, turn: turns.Turn) -> bool:
     """
     ids, form, start = chosen_ids(job, folder), FORMATS[job.format], Position.of(folder)
     change(job, state=State.WRITING, problem="", total=len(ids) // ID_BYTES)
-    progress = Progress(job, ids, start.read)
+    progress = Progress(job, ids, start.read, defined_in(job, folder, form))
     with (folder / "part").open("r+b" if start.size else "wb") as file:
         file.seek(start.size)
         file.truncate()
-        for piece in form.pieces(progress.pages(), COLUMNS, is_continued=start.size > 0):
+        for piece in form.pieces(progress.pages(), progress.columns, is_continued=start.size > 0):
             file.write(piece)
             if form.is_streamed and progress.is_left and turn.is_over():
                 replace_json(folder / "position", Position(progress.read, file.tell()))
@@ -170,15 +172,16 @@ class Progress:
     """The pages of an export that are left, from `read` bytes of its ids. Stores after each page
     how many contacts were written."""
 
-    def __init__(self, job: Export, ids: bytes, read: int) -> None:
-        self.job, self.ids, self.read = job, ids, read
+    def __init__(self, job: Export, ids: bytes, read: int, defined: Sequence[DefinedField]) -> None:
+        self.job, self.ids, self.read, self.defined = job, ids, read, defined
+        self.columns = columns_with(defined)
 
     @property
     def is_left(self) -> bool:
         return self.read < len(self.ids)
 
     def pages(self) -> Iterator[Page]:
-        for size, page in pages(self.ids[self.read :], self.job.tenant):
+        for size, page in pages(self.ids[self.read :], self.job.tenant, self.defined):
             self.read += size
             yield page
             change(self.job, written=self.read // ID_BYTES)
@@ -192,6 +195,16 @@ def chosen_ids(job: Export, folder: Path) -> bytes:
             raise NotExportable(GONE)
         replace_bytes(path, select_ids(matching(job.tenant, job.filters)))
     return path.read_bytes()
+
+
+def defined_in(job: Export, folder: Path, form: Format) -> list[DefinedField]:
+    """The fields with columns of their own, as they were in the first turn: the header is written
+    then, and all rows must fit the header."""
+    path = folder / "fields"
+    if not path.exists():
+        replace_json(path, defined_for(form, job.tenant))
+    stored = read_json(path, [])
+    return [DefinedField(key, label, kind, tuple(some)) for key, label, kind, some in stored]
 
 
 def matching(tenant: Tenant, stored: dict[str, Any]) -> ContactQuerySet:

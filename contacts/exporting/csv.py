@@ -18,6 +18,7 @@ class Csv(TextFormat):
     label = "CSV"
     extension = "csv"
     content_type = "text/csv; charset=utf-8"
+    is_table = True
 
     def __init__(self, *, for_spreadsheets: bool = False) -> None:
         self.guard = neutral if for_spreadsheets else readable

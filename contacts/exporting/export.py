@@ -1,13 +1,16 @@
 """Contacts → a file that an import can read again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 from contacts import schema
 from contacts.db.expressions import IsAnyOf, packed_ids
 from contacts.db.replica import read_all
+from contacts.importing.defined_values import cell_of
 from contacts.jobs.bulk_actions import ID_BYTES
-from contacts.models import Contact, ContactQuerySet
+from contacts.models import Contact, ContactQuerySet, fields_of
+from contacts.values.defined_fields import DefinedField
 from tenants.models import Tenant
 
 from .csv import Csv
@@ -39,18 +42,38 @@ def export(ids: bytes, form: Format, tenant: Tenant | None = None) -> Iterator[b
     Between two pages, the export keeps ids only, and no statement or transaction stays open: a slow
     reader must not hold a transaction for hours. Raises `NotExportable`.
     """
-    return form.pieces((page for _, page in pages(ids, tenant)), COLUMNS)
+    defined = defined_for(form, tenant)
+    found = (page for _, page in pages(ids, tenant, defined))
+    return form.pieces(found, columns_with(defined))
 
 
-def pages(ids: bytes, tenant: Tenant | None = None) -> Iterator[tuple[int, Page]]:
+def defined_for(form: Format, tenant: Tenant | None) -> tuple[DefinedField, ...]:
+    """The fields that get columns of their own: those that the tenant defines, in tables. The other
+    formats have the metadata itself, or none."""
+    return fields_of(tenant) if tenant and form.is_table else ()
+
+
+def columns_with(defined: Sequence[DefinedField]) -> list[str]:
+    return [*COLUMNS, *(field.label for field in defined)]
+
+
+def pages(
+    ids: bytes, tenant: Tenant | None = None, defined: Sequence[DefinedField] = ()
+) -> Iterator[tuple[int, Page]]:
     """The contacts with these ids, page by page, each with how many bytes of `ids` it has used.
-    `tenant`: None for contacts of all tenants, which only a superuser exports."""
+    `tenant`: None for contacts of all tenants, which only a superuser exports. `defined`: the
+    fields of which a contact has the cell under the label."""
     contacts = tenant.contacts.all() if tenant else Contact.objects.all()
     step = PAGE * ID_BYTES
     for start in range(0, len(ids), step):
         chosen = ids[start : start + step]
         found = contacts.filter(IsAnyOf("pk", chosen.hex(",", ID_BYTES).split(",")))
-        yield len(chosen), read_all(partial(with_former_phones, found.order_by("phone", "pk")))
+        page = read_all(partial(with_former_phones, found.order_by("phone", "pk")))
+        yield len(chosen), [row | cells_of(row, defined) for row in page]
+
+
+def cells_of(row: dict[str, Any], defined: Sequence[DefinedField]) -> dict[str, str]:
+    return {field.label: cell_of(field, row["metadata"].get(field.key)) for field in defined}
 
 
 def with_former_phones(contacts: ContactQuerySet) -> Page:

@@ -15,12 +15,15 @@ class Format(Protocol):
 
     `is_streamed`: the file is made page by page: each piece is the text of one page in UTF-8, so
     that an export can stop after a page and be continued later.
+
+    `is_table`: a contact is a row of cells, so each field that a tenant defines gets a column.
     """
 
     label: str
     extension: str
     content_type: str
     is_streamed: bool
+    is_table: bool
 
     def pieces(
         self, pages: Iterable[Page], fields: list[str], *, is_continued: bool = False
@@ -37,6 +40,7 @@ class TextFormat:
     """A format that is streamed: a header, then the text of each page."""
 
     is_streamed = True
+    is_table = False
 
     def header(self, fields: list[str]) -> str:
         return ""

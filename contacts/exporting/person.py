@@ -297,6 +297,7 @@ PROGRESS = "Counts, positions and locks of background work, which say nothing ab
 LEFT_OUT: dict[type[Model], str] = {
     models.Tag: TAGS,
     models.ContactTag: TAGS,
+    models.MetadataField: "Definitions of fields, which say nothing about single people",
     models.NearKey: "Keys for finding duplicates, computed from the name and the phone",
     models.Import: FILES,
     models.ImportBatch: FILES,

@@ -3,6 +3,7 @@
 `exports/ID/`, the folder that a worker locks, is there while the export runs, and has:
 
 - `ids`: which contacts, as `select_ids` returns them;
+- `fields`: the fields that the tenant had defined, see `background.defined_in`;
 - `part`: the file so far, and `position`: how far it is.
 
 `exports/ID.file` is the finished file, until the export expires.

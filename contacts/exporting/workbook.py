@@ -9,6 +9,7 @@ from typing import Any
 
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import FileCreateError, FileSizeError
+from xlsxwriter.utility import xl_range
 from xlsxwriter.worksheet import Worksheet
 
 from contacts.jobs.files import data_folder
@@ -37,6 +38,7 @@ class Xlsx:
     extension = "xlsx"
     content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
     is_streamed = False
+    is_table = True
 
     def pieces(
         self, pages: Iterable[Page], fields: list[str], *, is_continued: bool = False
@@ -82,7 +84,8 @@ def style(book: Workbook, sheet: Worksheet, fields: list[str]) -> None:
     for column, name in enumerate(fields):
         sheet.set_column(column, column, WIDTHS.get(name, WIDTH), text)
     sheet.freeze_panes(1, 0)
-    sheet.ignore_errors({"number_stored_as_text": f"A1:A{MAX_CONTACTS + 1}"})
+    cells = xl_range(0, 0, MAX_CONTACTS, len(fields) - 1)
+    sheet.ignore_errors({"number_stored_as_text": cells})
     sheet.write_row(0, 0, fields, book.add_format({"bold": True, "num_format": "@"}))
 
 

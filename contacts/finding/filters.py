@@ -18,7 +18,7 @@ from django.db.models.lookups import In
 from django.utils.timezone import make_aware
 
 from contacts.db import keyset
-from contacts.db.expressions import HasAnyTag, IsOneOf, MetadataHas
+from contacts.db.expressions import HasAnyTag, IsOneOf, MetadataBetween, MetadataHas
 from contacts.db.keyset import Order
 from contacts.models import (
     BY_MESSAGE,
@@ -353,6 +353,14 @@ def with_metadata(contacts: ContactQuerySet, wanted: dict[str, Any]) -> ContactQ
             spelled = (Value(rules.spelled(value)) for value in values)
             contacts = contacts.filter(MetadataHas("metadata", Value(key), *spelled))
     return contacts
+
+
+def with_metadata_between(
+    contacts: ContactQuerySet, key: str, low: Any, high: Any
+) -> ContactQuerySet:
+    """The contacts with a number or a day from `low` to `high` in a key of their metadata; see
+    `MetadataBetween`."""
+    return contacts.filter(MetadataBetween(key, low, high))
 
 
 # What the admin's form has

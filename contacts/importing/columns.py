@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from contacts import schema
 from contacts.values import header_names
+from contacts.values.defined_fields import DefinedField
 from contacts.values.header_names import PhoneKind, kind_of_phone_words, phone_kind, words
 
 # Columns that a file may have instead of `name`: the name is put together from them.
@@ -110,12 +111,37 @@ def known_field(name: str) -> str:
     return ""
 
 
+RESERVED = frozenset(squeezed(name) for name in (*ALIASES, *OF_ERROR_FILE))
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a column of this name has a meaning of its own, so that no field that a tenant
+    defines may have the name."""
+    return is_known(name) or squeezed(name) in RESERVED
+
+
+def headers_of(defined: Iterable[DefinedField]) -> dict[str, str]:
+    """The names of columns that the tenant defines, as they are and squeezed, each with its field.
+
+    A label comes before a key: exports name their columns by labels. A key that is reserved, such
+    as `email`, names no column.
+    """
+    labels = [(field.label, field) for field in defined]
+    keys = [(field.key, field) for field in defined if not is_reserved(field.key)]
+    found: dict[str, str] = {}
+    for name, field in [*labels, *keys]:
+        for spelling in (name, squeezed(name)):
+            found.setdefault(spelling, f"metadata.{field.key}")
+    return found
+
+
 def match(
     header: Iterable[str],
     given: dict[str, str],
     *,
     rest_to_metadata: bool,
     titles: Iterable[str] = (),
+    defined: Iterable[DefinedField] = (),
 ) -> Columns:
     """The fields of the columns: `{"Cell": "phone", "City": "metadata.City"}`.
 
@@ -123,13 +149,15 @@ def match(
     other columns are matched by name, but not to a field that the user has mapped.
     `rest_to_metadata`: columns that are left become metadata. `titles`: the names as the file has
     them, if `header` makes them different because the file has the same name more than once.
+    `defined`: the fields that the tenant defines; their labels and keys are known names.
     Raises `UnknownColumn`.
     """
     header = list(header)
     named = dict(zip(header, titles or header, strict=False))
     refuse_unknown(header, given)
     found = {column: field for column, field in given.items() if field}
-    found |= recognised({column: named[column] for column in header if column not in given}, found)
+    unmapped = {column: named[column] for column in header if column not in given}
+    found |= recognised(unmapped, found, headers_of([*defined]))
     if rest_to_metadata:
         added = OF_ERROR_FILE if is_error_file(header) else ()
         others = {"", *found, *given, *added}
@@ -150,18 +178,23 @@ def refuse_unknown(header: list[str], given: dict[str, str]) -> None:
             raise UnknownColumn(f"There is no field “{shortened(field)}”.", known)
 
 
-def recognised(named: dict[str, str], given: dict[str, str]) -> dict[str, str]:
+def recognised(
+    named: dict[str, str], given: dict[str, str], defined: dict[str, str]
+) -> dict[str, str]:
     """The fields of the columns with known names.
 
     `named`: the title of each column. `given`: the columns that the user has mapped, with their
-    fields. These fields get no further columns.
+    fields. These fields get no further columns. `defined`: see `headers_of`.
     """
     taken = {*given.values()}
     if "name" in taken:
         taken |= PARTS_OF_NAME.keys()
     elif not taken.isdisjoint(PARTS_OF_NAME):
         taken.add("name")
-    fields = {column: known_field(title) for column, title in named.items()}
+    fields = {
+        column: defined.get(title) or defined.get(squeezed(title)) or known_field(title)
+        for column, title in named.items()
+    }
     if "last_name" not in fields.values() and "last_name" not in taken:
         fields |= last_names(named)
     return {column: field for column, field in fields.items() if field and field not in taken}

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from contacts.models import Import
+from contacts.models import Import, fields_of
 from contacts.values import phones
 
 from .erasures import erased, without_erased
@@ -90,10 +90,11 @@ def preview_of(job: Import, source: FileHead, doubt: str) -> Preview:
     given = {column: field for column, field in job.options["map"].items() if column in header}
     records, problem = first_records(source)
     problem = doubt or problem
+    read_with, defined = job.options | {"map": given}, fields_of(job.tenant)
     try:
-        options = read_options(source, job.options | {"map": given}, job.tenant.default_region)
+        options = read_options(source, read_with, job.tenant.default_region, defined)
     except NoPhone:
-        fields = matched(source, job.options | {"map": given}).fields
+        fields = matched(source, read_with, defined).fields
         rows = [row_of(source, record, "") for record in records]
         return Preview(source, given, fields, rows, problem or NO_PHONE)
     rows = [

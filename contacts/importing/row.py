@@ -1,7 +1,7 @@
 """One record of a file → the fields of a contact, by the rules that all callers share."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo
 from contacts import schema
 from contacts.schema import Kind
 from contacts.values import dates, rules, strict_json
+from contacts.values.defined_fields import DefinedField
 from contacts.values.header_names import PhoneKind, kind_of_type, phone_kind
 
 from . import cells as written
 from . import columns
 from .columns import FORMER
+from .defined_values import read_keys
 from .record_file import RecordFile
 from .records import Mistake
 
@@ -36,7 +38,7 @@ class ReadOptions(NamedTuple):
     `phones_have_country_code`: phones without + have it. `adds_tags`: the tags of a cell are added
     to those that a contact has. `tag`: what all contacts of the file get. `dates`: the order of day
     and month, see `dates.moment`. `timezone`: of dates without one. `strict`: no field is
-    expendable."""
+    expendable. `defined`: the definitions of metadata keys that the file has, by key."""
 
     fields: dict[str, str]
     region: str = ""
@@ -50,22 +52,28 @@ class ReadOptions(NamedTuple):
     strict: bool = False
     types: dict[str, str] = {}
     codes: dict[str, str] = {}
+    defined: dict[str, DefinedField] = {}
 
 
 class NoPhone(columns.UnknownColumn):
     """No column is mapped to the phone, and no column's name is known to mean the phone."""
 
 
-def read_options(source: RecordFile, given: dict[str, Any], region: str) -> ReadOptions:
+def read_options(
+    source: RecordFile,
+    given: dict[str, Any],
+    region: str,
+    defined: Sequence[DefinedField] = (),
+) -> ReadOptions:
     """How `source` is read.
 
     `given`: the options of the import; an import that an earlier version has stored lacks some.
-    `region`: the default region of the tenant.
+    `region`: the default region of the tenant. `defined`: the fields that the tenant defines.
 
     Raises `UnknownColumn`, and `NoPhone` if no column is the phone.
     """
     try:
-        fields, types, codes = matched(source, given)
+        fields, types, codes = matched(source, given, defined)
         if "phone" not in fields.values():
             raise NoPhone(
                 "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
@@ -76,14 +84,23 @@ def read_options(source: RecordFile, given: dict[str, Any], region: str) -> Read
         raise type(error)(error.sentence) from None  # without the list: it may be a person
     stored = given | {"fields": fields, "region": given["region"] or region}
     return stored_read_options(stored, has_apostrophes=source.kind.has_apostrophes)._replace(
-        types=types, codes=codes
-    )  # fmt: skip
+        types=types,
+        codes=codes,
+        defined={one.key: one for one in defined if f"metadata.{one.key}" in fields.values()},
+    )
 
 
-def matched(source: RecordFile, given: dict[str, Any]) -> columns.Columns:
+def matched(
+    source: RecordFile, given: dict[str, Any], defined: Sequence[DefinedField] = ()
+) -> columns.Columns:
     """The columns of `source` by the options of the import. Raises `UnknownColumn`."""
-    rest = given["rest_to_metadata"]
-    return columns.match(source.header, given["map"], rest_to_metadata=rest, titles=source.titles)
+    return columns.match(
+        source.header,
+        given["map"],
+        rest_to_metadata=given["rest_to_metadata"],
+        titles=source.titles,
+        defined=defined,
+    )
 
 
 def stored_read_options(stored: dict[str, Any], *, has_apostrophes: bool) -> ReadOptions:
@@ -114,7 +131,8 @@ class BadRecord(ValueError):
 
 class CleanRow(NamedTuple):
     """`fields`: what a record sets, see `clean`. `warnings`: a sentence for each cell that costs
-    its field. No sentence repeats the cell: warnings are kept when the file is gone."""
+    its field, or does not fit a field that the tenant defines. No sentence repeats the cell:
+    warnings are kept when the file is gone."""
 
     fields: dict[str, Any]
     warnings: list[str]
@@ -130,7 +148,9 @@ def clean(cells: dict[Any, Any], options: ReadOptions) -> CleanRow:
     if None in cells:
         raise BadRecord(misfit(cells[None]))
     given = gathered(cells, options)
+    misfits = read_defined(given, options)
     fields, problems, warnings = read(given, options)
+    (problems if options.strict else warnings).extend(misfits)
     if options.tag or options.adds_tags:
         add_tags(fields, given.get("tags") is CLEARED, options, problems)
     if "phone" not in fields and ("phone" not in given or not problems):
@@ -138,6 +158,18 @@ def clean(cells: dict[Any, Any], options: ReadOptions) -> CleanRow:
     if problems:
         raise BadRecord(" ".join(problems + warnings))
     return CleanRow(fields, warnings)
+
+
+def read_defined(given: dict[str, Any], options: ReadOptions) -> list[str]:
+    """Reads the cells of the fields that the tenant defines, see `read_keys`."""
+    both = given.get("metadata")
+    if not options.defined or not isinstance(both, tuple):
+        return []
+    whole, keys = both
+    misfits = read_keys(keys, options.defined, options.dates)
+    if not keys and whole is None:
+        del given["metadata"]
+    return misfits
 
 
 def read(

@@ -21,7 +21,7 @@ from contacts.jobs.files import (
     store,
 )
 from contacts.jobs.lock import JobIsRunning, locked, locked_folder
-from contacts.models import Import
+from contacts.models import Import, fields_of
 from tenants.isolation import tenant_context
 
 from . import ending
@@ -85,7 +85,8 @@ def head_of(job: Import, folder: Path) -> tuple[FileHead, dict[str, list[str]]]:
 
 def match_columns(job: Import, source: RecordFile) -> ReadOptions:
     """How to read the upload, by the options of `job`. The job's options then have the result."""
-    options = read_options(source, job.options, job.tenant.default_region)
+    tenant = job.tenant
+    options = read_options(source, job.options, tenant.default_region, fields_of(tenant))
     read = findings(source, options)
     job.options |= read | {"parted_by": source.delimiter or ",", "format": source.kind.name}
     return options

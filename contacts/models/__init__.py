@@ -47,6 +47,11 @@ from .import_job import (
     ImportFailure,
     Warned,
 )
+from .metadata_field import (
+    MetadataField,
+    fields_of,
+    rows_of,
+)
 from .name_folding import (
     NameFolding,
 )
@@ -111,6 +116,7 @@ __all__ = [
     "Import",
     "ImportBatch",
     "ImportFailure",
+    "MetadataField",
     "NameFolding",
     "NearKey",
     "OptOut",
@@ -132,10 +138,12 @@ __all__ = [
     "contact_is_there",
     "converted",
     "decisions_of_contacts",
+    "fields_of",
     "find_stored",
     "in_json",
     "look_up",
     "matches",
     "numbers_of_contacts",
+    "rows_of",
     "with_folded",
 ]

@@ -39,7 +39,9 @@ class Moved(NamedTuple):
 
 def job_of(tenant: Tenant, source: str, *, dry_run: bool, allow_erased: bool) -> Import:
     """The move from `source` into the tenant that was interrupted, or else a new one."""
-    given = clean({"map": [f"{name}={name}" for name in CONSENT], "clear_marker": ""})
+    # Without the column of ids, which a tenant may have defined a field for.
+    mapped = [*(f"{name}={name}" for name in CONSENT), "id="]
+    given = clean({"map": mapped, "clear_marker": ""})
     options = {name: given[name] for name in STORED} | {"allow_erased": allow_erased}
     new = Import(
         tenant=tenant, actor=ACTOR, file_name=source[:255], options=options,

@@ -27,7 +27,7 @@ from contacts.importing.formats import decoding, gzipped
 from contacts.importing.formats.csv import CSVFormat
 from contacts.importing.options import OPTIONS
 from contacts.importing.preview import NO_PHONE, SHOWN
-from contacts.models import Contact, Import, ImportBatch, ImportFailure
+from contacts.models import Contact, Import, ImportBatch, ImportFailure, MetadataField
 from tenants.models import Tenant
 from tests.support.admin import errors, listed, logged_in, url
 from tests.support.admin_imports import (
@@ -304,6 +304,17 @@ def test_an_upload_in_a_draft_is_told_to_who_erases_somebody(staff: Client) -> N
 
 
 # Choosing
+
+
+def test_a_field_of_the_tenant_is_a_choice_for_each_column(
+    staff: Client, acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    for tenant, key in ((acme.tenant, "city"), (globex.tenant, "secret")):
+        MetadataField.objects.create(tenant=tenant, label=key.capitalize(), key=key)
+    job = drafted(staff, "Phone,Name,City\n+33612345678,Zoé,Lyon\n")
+    assert fields_of(staff, job)["City"] == "metadata.city"
+    choices = dict(looked_at(staff, job)["form"].fields["field_1"].choices)
+    assert choices["Your fields"] == [("metadata.city", "City")]
 
 
 def test_a_changed_mapping_is_kept_and_shown(staff: Client) -> None:

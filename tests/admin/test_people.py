@@ -27,6 +27,7 @@ from contacts.models import (
     Import,
     ImportBatch,
     ImportFailure,
+    MetadataField,
     NameFolding,
     NearKey,
     OptOut,
@@ -466,6 +467,7 @@ def full_tenant(contacts: int = 5) -> Tenant:
     NameFolding.objects.create(tenant=tenant, version=1, place=[])
     TagCounts.objects.create(tenant=tenant, numbers={}, snapshot="", counted_at=timezone.now())
     TenantLock.objects.create(tenant=tenant)
+    MetadataField.objects.create(tenant=tenant, key="city", label="City")
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(
         tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60

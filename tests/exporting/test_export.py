@@ -130,8 +130,9 @@ def test_whom_a_filter_chooses_is_asked_once_and_each_page_by_its_ids(
     monkeypatch.setattr(export, "PAGE", 3)
     for number in range(10):
         ContactFactory.create(tenant=acme.tenant, phone=f"+1415555{number:04}", tags=["vip"])
-    settling, *paging = statements(lambda: exported("acme", "--tag", "vip"))[1:]
+    settling, fields, *paging = statements(lambda: exported("acme", "--tag", "vip"))[1:]
     assert "contacts_contacttag" in settling
+    assert "contacts_metadatafield" in fields
     assert len(paging) == 8, "each page, and the former phones of its contacts"
     for statement in paging:
         assert "contacts_contacttag" not in statement

@@ -41,6 +41,8 @@ def addresses(rows: SimpleNamespace) -> dict[str, str]:
         "exports": page("contacts_export_changelist"),
         "export": page("contacts_export_change", rows.export.pk),
         "export-running": page("contacts_export_change", rows.running.pk),
+        "fields": page("contacts_metadatafield_changelist"),
+        "field-new": page("contacts_metadatafield_add"),
         "tokens": page("tenants_apitoken_changelist"),
         "token": page("tenants_apitoken_change", rows.token.pk),
         "token-new": page("tenants_apitoken_add"),

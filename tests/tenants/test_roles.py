@@ -9,7 +9,16 @@ from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 
-from contacts.models import BulkAction, Contact, Delivery, Export, Import, Tag, Webhook
+from contacts.models import (
+    BulkAction,
+    Contact,
+    Delivery,
+    Export,
+    Import,
+    MetadataField,
+    Tag,
+    Webhook,
+)
 from tenants import roles
 from tenants.models import ApiToken, Tenant, User
 from tenants.roles import EDITOR, MANAGER, RIGHTS, ROLES, VIEWER
@@ -17,7 +26,10 @@ from tests.support.admin import logged_in, password_page, url
 from tests.support.factories import ContactFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
-MODELS = [Contact, Tag, Import, Export, BulkAction, Webhook, Delivery, ApiToken, User, Tenant]
+MODELS = [
+    Contact, Tag, Import, Export, BulkAction, MetadataField, Webhook, Delivery, ApiToken, User,
+    Tenant,
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

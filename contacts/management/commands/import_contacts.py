@@ -19,7 +19,7 @@ from contacts.importing.row import read_options
 from contacts.jobs.files import max_unpacked_bytes
 from contacts.jobs.lock import JobIsRunning
 from contacts.management.bulk import print_undo_hint
-from contacts.models import Import
+from contacts.models import Import, fields_of
 from tenants.models import Tenant
 
 NOTHING_COULD_RUN = 2
@@ -85,7 +85,7 @@ class Command(BaseCommand):
             options["file"], given["encoding"], given["delimiter"], max_unpacked_bytes(),
             header_line=given["header_line"], sheet=given["sheet"],
         )  # fmt: skip
-        read = read_options(source, given, tenant.default_region)
+        read = read_options(source, given, tenant.default_region, fields_of(tenant))
         given |= findings(source, read)
         job = Import(
             tenant=tenant,
@@ -160,7 +160,7 @@ class Command(BaseCommand):
         if job.hint:
             self.stdout.write(f"note: {job.hint}")
         if job.warnings:
-            self.stdout.write(f"warnings {job.warnings}: imported without a field")
+            self.stdout.write(f"warnings {job.warnings}: imported with a warning")
         for line, warning in job.warning_list[:SHOWN_FAILURES]:
             self.stdout.write(f"line {line}: {warning}")
 
