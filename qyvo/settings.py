@@ -203,6 +203,7 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
         ("NumericPasswordValidator", {}),
     )
 ]
+PASSWORD_RESET_TIMEOUT = 24 * 60 * 60  # seconds for which a link to set a password works
 
 # Limits against guessing passwords: the numbers are in tenants/login_limits.py.
 AXES_HANDLER = "tenants.login_limits.LoginLimits"
