@@ -1,6 +1,5 @@
 """The admin of users, roles and groups."""
 
-from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -12,9 +11,9 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
-from django.utils import timezone
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.forms import UserCreationForm as UnfoldUserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
@@ -71,10 +70,9 @@ class UserCreationForm(UnfoldUserCreationForm):
         super().validate_passwords(*args, **kwargs)
 
 
-LEFT_EMPTY = (
-    "Leave both fields empty: then you get a link with which the person chooses a password. "
-    "Programs need no password."
-)
+LEFT_EMPTY = "Leave both fields empty: then {} Programs need no password."
+BY_EMAIL = "an e-mail brings the person a link to choose a password."
+BY_HAND = "you get a link with which the person chooses a password."
 
 
 class UserForm(ConflictForm, UserChangeForm):
@@ -105,7 +103,7 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
     ]
     add_fieldsets = [
         (None, {"fields": ["email", "name", "role", "tenant"]}),
-        ("Password", {"fields": ["password1", "password2"], "description": LEFT_EMPTY}),
+        ("Password", {"fields": ["password1", "password2"]}),
     ]
     # Only superusers set these. Otherwise staff could give themselves more permissions.
     superuser_fields = ["tenant", "is_superuser", "user_permissions"]
@@ -128,11 +126,15 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
         return obj is None or obj == user or roles.has_more_permissions(user, obj)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        if obj or request.user.is_superuser:
+        if obj:
             return super().get_fieldsets(request, obj)
-        (_, person), *others = self.add_fieldsets
-        mine = [name for name in person["fields"] if name != "tenant"]
-        return [(None, {"fields": mine}), *others]
+        (_, person), (title, password) = self.add_fieldsets
+        hidden = [] if request.user.is_superuser else ["tenant"]
+        hint = LEFT_EMPTY.format(BY_EMAIL if settings.HAS_EMAIL else BY_HAND)
+        return [
+            (None, {"fields": [name for name in person["fields"] if name not in hidden]}),
+            (title, password | {"description": hint}),
+        ]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"tenant": user_of(request).tenant_id} | super().get_changeform_initial_data(request)
@@ -190,7 +192,9 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
         self, request: HttpRequest, obj: User, post_url_continue: str | None = None
     ) -> HttpResponse:
         if obj.is_staff and not obj.has_usable_password():
-            return self.show_link(request, obj)
+            if not settings.HAS_EMAIL:
+                return self.show_link(request, obj)
+            self.invite(request, obj)
         # Not Django's own, which opens the page of the user: the form has asked for everything.
         return super(DjangoUserAdmin, self).response_add(request, obj, post_url_continue)
 
@@ -205,8 +209,16 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
         if request.method != "POST":
             context = self.context_of_link(request, user, "Set a new password")
             return TemplateResponse(request, "admin/tenants/user/ask_link.html", context)
+        if settings.HAS_EMAIL and "send" in request.POST:
+            self.log_change(request, user, "Sent a link to set the password.")
+            self.invite(request, user)
+            return redirect("admin:tenants_user_change", user.pk)
         self.log_change(request, user, "Made a link to set the password.")
         return self.show_link(request, user)
+
+    def invite(self, request: HttpRequest, user: User) -> None:
+        passwords.send(request, user.pk, passwords.INVITATION)
+        self.message_user(request, f"An e-mail with a link to set the password goes to {user}.")
 
     def may_get_link(self, request: HttpRequest, user: User) -> bool:
         """Not for oneself: changing one's own password needs the old one. Not for programs."""
@@ -221,9 +233,8 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
         )
 
     def context_of_link(self, request: HttpRequest, user: User, title: str) -> dict[str, Any]:
-        ends_at = timezone.now() + timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
         return self.admin_site.each_context(request) | {
-            "title": title, "of": user, "ends_at": ends_at, "opts": self.opts,
+            "title": title, "of": user, "opts": self.opts, "has_email": settings.HAS_EMAIL,
         }  # fmt: skip
 
 

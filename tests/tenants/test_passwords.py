@@ -1,24 +1,33 @@
 """How people get a password: added with one form, and by links."""
 
+import io
+import smtplib
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
+from django.core import mail
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
+from django_tasks_db.models import DBTaskResult
 
-from tenants import passwords, roles
+from tenants import passwords, roles, throttling
+from tenants.login_limits import PAIR_LIMIT
 from tenants.models import User
 from tenants.roles import EDITOR, MANAGER, ROLES, VIEWER
 from tests.support.admin import LOGIN, errors, logged_in, url
 from tests.support.api import PASSWORD
 from tests.support.factories import UserFactory
+from tests.support.sql import statements
 
 pytestmark = pytest.mark.django_db
 NEW = "a bicycle for two 7"
+FORGOTTEN = "/admin/password/forgotten/"
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +74,7 @@ def test_one_form_adds_a_person_with_a_role_and_shows_a_link_that_sets_the_passw
     boss = logged_in(member(acme, MANAGER))
     answer = add(boss, tenant=globex.tenant.pk, is_superuser="on")
     link = answer.context["secret"]
+    assert '<option value="viewer" selected' in boss.get(url(User, "add")).content.decode()
     assert "no-store" in answer.headers["Cache-Control"]
     user = User.objects.get(email="new@acme.example")
     assert (user.tenant, user.name, user.is_staff) == (acme.tenant, "New", True)
@@ -146,3 +156,158 @@ def test_a_link_ends_after_a_day_and_when_the_user_is_disabled(
     settings.PASSWORD_RESET_TIMEOUT = 60
     User.objects.filter(pk=user.pk).update(is_active=False)
     assert "does not work" in choose(link).content.decode()
+
+
+# By e-mail
+
+
+@pytest.fixture
+def with_email(settings: Any) -> None:
+    """Where a mail server is configured. Requests are counted from the start."""
+    settings.HAS_EMAIL = True
+    throttling._counter.cache_clear()
+
+
+def ask(
+    email: str, query: str = "", address: str = "192.0.2.1", browser: Client | None = None
+) -> Any:
+    """Asks for an e-mail on the page. Returns the answer."""
+    client = browser or Client()
+    return client.post(FORGOTTEN + query, {"email": email}, REMOTE_ADDR=address)
+
+
+def work() -> int:
+    """Does what is in the queue, as a worker does; returns the number of tasks."""
+    tasks = [*DBTaskResult.objects.all()]
+    DBTaskResult.objects.all().delete()
+    for task in tasks:
+        passwords.send_letter.call(*task.args_kwargs["args"])
+    return len(tasks)
+
+
+def letters() -> list[mail.EmailMessage]:
+    """What a worker sends for the requests so far."""
+    mail.outbox = []
+    work()
+    return [*mail.outbox]
+
+
+def link_in(letter: mail.EmailMessage) -> str:
+    [link] = [line for line in str(letter.body).splitlines() if line.startswith("http")]
+    return link
+
+
+def test_a_forgotten_password_is_replaced_by_a_link_that_leads_back_to_where_the_login_was_asked(
+    acme: SimpleNamespace, with_email: None
+) -> None:
+    user, target = member(acme, VIEWER), "/admin/oauth/authorize?client_id=x&state=1"
+    session, browser = logged_in(user), Client()
+    login = browser.get(f"{LOGIN}?next={quote(target)}").content.decode()
+    assert f"{FORGOTTEN}?next={quote(target, safe='')}" in login
+    asked = ask(user.email.upper(), f"?next={quote(target)}", browser=browser)
+    assert asked.url == f"{LOGIN}?next={quote(target, safe='')}"
+    assert "is on its way" in browser.get(asked.url).content.decode()
+    for n in range(PAIR_LIMIT):
+        browser.post(LOGIN, {"username": user.email, "password": f"guess {n}"})
+    [letter] = letters()
+    assert letter.to == [user.email]
+    assert enters(user, PASSWORD) is False, "after so many guesses"
+    page = browser.get(link_in(letter), follow=True)
+    data = dict.fromkeys(["new_password1", "new_password2"], NEW)
+    done: Any = browser.post(page.request["PATH_INFO"], data)
+    assert done.url == asked.url
+    assert session.get("/admin/").status_code == 302, "all sessions have ended"
+    assert enters(user, NEW), "without the wait for the guesses"
+    assert [letter.subject for letter in letters()] == [
+        "Your password for Qyvo Contacts was changed"
+    ]
+
+
+def test_nothing_tells_whether_an_account_exists(
+    acme: SimpleNamespace, with_email: None, log: io.StringIO
+) -> None:
+    """Neither the answer, nor the work that the request does, nor the log."""
+    user, program = member(acme, VIEWER), acme.user
+    invited = member(acme, VIEWER)
+    invited.set_unusable_password()
+    invited.save()
+    gone = member(acme, VIEWER)
+    User.objects.filter(pk=gone.pk).update(is_active=False)
+    seen = []
+    for email in [user.email, "nobody@acme.example", program.email, gone.email, invited.email]:
+        answers: list[Any] = []
+        sent = statements(lambda: answers.append(ask(email)))  # noqa: B023 - called at once
+        [answer] = answers
+        shown = answer.client.get(answer.url).content.decode()
+        assert email not in shown
+        seen.append((answer.status_code, answer.url, len(sent), "is on its way" in shown))
+    assert {*seen} == {seen[0]}
+    stored = str([*DBTaskResult.objects.values_list("args_kwargs", flat=True)])
+    assert [letter.to for letter in letters()] == [[user.email]]
+    assert "@" not in log.getvalue() + stored
+
+
+def test_requests_are_limited_for_each_address_and_mailbox(
+    acme: SimpleNamespace, with_email: None
+) -> None:
+    user = member(acme, VIEWER)
+    assert {ask(user.email, address=f"192.0.2.{n}").status_code for n in range(5)} == {302}
+    assert len(letters()) == 3
+    answers = [ask(f"somebody{n}@acme.example", address="198.51.100.7") for n in range(21)]
+    assert [answer.status_code for answer in answers] == [302] * 20 + [429]
+    assert answers[-1].headers["Retry-After"] == "3600"
+    assert "Try again in 60 minutes" in answers[-1].content.decode()
+
+
+def test_a_mail_server_that_is_down_fails_no_request_and_the_worker_tries_again(
+    acme: SimpleNamespace, with_email: None, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise smtplib.SMTPServerDisconnected(f"somebody@acme.example {PASSWORD}")
+
+    monkeypatch.setattr("django.core.mail.backends.locmem.EmailBackend.send_messages", refuse)
+    user = member(acme, VIEWER)
+    assert ask(user.email).status_code == 302
+    for number in range(1, passwords.TRIES + 1):
+        assert work() == 1
+        assert f"was not sent (SMTPServerDisconnected), try {number}" in log.getvalue()
+        later = DBTaskResult.objects.filter(run_after__gt=timezone.now())
+        assert later.count() == (number < passwords.TRIES)
+    assert work() == 0
+    assert "acme.example" not in log.getvalue()
+
+
+def test_where_a_mail_server_is_configured_invitations_go_by_e_mail(
+    acme: SimpleNamespace, with_email: None
+) -> None:
+    boss = logged_in(member(acme, MANAGER))
+    assert "an e-mail brings the person a link" in boss.get(url(User, "add")).content.decode()
+    assert add(boss, email="robot@acme.example", role="").status_code == 302
+    answer = add(boss)
+    assert answer.status_code == 302
+    assert "goes to new@acme.example" in boss.get(answer.url).content.decode()
+    [letter] = letters()
+    assert letter.to == ["new@acme.example"]
+    user = User.objects.get(email="new@acme.example")
+    assert boss.post(link_page(user), {"send": "1"}).status_code == 302
+    [again] = letters()
+    assert "Your password is set" in choose(link_in(again)).content.decode()
+    assert enters(user, NEW)
+    assert not letters(), "a first password was not changed"
+    assert "secret" in boss.post(link_page(user), {"show": "1"}).context
+
+
+def test_without_a_mail_server_nothing_offers_an_e_mail(acme: SimpleNamespace) -> None:
+    assert Client().get(FORGOTTEN).status_code == 404
+    assert "Forgot" not in Client().get(LOGIN).content.decode()
+    page = logged_in(member(acme, MANAGER)).get(link_page(member(acme, VIEWER)))
+    assert "by e-mail" not in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    "email", ["", "x", "a\0@b.example", "é@ü.example", "x" * 999 + "@b.example"]
+)
+def test_a_strange_address_is_a_form_error(with_email: None, email: str) -> None:
+    answer = ask(email, "?next=https://evil.example")
+    assert answer.status_code == 200
+    assert answer.context["form"].errors
