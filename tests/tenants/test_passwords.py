@@ -138,11 +138,12 @@ def test_who_may_set_a_password_gets_a_link_for_it(
     assert enters(viewer, NEW)
 
 
-@pytest.mark.parametrize("uid", ["MQ", "x", "AA", "-", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk"])
-@pytest.mark.parametrize("token", ["set-password", "x-y", "é", "%00"])
-def test_a_link_that_somebody_made_up_does_not_work(uid: str, token: str) -> None:
-    answer = Client().get(f"/admin/password/{uid}/{token}/")
-    assert "This link does not work" in answer.content.decode()
+def test_a_link_that_somebody_made_up_does_not_work(acme: SimpleNamespace) -> None:
+    real = passwords.link_path(member(acme, VIEWER)).split("/")[3]
+    for uid in (real, "x", "AA", "-", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk"):
+        for token in ("set-password", "x-y", "é", "%00"):
+            answer = Client().get(f"/admin/password/{uid}/{token}/")
+            assert "This link does not work" in answer.content.decode()
 
 
 def test_a_link_ends_after_a_day_and_when_the_user_is_disabled(
@@ -255,8 +256,8 @@ def test_requests_are_limited_for_each_address_and_mailbox(
     assert len(letters()) == 3
     answers = [ask(f"somebody{n}@acme.example", address="198.51.100.7") for n in range(21)]
     assert [answer.status_code for answer in answers] == [302] * 20 + [429]
-    assert answers[-1].headers["Retry-After"] == "3600"
-    assert "Try again in 60 minutes" in answers[-1].content.decode()
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 3600
+    assert "Too many requests. Try again in" in answers[-1].content.decode()
 
 
 def test_a_mail_server_that_is_down_fails_no_request_and_the_worker_tries_again(
@@ -304,10 +305,8 @@ def test_without_a_mail_server_nothing_offers_an_e_mail(acme: SimpleNamespace) -
     assert "by e-mail" not in page.content.decode()
 
 
-@pytest.mark.parametrize(
-    "email", ["", "x", "a\0@b.example", "é@ü.example", "x" * 999 + "@b.example"]
-)
-def test_a_strange_address_is_a_form_error(with_email: None, email: str) -> None:
-    answer = ask(email, "?next=https://evil.example")
-    assert answer.status_code == 200
-    assert answer.context["form"].errors
+def test_a_strange_address_is_a_form_error(with_email: None) -> None:
+    for email in ("", "x", "a\0@b.example", "é@ü.example", "x" * 999 + "@b.example"):
+        answer = ask(email, "?next=https://evil.example")
+        assert answer.status_code == 200
+        assert answer.context["form"].errors
