@@ -34,12 +34,14 @@ class Site(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         # Here: these modules need this site.
+        from tenants.admin import passwords
         from tenants.admin.oauth import connected_apps
         from tenants.admin.two_factor import page
 
         # Same address as Django's own view, which comes later in the list and so is never reached.
         row = "r/<path:content_type_id>/<path:object_id>/"
         return [
+            *passwords.urls,
             path("two-factor/", self.admin_view(page), name="two_factor"),
             path("connected-apps/", self.admin_view(connected_apps), name="connected_apps"),
             path(row, self.admin_view(self.view_on_site), name="view_on_site"),

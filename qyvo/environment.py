@@ -38,6 +38,8 @@ env = Env(
     DATA_DIR=(str, ".data"),
     DATA_KEY=(str, ""),
     DEBUG=(bool, False),
+    EMAIL_FROM=(str, ""),
+    EMAIL_URL=(str, ""),
     ENV_FILE=(str, ".env"),
     FILES_URL=(str, ""),
     IMPORT_MAX_MB=(int, 1024),
@@ -121,3 +123,38 @@ FILES_URL_FORM = (
     "options endpoint_url, region and addressing_style may be left out. Percent-encode special "
     "characters."
 )
+
+
+MAIL_SERVERS: dict[str, dict[str, Any]] = {  # of the scheme of EMAIL_URL
+    "smtps": {"EMAIL_PORT": 465, "EMAIL_USE_SSL": True},  # RFC 8314
+    "smtp+tls": {"EMAIL_PORT": 587, "EMAIL_USE_TLS": True},  # STARTTLS
+    "smtp": {"EMAIL_PORT": 25},
+}
+EMAIL_URL_FORM = (
+    "EMAIL_URL cannot be read. Write smtps://user:password@host:465, or smtp+tls:// for STARTTLS; "
+    "percent-encode special characters in the password, such as %23 for #."
+)
+
+
+def mail_server_at(url: str) -> dict[str, Any]:
+    """Django's settings for EMAIL_URL. Raises `ImproperlyConfigured`; the message shows no part of
+    the URL, which may contain a secret."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ImproperlyConfigured(EMAIL_URL_FORM) from None
+    rest = parts.path.strip("/") or parts.query or parts.fragment
+    if parts.scheme not in MAIL_SERVERS or not host or rest:
+        raise ImproperlyConfigured(EMAIL_URL_FORM)
+    if parts.scheme == "smtp" and parts.password:
+        raise ImproperlyConfigured(
+            "EMAIL_URL with a password must begin with smtps:// or smtp+tls://: it would be sent"
+            " readable."
+        )
+    login = {
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+    }
+    server = MAIL_SERVERS[parts.scheme] | {"EMAIL_HOST": host} | login
+    return server | ({"EMAIL_PORT": port} if port else {})

@@ -7,6 +7,7 @@ environment wins over the same variable in the file.
 import logging
 import re
 from datetime import timedelta
+from email.utils import parseaddr
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
 
-from qyvo.environment import database_at, env, files_at
+from qyvo.environment import database_at, env, files_at, mail_server_at
 from qyvo.theme import UNFOLD  # noqa: F401 - a setting
 from tenants import keys
 
@@ -203,6 +204,23 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
         ("NumericPasswordValidator", {}),
     )
 ]
+PASSWORD_RESET_TIMEOUT = 24 * 60 * 60  # seconds for which a link to set a password works
+
+# E-mail: invitations, and links for people who forgot their password. A worker sends them.
+HAS_EMAIL = bool(url := env("EMAIL_URL"))
+DEFAULT_FROM_EMAIL = env("EMAIL_FROM")
+EMAIL_TIMEOUT = 10  # seconds
+if HAS_EMAIL:
+    globals().update(mail_server_at(url))
+    if "@" not in parseaddr(DEFAULT_FROM_EMAIL)[1]:
+        raise ImproperlyConfigured(
+            "EMAIL_FROM must be the sender of e-mails, such as Contacts <contacts@example.com>."
+        )
+    if "*" in ALLOWED_HOSTS:
+        raise ImproperlyConfigured(
+            "ALLOWED_HOSTS must list host names where EMAIL_URL is set: with *, whoever asks for"
+            " an e-mail could choose where the link in the e-mail leads."
+        )
 
 # Limits against guessing passwords: the numbers are in tenants/login_limits.py.
 AXES_HANDLER = "tenants.login_limits.LoginLimits"

@@ -12,7 +12,11 @@ UNFOLD: dict[str, Any] = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("qyvo/logo.svg")},
     ],
     "STYLES": [lambda request: static("qyvo/admin.css")],
-    "SCRIPTS": [lambda request: static("qyvo/admin.js")],
+    "SCRIPTS": [
+        lambda request: static("qyvo/admin.js"),
+        # The script reads the user from its own address; browsers do not send this part.
+        lambda request: f"{static('qyvo/typed.js')}#{request.user.pk or ''}",
+    ],
     "SHOW_BACK_BUTTON": True,
     "ACCOUNT": {"navigation": "qyvo.navigation.account"},
     "SIDEBAR": {"navigation": "qyvo.navigation.sidebar"},

@@ -114,6 +114,12 @@ def count_failure(name: str, address: str, now: datetime) -> None:
     )
 
 
+def forget_failures(user: User, address: str) -> None:
+    """Deletes the failures of `user` at `address`, where a link to this account was just used:
+    otherwise who forgot the password would have to wait with the new one, too."""
+    AccessAttempt.objects.filter(username=user.email, ip_address=address).delete()
+
+
 def seconds_to_wait(name: str, address: str, now: datetime) -> int:
     """Seconds until a login of `name` from `address` may be checked; 0 if it may be checked now."""
     failures = failures_of(name, address, now)

@@ -40,6 +40,12 @@ class LoginForm(AuthenticationForm):
         max_length=32,
         widget=CodeInput,
     )
+
+    @property
+    def has_email(self) -> bool:
+        """Whether people who forgot their password can get an e-mail."""
+        return bool(settings.HAS_EMAIL)
+
     error_messages = AuthenticationForm.error_messages | {
         "invalid_login": "Please enter the correct %(username)s and password of a staff account, "
         "and a new code if you turned on two-factor login. The password is case-sensitive."

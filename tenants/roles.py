@@ -133,7 +133,10 @@ def users_without_more_permissions(user: User) -> QuerySet[User]:
 
 
 def roles_to_give(user: User) -> list[Group]:
-    """The roles that `user` may give to others: those without a permission that `user` lacks."""
+    """The roles that `user` may give to others: those without a permission that `user` lacks. A
+    superuser lacks none."""
     groups = Group.objects.filter(name__in=ROLES)
+    if user.is_superuser:
+        return [*groups]
     own = permissions_of(user)
     return [group for group in groups if permission_names(group.permissions) <= own]

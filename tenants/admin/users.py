@@ -2,17 +2,23 @@
 
 from typing import Any
 
+from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import path
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.forms import UserCreationForm as UnfoldUserCreationForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
-from .. import roles
+from .. import passwords, roles
 from ..models import User
 from .conflicts import ConflictForm
 from .scoped import (
@@ -26,9 +32,47 @@ from .scoped import (
 
 
 class UserCreationForm(UnfoldUserCreationForm):
+    """Adds a person with a role, or a program. Without a password, a person gets a link to set it.
+
+    `giver`: who adds the user; set by `UserAdmin.get_form`.
+    """
+
+    giver: User
+    usable_password = None  # the choice of Django's form: here, empty fields say the same
+    role = forms.ModelChoiceField(
+        Group.objects.filter(name__in=roles.ROLES),
+        required=False,
+        to_field_name="name",
+        initial=roles.VIEWER,
+        empty_label="None: a program that only has API tokens",
+        widget=UnfoldAdminSelectWidget,
+        help_text="A viewer looks at contacts. An editor also changes them. A manager also manages "
+        "people, tokens and webhooks, and erases people.",
+    )
+
     class Meta:
         model = User
         fields = ["email"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offered = [group.pk for group in roles.roles_to_give(self.giver)]
+        role: Any = self.fields["role"]
+        role.queryset = Group.objects.filter(pk__in=offered).order_by("pk")
+
+    def validate_passwords(self, *args: Any, **kwargs: Any) -> None:
+        given = self.cleaned_data
+        is_typed = given.get("password1") or given.get("password2")
+        if not is_typed:
+            given["usable_password"] = "false"  # noqa: S105 - a word of Django's form
+        elif given.get("role", "") is None:
+            self.add_error("password1", "Only people with a role can log in. Choose a role.")
+        super().validate_passwords(*args, **kwargs)
+
+
+LEFT_EMPTY = "Leave both fields empty: then {} Programs need no password."
+BY_EMAIL = "an e-mail brings the person a link to choose a password."
+BY_HAND = "you get a link with which the person chooses a password."
 
 
 class UserForm(ConflictForm, UserChangeForm):
@@ -40,6 +84,7 @@ class UserForm(ConflictForm, UserChangeForm):
 class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
     form = UserForm
     add_form = UserCreationForm
+    add_form_template = "admin/change_form.html"  # Django's says that options follow
     change_password_form = AdminPasswordChangeForm
     ordering = ["email"]
     list_display = ["email", "name", "tenant", "is_active", "is_staff", "last_login"]
@@ -57,13 +102,8 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
         ("Dates", {"fields": ["last_login", "date_joined"]}),
     ]
     add_fieldsets = [
-        (
-            None,
-            {
-                "classes": ["wide"],
-                "fields": ["email", "name", "tenant", "usable_password", "password1", "password2"],
-            },
-        ),
+        (None, {"fields": ["email", "name", "role", "tenant"]}),
+        ("Password", {"fields": ["password1", "password2"]}),
     ]
     # Only superusers set these. Otherwise staff could give themselves more permissions.
     superuser_fields = ["tenant", "is_superuser", "user_permissions"]
@@ -84,6 +124,27 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
         permissions."""
         user = user_of(request)
         return obj is None or obj == user or roles.has_more_permissions(user, obj)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        if obj:
+            return super().get_fieldsets(request, obj)
+        (_, person), (title, password) = self.add_fieldsets
+        hidden = [] if request.user.is_superuser else ["tenant"]
+        hint = LEFT_EMPTY.format(BY_EMAIL if settings.HAS_EMAIL else BY_HAND)
+        return [
+            (None, {"fields": [name for name in person["fields"] if name not in hidden]}),
+            (title, password | {"description": hint}),
+        ]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"tenant": user_of(request).tenant_id} | super().get_changeform_initial_data(request)
+
+    def get_form(
+        self, request: HttpRequest, obj: User | None = None, change: bool = False, **options: Any
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change=change, **options)
+        form.giver = user_of(request)
+        return form
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         fields = list(super().get_readonly_fields(request, obj))
@@ -109,7 +170,8 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
             offered = form.fields["groups"].queryset
             hidden = list(form.instance.groups.exclude(pk__in=offered.values("pk")))
         super().save_related(request, form, formsets, change)
-        form.instance.groups.add(*hidden)
+        given = form.cleaned_data.get("role")
+        form.instance.groups.add(*hidden, *([given] if given else []))
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         if change:
@@ -117,7 +179,63 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
             return
         if not request.user.is_superuser:
             obj.tenant = user_of(request).tenant
+        obj.is_staff = form.cleaned_data["role"] is not None
         obj.save()
+
+    # Links to set a password
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.link_view)
+        return [path("<str:pk>/link/", view, name="tenants_user_link"), *super().get_urls()]
+
+    def response_add(
+        self, request: HttpRequest, obj: User, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        if obj.is_staff and not obj.has_usable_password():
+            if not settings.HAS_EMAIL:
+                return self.show_link(request, obj)
+            self.invite(request, obj)
+        # Not Django's own, which opens the page of the user: the form has asked for everything.
+        return super(DjangoUserAdmin, self).response_add(request, obj, post_url_continue)
+
+    def link_view(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """Asks, and makes a link with which somebody else sets a password. Who may set the password
+        of a user may do this."""
+        user = self.get_object(request, pk)
+        if user is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, pk)
+        if not self.has_change_permission(request, user) or not self.may_get_link(request, user):
+            raise PermissionDenied
+        if request.method != "POST":
+            context = self.context_of_link(request, user, "Set a new password")
+            return TemplateResponse(request, "admin/tenants/user/ask_link.html", context)
+        if settings.HAS_EMAIL and "send" in request.POST:
+            self.log_change(request, user, "Sent a link to set the password.")
+            self.invite(request, user)
+            return redirect("admin:tenants_user_change", user.pk)
+        self.log_change(request, user, "Made a link to set the password.")
+        return self.show_link(request, user)
+
+    def invite(self, request: HttpRequest, user: User) -> None:
+        passwords.send(request, user.pk, passwords.INVITATION)
+        self.message_user(request, f"An e-mail with a link to set the password goes to {user}.")
+
+    def may_get_link(self, request: HttpRequest, user: User) -> bool:
+        """Not for oneself: changing one's own password needs the old one. Not for programs."""
+        return user != request.user and user.is_active and user.is_staff
+
+    def show_link(self, request: HttpRequest, user: User) -> HttpResponse:
+        """In this response only: the link is stored nowhere."""
+        secret = request.build_absolute_uri(passwords.link_path(user))
+        context = self.context_of_link(request, user, "Link to set the password")
+        return TemplateResponse(
+            request, "admin/tenants/user/link.html", context | {"secret": secret}
+        )
+
+    def context_of_link(self, request: HttpRequest, user: User, title: str) -> dict[str, Any]:
+        return self.admin_site.each_context(request) | {
+            "title": title, "of": user, "opts": self.opts, "has_email": settings.HAS_EMAIL,
+        }  # fmt: skip
 
 
 admin.site.unregister(Group)

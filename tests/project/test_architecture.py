@@ -32,7 +32,7 @@ LAYERS = {
     "tenants": [
         {"apps", "admin", "urls", "management"},
         {"login_limits", "oauth"},
-        {"authentication", "checks", "logins", "views"},
+        {"authentication", "checks", "logins", "passwords", "views"},
         {"examples", "serializers", "throttling"},
         {"roles"},
         {"models"},

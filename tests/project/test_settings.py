@@ -12,7 +12,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from qyvo.environment import files_at
+from qyvo.environment import files_at, mail_server_at
 from tenants.throttling import default_limit
 from tests.support.paths import ROOT
 
@@ -106,6 +106,15 @@ WRONG = {
     "WEBHOOK_ALLOWED_NETWORKS": ["10.1.0.0/33"],
     "DATA_DIR": ["/dev/null/x"],
     "ENV_FILE": ["/nowhere/env"],
+    "EMAIL_URL": [
+        "hunter2",
+        "smtps://",
+        "smtps://u:hunter2#@host",
+        "smtps://u:p@host:hunter2",
+        "smtps://u:p@host/hunter2",
+        "smtps://u:p@host?tls=hunter2",
+        "smtp://u:hunter2@host",
+    ],
     "FILES_URL": [
         "hunter2",
         "s3://",
@@ -136,6 +145,22 @@ def test_a_store_is_named_by_its_address() -> None:
         "endpoint_url": "http://minio:9000", "region_name": "eu", "addressing_style": "path",
     }  # fmt: skip
     assert files_at("s3://bucket")["OPTIONS"]["addressing_style"] == "auto"
+
+
+def test_a_mail_server_is_named_by_its_address(tmp_path: Path) -> None:
+    given = {"EMAIL_URL": "smtps://ann:a%23b@mail.example", "EMAIL_FROM": "Us <us@acme.example>"}
+    found = settings_of(tmp_path, **given)
+    assert (found.EMAIL_HOST, found.EMAIL_PORT, found.EMAIL_USE_SSL) == ("mail.example", 465, True)
+    assert (found.EMAIL_HOST_USER, found.EMAIL_HOST_PASSWORD) == ("ann", "a#b")
+    assert found.HAS_EMAIL
+    assert not settings_of(tmp_path).HAS_EMAIL
+    assert mail_server_at("smtp+tls://mail.example:2525") == {
+        "EMAIL_HOST": "mail.example", "EMAIL_PORT": 2525, "EMAIL_USE_TLS": True,
+        "EMAIL_HOST_USER": "", "EMAIL_HOST_PASSWORD": "",
+    }  # fmt: skip
+    for name, value in {"EMAIL_FROM": "hunter2", "ALLOWED_HOSTS": "*"}.items():
+        with pytest.raises(ImproperlyConfigured, match=rf"\A{name}\b[^\n]+\Z"):
+            settings_of(tmp_path, **given | {name: value})
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from contacts.models import Contact, Import, Tag, Webhook
+from tenants import passwords
 from tenants.login_limits import ADDRESS_LIMIT, PAIR_LIMIT, Failures, count_failure, until_turn
 from tenants.models import ApiToken, KnownAddress, Tenant, User
 from tests.support.admin import LOGIN, WAIT, url
@@ -462,6 +463,7 @@ def pages(acme: SimpleNamespace) -> list[str]:
         *[url(Webhook, page, hook) for page in ("change", "delete")],
         *[url(ApiToken, page, acme.token.pk) for page in ("change", "rotate")],
         url(User, "change", acme.user.pk), url(User, "delete", acme.user.pk),
+        passwords.link_path(acme.user),
     ]  # fmt: skip
 
 

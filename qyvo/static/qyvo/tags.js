@@ -181,6 +181,7 @@ class TagNames {
     this.pending = new Set();
     this.box = field.cloneNode();
     for (const name of ["name", "value", "data-suggest", "data-tags", "required"]) this.box.removeAttribute(name);
+    this.box.value = ""; // a copy has what typed.js has brought back, too
     field.after(this.box);
     field.hidden = true; // type="hidden" would change defaultValue, which shows unsaved changes
     field.removeAttribute("id"); // the label then belongs to the box, which has the same id
