@@ -14,11 +14,12 @@ from unfold.widgets import (
 
 from contacts.importing import uploads
 from contacts.importing.cells import tags_text
-from contacts.importing.columns import ALIASES
+from contacts.importing.columns import ALIASES, CONSENT
 from contacts.importing.formats import FORMATS
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.preview import Preview
 from contacts.importing.records import UnreadableFile
+from contacts.importing.row import NoConsentDate, refuse_wrong_consent_date
 from contacts.models import Import, fields_of
 from contacts.values import rules
 from tenants.admin import TenantForm
@@ -52,6 +53,7 @@ ENCODINGS = {
     "cp950": "Chinese, traditional (Big5)",
     "cp949": "Korean (EUC-KR)",
 }
+GUESSED = "Guessed from the values."
 DELIMITERS = {",": "Comma ,", ";": "Semicolon ;", r"\t": "Tab", "|": "Bar |"}
 NO_HEADER = {"0": "None of these: number the columns"}
 SHOWN_CELLS = 4  # of a row that may be the header
@@ -234,15 +236,26 @@ class MappingForm(OptionsForm):
         label="Columns left out become metadata",
         widget=UnfoldBooleanWidget,
     )
+    names_last_first = switch_field("names_last_first", "Names are “last, first”")
+    consent_since = forms.CharField(
+        required=False,
+        label="Consent holds since",
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "date"}),
+        help_text="“Yes” is an opt-in and “no” an opt-out on this day, unless a later decision is "
+        "known. Blank cells change nothing.",
+    )
 
     def __init__(self, job: Import, preview: Preview, data: Any = None) -> None:
         header, titles = preview.source.header, preview.source.titles
-        self.job, self.options = job, job.options
+        self.job, self.options, self.shown = job, job.options, preview
         self.shape = sha256(rules.spelled(header).encode()).hexdigest()
         super().__init__(data, initial=job.options | {"seen": self.shape})
         for name, choice in reading_choices(job.options, preview).items():
             self.fields[name] = reading_field(name, choice)
             self.initial[name] = spelled(job.options.get(name))
+        if preview.last_first:
+            seen = f" Most cells of “{Truncator(preview.last_first).chars(LONG)}” are such names."
+            self.fields["names_last_first"].help_text += seen
         # A map names columns, so a column without a name cannot be mapped.
         self.columns = {column: n for n, column in enumerate(header) if column}
         defined = {f"metadata.{one.key}": one.label for one in fields_of(job.tenant)}
@@ -251,6 +264,7 @@ class MappingForm(OptionsForm):
             self.fields[f"field_{n}"] = forms.ChoiceField(
                 choices=choices(column, field, defined), initial=field, label=titles[n],
                 required=False, widget=UnfoldAdminSelectWidget,
+                help_text=GUESSED if column in preview.proposal.guessed else "",
             )  # fmt: skip
             self.fields[f"key_{n}"] = forms.CharField(
                 required=False,
@@ -276,6 +290,29 @@ class MappingForm(OptionsForm):
         if options := cleaned(self):
             read = {name: options[name] for name in STORED}
             self.options = read | {"map": self.column_map(chosen, read["rest_to_metadata"])}
+            self.check_consent()
+
+    def check_consent(self) -> None:
+        if CONSENT not in self.options["map"].values():
+            return
+        try:
+            refuse_wrong_consent_date(self.options)
+        except NoConsentDate as error:
+            self.add_error("consent_since", error.sentence)
+
+    def map_for(self, read: Preview) -> dict[str, str]:
+        """The `map` option for the file as `options` read it.
+
+        If the file has other columns now, the fields that were proposed for the columns on the page
+        are nobody's choice: without them, `propose` proposes fields for the columns that it has.
+        """
+        if read.source.header == self.shown.source.header or not self.shown.proposal.is_open:
+            return read.given
+        return {
+            column: field
+            for column, field in self.options["map"].items()
+            if column in read.source.header and field != self.shown.fields.get(column, "")
+        }
 
     def chosen(self, number: int) -> str:
         field = self.cleaned_data.get(f"field_{number}", "")
@@ -303,6 +340,8 @@ class MappingForm(OptionsForm):
 
 
 def label(field: str) -> str:
+    if field == CONSENT:
+        return "consent (yes/no)"
     kind, _, key = field.partition(".")
     if key:
         return f"metadata: {Truncator(key).chars(LONG)}"

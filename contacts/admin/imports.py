@@ -130,7 +130,7 @@ class ImportAdmin(ProgressAdmin):
         except UnreadableFile as error:
             form.add_error(None, str(error))
             return None
-        options = form.options | {"map": read.given}
+        options = form.options | {"map": form.map_for(read)}
         if "update" in request.POST or form.changes_columns():
             return self.update(request, job, options)
         if read.problem:

@@ -93,6 +93,31 @@ def tags_text(tags: Sequence[str]) -> str:
     return text if reads_back else json.dumps([*tags], ensure_ascii=False)
 
 
+# Names
+
+# What stands after a comma although it is no first name: `Acme, Inc.`
+AFTER_NAMES = {
+    "jr", "sr", "ii", "iii", "iv", "md", "phd", "esq", "inc", "llc", "ltd", "plc", "gmbh", "ag",
+    "kg", "ug", "eg", "ev",
+}  # fmt: skip
+
+
+DIGIT = re.compile(r"\d")  # of an address: `Paris, 75001`
+
+
+def is_last_first(name: str) -> bool:
+    """Whether the name has the form `Müller, Jürgen`."""
+    last, _, first = map(str.strip, name.partition(","))
+    is_pair = bool(last and first) and "," not in first and not DIGIT.search(name)
+    return is_pair and first.replace(".", "").casefold() not in AFTER_NAMES
+
+
+def first_last(name: str) -> str:
+    """`Jürgen Müller` for `Müller, Jürgen`; a name of another form as it is."""
+    last, _, first = map(str.strip, name.partition(","))
+    return f"{first} {last}" if is_last_first(name) else name
+
+
 # E-mail addresses
 
 

@@ -19,6 +19,9 @@ PARTS_OF_NAME = {
 # The phones that a contact had before, as an export writes them. They are rows of their own.
 FORMER = "former_phones"
 
+# Yes or no: the import gives the date.
+CONSENT = "consent"
+
 
 def all_aliases() -> dict[str, Collection[str]]:
     """The fields that a column can be mapped to, each with the names of such columns. Consent has
@@ -29,7 +32,7 @@ def all_aliases() -> dict[str, Collection[str]]:
             found[field.name] = field.aliases
         if field.name == "name":
             found |= PARTS_OF_NAME
-    return found | {FORMER: {"formerphones", "formerphone"}}
+    return found | {FORMER: {"formerphones", "formerphone"}, CONSENT: ()}
 
 
 ALIASES = all_aliases()
@@ -168,12 +171,17 @@ def match(
     )
 
 
+def is_field(name: str) -> bool:
+    """Whether a column can be mapped to `name`: a field of contacts, or a key of metadata."""
+    return name in ALIASES or name.startswith("metadata.")
+
+
 def refuse_unknown(header: list[str], given: dict[str, str]) -> None:
     existing = {*header}
     for column, field in given.items():
         if column not in existing:
             raise UnknownColumn(f"There is no column “{shortened(column)}”.", header)
-        if field and field not in ALIASES and field.removeprefix("metadata.") == field:
+        if field and not is_field(field):
             known = [*ALIASES, "metadata.KEY"]
             raise UnknownColumn(f"There is no field “{shortened(field)}”.", known)
 

@@ -6,6 +6,7 @@ as an argument with dashes. The admin's form names the options that it shows.
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC
 from typing import Any, NamedTuple
 from zoneinfo import available_timezones
 
@@ -101,6 +102,19 @@ def timezone(raw: Any) -> str:
     return name
 
 
+def consent_since(raw: Any) -> str:
+    """The date as text: only together with the time zone is it a time."""
+    text = storable("date", raw).strip()
+    try:
+        time = dates.moment(text, dates.ISO, UTC)
+    except ValueError:
+        raise ValueError("Send a date, such as 2026-05-07.") from None
+    # In another time zone, the first and the last day of the calendar are no time at all.
+    if time and not 1970 < time.year < 3000:
+        raise ValueError("Send a date between 1971 and today.")
+    return text
+
+
 def storable(name: str, raw: Any) -> str:
     return rules.storable(name, rules.string(name, raw))
 
@@ -152,6 +166,15 @@ OPTIONS = {
         {"type": "string"},
         "The time zone of dates without one, such as Europe/Paris. Default: UTC for dmy and mdy; "
         "an iso date without an offset is refused.",
+    ),
+    "consent_since": Option(
+        consent_since,
+        {"type": "string"},
+        "The date from which yes and no hold in columns that are mapped to consent, such as "
+        "2026-05-07.",
+    ),
+    "names_last_first": Option(
+        rules.switch, SWITCH, "“Müller, Jürgen” becomes “Jürgen Müller”."
     ),
     "strict": Option(
         rules.switch,

@@ -14,10 +14,22 @@ from .error_file import as_cell, rest_of
 from .findings import description, read_as, sheets_note
 from .formats.format import FirstRow
 from .formats.quoting import looks_like_phone
+from .guesses import last_first
 from .hints import hint
+from .proposal import Proposal, is_open, propose
 from .record_file import FileHead
 from .records import Record, UnreadableFile
-from .row import BadRecord, NoPhone, ReadOptions, clean, matched, phone_of, read_options
+from .remembered import reading_like_before
+from .row import (
+    BadRecord,
+    NoConsentDate,
+    NoPhone,
+    ReadOptions,
+    clean,
+    matched,
+    phone_of,
+    read_options,
+)
 from .uploads import head_of
 
 SHOWN = 20  # records
@@ -42,6 +54,7 @@ class Preview(NamedTuple):
     the complete map, with the columns that were recognised. `problem`: why the import cannot begin;
     empty if it can. With a problem, the rows are not checked for errors. `hint`: see `hints.hint`.
     `first_rows`: the rows among which the header is. `encodings`: see `uploads.head_of`.
+    `proposal`: what the preview begins with. `last_first`: see `guesses.last_first`.
     """
 
     source: FileHead
@@ -52,6 +65,8 @@ class Preview(NamedTuple):
     hint: str = ""
     first_rows: Sequence[FirstRow] = ()
     encodings: Mapping[str, list[str]] = {}
+    proposal: Proposal = Proposal({})
+    last_first: str = ""
 
     @property
     def description(self) -> str:
@@ -64,6 +79,14 @@ class Preview(NamedTuple):
         return sheets_note(read_as(self.source))
 
     @property
+    def columns_note(self) -> str:
+        """Where the fields of the columns come from, for people."""
+        earlier = self.proposal.earlier
+        if not earlier:
+            return ""
+        return f"Columns as in the import of {earlier.file_name} on {earlier.started_at:%Y-%m-%d}."
+
+    @property
     def bad(self) -> int:
         return sum(bool(row.error) for row in self.rows)
 
@@ -74,29 +97,40 @@ class Preview(NamedTuple):
 
 def preview(job: Import, folder: Path) -> Preview:
     """The beginning of the upload of `job` in `folder`, read with its options. Errors that only the
-    whole file or the database can show are left to the dry run.
+    whole file or the database can show are left to the dry run. `job.options` then has what
+    `reading_like_before` and `propose` propose, which is not saved.
 
     Raises `UnreadableFile` if the file has no columns.
     """
     source, encodings = head_of(job, folder)
-    return preview_of(job, source, doubt(encodings))._replace(
-        first_rows=first_rows(job, source), encodings=encodings
+    if is_open(job, source.header) and (known := reading_like_before(job, source, encodings)):
+        job.options = job.options | known
+        source, encodings = head_of(job, folder)
+    records, problem = first_records(source)
+    proposal = propose(job, source, records)
+    job.options = proposal.options
+    titles = dict(zip(source.header, source.titles, strict=True))
+    shown = preview_of(job, source, records, doubt(encodings) or problem)
+    return shown._replace(
+        first_rows=first_rows(job, source),
+        encodings=encodings,
+        proposal=proposal,
+        last_first=last_first(titles, shown.fields, records),
     )
 
 
-def preview_of(job: Import, source: FileHead, doubt: str) -> Preview:
-    """`doubt`: why the import cannot begin, if that is known before the records are read."""
+def preview_of(job: Import, source: FileHead, records: list[Record], problem: str) -> Preview:
+    """`problem`: why the import cannot begin, if that is known already."""
     header = source.header
     given = {column: field for column, field in job.options["map"].items() if column in header}
-    records, problem = first_records(source)
-    problem = doubt or problem
     read_with, defined = job.options | {"map": given}, fields_of(job.tenant)
     try:
         options = read_options(source, read_with, job.tenant.default_region, defined)
-    except NoPhone:
+    except (NoPhone, NoConsentDate) as error:
         fields = matched(source, read_with, defined).fields
         rows = [row_of(source, record, "") for record in records]
-        return Preview(source, given, fields, rows, problem or NO_PHONE)
+        lacking = NO_PHONE if isinstance(error, NoPhone) else error.sentence
+        return Preview(source, given, fields, rows, problem or lacking)
     rows = [
         row_of(source, record, error, warning_of(record, options))
         for record, error in with_errors(job, records, options)

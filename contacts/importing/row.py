@@ -3,18 +3,19 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from contacts import schema
 from contacts.schema import Kind
-from contacts.values import dates, rules, strict_json
+from contacts.values import answers, dates, rules, strict_json
 from contacts.values.defined_fields import DefinedField
 from contacts.values.header_names import PhoneKind, kind_of_type, phone_kind
 
 from . import cells as written
 from . import columns
-from .columns import FORMER
+from .columns import CONSENT, FORMER
 from .defined_values import read_keys
 from .record_file import RecordFile
 from .records import Mistake
@@ -28,7 +29,7 @@ PHONE = re.compile(r"[\d\s+().\u00a0/-]+")
 RULES = {field.name: field.rule for field in schema.FIELDS if field.rule}
 MOMENTS = {field.name for field in schema.FIELDS if field.kind is Kind.MOMENT}
 # A cell that breaks the rule of one of these fields costs the field, not the contact.
-EXPENDABLE = {"email", "locale", "metadata", FORMER} | MOMENTS
+EXPENDABLE = {"email", "locale", "metadata", FORMER, CONSENT} | MOMENTS
 
 
 class ReadOptions(NamedTuple):
@@ -38,7 +39,9 @@ class ReadOptions(NamedTuple):
     `phones_have_country_code`: phones without + have it. `adds_tags`: the tags of a cell are added
     to those that a contact has. `tag`: what all contacts of the file get. `dates`: the order of day
     and month, see `dates.moment`. `timezone`: of dates without one. `strict`: no field is
-    expendable. `defined`: the definitions of metadata keys that the file has, by key."""
+    expendable. `defined`: the definitions of metadata keys that the file has, by key.
+    `consent_since`: when the people whose consent is yes or no have decided. `names_last_first`:
+    see `cells.first_last`."""
 
     fields: dict[str, str]
     region: str = ""
@@ -53,10 +56,17 @@ class ReadOptions(NamedTuple):
     types: dict[str, str] = {}
     codes: dict[str, str] = {}
     defined: dict[str, DefinedField] = {}
+    consent_since: datetime | None = None
+    names_last_first: bool = False
 
 
 class NoPhone(columns.UnknownColumn):
     """No column is mapped to the phone, and no column's name is known to mean the phone."""
+
+
+class NoConsentDate(columns.UnknownColumn):
+    """A column is mapped to the consent, and nobody has said when it was given, or said a time that
+    cannot be."""
 
 
 def read_options(
@@ -70,7 +80,7 @@ def read_options(
     `given`: the options of the import; an import that an earlier version has stored lacks some.
     `region`: the default region of the tenant. `defined`: the fields that the tenant defines.
 
-    Raises `UnknownColumn`, and `NoPhone` if no column is the phone.
+    Raises `UnknownColumn`, such as `NoPhone` and `NoConsentDate`.
     """
     try:
         fields, types, codes = matched(source, given, defined)
@@ -82,6 +92,8 @@ def read_options(
         if source.names_columns:
             raise
         raise type(error)(error.sentence) from None  # without the list: it may be a person
+    if CONSENT in fields.values():
+        refuse_wrong_consent_date(given)
     stored = given | {"fields": fields, "region": given["region"] or region}
     return stored_read_options(stored, has_apostrophes=source.kind.has_apostrophes)._replace(
         types=types,
@@ -103,6 +115,25 @@ def matched(
     )
 
 
+NO_CONSENT_DATE = "Say from which date the consent holds (consent_since), such as 2026-05-07."
+
+
+def refuse_wrong_consent_date(given: dict[str, Any]) -> None:
+    """Raises `NoConsentDate` if the options do not say when people have given their consent."""
+    try:
+        since = rules.past(consent_since(given))
+    except ValueError as error:
+        raise NoConsentDate(f"{error} {NO_CONSENT_DATE}") from error
+    if since is None:
+        raise NoConsentDate(NO_CONSENT_DATE)
+
+
+def consent_since(given: dict[str, Any]) -> datetime | None:
+    """The date of the consent in the options of an import: midnight in the zone of its dates."""
+    zone = ZoneInfo(given["timezone"]) if given.get("timezone") else UTC
+    return dates.moment(given.get("consent_since", ""), dates.ISO, zone)
+
+
 def stored_read_options(stored: dict[str, Any], *, has_apostrophes: bool) -> ReadOptions:
     """How a file was read whose import has stored these options."""
     return ReadOptions(
@@ -116,6 +147,8 @@ def stored_read_options(stored: dict[str, Any], *, has_apostrophes: bool) -> Rea
         stored.get("dates", dates.ISO),
         stored.get("timezone", ""),
         stored.get("strict", False),
+        consent_since=consent_since(stored),
+        names_last_first=stored.get("names_last_first", False),
     )
 
 
@@ -186,7 +219,9 @@ def read(
             is_expendable = field in EXPENDABLE and not options.strict
             (warnings if is_expendable else problems).append(str(error))
         else:
-            if value is not BLANK:
+            if field == CONSENT and value is not BLANK:
+                fields = value | fields  # a column with the time itself knows better
+            elif value is not BLANK:
                 fields[field] = value
     return fields, problems, warnings
 
@@ -226,7 +261,7 @@ class Several(list[Any]):
 
 
 # The fields of which a record may have several values. Of another field, the first value counts.
-OF_SEVERAL = {"phone", "email", "tags", FORMER}
+OF_SEVERAL = {"phone", "email", "tags", FORMER, CONSENT}
 
 
 def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
@@ -254,6 +289,8 @@ def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
 
 def complete_name(given: dict[str, Any], options: ReadOptions) -> None:
     leave_out_phone_as_name(given, options)
+    if options.names_last_first and isinstance(given.get("name"), str):
+        given["name"] = written.first_last(given["name"])
     if not columns.PARTS_OF_NAME.keys().isdisjoint(given):
         join_name(given)
         leave_out_phone_as_name(given, options)
@@ -352,6 +389,8 @@ def content(cell: Any, options: ReadOptions) -> Any:
 
 
 def value_of(field: str, raw: Any, options: ReadOptions) -> Any:
+    if field == CONSENT:
+        return consent(each(raw), options)
     if isinstance(raw, Several):
         return value_of_several(field, raw, options)
     if field == "phone":
@@ -480,6 +519,25 @@ def moment(raw: Any, options: ReadOptions) -> Any:
         return BLANK
     zone = ZoneInfo(options.timezone) if options.timezone else None
     return rules.past(dates.moment(text, options.dates, zone))
+
+
+def consent(values: list[Any], options: ReadOptions) -> Any:
+    """The field that the cells with yes or no set, with its time, or `BLANK`. Of several cells, a
+    no counts: nobody may be contacted who has refused once."""
+    said = [answer for raw in values if (answer := one_consent(raw)) is not BLANK]
+    if not said:
+        return BLANK
+    return {"opted_in_at" if all(said) else "opted_out_at": options.consent_since}
+
+
+def one_consent(raw: Any) -> Any:
+    try:
+        return BLANK if raw is CLEARED else answers.answer(str(raw))
+    except ValueError:
+        # After `answer`: `no` is one of the words that mean nothing elsewhere.
+        if written.means_nothing(str(raw)):
+            return BLANK
+        raise
 
 
 def phone_of(cells: dict[Any, Any], options: ReadOptions) -> str:

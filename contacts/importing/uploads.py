@@ -35,6 +35,7 @@ from .formats.gzipped import is_gzip
 from .incoming import Incoming
 from .record_file import FileHead, RecordFile
 from .records import TurnEnded, UncertainEncoding, UnreadableFile
+from .remembered import digest_of
 from .row import ReadOptions, read_options
 from .storage import UPLOAD, clear, errors_of, spool_folder, upload_of
 
@@ -88,6 +89,7 @@ def match_columns(job: Import, source: RecordFile) -> ReadOptions:
     tenant = job.tenant
     options = read_options(source, job.options, tenant.default_region, fields_of(tenant))
     read = findings(source, options)
+    job.columns_digest = digest_of(job.options, source.header)
     job.options |= read | {"parted_by": source.delimiter or ",", "format": source.kind.name}
     return options
 
@@ -259,7 +261,7 @@ def run_in_turn(job: Import, folder: Path, turn: turns.Turn) -> None:
         ending.refuse(job, getattr(error, "sentence", str(error)))
         clear(job, folder)
         return
-    job.save(update_fields=["options", "problem"])
+    job.save(update_fields=["options", "columns_digest", "problem"])
     importer = Importer(job, source, options)
     importer.errors = stored_errors(job, source, options, folder)
     importer.turn_is_over = importer.errors.turn_is_over = turn.is_over

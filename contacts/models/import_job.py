@@ -82,6 +82,10 @@ class Import(Queued, Owned):
         max_length=64, blank=True, help_text="SHA-256 of the file and the options."
     )
     options = models.JSONField(default=dict)
+    columns_digest = models.CharField(
+        max_length=64, blank=True, default="", db_default="",
+        help_text="SHA-256 of the names of the columns, if somebody has given their fields.",
+    )  # fmt: skip
     dry_run = models.BooleanField(default=False, help_text="Count only, and write nothing.")
     is_draft = models.BooleanField(
         default=False, help_text="It is still being chosen how; dry runs keep its file."
@@ -115,7 +119,10 @@ class Import(Queued, Owned):
     RUNNING = (State.QUEUED, State.READING, State.WRITING)
 
     class Meta:
-        indexes = [models.Index(fields=["tenant", "id"], name="import_by_tenant")]
+        indexes = [
+            models.Index(fields=["tenant", "id"], name="import_by_tenant"),
+            models.Index(fields=["tenant", "columns_digest", "id"], name="import_by_columns"),
+        ]
 
     def __str__(self) -> str:
         return self.file_name

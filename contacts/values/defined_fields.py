@@ -11,7 +11,7 @@ from datetime import date, time
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from . import dates, header_names, rules, strict_json
+from . import answers, dates, header_names, rules, strict_json
 
 MAX_FIELDS = 50  # of a tenant: each is a column of exports and a filter of the list
 MAX_LABEL = header_names.MAX_HEADER  # characters; imports do not compare longer names of columns
@@ -37,11 +37,6 @@ EXPECTED = {
     FieldKind.CHOICE: "one of the choices is expected",
     FieldKind.YES_NO: "yes or no is expected",
 }
-# As people write them into cells, in lower case.
-YES = {"yes", "y", "true", "1", "on", "x", "ja", "oui", "sí", "si", "sì", "sim", "tak", "да",
-       "evet", "نعم", "כן", "हाँ", "ya", "是", "はい"}  # fmt: skip
-NO = {"no", "n", "false", "0", "off", "nein", "non", "não", "nao", "nee", "nie", "нет",
-      "hay\u0131r", "لا", "לא", "नहीं", "tidak", "否", "いいえ"}  # fmt: skip
 
 
 class DefinedField(NamedTuple):
@@ -147,19 +142,12 @@ def choice_of(field: DefinedField, text: str) -> str:
     return choice
 
 
-def switch_of(text: str) -> bool:
-    word = text.lower()
-    if word not in YES | NO:
-        raise ValueError
-    return word in YES
-
-
 READERS: dict[FieldKind, Callable[[DefinedField, str, str], Any]] = {
     FieldKind.TEXT: lambda field, text, order: text,
     FieldKind.NUMBER: lambda field, text, order: number_of(text),
     FieldKind.DATE: lambda field, text, order: day_of(text, order),
     FieldKind.CHOICE: lambda field, text, order: choice_of(field, text),
-    FieldKind.YES_NO: lambda field, text, order: switch_of(text),
+    FieldKind.YES_NO: lambda field, text, order: answers.answer(text),
 }
 
 # Definitions

@@ -2,11 +2,13 @@
 alike."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.management import CommandError
 from django.test import Client
 
 from contacts.models import Contact, Import
@@ -160,3 +162,25 @@ def test_the_api_takes_tags_as_json_text_and_an_empty_list_as_metadata(
     assert (answer.json()["phone"], answer.json()["tags"]) == (PHONE, ["vip", "new"])
     assert Contact.objects.get().metadata == {}
     assert api.act("update-contact", phone=PHONE, metadata=[]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [("Sí", "opted_in_at"), ("x", "opted_in_at"), ("NÃO", "opted_out_at"), ("0", "opted_out_at")],
+)
+def test_programs_map_yes_and_no_to_consent_and_say_since_when(
+    acme: SimpleNamespace, tmp_path: Path, said: str, field: str
+) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text(f'phone,name,ok\n{PHONE},"Müller, Jürgen",{said}\n')
+    with pytest.raises(CommandError, match="Say from which date"):
+        bring(path, "--map=ok=consent")
+    with path.open("rb") as file:
+        form = {"file": file, "map": "ok=consent"}
+        answer = acme.api.client.post(IMPORTS, form, headers=acme.api.headers)
+    assert "consent_since" in answer.json()["errors"]["map"][0]
+    options = ("--map=ok=consent", "--consent-since=2026-05-07", "--timezone=Asia/Tokyo")
+    assert bring(path, *options, "--names-last-first")[0] == 0
+    assert stored("name", field) == [
+        (PHONE, "Jürgen Müller", datetime(2026, 5, 6, 15, tzinfo=UTC)),
+    ]  # fmt: skip

@@ -51,12 +51,22 @@ def test_a_wrong_guess_is_mended_in_the_preview_and_the_import_reads_so(
         page.get_by_label("Numer", exact=True).select_option("phone")
         page.get_by_label("Imię i nazwisko", exact=True).select_option("name")
         page.get_by_label("Miasto", exact=True).select_option("metadata.Miasto")
+        expect(page.get_by_label("Consent holds since")).to_be_hidden()
+        page.get_by_label("Miasto", exact=True).select_option(label="Consent (yes/no)")
+        expect(page.get_by_label("Consent holds since")).to_be_visible()
         look_at(page)
+        page.get_by_label("Miasto", exact=True).select_option("metadata.Miasto")
         page.get_by_role("button", name="Import", exact=True).click()
         expect(page.locator("#progress")).to_contain_text("Queued")
         with worker(server_data_dir, tmp_path / "log", "--once") as process:
             assert process.wait(timeout=60) == 0
         expect(page.locator("#progress")).to_contain_text("2 of 2 records")
+        page.goto(reverse("admin:contacts_import_add"))
+        page.locator("input[type=file]").set_input_files(file)
+        page.get_by_role("button", name="Upload and preview").click()
+        expect(page.get_by_text("Columns as in the import of klienci.csv")).to_be_visible()
+        expect(page.get_by_label("Header row")).to_have_value("3")
+        expect(page.get_by_label("Miasto", exact=True)).to_have_value("metadata.Miasto")
     stored = Contact.objects.order_by("phone").values_list("name", "metadata")
     assert [*stored] == [
         ("Łukasz Żółć", {"Miasto": "Łódź"}), ("Zażółć Gęślą", {"Miasto": "Jaźń"}),

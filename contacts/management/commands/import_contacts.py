@@ -15,6 +15,7 @@ from contacts.importing.findings import description, findings, sheets_note
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.record_file import RecordFile
 from contacts.importing.records import UnreadableFile
+from contacts.importing.remembered import digest_of
 from contacts.importing.row import read_options
 from contacts.jobs.files import max_unpacked_bytes
 from contacts.jobs.lock import JobIsRunning
@@ -92,6 +93,7 @@ class Command(BaseCommand):
             actor="command:import_contacts",
             file_name=options["file"].name[:255],
             options=given,
+            columns_digest=digest_of(given, source.header),
             dry_run=options["dry_run"],
             fingerprint=fingerprint(source, given),
         )
