@@ -25,8 +25,9 @@ from django.core.management import get_commands
 from django.db import connection
 
 from qyvo.environment import env
+from tests.support.api import assert_error
 from tests.support.cluster import COMPOSE as CLUSTER
-from tests.support.documents import COMPOSE, blocks
+from tests.support.documents import COMPOSE
 from tests.support.paths import ROOT
 from tests.support.processes import free_port, manage, need, wait_for
 
@@ -211,24 +212,29 @@ def test_the_role_of_compose_may_do_all_that_is_needed(tmp_path: Path) -> None:
             admin.execute(f"DROP ROLE IF EXISTS {name}".encode())
 
 
-# The proxy of docs/operations.md
+# The proxy of docs/debian/nginx.conf
 
 
 @pytest.fixture
 def nginx(server: httpx.Client, tmp_path: Path) -> Iterator[str]:
-    """The address of a real nginx with that configuration, in front of the server."""
+    """The address of a real nginx with that site, in front of the server."""
     key, certificate, port = tmp_path / "key", tmp_path / "certificate", free_port()
     subprocess.run(
         [need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
          "-subj", "/CN=localhost", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
-    [site] = blocks("nginx", "docs/operations.md")
+    site = (ROOT / "docs/debian/nginx.conf").read_text()
     for written, here in {
         "127.0.0.1:8000": f"127.0.0.1:{server.base_url.port}",
+        "listen 80;": f"listen 127.0.0.1:{free_port()};",
+        "listen [::]:80;": "",
         "listen 443": f"listen 127.0.0.1:{port}",
-        "/etc/ssl/contacts.example.com.pem": str(certificate),
-        "/etc/ssl/contacts.example.com.key": str(key),
+        "listen [::]:443 ssl;": "",
+        "/etc/letsencrypt/live/contacts.example.com/fullchain.pem": str(certificate),
+        "/etc/letsencrypt/live/contacts.example.com/privkey.pem": str(key),
+        "/var/lib/nginx/qyvo": f"{tmp_path}/static",
+        "access_log /var/log/nginx/access.log qyvo;": "",
     }.items():
         assert written in site
         site = site.replace(written, here)
@@ -236,8 +242,9 @@ def nginx(server: httpx.Client, tmp_path: Path) -> Iterator[str]:
         f"{kind}_temp_path {tmp_path}/{kind};"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
+    user = "" if os.getuid() else "user root;"  # nobody else may write into the test's folder
     (tmp_path / "nginx.conf").write_text(
-        f"pid {tmp_path}/pid; error_log {tmp_path}/error.log; daemon off; events {{}}"
+        f"{user} pid {tmp_path}/pid; error_log {tmp_path}/error.log; daemon off; events {{}}"
         f" http {{ {temporary} access_log off; {site} }}"
     )
     command = [need("nginx"), "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
@@ -276,4 +283,6 @@ def test_behind_the_proxy_slow_bodies_wait_there_and_are_limited(
                 slow = stack.enter_context(tls.wrap_socket(slow))
                 slow.sendall(head.encode())
             time.sleep(0.5)
-            assert web.get("/api/v1/me").status_code == (200 if number == 49 else 429)
+            answer = web.get("/api/v1/me")
+            assert answer.status_code == (200 if number == 49 else 429)
+        assert_error(answer, 429, "rate_limited")
