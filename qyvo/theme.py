@@ -12,7 +12,10 @@ UNFOLD: dict[str, Any] = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("qyvo/logo.svg")},
     ],
     "STYLES": [lambda request: static("qyvo/admin.css")],
-    "SCRIPTS": [lambda request: static("qyvo/admin.js")],
+    "SCRIPTS": [
+        lambda request: static("qyvo/admin.js"),
+        lambda request: static("qyvo/finder.js"),
+    ],
     "SHOW_BACK_BUTTON": True,
     "ACCOUNT": {"navigation": "qyvo.navigation.account"},
     "SIDEBAR": {"navigation": "qyvo.navigation.sidebar"},

@@ -30,6 +30,7 @@ from tenants.admin import THEIRS, UNDECIDED, UNKNOWN, TenantForm, TenantOwnedRet
 from . import describe
 from .contact_list import ContactListAdmin
 from .contact_page import ContactPageAdmin
+from .finder import FinderAdmin
 from .forms import (
     MetadataFormField,
     RuleFormField,
@@ -181,10 +182,15 @@ def has_changed(change: Change, name: str) -> bool:
 
 @admin.register(Contact)
 class ContactAdmin(
-    ContactPageAdmin, ContactListAdmin, MergeAdmin, OverviewAdmin, TenantOwnedRetryAdmin
+    ContactPageAdmin,
+    ContactListAdmin,
+    MergeAdmin,
+    OverviewAdmin,
+    FinderAdmin,
+    TenantOwnedRetryAdmin,
 ):
     """Contacts in the admin. Each base class adds one part: the page of a contact, the list, the
-    bulk actions with merging, and the first page."""
+    bulk actions with merging, the first page, and the search of each page."""
 
     form = ContactForm
 
