@@ -243,6 +243,7 @@ try:
     ZoneInfo(TIME_ZONE)
 except (LookupError, ValueError, OSError):
     raise ImproperlyConfigured("TIME_ZONE must be a name such as Europe/Paris.") from None
+FORMAT_MODULE_PATH = "qyvo.formats"
 
 # Static files are served from the installed packages: there is no collectstatic to forget.
 STATIC_URL = "static/"

@@ -16,6 +16,7 @@ UNFOLD: dict[str, Any] = {
         lambda request: static("qyvo/admin.js"),
         # The script reads the user from its own address; browsers do not send this part.
         lambda request: f"{static('qyvo/typed.js')}#{request.user.pk or ''}",
+        lambda request: static("qyvo/finder.js"),
     ],
     "SHOW_BACK_BUTTON": True,
     "ACCOUNT": {"navigation": "qyvo.navigation.account"},

@@ -2,21 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from django.db.models.fields.json import KT
 from django.http import HttpRequest
 
-from contacts.db import keyset
-from contacts.db.keyset import Order
-from contacts.models import ChangeQuerySet, ContactQuerySet
+from contacts.models import ChangeQuerySet
 from contacts.values import phones, rules
 from contacts.values.folding import finder
 from tenants.admin import user_of
 
+from .finder import newest_matches
+
 MAX_FOUND = 100  # contacts
 MAX_ENDS = 5000  # of the last deleted and merged contacts, in which names are looked for
-NEWEST_FIRST = Order("pk", is_descending=True)
 
 
 class Found(NamedTuple):
@@ -47,13 +46,7 @@ def with_merged(changes: ChangeQuerySet, ids: list[str]) -> Found:
 
 def existing(request: HttpRequest, admin: Any, text: str) -> list[str]:
     """As the list of contacts finds them."""
-    seen = cast("ContactQuerySet", admin.get_queryset(request))
-    indexed, unindexed = (
-        seen.filter(admin.condition_of(request, text, is_indexed=is_indexed))
-        for is_indexed in (True, False)
-    )
-    limit = MAX_FOUND + 1
-    found = keyset.searched(indexed, unindexed, seen, NEWEST_FIRST, None, limit)
+    found = newest_matches(request, admin, text, MAX_FOUND + 1)
     return [contact.pk for contact in found]
 
 

@@ -40,6 +40,7 @@ from . import describe
 from .contact_list import ContactListAdmin
 from .contact_page import ContactPageAdmin
 from .field_inputs import boxes_of, names_of, with_boxes
+from .finder import FinderAdmin
 from .forms import (
     MetadataFormField,
     RuleFormField,
@@ -205,10 +206,15 @@ def has_changed(change: Change, name: str) -> bool:
 
 @admin.register(Contact)
 class ContactAdmin(
-    ContactPageAdmin, ContactListAdmin, MergeAdmin, OverviewAdmin, TenantOwnedRetryAdmin
+    ContactPageAdmin,
+    ContactListAdmin,
+    MergeAdmin,
+    OverviewAdmin,
+    FinderAdmin,
+    TenantOwnedRetryAdmin,
 ):
     """Contacts in the admin. Each base class adds one part: the page of a contact, the list, the
-    bulk actions with merging, and the first page."""
+    bulk actions with merging, the first page, and the search of each page."""
 
     form = ContactForm
 

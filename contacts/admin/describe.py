@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Q
 from django.urls import reverse
+from django.utils.formats import localize
 from django.utils.timezone import localtime
 
 from contacts.change_log.difference import (
@@ -34,8 +35,8 @@ NOTHING = "-"
 
 
 def local_time(at: datetime) -> str:
-    """With seconds, because changes to one contact often have the same minute."""
-    return f"{localtime(at):%Y-%m-%d %H:%M:%S %Z}"
+    """As everywhere in the admin, see `qyvo/formats/en/formats.py`."""
+    return str(localize(localtime(at)))
 
 
 # Who

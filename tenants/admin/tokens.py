@@ -14,9 +14,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
-from django.utils.timesince import timesince
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminRadioSelectWidget,
@@ -217,10 +217,10 @@ class ApiTokenAdmin(TypedSearchAdmin, RetryOnConflictAdmin):
         return format_html('<span class="chip {}">{}</span>', kind, text)
 
     @admin.display(description="last used", ordering="last_used_at")
-    def last_used(self, token: ApiToken) -> str:
-        return f"{timesince(token.last_used_at)} ago" if token.last_used_at else "never"
+    def last_used(self, token: ApiToken) -> datetime | str:
+        return token.last_used_at or "never"
 
-    @admin.display(description="")
+    @admin.display(description="revoke")
     def end(self, token: ApiToken) -> str:
         if token.revoked_at:
             return ""
@@ -318,5 +318,5 @@ def state_of(token: ApiToken) -> tuple[str, str]:
         return "bad", "Expired"
     if at and at <= now + EXPIRES_SOON:
         by = f", replaced by {token.replaced_by.prefix}" if hasattr(token, "replaced_by") else ""
-        return "", f"Expires in {timesince(now, at)}{by}"
+        return "", f"Expires {date_format(timezone.localtime(at))}{by}"
     return "good", "Active"

@@ -1,6 +1,6 @@
 """The first page of the admin: its numbers, and who may see them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from contacts.admin.overview import Bar
+from contacts.admin.overview import Bar, Growth, months
 from contacts.models import Contact, Import
 from tenants.fields import first_ulid, new_ulid
 from tenants.models import ApiToken, User
@@ -32,8 +32,8 @@ def staff_of(member: SimpleNamespace, *codenames: str) -> Client:
     return logged_in(user)
 
 
-def tiles(client: Client) -> dict[str, Any]:
-    answer = client.get(OVERVIEW)
+def tiles(client: Client, **asked: str) -> dict[str, Any]:
+    answer = client.get(OVERVIEW, asked)
     assert answer.status_code == 200
     return answer.context_data or {}
 
@@ -57,14 +57,49 @@ def test_the_first_page_loads_its_tiles_and_has_a_search_box(acme: SimpleNamespa
     assert f'action="{LIST}"' in page
 
 
-def test_new_contacts_are_counted_by_day(acme: SimpleNamespace) -> None:
-    for days_ago in (0, 0, 1, 29, 30, 400):
-        come(acme, days_ago)
+@pytest.mark.both
+def test_new_contacts_are_counted_by_day_beside_those_of_the_period_before(
+    acme: SimpleNamespace,
+) -> None:
+    for days_ago, source in (
+        (0, "api"), (0, "csv_import"), (1, "manual"), (29, "shopify"), (30, "api"), (31, "api"),
+        (59, "csv_import"), (60, "api"), (400, "api"),
+    ):  # fmt: skip
+        come(acme, days_ago, source=source)
     new = tiles(staff_of(acme))["new"]
-    numbers = [number for _, number in new["days"]]
-    assert (len(numbers), new["total"]) == (30, 4)
-    assert (numbers[0], numbers[-2], numbers[-1]) == (1, 1, 2)
-    assert new["days"][0][0] == new["since"] == timezone.localdate() - timedelta(days=29)
+    assert new["total"] == Growth(4, 3)
+    assert new["others"] == Growth(3, 2)
+    assert new["imported"] == Growth(1, 1)
+    assert [growth.percent for growth in (new["total"], new["others"])] == ["+33%", "+50%"]
+    assert len(new["parts"]) == 30
+    since = timezone.localdate() - timedelta(days=29)
+    assert new["since"] == since
+    assert new["parts"][0] == (f"{since:%m-%d}", 1, 0)
+    assert [numbers for _, *numbers in new["parts"][-2:]] == [[1, 0], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("period", "parts", "total"),
+    [
+        ("7", 7, Growth(1, 1)), ("90", 90, Growth(3, 1)), ("12m", 12, Growth(4, 0)),
+        ("x", 30, Growth(2, 0)),
+    ],
+)  # fmt: skip
+def test_people_choose_the_period(
+    acme: SimpleNamespace, period: str, parts: int, total: Growth
+) -> None:
+    for days_ago in (6, 13, 60, 100):
+        come(acme, days_ago)
+    client = staff_of(acme)
+    new = tiles(client, period=period)["new"]
+    assert (len(new["parts"]), new["total"]) == (parts, total)
+    assert f"{OVERVIEW}?period={period}" in client.get(INDEX, {"period": period}).content.decode()
+
+
+def test_months_begin_on_their_first_day() -> None:
+    assert [f"{day}" for day in months(4, date(2026, 2, 28))] == [
+        "2025-11-01", "2025-12-01", "2026-01-01", "2026-02-01",
+    ]  # fmt: skip
 
 
 def test_days_are_days_of_the_admins_time_zone(acme: SimpleNamespace, settings: Any) -> None:
@@ -72,8 +107,8 @@ def test_days_are_days_of_the_admins_time_zone(acme: SimpleNamespace, settings: 
     at = datetime.combine(timezone.localdate(), datetime.min.time(), UTC) - timedelta(hours=1)
     pk = first_ulid(at)[:10] + new_ulid()[10:]
     ContactFactory.create(tenant=acme.tenant, pk=pk, created_at=at)
-    days = dict(tiles(staff_of(acme))["new"]["days"])
-    assert days[timezone.localdate(at)] == 1
+    days = {day: number for day, number, _ in tiles(staff_of(acme))["new"]["parts"]}
+    assert days[f"{timezone.localdate(at):%m-%d}"] == 1
     assert timezone.localdate(at) != at.date()
 
 
@@ -108,7 +143,7 @@ def test_each_bar_links_to_the_contacts_that_it_counts(acme: SimpleNamespace) ->
         found = client.get(f"{LIST}?{bar.query}").context["cl"].result_list
         assert len(found) == bar.number, bar
     since = client.get(LIST, {"created_from": shown["new"]["since"]}).context["cl"].result_list
-    assert len(since) == shown["new"]["total"]
+    assert len(since) == shown["new"]["total"].number
 
 
 def test_the_tags_with_the_most_contacts_are_shown(acme: SimpleNamespace) -> None:
@@ -138,7 +173,7 @@ def test_nothing_of_another_tenant_is_counted_or_named(
     for member in (acme, outsider):
         client = staff_of(member)
         shown = tiles(client)
-        assert (shown["new"]["total"], shown["kinds"]["total"]) == (0, 0)
+        assert (shown["new"]["total"], shown["kinds"]["total"]) == (Growth(0, 0), 0)
         assert not shown["tags"]
         page = client.get(OVERVIEW).content.decode()
         assert not any(word in page for word in ("secret", "theirs.csv", "their token"))

@@ -78,6 +78,7 @@ def measure() -> None:
     from django.urls import reverse
     from django.utils import timezone
 
+    from contacts.admin.overview import PERIODS
     from contacts.jobs import bulk_actions
     from contacts.models import BulkAction
     from tenants.models import Tenant, User
@@ -106,9 +107,12 @@ def measure() -> None:
         print(f"{name:32} {milliseconds(partial(page, asked)):7.0f} ms {shown:5} shown", flush=True)
     deep = tenant.contacts.order_by("-pk")[NUMBER // 2].pk
     print(f"{'page in the middle':32} {milliseconds(lambda: page(f'after={deep}')):7.0f} ms")
-    for name in ("index", "contacts_contact_overview"):
-        address = reverse(f"admin:{name}")
-        print(f"{name:32} {milliseconds(partial(client.get, address)):7.0f} ms")
+    overview, find = (reverse(f"admin:contacts_contact_{name}") for name in ("overview", "find"))
+    for asked in (
+        reverse("admin:index"), *(f"{overview}?period={period}" for period in PERIODS),
+        *(f"{find}?{query}" for query in QUERIES.values() if query.startswith("q=")),
+    ):  # fmt: skip
+        print(f"{asked:60} {milliseconds(partial(client.get, asked)):7.0f} ms", flush=True)
 
     chosen = tenant.contacts.filter(source="csv_import").values_list("pk", flat=True)
     start = time.perf_counter()

@@ -65,6 +65,11 @@ def test_each_page_can_be_read_by_everybody(
         page.goto(addresses(rows)["contacts"])
         page.get_by_text("Filters").first.click()
         look_at(page, f"filters-{look}", problems)
+        page.goto(addresses(rows)["contacts"])
+        page.keyboard.press("Control+k")
+        page.get_by_label("Search text").fill("a")
+        page.locator("#finder a").first.wait_for()
+        look_at(page, f"finder-{look}", problems)
         for action in ("add_tag", "merge"):
             page.goto(addresses(rows)["contacts"])
             for box in page.locator("input.action-select").all()[:2]:

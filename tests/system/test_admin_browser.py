@@ -8,12 +8,14 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 from django.urls import reverse
-from playwright.sync_api import Dialog, Page, Route, expect
+from django.utils import timezone
+from playwright.sync_api import Dialog, Locator, Page, Route, expect
 
 from contacts.models import BulkAction, Contact, Import
 from contacts.writing import edit
 from tenants.models import ApiToken
 from tests.support.browser import NARROW, WIDE, assert_accessible, assert_fits, log_in, page_of
+from tests.support.factories import ContactFactory
 from tests.support.processes import worker
 from tests.support.sql import assert_links_match_tags
 
@@ -55,6 +57,66 @@ def test_a_contact_is_found_by_a_pasted_phone_and_gets_new_tags(
         assert "was changed successfully" in page.locator("body").inner_text()
     assert Contact.objects.get(pk=people[2].pk).tags == ["early", "spring"]
     assert_links_match_tags()
+
+
+def test_the_keyboard_reaches_all_around_a_page_and_a_phone_shows_50_contacts(
+    admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
+) -> None:
+    for _ in range(50):
+        ContactFactory.create(
+            tenant=admin_staff.tenant, tags=["newsletter", "wholesale", "vip", "sv-SE", "fr-FR"],
+            email=f"{'long' * 12}@example.com", source="csv_import", opted_in_at=timezone.now(),
+            last_message_at=timezone.now(), name="A long name of a person and a company " * 2,
+        )  # fmt: skip
+    with page_of(admin_server) as page:
+        log_in(page, admin_staff)
+        page.goto(reverse("admin:contacts_tag_changelist"))
+        page.keyboard.press("Control+k")
+        box = page.get_by_label("Search text")
+        box.press_sequentially("GRACE hóp", delay=30)
+        page.keyboard.press("Enter")
+        expect(page.locator(".summary")).to_contain_text("Grace Hopper")
+        name = page.get_by_label("Name", exact=True)
+        name.press("Meta+k")
+        box.press_sequentially("grace@")
+        expect(page.get_by_role("status").last).to_contain_text("1 contact.")
+        assert_accessible(page)
+        page.keyboard.press("ArrowDown")
+        expect(page.get_by_role("link", name="Grace Hopper")).to_be_focused()
+        page.keyboard.press("Escape")
+        expect(name).to_be_focused()
+        page.goto(CONTACTS)
+        stops: list[str] = []
+        while not any("Filters" in stop for stop in stops) and len(stops) < 40:
+            page.keyboard.press("Tab")
+            stops.append(page.locator(":focus").aria_snapshot().partition("\n")[0])
+        email = admin_staff.user.email
+        for wanted in ("Skip to", "Menu", f"A {email} {email}", "Find a contact", "Filters"):
+            assert any(f'"{wanted}' in stop for stop in stops), (wanted, stops)
+        account = page.get_by_role("button", name=email)
+        opens(account, page.get_by_role("link", name="Change password"))
+        opens(page.get_by_role("button", name="Filters", exact=True), page.get_by_label("Country"))
+        page.get_by_role("button", name="Menu", exact=True).press("Enter")
+        expect(page.get_by_role("navigation", name="Menu")).to_be_hidden()
+        page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+        opens(
+            page.get_by_role("button", name="Menu", exact=True),
+            page.get_by_role("link", name="Overview"),
+        )
+        expect(page.locator("tr.data-row")).to_have_count(50)
+        assert page.evaluate("document.documentElement.scrollHeight") <= 5000
+        assert_fits(page)
+
+
+def opens(control: Locator, content: Locator) -> None:
+    """Enter on `control` shows `content`, and Escape hides it and leads back."""
+    expect(control).to_have_attribute("aria-expanded", "false")
+    control.press("Enter")
+    expect(content).to_be_visible()
+    expect(control).to_have_attribute("aria-expanded", "true")
+    control.page.keyboard.press("Escape")
+    expect(content).to_be_hidden()
+    expect(control).to_be_focused()
 
 
 def test_broken_metadata_shows_the_position_of_the_error_and_can_be_fixed(

@@ -1,5 +1,5 @@
 // Scripts of the admin: buttons that copy a value, names of countries, charts that are loaded later,
-// and the warning about unsaved changes.
+// what the theme leaves out for the keyboard, and the warning about unsaved changes.
 
 // A button with data-copy copies its value. Over plain HTTP, browsers have no clipboard API, only
 // the old command that copies selected text.
@@ -54,6 +54,96 @@ document.addEventListener("DOMContentLoaded", () => {
 // that come before, for example because a font is late, must not be drawn twice.
 document.addEventListener("htmx:afterSettle", () => {
   if (document.readyState === "complete" && document.querySelector("canvas.chart")) renderCharts();
+});
+
+// What the theme leaves out for the keyboard and for screen readers. Alpine.js reads attributes when
+// it starts, so this comes just before.
+document.addEventListener("alpine:init", () => {
+  document.querySelectorAll("[x-on\\:click]").forEach(makeOperable);
+  for (const [selector, name] of Object.entries(NAMES)) {
+    document.querySelector(selector)?.setAttribute("aria-label", name);
+  }
+  for (const [selector, name] of Object.entries(SCROLLED)) {
+    document.querySelector(selector)?.setAttribute("data-simplebar-aria-label", name);
+  }
+  hideIcons(document);
+});
+document.addEventListener("htmx:load", (event) => hideIcons(event.target));
+
+const NAMES = {
+  "#nav-sidebar-inner": "Menu",
+  "nav:has(#logout-form)": "Account",
+  "#nav-sidebar [x-on\\:click^=sidebarMobileOpen]": "Close the menu",
+  "#searchbar-submit": "Search",
+  "#searchbar": "Search",
+  "#changelist-filter form": "Filters",
+};
+
+// SimpleBar makes a landmark of each part that scrolls.
+const SCROLLED = {
+  "#nav-sidebar-apps": "Entries of the menu",
+  "#changelist-filter [data-simplebar]": "Fields of the filters",
+  "[data-simplebar]:has(#result_list)": "Rows of the list",
+};
+
+// By the beginning of what a click does: names of controls that are only an icon.
+const CONTROLS = {
+  sidebar: "Menu",
+  showActions: "Actions",
+  openTheme: "Theme",
+  openRelated: "Add or change",
+  openTabsDropdown: "More pages",
+  "filterOpen = false": "Close the filters",
+};
+
+// What opens; where it is not here, it is beside the control.
+const POPUPS = { sidebarMobileOpen: "#nav-sidebar", filterOpen: "#changelist-filter form" };
+const STAYS_OPEN = ["sidebarDesktopOpen", "navigationOpen"]; // parts of the page
+const FOCUSABLE = "a[href], button, input:not([type=hidden]), select, [tabindex='0']";
+
+// The name of an icon is text, which belongs to no name of a link or button.
+function hideIcons(root) {
+  for (const icon of root.querySelectorAll(".material-symbols-outlined:not([role])")) {
+    icon.setAttribute("aria-hidden", "true");
+  }
+}
+
+// Makes a button of an element that reacts to clicks only, and says whether it is open or pressed.
+function makeOperable(control) {
+  const action = control.getAttribute("x-on:click");
+  const name = Object.keys(CONTROLS).find((beginning) => action.startsWith(beginning));
+  if (name) control.setAttribute("aria-label", CONTROLS[name]);
+  if (!control.matches("a[href]:not([href='#']), button, input")) {
+    control.setAttribute("role", "button");
+    control.tabIndex = 0;
+  }
+  const [, state] = action.match(/^(\w+) = (?:!|true)/) ?? [];
+  const [, theme] = action.match(/[tT]heme.*'(\w+)'/) ?? [];
+  if (theme) control.setAttribute("x-bind:aria-pressed", `adminTheme == '${theme}'`);
+  if (!state) return;
+  control.setAttribute("x-bind:aria-expanded", state);
+  if (STAYS_OPEN.includes(state)) return;
+  control.setAttribute("x-on:keydown.escape.window", `${state} = false`);
+  control.setAttribute("x-init", `$watch('${state}', (isOpen) => moveFocus($el, isOpen, '${state}'))`);
+}
+
+// Moves the focus into what a key has opened, and back to the control when it closes.
+function moveFocus(control, isOpen, state) {
+  const { parentElement: parent } = control;
+  const popup = POPUPS[state] ? document.querySelector(POPUPS[state])
+    : parent.querySelector("nav, ul") ?? parent.querySelector("template")?._x_teleport; // Alpine.js moves it
+  const isLost = popup?.contains(document.activeElement);
+  // The second frame: in the first, the theme shows what opens.
+  requestAnimationFrame(() => requestAnimationFrame(() => {
+    if (!isOpen && isLost) control.focus();
+    if (isOpen && control.matches(":focus-visible")) popup?.querySelector(FOCUSABLE)?.focus();
+  }));
+}
+
+document.addEventListener("keydown", (event) => {
+  if (!["Enter", " "].includes(event.key) || !event.target.matches("[role=button]")) return;
+  event.preventDefault();
+  event.target.click();
 });
 
 // Gives the theme's tooltips a role, which accessibility checks require. The theme's own script
