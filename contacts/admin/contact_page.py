@@ -1,4 +1,4 @@
-"""The page of a contact: a summary with consent, the form, and the latest changes."""
+"""The page of a contact: a summary with consent, the form, and beside them the timeline."""
 
 from functools import partial
 from typing import Any
@@ -35,7 +35,7 @@ from .erasing import EraseAdmin
 from .proof import ProofAdmin
 
 NOT_FORMER = "This is no former phone of the contact any more."
-LATEST = 5  # changes that the page shows
+LATEST = 10  # changes that the page shows
 MAX_SUGGESTIONS = 20  # tags
 PLACED = ("phone", "name", "email", "locale", "tags", "metadata")
 KEEP_FORMER = "keep_former"  # only on the page of a contact that exists
@@ -47,13 +47,15 @@ class ContactPageAdmin(EraseAdmin, ProofAdmin):
     """Everything around the form of a contact, and the suggestions of its tags."""
 
     fieldsets = (
-        (None, {"fields": ["tenant", "phone", KEEP_FORMER, "name", ("email", "locale"), *OTHERS]}),
+        (None, {"fields": ["tenant", "phone", KEEP_FORMER, "name", "email", "locale", *OTHERS]}),
         ("Tags and metadata", {"fields": ["tags", "metadata"]}),
         ("Technical", {"fields": [f"{name}_shown" for name in TECHNICAL], "classes": ["collapse"]}),
     )
     readonly_fields = [f"{name}_shown" for name in TECHNICAL]
     change_form_outer_before_template = "admin/contacts/contact/summary.html"
-    change_form_outer_after_template = "admin/contacts/contact/latest.html"
+
+    class Media:
+        css = {"all": ["qyvo/contact.css"]}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Without technical fields for a new contact, which has no values there yet. Without the
@@ -77,6 +79,7 @@ class ContactPageAdmin(EraseAdmin, ProofAdmin):
 
     def summary(self, request: HttpRequest, contact: Contact) -> dict[str, Any]:
         return {
+            "stored": contact,
             "readable": phones.readable(contact.phone),
             "country": countries.of(contact.phone),
             "whatsapp": contact.phone.removeprefix("+"),
@@ -85,7 +88,7 @@ class ContactPageAdmin(EraseAdmin, ProofAdmin):
             ],
             "consent": describe.consent_of(contact),
             "alike": alike(contact),
-            "latest": describe.changes_of(contact, None)[:LATEST],
+            "timeline": describe.changes_of(contact, None)[:LATEST],
             "may_undo": self.may_undo(request),
         }
 
