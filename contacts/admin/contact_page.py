@@ -29,13 +29,13 @@ from tenants.admin import user_of
 from tenants.fields import is_ulid
 from tenants.models import Tenant
 
-from . import describe
+from . import describe, timeline
 from .duplicates import alike
 from .erasing import EraseAdmin
+from .notes import NoteForm, NotesAdmin
 from .proof import ProofAdmin
 
 NOT_FORMER = "This is no former phone of the contact any more."
-LATEST = 10  # changes that the page shows
 MAX_SUGGESTIONS = 20  # tags
 PLACED = ("phone", "name", "email", "locale", "tags", "metadata")
 KEEP_FORMER = "keep_former"  # only on the page of a contact that exists
@@ -43,7 +43,7 @@ OTHERS = [field.name for field in schema.FIELDS if field.is_edited and field.nam
 TECHNICAL = ("id", "source", "total_messages", "last_message_at", "created_at", "updated_at")
 
 
-class ContactPageAdmin(EraseAdmin, ProofAdmin):
+class ContactPageAdmin(EraseAdmin, NotesAdmin, ProofAdmin):
     """Everything around the form of a contact, and the suggestions of its tags."""
 
     fieldsets = (
@@ -88,7 +88,8 @@ class ContactPageAdmin(EraseAdmin, ProofAdmin):
             ],
             "consent": describe.consent_of(contact),
             "alike": alike(contact),
-            "timeline": describe.changes_of(contact, None)[:LATEST],
+            "timeline": timeline.latest(request, contact),
+            "note_form": NoteForm(),
             "may_undo": self.may_undo(request),
         }
 
@@ -114,13 +115,17 @@ class ContactPageAdmin(EraseAdmin, ProofAdmin):
     # Deleting
 
     def get_deleted_objects(self, contacts: Any, request: HttpRequest) -> Any:
-        """The contacts on the confirmation page. Django would also list the links to tags, although
-        the tags stay."""
+        """The contacts on the confirmation page, and the number of their notes. Django would also
+        list the links to tags, although the tags stay."""
         named = [
             " · ".join(filter(None, [one.name, phones.readable(one.phone), one.email]))
             for one in contacts
         ]
-        return named, {str(self.opts.verbose_name_plural): len(named)}, set(), []
+        counts = {str(self.opts.verbose_name_plural): len(named)}
+        if number := sum(timeline.notes_of(one).count() for one in contacts):
+            named.append(f"Notes: {number}. An undo does not bring them back.")
+            counts["notes"] = number
+        return named, counts, set(), []
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
         """Adds a link to undo the deletion."""

@@ -50,6 +50,9 @@ from .import_job import (
 from .name_folding import (
     NameFolding,
 )
+from .note import (
+    Note,
+)
 from .stored import all_columns, attributes, converted, find_stored, look_up
 from .stored_answer import (
     StillRunning,
@@ -113,6 +116,7 @@ __all__ = [
     "ImportFailure",
     "NameFolding",
     "NearKey",
+    "Note",
     "OptOut",
     "Outcome",
     "StillRunning",

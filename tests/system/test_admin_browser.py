@@ -58,7 +58,7 @@ def test_a_contact_is_found_by_a_pasted_phone_and_gets_new_tags(
     assert_links_match_tags()
 
 
-def test_metadata_is_edited_in_rows_or_as_json_beside_the_timeline(
+def test_metadata_is_edited_in_rows_or_as_json_beside_a_timeline_with_notes(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
     stays = {"big": 12345678901234567890, "nested": {"a": [1.0, None, "]"]}}
@@ -88,9 +88,7 @@ def test_metadata_is_edited_in_rows_or_as_json_beside_the_timeline(
         expect(page.locator("body")).to_contain_text("was changed successfully")
         page.goto(address)
         page.set_viewport_size({"width": 1280, "height": 800})
-        timeline = page.get_by_role("complementary", name="Timeline")
-        expect(timeline.get_by_role("listitem").first).to_be_in_viewport()
-        expect(timeline).to_contain_text('metadata.city: "Lyon" → "Oslo"')
+        writes_a_note(page, admin_staff.user.email)
         look_at(page)
     found = Contact.objects.get(pk=people[0].pk).metadata
     assert rules.spelled(found) == rules.spelled(
@@ -112,6 +110,18 @@ def changes_rows_at_the_speed_of_typing(page: Page) -> None:
     page.get_by_label("Value of orders").first.fill("4")
     page.get_by_label("Key").last.fill("age")
     expect(page.get_by_text("Another row has this key.")).to_have_count(0)
+
+
+def writes_a_note(page: Page, author: str) -> None:
+    timeline = page.get_by_role("complementary", name="Timeline")
+    entries = timeline.get_by_role("listitem")
+    for number in range(4):
+        expect(entries.nth(number)).to_be_in_viewport()
+    expect(entries.first).to_contain_text('metadata.city: "Lyon" → "Oslo"')
+    page.get_by_label("New note").press_sequentially("Call at 9", delay=30)
+    page.get_by_role("button", name="Add note").click()
+    expect(entries.first).to_contain_text("Call at 9")
+    expect(entries.first).to_contain_text(f"by {author}")
 
 
 def test_a_name_conflict_is_resolved_and_leaving_unsaved_changes_asks(
