@@ -24,6 +24,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
     "contacts.contact": {VIEWER: (VIEW,), EDITOR: EVERYTHING},
     "contacts.erasure": {MANAGER: (ADD,)},  # the permission to erase people
     "contacts.metadatafield": {MANAGER: EVERYTHING},
+    "contacts.note": {MANAGER: (DELETE,)},  # those of others; contacts decide the rest
     "contacts.tag": {VIEWER: (VIEW,), EDITOR: EVERYTHING},
     "contacts.import": {VIEWER: (VIEW,), EDITOR: EVERYTHING},
     "contacts.export": {VIEWER: (VIEW,)},

@@ -1,4 +1,4 @@
-"""The page of a contact: a summary with consent, the form, and the latest changes."""
+"""The page of a contact: a summary with consent, the form, and beside them the timeline."""
 
 from functools import partial
 from typing import Any
@@ -29,13 +29,13 @@ from tenants.admin import user_of
 from tenants.fields import is_ulid
 from tenants.models import Tenant
 
-from . import describe
+from . import describe, timeline
 from .duplicates import alike
 from .erasing import EraseAdmin
+from .notes import NoteForm, NotesAdmin
 from .proof import ProofAdmin
 
 NOT_FORMER = "This is no former phone of the contact any more."
-LATEST = 5  # changes that the page shows
 MAX_SUGGESTIONS = 20  # tags
 PLACED = ("phone", "name", "email", "locale", "tags", "metadata")
 KEEP_FORMER = "keep_former"  # only on the page of a contact that exists
@@ -43,17 +43,19 @@ OTHERS = [field.name for field in schema.FIELDS if field.is_edited and field.nam
 TECHNICAL = ("id", "source", "total_messages", "last_message_at", "created_at", "updated_at")
 
 
-class ContactPageAdmin(EraseAdmin, ProofAdmin):
+class ContactPageAdmin(EraseAdmin, NotesAdmin, ProofAdmin):
     """Everything around the form of a contact, and the suggestions of its tags."""
 
     fieldsets = (
-        (None, {"fields": ["tenant", "phone", KEEP_FORMER, "name", ("email", "locale"), *OTHERS]}),
+        (None, {"fields": ["tenant", "phone", KEEP_FORMER, "name", "email", "locale", *OTHERS]}),
         ("Tags and metadata", {"fields": ["tags", "metadata"]}),
         ("Technical", {"fields": [f"{name}_shown" for name in TECHNICAL], "classes": ["collapse"]}),
     )
     readonly_fields = [f"{name}_shown" for name in TECHNICAL]
     change_form_outer_before_template = "admin/contacts/contact/summary.html"
-    change_form_outer_after_template = "admin/contacts/contact/latest.html"
+
+    class Media:
+        css = {"all": ["qyvo/contact.css"]}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Without technical fields for a new contact, which has no values there yet. Without the
@@ -77,6 +79,7 @@ class ContactPageAdmin(EraseAdmin, ProofAdmin):
 
     def summary(self, request: HttpRequest, contact: Contact) -> dict[str, Any]:
         return {
+            "stored": contact,
             "readable": phones.readable(contact.phone),
             "country": countries.of(contact.phone),
             "whatsapp": contact.phone.removeprefix("+"),
@@ -85,7 +88,8 @@ class ContactPageAdmin(EraseAdmin, ProofAdmin):
             ],
             "consent": describe.consent_of(contact),
             "alike": alike(contact),
-            "latest": describe.changes_of(contact, None)[:LATEST],
+            "timeline": timeline.latest(request, contact),
+            "note_form": NoteForm(),
             "may_undo": self.may_undo(request),
         }
 
@@ -111,13 +115,17 @@ class ContactPageAdmin(EraseAdmin, ProofAdmin):
     # Deleting
 
     def get_deleted_objects(self, contacts: Any, request: HttpRequest) -> Any:
-        """The contacts on the confirmation page. Django would also list the links to tags, although
-        the tags stay."""
+        """The contacts on the confirmation page, and the number of their notes. Django would also
+        list the links to tags, although the tags stay."""
         named = [
             " · ".join(filter(None, [one.name, phones.readable(one.phone), one.email]))
             for one in contacts
         ]
-        return named, {str(self.opts.verbose_name_plural): len(named)}, set(), []
+        counts = {str(self.opts.verbose_name_plural): len(named)}
+        if number := sum(timeline.notes_of(one).count() for one in contacts):
+            named.append(f"Notes: {number}. An undo does not bring them back.")
+            counts["notes"] = number
+        return named, counts, set(), []
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
         """Adds a link to undo the deletion."""

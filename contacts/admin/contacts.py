@@ -78,7 +78,9 @@ class ContactForm(TenantForm):
         rules.tags,
         help_text="Separate with commas. Enter adds the marked suggestion, a comma your own text.",
     )
-    metadata = MetadataFormField(metadata_from_text, help_text="A JSON object.")
+    metadata = MetadataFormField(
+        metadata_from_text, help_text="Keys with values. As JSON, an object."
+    )
 
     class Meta:
         model = Contact

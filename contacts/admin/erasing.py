@@ -107,6 +107,7 @@ class Receipt(NamedTuple):
 # The labels of `contacts.writing.erase.Numbers`, in the order of a receipt.
 LABELS = {
     "contacts": "Contacts deleted",
+    "notes": "Notes deleted",
     "phones": "Phones replaced by a digest",
     "opt_outs": "Opt-outs kept as a digest",
     "changes": "History entries emptied",
@@ -248,7 +249,8 @@ def receipt_of(entry: LogEntry, tenant: Tenant) -> Receipt:
         ("Tenant", tenant.name),
         ("Erased", local_time(entry.action_time)),
         ("Erased by", entry.user.email),
-        *((label, kept["numbers"][name]) for name, label in LABELS.items()),
+        # A receipt of an earlier version has no notes.
+        *((label, kept["numbers"].get(name, 0)) for name, label in LABELS.items()),
     ]
     page = "admin:contacts_import_change"
     return Receipt(

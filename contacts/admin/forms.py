@@ -152,8 +152,20 @@ class TagNamesFormField(RuleFormField):
         return ", ".join(value) if isinstance(value, list) else value
 
 
+class MetadataWidget(UnfoldAdminTextareaWidget):
+    """The text of a JSON object. With JavaScript, a row for each key; see
+    `qyvo/static/qyvo/metadata.js`."""
+
+    class Media:
+        js = [forms.Script("qyvo/metadata.js", type="module")]
+
+    def __init__(self) -> None:
+        look = {"class": "mono", "spellcheck": "false", "rows": 10}
+        super().__init__(look | {"data-metadata": ""})
+
+
 class MetadataFormField(RuleFormField):
-    widget = UnfoldAdminTextareaWidget({"class": "mono", "spellcheck": "false", "rows": 10})
+    widget = MetadataWidget
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compares the values as JSON: in Python, `True == 1`, so a change from 1 to true would be

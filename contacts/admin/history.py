@@ -1,4 +1,5 @@
-"""Pages that read the change log: the history of a contact, recording consent, and undo."""
+"""Pages that read the change log: the history of a contact with its notes, recording consent, and
+undo."""
 
 from typing import Any
 
@@ -26,7 +27,7 @@ from contacts.writing.consent import Decision
 from tenants.admin import TenantOwnedAdmin
 from tenants.models import Tenant
 
-from . import describe
+from . import describe, timeline
 from .confirm import log, start
 from .forms import checked
 
@@ -113,12 +114,13 @@ class HistoryAdmin(TenantOwnedAdmin):
         before = position(request.GET.get("before", ""))
         found = describe.changes_of(contact, before)
         shown = found[: describe.PAGE_SIZE]  # `found` may have one more, of the next page
+        is_last = len(found) == len(shown)
         context = {
             "object": contact,
             "module_name": str(self.opts.verbose_name_plural).capitalize(),
-            "changes": shown,
+            "changes": timeline.page(request, contact, shown, before, is_last=is_last),
             "is_first": before is None,
-            "older": shown[-1].change.pk if len(found) > len(shown) else None,
+            "older": None if is_last else shown[-1].change.pk,
             "may_undo": self.may_undo(request),
         }
         title = f"History of {contact}"

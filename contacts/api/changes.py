@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from contacts.change_log.difference import MOMENTS
+from contacts.change_log.difference import MOMENTS, NOTES
 from contacts.change_log.feed import FeedPosition
 from contacts.finding import cursors
 from contacts.models import Change, Contact
@@ -35,11 +35,12 @@ class ChangesInput(serializers.Serializer):
 class ShownDifferences(serializers.DictField):
     """The differences of a change, with timestamps in whole seconds.
 
-    The log stores timestamps with the fractions of their seconds.
+    The log stores timestamps with the fractions of their seconds. The API has no notes.
     """
 
     def to_representation(self, value: dict[str, Any]) -> dict[str, Any]:
         shown = value | {name: shortened(value[name]) for name in MOMENTS if name in value}
+        shown.pop(NOTES, None)
         if consent := value.get("consent"):
             shown["consent"] = consent | shortened({"at": consent["at"]})
         return shown

@@ -22,6 +22,7 @@ EMPTY: dict[str, Any] = {field.name: field.empty for field in LOGGED}
 LOGGED_FIELDS = tuple(EMPTY)
 MOMENTS = tuple(field.name for field in LOGGED if field.kind is Kind.MOMENT)
 FORMER_PHONES = "former_phones"  # in entries beside the fields: the phones `added` and `removed`
+NOTES = "notes"  # in entries of merged contacts beside the fields: the ids of their notes
 CONSENT = {"opted_in_at": "opted_in", "opted_out_at": "opted_out"}
 
 Fields = dict[str, Any]

@@ -197,6 +197,19 @@ def history(person: Person) -> list[Json]:
     ]
 
 
+def notes(person: Person) -> list[Json]:
+    """Also those of contacts that were merged into this one, which follow them."""
+    found = models.Note.objects.filter(tenant=person.tenant, contact_id=person.contact.pk)
+    return [
+        {
+            "At": moment(note.created_at),
+            "Text": note.text,
+            "By": ACTORS.get(note.author.partition(":")[0], "unknown"),
+        }
+        for note in found.order_by("created_at", "pk")
+    ]
+
+
 def recipients(person: Person) -> list[Json]:
     """Whom webhooks told (GDPR, article 15, paragraph 1, c). Without the path of the address, which
     may be a secret."""
@@ -279,6 +292,7 @@ SECTIONS: dict[type[Model], dict[str, Read]] = {
         "Former phones": lambda person: person.former,
         "Other contacts of the person": other_contacts,
     },
+    models.Note: {"Notes": notes},
     Change: {"Consent": decisions, "History": history},
     Delivery: {"Recipients": recipients},
     models.Duplicate: {"Possible duplicates": duplicates},

@@ -55,6 +55,9 @@ from .metadata_field import (
 from .name_folding import (
     NameFolding,
 )
+from .note import (
+    Note,
+)
 from .stored import all_columns, attributes, converted, find_stored, look_up
 from .stored_answer import (
     StillRunning,
@@ -119,6 +122,7 @@ __all__ = [
     "MetadataField",
     "NameFolding",
     "NearKey",
+    "Note",
     "OptOut",
     "Outcome",
     "StillRunning",

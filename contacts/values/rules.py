@@ -34,6 +34,7 @@ MAX_REF = 255  # characters
 MAX_BATCH = 1000
 MAX_CONSENT_SOURCE = 100  # characters
 MAX_PROOF = 1000  # characters
+MAX_NOTE = 2000  # characters
 MAX_METADATA_BYTES = 65_536  # as compact UTF-8 JSON
 MAX_METADATA_DEPTH = 32
 
@@ -268,6 +269,15 @@ def required_tag(raw: Any) -> str:
     if raw is None or not tag(raw):
         raise ValueError("The tag is required.")
     return tag(raw)
+
+
+def note(raw: Any) -> str:
+    """What somebody writes about a contact: 1 to 2,000 characters. Browsers send line ends as two
+    characters, and count them as one."""
+    text = limited("note", string("note", raw).replace("\r\n", "\n"), MAX_NOTE)
+    if not text:
+        raise ValueError("The note is empty.")
+    return text
 
 
 def metadata_changes(raw: Any) -> dict[str, Any] | None:

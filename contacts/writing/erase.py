@@ -13,7 +13,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q
 
 from contacts.db.transactions import hold_tenant, transactional
-from contacts.models import Change, Contact, Erasure, NearKey, StoredAnswer
+from contacts.models import Change, Contact, Erasure, NearKey, Note, StoredAnswer
 from contacts.values.digests import phone_digest
 from contacts.values.numbering_plans import forms
 from tenants.models import Tenant
@@ -25,12 +25,13 @@ class Numbers(NamedTuple):
     """How many rows an erasure has deleted or emptied. It says nothing about the person, so a
     receipt may keep it.
 
-    `phones`: current and former ones, of which digests stay. `opt_outs`: those of them that stay
-    opted out. `changes`: entries of the change log. `answers`: stored answers of the API.
-    `refusals`: lines of bulk actions. `log_entries`: of the admin's log.
+    `notes`: of staff. `phones`: current and former ones, of which digests stay. `opt_outs`: those
+    of them that stay opted out. `changes`: entries of the change log. `answers`: stored answers of
+    the API. `refusals`: lines of bulk actions. `log_entries`: of the admin's log.
     """
 
     contacts: int
+    notes: int
     phones: int
     opt_outs: int
     changes: int
@@ -74,14 +75,17 @@ def forget(tenant: Tenant, phone: str) -> Forgotten:
     refusals = clear_refusals(tenant, phones)
     opt_outs = [*filter(None, chain.from_iterable(c.opt_outs(former[c.pk]) for c in stored))]
     consent.remember(opt_outs)
-    rows.delete([contact.end(Change.Kind.ERASED)._replace(fields={}) for contact in stored])
+    ends = [contact.end(Change.Kind.ERASED)._replace(fields={}) for contact in stored]
+    notes = rows.delete(ends)[1].get(Note._meta.label, 0)
     answers = clear_answers(tenant, phones, stored)
     duplicates = clear_duplicates(tenant, [contact.pk for contact in stored])
     changes, survivors = tenant.changes.forget(phones, [contact.pk for contact in stored])
     others = tenant.contacts.filter(pk__in=survivors).order_by("phone")
     numbers = Numbers(
-        len(stored), len(known), len(opt_outs), changes, duplicates, answers, refusals, log_entries
-    )
+        contacts=len(stored), notes=notes, phones=len(known), opt_outs=len(opt_outs),
+        changes=changes, duplicates=duplicates, answers=answers, refusals=refusals,
+        log_entries=log_entries,
+    )  # fmt: skip
     return Forgotten(bool(stored), list(others.values_list("phone", flat=True)), phones, numbers)
 
 

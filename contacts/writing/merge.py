@@ -13,7 +13,7 @@ from contacts.values.rules import RuleBroken
 from tenants.fields import hex_id
 from tenants.models import Tenant
 
-from . import consent, edit, former_phones, links
+from . import consent, edit, former_phones, links, notes
 from .merged_values import merged_values
 
 MERGED = [field.name for field in schema.FIELDS if field.merge is not schema.Merge.OWN]
@@ -51,11 +51,13 @@ def merge_locked(
     phones; if it has opted out, they have, too.
 
     `former`: the rows of the former phones of each contact, by its id. `choose`: as in
-    `merged_values`. Returns what `merge` returns.
+    `merged_values`. Returns what `merge` returns. The notes of the others follow them.
     """
     results, kept = list[Result](), list[Contact]()
     gone, opted_out = list[Entry](), list[OptOut | None]()
     moved, described = list[Contact](), dict[str, Fields]()
+    noted = notes_of_others(groups)
+    followed = dict[str, str]()  # ids of notes -> ids of their contacts
     given_up = dict[str, str]()  # phones that a chosen phone has replaced -> ids of their contacts
     for first, *others in groups:
         had = first.phone
@@ -68,7 +70,9 @@ def merge_locked(
         kept.append(first)
         for other in others:
             phones = [row.phone for row in former[other.pk]]
-            gone.append(other.end(Change.Kind.MERGED, first.pk, phones))
+            end = other.end(Change.Kind.MERGED, first.pk, phones)
+            gone.append(notes.with_logged(end, noted.get(other.pk, [])))
+            followed |= dict.fromkeys(noted.get(other.pk, []), first.pk)
         taken = [row for other in others for row in (other, *former[other.pk])]
         moved += former_phones.move(taken, first)
         added = {had, *(row.phone for row in taken)} - {first.phone}
@@ -80,6 +84,8 @@ def merge_locked(
     Change.objects.log(gone)
     former_phones.save(moved)
     unlink(gone)
+    if followed:
+        notes.move(kept[0].tenant_id, followed)
     edit.change_many(
         kept,
         dict.fromkeys([*MERGED, *choose]),
@@ -88,6 +94,12 @@ def merge_locked(
     if given_up:
         former_phones.insert_many(kept[0].tenant_id, given_up)
     return results
+
+
+def notes_of_others(groups: Sequence[Sequence[Contact]]) -> dict[str, list[str]]:
+    """The ids of the notes of all contacts that are merged into others, by the ids of these."""
+    others = [contact for group in groups for contact in group[1:]]
+    return notes.ids_of(others[0].tenant_id, [one.pk for one in others]) if others else {}
 
 
 def unlink(gone: Sequence[Entry]) -> None:

@@ -25,6 +25,7 @@ from contacts.change_log.difference import (
     FORMER_PHONES,
     LOGGED_FIELDS,
     MOMENTS,
+    NOTES,
     Fields,
     exchanged,
     moment,
@@ -38,7 +39,7 @@ from contacts.values.numbering_plans import forms, renumbered
 from tenants.fields import parse_ulid
 from tenants.models import Tenant
 
-from . import consent, delete, edit, former_phones
+from . import consent, delete, edit, former_phones, notes
 
 AT_ONCE = 1000  # contacts that a request changes; more are left to a worker
 BATCH = 1000  # contacts in one transaction
@@ -230,6 +231,9 @@ class Batch:
         self.owners_before = dict(self.owners)
         self.erased = self.erased_of(self.phones_wanted())
         self.opted_out = OptOut.objects.of(tenant.pk, self.phones_wanted())
+        created = [one.contact_id for one in self.changes if one.kind == Change.Kind.CREATED]
+        self.noted = notes.ids_of(tenant.pk, created) if created else {}
+        self.notes_back = dict[str, str]()  # ids of notes -> ids of contacts that are restored
         survivors = {change.into for change in self.changes if change.into}
         self.heirs = self.heirs_of(survivors)
         opt_outs = Q(kind=Change.Kind.OPTED_OUT) | Q(fields__has_key="opted_out_at")
@@ -329,6 +333,7 @@ class Batch:
         )
         consent.remember(undoing.opt_out for undoing in undoings.values())
         delete.restore([there[pk] for pk in there if pk not in self.stored])
+        notes.move(self.tenant.pk, self.notes_back)
         former_phones.insert_many(self.tenant.pk, added)
 
 
@@ -438,6 +443,8 @@ class Undoing:
             self.keep("", Reason.GONE)
         elif self.contact.opted_out_at:
             self.keep("", Reason.CONSENT, "has opted out, and is not deleted")
+        elif change.contact_id in self.batch.noted:
+            self.keep("", Reason.CHANGED, "has notes, and is not deleted")
         elif self.batch.last_elsewhere.get(change.contact_id, 0) > change.pk:
             self.keep("", Reason.CHANGED)
         else:
@@ -460,6 +467,7 @@ class Undoing:
             self.contact = self.last = Contact.ended(change)
             self.contact.phone = phone
             self.taken_back.append("its end")
+            self.batch.notes_back |= dict.fromkeys(change.fields.get(NOTES, []), change.contact_id)
             self.take_former(change)
             opted_out_at = self.batch.opted_out_since(change, phone)
             now = copy(self.contact)

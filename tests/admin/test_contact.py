@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from contacts.models import Contact
 from contacts.values import phones
@@ -91,6 +92,22 @@ def test_another_tenants_contact_is_not_deleted(
         answer: Any = staff_of(tenant, *MAY).post(url(Contact, "delete", ada.pk), {"post": "yes"})
         assert answer.status_code == 302
     assert Contact.objects.exists()
+
+
+# Its page
+
+
+def test_the_phone_is_copied_and_whoever_has_opted_out_gets_no_link_to_whatsapp(
+    staff: Client, ada: Contact
+) -> None:
+    page = url(Contact, "change", ada.pk)
+    shown = staff.get(page).content.decode()
+    assert f'data-copy="{PHONE}"' in shown
+    assert f"https://wa.me/{PHONE[1:]}" in shown
+    Contact.objects.filter(tenant=ada.tenant_id).update(opted_out_at=timezone.now())
+    refused = staff.post(page, contact_form(staff, page, phone="12")).content.decode()
+    assert f'data-copy="{PHONE}"' in refused, "not what was typed"
+    assert "https://wa.me/" not in refused
 
 
 # Duplicate phones

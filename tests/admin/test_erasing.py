@@ -25,7 +25,7 @@ from contacts.models import (
     OptOut,
     StoredAnswer,
 )
-from contacts.writing import edit, former_phones, merge
+from contacts.writing import edit, former_phones, merge, notes
 from tenants import roles
 from tenants.fields import new_ulid
 from tenants.models import Tenant
@@ -79,6 +79,7 @@ def test_a_manager_erases_a_person_and_gets_a_receipt_without_personal_data(
 ) -> None:
     ContactFactory.create(tenant=globex.tenant, phone=PHONE, name="Ada")
     edit.change(ada, keep_former=True, phone=OTHER)
+    notes.add(ada, "Likes Lovelace.")
     manager.post(url(Contact, "delete", ContactFactory.create(tenant=acme.tenant).pk), YES)
     first, second = sorted([ada.pk, new_ulid()])
     Duplicate.objects.create(
@@ -97,8 +98,8 @@ def test_a_manager_erases_a_person_and_gets_a_receipt_without_personal_data(
     assert answer["Location"] == url(Contact, "erased", change.change_set), "the reference"
     shown = text(manager.get(answer["Location"]))
     assert numbers() == {
-        "contacts": 1, "phones": 2, "opt_outs": 2, "changes": 3, "duplicates": 1, "answers": 1,
-        "refusals": 0, "log_entries": 0, "exports": 1, "unreadable": 0,
+        "contacts": 1, "notes": 1, "phones": 2, "opt_outs": 2, "changes": 3, "duplicates": 1,
+        "answers": 1, "refusals": 0, "log_entries": 0, "exports": 1, "unreadable": 0,
     }  # fmt: skip
     for told in (str(change.change_set), "Acme Co.", "Phones replaced by a digest 2"):
         assert told in shown

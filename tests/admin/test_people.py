@@ -30,6 +30,7 @@ from contacts.models import (
     MetadataField,
     NameFolding,
     NearKey,
+    Note,
     OptOut,
     StoredAnswer,
     TagCounts,
@@ -464,6 +465,7 @@ def full_tenant(contacts: int = 5) -> Tenant:
     StoredAnswer.objects.create(tenant=tenant, token=1, key="x", request="")
     DuplicateSearch.objects.create(tenant=tenant, place=[])
     NearKey.objects.create(tenant=tenant, pk=new_ulid(), beginning=1, tail=2)
+    Note.objects.create(tenant=tenant, contact_id=new_ulid(), author="user:1", text="x")
     NameFolding.objects.create(tenant=tenant, version=1, place=[])
     TagCounts.objects.create(tenant=tenant, numbers={}, snapshot="", counted_at=timezone.now())
     TenantLock.objects.create(tenant=tenant)

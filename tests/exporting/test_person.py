@@ -26,7 +26,7 @@ from contacts.models import (
     Webhook,
 )
 from contacts.values.digests import phone_digest
-from contacts.writing import consent, edit, merge
+from contacts.writing import consent, edit, merge, notes
 from contacts.writing.consent import Decision
 from tenants.fields import new_ulid
 from tests.support.api import PHONE
@@ -60,6 +60,8 @@ def full_person(member: SimpleNamespace, tmp_path: Path) -> Contact:
             tenant, {"phone": PHONE}, Decision(Change.Kind.OPTED_IN, MAY, "shop", "box ticked")
         )
     other = ContactFactory.create(tenant=tenant, phone=OTHER, name="Ada at work")
+    with caused_by(f"user:{user.pk}"):
+        notes.add(other, f"Likes {tenant.name}.")
     merge.merge_into(tenant, contact.pk, [other.pk])
     Change.objects.filter(contact_id=other.pk, kind="merged").update(actor=member.token.actor)
     contact.refresh_from_db()
@@ -113,6 +115,8 @@ def test_the_file_has_all_of_the_person_and_nobody_else(
     history = known["History"]
     assert {"Ada before", "Ada at work"} < {old_name(entry) for entry in history}
     assert {entry["By"] for entry in history} >= {"staff", "API", "import of fair.csv"}
+    [note] = known["Notes"]
+    assert (note["Text"], note["By"]) == (f"Likes {acme.tenant.name}.", "staff")
     [told] = known["Recipients"]
     assert (told["Recipient"], told["Event"]) == ("crm.example", "contact.opted_in")
     [refused] = known["Refused changes"]

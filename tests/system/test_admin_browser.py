@@ -12,6 +12,7 @@ from django.utils import timezone
 from playwright.sync_api import Dialog, Locator, Page, Route, expect
 
 from contacts.models import BulkAction, Contact, Import
+from contacts.values import rules
 from contacts.writing import edit
 from tenants.models import ApiToken
 from tests.support.browser import NARROW, WIDE, assert_accessible, assert_fits, log_in, page_of
@@ -119,24 +120,70 @@ def opens(control: Locator, content: Locator) -> None:
     expect(control).to_be_focused()
 
 
-def test_broken_metadata_shows_the_position_of_the_error_and_can_be_fixed(
+def test_metadata_is_edited_in_rows_or_as_json_beside_a_timeline_with_notes(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
+    stays = {"big": 12345678901234567890, "nested": {"a": [1.0, None, "]"]}}
+    edit.change(people[0], metadata={"city": "Paris", "code": "12", "orders": 3, **stays})
+    address = reverse("admin:contacts_contact_change", args=[people[0].pk])
     with page_of(admin_server) as page:
         log_in(page, admin_staff)
-        page.goto(reverse("admin:contacts_contact_change", args=[people[0].pk]))
+        page.goto(address)
+        changes_rows_at_the_speed_of_typing(page)
+        save(page)
+        expect(page.locator("body")).to_contain_text("was changed successfully")
+        page.goto(address)
+        expect(page.get_by_label("Value of orders")).to_have_value("4")
+        page.get_by_role("button", name="Edit as JSON").click()
         box = page.get_by_label("Metadata")
-        assert box.input_value() == '{\n  "city": "Paris"\n}'
-        box.fill('{\n  "city": "Lyon",\n  "orders": 3,\n}')
+        typed = box.input_value()
+        box.fill(typed[:-2] + ",\n}")
         save(page)
         # Python 3.13 points at the comma, an older one at what comes after it.
-        place = re.compile("line 3, column 14|line 4, column 1")
+        place = re.compile("line 12, column 14|line 13, column 1")
         expect(page.locator(".field-metadata")).to_contain_text(place)
-        assert "orders" in box.input_value(), "what was typed is still there"
-        box.fill('{\n  "city": "Lyon",\n  "orders": 3\n}')
+        page.get_by_role("button", name="Edit as rows").click()
+        expect(page.locator(".field-metadata")).to_contain_text("This is not a JSON object.")
+        expect(box).to_have_value(typed[:-2] + ",\n}")
+        box.fill(typed.replace("Lyon", "Oslo"))
         save(page)
-        assert "was changed successfully" in page.locator("body").inner_text()
-    assert Contact.objects.get(pk=people[0].pk).metadata == {"city": "Lyon", "orders": 3}
+        expect(page.locator("body")).to_contain_text("was changed successfully")
+        page.goto(address)
+        page.set_viewport_size({"width": 1280, "height": 800})
+        writes_a_note(page, admin_staff.user.email)
+        look_at(page)
+    found = Contact.objects.get(pk=people[0].pk).metadata
+    assert rules.spelled(found) == rules.spelled(
+        {"city": "Oslo", "orders": 4, **stays, "age": "12"}
+    )
+
+
+def changes_rows_at_the_speed_of_typing(page: Page) -> None:
+    page.get_by_label("Value of city").fill("")
+    page.get_by_label("Value of city").press_sequentially("Lyon", delay=30)
+    page.get_by_role("button", name="Remove code").click()
+    page.get_by_role("button", name="Add a key").click()
+    page.keyboard.type("orders", delay=30)
+    page.get_by_label("Value of orders").last.press_sequentially("12", delay=30)
+    page.get_by_label("Value of orders").first.fill("4,")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("This is not JSON.")).to_be_visible()
+    expect(page.get_by_text("Another row has this key.")).to_be_visible()
+    page.get_by_label("Value of orders").first.fill("4")
+    page.get_by_label("Key").last.fill("age")
+    expect(page.get_by_text("Another row has this key.")).to_have_count(0)
+
+
+def writes_a_note(page: Page, author: str) -> None:
+    timeline = page.get_by_role("complementary", name="Timeline")
+    entries = timeline.get_by_role("listitem")
+    for number in range(4):
+        expect(entries.nth(number)).to_be_in_viewport()
+    expect(entries.first).to_contain_text('metadata.city: "Lyon" → "Oslo"')
+    page.get_by_label("New note").press_sequentially("Call at 9", delay=30)
+    page.get_by_role("button", name="Add note").click()
+    expect(entries.first).to_contain_text("Call at 9")
+    expect(entries.first).to_contain_text(f"by {author}")
 
 
 def test_a_name_conflict_is_resolved_and_leaving_unsaved_changes_asks(

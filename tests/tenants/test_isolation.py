@@ -37,6 +37,7 @@ from contacts.models import (
     MetadataField,
     NameFolding,
     NearKey,
+    Note,
     OptOut,
     StoredAnswer,
     Tag,
@@ -69,7 +70,7 @@ pytestmark = pytest.mark.both
 OWNED = [
     BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Duplicate, DuplicateSearch,
     Erasure, Export, Import, ImportBatch, ImportFailure, MetadataField,
-    NameFolding, NearKey, OptOut, StoredAnswer, Tag, TagCounts, TenantLock, Webhook,
+    NameFolding, NearKey, Note, OptOut, StoredAnswer, Tag, TagCounts, TenantLock, Webhook,
 ]  # fmt: skip
 of_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has no row-level security"
@@ -122,6 +123,7 @@ def furnish(tenant: Tenant) -> None:
     StoredAnswer.objects.create(tenant=tenant, token=1, key="order-1", request="0" * 64)
     DuplicateSearch.objects.create(tenant=tenant, place=[])
     NearKey.objects.create(tenant=tenant, pk=new_ulid(), beginning=1, tail=2)
+    Note.objects.create(tenant=tenant, contact_id=new_ulid(), author="user:1", text="x")
     NameFolding.objects.create(tenant=tenant, version=1, place=[])
     TagCounts.objects.create(tenant=tenant, numbers={}, snapshot="", counted_at=timezone.now())
     TenantLock.objects.get_or_create(tenant=tenant)

@@ -152,19 +152,23 @@ window.addEventListener("load", () => setTimeout(() => {
   for (const hint of document.querySelectorAll(".help-tooltip")) hint.setAttribute("role", "img");
 }));
 
-// Warns before somebody leaves a form with unsaved changes.
+// Warns before somebody leaves a page with unsaved changes in one of its forms.
 document.addEventListener("DOMContentLoaded", () => {
-  const form = document.querySelector(".change-form #content-main form[method=post]");
-  if (!form) return;
-  let isSent = false;
-  // Another script may stop this submit and send the form later; see TagNames in tags.js.
-  form.addEventListener("submit", (event) => (isSent = !event.defaultPrevented));
+  const forms = [...document.querySelectorAll(".change-form #content-main form[method=post]")];
+  let sent = null;
+  for (const form of forms) {
+    // Another script may stop this submit and send the form later; see TagNames in tags.js.
+    form.addEventListener("submit", (event) => (sent = event.defaultPrevented ? null : form));
+  }
   window.addEventListener("beforeunload", (event) => {
-    // After an error, the typed values come from the server and look unchanged, but are not saved.
-    const isChanged = form.querySelector(".errornote") || [...form.elements].some(differs);
-    if (isChanged && !isSent) event.preventDefault();
+    if (forms.some((form) => form !== sent && isChanged(form))) event.preventDefault();
   });
 });
+
+// After an error, the typed values come from the server and look unchanged, but are not saved.
+function isChanged(form) {
+  return Boolean(form.querySelector(".errornote")) || [...form.elements].some(differs);
+}
 
 // Whether a field has another value than the server sent.
 function differs(field) {
