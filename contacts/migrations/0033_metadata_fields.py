@@ -17,7 +17,7 @@ def grant_rights(apps: StateApps, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contacts", "0032_note"), ("tenants", "0008_oauth")]
+    dependencies = [("contacts", "0032_notes"), ("tenants", "0008_oauth")]
 
     operations = [
         migrations.CreateModel(
