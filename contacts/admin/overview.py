@@ -23,6 +23,7 @@ from tenants.admin.tokens import STATES
 from tenants.fields import first_ulid
 from tenants.models import ApiToken
 
+from . import failed
 from .contact_filters import CONSENTS
 
 DAYS = 30
@@ -52,7 +53,10 @@ class OverviewAdmin(TenantOwnedAdmin):
 
     def overview_view(self, request: HttpRequest) -> HttpResponse:
         """The tiles that the user may see."""
-        context: dict[str, Any] = {"contact_list": reverse("admin:contacts_contact_changelist")}
+        context: dict[str, Any] = {
+            "contact_list": reverse("admin:contacts_contact_changelist"),
+            "failed_jobs": failed.number(request),
+        }
         for model, tiles in TILES.items():
             admin: Any = self.admin_site.get_model_admin(model)
             if admin.has_view_permission(request):

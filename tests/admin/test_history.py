@@ -574,7 +574,7 @@ def test_the_page_and_the_command_print_the_same_lines(
     lines("delete_contacts", "--tag", "vip", "--tenant", "acme", "--yes")
     acme.tenant.contacts.update_or_create(phone=people[-1].phone)
     undone = last_deletion()
-    said = lines("undo", "--change-set", undone, "--dry-run")
+    said = lines("undo", "--change-set", undone, "--dry-run", "--verbosity", "2")
     page = text(staff.get(undo_page(undone)))
     newest = [line for line in said if any(contact.phone in line for contact in people[5:])]
     assert len(newest) == 20
