@@ -34,6 +34,7 @@ class Site(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         # Here: these modules need this site.
+        from contacts.admin import failed
         from tenants.admin import passwords
         from tenants.admin.oauth import connected_apps
         from tenants.admin.two_factor import page
@@ -45,6 +46,7 @@ class Site(UnfoldAdminSite):
             path("two-factor/", self.admin_view(page), name="two_factor"),
             path("connected-apps/", self.admin_view(connected_apps), name="connected_apps"),
             path(row, self.admin_view(self.view_on_site), name="view_on_site"),
+            *failed.urls(),
         ]
 
     def view_on_site(

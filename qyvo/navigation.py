@@ -40,6 +40,7 @@ GROUPS = [
         },
     ),
 ]
+JOBS = {"contacts.import", "contacts.export", "contacts.bulkaction"}
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
@@ -47,13 +48,16 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
     icons = {label: icon for _, models in GROUPS for label, icon in models.items()}
     visible = {model["model"]._meta.label_lower: model for app in apps(request) for model in app}
-    groups = [
+    groups: list[dict[str, Any]] = [
         {
             "title": title,
             "items": [item(request, visible[m], icons[m]) for m in models if m in visible],
         }
         for title, models in GROUPS
     ]
+    if JOBS & visible.keys():
+        link = reverse("admin:failed_jobs")
+        groups[0]["items"].append({"title": "Failed jobs", "icon": "error", "link": link})
     return [{"items": [overview]}, *groups]
 
 

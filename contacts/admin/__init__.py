@@ -4,7 +4,19 @@ A contact's admin class is composed in `contacts` from `contact_page`, `contact_
 `history`, `merging` and `overview`. Importing this package registers every admin class.
 """
 
-from . import bulk, changes, contacts, duplicates, exports, fields, imports, tags, tasks, webhooks
+from . import (
+    bulk,
+    changes,
+    contacts,
+    duplicates,
+    exports,
+    failed,
+    fields,
+    imports,
+    tags,
+    tasks,
+    webhooks,
+)
 
 __all__ = [
     "bulk",
@@ -12,6 +24,7 @@ __all__ = [
     "contacts",
     "duplicates",
     "exports",
+    "failed",
     "fields",
     "imports",
     "tags",

@@ -23,6 +23,7 @@ from tenants.admin.tokens import STATES
 from tenants.fields import first_ulid
 from tenants.models import ApiToken
 
+from . import failed
 from .contact_filters import CONSENTS
 
 TOP = 8  # tags
@@ -85,6 +86,7 @@ class OverviewAdmin(TenantOwnedAdmin):
             "contact_list": reverse("admin:contacts_contact_changelist"),
             "period": key,
             "periods": PERIODS,
+            "failed_jobs": failed.number(request),
         }
         for model, tiles in tiles_of(PERIODS[key]).items():
             admin: Any = self.admin_site.get_model_admin(model)

@@ -1,6 +1,6 @@
 """Contacts → a file that an import can read again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -35,16 +35,27 @@ def select_ids(contacts: ContactQuerySet) -> bytes:
     return read_all(lambda: packed_ids(contacts, "phone", "pk"))
 
 
-def export(ids: bytes, form: Format, tenant: Tenant | None = None) -> Iterator[bytes]:
+def export(
+    ids: bytes,
+    form: Format,
+    tenant: Tenant | None = None,
+    progress: Callable[[int], object] = lambda number: None,
+) -> Iterator[bytes]:
     """The pieces of a file with the contacts that `select_ids` has found. A contact has the values
-    that it has when its page is read; contacts that were deleted before are left out.
+    that it has when its page is read; contacts that were deleted before are left out. `progress`:
+    called with the number of contacts of each page.
 
     Between two pages, the export keeps ids only, and no statement or transaction stays open: a slow
     reader must not hold a transaction for hours. Raises `NotExportable`.
     """
     defined = defined_for(form, tenant)
-    found = (page for _, page in pages(ids, tenant, defined))
-    return form.pieces(found, columns_with(defined))
+
+    def counted() -> Iterator[Page]:
+        for size, page in pages(ids, tenant, defined):
+            yield page
+            progress(size // ID_BYTES)
+
+    return form.pieces(counted(), columns_with(defined))
 
 
 def defined_for(form: Format, tenant: Tenant | None) -> tuple[DefinedField, ...]:

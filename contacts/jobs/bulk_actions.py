@@ -49,7 +49,10 @@ ID_BYTES = 16
 CONSENT_SOURCE = "admin"  # of a decision that is recorded by a bulk action
 UPDATE_SOURCE = "bulk-update"  # the same for `update`
 HAS_LATER_DECISION = "has made a later decision on consent"
-STOPPED = "An error on the server has stopped it; it goes on when a worker is started again."
+STOPPED = (
+    "An error on the server has stopped it. It goes on when somebody retries it in the admin, or"
+    " when a worker starts."
+)
 
 
 # What an action does to contacts

@@ -10,7 +10,7 @@ the lock for writing. A contact that changes between is in the change log, and i
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from itertools import islice
@@ -39,18 +39,33 @@ READ = ("tenant", "xid", "pk", "contact_id", "kind", "into", "fields")
 MAX_REST = 1.0  # seconds between two batches while a job waits or runs
 
 
-def search(*, once: bool, interval: float = INTERVAL) -> None:
+Progress = Callable[[int], object]  # called with the number of contacts that were checked
+
+
+def search(
+    *, once: bool, interval: float = INTERVAL, progress: Progress = lambda number: None
+) -> None:
     """Searches until nothing is left (`once`), or for ever."""
     paces: dict[str, Pace] = {}
     while True:
-        is_left = search_some(paces)
+        is_left = search_some(paces, progress)
         if once and not is_left:
             return
         if not is_left:
             time.sleep(interval)
 
 
-def search_some(paces: dict[str, Pace]) -> bool:
+def number_left() -> int:
+    """How many contacts are to be checked by their ids, of all tenants."""
+    number = 0
+    for tenant in Tenant.objects.order_by("pk"):
+        with tenant_context(tenant.pk):
+            stored = started(tenant)
+            number += 0 if stored.finished_at else max(0, stored.total - stored.checked)
+    return number
+
+
+def search_some(paces: dict[str, Pace], progress: Progress) -> bool:
     """One batch for each tenant; returns whether something is left. Tenants take turns, so that a
     large one delays no other."""
     is_left = False
@@ -58,13 +73,13 @@ def search_some(paces: dict[str, Pace]) -> bool:
         pace = paces.setdefault(tenant.pk, Pace(BATCH))
         try:
             with tenant_context(tenant.pk):
-                is_left |= search_batch(tenant, pace)
+                is_left |= search_batch(tenant, pace, progress)
         except DatabaseError:
             logger.exception("Duplicates of tenant %s could not be searched", tenant.slug)
     return is_left
 
 
-def search_batch(tenant: Tenant, pace: Pace) -> bool:
+def search_batch(tenant: Tenant, pace: Pace, progress: Progress) -> bool:
     """Returns whether there was something to check."""
     stored = started(tenant)
     if stored.finished_at and not has_news(tenant, stored):
@@ -74,6 +89,7 @@ def search_batch(tenant: Tenant, pace: Pace) -> bool:
         number = advance(tenant, pace)
     except Overtaken:
         return True
+    progress(number)
     if number and turns.waiting_jobs():
         time.sleep(min(time.monotonic() - began, MAX_REST))  # gives the job half of the time
     return number > 0

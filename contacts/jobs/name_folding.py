@@ -9,6 +9,7 @@ stores how far the job is: a process that was killed continues there.
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import DatabaseError
@@ -17,7 +18,7 @@ from django.utils import timezone
 from contacts.change_log.feed import FeedPosition
 from contacts.db.pacing import Pace
 from contacts.db.transactions import transactional
-from contacts.models import NameFolding
+from contacts.models import ContactQuerySet, NameFolding
 from contacts.values import folding
 from contacts.writing.refold import refold
 from tenants.isolation import tenant_context
@@ -30,21 +31,45 @@ INTERVAL = 10  # seconds between two looks at the change log
 FOLLOWED = timedelta(days=1)  # that servers of the previous version may run beside this version
 
 
-def fold(*, once: bool, interval: float = INTERVAL) -> None:
+def fold(
+    *,
+    once: bool,
+    interval: float = INTERVAL,
+    progress: Callable[[int], object] = lambda number: None,
+) -> None:
     """Works until nothing is left at the moment (`once`), or until nothing can come any more. An
-    installation without a tenant waits for the first one."""
+    installation without a tenant waits for the first one. `progress`: called with the number of
+    contacts that were read, at most."""
     paces: dict[str, Pace] = {}
     while True:
         tenants = [*Tenant.objects.order_by("pk")]
-        is_left = [fold_some(tenant, paces) for tenant in tenants]
-        if not any(is_left):
+        number = sum(fold_some(tenant, paces) for tenant in tenants)
+        progress(number)
+        if not number:
             if once or (tenants and all(is_over(tenant) for tenant in tenants)):
                 return
             time.sleep(interval)
 
 
-def fold_some(tenant: Tenant, paces: dict[str, Pace]) -> bool:
-    """One batch of the tenant; returns whether something may be left."""
+def number_left() -> int:
+    """How many contacts are to be read by their ids, of all tenants."""
+    number = 0
+    for tenant in Tenant.objects.order_by("pk"):
+        with tenant_context(tenant.pk):
+            begun = NameFolding.objects.filter(tenant=tenant, version=folding.VERSION).first()
+            if not (begun and begun.finished_at):
+                number += left(tenant, begun.last_id if begun else None).count()
+    return number
+
+
+def left(tenant: Tenant, last_id: str | None) -> ContactQuerySet:
+    """The contacts after `last_id`, in the order of their ids."""
+    ordered = tenant.contacts.order_by("pk")
+    return ordered.filter(pk__gt=last_id) if last_id else ordered
+
+
+def fold_some(tenant: Tenant, paces: dict[str, Pace]) -> int:
+    """One batch of the tenant; returns how many contacts were read, at most. 0 if none is left."""
     pace = paces.setdefault(tenant.pk, Pace(BATCH))
     try:
         with tenant_context(tenant.pk), pace.turn() as turn:
@@ -52,8 +77,8 @@ def fold_some(tenant: Tenant, paces: dict[str, Pace]) -> bool:
             turn.items = advance(tenant, pace.size)
     except DatabaseError:
         logger.exception("Names of tenant %s could not be folded", tenant.slug)
-        return False
-    return turn.items > 0
+        return 0
+    return turn.items
 
 
 def start(tenant: Tenant) -> None:
@@ -80,10 +105,9 @@ def advance(tenant: Tenant, size: int) -> int:
 
 def go_on(tenant: Tenant, stored: NameFolding, size: int) -> int:
     """Reads the next contacts by id."""
-    ordered = tenant.contacts.order_by("pk")
-    left = ordered.filter(pk__gt=stored.last_id) if stored.last_id else ordered
-    last = left.values_list("pk", flat=True)[size - 1 : size].first()
-    refold(tenant, left.filter(pk__lte=last) if last else left)
+    unread = left(tenant, stored.last_id)
+    last = unread.values_list("pk", flat=True)[size - 1 : size].first()
+    refold(tenant, unread.filter(pk__lte=last) if last else unread)
     if last is None:
         stored.finished_at = timezone.now()
     else:

@@ -169,13 +169,13 @@ def find(model: type[Row], pk: str) -> Row | None:
 # The queue
 
 
-def put_into_queue(task: "Task[..., None]", pk: str) -> None:
-    """Enqueues `task` for the job `pk`. If the queue is down, the job waits for the next start of a
-    worker, see `requeue`."""
+def put_into_queue(task: "Task[..., None]", *args: str) -> None:
+    """Enqueues `task` for the job whose id is the last of `args`. If the queue is down, the job
+    waits for the next start of a worker, see `requeue`."""
     try:
-        task.enqueue(pk)
+        task.enqueue(*args)
     except Exception:
-        logger.exception("The job %s could not be put into the queue", pk)
+        logger.exception("The job %s could not be put into the queue", args[-1])
 
 
 def try_again_later(model: type[models.Model], pk: str, reason: Exception) -> None:
@@ -189,7 +189,7 @@ def try_again_later(model: type[models.Model], pk: str, reason: Exception) -> No
 
 @task()
 def try_again(name: str, pk: str) -> None:
-    """See `try_again_later`. `name`: of the model."""
+    """See `try_again_later` and `failed.retry`. `name`: of the model."""
     model = next(each for each in RUNS if each.__name__ == name)
     model._default_manager.filter(pk=pk, problem=STORE_PROBLEM).update(problem="")
     run_next(model, pk)

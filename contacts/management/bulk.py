@@ -1,7 +1,6 @@
 """What the commands share that change many contacts."""
 
 import re
-import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -10,10 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import transaction
 from django.db.models import Exists, OuterRef
-from tqdm import tqdm
 
 from contacts.change_log.cause import caused_by
 from contacts.db.pacing import Pace
@@ -23,7 +21,10 @@ from contacts.values import rules
 from contacts.writing import former_phones
 from tenants.fields import new_ulid
 from tenants.isolation import tenant_context
+from tenants.management.base import BaseCommand
 from tenants.models import Tenant, validate_region
+
+from .progress import Progress
 
 Item = TypeVar("Item")
 
@@ -51,6 +52,12 @@ def age(text: str) -> timedelta:
     return timedelta(days=int(match[1]))
 
 
+def add_age(parser: ArgumentParser, example: str) -> None:
+    parser.add_argument(
+        "--older-than", type=age, required=True, metavar=example, help="the age, in days"
+    )
+
+
 def confirm(question: str, number: int, nothing: str) -> None:
     """Asks to type `number`; raises `CommandError` if somebody types something else. `nothing`: the
     sentence that says what has not happened."""
@@ -64,7 +71,8 @@ def confirm(question: str, number: int, nothing: str) -> None:
 
 def print_undo_hint(command: BaseCommand, change_set: str) -> None:
     """On standard error: programs read the standard output of commands."""
-    command.stderr.write(f"To undo: manage.py undo --change-set {change_set}", lambda text: text)
+    if not command.is_quiet:
+        command.stderr.write(f"To undo: manage.py undo --change-set {change_set}", str)
 
 
 class BulkFix(BaseCommand):
@@ -72,12 +80,15 @@ class BulkFix(BaseCommand):
     `contacts.db.pacing`.
 
     A subclass has `batches`, and `fix`, which changes one batch and returns a line of output for
-    each change. A dry run does the same and rolls each batch back.
+    each change. A dry run does the same and rolls each batch back. The first lines are printed, and
+    all with --verbosity 2.
 
-    `noun`: what the total at the end counts. `can_be_undone`: whether to print how to undo.
+    `noun`: what the total at the end counts. `unit`: what `batches` consist of. `can_be_undone`:
+    whether to print how to undo.
     """
 
     noun = "changed"
+    unit = "contacts"
     can_be_undone = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -87,8 +98,8 @@ class BulkFix(BaseCommand):
 
     def add_tenant_options(self, parser: ArgumentParser) -> None:
         tenants = parser.add_mutually_exclusive_group(required=True)
-        tenants.add_argument("--tenant", metavar="SLUG")
-        tenants.add_argument("--all-tenants", action="store_true")
+        tenants.add_argument("--tenant", metavar="SLUG", help="one tenant, by its name in commands")
+        tenants.add_argument("--all-tenants", action="store_true", help="one tenant after another")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.change_set = new_ulid()
@@ -97,35 +108,58 @@ class BulkFix(BaseCommand):
 
     def run_batches(self, options: dict[str, Any]) -> None:
         self.options = options
-        self.is_quiet = False
+        self.hides_changes = False
         if not 1 <= options["batch_size"] <= 50_000:
             raise CommandError("--batch-size takes a number from 1 to 50000.")
         self.pace = Pace(options["batch_size"])
         tenants = self.tenants()
         self.prepare(tenants)
         total, refused = self.go_through(tenants)
-        self.stdout.write(f"{'dry run: ' if options['dry_run'] else ''}{self.noun}: {total}")
+        self.say(f"{'dry run: ' if options['dry_run'] else ''}{self.noun}: {total}")
         if refused:
-            self.stdout.write(f"not changed, see above: {refused}")
+            self.complain(f"not changed, see above: {refused}")
         if self.can_be_undone and total and not options["dry_run"]:
             print_undo_hint(self, self.change_set)
         self.finish(total)
 
     def go_through(self, tenants: list[Tenant]) -> tuple[int, int]:
-        """Returns how many changes there were, and how many were refused. Prints a line for each;
-        if `is_quiet`, only for the refused."""
-        total = refused = 0
-        with tqdm(unit=" rows", file=sys.stderr, disable=None) as bar:
+        """Returns how many changes there were, and how many were refused. Prints lines about both;
+        if `hides_changes`, only about the refused."""
+        with Progress(self) as self.progress:
+            above = self.progress.above
+            changes = self.listing(above(self.say_change))
+            refusals = self.listing(above(self.complain), rest="more that were not changed")
+            self.progress.begin(total=self.expected_of_all(tenants), unit=self.unit)
             for tenant in tenants:
                 with tenant_context(tenant.pk):
                     for batch in self.batches(tenant):
                         for line in self.run_batch(tenant, batch):
-                            is_change = not isinstance(line, Refused)
-                            total, refused = total + is_change, refused + (not is_change)
-                            if not (is_change and self.is_quiet):
-                                self.stdout.write(f"{tenant.slug} {line}")
-                        bar.update(len(batch))
-        return total, refused
+                            listing = refusals if isinstance(line, Refused) else changes
+                            listing.add(f"{tenant.slug} {line}")
+                        self.progress.add(len(batch))
+        for listing in (changes, refusals):
+            listing.end()
+        return changes.number, refusals.number
+
+    def say_change(self, line: str) -> None:
+        if not self.hides_changes:
+            self.say(line)
+
+    def expected_of_all(self, tenants: list[Tenant]) -> int | None:
+        """How many rows there are to go through. None if that is not known, or not shown."""
+        if self.is_quiet:
+            return None
+        total = 0
+        for tenant in tenants:
+            with tenant_context(tenant.pk):
+                if (number := self.expected(tenant)) is None:
+                    return None
+            total += number
+        return total
+
+    def expected(self, tenant: Tenant) -> int | None:
+        """How many rows `batches` will have, at least about. None if that is not known."""
+        return tenant.contacts.count()
 
     def run_batch(self, tenant: Tenant, batch: list[Any]) -> list[str]:
         with self.pace.turn(len(batch)):
@@ -240,7 +274,7 @@ class ChosenFix(BulkFix):
         if len(unknown) == len(read):
             raise CommandError(f"{self.options['phones']}: no contact has any of these phones.")
         for number in sorted(unknown):
-            self.stderr.write(f"line {number}: no contact has this phone", lambda text: text)
+            self.stderr.write(f"line {number}: no contact has this phone", str)
 
     def choices(self, tenant: Tenant) -> Iterator[ContactQuerySet]:
         """The chosen contacts. Phones come in parts, because a statement takes a limited number of
@@ -251,6 +285,9 @@ class ChosenFix(BulkFix):
                 yield contacts.filter(phone__in=phones)
         else:
             yield contacts.with_tag(self.options["tag"])
+
+    def expected(self, tenant: Tenant) -> int:
+        return sum(chosen.count() for chosen in self.choices(tenant))
 
     def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
         for chosen in self.choices(tenant):

@@ -187,18 +187,27 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
             merges.filter(contact_id__in=merged).update(**FORGOTTEN)
         return sorted(others)
 
-    def prune(self, before: datetime, keep: models.Q) -> int:
-        """Deletes entries that are older than `before`; returns how many were deleted.
+    def old(self, before: datetime, keep: models.Q) -> "ChangeQuerySet":
+        """Entries that are older than `before`, for `prune`. `keep`: the condition for entries that
+        must stay."""
+        is_empty_end = models.Q(kind__in=ENDS, fields={})
+        return self.filter(at__lt=before).exclude(keep).exclude(is_empty_end)
 
-        `keep`: the condition for entries that must stay. Entries about the end of a contact are not
-        deleted, because list-contacts still shows the end; they only lose their values.
+    def prune(self, progress: "Callable[[int], object]" = lambda number: None) -> int:
+        """Deletes these entries; returns how many were deleted. Entries about the end of a contact
+        are not deleted, because list-contacts still shows the end; they only lose their values.
+
+        `progress`: called with the number of entries of each batch.
         """
-        old = self.filter(at__lt=before).exclude(keep)
-        ends = old.filter(kind__in=ENDS).exclude(fields={})
-        ends.in_batches(lambda batch: batch.update(fields={}))
-        return old.exclude(kind__in=ENDS).in_batches(lambda batch: batch.delete()[0])
+        ends = self.filter(kind__in=ENDS)
+        ends.in_batches(lambda batch: batch.update(fields={}), progress)
+        return self.exclude(kind__in=ENDS).in_batches(lambda batch: batch.delete()[0], progress)
 
-    def in_batches(self, write: "Callable[[ChangeQuerySet], int]") -> int:
+    def in_batches(
+        self,
+        write: "Callable[[ChangeQuerySet], int]",
+        progress: "Callable[[int], object]" = lambda number: None,
+    ) -> int:
         """Calls `write` with batches of these changes; returns the sum of its results.
 
         Each batch is a transaction of its own, so that no lock is held for long.
@@ -209,6 +218,7 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
         ):
             with pace.turn(len(pks)):
                 number += write(self.filter(pk__gt=last, pk__lte=pks[-1]))
+            progress(len(pks))
             last = pks[-1]
         return number
 

@@ -299,10 +299,22 @@ def contact_is_there() -> Exists:
     return Exists(same)
 
 
+def contact_lives_on() -> Exists:
+    """For a query of changes: whether the contact of the change was merged into one that exists.
+
+    If that one was merged in its turn, its own row is a former phone of the contact that stayed.
+    """
+    survivor = Contact.all_phones.filter(tenant=OuterRef("tenant"), pk=OuterRef("into"))
+    merges = Change.objects.filter(kind=Change.Kind.MERGED, tenant=OuterRef("tenant"))
+    return Exists(merges.filter(Exists(survivor), contact_id=OuterRef("contact_id")))
+
+
 def decisions_of_contacts() -> Q:
     """The changes that prove why existing contacts may be written to, or may not (GDPR, article 7:
-    whoever relies on consent has to be able to show it)."""
-    return Q(contact_is_there(), kind__in=[*CONSENT.values()])
+    whoever relies on consent has to be able to show it). A contact has the consent of the contacts
+    that were merged into it, so their decisions are among these changes."""
+    is_needed = Q(contact_is_there()) | Q(contact_lives_on())
+    return is_needed & Q(kind__in=[*CONSENT.values()])
 
 
 ContactVerbs = models.Manager.from_queryset(ContactQuerySet)

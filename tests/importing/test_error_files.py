@@ -51,7 +51,7 @@ def test_an_error_file_runs_nothing_and_is_imported_again(
     else:
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     run(file)
-    errors = tmp_path / f"shop.{suffix}.errors.{suffix}"
+    errors = tmp_path / f"shop.{suffix}.acme.errors.{suffix}"
     text = errors.read_text()
     if suffix == "csv":
         for row in csv.reader(StringIO(text)):

@@ -426,17 +426,20 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(
 # What could not be brought in
 
 
-def test_failed_records_can_be_mended_and_brought_in_again(
-    acme: SimpleNamespace, file: Path
+def test_failed_records_can_be_mended_and_brought_in_again_and_those_of_other_tenants_stay(
+    acme: SimpleNamespace, globex: SimpleNamespace, file: Path
 ) -> None:
     rows = [
         ["+14155550123", "Ann", "a@b.example", "", "x"],
         ["+1415", "Bob, B.", "bad", "", "two\nlines"],
         ["+33612345678", "Eve", "", "", "", "one too many"],
     ]
-    status, printed = bring(write(file, HEADER, *rows, delimiter=";"))
+    assert bring(write(file, HEADER, *rows, delimiter=";"), tenant="globex")[0] == 1
+    of_globex = file.with_name("contacts.csv.globex.errors.csv").read_bytes()
+    status, printed = bring(file)
     assert (status, counts(printed)["failed"]) == (1, 2)
-    errors = file.with_name("contacts.csv.errors.csv")
+    assert file.with_name("contacts.csv.globex.errors.csv").read_bytes() == of_globex
+    errors = file.with_name("contacts.csv.acme.errors.csv")
     assert str(errors) in printed
     with errors.open(newline="") as opened:
         [header, bob, eve] = csv.reader(opened, delimiter=";")
@@ -450,7 +453,7 @@ def test_failed_records_can_be_mended_and_brought_in_again(
     write(errors, header, bob, eve[:7], delimiter=";")
     status, printed = bring(errors, "--rest-to-metadata")
     assert (status, counts(printed)["created"]) == (0, 2)
-    assert stored("name", "metadata")[2] == ("+442079460958", "Bob, B.", {"city": "two\nlines"})
+    assert stored("name", "metadata")[-1] == ("+442079460958", "Bob, B.", {"city": "two\nlines"})
 
 
 def test_a_file_that_changed_meanwhile_loses_no_failure_in_silence(
@@ -475,7 +478,9 @@ def test_failed_records_of_ndjson_are_told_in_ndjson(acme: SimpleNamespace, file
     file.write_text('{"phone": "x", "a": [1]}\nnot json\n{"phone": "+14155550123"}\n[1]\n')
     status, printed = bring(file)
     assert (status, counts(printed)["failed"]) == (1, 3)
-    errors = [json.loads(line) for line in Path(f"{file}.errors.ndjson").read_text().splitlines()]
+    errors = [
+        json.loads(line) for line in Path(f"{file}.acme.errors.ndjson").read_text().splitlines()
+    ]
     assert [error["line"] for error in errors] == [1, 2, 4]
     assert (errors[0]["phone"], errors[0]["a"]) == ("x", [1])
     assert errors[1]["text"] == "not json"

@@ -165,7 +165,7 @@ def test_a_row_with_a_former_phone_of_an_erased_person_is_a_row_of_this_person(
     job = run(f"phone,name,former_phones\n{NOW},Ann,{HAD}\n12,Ann,{HAD}\n")
     assert (job.created, job.failed) == (0, 2)
     assert people(acme.tenant) == {}
-    assert HAD not in (tmp_path / "people.csv.errors.csv").read_text()
+    assert HAD not in (tmp_path / "people.csv.acme.errors.csv").read_text()
 
 
 def test_a_batch_is_tried_again_for_each_of_its_phones_that_somebody_gets_meanwhile(

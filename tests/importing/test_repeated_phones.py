@@ -141,7 +141,7 @@ def failing(tmp_path: Path, *options: str) -> list[list[str]]:
     path = write(tmp_path / "x.csv", *rows)
     status, printed = bring(path, *options)
     assert (status, counts(printed)["created"]) == (1, 1), printed
-    with path.with_name("x.csv.errors.csv").open(newline="") as file:
+    with path.with_name("x.csv.acme.errors.csv").open(newline="") as file:
         return [*csv.reader(file)][1:]
 
 

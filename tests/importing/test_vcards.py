@@ -227,7 +227,7 @@ def test_a_vcard_is_imported_and_its_errors_open_in_a_spreadsheet(
     [contact] = Contact.objects.all()
     assert (contact.name, contact.tags) == ("=Ann", ["vip", "new"])
     assert contact.metadata == {"Note": "hi"}
-    errors = RecordFile(tmp_path / "people.vcf.errors.xlsx")
+    errors = RecordFile(tmp_path / "people.vcf.acme.errors.xlsx")
     first, second = errors.records()
     assert (first.cells["Name"], first.cells["Mobile phone"]) == ("=Bob", "+33 6 12")
     assert second.cells["error"] == vcard.NO_END

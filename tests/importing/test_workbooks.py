@@ -286,7 +286,7 @@ def test_a_workbook_is_imported_and_so_is_its_corrected_error_file(
     command = ["import_contacts", "--tenant", "acme", "--rest-to-metadata"]
     with pytest.raises(SystemExit):
         call_command(*command, str(path), stdout=io.StringIO())
-    errors = tmp_path / "people.xlsx.errors.xlsx"
+    errors = tmp_path / "people.xlsx.acme.errors.xlsx"
     [failed] = RecordFile(errors).records()
     assert (failed.cells["Phone"], failed.cells["line"]) == ("+33 6", "3")
     assert {each.name for each in tmp_path.iterdir()} == {"people.xlsx", errors.name}

@@ -710,7 +710,7 @@ def test_links_that_hang_are_found(acme: SimpleNamespace, globex: SimpleNamespac
     told = out.getvalue()
     assert f"acme {first.pk} links: the contact or its tag {tag.pk} is missing" in told
     assert f"acme {last.pk} links: the contact or its tag" in told
-    assert "links: 2\n" in told
+    assert told.endswith("by rule: links 2\n")
     assert "globex" not in told
 
 
@@ -737,7 +737,7 @@ def test_contacts_that_break_a_rule_are_found_and_counted(
     lines = out.getvalue().splitlines()
     for rule, contact in bad.items():
         assert any(line.startswith(f"acme {contact.pk} {rule}: ") for line in lines), rule
-        assert f"{rule}: 1" in lines
+        assert f"{rule} 1" in lines[-1]
     assert good.pk not in out.getvalue()
     assert snapshot() == before
     assert run("check_contacts", tenant="globex") == ["rules broken: 0"]

@@ -27,6 +27,8 @@ def addresses(rows: SimpleNamespace) -> dict[str, str]:
         "erase-phone": page("contacts_contact_erase_phone"),
         "undo": page("contacts_contact_undo", action),
         "bulk-action": page("contacts_bulkaction_change", action),
+        "failed-jobs": page("failed_jobs"),
+        "failed-job": page("retry_job", "bulk", rows.stopped.pk),
         "bulk-actions": page("contacts_bulkaction_changelist"),
         "duplicates": page("contacts_duplicate_changelist"),
         "duplicates-dismissed": f"{page('contacts_duplicate_changelist')}?state=dismissed",

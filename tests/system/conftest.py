@@ -141,10 +141,19 @@ def rows(admin_staff: SimpleNamespace, people: list[Contact]) -> SimpleNamespace
     pks = [contact.pk for contact in people]
     action = bulk_actions.plan(tenant, f"user:{user.pk}", BulkAction.Kind.ADD_TAG, "gold", pks)
     bulk_actions.start(action)
+    stopped = BulkAction.objects.create(
+        tenant=tenant, actor=f"user:{user.pk}", kind=BulkAction.Kind.DELETE, total=5_000,
+        done=2_000, changed=2_000, problem=bulk_actions.STOPPED,
+    )  # fmt: skip
+    Import.objects.create(
+        tenant=tenant, file_name="customers.pdf", state=Import.State.REFUSED, finished_at=now,
+        problem="This is a PDF, and not a file of contacts.", options={"mode": "upsert"},
+    )  # fmt: skip
     Webhook.objects.create(tenant=tenant, url="https://example.com/hook", events=[])
     duplicate_search.search(once=True)
     alike = tenant.contacts.get(phone="+33639980123")
     return SimpleNamespace(
         contact=people[0], alike=alike, tag=tenant.tags.get(name="vip"), job=job, action=action,
         token=admin_staff.token, tenant=tenant, user=user, export=export, running=running,
+        stopped=stopped,
     )  # fmt: skip

@@ -233,18 +233,34 @@ def test_one_query_tells_why_a_person_may_be_written_to(
     assert not acme.tenant.changes.decisions(theirs.pk).exists()
 
 
-def test_the_proof_is_kept_as_long_as_the_contact_is(acme: SimpleNamespace) -> None:
-    for phone in (PHONE, "+14155550124"):
-        acme.api.create(phone)
-        acme.api.act("record-consent", phone=phone, status="opted_in", at=MAY, proof="form")
-    gone = Contact.objects.get(phone="+14155550124")
+def test_the_proof_is_kept_as_long_as_the_contact_is_or_the_one_it_was_merged_into(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    merged = [PHONE, "+14155550125", "+14155550126"]
+    for member, phone in ((acme, "+14155550124"), (globex, PHONE), *((acme, p) for p in merged)):
+        api = member.api
+        api.create(phone)
+        api.act("record-consent", phone=phone, status="opted_in", at=MAY, proof=f"form of {phone}")
+    for kept, other in ((merged[1], merged[2]), (merged[0], merged[1])):  # the last one twice
+        ids = [acme.tenant.contacts.get(phone=phone).pk for phone in (kept, other)]
+        answer = acme.api.act("merge-contacts", contact_id=ids[0], merge_ids=ids[1:])
+        assert answer.status_code == 200, answer.json()
+    gone, theirs = Contact.objects.get(phone="+14155550124"), globex.tenant.contacts.get()
     gone.delete()
+    Contact.objects.filter(pk=theirs.pk)._raw_delete("default")
+
+    def proofs() -> list[str]:
+        decisions = Change.objects.filter(kind="opted_in").order_by("pk")
+        return [decision.fields["consent"]["proof"] for decision in decisions]
+
     Change.objects.update(at=timezone.now() - timedelta(days=500))
     lines("prune_changes", "--older-than", "400d")
-    [kept] = Change.objects.exclude(contact_id=gone.pk)
-    assert kept.fields["consent"]["proof"] == "form"
+    assert proofs() == [f"form of {phone}" for phone in merged]
     [end] = Change.objects.filter(contact_id=gone.pk)
     assert (end.kind, end.fields) == ("deleted", {})
+    acme.tenant.contacts.get().delete()
+    lines("prune_changes", "--older-than", "400d")
+    assert proofs() == []
 
 
 # The command

@@ -19,6 +19,8 @@ class Command(BulkFix):
         " are any."
     )
     noun = "rules broken"
+    unit = "phones"
+    example = "--all-tenants"
     can_be_undone = False
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -26,10 +28,13 @@ class Command(BulkFix):
         super().handle(*args, **options)
 
     def finish(self, total: int) -> None:
-        for rule, number in sorted(self.broken.items()):
-            self.stdout.write(f"{rule}: {number}")
         if total:
+            counts = sorted(self.broken.items())
+            self.complain(f"by rule: {', '.join(f'{rule} {number}' for rule, number in counts)}")
             raise SystemExit(1)
+
+    def expected(self, tenant: Tenant) -> int:
+        return Contact.all_phones.filter(tenant=tenant).count()
 
     def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
         yield from super().batches(tenant)

@@ -15,6 +15,7 @@ from tenants.models import Tenant
 class Command(ChosenFix):
     help = "Deletes contacts for good. Asks you to type their number first. Their tags stay."
     noun = "contacts deleted"
+    example = "--inactive-since 2024-01-01 --tenant acme --dry-run"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         which = self.add_choice(parser)
@@ -26,7 +27,7 @@ class Command(ChosenFix):
 
     def prepare(self, tenants: list[Tenant]) -> None:
         super().prepare(tenants)
-        number = sum(chosen.count() for tenant in tenants for chosen in self.choices(tenant))
+        number = sum(map(self.expected, tenants))
         self.confirmed: int | None = None  # contacts that may still be deleted
         if self.options["dry_run"] or self.options["yes"] or not number:
             return

@@ -2,15 +2,15 @@ import os
 from argparse import SUPPRESS, ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from contacts.importing.pools import end_with_parent
 from contacts.management.background import retry_until_done
 from contacts.webhooks.sender import deliver
+from tenants.management.base import BaseCommand
 
 
 class Command(BaseCommand):
     help = "Sends the deliveries of webhooks; `worker` starts a process with this command."
+    example = "--once"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when nothing is due")

@@ -2,12 +2,13 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.apps import apps
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS
 
 from contacts.change_log.feed import settle_restored
 from contacts.db import distribution
 from contacts.models import Contact
+from tenants.management.base import BaseCommand
 from tenants.models import Tenant
 
 
@@ -16,6 +17,7 @@ class Command(BaseCommand):
         "Spreads the contacts over the workers of a Citus cluster, by tenant, in one transaction."
         " Stop servers and workers first. Run it again after each `migrate`."
     )
+    example = "--dry-run"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -29,12 +31,14 @@ class Command(BaseCommand):
                 self.print_sql(plan)
                 return
             distribution.check_cluster()
-            distribution.execute(plan.statements, self.stdout.write)
+            statements = self.listing(self.say)
+            distribution.execute(plan.statements, statements.add)
+            statements.end()
             settle_restored(DEFAULT_DB_ALIAS)  # the changes come from another node, as of a dump
         except distribution.Refused as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"tables distributed: {len(tables()) - len(plan.done)}")
-        self.stdout.write(f"tables distributed before: {len(plan.done)}")
+        self.say(f"tables distributed: {len(tables()) - len(plan.done)}")
+        self.say(f"tables distributed before: {len(plan.done)}")
 
     def print_sql(self, plan: distribution.Plan) -> None:
         for table in plan.done:

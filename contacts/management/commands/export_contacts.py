@@ -4,19 +4,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from contacts.exporting.export import CSV_FOR_SPREADSHEETS, FORMATS, export, select_ids
 from contacts.exporting.formats import Format, NotExportable
-from tenants.models import Tenant
+from contacts.jobs.bulk_actions import ID_BYTES
+from contacts.management.progress import Progress
+from tenants.management.base import BaseCommand, add_tenant, tenant_named
 
 
 class Command(BaseCommand):
     help = "Writes a tenant's contacts into a file; import_contacts takes the file back."
+    example = "--tenant acme --format xlsx -o contacts.xlsx"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, metavar="SLUG")
-        parser.add_argument("--format", choices=FORMATS, default="csv")
+        add_tenant(parser)
+        parser.add_argument(
+            "--format", choices=FORMATS, default="csv", help="of the file; default: csv"
+        )
         parser.add_argument(
             "--for-spreadsheets", action="store_true",
             help="a CSV that people open: with a byte order mark and without formulas",
@@ -32,10 +37,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         form = chosen_format(options)
-        try:
-            tenant = Tenant.objects.get(slug=options["tenant"])
-        except Tenant.DoesNotExist:
-            raise CommandError(f"There is no tenant “{options['tenant']}”.") from None
+        tenant = tenant_named(options["tenant"])
         contacts = tenant.contacts.all()
         if options["query"]:
             contacts = contacts.matching(options["query"], tenant.default_region)
@@ -45,8 +47,12 @@ class Command(BaseCommand):
         filters = [f"--{name} “{options[name]}”" for name in ("tag", "query") if options[name]]
         if filters and not ids:
             raise CommandError(f"No contact matches {' and '.join(filters)}: nothing was written.")
+        # Lines about the progress between those of the file would be taken for contacts.
+        is_apart = bool(options["output"]) or not self.stdout.isatty()
         try:
-            self.write(export(ids, form, tenant), options["output"])
+            with Progress(self, is_shown=is_apart) as progress:
+                progress.begin(total=len(ids) // ID_BYTES)
+                self.write(export(ids, form, tenant, progress.add), options["output"])
         except NotExportable as error:
             raise CommandError(str(error)) from error
 

@@ -2,16 +2,16 @@ from argparse import SUPPRESS, ArgumentParser
 from contextlib import suppress
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
 from contacts.jobs import duplicate_search
 from contacts.management.background import retry_until_done, runs_beside
+from contacts.management.progress import Progress
 from contacts.models import Duplicate
-from tenants.models import Tenant
+from tenants.management.base import BaseCommand, tenant_named
 
 
 class Command(BaseCommand):
     help = "Finds contacts that are likely one person; `worker` starts a process with this command."
+    example = "--once --again acme"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="end when all is up to date")
@@ -24,16 +24,12 @@ class Command(BaseCommand):
         if not runs_beside(options["of_worker"]):
             return
         if options["again"]:
-            self.restart(options["again"])
+            duplicate_search.restart(tenant_named(options["again"]))
         if options["once"]:
-            duplicate_search.search(once=True)
-            self.stdout.write(f"possible duplicates: {Duplicate.objects.open().count()}")
+            with Progress(self) as progress:
+                progress.begin(total=duplicate_search.number_left())
+                duplicate_search.search(once=True, progress=progress.add)
+            self.say(f"possible duplicates: {Duplicate.objects.open().count()}")
             return
         with suppress(KeyboardInterrupt):
             retry_until_done(lambda: duplicate_search.search(once=False))
-
-    def restart(self, slug: str) -> None:
-        tenant = Tenant.objects.filter(slug=slug).first()
-        if tenant is None:
-            raise CommandError(f"There is no tenant “{slug}”.")
-        duplicate_search.restart(tenant)

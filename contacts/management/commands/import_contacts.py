@@ -1,15 +1,13 @@
-import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from django.core.management.base import BaseCommand, CommandError
-from tqdm import tqdm
+from django.core.management.base import CommandError
 
 from contacts.importing.columns import UnknownColumn
-from contacts.importing.engine import SHOWN_FAILURES, Importer, fingerprint
+from contacts.importing.engine import Importer, fingerprint
 from contacts.importing.error_file import ErrorFile
 from contacts.importing.findings import description, findings, sheets_note
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
@@ -20,11 +18,16 @@ from contacts.importing.row import read_options
 from contacts.jobs.files import max_unpacked_bytes
 from contacts.jobs.lock import JobIsRunning
 from contacts.management.bulk import print_undo_hint
+from contacts.management.progress import Progress
 from contacts.models import Import, fields_of
+from tenants.management.base import EVERYTHING, BaseCommand, add_tenant, tenant_named
 from tenants.models import Tenant
 
 NOTHING_COULD_RUN = 2
 OF_COMMAND = ("batch_size", "allow_erased")  # options that only the command has
+
+# What is printed of each without --verbosity 2: at most 20 lines together.
+COLUMNS, PROBLEMS = 5, 3
 
 METAVARS = {"map": "COLUMN=FIELD", "tag": "NAME"}
 
@@ -42,10 +45,11 @@ def argument(name: str) -> dict[str, Any]:
 
 class Command(BaseCommand):
     help = "Imports contacts from a file into a tenant: CSV, NDJSON, JSON, a workbook or vCard."
+    example = "people.csv --tenant acme --rest-to-metadata --dry-run"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", type=Path)
-        parser.add_argument("--tenant", required=True, metavar="SLUG")
+        parser.add_argument("file", type=Path, help="gzipped or not")
+        add_tenant(parser)
         for name in OPTIONS:
             parser.add_argument(f"--{name.replace('_', '-')}", **argument(name))
         parser.add_argument("--batch-size", type=int, default=5000, help="most rows a transaction")
@@ -58,25 +62,22 @@ class Command(BaseCommand):
         parser.add_argument(
             "--errors", type=Path, metavar="FILE",
             help="where to write the records that failed; default: beside FILE, such as "
-            "FILE.errors.csv",
+            "FILE.TENANT.errors.csv",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             importer = self.prepare(options)
             self.show(importer)
-            with error_file_of(importer, options["errors"]) as errors, Bars(self.stderr) as bars:
-                importer.progress = bars
+            with error_file_of(importer, options["errors"]) as errors, Stages(self) as stages:
+                importer.progress = stages
                 importer.run()
         except (UnreadableFile, UnknownColumn, JobIsRunning, OSError) as error:
             raise CommandError(str(error), returncode=NOTHING_COULD_RUN) from error
         self.report(importer, errors)
 
     def prepare(self, options: dict[str, Any]) -> Importer:
-        try:
-            tenant = Tenant.objects.get(slug=options["tenant"])
-        except Tenant.DoesNotExist:
-            self.refuse(f"There is no tenant “{options['tenant']}”.")
+        tenant = tenant_named(options["tenant"], NOTHING_COULD_RUN)
         if not 1 <= options["batch_size"] <= 50_000:
             self.refuse("--batch-size takes a number from 1 to 50000.")
         if options["dry_run"] and options["resume"]:
@@ -129,42 +130,60 @@ class Command(BaseCommand):
 
     def show(self, importer: Importer) -> None:
         found = importer.job.options
-        listed = found["column_list"]
-        self.stdout.write(description(found["read_as"]))
+        self.say(description(found["read_as"]))
         if note := sheets_note(found["read_as"]):
-            self.stdout.write(note)
-        for column in listed:
+            self.say(note)
+        columns = self.listing(self.say, COLUMNS, "more columns")
+        for column in found["column_list"]:
             if column["field"]:
-                self.stdout.write(f"{column['header']} → {column['field']}")
-        left = [column["header"] for column in listed if column["header"] and not column["field"]]
-        if left:
-            self.stdout.write(f"left out: {', '.join(left)}")
+                columns.add(f"{column['header']} → {column['field']}")
+        columns.end()
+        headers = [column["header"] for column in found["column_list"] if not column["field"]]
+        if left := [header for header in headers if header]:
+            self.say(f"left out: {', '.join(left)}")
 
     def report(self, importer: Importer, errors: Path) -> None:
         job = importer.job
         counts = ", ".join(f"{name} {count}" for name, count in job.counts().items())
-        self.stdout.write(f"{'dry run: ' if importer.is_dry else ''}{counts}")
-        self.report_warnings(importer)
+        self.say(f"{'dry run: ' if importer.is_dry else ''}{counts}")
+        if job.hint:
+            self.say(f"note: {job.hint}")
+        report_warnings(self, job, "imported with a warning")
         if (job.created or job.updated) and not importer.is_dry:
             print_undo_hint(self, job.pk)
         if not job.failed:
             return
         if importer.is_dry:
-            for failure in importer.first_failures:
-                self.stdout.write(f"line {failure.line}: {failure.error}")
+            report_failures(self, importer)
         else:
-            self.stdout.write(f"failed records, with the reasons: {errors}")
-        sys.stdout.flush()
+            self.complain(f"failed records, with the reasons: {errors}")
+        self.stdout.flush()
         raise SystemExit(1)
 
-    def report_warnings(self, importer: Importer) -> None:
-        job = importer.job
-        if job.hint:
-            self.stdout.write(f"note: {job.hint}")
-        if job.warnings:
-            self.stdout.write(f"warnings {job.warnings}: imported with a warning")
-        for line, warning in job.warning_list[:SHOWN_FAILURES]:
-            self.stdout.write(f"line {line}: {warning}")
+
+def report_warnings(command: BaseCommand, job: Import, what: str) -> None:
+    """`what`: what has become of the records with warnings."""
+    if job.warnings:
+        command.say(f"warnings {job.warnings}: {what}")
+        report_lines(command.say, job.warning_list, job.warnings, command.verbosity)
+
+
+def report_failures(command: BaseCommand, importer: Importer) -> None:
+    """The first failures of a dry run."""
+    found = [(failure.line, failure.error) for failure in importer.first_failures]
+    report_lines(command.complain, found, importer.job.failed, command.verbosity)
+
+
+def report_lines(
+    write: Callable[[str], object], kept: Sequence[tuple[int, str]], total: int, verbosity: int
+) -> None:
+    """Problems of lines of the file. Of all `total`, the import has kept the first, `kept`."""
+    shown = kept if verbosity >= EVERYTHING else kept[:PROBLEMS]
+    for line, problem in shown:
+        write(f"line {line}: {problem}")
+    if total > len(shown):
+        more = f": --verbosity {EVERYTHING} lists {len(kept)}" if len(kept) > len(shown) else ""
+        write(f"and {total - len(shown):,} more{more}")
 
 
 def given_then(given: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
@@ -185,10 +204,11 @@ def error_file_of(importer: Importer, path: Path | None) -> Iterator[Path]:
     """The path of the error file. The file is made before the import begins, so that an import
     whose errors could not be written does not run, and is renamed when it is complete. It may
     replace the file that is imported."""
-    source = importer.source
+    source, tenant = importer.source, importer.job.tenant
     if path is None:
         name = source.path.name.removesuffix(".gz")
-        path = source.path.with_name(f"{name}.errors.{source.kind.errors}")
+        # With the tenant: the same file may be imported into another tenant, even at the same time.
+        path = source.path.with_name(f"{name}.{tenant.slug}.errors.{source.kind.errors}")
     if importer.is_dry:
         yield path
         return
@@ -212,24 +232,10 @@ class ErrorsIfAny(ErrorFile):
             super().publish()
 
 
-class Bars:
-    """A progress bar for each stage, if standard error is a terminal."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        self.bars: dict[str, tqdm] = {}
-
-    def __enter__(self) -> "Bars":
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        for bar in self.bars.values():
-            bar.close()
+class Stages(Progress):
+    """The progress of an import. A stage has as many rows as the stage before."""
 
     def __call__(self, stage: str, more: int) -> None:
-        if stage not in self.bars:
-            read = self.bars["reading"].n if "reading" in self.bars else None
-            self.bars[stage] = tqdm(
-                desc=stage, total=read, unit=" rows", file=sys.stderr, disable=None
-            )
-        self.bars[stage].update(more)
+        if stage != self.stage:
+            self.begin(stage, self.done or None, "rows")
+        self.add(more)

@@ -22,6 +22,7 @@ class Command(BulkFix):
         " what it keeps of each, and asks, before it merges."
     )
     noun = "groups merged"
+    example = "--by phone-variant --tenant acme --dry-run"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -46,7 +47,7 @@ class Command(BulkFix):
         """Shows what a dry run shows, and asks."""
         self.shown, self.options["dry_run"] = set(), True
         number, _ = self.go_through(tenants)
-        self.options["dry_run"], self.is_quiet = False, True
+        self.options["dry_run"], self.hides_changes = False, True
         if number:
             confirm(f"{number} groups will be merged.", number, "Nothing was merged")
 
@@ -62,18 +63,24 @@ class Command(BulkFix):
         is_key = isinstance(value, str | int) and not isinstance(value, bool)
         return (type(value).__name__, value) if is_key and value != "" else None
 
+    def expected(self, tenant: Tenant) -> None:
+        """See `batches`, which has two stages for each tenant."""
+
     def batches(self, tenant: Tenant) -> Iterator[list[list[Contact]]]:
         """Compares the keys in Python: databases compare text in different ways. Keeps all keys of
         the tenant in memory, about 300 bytes each."""
         by = self.options["by"].removeprefix("metadata.")
         found: dict[Any, list[str]] = defaultdict(list)
+        self.progress.begin(f"{tenant.slug}: comparing", tenant.contacts.count())
         for batch in self.by_key(tenant.contacts.all()):
             for contact in batch:
                 self.has_key = self.has_key or by in contact.metadata
                 if (key := self.key(contact)) is not None:
                     found[key].append(contact.pk)
+            self.progress.add(len(batch))
         repeated = [pks for pks in found.values() if len(pks) > 1]
         del found
+        self.progress.begin(f"{tenant.slug}: merging", len(repeated), "groups")
         for part in self.grouped(repeated):
             contacts = tenant.contacts.in_bulk([pk for pks in part for pk in pks])
             groups = [[contacts[pk] for pk in pks if pk in contacts] for pks in part]

@@ -5,16 +5,18 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError, connections
-from tqdm import tqdm
 
+from contacts.management.progress import Progress
 from contacts.moving import database
 from contacts.moving.database import SOURCE, TARGET, CannotMove
+from tenants.management.base import BaseCommand
 
 
 class Command(BaseCommand):
     help = "Moves everything to another database, such as from SQLite to PostgreSQL, or back."
+    example = "--to postgres://user@localhost/qyvo"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -42,9 +44,11 @@ class Command(BaseCommand):
                     f"{str(error).strip()}\nNothing is lost: this database is as it was, and the"
                     " same command goes on where this one has ended."
                 ) from error
-        for name, count in sorted(moved.tables.items(), key=lambda item: -item[1])[:10]:
-            self.stdout.write(f"{name} {count}")
-        self.stdout.write(
+        tables = self.listing(self.say, 10, "more tables")
+        for name, count in sorted(moved.tables.items(), key=lambda item: -item[1]):
+            tables.add(f"{name} {count}")
+        tables.end()
+        self.say(
             f"{moved.rows} rows of {len(moved.tables)} tables are the same in both databases. Set"
             " DATABASE_URL to the new one, then start the server and the worker. Keep the secret"
             " keys and the data folder."
@@ -54,8 +58,9 @@ class Command(BaseCommand):
         call_command("migrate", database=TARGET, verbosity=0)
         database.refuse_what_cannot_be_moved()
         total = 2 * database.number_of_rows()  # copied, then compared
-        with tqdm(total=total, unit=" rows", file=sys.stderr, disable=None) as bar:
-            return database.move(bar.update)
+        with Progress(self) as progress:
+            progress.begin(total=total, unit="rows")
+            return database.move(progress.add)
 
 
 def place(using: str) -> tuple[str, ...]:

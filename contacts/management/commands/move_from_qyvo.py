@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from contacts.importing.engine import Importer
 from contacts.importing.records import UnreadableFile
@@ -18,9 +18,9 @@ from contacts.moving.account import Account
 from contacts.moving.download import Downloaded, digest_of
 from contacts.moving.mcp import Client, Refused
 from contacts.moving.move import Moved, job_of, move
-from tenants.models import Tenant
+from tenants.management.base import BaseCommand, add_tenant, tenant_named
 
-from .import_contacts import NOTHING_COULD_RUN, Bars
+from .import_contacts import NOTHING_COULD_RUN, Stages, report_failures, report_warnings
 
 HOSTED = "https://www.qyvo.io"
 # Not QYVO_TOKEN: in a shell, that is the token of this server, and it must not go to another one.
@@ -29,9 +29,10 @@ TOKEN_VARIABLE = "QYVO_HOSTED_TOKEN"  # noqa: S105 - the name of the variable
 
 class Command(BaseCommand):
     help = "Brings all contacts of a hosted Qyvo account, with tags, metadata and consent."
+    example = "--tenant acme --dry-run"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", required=True, metavar="SLUG", help="where they go")
+        add_tenant(parser)
         parser.add_argument(
             "--base-url", default=HOSTED, metavar="URL", help=f"the service; default: {HOSTED}"
         )
@@ -50,17 +51,14 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="count only, write nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            tenant = Tenant.objects.get(slug=options["tenant"])
-        except Tenant.DoesNotExist:
-            refuse(f"There is no tenant “{options['tenant']}”.")
+        tenant = tenant_named(options["tenant"], NOTHING_COULD_RUN)
         url, token = endpoint(options["base_url"]), token_of(options["token"])
-        account = Account(Client(url, token, self.tell), with_details=options["details"])
         erased, host = options["allow_erased"], urlsplit(url).netloc
         job = job_of(tenant, host, dry_run=options["dry_run"], allow_erased=erased)
         try:
-            with Bars(self.stderr) as bars:
-                moved = move(job, account, digest_of(url, token), bars)
+            with Stages(self) as self.stages:
+                account = Account(Client(url, token, self.tell), with_details=options["details"])
+                moved = move(job, account, digest_of(url, token), self.stages)
         except Refused as error:
             refuse(f"{error} Nothing is lost: the same command goes on where this one has ended.")
         except (UnreadableFile, JobIsRunning, OSError) as error:
@@ -68,41 +66,39 @@ class Command(BaseCommand):
         self.report(job, moved)
 
     def tell(self, seconds: float, reason: str) -> None:
-        self.stderr.write(f"{reason} Trying again in {seconds:.0f} s.", lambda text: text)
+        self.stages.clear()
+        if not self.is_quiet:
+            self.stderr.write(f"{reason} Trying again in {seconds:.0f} s.", str)
 
     def report(self, job: Import, moved: Moved) -> None:
         prefix = "dry run: " if job.dry_run else ""
-        self.stdout.write(f"account {moved.downloaded.total}, read {moved.downloaded.read}")
+        self.say(f"account {moved.downloaded.total}, read {moved.downloaded.read}")
         counts = ", ".join(f"{name} {count}" for name, count in job.counts().items())
-        self.stdout.write(f"{prefix}{counts}")
+        self.say(f"{prefix}{counts}")
         if moved.importer:
             self.report_problems(job, moved.importer)
         doubt = difference(moved.downloaded)
         if doubt:
-            self.stdout.write(doubt)
-        sys.stdout.flush()
+            self.complain(doubt)
+        self.stdout.flush()
         if doubt or job.failed:
             raise SystemExit(1)
 
     def report_problems(self, job: Import, importer: Importer) -> None:
         if job.superseded:
-            self.stdout.write(
+            self.say(
                 f"{job.superseded} contacts have the phone of another contact of the account, in "
                 "another spelling; each became one contact with it"
             )
-        if job.warnings:
-            self.stdout.write(f"warnings {job.warnings}: brought without a field")
-        for line, warning in job.warning_list[:10]:
-            self.stdout.write(f"line {line}: {warning}")
+        report_warnings(self, job, "brought without a field")
         if (job.created or job.updated) and not job.dry_run:
             print_undo_hint(self, job.pk)
         if not job.failed:
             return
         if job.dry_run:
-            for failure in importer.first_failures:
-                self.stdout.write(f"line {failure.line}: {failure.error}")
+            report_failures(self, importer)
         else:
-            self.stdout.write(f"not brought, with the reasons: {store().address(errors_of(job))}")
+            self.complain(f"not brought, with the reasons: {store().address(errors_of(job))}")
 
 
 def refuse(sentence: str) -> NoReturn:

@@ -15,6 +15,7 @@ class Command(BulkFix):
         " its old and its new form. Reports other phones that another contact already has."
     )
     noun = "phones changed"
+    example = "--all-tenants --dry-run"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)

@@ -1,20 +1,24 @@
 from argparse import ArgumentParser
+from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db.models import Q
 from django.utils import timezone
 
-from contacts.management.bulk import age
+from contacts.management.bulk import add_age
+from contacts.management.progress import Progress
 from contacts.models import BulkAction, Change, Delivery, StoredAnswer, decisions_of_contacts
 from contacts.webhooks import outbox
+from tenants.management.base import BaseCommand
 
 
 class Command(BaseCommand):
     help = "Deletes old log entries, bulk actions, deliveries and stored answers. Contacts stay."
+    example = "--older-than 400d"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--older-than", type=age, required=True, metavar="400d")
+        add_age(parser, "400d")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["older_than"]:
@@ -24,8 +28,14 @@ class Command(BaseCommand):
         outbox.enqueue_deliveries(wait=True)  # else changes would be deleted before they are sent
         outbox.prune(before)
         needed = Q(pk__in=Delivery.objects.pending_changes()) | decisions_of_contacts()
-        number = Change.objects.prune(before, keep=needed)
+        number = self.prune(before, needed)
         # Without their log entries, bulk actions could not be undone any more.
         BulkAction.objects.filter(finished_at__lt=before).delete()
         StoredAnswer.objects.expired().delete()
-        self.stdout.write(f"changes deleted: {number}")
+        self.say(f"changes deleted: {number}")
+
+    def prune(self, before: datetime, needed: Q) -> int:
+        with Progress(self) as progress:
+            old = Change.objects.old(before, keep=needed)
+            progress.begin(total=None if self.is_quiet else old.count(), unit="changes")
+            return old.prune(progress.add)

@@ -1,19 +1,20 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from contacts.exporting import cleanup
-from contacts.management.bulk import age
+from contacts.management.bulk import add_age
+from tenants.management.base import BaseCommand
 
 
 class Command(BaseCommand):
     help = "Deletes old exports, and the files of expired exports. Contacts stay."
+    example = "--older-than 30d"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--older-than", type=age, required=True, metavar="30d")
+        add_age(parser, "30d")
 
     def handle(self, *args: Any, **options: Any) -> None:
         number = cleanup.delete_older(timezone.now() - options["older_than"])
-        self.stdout.write(f"exports deleted: {number}")
+        self.say(f"exports deleted: {number}")

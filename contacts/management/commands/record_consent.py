@@ -16,11 +16,14 @@ from tenants.models import Tenant
 class Command(ChosenFix):
     help = "Records that people opted in or out. Of several decisions, the latest --at counts."
     noun = "decisions recorded"
+    example = "--phones out.txt --status opted_out --source letter --tenant acme"
     can_be_undone = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         self.add_choice(parser)
-        parser.add_argument("--status", required=True, choices=CONSENT_STATUS)
+        parser.add_argument(
+            "--status", required=True, choices=CONSENT_STATUS, help="what the people decided"
+        )
         parser.add_argument(
             "--at", metavar="TIMESTAMP", help="when the person decided; default: now"
         )

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from contacts.management.bulk import BulkFix, Refused, refuse_unknown_tags
-from contacts.models import Tag
+from contacts.models import ContactQuerySet, Tag
 from contacts.values import rules
 from contacts.writing import tags
 from tenants.models import Tenant
@@ -14,14 +14,15 @@ from tenants.models import Tenant
 class Command(BulkFix):
     help = "Renames, merges, splits or deletes tags on all contacts that have them."
     noun = "contacts retagged"
+    example = "--rename newsletter=news --tenant acme --dry-run"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--rename", metavar="A=B")
-        what.add_argument("--merge", metavar="A,B=C")
-        what.add_argument("--split", metavar="A=B,C")
-        what.add_argument("--delete", metavar="A")
+        what.add_argument("--rename", metavar="A=B", help="call the tag A B")
+        what.add_argument("--merge", metavar="A,B=C", help="put C in the place of A and of B")
+        what.add_argument("--split", metavar="A=B,C", help="put B and C in the place of A")
+        what.add_argument("--delete", metavar="A", help="take the tag A off all contacts")
 
     def prepare(self, tenants: list[Tenant]) -> None:
         """Parses the option: the `old` names of tags, and the `new` names that replace them."""
@@ -36,10 +37,15 @@ class Command(BulkFix):
             raise CommandError(f"--{kind} takes {SHAPES[kind]}, not “{text}”.")
         refuse_unknown_tags(tenants, self.old)
 
+    def carriers(self, tenant: Tenant) -> ContactQuerySet:
+        return tenant.contacts.with_tags_in(self.old).distinct()
+
+    def expected(self, tenant: Tenant) -> int:
+        return self.carriers(tenant).count()
+
     def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
         """The contacts that have one of the old tags, then the old tags themselves."""
-        carriers = tenant.contacts.with_tags_in(self.old).distinct()
-        yield from self.by_key(carriers)
+        yield from self.by_key(self.carriers(tenant))
         yield list(tenant.tags.filter(name__in={*self.old} - {*self.new}))
 
     def fix(self, tenant: Tenant, batch: list[Any]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from tenants.models import Tenant
 class Command(BulkFix):
     help = "Undoes everything that one command, import or request did. Later edits are kept."
     noun = "contacts changed back"
+    example = "--change-set 01J1Y3V8K7B6S4P3D8E5G9H2JK --dry-run"
 
     def add_tenant_options(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -28,6 +29,10 @@ class Command(BulkFix):
             raise CommandError(f"There are no changes with the id “{self.options['change_set']}”.")
         self.undone = found.id
         return found.tenants
+
+    def expected(self, tenant: Tenant) -> int:
+        changes = tenant.changes.filter(change_set=self.undone)
+        return changes.values("contact_id").distinct().count()
 
     def batches(self, tenant: Tenant) -> Iterator[list[Any]]:
         return contact_ids(tenant, self.undone, lambda: self.size)

@@ -9,13 +9,13 @@ from threading import Event, Thread
 from typing import Any
 
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
 from django.db import connection
 
 from contacts.exporting import background
 from contacts.importing import uploads
 from contacts.jobs import bulk_actions, pruning, tag_counting, turns
 from contacts.management.background import retry_until_done
+from tenants.management.base import BaseCommand
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +100,7 @@ class Command(BaseCommand):
         "Does the work in the background: imports, exports, bulk actions, undo, webhooks, and the"
         " search for duplicates."
     )
+    example = "--once"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="exit when no work is left")
@@ -115,7 +116,7 @@ class Command(BaseCommand):
             self.work(once=True)
             tag_counting.refresh_all()
             for command in COMPANIONS:
-                call_command(command, once=True, stdout=self.stdout)
+                call_command(command, once=True, verbosity=self.verbosity, stdout=self.stdout)
         else:
             with ExitStack() as beside:
                 for work, interval in REPEATED:
@@ -128,4 +129,4 @@ class Command(BaseCommand):
         uploads.requeue_interrupted()
         background.requeue_interrupted()
         bulk_actions.requeue_interrupted()
-        call_command("db_worker", batch=once, reload=False)
+        call_command("db_worker", batch=once, reload=False, verbosity=self.verbosity)

@@ -1,8 +1,9 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from tenants import isolation
+from tenants.management.base import BaseCommand
 
 
 class Command(BaseCommand):
@@ -14,4 +15,4 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if problems := isolation.problems():
             raise CommandError("\n".join(problems))
-        self.stdout.write("Each table with a tenant shows rows to their own tenant only.")
+        self.say("Each table with a tenant shows rows to their own tenant only.")

@@ -2,10 +2,10 @@ import secrets
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import connection, transaction
 from django.urls import reverse
 
+from tenants.management.base import BaseCommand
 from tenants.models import ApiToken, Tenant, User
 
 EMAIL = "admin@example.com"
@@ -33,6 +33,7 @@ class Command(BaseCommand):
         "On an empty database, creates a demo tenant, an admin user and a token, and prints them "
         "once. Always prints how to make the first request."
     )
+    example = "--url http://127.0.0.1:8000"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

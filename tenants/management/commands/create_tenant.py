@@ -2,14 +2,16 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.text import slugify
 
+from tenants.management.base import BaseCommand
 from tenants.models import Tenant, User
 
 
 class Command(BaseCommand):
     help = "Creates a tenant, and its first user if --email is given."
+    example = "'Acme Co.' --slug acme --region US --email shop@acme.example"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="for people, such as “Acme Co.”")
@@ -36,10 +38,10 @@ class Command(BaseCommand):
         except ValidationError as error:
             reasons = [f"{field}: {' '.join(said)}" for field, said in error.message_dict.items()]
             raise CommandError(" ".join(reasons)) from error
-        self.stdout.write(f"tenant  {tenant.name} ({tenant.slug})")
-        self.stdout.write(f"id      {tenant.pk}")
+        self.say(f"tenant  {tenant.name} ({tenant.slug})")
+        self.say(f"id      {tenant.pk}")
         if user:
-            self.stdout.write(f"user    {user.email}")
+            self.say(f"user    {user.email}")
 
     def first_user(self, email: str | None) -> User | None:
         if not email:

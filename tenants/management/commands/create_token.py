@@ -2,14 +2,16 @@ from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
+from tenants.management.base import BaseCommand
 from tenants.models import ApiToken, User
 
 
 class Command(BaseCommand):
     help = "Issues an API token to a user and prints it. It cannot be shown again."
+    example = "shop@acme.example --name n8n --scope contacts:read --days 90"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email", help="e-mail address of the user that the token acts for")
@@ -46,9 +48,7 @@ class Command(BaseCommand):
         token = ApiToken.objects.issue(
             user, options["name"][:100], expires_at=expires_at, rate_limit=rate_limit, scopes=scopes
         )
-        self.stdout.write(f"# {token.name}, for {user.email} of {user.tenant or 'no tenant'}")
-        self.stdout.write(
-            f"# expires: {expires_at.isoformat('T', 'seconds') if expires_at else 'never'}"
-        )
-        self.stdout.write(f"# scopes:  {' '.join(token.scopes)}")
+        self.say(f"# {token.name}, for {user.email} of {user.tenant or 'no tenant'}")
+        self.say(f"# expires: {expires_at.isoformat('T', 'seconds') if expires_at else 'never'}")
+        self.say(f"# scopes:  {' '.join(token.scopes)}")
         self.stdout.write(f"export QYVO_TOKEN={token.plaintext}")

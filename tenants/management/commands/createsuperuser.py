@@ -6,12 +6,15 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
+from tenants.management.base import BaseCommand
 from tenants.models import User
 
 
-class Command(createsuperuser.Command):
+class Command(BaseCommand, createsuperuser.Command):
     """Django's own command checks the password only if a person types it. This command also checks
     the password in DJANGO_SUPERUSER_PASSWORD."""
+
+    example = "--email boss@acme.example"
 
     def handle(self, *args: Any, **options: Any) -> str | None:
         if not options["interactive"]:

@@ -1,14 +1,16 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from tenants import two_factor
+from tenants.management.base import BaseCommand
 from tenants.models import User
 
 
 class Command(BaseCommand):
     help = "Turns two-factor login off for a user who has lost the phone and the recovery codes."
+    example = "shop@acme.example"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -21,6 +23,4 @@ class Command(BaseCommand):
         except User.DoesNotExist:
             raise CommandError(f"There is no user {options['email']}.") from None
         is_changed = two_factor.turn_off(user)
-        self.stdout.write(
-            f"two-factor login of {user.email}: {'off' if is_changed else 'was already off'}"
-        )
+        self.say(f"two-factor login of {user.email}: {'off' if is_changed else 'was already off'}")

@@ -1,10 +1,11 @@
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from tenants import keys
+from tenants.management.base import BaseCommand
 
 AFTERWARDS = """\
 Then restart all servers and workers. People stay logged in, and links and cursors that were handed
@@ -19,12 +20,11 @@ run rotate_webhook for each webhook, and reset_two_factor for each user."""
 class Command(BaseCommand):
     help = (
         "Replaces SECRET_KEY. A key that was generated in DATA_DIR is replaced there; for a key of "
-        "the environment, prints the variables to set. Example: rotate_secret_key"
+        "the environment, prints the variables to set."
     )
+    notes = f"{AFTERWARDS}\n{IF_KNOWN}"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.formatter_class = RawDescriptionHelpFormatter
-        parser.epilog = f"{AFTERWARDS}\n{IF_KNOWN}"
         parser.add_argument(
             "--forget",
             action="store_true",
@@ -37,17 +37,17 @@ class Command(BaseCommand):
                 self.forget()
             elif keys.read_secret(settings.DATA_DIR / keys.SECRET) == settings.SECRET_KEY:
                 keys.replace_generated(settings.DATA_DIR)
-                self.stdout.write("SECRET_KEY was replaced in DATA_DIR.\n")
-                self.stdout.write(f"{AFTERWARDS}\n{IF_KNOWN}")
+                self.say(f"SECRET_KEY was replaced in DATA_DIR.\n{AFTERWARDS}\n{IF_KNOWN}")
             else:
                 self.print_variables()
         except OSError as error:
             raise CommandError(f"A key in DATA_DIR cannot be written: {error}") from error
 
     def print_variables(self) -> None:
-        self.stdout.write(f"# Set these variables, the same on every machine:\n{self.variables()}")
-        self.stdout.write("".join(f"# {line}\n" for line in AFTERWARDS.splitlines()), ending="")
-        self.stdout.write("".join(f"# {line}\n" for line in IF_KNOWN.splitlines()), ending="")
+        self.say("# Set these variables, the same on every machine:")
+        self.stdout.write(self.variables())
+        for line in f"{AFTERWARDS}\n{IF_KNOWN}".splitlines():
+            self.say(f"# {line}")
 
     @staticmethod
     def variables() -> str:
@@ -62,8 +62,8 @@ class Command(BaseCommand):
         path = settings.DATA_DIR / keys.FALLBACK
         if path.exists():
             path.unlink()
-            self.stdout.write("The old keys are gone. Restart all servers and workers.")
+            self.say("The old keys are gone. Restart all servers and workers.")
         elif settings.SECRET_KEY_FALLBACKS:
-            self.stdout.write("Remove SECRET_KEY_FALLBACKS from the environment, and restart.")
+            self.complain("Remove SECRET_KEY_FALLBACKS from the environment, and restart.")
         else:
-            self.stdout.write("There is no old key. Nothing was changed.")
+            self.say("There is no old key. Nothing was changed.")

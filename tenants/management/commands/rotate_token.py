@@ -2,8 +2,9 @@ from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from tenants.management.base import BaseCommand
 from tenants.models import ApiToken
 
 
@@ -12,6 +13,7 @@ class Command(BaseCommand):
         "Replaces an API token by a new one and prints the new token, which cannot be shown again. "
         "The old token works a while longer."
     )
+    example = "qyvo_mK3xZ9 --overlap-hours 48"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -39,5 +41,5 @@ class Command(BaseCommand):
             token = found[0].rotate(timedelta(hours=hours))
         except ValueError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"# {token.name}, for {token.user}; the old token works {hours} h longer")
+        self.say(f"# {token.name}, for {token.user}; the old token works {hours} h longer")
         self.stdout.write(f"export QYVO_TOKEN={token.plaintext}")
