@@ -21,7 +21,6 @@ from contacts.management.bulk import print_undo_hint
 from contacts.management.progress import Progress
 from contacts.models import Import, fields_of
 from tenants.management.base import EVERYTHING, BaseCommand, add_tenant, tenant_named
-from tenants.models import Tenant
 
 NOTHING_COULD_RUN = 2
 OF_COMMAND = ("batch_size", "allow_erased")  # options that only the command has

@@ -90,7 +90,7 @@ class Command(BaseCommand):
                 f"{job.superseded} contacts have the phone of another contact of the account, in "
                 "another spelling; each became one contact with it"
             )
-        report_warnings(self, job, "brought without a field")
+        report_warnings(self, job, "brought with a warning")
         if (job.created or job.updated) and not job.dry_run:
             print_undo_hint(self, job.pk)
         if not job.failed:
