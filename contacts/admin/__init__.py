@@ -4,7 +4,18 @@ A contact's admin class is composed in `contacts` from `contact_page`, `contact_
 `merging` and `overview`. Importing this package registers every admin class.
 """
 
-from . import bulk, changes, contacts, duplicates, exports, imports, tags, tasks, webhooks
+from . import (
+    bulk,
+    changes,
+    contacts,
+    duplicates,
+    exports,
+    imports,
+    saved_views,
+    tags,
+    tasks,
+    webhooks,
+)
 
 __all__ = [
     "bulk",
@@ -13,6 +24,7 @@ __all__ = [
     "duplicates",
     "exports",
     "imports",
+    "saved_views",
     "tags",
     "tasks",
     "webhooks",

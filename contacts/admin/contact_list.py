@@ -9,12 +9,13 @@ from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db import models
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
 
 from contacts.db import keyset
 from contacts.db.keyset import Order, Position
-from contacts.models import Contact, ContactQuerySet, ContactTag, Tag, matches
+from contacts.models import Contact, ContactQuerySet, ContactTag, SavedView, Tag, matches
 from contacts.values import countries, phones
 from tenants.admin import TenantOwnedAdmin, user_of
 
@@ -35,6 +36,18 @@ MAX_SEARCH = 256  # characters; a name or e-mail address is shorter
 
 class ContactList(KeysetList):
     form: FilterForm
+
+    @cached_property
+    def view(self) -> SavedView | None:
+        """The saved view that has the filters of the list."""
+        views: Any = self.model_admin.admin_site.get_model_admin(SavedView)
+        return views.current(self.request)
+
+    @property
+    def save_url(self) -> str:
+        """The page that saves the filters of the list as a view."""
+        query = {"list": self.get_query_string().removeprefix("?")}
+        return reverse("admin:contacts_savedview_add", query=query)
 
     @cached_property
     def ordering_columns(self) -> dict[int, str]:
@@ -89,7 +102,7 @@ class ContactListAdmin(TenantOwnedAdmin):
     list_filter = [ContactFilter]
     list_filter_submit = True
     list_per_page = 50
-    list_before_template = "admin/contacts/contact/active_filters.html"
+    list_before_template = "admin/contacts/contact/above_list.html"
     ordering = ["-pk"]
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER

@@ -50,6 +50,12 @@ from .import_job import (
 from .name_folding import (
     NameFolding,
 )
+from .saved_view import (
+    MAX_VIEW_NAME,
+    SavedView,
+    SavedViewQuerySet,
+    actor_of,
+)
 from .stored import all_columns, attributes, converted, find_stored, look_up
 from .stored_answer import (
     StillRunning,
@@ -90,6 +96,7 @@ __all__ = [
     "EVENT_OF_KIND",
     "IMPORT_FINISHED",
     "MAX_URL",
+    "MAX_VIEW_NAME",
     "TEST_EVENT",
     "BulkAction",
     "BulkBatch",
@@ -115,6 +122,8 @@ __all__ = [
     "NearKey",
     "OptOut",
     "Outcome",
+    "SavedView",
+    "SavedViewQuerySet",
     "StillRunning",
     "StoredAnswer",
     "Tag",
@@ -125,6 +134,7 @@ __all__ = [
     "UndoValue",
     "Warned",
     "Webhook",
+    "actor_of",
     "all_columns",
     "are_few",
     "attributes",

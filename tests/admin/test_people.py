@@ -30,6 +30,7 @@ from contacts.models import (
     NameFolding,
     NearKey,
     OptOut,
+    SavedView,
     StoredAnswer,
     TagCounts,
     TenantLock,
@@ -466,6 +467,7 @@ def full_tenant(contacts: int = 5) -> Tenant:
     NameFolding.objects.create(tenant=tenant, version=1, place=[])
     TagCounts.objects.create(tenant=tenant, numbers={}, snapshot="", counted_at=timezone.now())
     TenantLock.objects.create(tenant=tenant)
+    SavedView.objects.create(tenant=tenant, actor="user:1", name="VIPs", filter={})
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(
         tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60

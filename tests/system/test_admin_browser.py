@@ -176,6 +176,17 @@ def test_filters_find_their_contacts_and_empty_filters_find_all(
         page.get_by_role("combobox", name="With tag").fill("vip")
         page.get_by_role("button", name="Apply Filters").click()
         expect(page.locator(rows)).to_have_count(len(people) - 1)
+        page.get_by_role("link", name="Save this view").click()
+        page.get_by_label("Name", exact=True).fill("<b>VIPs</b>")
+        look_at(page)
+        save(page)
+        expect(page.locator(rows)).to_have_count(len(people) - 1)
+        view = page.get_by_role("link", name=f"<b>VIPs</b> {len(people) - 1}")
+        expect(view).to_be_visible()
+        page.get_by_role("link", name="Edit the view “<b>VIPs</b>”").click()
+        look_at(page)
+        view.click()
+        expect(page.locator(rows)).to_have_count(len(people) - 1)
 
 
 def test_many_contacts_are_tagged_after_their_number_was_confirmed(

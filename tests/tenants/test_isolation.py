@@ -37,6 +37,7 @@ from contacts.models import (
     NameFolding,
     NearKey,
     OptOut,
+    SavedView,
     StoredAnswer,
     Tag,
     TagCounts,
@@ -68,7 +69,7 @@ pytestmark = pytest.mark.both
 OWNED = [
     BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Duplicate, DuplicateSearch,
     Erasure, Export, Import, ImportBatch, ImportFailure, NameFolding, NearKey,
-    OptOut, StoredAnswer, Tag, TagCounts, TenantLock, Webhook,
+    OptOut, SavedView, StoredAnswer, Tag, TagCounts, TenantLock, Webhook,
 ]  # fmt: skip
 of_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has no row-level security"
@@ -124,6 +125,7 @@ def furnish(tenant: Tenant) -> None:
     NameFolding.objects.create(tenant=tenant, version=1, place=[])
     TagCounts.objects.create(tenant=tenant, numbers={}, snapshot="", counted_at=timezone.now())
     TenantLock.objects.get_or_create(tenant=tenant)
+    SavedView.objects.create(tenant=tenant, actor="user:1", name="VIPs", filter={})
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(
         tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60
