@@ -214,3 +214,200 @@ def test_contacts_of_all_tenants_are_not_sorted_by_a_column_without_an_index(
     ContactFactory.create(tenant=globex.tenant, name="Gus", phone="+10000000000")
     client.force_login(User.objects.create_superuser("root@example.com"))
     assert names(client, o=order) == names(client) != names(client, o="7")
+
+
+# Columns
+
+
+def test_a_contact_is_shown_in_readable_form(staff: Client, people: Any) -> None:
+    page = staff.get(LIST, {"q": "Bea"}).content.decode()
+    assert "+1 416-555-0123" in page
+    assert '<abbr data-country="CA">CA</abbr>' in page
+    assert '<span class="chip">vip</span> <span class="chip">new</span>' in page
+    assert "Opted in" in page
+
+
+def test_a_list_costs_the_same_statements_however_many_contacts_it_shows(
+    staff: Client, acme: SimpleNamespace, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(20):
+        ContactFactory.create(tenant=acme.tenant, tags=[f"t{number}"])
+    tag = acme.tenant.tags.get(name="t3").pk
+    everything = {"without": tag, "country": "US", "source": "api", "q": "1", "o": "-6"}
+    for asked in ({}, {"tag": tag}, everything):
+        with django_assert_max_num_queries(13):
+            staff.get(LIST, asked)
+
+
+# Pages
+
+
+@pytest.mark.parametrize("order", ["", "7", "-7", "2", "-2", "6", "-6"])
+@pytest.mark.parametrize("asked", [{}, {"source": "api"}, {"tag": "vip"}])
+def test_pages_contain_each_contact_once_in_order_forward_and_back(
+    staff: Client,
+    acme: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    order: str,
+    asked: dict[str, str],
+) -> None:
+    monkeypatch.setattr(keyset, "SCAN_WINDOW", 2)
+    for number in range(9):
+        at = DAY + timedelta(days=number // 2) if number % 3 else None
+        person = {"name": f"{number}", "last_message_at": at, "tags": ["vip"]}
+        ContactFactory.create(tenant=acme.tenant, **person)
+    if "tag" in asked:
+        asked = {"tag": acme.tenant.tags.get().pk}
+    columns = {"2": "phone", "6": "last_message_at", "7": "pk", "": "pk"}
+    column, is_descending = columns[order[-1:]], order[:1] in ("", "-")
+    found = pages(staff, monkeypatch, 2, **asked, **({"o": order} if order else {}))
+    shown = [contact for page in found for contact in page.result_list]
+    assert [len(page.result_list) for page in found] == [2, 2, 2, 2, 1]
+    never = datetime.min.replace(tzinfo=UTC)
+    wanted = sorted(
+        Contact.objects.all(),
+        key=lambda contact: (getattr(contact, column) or never, contact.pk),
+        reverse=is_descending,
+    )
+    assert [contact.pk for contact in shown] == [contact.pk for contact in wanted]
+    last = found[-1]
+    for page in reversed(found[:-1]):
+        last = context_of(staff, LIST + last.previous_url)["cl"]
+        assert last.result_list == page.result_list
+    assert not last.has_previous
+
+
+@pytest.mark.parametrize("place", ["nonsense", "~", "x~01M8648WV59PDQJAG60764PTZG", "\0", "~~~"])
+@pytest.mark.parametrize("order", ["7", "6"])
+def test_an_invalid_position_is_the_first_page(
+    staff: Client, people: Any, place: str, order: str
+) -> None:
+    assert len(names(staff, after=place, o=order)) == len(people)
+
+
+@pytest.mark.parametrize("asked", [{}, {"source": "api"}])
+@pytest.mark.parametrize("way", ["after", "before"])
+def test_a_page_whose_contacts_were_all_deleted_is_the_first_page(
+    staff: Client, people: Any, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str], way: str
+) -> None:
+    end = {"after": "0" * 26, "before": "7" + "Z" * 25}[way]
+    assert names(staff, **{way: end}, **asked) == names(staff, **asked)
+
+
+def test_a_search_finds_names_as_people_type_them(
+    staff: Client, acme: SimpleNamespace, globex: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for member in (acme, globex):
+        for number, name in enumerate(["Zoé O'Brien", "Łukasz Müller", "Ann"]):
+            phone = f"+1415555{number:04}"
+            ContactFactory.create(tenant=member.tenant, phone=phone, name=name)
+    for window in (keyset.SEARCH_WINDOW, 1):  # 1: by an index
+        monkeypatch.setattr(keyset, "SEARCH_WINDOW", window)
+        assert names(staff, q="zoe") == names(staff, q="ZOÉ o’brien") == ["Zoé O'Brien"]
+        assert names(staff, q="muller lukasz") == ["Łukasz Müller"]
+        assert names(staff, q="zoe muller") == []
+
+
+def test_a_search_with_many_words_searches_the_whole_text(staff: Client, people: Any) -> None:
+    assert names(staff, q="x.example ada") == ["Ada"]
+    assert names(staff, q=" ".join(["ada"] * 10)) == ["Ada"]
+    assert names(staff, q=" ".join(["ada"] * 11)) == []
+    assert names(staff, q="ada " * 100_000) == []
+
+
+def test_a_list_without_a_search_reads_no_names(staff: Client, people: Any) -> None:
+    asked = statements(lambda: staff.get(LIST))
+    assert not [sql for sql in asked if "LIKE" in sql.upper()]
+    found = statements(lambda: staff.get(LIST, {"q": "zoé"}))  # which no id or session key holds
+    [once] = [sql for sql in found if "zoé" in sql]
+    assert once.count("name_folded") == 3, "among the columns, and where both forms are looked for"
+
+
+def test_a_page_neither_counts_nor_skips_rows(
+    staff: Client, people: Any, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
+) -> None:
+    monkeypatch.setattr(ContactListAdmin, "list_per_page", 2)
+    with django_assert_max_num_queries(9) as told:
+        staff.get(LIST, {"after": people["Cid"].pk})
+    asked = " ".join(query["sql"] for query in told.captured_queries).upper()
+    assert "COUNT(" not in asked
+    assert "OFFSET" not in asked
+
+
+@pytest.mark.parametrize("is_descending", [True, False])
+@pytest.mark.parametrize("column", ["pk", "phone", "last_message_at"])
+def test_a_filter_finds_the_same_contacts_with_any_scan_window(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, column: str, is_descending: bool
+) -> None:
+    for number in range(12):
+        at = DAY + timedelta(days=number % 4) if number % 2 else None
+        source = "shopify" if number % 5 == 0 else "api"
+        ContactFactory.create(tenant=acme.tenant, last_message_at=at, source=source)
+    everybody = acme.tenant.contacts.all()
+    chosen = filters.choose(everybody, {"source": ["shopify"]})
+    order = Order(column, is_descending, is_nullable=column == "last_message_at")
+    wanted = keyset.page(chosen, order, None, 100)
+    assert len(wanted) == 3
+    for near in (1, 3, 11, 12, 100):
+        monkeypatch.setattr(keyset, "SCAN_WINDOW", near)
+        for limit in (1, 2, 3, 4):
+            assert keyset.page(chosen, order, None, limit, everybody) == wanted[:limit]
+
+
+# Countries
+
+
+@pytest.mark.parametrize(
+    ("phone", "country"),
+    [
+        ("+33612345678", "FR"), ("+14155550123", "US"), ("+18005550123", "US"),
+        ("+14165550123", "CA"), ("+18095550123", "DO"), ("+77011234567", "KZ"),
+        ("+79161234567", "RU"), ("+390669812345", "VA"), ("+390612345678", "IT"),
+        ("+441624700000", "IM"), ("+447911123456", "GB"), ("+4779123456", "SJ"),
+        ("+881612345678", ""), ("+5521998765432", "BR"), ("+1", "US"),
+    ],
+)  # fmt: skip
+def test_the_country_is_derived_from_the_phone(phone: str, country: str) -> None:
+    assert countries.of(phone) == country
+
+
+@given(st.text("0123456789", max_size=14))
+def test_every_phone_has_at_most_one_country(digits: str) -> None:
+    assert countries.of(f"+{digits}") in {"", *countries.numbering()}
+
+
+def test_each_country_filter_finds_the_phones_shown_with_this_country(
+    acme: SimpleNamespace,
+) -> None:
+    phones = ["+14155550123", "+14165550123", "+18095550123", "+77011234567", "+79161234567",
+              "+441624700000", "+447911123456", "+390669812345", "+390612345678"]  # fmt: skip
+    for phone in phones:
+        ContactFactory.create(tenant=acme.tenant, phone=phone)
+    for country in countries.numbering():
+        found = filters.of_countries(acme.tenant.contacts.all(), [country])
+        shown = {phone for phone in phones if countries.of(phone) == country}
+        assert {*found.values_list("phone", flat=True)} == shown, country
+
+
+# Columns
+
+
+def test_each_person_chooses_the_columns_and_the_list_shows_five_tags(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    tags = [f"t{number:02}" for number in range(100)]
+    ContactFactory.create(tenant=acme.tenant, name="Ada", tags=tags, locale="fr-FR")
+    usual = staff.get(LIST).content.decode()
+    assert all(tag in usual for tag in ["t04", "+95"])
+    assert "t05" not in usual
+    assert "fr-FR" not in usual
+    form = {"column": ["locale", "nonsense"], "list": "?tag=t00&consent=none"}
+    answer: Any = staff.post(reverse("admin:contacts_contact_columns"), form)
+    assert answer.url == f"{LIST}?tag=t00&consent=none"
+    shown = context_of(staff, answer.url)["cl"]
+    assert [name for name in shown.list_display if name != "action_checkbox"] == ["who", "locale"]
+    assert "fr-FR" in staff.get(LIST, {"o": "-7"}).content.decode(), "the place of a hidden column"
+    staff.post(reverse("admin:contacts_contact_columns"), {"list": "//evil.example"})
+    assert "fr-FR" not in staff.get(LIST).content.decode()
+    staff.cookies["contact_columns"] = "\x00-../locale-locale"
+    assert "fr-FR" in staff.get(LIST).content.decode()

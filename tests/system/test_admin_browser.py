@@ -187,6 +187,15 @@ def test_filters_find_their_contacts_and_empty_filters_find_all(
         look_at(page)
         view.click()
         expect(page.locator(rows)).to_have_count(len(people) - 1)
+        page.get_by_text("Columns", exact=True).click()
+        page.get_by_role("checkbox", name="Source", exact=True).uncheck()
+        look_at(page)
+        page.get_by_role("button", name="Show these columns").click()
+        expect(page.locator("td.field-source")).to_have_count(0)
+        expect(page.locator(rows)).to_have_count(len(people) - 1)
+        page.goto("/admin/")
+        expect(view).to_be_visible()
+        page.wait_for_function("Object.keys(Chart.instances).length === 1")
 
 
 def test_many_contacts_are_tagged_after_their_number_was_confirmed(
