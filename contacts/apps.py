@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.core.signals import request_started
 from django.db.backends.signals import connection_created
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_delete, post_migrate
 
 from contacts.db import connections
 
@@ -16,9 +16,10 @@ class ContactsConfig(AppConfig):
         from contacts.db import checks  # noqa: F401 - registers the checks
         from contacts.db.planner import fix_statistics
         from contacts.management import checks as of_commands  # noqa: F401 - registers the check
+        from contacts.models.saved_view import delete_own
         from contacts.models.tag_counts import forget_restored
         from contacts.models.tenant_lock import hold_for_deletion
-        from tenants.models import deletion
+        from tenants.models import User, deletion
 
         connection_created.connect(connections.add_functions, dispatch_uid="contacts.db")
         # Must run after Django's own receiver, which marks each connection for a new health check.
@@ -26,6 +27,7 @@ class ContactsConfig(AppConfig):
             connections.trust_busy_connections, dispatch_uid=CHECKS_OF_CONNECTIONS
         )
         deletion.connect(hold_for_deletion, dispatch_uid="contacts.tenant_lock")
+        post_delete.connect(delete_own, sender=User, dispatch_uid="contacts.saved_views")
         post_migrate.connect(forget_restored, sender=self, dispatch_uid="contacts.tag_counts")
         post_migrate.connect(settle_restored, sender=self, dispatch_uid="contacts.changes")
         post_migrate.connect(fix_statistics, sender=self, dispatch_uid="contacts.db.planner")

@@ -15,6 +15,7 @@ GROUPS = [
             "contacts.contact": "person",
             "contacts.change": "history",
             "contacts.duplicate": "join_inner",
+            "contacts.savedview": "bookmarks",
             "contacts.tag": "sell",
             "contacts.import": "upload_file",
             "contacts.export": "download",
@@ -58,7 +59,14 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     if JOBS & visible.keys():
         link = reverse("admin:failed_jobs")
         groups[0]["items"].append({"title": "Failed jobs", "icon": "error", "link": link})
-    return [{"items": [overview]}, *groups]
+    own = (group(request, model) for model in visible.values())
+    return [{"items": [overview]}, groups[0], *filter(None, own), *groups[1:]]
+
+
+def group(request: HttpRequest, model: dict[str, Any]) -> dict[str, Any] | None:
+    """The group that an admin class with a method `group` adds to the menu; None without one."""
+    own = getattr(admin.site.get_model_admin(model["model"]), "group", None)
+    return own(request) if own else None
 
 
 def account(request: HttpRequest) -> list[dict[str, str]]:

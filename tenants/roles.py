@@ -30,6 +30,7 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
     "contacts.export": {VIEWER: (VIEW,)},
     "contacts.bulkaction": {VIEWER: (VIEW,)},
     "contacts.webhook": {EDITOR: (VIEW,), MANAGER: EVERYTHING},
+    "contacts.savedview": {MANAGER: (CHANGE, DELETE)},  # those that others have shared
     "contacts.delivery": {EDITOR: (VIEW,), MANAGER: (VIEW, CHANGE)},
     "tenants.apitoken": {EDITOR: (VIEW,), MANAGER: (VIEW, ADD, CHANGE)},
     "tenants.user": {MANAGER: (VIEW, ADD, CHANGE)},

@@ -6,18 +6,20 @@ from operator import and_
 from typing import Any, cast
 
 from django.contrib import admin
-from django.contrib.admin.views.main import SEARCH_VAR
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.db import models
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
 
 from contacts.db import keyset
 from contacts.db.keyset import Order, Position
-from contacts.models import Contact, ContactQuerySet, ContactTag, Tag, matches
+from contacts.models import Contact, ContactQuerySet, ContactTag, SavedView, Tag, matches
 from contacts.values import countries, phones
-from tenants.admin import TenantOwnedAdmin, user_of
+from tenants.admin import user_of
 
+from .columns import ColumnsAdmin
 from .contact_filters import ContactFilter, FilterForm
 from .keyset_list import KeysetList
 
@@ -27,6 +29,7 @@ ORDERS = {
     "last_message_at": Order("last_message_at", is_nullable=True),
 }
 MAX_WORDS = 10  # each word of a search is a condition of its own; longer searches are one text
+MAX_CHIPS = 5  # tags of a contact in the list
 MAX_SEARCH = 256  # characters; a name or e-mail address is shorter
 
 
@@ -35,6 +38,27 @@ MAX_SEARCH = 256  # characters; a name or e-mail address is shorter
 
 class ContactList(KeysetList):
     form: FilterForm
+
+    @cached_property
+    def view(self) -> SavedView | None:
+        """The saved view that has the filters of the list."""
+        views: Any = self.model_admin.admin_site.get_model_admin(SavedView)
+        return views.current(self.request)
+
+    @property
+    def save_url(self) -> str:
+        """The page that saves the filters of the list as a view."""
+        query = {"list": self.get_query_string().removeprefix("?")}
+        return reverse("admin:contacts_savedview_add", query=query)
+
+    @property
+    def column_choices(self) -> list[tuple[str, str, bool]]:
+        return self.model_admin.column_choices(self.request)
+
+    @property
+    def unordered(self) -> str:
+        """The query string without the order, which names a column by its place."""
+        return self.get_query_string(remove=[ORDER_VAR])
 
     @cached_property
     def ordering_columns(self) -> dict[int, str]:
@@ -81,15 +105,13 @@ class ContactList(KeysetList):
         return [found[pk] for pk in pks if pk in found]
 
 
-class ContactListAdmin(TenantOwnedAdmin):
+class ContactListAdmin(ColumnsAdmin):
     """The list of contacts. `ContactAdmin` adds the page of a contact and the actions."""
 
-    list_display = ["who", "number", "tag_chips", "consent_label", "source", "last_activity",
-                    "created"]  # fmt: skip
     list_filter = [ContactFilter]
     list_filter_submit = True
     list_per_page = 50
-    list_before_template = "admin/contacts/contact/active_filters.html"
+    list_before_template = "admin/contacts/contact/above_list.html"
     ordering = ["-pk"]
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -152,8 +174,11 @@ class ContactListAdmin(TenantOwnedAdmin):
 
     @admin.display(description="tags")
     def tag_chips(self, contact: Contact) -> str:
-        chips = format_html_join(" ", '<span class="chip">{}</span>', ([t] for t in contact.tags))
-        return format_html('<span class="chips">{}</span>', chips) if contact.tags else ""
+        """The first tags: a hundred would make one row as high as the page."""
+        first, more = contact.tags[:MAX_CHIPS], len(contact.tags) - MAX_CHIPS
+        chips = [*first, *[f"+{more}"] * (more > 0)]
+        shown = format_html_join(" ", '<span class="chip">{}</span>', ([chip] for chip in chips))
+        return format_html('<span class="chips">{}</span>', shown) if chips else ""
 
     @admin.display(description="consent")
     def consent_label(self, contact: Contact) -> str:
@@ -166,6 +191,10 @@ class ContactListAdmin(TenantOwnedAdmin):
     @admin.display(description="last activity", ordering="last_message_at")
     def last_activity(self, contact: Contact) -> str:
         return moment(contact.last_message_at)
+
+    @admin.display
+    def updated(self, contact: Contact) -> str:
+        return moment(contact.updated_at)
 
     @admin.display(ordering="pk")
     def created(self, contact: Contact) -> str:

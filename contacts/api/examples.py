@@ -249,6 +249,17 @@ EXAMPLES: dict[str, tuple[dict[str, Any] | str | None, Any]] = {
             "is_complete": True,
         },
     ),
+    "list-views": (
+        {"name": "VIP"},
+        [
+            {
+                "id": "01J1Y3V8K5VW3D2B6M1H5F9C0A",
+                "name": "VIPs in France",
+                "filter": {"tags_all": ["vip"], "country": ["FR"]},
+                "shared": True,
+            }
+        ],
+    ),
     "list-tags": (
         {"name": "VIP", "limit": 1000},
         [{"id": "01J1Y3V8K3D2B6M1H5F9C0A7TE", "name": "vip", "contacts_count": 1}],

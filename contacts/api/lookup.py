@@ -120,7 +120,7 @@ class GetContacts(ActionView):
 
 
 class FieldsInput(serializers.Serializer):
-    """The body of list-fields."""
+    """The body of list-fields and list-views."""
 
     name = Sought("name")
 

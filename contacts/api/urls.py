@@ -12,6 +12,7 @@ from . import (
     imports,
     lookup,
     merging,
+    saved_views,
     webhooks,
 )
 
@@ -25,6 +26,7 @@ actions = [
     path("actions/list-contacts", finding.ListContacts.as_view(), name="list-contacts"),
     path("actions/list-changes", changes.ListChanges.as_view(), name="list-changes"),
     path("actions/list-fields", lookup.ListFields.as_view(), name="list-fields"),
+    path("actions/list-views", saved_views.ListViews.as_view(), name="list-views"),
     path("actions/record-message", contacts.RecordMessage.as_view(), name="record-message"),
     path("actions/add-tag", contacts.AddTag.as_view(), name="add-tag"),
     path("actions/remove-tag", contacts.RemoveTag.as_view(), name="remove-tag"),

@@ -318,6 +318,7 @@ LEFT_OUT: dict[type[Model], str] = {
     models.ImportFailure: FILES,
     models.Export: FILES,
     models.BulkBatch: "Lists of contacts that a running bulk action has yet to change",
+    models.SavedView: "Filters that staff have saved, which choose contacts by their properties",
     models.Webhook: "Addresses of recipients: their hosts are listed with the recipients",
     models.TagCounts: PROGRESS,
     models.NameFolding: PROGRESS,

@@ -15,7 +15,7 @@ from typing import Any
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Substr
 from django.db.models.lookups import In
-from django.utils.timezone import make_aware
+from django.utils.timezone import localtime, make_aware
 
 from contacts.db import keyset
 from contacts.db.expressions import HasAnyTag, IsOneOf, MetadataBetween, MetadataHas
@@ -61,8 +61,8 @@ class Filter:
     raises `ValueError`. `schema`: what a caller may send, in JSON Schema. `condition`: which
     contacts match a value; of a filter of tags, the value is then a list of `Tag`, see `with_tags`.
     `parameters`: of the admin's URL that make this filter. `of_form`: makes the value of what the
-    admin's form has under these names. `column`: the filter is a range of this column, so a list in
-    its order begins or ends there.
+    admin's form has under these names; `to_form` is its inverse. `column`: the filter is a range of
+    this column, so a list in its order begins or ends there.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Filter:
     parameters: tuple[str, ...] = ()
     of_form: Callable[..., Any] = lambda value: value
     column: str = ""
+    to_form: Callable[[Any], tuple[Any, ...]] = lambda value: (value,)
 
 
 # What a caller sends
@@ -376,12 +377,42 @@ def of_form(cleaned: Mapping[str, Any]) -> Given:
     return given
 
 
+def with_names(given: Given) -> Given:
+    """`given` with the names of its tags in the place of the tags, as a caller would send them; the
+    inverse of `with_tags`."""
+    return given | {
+        name: [tag.name for tag in given[name]] for name in TAG_FILTERS if name in given
+    }
+
+
+def to_form(given: Given) -> dict[str, str]:
+    """The parameters of the admin's list that choose the same contacts; tags are names in `given`.
+    Raises `ValueError` for a filter that the form of the list does not have."""
+    found: dict[str, str] = {}
+    for one in FILTERS:
+        if one.name in given:
+            values = one.to_form(given[one.name])
+            is_shown = 0 < len(values) == len(one.parameters)
+            if not is_shown or one.of_form(*values) != given[one.name]:
+                raise ValueError(f"The list cannot show the filter {one.name} of this view.")
+            found |= dict(zip(one.parameters, map(str, values), strict=True))
+    return {name: value for name, value in found.items() if value}
+
+
 def midnight(day: date) -> datetime:
     return make_aware(datetime.combine(day, time.min))
 
 
 def end_of(day: date) -> datetime:
     return midnight(day + timedelta(days=1))
+
+
+def day_from(at: datetime) -> tuple[date]:
+    return (localtime(at).date(),)
+
+
+def day_before(at: datetime) -> tuple[date]:
+    return (localtime(at).date() - timedelta(days=1),)
 
 
 def as_list(value: Any) -> list[Any]:
@@ -391,6 +422,16 @@ def as_list(value: Any) -> list[Any]:
 def of_metadata_form(key: str, text: str) -> dict[str, Any]:
     """`text`: the value, or the JSON value that is written like it; any value if it is empty."""
     return {key: [*read_as(text)] or {EXISTS: True}}
+
+
+def to_metadata_form(wanted: dict[str, Any]) -> tuple[str, str]:
+    (key, values), *_ = wanted.items()
+    return key, str(values[0]) if isinstance(values, list) else ""
+
+
+def word_of(consent: str) -> tuple[str]:
+    [word] = (word for word, meaning in CONSENT_WORDS.items() if meaning == consent)
+    return (word,)
 
 
 def read_as(text: str) -> Iterator[Any]:
@@ -420,12 +461,13 @@ def many(of: dict[str, Any], description: str) -> dict[str, Any]:
 def since(name: str, column: str, parameters: tuple[str, ...] = ()) -> Filter:
     schema = MOMENT | {"description": "At this time or later."}
     condition = compared(column, "gte")
-    return Filter(name, moment, schema, condition, parameters, midnight, column)
+    return Filter(name, moment, schema, condition, parameters, midnight, column, day_from)
 
 
 def before(name: str, column: str, parameters: tuple[str, ...] = ()) -> Filter:
     schema = MOMENT | {"description": "Before this time."}
-    return Filter(name, moment, schema, compared(column, "lt"), parameters, end_of, column)
+    condition = compared(column, "lt")
+    return Filter(name, moment, schema, condition, parameters, end_of, column, day_before)
 
 
 FILTERS: tuple[Filter, ...] = (
@@ -436,30 +478,31 @@ FILTERS: tuple[Filter, ...] = (
     ),
     Filter(
         "tags_all", listed(rules.required_tag), many(TEXT, "The contact has all these tags."),
-        with_all_tags, ("tag",), as_list,
+        with_all_tags, ("tag",), as_list, to_form=tuple,
     ),
     Filter(
         "tags_none", listed(rules.required_tag), many(TEXT, "The contact has none of these tags."),
-        without_tags, ("without",), as_list,
+        without_tags, ("without",), as_list, to_form=tuple,
     ),
     Filter(
         "consent", consent,
         {"type": "string", "enum": [*CONSENTS], "description": "`unknown`: no decision is known."},
-        with_consent, ("consent",), CONSENT_WORDS.__getitem__,
+        with_consent, ("consent",), CONSENT_WORDS.__getitem__, to_form=word_of,
     ),
     Filter(
         "source", listed(source), many({"type": "string", "enum": Contact.Source.values},
         "Where the contact came from: one of these."),
-        from_sources, ("source",), as_list,
+        from_sources, ("source",), as_list, to_form=tuple,
     ),
     Filter(
         "country", listed(country),
         many({"type": "string", "pattern": "^[A-Za-z]{2}$"},
         "The country of the phone: one of these ISO 3166 codes."),
-        of_countries, ("country",), as_list,
+        of_countries, ("country",), as_list, to_form=tuple,
     ),
     Filter(
-        "has_email", rules.flag, {"type": "boolean"}, with_email, ("has_email",), "yes".__eq__
+        "has_email", rules.flag, {"type": "boolean"}, with_email, ("has_email",), "yes".__eq__,
+        to_form=lambda has_one: ("yes" if has_one else "no",),
     ),
     since("created_since", "created_at", ("created_from",)),
     before("created_before", "created_at", ("created_to",)),
@@ -487,6 +530,7 @@ FILTERS: tuple[Filter, ...] = (
             " differ.",
         },
         with_metadata, ("metadata_key", "metadata_value"), of_metadata_form,
+        to_form=to_metadata_form,
     ),
 )  # fmt: skip
 TAG_FILTERS = ("tags_any", "tags_all", "tags_none")

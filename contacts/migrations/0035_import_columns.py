@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contacts", "0033_metadata_fields")]
+    dependencies = [("contacts", "0034_saved_views")]
 
     operations = [
         migrations.AddField(

@@ -58,6 +58,12 @@ from .name_folding import (
 from .note import (
     Note,
 )
+from .saved_view import (
+    MAX_VIEW_NAME,
+    SavedView,
+    SavedViewQuerySet,
+    actor_of,
+)
 from .stored import all_columns, attributes, converted, find_stored, look_up
 from .stored_answer import (
     StillRunning,
@@ -98,6 +104,7 @@ __all__ = [
     "EVENT_OF_KIND",
     "IMPORT_FINISHED",
     "MAX_URL",
+    "MAX_VIEW_NAME",
     "TEST_EVENT",
     "BulkAction",
     "BulkBatch",
@@ -125,6 +132,8 @@ __all__ = [
     "Note",
     "OptOut",
     "Outcome",
+    "SavedView",
+    "SavedViewQuerySet",
     "StillRunning",
     "StoredAnswer",
     "Tag",
@@ -135,6 +144,7 @@ __all__ = [
     "UndoValue",
     "Warned",
     "Webhook",
+    "actor_of",
     "all_columns",
     "are_few",
     "attributes",

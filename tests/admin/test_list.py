@@ -387,3 +387,27 @@ def test_each_country_filter_finds_the_phones_shown_with_this_country(
         found = filters.of_countries(acme.tenant.contacts.all(), [country])
         shown = {phone for phone in phones if countries.of(phone) == country}
         assert {*found.values_list("phone", flat=True)} == shown, country
+
+
+# Columns
+
+
+def test_each_person_chooses_the_columns_and_the_list_shows_five_tags(
+    staff: Client, acme: SimpleNamespace
+) -> None:
+    tags = [f"t{number:02}" for number in range(100)]
+    ContactFactory.create(tenant=acme.tenant, name="Ada", tags=tags, locale="fr-FR")
+    usual = staff.get(LIST).content.decode()
+    assert all(tag in usual for tag in ["t04", "+95"])
+    assert "t05" not in usual
+    assert "fr-FR" not in usual
+    form = {"column": ["locale", "nonsense"], "list": "?tag=t00&consent=none"}
+    answer: Any = staff.post(reverse("admin:contacts_contact_columns"), form)
+    assert answer.url == f"{LIST}?tag=t00&consent=none"
+    shown = context_of(staff, answer.url)["cl"]
+    assert [name for name in shown.list_display if name != "action_checkbox"] == ["who", "locale"]
+    assert "fr-FR" in staff.get(LIST, {"o": "-7"}).content.decode(), "the place of a hidden column"
+    staff.post(reverse("admin:contacts_contact_columns"), {"list": "//evil.example"})
+    assert "fr-FR" not in staff.get(LIST).content.decode()
+    staff.cookies["contact_columns"] = "\x00-../locale-locale"
+    assert "fr-FR" in staff.get(LIST).content.decode()

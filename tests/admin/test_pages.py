@@ -359,7 +359,7 @@ def test_the_list_of_tags_counts_their_contacts_in_one_statement(
         ContactFactory.create(tenant=acme.tenant, tags=tags)
     for number in range(30):
         TagFactory.create(tenant=acme.tenant, name=f"tag-{number}")
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         response = staff.get(url(Tag, "changelist"))
     counts = {tag.name: tag.contacts_count for tag in response.context["cl"].result_list}
     assert (counts["a"], counts["b"], counts["tag-1"]) == (1, 3, 0)

@@ -32,6 +32,7 @@ from contacts.models import (
     NearKey,
     Note,
     OptOut,
+    SavedView,
     StoredAnswer,
     TagCounts,
     TenantLock,
@@ -470,6 +471,7 @@ def full_tenant(contacts: int = 5) -> Tenant:
     TagCounts.objects.create(tenant=tenant, numbers={}, snapshot="", counted_at=timezone.now())
     TenantLock.objects.create(tenant=tenant)
     MetadataField.objects.create(tenant=tenant, key="city", label="City")
+    SavedView.objects.create(tenant=tenant, actor="user:1", name="VIPs", filter={})
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(
         tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60

@@ -33,6 +33,8 @@ def addresses(rows: SimpleNamespace) -> dict[str, str]:
         "duplicates": page("contacts_duplicate_changelist"),
         "duplicates-dismissed": f"{page('contacts_duplicate_changelist')}?state=dismissed",
         "duplicates-merge-all": f"{page('contacts_duplicate_all')}?reason=email&do=merge",
+        "saved-views": page("contacts_savedview_changelist"),
+        "saved-view": page("contacts_savedview_change", rows.view.pk),
         "tags": page("contacts_tag_changelist"),
         "tag": page("contacts_tag_change", tag),
         "tag-merge": page("contacts_tag_merge", tag),

@@ -88,6 +88,7 @@ ACTION_BODIES = ON_A_CONTACT | {
     "create-contacts": {"contacts": [{"phone": PHONE}]},
     "get-contacts": {"phones": [PHONE]},
     "list-fields": {},
+    "list-views": {},
     "bulk-update": {"filter": {"tags_all": ["vip"]}, "add_tags": ["new"]},
     "bulk-delete": {"filter": {"tags_all": ["vip"]}},
     "rename-tag": {"tag": "vip", "new_tag": "new"},

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from contacts.jobs import bulk_actions, duplicate_search
-from contacts.models import BulkAction, Contact, Export, Import, Webhook
+from contacts.models import BulkAction, Contact, Export, Import, SavedView, Webhook
 from tenants.models import ApiToken, User
 from tests.support.api import PASSWORD
 from tests.support.factories import ContactFactory
@@ -150,10 +150,13 @@ def rows(admin_staff: SimpleNamespace, people: list[Contact]) -> SimpleNamespace
         problem="This is a PDF, and not a file of contacts.", options={"mode": "upsert"},
     )  # fmt: skip
     Webhook.objects.create(tenant=tenant, url="https://example.com/hook", events=[])
+    view = SavedView.objects.create(
+        tenant=tenant, actor=f"user:{user.pk}", name="VIPs", filter={"tags_all": ["vip"]}
+    )
     duplicate_search.search(once=True)
     alike = tenant.contacts.get(phone="+33639980123")
     return SimpleNamespace(
         contact=people[0], alike=alike, tag=tenant.tags.get(name="vip"), job=job, action=action,
         token=admin_staff.token, tenant=tenant, user=user, export=export, running=running,
-        stopped=stopped,
+        stopped=stopped, view=view,
     )  # fmt: skip

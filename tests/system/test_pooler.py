@@ -122,6 +122,7 @@ def every_action(web: httpx.Client, number: int) -> list[tuple[str, int]]:
         ("search-contacts", {"query": "Eva", "tag": "vip"}),
         ("get-contacts", {"phones": [key["phone"], "+14155550123"]}),
         ("list-fields", {}),
+        ("list-views", {}),
         ("record-message", key),
         ("list-contacts", {"limit": 5, "filter": {"tags_any": ["vip"]}}),
         ("list-changes", {}),

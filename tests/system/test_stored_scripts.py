@@ -8,7 +8,16 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Dialog
 
-from contacts.models import BulkAction, Change, Contact, Delivery, Import, Tag, Webhook
+from contacts.models import (
+    BulkAction,
+    Change,
+    Contact,
+    Delivery,
+    Import,
+    SavedView,
+    Tag,
+    Webhook,
+)
 from contacts.writing import consent, edit
 from contacts.writing.consent import Decision
 from tenants.models import ApiToken, Tenant, User
@@ -49,6 +58,7 @@ def poison(rows: SimpleNamespace) -> None:
         options={"mode": "upsert", "fields": {ATTACK: "phone"}, "skipped": [ATTACK]},
     )  # fmt: skip
     BulkAction.objects.update(value=ATTACK)
+    SavedView.objects.update(name=ATTACK[:100], filter={"tags_all": [ATTACK]})
     ApiToken.objects.update(name=ATTACK[:100])
     hook = Webhook.objects.get()
     Webhook.objects.update(url=f"https://example.com/{ATTACK}")

@@ -39,6 +39,7 @@ from contacts.models import (
     NearKey,
     Note,
     OptOut,
+    SavedView,
     StoredAnswer,
     Tag,
     TagCounts,
@@ -70,7 +71,7 @@ pytestmark = pytest.mark.both
 OWNED = [
     BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Duplicate, DuplicateSearch,
     Erasure, Export, Import, ImportBatch, ImportFailure, MetadataField,
-    NameFolding, NearKey, Note, OptOut, StoredAnswer, Tag, TagCounts, TenantLock, Webhook,
+    NameFolding, NearKey, Note, OptOut, SavedView, StoredAnswer, Tag, TagCounts, TenantLock, Webhook,
 ]  # fmt: skip
 of_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has no row-level security"
@@ -128,6 +129,7 @@ def furnish(tenant: Tenant) -> None:
     TagCounts.objects.create(tenant=tenant, numbers={}, snapshot="", counted_at=timezone.now())
     TenantLock.objects.get_or_create(tenant=tenant)
     MetadataField.objects.create(tenant=tenant, key="city", label="City")
+    SavedView.objects.create(tenant=tenant, actor="user:1", name="VIPs", filter={})
     first, second = sorted([new_ulid(), new_ulid()])
     Duplicate.objects.create(
         tenant=tenant, first_id=first, second_id=second, reasons=",email,", likelihood=60

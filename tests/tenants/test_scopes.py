@@ -50,6 +50,7 @@ NEEDS: dict[str, set[str]] = {
     "remove-tag": {WRITE},
     "list-tags": {READ},
     "list-fields": {READ},
+    "list-views": {READ},
     "record-message": {WRITE},
     "rename-tag": {WRITE},
     "merge-tags": {WRITE},

@@ -13,7 +13,7 @@ from django.db import connection
 
 from contacts.exporting import background
 from contacts.importing import uploads
-from contacts.jobs import bulk_actions, pruning, tag_counting, turns
+from contacts.jobs import bulk_actions, pruning, tag_counting, turns, view_counting
 from contacts.management.background import retry_until_done
 from tenants.management.base import BaseCommand
 
@@ -92,6 +92,7 @@ class Repeated:
 REPEATED = (
     (pruning.delete_expired, pruning.INTERVAL),
     (tag_counting.refresh_all, tag_counting.INTERVAL),
+    (view_counting.count_all, view_counting.INTERVAL),
 )
 
 
@@ -115,6 +116,7 @@ class Command(BaseCommand):
             pruning.delete_expired()
             self.work(once=True)
             tag_counting.refresh_all()
+            view_counting.count_all()
             for command in COMPANIONS:
                 call_command(command, once=True, verbosity=self.verbosity, stdout=self.stdout)
         else:

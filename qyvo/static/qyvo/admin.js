@@ -51,9 +51,10 @@ document.addEventListener("DOMContentLoaded", () => {
 });
 
 // The theme draws charts when a page has loaded. Tiles that come after that are drawn here; those
-// that come before, for example because a font is late, must not be drawn twice.
-document.addEventListener("htmx:afterSettle", () => {
-  if (document.readyState === "complete" && document.querySelector("canvas.chart")) renderCharts();
+// that come before, for example because a font is late, must not be drawn twice; nor when something
+// else comes, such as the counts of views.
+document.addEventListener("htmx:afterSettle", ({ target }) => {
+  if (document.readyState === "complete" && target.querySelector("canvas.chart")) renderCharts();
 });
 
 // What the theme leaves out for the keyboard and for screen readers. Alpine.js reads attributes when
