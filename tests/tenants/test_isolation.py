@@ -70,8 +70,8 @@ pytestmark = pytest.mark.both
 
 OWNED = [
     BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Duplicate, DuplicateSearch,
-    Erasure, Export, Import, ImportBatch, ImportFailure, MetadataField,
-    NameFolding, NearKey, Note, OptOut, SavedView, StoredAnswer, Tag, TagCounts, TenantLock, Webhook,
+    Erasure, Export, Import, ImportBatch, ImportFailure, MetadataField, NameFolding, NearKey, Note,
+    OptOut, SavedView, StoredAnswer, Tag, TagCounts, TenantLock, Webhook,
 ]  # fmt: skip
 of_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has no row-level security"
