@@ -39,6 +39,9 @@ class FieldFilter(NamedTuple):
             box.required = False
         return inputs
 
+    def is_used(self, given: dict[str, Any]) -> bool:
+        return any(given.get(name) for name in self.inputs())
+
     def chosen(self, contacts: ContactQuerySet, given: dict[str, Any]) -> ContactQuerySet:
         """Those of `contacts` that match the values in `given`, by the names of `inputs`."""
         if self.row.kind in RANGES:

@@ -28,6 +28,7 @@ from tenants.models import Tenant
 
 from .bulk import ActionList
 from .contact_filters import FilterForm
+from .field_filters import PREFIX
 from .forms import RuleFormField
 
 NO_FILTER = "Choose filters first, then “Save this view”. A view does not keep the search."
@@ -227,8 +228,8 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
         """The view that the list shows."""
         if request.path != list_of_contacts():
             return None
-        names = [*FilterForm.base_fields]
-        shown = {name: request.GET[name] for name in names if request.GET.get(name)}
+        given = {name: value for name, value in request.GET.items() if value}
+        shown = {name: given[name] for name in given if is_filter(name)}
         views = (view for view in self.menu(request) if parameters(request, view) == shown)
         return next(views, None) if shown else None
 
@@ -252,8 +253,16 @@ def list_of_contacts() -> str:
     return reverse("admin:contacts_contact_changelist")
 
 
+def is_filter(name: str) -> bool:
+    return name in FilterForm.base_fields or name.startswith(PREFIX)
+
+
 def filter_of(form: FilterForm) -> dict[str, Any]:
     """The filters of the list as the API takes them. Raises `ValueError` if it does not."""
+    if used := [one.row.label for one in form.defined if one.is_used(form.cleaned_data)]:
+        raise ValueError(
+            f"Remove the filter by “{used[0]}”; the filter by a metadata key can stay."
+        )
     given = filters.in_json(filters.with_names(filters.of_form(form.cleaned_data)))
     filters.check(given)
     return given

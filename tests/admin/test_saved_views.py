@@ -16,7 +16,7 @@ from django.utils.html import escape
 from contacts.finding import saved_views
 from contacts.finding.saved_views import rounded
 from contacts.jobs import view_counting
-from contacts.models import SavedView, Tag, tag_counts
+from contacts.models import MetadataField, SavedView, Tag, tag_counts
 from contacts.values import rules
 from tenants.models import Tenant
 from tests.support.admin import LIST, context_of, errors, logged_in, staff_of, url
@@ -167,7 +167,9 @@ def test_what_a_view_cannot_keep_is_said_and_not_lost(acme: SimpleNamespace) -> 
     ann = logged_in(staff_of(acme.tenant))
     answer = ann.get(url(SavedView, "add"), {"list": "tag=vip&q=ada"})
     assert "The search “ada” is not saved" in answer.content.decode()
+    city = MetadataField.objects.create(tenant=acme.tenant, key="city", label="City")
     refused: list[tuple[dict[str, Any], str]] = [
+        ({"tag": "vip", f"field_{city.pk}": "Paris"}, "Remove the filter by “City”"),
         ({}, "Choose filters first"),
         ({"q": "ada"}, "A view does not keep the search."),
         ({"metadata_key": "list", "metadata_value": "[1]"}, "The API does not have this filter"),
