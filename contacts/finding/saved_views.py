@@ -18,7 +18,7 @@ from tenants.models import Tenant
 from . import filters
 
 # Contacts that are read for all views together: with 20 views, this takes less than 50 ms.
-MAX_READ = 10_000
+MAX_READ = 8_000
 MAX_VIEWS = 10  # of one user, and as many that users of the tenant have shared
 
 
