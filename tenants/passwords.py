@@ -23,7 +23,7 @@ from .models import User
 
 logger = logging.getLogger(__name__)
 
-# The e-mails: templates whose first line is the subject.
+# The e-mails: templates. The first line of each is the subject.
 INVITATION, FORGOTTEN, CHANGED = "invitation", "forgotten", "changed"
 TRIES = 6  # of an e-mail: with the pauses below, for an hour
 FIRST_PAUSE = timedelta(minutes=2)  # before the second try; doubles with each further one
@@ -43,8 +43,8 @@ def send(request: HttpRequest, pk: int | None, letter: str) -> None:
 
 @task()
 def send_letter(pk: int | None, origin: str, letter: str, tries: int = 1) -> None:
-    """Sends an e-mail to the user `pk`; nothing if this user may not log in. A user who never had a
-    password, or whose password somebody took away, gets invitations only.
+    """Sends an e-mail to the user `pk`; nothing if this user may not log in. A user without a
+    password gets invitations only.
 
     `origin`: the scheme and host of links. If the mail server fails, the worker tries again later.
     """

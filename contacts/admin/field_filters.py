@@ -66,7 +66,7 @@ def filters_of(tenant_id: str) -> list[FieldFilter]:
 
 
 def number_box(row: MetadataField, end: str) -> forms.Field:
-    """A box whose value is the number as JSON text: a number 0 would count as an empty filter."""
+    """A box that has the number as JSON text: a number 0 would count as an empty filter."""
     number = row.definition
 
     def spelled(raw: Any) -> str:

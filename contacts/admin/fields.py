@@ -57,7 +57,7 @@ class FieldForm(TenantForm):
         return label
 
     def refuse_same_words(self, label: str) -> None:
-        """An import could not tell two columns apart whose names have the same words."""
+        """An import cannot distinguish two columns if their names have the same words."""
         for other in self.others():
             if defined_fields.key_from(other.label) == defined_fields.key_from(label):
                 raise forms.ValidationError(f"The field “{other.label}” has this label.")

@@ -303,8 +303,8 @@ class MappingForm(OptionsForm):
     def map_for(self, read: Preview) -> dict[str, str]:
         """The `map` option for the file as `options` read it.
 
-        If the file has other columns now, the fields that were proposed for the columns on the page
-        are nobody's choice: without them, `propose` proposes fields for the columns that it has.
+        If the file has other columns now, nobody has chosen the fields that the page proposed. They
+        are left out, and `propose` proposes fields for the new columns.
         """
         if read.source.header == self.shown.source.header or not self.shown.proposal.is_open:
             return read.given

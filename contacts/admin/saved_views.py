@@ -130,7 +130,7 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """The form for the filters of the list whose query string is in the parameter `list`."""
+        """The form for a new view. The parameter `list` is the query string of the list."""
         if problem := self.problem_of(request):
             self.message_user(request, problem, messages.ERROR)
             return HttpResponseRedirect(f"{list_of_contacts()}?{request.GET.get('list', '')}")

@@ -27,8 +27,8 @@ def value_in(field: DefinedField, raw: Any, order: str = dates.ISO) -> tuple[Any
 def read_keys(keys: dict[str, Any], fields: dict[str, DefinedField], order: str) -> list[str]:
     """Reads the cells in `keys`, the metadata keys of a record, by the definitions in `fields`.
 
-    Returns a sentence for each value that does not fit. Takes the keys out whose cells mean that
-    there is no value. A key whose cell has the clear marker is None, and stays."""
+    Returns a sentence for each value that does not fit. Removes the keys of cells that mean
+    that there is no value. A key whose cell has the clear marker is None, and stays."""
     misfits = []
     for key, field in fields.items():
         if keys.get(key) is None:

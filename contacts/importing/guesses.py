@@ -1,4 +1,4 @@
-"""What the columns of a file hold whose names say nothing, guessed from their values.
+"""Guesses the fields of columns from their values, where the names of the columns say nothing.
 
 Only for a preview, in which a person sees the guesses: a file that a program imports must not be
 read in another way because its values change.
@@ -64,7 +64,7 @@ def guesses(
 def last_first(
     titles: Mapping[str, str], fields: Mapping[str, str], records: Sequence[Record]
 ) -> str:
-    """The title of the column whose cells are mostly such as `Müller, Jürgen`; empty if none is.
+    """The title of the column that mostly has cells such as `Müller, Jürgen`; empty if none has.
 
     `titles`: of all columns. `fields`: of the columns that have one. If none of them is a name, a
     person may still choose a column that has no field.

@@ -38,7 +38,7 @@ def digest(header: Sequence[str]) -> str:
 
 
 def like(job: Import, digests: Iterable[str]) -> Import | None:
-    """The last import of the tenant of `job` whose columns have one of these digests."""
+    """The last import of the tenant of `job` that has one of these digests of its columns."""
     same = Import.objects.begun().filter(tenant=job.tenant_id, columns_digest__in=[*digests])
     return same.order_by("-pk").first()
 

@@ -170,8 +170,8 @@ def find(model: type[Row], pk: str) -> Row | None:
 
 
 def put_into_queue(task: "Task[..., None]", *args: str) -> None:
-    """Enqueues `task` for the job whose id is the last of `args`. If the queue is down, the job
-    waits for the next start of a worker, see `requeue`."""
+    """Enqueues `task` for a job; the last of `args` is the id of the job. If the queue is down, the
+    job waits for the next start of a worker, see `requeue`."""
     try:
         task.enqueue(*args)
     except Exception:

@@ -1,4 +1,4 @@
-"""What columns hold whose names say nothing."""
+"""Fields of columns, guessed from values where the names of the columns say nothing."""
 
 import pytest
 
