@@ -357,7 +357,7 @@ OF_ONE = {
     "edit.change_one", "edit.save", "tags.add_tag", "tags.remove_tag",
     "delete.delete_one", "consent.decide_one", "merge.merge_into", "erase.forget",
     "change_phone.change_locked", "former_phones.keep", "former_phones.release",
-    "consent.decide_now", "messages.record",
+    "consent.decide_now", "messages.record", "notes.add",
 }  # fmt: skip
 
 
