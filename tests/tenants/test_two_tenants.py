@@ -5,6 +5,7 @@ Each answer is also the one that things give which do not exist at all.
 
 import json
 import re
+from collections import ChainMap
 from collections.abc import Iterator
 from io import StringIO
 from itertools import permutations, product
@@ -371,6 +372,9 @@ def forms(acme: SimpleNamespace, of_acme: dict[str, list[str]], ids: list[Any]) 
     return [known, {}, known | {"action": "delete_selected", "_selected_action": ids}]
 
 
+LISTS = ("changelist", "autocomplete")  # pages with filters
+
+
 @pytest.mark.parametrize("model", [name for name in PAGES if PAGES[name]])
 def test_no_page_of_the_admin_knows_anything_of_another_tenant(
     model: str,
@@ -384,7 +388,11 @@ def test_no_page_of_the_admin_knows_anything_of_another_tenant(
         if name in ("logout", "login", "view_on_site"):  # the last one has a test of its own
             continue
         first, *others = addresses(name, ids)
-        for query in queries(acme, of_acme, ids):
+        asked = queries(acme, of_acme, ids)
+        if not name.endswith(LISTS):
+            # Elsewhere no parameter changes what another one means: one request has all of them.
+            asked = [*(query for query in asked if query.keys() <= {"q"}), dict(ChainMap(*asked))]
+        for query in asked:
             tells_nothing(web.get(first, query))
         for form in forms(acme, of_acme, ids):
             tells_nothing(web.post(first, form))
