@@ -125,7 +125,7 @@ def changes_of(contact: Contact, before: int | None) -> list[ChangeText]:
 
 
 def text_of(change: Change, actors: Actors, contact_id: str) -> ChangeText:
-    """`contact_id`: of the contact to whose history the text belongs. For a contact that was merged
+    """`contact_id`: of the contact with this history. For a contact that was merged
     into it, the text says who that was."""
     lines = lines_of(change) if change.contact_id == contact_id else merged_lines(change)
     shown = list(islice(lines, MAX_LINES))

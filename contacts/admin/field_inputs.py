@@ -19,7 +19,7 @@ Metadata = dict[str, Any]
 
 
 class DefinedFormField(RuleFormField):
-    """The box of one field. Its value is that of the metadata key; None removes the key.
+    """The box of one field. Its value is the value of the metadata key; None removes the key.
 
     `shown`: the value that the page shows. The user keeps this value by leaving the box alone, also
     a value that does not fit: then the help text says what is expected.

@@ -28,7 +28,7 @@ def read_keys(keys: dict[str, Any], fields: dict[str, DefinedField], order: str)
     """Reads the cells in `keys`, the metadata keys of a record, by the definitions in `fields`.
 
     Returns a sentence for each value that does not fit. Removes the keys of cells that mean
-    that there is no value. A key whose cell has the clear marker is None, and stays."""
+    that there is no value. A key stays, as None, if its cell has the clear marker."""
     misfits = []
     for key, field in fields.items():
         if keys.get(key) is None:

@@ -40,7 +40,7 @@ class ReadOptions(NamedTuple):
     to those that a contact has. `tag`: what all contacts of the file get. `dates`: the order of day
     and month, see `dates.moment`. `timezone`: of dates without one. `strict`: no field is
     expendable. `defined`: the definitions of metadata keys that the file has, by key.
-    `consent_since`: when the people whose consent is yes or no have decided. `names_last_first`:
+    `consent_since`: when the people of the file decided on their consent. `names_last_first`:
     see `cells.first_last`."""
 
     fields: dict[str, str]
