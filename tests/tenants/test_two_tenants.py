@@ -228,11 +228,11 @@ def test_no_address_of_the_api_knows_anything_of_another_tenant(
 
 
 def clear(tenant: Tenant) -> None:
-    """What the last request has made is not what the next one is about."""
-    tenant.contacts.all().delete()
-    tenant.tags.all().delete()
-    tenant.webhooks.all().delete()
-    tenant.exports.all().delete()
+    """What the last request has made is not what the next one is about. Most make nothing, and to
+    find out is faster than to delete nothing."""
+    for rows in (tenant.contacts, tenant.tags, tenant.webhooks, tenant.exports):
+        if rows.exists():
+            rows.all().delete()
 
 
 @given(data=st.data())
