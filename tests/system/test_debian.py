@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,13 @@ curl -sS --interface 127.0.0.2 -H 'X-Forwarded-For: 203.0.113.9' -b jar -e {URL}
 """
 
 
+def wait_until(is_true: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
 # What has to be true after the block of a section
 
 
@@ -184,7 +192,9 @@ def after_https(here: Installation, printed: str) -> None:
     """The certificate can be renewed, and the address of a caller is the true one."""
     here.block(SECTIONS["HTTPS"].partition("sed ")[0])
     written = "-o /dev/null -w '%{http_code} %{redirect_url}'"
-    assert here.run(f"curl -sS {written} http://{DOMAIN}/docs") == f"301 {URL}/docs"
+    redirected = f"curl -sS {written} http://{DOMAIN}/docs"
+    # A reload ends before nginx has stopped the processes with the former site.
+    wait_until(lambda: here.run(redirected) == f"301 {URL}/docs")
     assert "\nstrict-transport-security: " in here.run(f"curl -sSi {URL}/docs").lower()
     assert here.ask("/metrics")[0] == 404
     here.run(LOGIN)
@@ -201,10 +211,7 @@ def after_first_user(here: Installation, printed: str) -> None:
     here.run("cat >/tmp/shop.csv", file)
     status, body = here.ask("/api/v1/imports", f"{key} -F file=@/tmp/shop.csv")
     assert status == 202, body
-    end = time.monotonic() + PATIENCE
-    while here.act("get-contact", phone=IMPORTED) != 200:
-        assert time.monotonic() < end
-        time.sleep(0.2)
+    wait_until(lambda: here.act("get-contact", phone=IMPORTED) == 200)
     here.ask("/admin/contacts/contact/?q=Ada")
 
 
