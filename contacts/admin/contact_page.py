@@ -122,7 +122,7 @@ class ContactPageAdmin(EraseAdmin, NotesAdmin, ProofAdmin):
             for one in contacts
         ]
         counts = {str(self.opts.verbose_name_plural): len(named)}
-        if number := sum(timeline.notes_of(one).count() for one in contacts):
+        if number := timeline.notes_of(contacts).count():
             named.append(f"Notes: {number}. An undo does not bring them back.")
             counts["notes"] = number
         return named, counts, set(), []

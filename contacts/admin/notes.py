@@ -93,7 +93,7 @@ class NotesAdmin(HistoryAdmin):
 
 
 def note_of(contact: Contact, note_id: str) -> Note | None:
-    return notes_of(contact).filter(pk=note_id).first() if is_ulid(note_id) else None
+    return notes_of([contact]).filter(pk=note_id).first() if is_ulid(note_id) else None
 
 
 def to_contact(contact: Contact) -> HttpResponseRedirect:

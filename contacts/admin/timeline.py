@@ -1,6 +1,6 @@
 """The timeline of a contact: its changes and the notes of staff, newest first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from heapq import merge
 from typing import NamedTuple
@@ -30,7 +30,7 @@ Entry = ChangeText | NoteText
 
 def latest(request: HttpRequest, contact: Contact) -> list[Entry]:
     """The newest changes and the newest notes: many changes do not hide a note."""
-    found = notes_of(contact).order_by("-created_at", "-pk")[:LATEST]
+    found = notes_of([contact]).order_by("-created_at", "-pk")[:LATEST]
     return mixed(changes_of(contact, None)[:LATEST], texts_of(request, contact, found))
 
 
@@ -40,7 +40,7 @@ def page(
 ) -> list[Entry]:  # fmt: skip
     """A page of the history: `changes`, and the notes between them and the change `before` of the
     page before. The last page has all older notes, too."""
-    found = notes_of(contact)
+    found = notes_of([contact])
     log = Change.objects.filter(tenant=contact.tenant_id)
     if before and (newer := log.filter(pk=before).values_list("at", flat=True).first()):
         found = found.filter(created_at__lte=newer)
@@ -50,8 +50,9 @@ def page(
     return mixed(changes, texts)
 
 
-def notes_of(contact: Contact) -> QuerySet[Note]:
-    return Note.objects.filter(tenant=contact.tenant_id, contact_id=contact.pk)
+def notes_of(contacts: Collection[Contact]) -> QuerySet[Note]:
+    tenants, pks = {one.tenant_id for one in contacts}, [one.pk for one in contacts]
+    return Note.objects.filter(tenant__in=tenants, contact_id__in=pks)
 
 
 def texts_of(request: HttpRequest, contact: Contact, notes: Iterable[Note]) -> list[NoteText]:

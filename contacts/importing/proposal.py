@@ -16,7 +16,7 @@ class Proposal(NamedTuple):
     """What a preview shows, and where it comes from.
 
     `options`: of the import. `is_open`: whether nobody has chosen the columns yet. `earlier`: the
-    import whose columns the options have. `guessed`: the columns with fields guessed from values.
+    import that the options come from. `guessed`: the columns with fields guessed from values.
     """
 
     options: dict[str, Any]

@@ -3,7 +3,6 @@
 import io
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -20,21 +19,15 @@ from tests.support.admin_imports import (
     looked_at,
     page_of,
     press,
-    told,
+    text_of,
     work,
 )  # fmt: skip
 from tests.support.api import PHONE
 from tests.support.files import xlsx
 from tests.support.imports import bring
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 IMPORTS = "/api/v1/imports"
-
-
-@pytest.fixture(autouse=True)
-def data_dir(settings: Any, tmp_path: Path) -> Path:
-    settings.DATA_DIR = tmp_path / "data"
-    return settings.DATA_DIR
 
 
 def choices_of(client: Client, job: Import, name: str) -> dict[str, str]:
@@ -54,7 +47,7 @@ def test_the_encoding_is_chosen_by_the_names_in_each(staff: Client) -> None:
     assert choices["cp1250"] == "Central European (Windows-1250): Petrică"
     assert choices["cp1252"] == "Western European (Windows-1252): Petricã"
     assert choices["cp1251"] == "Cyrillic (Windows-1251)"
-    assert "not certain" in told(press(staff, job, "run"))
+    assert "not certain" in text_of(press(staff, job, "run"))
     press(staff, job, "update", encoding="cp1250")
     assert cells_of(staff, job) == [["+33612345678", "Petrică"]]
     press(staff, job, "run")
@@ -107,7 +100,7 @@ def test_the_sheet_is_chosen_and_the_others_are_named(staff: Client, acme: Simpl
     content = xlsx(fill)
     job = drafted(staff, content, name="shop.xlsx")
     note = "The workbook has 3 sheets with rows; “Customers” is read. Not read: “Notes”, “Staff”."
-    assert note in told(staff.get(page_of("preview", job)))
+    assert note in text_of(staff.get(page_of("preview", job)))
     assert choices_of(staff, job, "sheet") == {
         "": "Detected: Customers", "Notes": "Notes", "Customers": "Customers", "Staff": "Staff",
     }  # fmt: skip

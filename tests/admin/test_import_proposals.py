@@ -1,7 +1,6 @@
 """What the preview of an import begins with: the columns of an earlier import, or guesses."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,23 +21,17 @@ from tests.support.admin_imports import (
     looked_at,
     page_of,
     press,
-    told,
+    text_of,
     work,
 )  # fmt: skip
 from tests.support.api import PHONE
 from tests.support.factories import UserFactory
 from tests.support.imports_api import outcome, post
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 FIRST, SECOND = "+33612345678", "+33612345679"
 SHOP = f"Wer,Erreichbar,Werbung,Seit\n{FIRST},Zoé,x,03.04.2026\n12,Bob,x,04.04.2026\n"
 CHOSEN = {"Wer": "phone", "Erreichbar": "name", "Werbung": "tags", "Seit": "metadata.Seit"}
-
-
-@pytest.fixture(autouse=True)
-def data_dir(settings: Any, tmp_path: Path) -> Path:
-    settings.DATA_DIR = tmp_path / "data"
-    return settings.DATA_DIR
 
 
 def staff_of(tenant: Tenant) -> Client:
@@ -74,7 +67,7 @@ def test_a_mended_error_file_comes_back_with_its_columns_for_its_tenant_alone(
     assert fields_of(staff, job) == CHOSEN | {"line": "", "error": ""}
     day = f"{first.started_at:%Y-%m-%d}"
     note = f"Columns as in the import of shop.csv on {day}."
-    assert note in told(staff.get(page_of("preview", job)))
+    assert note in text_of(staff.get(page_of("preview", job)))
     assert looked_at(staff, job)["form"]["dates"].value() == "dmy", "cells are read as before"
     press(staff, job, "run")
     assert work(job).created == 1
@@ -127,12 +120,12 @@ def test_a_guess_is_for_people_and_goes_when_they_say_no(
     content = f"Reach,Post\n{FIRST},a@x.example\n"
     assert "map a column" in str(post(acme.api, content).json()), "a program must say it"
     job = drafted(staff, content)
-    page = told(staff.get(page_of("preview", job)))
+    page = text_of(staff.get(page_of("preview", job)))
     assert (page.count(GUESSED), NO_PHONE in page) == (2, False)
     press(staff, job, "update", Reach="", Post="phone")
     assert fields_of(staff, job) == {"Reach": "", "Post": "phone"}
     press(staff, job, "update", Reach="phone", Post="")
-    assert GUESSED not in told(staff.get(page_of("preview", job)))
+    assert GUESSED not in text_of(staff.get(page_of("preview", job)))
     press(staff, job, "run")
     assert work(job).created == 1
     assert Contact.objects.get().email == ""
@@ -154,11 +147,11 @@ def test_yes_and_no_become_consent_from_a_date_and_other_decisions_stay(
     rows = "".join(f"{phone},{word}\n" for phone, word in zip(phones, words, strict=True))
     job = drafted(staff, f"Mobile,Werbung ok?\n{rows}")
     asked = {"Werbung ok?": "consent"}
-    assert NO_CONSENT_DATE in told(press(staff, job, "run", **asked))
-    assert "in the future" in told(press(staff, job, "run", **asked, consent_since="2999-01-01"))
+    assert NO_CONSENT_DATE in text_of(press(staff, job, "run", **asked))
+    assert "in the future" in text_of(press(staff, job, "run", **asked, consent_since="2999-01-01"))
     asked_too_much = press(staff, job, "run", **asked, consent_since="0001-01-01")
-    assert "between 1971" in told(asked_too_much)
-    assert "Send a date" in told(press(staff, job, "run", **asked, consent_since="May"))
+    assert "between 1971" in text_of(asked_too_much)
+    assert "Send a date" in text_of(press(staff, job, "run", **asked, consent_since="May"))
     press(staff, job, "run", **asked, consent_since="2026-05-07")
     work(job)
     assert (job.created, job.updated, job.failed, job.warnings) == (5, 0, 0, 1)

@@ -37,23 +37,17 @@ from tests.support.admin_imports import (
     looked_at,
     page_of,
     press,
-    told,
+    text_of,
     upload,
     work,
 )  # fmt: skip
 from tests.support.api import PHONE, assert_error
 from tests.support.factories import UserFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 POLLING = 'hx-trigger="every 2s"'
 IMPORTS = "/api/v1/imports"
 ATTACK = "<script>alert(1)</script>"
-
-
-@pytest.fixture(autouse=True)
-def data_dir(settings: Any, tmp_path: Path) -> Path:
-    settings.DATA_DIR = tmp_path / "data"
-    return settings.DATA_DIR
 
 
 # The options
@@ -103,7 +97,7 @@ def test_every_door_takes_each_option(acme: SimpleNamespace) -> None:
 def test_an_upload_is_a_draft_that_nobody_brings_in(
     staff: Client, acme: SimpleNamespace, data_dir: Path
 ) -> None:
-    assert "enctype" in told(staff.get(url(Import, "add")))
+    assert "enctype" in text_of(staff.get(url(Import, "add")))
     job = drafted(staff)
     assert (job.tenant, job.state, job.file_name) == (acme.tenant, "draft", "shop.csv")
     assert job.actor.startswith("user:")
@@ -171,7 +165,7 @@ def test_the_preview_shows_the_columns_and_each_bad_record_with_the_sentences_of
     press(staff, job, "try")
     sentences = list(work(job).failures.order_by("line").values_list("error", flat=True))
     assert [row.error for row in shown.rows] == sentences
-    page = told(staff.get(page_of("preview", job)))
+    page = text_of(staff.get(page_of("preview", job)))
     assert "2 with errors" in page
     assert sentences[0] in page
     assert "<code>rest</code>" in page
@@ -241,7 +235,7 @@ def test_of_much_ndjson_the_first_keys_are_columns_and_later_ones_come_in_too(
     records = [{"phone": numbers[0]}, {"phone": numbers[1]}, {"phone": numbers[2], "name": "Zoé"}]
     job = drafted(staff, "\n".join(map(json.dumps, records)))
     assert fields_of(staff, job) == {"phone": "phone"}
-    assert "from the first 2 records" in told(staff.get(page_of("preview", job)))
+    assert "from the first 2 records" in text_of(staff.get(page_of("preview", job)))
     press(staff, job, "run")
     assert work(job).created == 3
     assert Contact.objects.get(phone=numbers[2]).name == "Zoé"
@@ -249,10 +243,10 @@ def test_of_much_ndjson_the_first_keys_are_columns_and_later_ones_come_in_too(
 
 def test_a_file_that_cannot_be_read_further_says_so_at_its_page(staff: Client) -> None:
     job = drafted(staff, f'phone\n{PHONE}\n"+1415' + "1\n" * 150 + "x" * 3_000_000)
-    page = told(staff.get(page_of("preview", job)))
+    page = text_of(staff.get(page_of("preview", job)))
     assert "A line is longer than" in page
     assert "The first record" in page
-    assert "A line is longer than" in told(press(staff, job, "run"))
+    assert "A line is longer than" in text_of(press(staff, job, "run"))
     assert Import.objects.get().state == "draft"
 
 
@@ -272,7 +266,7 @@ def test_cells_and_names_of_columns_are_escaped(staff: Client) -> None:
 
 def test_a_column_without_a_name_is_shown_and_left_out(staff: Client) -> None:
     job = drafted(staff, f"phone,,name\n{PHONE},x,Zoé\n")
-    page = told(staff.get(page_of("preview", job)))
+    page = text_of(staff.get(page_of("preview", job)))
     assert "No name: not imported" in page
     assert fields_of(staff, job) == {"phone": "phone", "name": "name"}
     press(staff, job, "run", rest_to_metadata="on")
@@ -319,7 +313,7 @@ def test_a_field_of_the_tenant_is_a_choice_for_each_column(
 
 def test_a_changed_mapping_is_kept_and_shown(staff: Client) -> None:
     job = drafted(staff, "Line,Name,Town,Plan\n+33612345678,Zoé,Lyon,pro\n12,Bob,,\n")
-    assert NO_PHONE in told(staff.get(page_of("preview", job)))
+    assert NO_PHONE in text_of(staff.get(page_of("preview", job)))
     changes = {"Line": "phone", "Name": "", "Town": "metadata.Town", "Plan": "metadata."}
     answer = press(staff, job, "update", **changes, key_3=" kind=a ")
     assert answer.headers["Location"] == page_of("preview", job)
@@ -353,8 +347,8 @@ def test_what_cannot_be_is_said_at_the_page_and_nothing_begins(
     job = drafted(staff, f"Mobile,Name,Town\n{PHONE},Zoé,Lyon\n")
     answer = press(staff, job, button, **changes)
     assert answer.status_code == 200
-    assert sentence in told(answer)
-    assert "Zoé" in told(answer)
+    assert sentence in text_of(answer)
+    assert "Zoé" in text_of(answer)
     job.refresh_from_db()
     assert (job.state, job.options["map"]) == ("draft", {})
 
@@ -380,7 +374,7 @@ def test_a_file_that_is_read_in_another_way_is_shown_before_it_is_brought_in(
     stale = looked_at(staff, job)["form"].shape
     answer = press(staff, job, button, delimiter="|")
     assert answer.headers["Location"] == page_of("preview", job)
-    assert "check its columns" in told(staff.get(page_of("preview", job)))
+    assert "check its columns" in text_of(staff.get(page_of("preview", job)))
     assert fields_of(staff, job) == {"Mobile": "phone", "Name;Town": ""}
     again = press(staff, job, button, seen=stale)
     assert again.headers["Location"] == page_of("preview", job), "another tab shows others"
@@ -425,7 +419,7 @@ def test_a_dry_run_leaves_the_draft_with_its_file_to_be_brought_in(
     assert not Contact.objects.exists()
     left = {path.name for path in data_dir.rglob("imports/**/*")}
     assert left == {job.pk, "upload", f"{job.pk}.lock", f"{job.pk}.errors.csv"}
-    page = told(staff.get(url(Import, "change", job.pk)))
+    page = text_of(staff.get(url(Import, "change", job.pk)))
     assert "Check finished. Nothing is imported yet." in page
     assert page_of("run", job) in page
     assert page_of("errors", job) in page
@@ -460,7 +454,7 @@ def test_a_dry_run_that_is_refused_can_be_mended_without_another_upload(
     job = drafted(staff, content, encoding="utf-8")
     press(staff, job, "try")
     assert work(job).state == "draft"
-    page = told(staff.get(url(Import, "change", job.pk)))
+    page = text_of(staff.get(url(Import, "change", job.pk)))
     assert "Some bytes of the file are not utf-8" in page
     assert "The check failed" in page
     assert "Download the error file" not in page
@@ -522,19 +516,19 @@ def test_the_page_of_an_import_tells_how_far_it_is(staff: Client, acme: SimpleNa
     job = drafted(staff, CSV.replace("Cell phone nr", "Mobile"))
     press(staff, job, "run")
     page = url(Import, "change", job.pk)
-    assert POLLING in told(staff.get(page))
-    assert "Queued" in told(staff.get(page))
-    assert "Waiting: no worker is running" not in told(staff.get(page))
+    assert POLLING in text_of(staff.get(page))
+    assert "Queued" in text_of(staff.get(page))
+    assert "Waiting: no worker is running" not in text_of(staff.get(page))
     Import.objects.update(started_at=timezone.now() - timedelta(minutes=1))
     assert (
         "no worker is running. Ask your administrator to start <code>manage.py worker</code>"
-        in told(staff.get(page))
+        in text_of(staff.get(page))
     )
     Import.objects.update(state="reading", rows=12_000)
-    assert "12,000 records read" in told(staff.get(page))
+    assert "12,000 records read" in text_of(staff.get(page))
     Import.objects.update(state="writing", rows=20_000)
     ImportBatch.objects.create(tenant=acme.tenant, job=job, number=0, created=4_000, failed=1_000)
-    text = told(staff.get(page))
+    text = text_of(staff.get(page))
     assert "<strong>5,000</strong> of 20,000 records" in text
     assert '<progress max="20000" value="5000"' in text
     assert "<dt>Created</dt><dd>4,000</dd>" in text
@@ -542,7 +536,7 @@ def test_the_page_of_an_import_tells_how_far_it_is(staff: Client, acme: SimpleNa
     ImportBatch.objects.all().delete()
     Import.objects.update(state="queued", rows=None)
     work(job)
-    text = told(staff.get(page))
+    text = text_of(staff.get(page))
     assert POLLING not in text
     assert "<strong>2</strong> of 2 records" in text
     assert "Mobile → phone" in text
@@ -552,14 +546,14 @@ def test_the_page_of_an_import_tells_how_far_it_is(staff: Client, acme: SimpleNa
     assert file.splitlines()[1].startswith("12,Bob,,3,")
     storage.errors_of(job).unlink()
     assert staff.get(link).status_code == 404
-    assert "Download the error file" not in told(staff.get(page))
+    assert "Download the error file" not in text_of(staff.get(page))
 
 
 def test_the_page_of_a_refused_import_says_why(staff: Client, acme: SimpleNamespace) -> None:
     job = Import.objects.create(
         tenant=acme.tenant, state="refused", problem="The file is empty.", options={"mode": ""}
     )
-    assert "The file is empty." in told(staff.get(url(Import, "change", job.pk)))
+    assert "The file is empty." in text_of(staff.get(url(Import, "change", job.pk)))
 
 
 def test_an_import_that_came_over_http_has_the_same_page(
@@ -568,7 +562,7 @@ def test_an_import_that_came_over_http_has_the_same_page(
     acme.api.send(CSV.replace("Cell phone nr", "Mobile"), "/api/v1/imports?dry_run=true",
                   content_type="text/csv")  # fmt: skip
     job = work(Import.objects.get())
-    text = told(staff.get(url(Import, "change", job.pk)))
+    text = text_of(staff.get(url(Import, "change", job.pk)))
     assert "Check: done" in text
     assert page_of("run", job) not in text, "its file is gone"
 
@@ -612,7 +606,7 @@ def test_the_page_shows_the_first_failures_only(staff: Client, acme: SimpleNames
         ImportFailure(tenant=acme.tenant, job=job, line=line, error="Bad.")
         for line in range(90, 0, -1)
     )
-    text = told(staff.get(url(Import, "change", job.pk)))
+    text = text_of(staff.get(url(Import, "change", job.pk)))
     assert re.findall(r"<li>Line (\d+): Bad.</li>", text) == [str(n + 1) for n in range(FAILURES)]
     assert "The first records that failed" in text
 
@@ -655,7 +649,7 @@ def test_one_that_is_deleted_while_its_page_is_made_is_answered_as_one_that_is_n
     answers = [staff.get(url(Import, "change", job.pk), follow=True) for _ in range(2)]
     for answer in answers:
         assert answer.redirect_chain == [(reverse("admin:index"), 302)]
-        assert "doesn’t exist" in told(answer)
+        assert "doesn’t exist" in text_of(answer)
 
 
 def test_old_drafts_are_swept(staff: Client, data_dir: Path) -> None:
@@ -670,7 +664,7 @@ def test_a_draft_whose_file_is_gone_says_so(staff: Client) -> None:
     job = drafted(staff)
     storage.upload_of(job).unlink()
     answer = staff.get(page_of("preview", job), follow=True)
-    assert "upload it again" in told(answer)
+    assert "upload it again" in text_of(answer)
     assert staff.post(url(Import, "delete", job.pk), {"post": "yes"}).status_code == 302
 
 
@@ -751,7 +745,7 @@ def test_staff_who_may_not_add_imports_watch_only(
     user = UserFactory.create(tenant=acme.tenant, is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=rights))
     viewer = logged_in(user)
-    text = told(viewer.get(url(Import, "change", job.pk)))
+    text = text_of(viewer.get(url(Import, "change", job.pk)))
     assert page_of("run", job) not in text
     assert page_of("preview", job) not in text
     assert b"".join(viewer.get(page_of("errors", job)).streaming_content)  # type: ignore[attr-defined]

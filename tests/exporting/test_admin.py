@@ -16,15 +16,9 @@ from tests.support.api import PHONE
 from tests.support.factories import ContactFactory, UserFactory
 from tests.support.sheets import cells_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 
 LIST = reverse("admin:contacts_contact_changelist")
-
-
-@pytest.fixture(autouse=True)
-def data_dir(tmp_path: Path, settings: Any) -> Path:
-    settings.DATA_DIR = tmp_path / "data"
-    return settings.DATA_DIR
 
 
 @pytest.fixture

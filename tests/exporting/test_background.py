@@ -23,15 +23,9 @@ from tests.support.factories import ContactFactory
 from tests.support.openapi import operations, shape
 from tests.support.sheets import cells_of
 
-pytestmark = [pytest.mark.both, pytest.mark.django_db]
+pytestmark = [pytest.mark.both, pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 
 EXPORTS = "/api/v1/exports"
-
-
-@pytest.fixture(autouse=True)
-def data_dir(tmp_path: Path, settings: Any) -> Path:
-    settings.DATA_DIR = tmp_path / "data"
-    return settings.DATA_DIR
 
 
 @pytest.fixture

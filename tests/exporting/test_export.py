@@ -164,6 +164,10 @@ PLAIN: dict[str, Any] = {"locale": "", "tags": [], "metadata": {}, "opted_out_at
 NAMES = [PLAIN | {"name": name} for name in ("--", "'--", "=1", "'=1", "''=1")]
 
 
+@example(
+    contacts=[PLAIN | {"name": ";\n;", "metadata": {"": ";'"}}],
+    former=2, form="csv", for_spreadsheets=False,
+)  # fmt: skip
 @example(contacts=NAMES, former=2, form="csv", for_spreadsheets=True)
 @example(contacts=NAMES, former=0, form="csv", for_spreadsheets=False)
 @FEW

@@ -21,17 +21,12 @@ from tests.support.examples import FEW
 from tests.support.factories import ContactFactory, TenantFactory
 from tests.support.sheets import cells_of
 
+pytestmark = pytest.mark.usefixtures("data_dir")
 XLSX = FORMATS["xlsx"]
 IMPORTS_WORKBOOKS = importlib.util.find_spec("contacts.importing.formats.workbook")
 EMPTY: dict[str, Any] = dict.fromkeys(FIELDS, "") | {"tags": [], "metadata": {}}
 CHARACTERS = "'=+-@<>r/&\"_x0041\n\t\x0b\x1f ;aé😀"
 TEXT = st.text(st.sampled_from(CHARACTERS), max_size=8)
-
-
-@pytest.fixture(autouse=True)
-def data_dir(tmp_path: Path, settings: Any) -> Path:
-    settings.DATA_DIR = tmp_path / "data"
-    return settings.DATA_DIR
 
 
 def stored(tenant: Tenant) -> list[dict[str, Any]]:

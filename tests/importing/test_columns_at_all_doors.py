@@ -3,8 +3,6 @@ admin."""
 
 from collections.abc import Callable
 from html import unescape
-from pathlib import Path
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -14,7 +12,7 @@ from contacts.models import Contact, Import
 from tests.support.admin_imports import drafted, fields_of, press
 from tests.support.imports_api import worked
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 MOBILE, HOME, WORK = "+33612345678", "+33145678901", "+33145678902"
 FILES = {
     "second phone column": "First Name,Phone,Default Address Phone\nAnn,,{mobile}\nBob,{work},\n",
@@ -33,12 +31,6 @@ FILES = {
     '{{"name": "Bob", "phone": "{work}"}}\n',
 }
 Door = Callable[[str], Import]
-
-
-@pytest.fixture(autouse=True)
-def data_dir(settings: Any, tmp_path: Path) -> Path:
-    settings.DATA_DIR = tmp_path / "data"
-    return settings.DATA_DIR
 
 
 @pytest.mark.parametrize("name", FILES)

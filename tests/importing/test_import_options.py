@@ -18,16 +18,10 @@ from tests.support.factories import ContactFactory
 from tests.support.imports import bring
 from tests.support.imports_api import worked
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 Options = dict[str, Any]
 Door = Callable[[str, Options], Import]
 IMPORTS = "/api/v1/imports"
-
-
-@pytest.fixture(autouse=True)
-def data_dir(settings: Any, tmp_path: Path) -> Path:
-    settings.DATA_DIR = tmp_path / "data"
-    return settings.DATA_DIR
 
 
 def stored(*fields: str) -> list[tuple[Any, ...]]:

@@ -37,7 +37,7 @@ def work(job: Import) -> Import:
     return job
 
 
-def told(answer: Any) -> str:
+def text_of(answer: Any) -> str:
     return unescape(answer.content.decode())
 
 

@@ -28,7 +28,7 @@ from contacts.jobs.files import data_folder, store
 from contacts.jobs.lock import JobIsRunning, locked
 from contacts.models import Contact, Export, Import
 from qyvo.environment import files_at
-from tests.support.admin_imports import drafted, looked_at, page_of, told
+from tests.support.admin_imports import drafted, looked_at, page_of, text_of
 from tests.support.admin_imports import work as run
 from tests.support.api import assert_error
 from tests.support.imports_api import IMPORTS, counted, post
@@ -220,7 +220,7 @@ def test_an_object_that_is_gone_is_told(
 ) -> None:
     job, draft = post(acme.api, CSV).json()["id"], drafted(staff, CSV)
     bucket.objects.all().delete()
-    assert uploads.GONE in told(staff.get(page_of("preview", draft), follow=True))
+    assert uploads.GONE in text_of(staff.get(page_of("preview", draft), follow=True))
     uploads.run_import.call(job)
     told_job = acme.api.get(f"{IMPORTS}/{job}").json()
     assert (told_job["state"], told_job["problem"]) == ("refused", uploads.GONE)

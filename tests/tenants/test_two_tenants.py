@@ -41,15 +41,9 @@ from tenants.models import ApiToken, Tenant, User
 from tests.support.examples import FEW
 from tests.support.factories import UserFactory
 
-pytestmark = [pytest.mark.django_db]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 SECRET = "Ann Acmesecret"  # is in all that Acme has, and never sent by the other
 PHONE, MERGED, GONE = "+14155550123", "+14155550124", "+14155550125"
-
-
-@pytest.fixture(autouse=True)
-def data_dir(tmp_path: Path, settings: Any) -> Path:
-    settings.DATA_DIR = tmp_path / "data"
-    return settings.DATA_DIR
 
 
 # What Acme has

@@ -4,7 +4,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..columns import is_known
 from .decoding import MAX_LINE
@@ -48,7 +48,7 @@ def find_dialect(
     """The dialect of a CSV that begins with `lines`.
 
     `delimiter`: given by the user; if it is empty, a `sep=` line names the delimiter, or else the
-    delimiters are compared by how they part the first rows, see `quality`. `header_line`: given by
+    delimiters are compared by how they part the first rows, see `Quality`. `header_line`: given by
     the user; 0 means that the file has no header, None that the header is found out.
     """
     first = first_lines(lines)
@@ -58,19 +58,29 @@ def find_dialect(
     may_be_single = "'" not in candidates and any(map(SINGLE_QUOTE.search, first))
     quotes = "\"'" if may_be_single else '"'
     rows = {each: rows_by(*each, first, skipped) for each in product(candidates, quotes)}
-    dialects = [
-        dialect_of(each, found, header_line)._replace(quote=quote)
+    dialects = {
+        (each, quote): dialect_of(each, found, header_line)._replace(quote=quote)
         for (each, quote), found in rows.items()
-        if quote == '"' or not any(row.mistake for row in found)
-    ]
+    }
+    qualities = {each: quality(dialect, rows[each]) for each, dialect in dialects.items()}
     is_quoted = any(map(QUOTED.search, first))
-    best = max(
-        dialects,
-        key=lambda found: (
-            *quality(found, rows[found.delimiter, found.quote]),
-            is_quoted and found.quote == "'",
-        ),
-    )
+
+    def ragged(each: tuple[str, str]) -> int:
+        return len(rows[each]) - qualities[each].whole
+
+    def may_be(each: tuple[str, str]) -> bool:
+        """Not with single quotes that part rows which double quotes leave whole: an apostrophe in a
+        quoted cell would turn a record of several lines into two rows."""
+        double = (each[0], '"')
+        parts_rows = len(rows[each]) > len(rows[double]) or ragged(each) > ragged(double)
+        return each == double or not (parts_rows or any(row.mistake for row in rows[each]))
+
+    best = dialects[
+        max(
+            filter(may_be, rows),
+            key=lambda each: (*qualities[each], is_quoted and each[1] == "'"),
+        )
+    ]
     return best._replace(skipped=skipped, escapes=escapes_of(best, first[skipped:]))
 
 
@@ -142,18 +152,28 @@ def header_of(rows: list[Row], header_line: int | None) -> Row | None:
     return first[index or 0]
 
 
-def quality(dialect: Dialect, rows: list[Row]) -> tuple[Any, ...]:
-    """How well the delimiter parts the rows: the better of two delimiters has the greater tuple.
+class Quality(NamedTuple):
+    """How well a dialect parts the rows: the better of two has the greater tuple.
 
-    A delimiter must part the header. Then count, in this order: known columns, rows in which a
-    cell is a phone and nothing else, rows with as many cells as the header, and columns.
+    `is_known`: whether the delimiter parts the header, and a column is known. `phones`: rows in
+    which a cell is a phone and nothing else. `whole`: rows with as many cells as the header.
+    `known`: columns with known names. `width`: columns.
     """
+
+    is_known: bool
+    phones: int
+    whole: int
+    known: int
+    width: int
+
+
+def quality(dialect: Dialect, rows: list[Row]) -> Quality:
     width = len(dialect.titles)
     data = [row.cells for row in rows if row.line > dialect.header_line]
-    return (
-        width > 1 and dialect.is_known,
-        sum(map(has_phone, data)),
-        width > 1 and sum(len(cells) == width for cells in data),
-        sum(map(is_known, dialect.titles)),
-        width,
+    return Quality(
+        is_known=width > 1 and dialect.is_known,
+        phones=sum(map(has_phone, data)),
+        whole=sum(len(cells) == width for cells in data) if width > 1 else 0,
+        known=sum(map(is_known, dialect.titles)),
+        width=width,
     )
