@@ -14,7 +14,7 @@ from django.utils import timezone
 from contacts.models import Contact
 from contacts.values import phones
 from tenants.models import Tenant
-from tests.support.admin import contact_form, errors, logged_in, url
+from tests.support.admin import contact_form, errors, logged_in, text_of, url
 from tests.support.api import PHONE
 from tests.support.factories import ContactFactory, UserFactory
 
@@ -61,7 +61,7 @@ def test_users_without_permission_to_undo_get_no_undo_link(
     assert client.get(url(Contact, "delete", ada.pk)).status_code == 200
     answer = client.post(url(Contact, "delete", ada.pk), {"post": "yes"}, follow=True)
     assert not Contact.objects.exists()
-    assert "Undo" not in answer.content.decode()
+    assert "Undo" not in text_of(answer)
 
 
 def test_the_confirmation_names_the_contact_without_its_links_to_tags(

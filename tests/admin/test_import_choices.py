@@ -13,13 +13,13 @@ from xlsxwriter import Workbook
 from contacts.admin.import_forms import ENCODINGS
 from contacts.importing.formats.code_pages import CODE_PAGES
 from contacts.models import Contact, Import
+from tests.support.admin import text_of
 from tests.support.admin_imports import (
     drafted,
     fields_of,
     looked_at,
     page_of,
     press,
-    text_of,
     work,
 )  # fmt: skip
 from tests.support.api import PHONE

@@ -14,14 +14,13 @@ from contacts.importing.preview import NO_PHONE
 from contacts.importing.row import NO_CONSENT_DATE
 from contacts.models import Contact, Import
 from tenants.models import Tenant
-from tests.support.admin import errors, logged_in
+from tests.support.admin import errors, logged_in, text_of
 from tests.support.admin_imports import (
     drafted,
     fields_of,
     looked_at,
     page_of,
     press,
-    text_of,
     work,
 )  # fmt: skip
 from tests.support.api import PHONE

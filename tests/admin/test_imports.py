@@ -29,7 +29,7 @@ from contacts.importing.options import OPTIONS
 from contacts.importing.preview import NO_PHONE, SHOWN
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, MetadataField
 from tenants.models import Tenant
-from tests.support.admin import errors, listed, logged_in, url
+from tests.support.admin import errors, listed, logged_in, text_of, url
 from tests.support.admin_imports import (
     CSV,
     drafted,
@@ -37,7 +37,6 @@ from tests.support.admin_imports import (
     looked_at,
     page_of,
     press,
-    text_of,
     upload,
     work,
 )  # fmt: skip

@@ -25,7 +25,7 @@ from contacts.values import rules
 from contacts.writing import edit, former_phones
 from tenants.fields import new_ulid
 from tenants.models import Tenant, User
-from tests.support.admin import LIST, url
+from tests.support.admin import LIST, text_of, url
 from tests.support.factories import ContactFactory, UserFactory
 from tests.support.sql import assert_links_match_tags, statements
 
@@ -349,7 +349,7 @@ def test_an_action_is_visible_only_to_staff_of_its_tenant(
         other.user.user_permissions.set(Permission.objects.all())
         client.force_login(other.user)
         assert client.get(page).status_code == 302
-        assert "gold" not in client.get(listed).content.decode()
+        assert "gold" not in text_of(client.get(listed))
 
 
 @pytest.mark.parametrize("has_tenant", [True, False])

@@ -1,6 +1,8 @@
 """The admin, as a logged-in client sees its pages and fills in its forms."""
 
+import re
 from collections.abc import Mapping
+from html import unescape
 from typing import Any
 
 import pytest
@@ -31,6 +33,12 @@ def listed(client: Client, model: type[Model], **query: str) -> set[str]:
     assert response.status_code == 200, response
     rows = response.context["cl"].result_list
     return {row.name if isinstance(row, Contact) else str(row) for row in rows}
+
+
+def text_of(answer: Any) -> str:
+    """The page without its CSRF tokens: random letters, in which short words can occur."""
+    page = re.sub(r'(name="csrfmiddlewaretoken" value=)"\w+"', r"\1", answer.content.decode())
+    return unescape(page)
 
 
 def context_of(client: Client, address: str, query: Mapping[str, str] | None = None) -> Any:

@@ -1,6 +1,5 @@
 """Imports in the admin: upload, preview, and its buttons."""
 
-from html import unescape
 from typing import Any
 
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -35,10 +34,6 @@ def work(job: Import) -> Import:
     uploads.run_import.call(job.pk)
     job.refresh_from_db()
     return job
-
-
-def text_of(answer: Any) -> str:
-    return unescape(answer.content.decode())
 
 
 def page_of(name: str, job: Import) -> str:

@@ -28,7 +28,8 @@ from contacts.jobs.files import data_folder, store
 from contacts.jobs.lock import JobIsRunning, locked
 from contacts.models import Contact, Export, Import
 from qyvo.environment import files_at
-from tests.support.admin_imports import drafted, looked_at, page_of, text_of
+from tests.support.admin import text_of
+from tests.support.admin_imports import drafted, looked_at, page_of
 from tests.support.admin_imports import work as run
 from tests.support.api import assert_error
 from tests.support.imports_api import IMPORTS, counted, post
