@@ -118,19 +118,25 @@ def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """One for each process of the run. SQLite in a file, as in production: an in-memory database
-    has no WAL and other locks. PostgreSQL from the template of `tests.support.postgres`."""
+    has no WAL and other locks. PostgreSQL from the template of `tests.support.postgres`, or the
+    database of `tests.support.citus`."""
     if connection.vendor == "sqlite":
         name = tmp_path_factory.mktemp("database") / "test.sqlite3"
         connection.settings_dict["TEST"]["NAME"] = str(name)
     else:
-        connection.settings_dict["TEST"]["TEMPLATE"] = os.environ.get("TEST_TEMPLATE")
+        names = connection.settings_dict["TEST"]
+        names["TEMPLATE"] = os.environ.get("TEST_TEMPLATE")
+        names["NAME"] = os.environ.get("TEST_DATABASE", names["NAME"])
 
 
 @pytest.fixture(scope="session")
 def django_db_keepdb(
     django_db_keepdb: bool, django_db_modify_db_settings: None, pytestconfig: pytest.Config
 ) -> bool:
-    """Whether the database is there already: a copy of the one that an earlier run has migrated."""
+    """Whether the database is there already: the one of `tests.support.citus`, or a copy of the one
+    that an earlier run has migrated."""
+    if "TEST_DATABASE" in os.environ:
+        return True
     if connection.vendor != "sqlite" or not (template := migrated_sqlite(pytestconfig)).exists():
         return django_db_keepdb
     shutil.copy(template, connection.settings_dict["TEST"]["NAME"])
@@ -151,7 +157,7 @@ def django_db_setup(
     with connected_as(os.environ.get("TEST_ROLE"), django_db_blocker):
         yield
     with django_db_blocker.unblock():
-        if connection.vendor == "postgresql":
+        if connection.vendor == "postgresql" and "TEST_DATABASE" not in os.environ:
             with connection.cursor() as cursor:
                 wait_until_alone(cursor)
         connection.close()

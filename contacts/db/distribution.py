@@ -65,6 +65,12 @@ END $$""",
     """CREATE TRIGGER number_change BEFORE INSERT ON contacts_change
     FOR EACH ROW EXECUTE FUNCTION contacts_number_change()""",
 )
+# Citus makes the tables anew that have foreign keys to the table of tenants, and forgets which ids
+# they have given out: the next user would get the id of the first one.
+SEQUENCES = """
+SELECT quote_literal(quote_ident(sequencename)), last_value FROM pg_sequences
+WHERE schemaname = current_schema() AND last_value IS NOT NULL ORDER BY 1
+"""
 # A worker counts again: the counts were made with the transaction numbers of another node.
 FORGET_COUNTS = "DELETE FROM contacts_tagcounts"
 DATABASE = "SELECT quote_ident(current_database())"
@@ -88,33 +94,38 @@ def plan(tables: Sequence[str], reference: str) -> Plan:
     is no PostgreSQL."""
     if connection.vendor != "postgresql":
         raise Refused(f"{connection.display_name} cannot be distributed: Citus needs PostgreSQL.")
+    if missing := {*tables} - {*connection.introspection.table_names()}:
+        raise Refused(f"Run migrate first: the database lacks {', '.join(sorted(missing))}.")
     there = {name for [name] in rows(DISTRIBUTED)} if has_citus() else set[str]()
     rest = [table for table in tables if table not in there]
     names = {"tables": [*tables], "column": COLUMN}
     keys = rows(FOREIGN_KEYS, names)
     references = [] if reference in there else [f"SELECT create_reference_table('{reference}')"]
+    last_ids = rows(SEQUENCES) if rest or references else []
     numbering = [] if rows(HAS_TRIGGER)[0][0] else NUMBERING
     statements = [
         *SETTINGS,
         FORGET_COUNTS,
         *(f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name, *_ in keys),
-        *(with_tenant(*key) for key in rows(PRIMARY_KEYS, names)),
+        *(part for key in rows(PRIMARY_KEYS, names) for part in with_tenant(*key)),
         *references,
         *(distributed(table, tables[0]) for table in rest),
         *(referring(*key) for key in keys),
         *(emptied(table) for table in [*rest, *([] if reference in there else [reference])]),
+        *(f"SELECT setval({name}, {number})" for name, number in last_ids),
         *numbering,
         *settings_of_database(),
     ]
     return Plan([table for table in tables if table in there], statements)
 
 
-def with_tenant(table: str, name: str, columns: str) -> str:
-    """Only in the database: Django's primary key stays the id."""
-    return (
-        f"ALTER TABLE {table} DROP CONSTRAINT {name},"
-        f" ADD CONSTRAINT {name} PRIMARY KEY ({COLUMN}, {columns})"
-    )
+def with_tenant(table: str, name: str, columns: str) -> list[str]:
+    """Only in the database: Django's primary key stays the id. In two statements, because Citus
+    knows a table that was made later by its foreign key to the table of tenants."""
+    return [
+        f"ALTER TABLE {table} DROP CONSTRAINT {name}",
+        f"ALTER TABLE {table} ADD CONSTRAINT {name} PRIMARY KEY ({COLUMN}, {columns})",
+    ]
 
 
 def distributed(table: str, first: str) -> str:
@@ -161,6 +172,14 @@ def execute(statements: Iterable[str], tell: Any) -> None:
     except DatabaseError as error:
         reason = str(error).strip()
         raise Refused(f"Nothing was changed. This statement failed: {sql}\n{reason}") from error
+
+
+def analyze(tables: Iterable[str]) -> None:
+    """Citus copies rows and no statistics. Until autovacuum makes some, which takes minutes, plans
+    may read all rows of a tenant for each row."""
+    with connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"ANALYZE {table}")
 
 
 def check_cluster() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import BooleanField, Func, Q, Value
 
-from tenants.isolation import ALL_TENANTS, NO_TENANT, current_tenant
+from tenants.isolation import ALL_TENANTS, NO_TENANT, current_tenant, is_sharded
 
 COLUMNS = ("name_folded", "email_folded", "phone")  # in the order of the function's parameters
 SHORTEST = 3  # characters: the index cannot find a shorter part
@@ -67,13 +67,13 @@ def uses_function(connection: Any) -> bool:
 
     For roles without policies, the condition itself uses the index. Under a policy, the function
     takes half as long even without an index, because PostgreSQL evaluates no policy for each row.
-    For all tenants, the function finds nothing.
+    For all tenants, the function finds nothing. On a node of a Citus cluster, no function may read
+    a distributed table.
     """
     connection.ensure_connection()
-    if not getattr(connection, "is_restricted", False) or current_tenant() in (
-        NO_TENANT,
-        ALL_TENANTS,
-    ):
+    is_of_tenant = current_tenant() not in (NO_TENANT, ALL_TENANTS)
+    is_policed = getattr(connection, "is_restricted", False) and is_of_tenant
+    if not is_policed or is_sharded(connection):
         return False
     if not hasattr(connection, "has_search_function"):
         with connection.cursor() as cursor:

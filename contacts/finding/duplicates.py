@@ -239,18 +239,13 @@ def key_changes(tenant: Tenant, contact_ids: Iterable[str]) -> tuple[KeyChanges,
 
 
 def store_keys(tenant: Tenant, changes: KeyChanges) -> None:
-    gone = [pk for pk, keys in changes.items() if keys is None]
-    if gone:
-        NearKey.objects.filter(tenant=tenant, pk__in=gone).delete()
+    """Deletes and inserts: an upsert would have to name the primary key of the table, which has the
+    tenant where the database is sharded."""
+    NearKey.objects.filter(IsAnyOf("pk", map(hex_id, changes)), tenant=tenant).delete()
     NearKey.objects.bulk_create(
-        (
-            NearKey(pk=pk, tenant=tenant, **keys._asdict())
-            for pk, keys in changes.items()
-            if keys is not None
-        ),
-        update_conflicts=True,
-        unique_fields=["contact_id"],
-        update_fields=[*NearKeys._fields],
+        NearKey(pk=pk, tenant=tenant, **keys._asdict())
+        for pk, keys in changes.items()
+        if keys is not None
     )
 
 

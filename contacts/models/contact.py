@@ -248,9 +248,13 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """The contacts with one of the tags; a contact with several of them comes several times.
 
         Links and tags are found by their ids alone. With the tenant besides, and statistics from
-        before an import, PostgreSQL reads all links of the tenant for each contact.
+        before an import, PostgreSQL reads all links of the tenant for each contact. A cluster that
+        is sharded by tenant needs the tenant: it would send all links from node to node, and locks
+        nothing then.
         """
-        return self.filter(links__tag__name__in=[*names])
+        same = {"links__tenant": F("tenant"), "links__tag__tenant": F("tenant")}
+        is_sharded = dialect_of(self.db).HAS_NODES
+        return self.filter(links__tag__name__in=[*names], **(same if is_sharded else {}))
 
     def linked_to(self, tag: Tag) -> "ContactQuerySet":
         """The contacts with this tag, which are few."""

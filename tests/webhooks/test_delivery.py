@@ -506,7 +506,7 @@ def test_pruning_waits_for_a_worker_that_is_enqueueing(
     settle()
     Change.objects.update(at=timezone.now() - timedelta(days=500))
     with transaction.atomic():
-        Webhook.objects.select_for_update().get(pk=webhook.pk)
+        webhook.own_row().select_for_update().get()
         thread = Thread(target=prune)
         thread.start()
         thread.join(1)

@@ -34,6 +34,7 @@ class Command(BaseCommand):
             statements = self.listing(self.say)
             distribution.execute(plan.statements, statements.add)
             statements.end()
+            distribution.analyze(tables())
             settle_restored(DEFAULT_DB_ALIAS)  # the changes come from another node, as of a dump
         except distribution.Refused as error:
             raise CommandError(str(error)) from error
