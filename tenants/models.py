@@ -301,10 +301,9 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         """The apps that `user` has connected by OAuth and that can still renew their token."""
         return self.alive().filter(user=user, application__isnull=False)
 
-    def for_digest(self, digest: str) -> "ApiToken":
-        """The usable token with this digest, with its user and tenant, in one statement. Raises
-        `DoesNotExist`."""
-        return self.usable().select_related("user__tenant").get(digest=digest)
+    def for_digests(self, digests: Iterable[str]) -> "ApiTokenQuerySet":
+        """The usable tokens with these digests, with their users and tenants, in one statement."""
+        return self.usable().select_related("user__tenant").filter(digest__in=digests).order_by()
 
 
 class ApiToken(models.Model):
@@ -419,6 +418,7 @@ class ApiToken(models.Model):
         """
         now = timezone.now()
         if self.last_used_at is None or self.last_used_at <= now - self.LAST_USED_PRECISION:
+            self.last_used_at = now  # the object is shared by requests
             with suppress(InternalError, OperationalError):
                 ApiToken.objects.filter(pk=self.pk).update(last_used_at=now)
 
@@ -458,7 +458,7 @@ class ApiToken(models.Model):
         return new
 
     def revoke(self) -> None:
-        """Ends the token: each process refuses it within one second (`authentication.token_of`).
+        """Ends the token: each process refuses it within one second (`authentication.Tokens`).
         Idempotent; `revoked_at` keeps the first time."""
         ApiToken.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=timezone.now())
         self.refresh_from_db(fields=["revoked_at"])

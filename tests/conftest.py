@@ -28,6 +28,7 @@ from contacts.models import Webhook
 from qyvo.garbage import search_rarely
 from qyvo.logs import Lines
 from qyvo.pages import StaticFiles
+from tenants.authentication import Tokens
 from tenants.isolation import allow_all_tenants_outside_requests, end_request
 from tenants.models import ApiToken, Tenant, User
 from tests.support import (
@@ -326,6 +327,7 @@ def rate_limit_off(settings: Any) -> None:
 def seconds_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two requests of a test, so that what the first one knows of a token is forgotten."""
     monkeypatch.setattr("tenants.authentication.this_second", count().__next__)
+    monkeypatch.setattr("tenants.authentication.tokens", Tokens())
 
 
 @pytest.fixture

@@ -5,6 +5,10 @@ metadata: beside create-contact, and beside one INSERT … ON CONFLICT of the sa
 tests.support.postgres python -m tests.benchmarks.batch`. Uses a test database, which it makes and
 removes. As many callers at a time as there are processors (one on SQLite), each a process that runs
 the server's own code without a network.
+
+All take turns. In a short turn, one checkpoint or vacuum may decide the rate. So each turn has many
+commits, and begins after a VACUUM and a checkpoint. The processor time, of the callers and
+PostgreSQL together, is the steadier figure.
 """
 
 import json
@@ -16,16 +20,20 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import cache, partial
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import django
 from django.conf import settings
 
 from qyvo.garbage import keep_loaded, search_rarely
 
+from . import processor_time
+from .create_contact import stop_autovacuum, tidy
+
 ROWS = 1000
-BATCHES = 4  # of each caller in a turn
-TURNS = 3
+BATCHES = 20  # of each caller in a turn
+TURNS = 5
 
 INSERT, SINGLE = "INSERT … ON CONFLICT, rows alone", "create-contact"
 PLAIN = """
@@ -102,17 +110,36 @@ def turn(bring: Callable[[int], None], numbers: range) -> None:
         bring(number)
 
 
-def rate(callers: Any, bring: Callable[[int], None], first: int, contacts: int) -> float:
-    """Contacts a second, where each caller `bring`s so many `contacts` in at a time: the median
-    of some turns, each with batches of its own from the number `first` on."""
-    rates = []
-    for number in range(TURNS):
-        starts = [first + (number * callers.count + n) * BATCHES for n in range(callers.count)]
-        start = time.perf_counter()
-        callers.map(partial(turn, bring), [range(n, n + BATCHES) for n in starts])
-        took = time.perf_counter() - start
-        rates.append(callers.count * BATCHES * contacts / took)
-    return statistics.median(rates)
+class Turn(NamedTuple):
+    """`rate`: contacts a second; `spent`: microseconds of processor time for each contact."""
+
+    rate: float
+    spent: float
+
+
+def measured(
+    callers: "Callers", bring: Callable[[int], None], first: int, contacts: int, database: int
+) -> Turn:
+    """A turn in which each caller `bring`s so many `contacts` in at a time, in batches from the
+    number `first` on. `database`: the process that started PostgreSQL's, or 0."""
+    starts = [range(first + n * BATCHES, first + (n + 1) * BATCHES) for n in range(callers.count)]
+    before, start = spent(database), time.perf_counter()
+    callers.map(partial(turn, bring), starts)
+    seconds = time.perf_counter() - start
+    number = callers.count * BATCHES * contacts
+    return Turn(number / seconds, 1e6 * (spent(database) - before) / number)
+
+
+def spent(database: int) -> float:
+    return sum(map(processor_time.of_processes, filter(None, [os.getpid(), database])))
+
+
+def url_of(connection: Any) -> str:
+    """Of the test database; empty for SQLite."""
+    if connection.vendor != "postgresql":
+        return ""
+    path = f"/{connection.settings_dict['NAME']}"
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=path).geturl()
 
 
 def settle() -> None:
@@ -162,22 +189,45 @@ def report(connection: Any) -> None:
         connection.close()  # callers have their own
     callers = Callers(is_postgresql=is_postgresql)
     callers.map(partial(in_batches, token, "created", "Ann"), [*range(callers.count)])  # warms up
-    rates = {}
-    if is_postgresql:
-        rates[INSERT] = rate(callers, plainly, 100, ROWS)
-    rates[SINGLE] = rate(callers, partial(one_by_one, token), 50_000, ROWS // 10)
-    for status, name in [("created", "Ann"), ("unchanged", "Ann"), ("updated", "Bob")]:
-        bring = partial(in_batches, token, status, name)
-        rates[f"create-contacts, {status}"] = rate(callers, bring, 100, ROWS)
+    turns = in_turns(url_of(connection), callers, token)
     day = datetime.now(UTC).date().isoformat()
     print(
         f"{connection.display_name}, {callers.count} callers at a time, {day}; contacts a second,"
-        f" medians of {TURNS} × {callers.count * BATCHES} batches of {ROWS}"
+        f" medians of {TURNS} × {callers.count * BATCHES} batches of {ROWS}; processor time for"
+        " one contact"
     )
-    print(f"{'':34} {'per second':>10} {'it : INSERT':>12} {'it : single':>12}")
-    for name, figure in rates.items():
-        ratios = [figure / rates.get(base, float("nan")) for base in (INSERT, SINGLE)]
-        print(f"{name:34} {figure:10,.0f} {ratios[0]:12.2f} {ratios[1]:12.2f}")
+    print(f"{'':34} {'per second':>10} {'it : INSERT':>12} {'it : single':>12} {'µs':>6}")
+    for name, own in turns.items():
+        rate, used = (statistics.median(figures) for figures in zip(*own, strict=True))
+        ratios = [rate_ratio(own, turns.get(base, [])) for base in (INSERT, SINGLE)]
+        print(f"{name:34} {rate:10,.0f} {ratios[0]:12.2f} {ratios[1]:12.2f} {used:6,.0f}")
+
+
+def in_turns(url: str, callers: "Callers", token: str) -> dict[str, list[Turn]]:
+    contenders = {INSERT: (plainly, 0, ROWS)} if url else {}
+    contenders[SINGLE] = partial(one_by_one, token), 50_000, ROWS // 10
+    for status, name in [("created", "Ann"), ("unchanged", "Ann"), ("updated", "Bob")]:
+        contenders[f"create-contacts, {status}"] = (
+            partial(in_batches, token, status, name), 0, ROWS,
+        )  # fmt: skip
+    database = processor_time.postmaster(url) if url else 0
+    if url:
+        stop_autovacuum(url)
+    turns: dict[str, list[Turn]] = {name: [] for name in contenders}
+    for number in range(1, TURNS + 1):
+        for name, (bring, first, contacts) in contenders.items():
+            if url:
+                tidy(url)
+            first += number * callers.count * BATCHES
+            turns[name].append(measured(callers, bring, first, contacts, database))
+    return turns
+
+
+def rate_ratio(own: list[Turn], others: list[Turn]) -> float:
+    """The median of the ratios between turns that took place side by side."""
+    pairs = zip(own, others, strict=False)
+    ratios = [one.rate / other.rate for one, other in pairs]
+    return statistics.median(ratios) if ratios else float("nan")
 
 
 if __name__ == "__main__":

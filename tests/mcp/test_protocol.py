@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contacts.mcp.tools import TOOLS, Tool
-from tenants.authentication import token_of
 from tests.support.api import ME, Api, assert_error, remaining
 from tests.support.examples import FEW
 from tests.support.mcp import META, NEWEST, send, send_new, tools
@@ -184,7 +183,6 @@ def test_messages_have_a_limit_of_their_own(acme: SimpleNamespace, settings: Any
     assert remaining(acme.api.get(ME)) == 118
     acme.token.rate_limit = 1
     acme.token.save()
-    token_of.cache_clear()
     refused = send(acme.api, "ping")
     assert_error(refused, 429, "rate_limited")
     assert int(refused.headers["Retry-After"]) > 0

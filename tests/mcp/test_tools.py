@@ -14,7 +14,6 @@ from contacts.mcp.schemas import resolved
 from contacts.mcp.tools import TOOLS
 from contacts.models import Change, Contact
 from qyvo.views import openapi
-from tenants.authentication import token_of
 from tests.support.api import PHONE, Api
 from tests.support.documents import table
 from tests.support.factories import ContactFactory
@@ -27,7 +26,6 @@ READ, WRITE, DELETE = "contacts:read", "contacts:write", "contacts:delete"
 def scoped(member: SimpleNamespace, *scopes: str) -> Api:
     member.token.scopes = list(scopes)
     member.token.save()
-    token_of.cache_clear()
     return member.api
 
 

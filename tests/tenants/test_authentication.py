@@ -80,21 +80,39 @@ def test_a_token_is_looked_up_once_a_second_and_a_revoked_token_ends_in_the_next
     assert acme.api.get(ME).status_code == 401
 
 
+def test_tokens_that_were_used_in_the_second_before_are_looked_up_together(
+    acme: SimpleNamespace, globex: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revoked = ApiToken.objects.issue(globex.user, "revoked")
+    idle = ApiToken.objects.issue(acme.user, "idle")
+    apis = [acme.api, globex.api, Api(revoked.plaintext), Api(idle.plaintext)]
+    monkeypatch.setattr(authentication, "this_second", lambda: 1)
+    first = [api.get(ME).json()["tenant"] for api in apis]
+    revoked.revoke()
+    monkeypatch.setattr(authentication, "this_second", lambda: 2)
+    assert len(statements(lambda: acme.api.get(ME))) == 1
+    assert statements(lambda: globex.api.get(ME)) == []
+    assert [api.get(ME).json()["tenant"] for api in apis[:2]] == first[:2]
+    assert apis[2].get(ME).status_code == 401
+    monkeypatch.setattr(authentication, "this_second", lambda: 3)
+    assert acme.api.get(ME).status_code == 200
+    assert {*authentication.tokens.second.found} == {acme.token.digest, globex.token.digest}
+
+
 def test_requests_at_the_same_time_look_a_token_up_once(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_up = []
-    acme.token.last_used_at = timezone.now()  # so that nothing is written
 
-    def look_up(objects: object, digest: str) -> ApiToken:
-        looked_up.append(digest)
+    def look_up(objects: object, digests: list[str]) -> list[ApiToken]:
+        looked_up.extend(digests)
         time.sleep(0.05)
-        return acme.token
+        return [acme.token]
 
     monkeypatch.setattr(authentication, "this_second", lambda: 1)
-    monkeypatch.setattr(ApiTokenQuerySet, "for_digest", look_up)
-    digest = ApiToken.digest_of("one that no other test looks up")
-    assert all_at_once(lambda number: authentication.looked_up(digest), 8) == [acme.token] * 8
+    monkeypatch.setattr(ApiTokenQuerySet, "for_digests", look_up)
+    digest = acme.token.digest
+    assert all_at_once(lambda number: authentication.tokens.get(digest), 8) == [acme.token] * 8
     assert looked_up == [digest]
 
 
@@ -102,7 +120,8 @@ def test_a_look_up_that_hangs_holds_up_no_other_for_long(
     acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authentication, "PATIENCE", 0.01)
-    with authentication.turn_of(acme.token.digest):
+    monkeypatch.setattr(authentication, "this_second", lambda: 1)
+    with authentication.tokens.now().lock:
         assert acme.api.get(ME).status_code == 200
 
 
