@@ -321,6 +321,7 @@ LEFT_OUT: dict[type[Model], str] = {
     models.SavedView: "Filters that staff have saved, which choose contacts by their properties",
     models.Webhook: "Addresses of recipients: their hosts are listed with the recipients",
     models.TagCounts: PROGRESS,
+    models.ContactCounts: PROGRESS,
     models.NameFolding: PROGRESS,
     models.DuplicateSearch: PROGRESS,
     models.TenantLock: PROGRESS,
