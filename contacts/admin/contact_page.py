@@ -123,7 +123,7 @@ class ContactPageAdmin(EraseAdmin, NotesAdmin, ProofAdmin):
         ]
         counts = {str(self.opts.verbose_name_plural): len(named)}
         if number := timeline.notes_of(contacts).count():
-            named.append(f"Notes: {number}. An undo does not bring them back.")
+            named.append(f"Notes: {number}. An undo brings them back.")
             counts["notes"] = number
         return named, counts, set(), []
 

@@ -198,8 +198,9 @@ def history(person: Person) -> list[Json]:
 
 
 def notes(person: Person) -> list[Json]:
-    """Also those of contacts that were merged into this one, which follow them."""
-    found = models.Note.objects.filter(tenant=person.tenant, contact_id=person.contact.pk)
+    """Also those of contacts that were merged into this one, which follow them, and of deleted ones
+    with the same phone."""
+    found = models.Note.objects.filter(tenant=person.tenant, contact_id__in=person.ids)
     return [
         {
             "At": moment(note.created_at),
