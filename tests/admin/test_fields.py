@@ -1,5 +1,7 @@
 """The page of fields that a tenant defines, and the filters of the list by these fields."""
 
+import re
+from html import unescape
 from types import SimpleNamespace
 from typing import Any
 
@@ -179,13 +181,20 @@ def test_the_page_of_a_contact_has_a_box_for_each_field_and_marks_what_does_not_
     assert Contact.objects.get(phone="+14155550199").metadata == {"city": "Rome"}
 
 
-def test_who_may_only_see_contacts_has_no_boxes(acme: SimpleNamespace) -> None:
-    defined(acme.tenant, ("City", "text", []))
-    contact = ContactFactory.create(tenant=acme.tenant, metadata={"city": "Lyon"})
+def test_who_may_only_see_contacts_sees_fields_and_other_keys_as_rows(
+    acme: SimpleNamespace,
+) -> None:
+    defined(acme.tenant, ("City", "text", []), ("Orders", "number", []), ("Level", "text", []))
+    metadata = {"city": "<Lyon>", "orders": "five", "other": [1], "plan": "gold"}
+    contact = ContactFactory.create(tenant=acme.tenant, metadata=metadata)
     viewer = logged_in(staff_of(acme.tenant, "view_contact"))
     answer = viewer.get(url(Contact, "change", contact.pk))
-    assert answer.status_code == 200
     assert "defined_0" not in answer.content.decode()
+    shown = re.sub(r"<[^>]*>", " ", answer.content.decode())
+    words = " ".join(unescape(shown).split())
+    assert "City <Lyon> Orders five does not fit: a number is expected, such as 1234.5" in words
+    assert "Level - " in words
+    assert "other [1] plan gold As JSON {" in words, "the fields are not shown twice"
 
 
 # Filters
