@@ -43,14 +43,16 @@ def send(request: HttpRequest, pk: int | None, letter: str) -> None:
 
 @task()
 def send_letter(pk: int | None, origin: str, letter: str, tries: int = 1) -> None:
-    """Sends an e-mail to the user `pk`; nothing if this user may not log in. A user without a
-    password gets invitations only.
+    """Sends an e-mail to the user `pk`; nothing if this user may not log in. Who has forgotten a
+    password, but has none, gets the invitation again if nobody has used it yet.
 
     `origin`: the scheme and host of links. If the mail server fails, the worker tries again later.
     """
     people = User.objects.filter(is_active=True, is_staff=True)
     user = people.filter(pk=pk).first() if pk else None
-    if user is None or not (letter == INVITATION or user.has_usable_password()):
+    if user and letter == FORGOTTEN and not user.has_usable_password():
+        letter = "" if user.last_login else INVITATION
+    if user is None or not letter:
         return
     context = {"of": user, "origin": origin, "link": origin + link_path(user)}
     subject, _, text = render_to_string(f"registration/{letter}.txt", context).partition("\n")

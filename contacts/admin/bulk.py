@@ -57,7 +57,7 @@ QUESTIONS = {
     Kind.DELETE: Question(
         "Delete",
         "Delete contacts",
-        warning="You can undo this while the history is kept.",
+        warning="You can undo this while the history is kept. Notes come back, too.",
         is_dangerous=True,
     ),
 }

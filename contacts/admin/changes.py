@@ -19,7 +19,6 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from contacts.db import keyset
-from contacts.db.kept import as_rows
 from contacts.db.keyset import Order, Position
 from contacts.finding.filters import end_of, midnight
 from contacts.models import ENDS, Change, ChangeQuerySet, Contact
@@ -124,7 +123,7 @@ class ChangeFilterForm(FiltersForm):
             found = (
                 found.filter(actor__startswith=who) if who in GROUPS else found.filter(actor=who)
             )
-        found = found.ends() if given["kind"] in ENDED else found
+        found = found.ends() if self.is_of_ends() else found
         return found.filter(KINDS[given["kind"]][1]) if given["kind"] else found
 
     def in_days(self, changes: QuerySet) -> ChangeQuerySet:
@@ -143,11 +142,15 @@ class ChangeFilterForm(FiltersForm):
             first, last = (timezone.localdate() - timedelta(n) for n in DAYS[given["when"]])
             yield first, last
 
-    def is_scanned(self) -> bool:
-        """Whether the database has to read changes one after the other to find those that match. It
-        has an index for days, and one for the changes that ended a contact."""
+    def is_scanned(self, order: Order) -> bool:
+        """Whether the database has to read changes one after the other to find those that match.
+        Indexes have the changes by time, those that ended a contact, and the order of ids."""
         given = self.cleaned_data if self.is_valid() else {}
-        return bool(given.get("who") or given.get("kind", "") not in ("", *ENDED))
+        indexed = ("", "ended") if order.column == "at" else ("",)
+        return bool(given.get("who") or given.get("kind", "") not in indexed)
+
+    def is_of_ends(self) -> bool:
+        return self.is_valid() and self.cleaned_data["kind"] in ENDED
 
 
 class ChangeFilter(FormFilter):
@@ -191,7 +194,7 @@ class ChangeLogList(KeysetList):
     because no index has the times of all tenants."""
 
     form: ChangeFilterForm
-    window = f"{WINDOW:,}"
+    window = WINDOW
 
     def order(self, request: HttpRequest) -> Order:
         is_of_all = request.user.is_superuser and not self.form.cleaned_data.get("tenant")
@@ -208,27 +211,16 @@ class ChangeLogList(KeysetList):
             return keyset.gathered(found, order, start, limit)
         if not self.may_be_empty():
             return keyset.page(found, order, start, limit)
-        return self.scanned(found, order, start, limit)
+        return self.scanned(found, self.among(order), order, start, limit)
 
     def may_be_empty(self) -> bool:
-        return self.form.is_scanned()
+        return self.form.is_scanned(self.order(self.request))
 
-    def scanned(
-        self, found: QuerySet, order: Order, start: Position | None, limit: int
-    ) -> list[Change]:
-        """Those of the next `WINDOW` changes that match: no index has the changes of each person
-        and kind, and one would make each write dearer."""
-        [segment], among = order.segments(), self.form.in_days(self.root_queryset)
-        if start:
-            found, among = found.filter(segment.after(start)), among.filter(segment.after(start))
-        self.edge = segment.edge(as_rows(among), WINDOW)
-        near = found.filter(segment.up_to(self.edge)) if self.edge else found
-        return list(segment.sorted(near)[:limit])
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether older changes may match, although the page is not full."""
-        return self.edge is not None and len(self.result_list) < self.list_per_page
+    def among(self, order: Order) -> ChangeQuerySet:
+        """The changes that are read to find those of a person or kind: no index has these, and one
+        would make each write dearer. Ends are few, and an index has them by time."""
+        found = self.form.in_days(self.root_queryset)
+        return found.ends() if self.form.is_of_ends() and order.column == "at" else found
 
     def get_results(self, request: HttpRequest) -> None:
         """Adds to each change what the columns show, for all of the page at once."""

@@ -97,6 +97,13 @@ class FilterForm(FiltersForm):
             found = one.chosen(found, self.cleaned_data)
         return found
 
+    def is_scanned(self) -> bool:
+        """Whether the database has to read contacts one after the other to find those that match:
+        no index has the values of fields."""
+        given = self.cleaned_data if self.is_valid() else {}
+        is_by_field = any(one.is_used(given) for one in self.defined)
+        return is_by_field and not (given["tag"] and given["tag"].is_rare())
+
     def value_text(self, name: str, value: Any) -> str:
         field: Any = self.fields[name]
         if name in TAGS:

@@ -38,6 +38,7 @@ MAX_SEARCH = 256  # characters; a name or e-mail address is shorter
 
 class ContactList(KeysetList):
     form: FilterForm
+    window = keyset.SCAN_WINDOW
 
     @cached_property
     def view(self) -> SavedView | None:
@@ -91,7 +92,12 @@ class ContactList(KeysetList):
             condition = self.model_admin.condition_of(self.request, self.query, is_indexed=False)
             unindexed = self.form.chosen(seen) if self.form.is_valid() else seen
             return keyset.searched(found, unindexed.filter(condition), among, order, start, limit)
+        if self.may_be_empty():
+            return self.scanned(found, among, order, start, limit)
         return keyset.page(found, order, start, limit, among if self.has_active_filters else None)
+
+    def may_be_empty(self) -> bool:
+        return not self.query.strip() and self.form.is_scanned()
 
     def with_tag(self, tag: Tag, order: Order, start: Position | None, limit: int) -> list[Contact]:
         """Reads the links of the tag, which an index has in this order. With one query on contacts,

@@ -59,10 +59,11 @@ class ContactPageAdmin(EraseAdmin, NotesAdmin, ProofAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Without technical fields for a new contact, which has no values there yet. Without the
-        tenant for users who cannot choose it."""
+        tenant for users who cannot choose it, and without the question about the old phone for
+        those who cannot change the phone."""
         fieldsets = [*super().get_fieldsets(request, obj)]
         (title, first), *others = fieldsets if obj else fieldsets[:-1]
-        if not obj:
+        if not (obj and self.has_change_permission(request, obj)):
             first = first | {"fields": [name for name in first["fields"] if name != KEEP_FORMER]}
         if not request.user.is_superuser:
             first = first | {"fields": first["fields"][1:]}
@@ -123,7 +124,7 @@ class ContactPageAdmin(EraseAdmin, NotesAdmin, ProofAdmin):
         ]
         counts = {str(self.opts.verbose_name_plural): len(named)}
         if number := timeline.notes_of(contacts).count():
-            named.append(f"Notes: {number}. An undo does not bring them back.")
+            named.append(f"Notes: {number}. An undo brings them back.")
             counts["notes"] = number
         return named, counts, set(), []
 

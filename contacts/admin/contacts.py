@@ -50,6 +50,7 @@ from .forms import (
 )
 from .merging import MergeAdmin
 from .overview import OverviewAdmin
+from .shown_fields import ShownField, ShownMetadata
 
 MAX_KEYS = 100  # conflicting metadata keys that the page asks about one by one
 RECENT = 50  # changes; the author of an older change is not shown
@@ -95,6 +96,9 @@ class ContactForm(TenantForm):
         shown = self.shown("metadata") if self.defined else UNKNOWN
         self.boxes = boxes_of(self.defined, self.before.metadata if shown is UNKNOWN else shown)
         self.fields = self.boxes | self.fields  # before the metadata, which takes over their values
+        if self.boxes:  # its rows leave these keys out, its JSON has them
+            keys = [field.key for field in self.defined]
+            self.fields["metadata"].widget.attrs["data-fields"] = rules.spelled(keys)
 
     @cached_property
     def changed_data(self) -> list[str]:
@@ -241,17 +245,16 @@ class ContactAdmin(
         form = super().get_form(request, obj, change, **options)
         form.may_view = self.has_view_permission(request)
         form.may_merge = self.has_merge_permission(request)
-        form.defined = self.defined_for(request, obj)
+        may_write = self.has_change_permission if obj else self.has_add_permission
+        form.defined = self.defined_for(request, obj) if may_write(request) else ()
         return form
 
     def defined_for(
         self, request: HttpRequest, contact: Contact | None
     ) -> tuple[DefinedField, ...]:
-        """The fields that the tenant defines, for users who may write the contact. Read once for a
-        request, which asks three times."""
+        """The fields that the tenant defines. Read once for a request, which asks three times."""
         tenant = contact.tenant if contact else user_of(request).tenant
-        may_write = self.has_change_permission if contact else self.has_add_permission
-        if not tenant or not may_write(request):
+        if not tenant:
             return ()
         read: dict[str, tuple[DefinedField, ...]]
         read = request.__dict__.setdefault("defined_fields", {})
@@ -261,7 +264,11 @@ class ContactAdmin(
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         first, *others = super().get_fieldsets(request, obj)
-        names = names_of(self.defined_for(request, obj))
+        defined = self.defined_for(request, obj)
+        names: list[Any] = names_of(defined)
+        if obj and not self.has_change_permission(request, obj):
+            names = [ShownField(field) for field in defined]
+            others[0] = ("Tags and metadata", {"fields": ["tags", ShownMetadata(defined)]})
         return [first, *[("Fields", {"fields": names})] * bool(names), *others]
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **options: Any) -> Any:

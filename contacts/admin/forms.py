@@ -13,6 +13,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from contacts.models import ContactTag, Tag, TagQuerySet
 from contacts.values import rules, strict_json
+from contacts.values.folding import searchable
 from tenants.admin import label_for
 from tenants.fields import is_ulid
 from tenants.models import Tenant, User
@@ -86,8 +87,9 @@ def suggestions_of_all() -> str:
 
 
 class TagField(forms.CharField):
-    """One existing tag, by its exact name or by its id, which links of the admin use. Any other
-    text is an error: a tag that is only similar would find the wrong contacts.
+    """One existing tag: by its name, by the name as people type it, without accents and case, if
+    only one tag has it, or by its id, which links of the admin use. Any other text is an error that
+    names similar tags: a tag that is only similar would find the wrong contacts.
 
     Call `choose_from` before the field is used.
     """
@@ -119,10 +121,19 @@ class TagField(forms.CharField):
         if self.user.is_superuser:
             tags, named = tags.annotate(label=WITH_TENANT), named | Q(label=text)
         found = [*tags.filter(named)[:2]]
-        if len(found) == 1:
-            return found[0]
-        sentence = SEVERAL_TAGS if found else NO_TAG
-        raise forms.ValidationError(sentence.format(text))
+        if len(found) > 1:
+            raise forms.ValidationError(SEVERAL_TAGS.format(text))
+        return found[0] if found else self.by_typed(text)
+
+    def by_typed(self, text: str) -> Tag:
+        """The only tag with this name as people type it."""
+        like = self.tags.named_like(text)
+        same = [tag for tag in like if searchable(tag.name) == searchable(text)]
+        if len(same) == 1:
+            return same[0]
+        names = dict.fromkeys(f"“{tag.name}”" for tag in (same or like))
+        hint = f" Do you mean {' or '.join([*names][:MAX_LIKE])}?" if names else ""
+        raise forms.ValidationError(NO_TAG.format(text) + hint)
 
     def label_of(self, tag: Tag) -> str:
         return label_for(self.user, tag)
@@ -133,7 +144,8 @@ class TagField(forms.CharField):
 
 
 WITH_TENANT = Concat("name", Value(" ("), "tenant__name", Value(")"))  # like `label_for`
-NO_TAG = "There is no tag “{}”. Upper and lower case matter."
+NO_TAG = "There is no tag “{}”."
+MAX_LIKE = 3  # similar tags that an error names
 SEVERAL_TAGS = "Several tenants have a tag “{0}”. Add the tenant: “{0} (name of the tenant)”."
 
 

@@ -148,6 +148,7 @@ class KeysetList(ChangeList):
     form: FiltersForm
     first = last = ""  # the positions of the links
     edge: Position | None = None  # where `rows` stopped to search, if it did before the end
+    window = 0  # rows that `scanned` reads for a page
 
     def __init__(self, request: HttpRequest, *args: Any, **options: Any) -> None:
         self.request = request
@@ -160,6 +161,18 @@ class KeysetList(ChangeList):
     def rows(self, order: Order, start: Position | None, limit: int) -> list[Any]:
         """The next `limit` rows after `start`; from the beginning if it is None."""
         raise NotImplementedError
+
+    def scanned(
+        self, rows: QuerySet, among: QuerySet, order: Order, start: Position | None, limit: int
+    ) -> list[Any]:
+        """Those of `rows` within the next `window` rows of `among`, see `keyset.scanned`."""
+        found, self.edge = keyset.scanned(rows, among, order, start, limit, self.window)
+        return found
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether rows after those that were read may match, although the page is not full."""
+        return self.edge is not None and len(self.result_list) < self.list_per_page
 
     def get_filters(self, request: HttpRequest) -> Any:
         found = super().get_filters(request)

@@ -5,32 +5,30 @@ page.
 """
 
 import json
-from collections.abc import Callable, Iterable
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-from django.db.models import Case, Count, F, Q, QuerySet, Value, When
+from django.db.models import Count, F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 
 from contacts.finding import filters
-from contacts.models import Contact, ContactTag, Import, Tag
-from tenants.admin import TenantOwnedAdmin
+from contacts.jobs.contact_counting import MAX_TENANTS, Counts, between, counts_of
+from contacts.models import Contact, ContactTag, Import, Tag, tag_counts
+from tenants.admin import TenantOwnedAdmin, user_of
 from tenants.admin.tokens import STATES
-from tenants.fields import first_ulid
-from tenants.models import ApiToken
+from tenants.models import ApiToken, Tenant
 
 from . import failed
 from .contact_filters import CONSENTS
 
 TOP = 8  # tags
 LAST = 5  # imports, tokens
-# Ids sort by the time at which they were made. For an imported contact, this is when the file was
-# read, and an import may run for hours before it writes the contact.
-READ_BEFORE = timedelta(days=1)
 
 
 def days(number: int, today: date) -> list[date]:
@@ -88,11 +86,11 @@ class OverviewAdmin(TenantOwnedAdmin):
             "periods": PERIODS,
             "failed_jobs": failed.number(request),
         }
-        for model, tiles in tiles_of(PERIODS[key]).items():
+        for model, tiles in TILES.items():
             admin: Any = self.admin_site.get_model_admin(model)
             if admin.has_view_permission(request):
                 rows = admin.get_queryset(request).order_by()
-                context |= {name: tile(rows) for name, tile in tiles.items()}
+                context |= tiles(request, rows, PERIODS[key])
         return TemplateResponse(request, "admin/overview.html", context)
 
 
@@ -109,50 +107,33 @@ class Growth(NamedTuple):
         return "" if change is None else f"{change:+}%"
 
 
-def new(period: Period, contacts: QuerySet) -> dict[str, Any]:
-    """New contacts by day or month in the current time zone, imported contacts apart from others.
-
-    One pass over the contacts of two periods. The condition on the id lets the index of the primary
-    key find the rows.
-    """
+def new(period: Period, counts: Counts) -> dict[str, Any]:
+    """New contacts by day or month in the current time zone, imported contacts apart from others,
+    beside the numbers of the period of the same length before."""
     today = timezone.localdate()
+    end = today + timedelta(days=1)
     starts = period.starts(today)
-    length = today + timedelta(days=1) - starts[0]
-    bounds = [filters.midnight(day) for day in (starts[0] - length, *starts)]
-    latest = contacts.filter(
-        pk__gte=first_ulid(bounds[0] - READ_BEFORE), created_at__gte=bounds[0]
-    ).annotate(part=part_of(bounds, 0, len(bounds)))
-    from_file = Q(source=Contact.Source.CSV_IMPORT)
-    counted = latest.values_list("part").annotate(
-        n=Count("pk"), files=Count("pk", filter=from_file)
-    )
-    found = {part: (number - from_files, from_files) for part, number, from_files in counted}
-    before, *parts = [found.get(part, (0, 0)) for part in range(len(bounds))]
-    others, from_files = ([*numbers] for numbers in zip(*parts, strict=True))
+    before = starts[0] - (end - starts[0])
     labels = [f"{day:{period.label}}" for day in starts]
+    others, imported = (
+        [between(by_day, *bounds) for bounds in pairwise([before, *starts, end])]
+        for by_day in (counts.others, counts.imported)
+    )
+    every = [sum(both) for both in zip(others, imported, strict=True)]
     return {
         "since": starts[0],
         "period": period.name,
-        "total": Growth(sum(others) + sum(from_files), sum(before)),
-        "others": Growth(sum(others), before[0]),
-        "imported": Growth(sum(from_files), before[1]),
-        "parts": [*zip(labels, others, from_files, strict=True)],
-        "chart": chart(labels, others, from_files),
+        "total": growth(every),
+        "others": growth(others),
+        "imported": growth(imported),
+        "parts": [*zip(labels, others[1:], imported[1:], strict=True)],
+        "chart": chart(labels, others[1:], imported[1:]),
     }
 
 
-def part_of(bounds: list[datetime], first: int, end: int) -> Value | Case:
-    """The number of the part of time in which a contact was added, of the parts `first` to
-    `end - 1`; `bounds[n]` is where part n begins.
-
-    Each contact needs seven comparisons for 91 parts. `TruncDate` would call Python for each
-    contact on SQLite.
-    """
-    if end - first == 1:
-        return Value(first)
-    middle = (first + end) // 2
-    earlier = When(created_at__lt=bounds[middle], then=part_of(bounds, first, middle))
-    return Case(earlier, default=part_of(bounds, middle, end))
+def growth(numbers: list[int]) -> Growth:
+    """`numbers`: of the period before, then of each part of the period."""
+    return Growth(sum(numbers[1:]), numbers[0])
 
 
 def chart(labels: list[str], others: list[int], imported: list[int]) -> str:
@@ -166,31 +147,51 @@ def chart(labels: list[str], others: list[int], imported: list[int]) -> str:
     return json.dumps({"labels": labels, "datasets": bars})
 
 
-def kinds(contacts: QuerySet) -> dict[str, Any]:
-    """The numbers of contacts by source and by consent, from one query."""
-    each = {name: Count("pk", filter=meaning) for name, meaning in filters.CONSENTS.items()}
-    found = [*contacts.values("source").annotate(number=Count("pk"), **each)]
+def kinds(counts: Counts) -> dict[str, Any]:
+    """The numbers of contacts by source and by consent."""
     # A newer version of the program may have stored a source that this version does not know.
     labels = {source.value: source.label for source in Contact.Source}
-    sources = ((row["source"], row["number"]) for row in found)
     return {
-        "total": sum(row["number"] for row in found),
+        "total": counts.total,
         "sources": bars(
-            (labels.get(source, source), number, f"source={source}") for source, number in sources
+            (labels.get(source, source), number, f"source={source}")
+            for source, number in counts.sources.items()
         ),
         "consents": bars(
-            (label, sum(row[filters.CONSENT_WORDS[word]] for row in found), f"consent={word}")
+            (label, counts.consents[filters.CONSENT_WORDS[word]], f"consent={word}")
             for word, label in CONSENTS
         ),
     }
 
 
-def top(tags: QuerySet) -> list[Bar]:
-    """The tags with the most contacts."""
-    links = ContactTag.objects.filter(tag__tenant=F("tenant"), tag__in=tags.values("pk")).order_by()
-    counts = dict(links.values_list("tag").annotate(n=Count("contact")).order_by("-n", "tag")[:TOP])
+def top(tenants: Sequence[str], tags: QuerySet) -> list[Bar]:
+    """The tags with the most contacts. `tags`: all of `tenants`."""
+    counts = dict[str, int]()
+    if len(tenants) > MAX_TENANTS:
+        counts = by_links(ContactTag.objects.filter(tag__tenant=F("tenant")))
+    else:
+        for tenant in tenants:
+            counts |= numbers_of_tags(tenant, tags)
     names = dict(tags.filter(pk__in=counts).values_list("pk", "name"))
-    return bars((names[pk], number, f"tag={pk}") for pk, number in counts.items() if pk in names)
+    return bars((names[pk], number, f"tag={pk}") for pk, number in counts.items() if pk in names)[
+        :TOP
+    ]
+
+
+def numbers_of_tags(tenant: str, tags: QuerySet) -> dict[str, int]:
+    """How many contacts the first tags of a tenant have, by the id of the tag: as stored for
+    list-tags, unless there are too many tags."""
+    counts = tag_counts.of_tenant(tenant, may_count=True)
+    if counts is None:
+        return by_links(ContactTag.objects.filter(tenant=tenant))
+    most = dict(counts.most_common(TOP))
+    named = tags.filter(tenant=tenant, name__in=most).values_list("pk", "name")
+    return {pk: most[name] for pk, name in named}
+
+
+def by_links(links: QuerySet) -> dict[str, int]:
+    counted = links.order_by().values_list("tag").annotate(n=Count("contact"))
+    return dict(counted.order_by("-n", "tag")[:TOP])
 
 
 def bars(counted: Iterable[tuple[str, int, str]]) -> list[Bar]:
@@ -208,11 +209,30 @@ def expiring(tokens: QuerySet) -> QuerySet:
     return tokens.filter(STATES["expiring"]()).select_related("user").order_by("expires_at")[:LAST]
 
 
-def tiles_of(period: Period) -> dict[Any, dict[str, Callable[[QuerySet], Any]]]:
-    """For each model, its tiles by name, each with the function that computes it from the rows."""
+# Tiles, by the model of which the user must be allowed to see the rows
+
+
+def tenants_of(request: HttpRequest) -> list[str]:
+    """The tenants that the user sees; of superusers, at most one more than can be counted each."""
+    user = user_of(request)
+    if user.is_superuser:
+        return [*Tenant.objects.order_by().values_list("pk", flat=True)[: MAX_TENANTS + 1]]
+    return [user.tenant_id] if user.tenant_id else []
+
+
+def of_contacts(request: HttpRequest, contacts: QuerySet, period: Period) -> dict[str, Any]:
+    shown = counts_of(tenants_of(request), contacts)
     return {
-        Contact: {"new": partial(new, period), "kinds": kinds},
-        Tag: {"tags": top},
-        Import: {"imports": last},
-        ApiToken: {"tokens": expiring},
+        "new": new(period, shown.counts),
+        "kinds": kinds(shown.counts),
+        "counted_at": shown.counts.counted_at,
+        "was_slow": shown.was_slow,
     }
+
+
+TILES: dict[Any, Callable[[HttpRequest, QuerySet, Period], dict[str, Any]]] = {
+    Contact: of_contacts,
+    Tag: lambda request, tags, period: {"tags": top(tenants_of(request), tags)},
+    Import: lambda request, imports, period: {"imports": last(imports)},
+    ApiToken: lambda request, tokens, period: {"tokens": expiring(tokens)},
+}

@@ -279,11 +279,41 @@ def searched(
         if len(some) == wanted:
             break
         if edge:
-            # In the segment without values, the edge consists of the primary key only.
-            no_value = [None] * (len(columns(order.column)) - len(edge))
-            return found + gathered(rows, order, (*no_value, *edge), limit - len(found))
+            return found + gathered(rows, order, of_list(edge, order), limit - len(found))
         after = None
     return found
+
+
+def scanned(
+    rows: Rows | QuerySet,
+    among: Rows | QuerySet,
+    order: Order,
+    after: Position | None,
+    limit: int,
+    window: int,
+) -> tuple[list[Any], Position | None]:
+    """The next `limit` of `rows` within the next `window` rows of `among`, all rows that the filter
+    chose from. Also returns the position at which the search stopped; None if it came to the end.
+
+    For filters that no index helps: to find all matching rows would take seconds.
+    """
+    found: list[Any] = []
+    rows, among = as_rows(rows), as_rows(among)
+    for segment in order.segments_from(after):
+        own = starting(rows, segment, after)
+        edge = segment.edge(starting(among, segment, after), window)
+        within = up_to(own, segment, edge) if edge else own
+        found += first_in(within, segment, limit - len(found))
+        if edge or len(found) == limit:
+            return found, edge and of_list(edge, order)
+        after = None
+    return found, None
+
+
+def of_list(position: Position, order: Order) -> Position:
+    """A position of a segment as one of the list: in the segment without values, it consists of the
+    primary key only."""
+    return (*[None] * (len(columns(order.column)) - len(position)), *position)
 
 
 def near(

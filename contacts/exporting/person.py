@@ -198,8 +198,9 @@ def history(person: Person) -> list[Json]:
 
 
 def notes(person: Person) -> list[Json]:
-    """Also those of contacts that were merged into this one, which follow them."""
-    found = models.Note.objects.filter(tenant=person.tenant, contact_id=person.contact.pk)
+    """Also those of contacts that were merged into this one, which follow them, and of deleted ones
+    with the same phone."""
+    found = models.Note.objects.filter(tenant=person.tenant, contact_id__in=person.ids)
     return [
         {
             "At": moment(note.created_at),
@@ -321,6 +322,7 @@ LEFT_OUT: dict[type[Model], str] = {
     models.SavedView: "Filters that staff have saved, which choose contacts by their properties",
     models.Webhook: "Addresses of recipients: their hosts are listed with the recipients",
     models.TagCounts: PROGRESS,
+    models.ContactCounts: PROGRESS,
     models.NameFolding: PROGRESS,
     models.DuplicateSearch: PROGRESS,
     models.TenantLock: PROGRESS,

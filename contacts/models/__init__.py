@@ -25,6 +25,9 @@ from .contact import (
     matches,
     with_folded,
 )
+from .contact_counts import (
+    ContactCounts,
+)
 from .duplicate import (
     BY_LIKELIHOOD,
     Duplicate,
@@ -111,6 +114,7 @@ __all__ = [
     "Change",
     "ChangeQuerySet",
     "Contact",
+    "ContactCounts",
     "ContactQuerySet",
     "ContactTag",
     "CountedTag",

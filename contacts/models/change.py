@@ -70,11 +70,13 @@ class Tombstone(NamedTuple):
 class Cleared(NamedTuple):
     """What became of the log entries about a person.
 
-    `number`: the entries of the person's contacts, which were cleared. `survivors`: the ids of the
-    contacts that one of these contacts was merged into. They may belong to the same person.
+    `number`: the entries of the person's contacts, which were cleared. `contact_ids`: of these
+    contacts. `survivors`: the ids of the contacts that one of these contacts was merged into. They
+    may belong to the same person.
     """
 
     number: int
+    contact_ids: set[str]
     survivors: list[str]
 
 
@@ -166,7 +168,8 @@ class ChangeQuerySet(FeedQuerySet["Change"]):
         """
         known = self.with_merged({*contact_ids} | self.of_phones(phones))
         number = self.filter(contact_id__in=known).update(**FORGOTTEN)
-        return Cleared(number, self._clear_copies(self.filter(kind=Change.Kind.MERGED), known))
+        survivors = self._clear_copies(self.filter(kind=Change.Kind.MERGED), known)
+        return Cleared(number, known, survivors)
 
     def _clear_copies(self, merges: "ChangeQuerySet", forgotten: set[str]) -> list[str]:
         """Clears log entries that copied a forgotten contact's values into the contact it was

@@ -1,7 +1,7 @@
 """Deleting contacts for good, and restoring deleted ones. The tags of a contact stay."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, islice
 
 from contacts.db.expressions import updated_after
@@ -9,9 +9,10 @@ from contacts.db.transactions import transactional
 from contacts.models import Change, Contact, ContactQuerySet, Entry
 from tenants.models import Tenant
 
-from . import consent, former_phones, links, rows
+from . import consent, former_phones, links, notes, rows
 
 BATCH = 1000  # contacts that are read at a time: the log keeps what they held
+NO_HEIRS: Mapping[str, str] = {}
 
 
 @transactional
@@ -26,23 +27,35 @@ def delete_one(tenant: Tenant, key: dict[str, str]) -> Contact:
 
 
 @transactional
-def delete_many(contacts: ContactQuerySet) -> tuple[int, dict[str, int]]:
-    """Deletes the contacts, of any tenants. Returns what `QuerySet.delete` returns."""
+def delete_many(
+    contacts: ContactQuerySet, heirs: Mapping[str, str] = NO_HEIRS
+) -> tuple[int, dict[str, int]]:
+    """Deletes the contacts, of any tenants. `heirs`: see `delete_locked`. Returns what
+    `QuerySet.delete` returns."""
     counts: Counter[str] = Counter()
     ids = iter(list(contacts.order_by("phone").values_list("tenant", "pk")))
     while some := list(islice(ids, BATCH)):
         tenants, pks = map(set, zip(*some, strict=True))
         mine = Contact.objects.filter(tenant__in=tenants, pk__in=pks)
         found = mine.order_by("phone").select_for_update()
-        counts.update(delete_locked(list(found)))
+        counts.update(delete_locked(list(found), heirs))
     return counts.total(), dict(counts)
 
 
-def delete_locked(contacts: Sequence[Contact]) -> dict[str, int]:
-    """Deletes contacts with their former phones. Returns the number of rows of each model."""
+def delete_locked(
+    contacts: Sequence[Contact], heirs: Mapping[str, str] = NO_HEIRS
+) -> dict[str, int]:
+    """Deletes contacts with their former phones. `heirs`: the ids of the contacts that get the
+    notes of contacts, by the ids of these; all are of one tenant then. Returns the number of rows
+    of each model."""
     former = former_phones.of(contacts)
     consent.remember(chain.from_iterable(one.opt_outs(former[one.pk]) for one in contacts))
     ends = [one.end(Change.Kind.DELETED, former=former[one.pk]) for one in contacts]
+    if left := [one.pk for one in contacts if one.pk in heirs]:
+        noted = notes.ids_of(contacts[0].tenant_id, left)
+        ends = [notes.with_logged(end, noted.get(end.contact_id, [])) for end in ends]
+        followed = {note: heirs[pk] for pk, some in noted.items() for note in some}
+        notes.move(contacts[0].tenant_id, followed)
     _, by_model = rows.delete(ends)
     return by_model
 

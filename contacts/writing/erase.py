@@ -13,12 +13,12 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q
 
 from contacts.db.transactions import hold_tenant, transactional
-from contacts.models import Change, Contact, Erasure, NearKey, Note, StoredAnswer
+from contacts.models import Change, Contact, Erasure, NearKey, StoredAnswer
 from contacts.values.digests import phone_digest
 from contacts.values.numbering_plans import forms
 from tenants.models import Tenant
 
-from . import consent, former_phones, rows
+from . import consent, former_phones, notes, rows
 
 
 class Numbers(NamedTuple):
@@ -76,15 +76,15 @@ def forget(tenant: Tenant, phone: str) -> Forgotten:
     opt_outs = [*filter(None, chain.from_iterable(c.opt_outs(former[c.pk]) for c in stored))]
     consent.remember(opt_outs)
     ends = [contact.end(Change.Kind.ERASED)._replace(fields={}) for contact in stored]
-    notes = rows.delete(ends)[1].get(Note._meta.label, 0)
+    rows.delete(ends)
     answers = clear_answers(tenant, phones, stored)
     duplicates = clear_duplicates(tenant, [contact.pk for contact in stored])
-    changes, survivors = tenant.changes.forget(phones, [contact.pk for contact in stored])
-    others = tenant.contacts.filter(pk__in=survivors).order_by("phone")
+    cleared = tenant.changes.forget(phones, [contact.pk for contact in stored])
+    others = tenant.contacts.filter(pk__in=cleared.survivors).order_by("phone")
     numbers = Numbers(
-        contacts=len(stored), notes=notes, phones=len(known), opt_outs=len(opt_outs),
-        changes=changes, duplicates=duplicates, answers=answers, refusals=refusals,
-        log_entries=log_entries,
+        contacts=len(stored), notes=notes.erase(tenant, cleared.contact_ids), phones=len(known),
+        opt_outs=len(opt_outs), changes=cleared.number, duplicates=duplicates, answers=answers,
+        refusals=refusals, log_entries=log_entries,
     )  # fmt: skip
     return Forgotten(bool(stored), list(others.values_list("phone", flat=True)), phones, numbers)
 

@@ -14,7 +14,7 @@ from contacts.db.expressions import updated_after
 from contacts.db.fields import FoldedField
 from contacts.db.rows import json_value
 from contacts.db.statements import update_sql
-from contacts.models import Change, Contact, ContactTag, Entry, Note, in_json, with_folded
+from contacts.models import Change, Contact, ContactTag, Entry, in_json, with_folded
 from contacts.values import rules
 from tenants.fields import ULIDField, hex_id
 
@@ -86,9 +86,10 @@ def update_columns(tenant_id: str, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def delete(entries: Sequence[Entry]) -> tuple[int, dict[str, int]]:
-    """Logs the ends of contacts, then deletes their rows, which are locked, their links, notes and
-    former phones. Their opt-outs are remembered already, see `consent.remember`. Returns what
-    `QuerySet.delete` returns; former phones are not counted, as they are no contacts.
+    """Logs the ends of contacts, then deletes their rows, which are locked, their links and former
+    phones. Their notes stay for an undo, see `notes`. Their opt-outs are remembered already, see
+    `consent.remember`. Returns what `QuerySet.delete` returns; former phones are not counted, as
+    they are no contacts.
 
     Not with `QuerySet.delete`, which finds rows by their ids alone: a database that is sharded by
     tenant would have to look everywhere.
@@ -100,10 +101,8 @@ def delete(entries: Sequence[Entry]) -> tuple[int, dict[str, int]]:
     carried = ContactTag.objects.filter(tenant__in=tenants, contact__in=pks)
     mine = Contact.all_phones.filter(tenant__in=tenants)
     ended = mine.filter(models.Q(pk__in=pks) | models.Q(former_of__in=pks))
-    noted = Note.objects.filter(tenant__in=tenants, contact_id__in=pks)
     counts = {
         ContactTag._meta.label: carried._raw_delete(carried.db),
-        Note._meta.label: noted._raw_delete(noted.db),
         Contact._meta.label: len(entries),
     }
     ended._raw_delete(ended.db)

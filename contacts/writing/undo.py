@@ -232,13 +232,30 @@ class Batch:
         self.erased = self.erased_of(self.phones_wanted())
         self.opted_out = OptOut.objects.of(tenant.pk, self.phones_wanted())
         created = [one.contact_id for one in self.changes if one.kind == Change.Kind.CREATED]
-        self.noted = notes.ids_of(tenant.pk, created) if created else {}
+        self.noted = notes.latest(tenant.pk, created) if created else {}
+        self.merged_before = self.merges_of(self.noted)
         self.notes_back = dict[str, str]()  # ids of notes -> ids of contacts that are restored
+        self.heirs_of_notes = dict[str, str]()  # ids of contacts that are deleted -> of their heirs
         survivors = {change.into for change in self.changes if change.into}
         self.heirs = self.heirs_of(survivors)
         opt_outs = Q(kind=Change.Kind.OPTED_OUT) | Q(fields__has_key="opted_out_at")
         by_whom = survivors | {*self.heirs.values()}
         self.opt_outs = list(tenant.changes.filter(opt_outs, contact_id__in=by_whom))
+
+    def merges_of(self, contact_ids: Collection[str]) -> list[Change]:
+        """The merges into contacts that exist, the last one first, of these contacts."""
+        if not contact_ids:
+            return []
+        merges = self.tenant.changes.filter(kind=Change.Kind.MERGED, contact_id__in=contact_ids)
+        there = self.tenant.contacts.filter(pk__in=merges.values("into"))
+        return list(merges.filter(into__in=there.values("pk")).order_by("-pk"))
+
+    def heir_before(self, creation: Change) -> str:
+        """The id of the contact that had the notes of this one until an undo of their merge, which
+        is this creation; empty if it was another one."""
+        merges = (one for one in self.merged_before if one.pk < creation.pk)
+        ended = (one.into for one in merges if one.contact_id == creation.contact_id)
+        return next(ended, "") or ""
 
     def phones_wanted(self) -> set[str]:
         phones = {*map(renumbered, self.phones_before())}
@@ -316,7 +333,7 @@ class Batch:
         other contacts get them."""
         there = {pk: undoing.contact for pk, undoing in undoings.items() if undoing.contact}
         gone = self.stored.keys() & undoings.keys() - there.keys()
-        delete.delete_many(self.tenant.contacts.filter(pk__in=gone))
+        delete.delete_many(self.tenant.contacts.filter(pk__in=gone), self.heirs_of_notes)
         added, removed = exchange(self.owners_before, self.owners)
         former_phones.release_many(self.tenant.pk, removed)
         changed = [pk for pk in there if pk in self.stored and undoings[pk].taken_back]
@@ -443,13 +460,17 @@ class Undoing:
             self.keep("", Reason.GONE)
         elif self.contact.opted_out_at:
             self.keep("", Reason.CONSENT, "has opted out, and is not deleted")
-        elif change.contact_id in self.batch.noted:
-            self.keep("", Reason.CHANGED, "has notes, and is not deleted")
+        elif change.contact_id in self.batch.noted and (
+            self.batch.noted[change.contact_id] > change.at
+        ):
+            self.keep("", Reason.CHANGED, "has new notes, and is not deleted")
         elif self.batch.last_elsewhere.get(change.contact_id, 0) > change.pk:
             self.keep("", Reason.CHANGED)
         else:
             self.taken_back.append("its creation")
             self.kept.clear()  # the contact is deleted as a whole
+            if heir := self.batch.heir_before(change):
+                self.batch.heirs_of_notes[self.contact.pk] = heir
             self.release_phone()
             for phone in phones_of(self.contact.pk, self.batch.owners):
                 del self.batch.owners[phone]

@@ -208,7 +208,7 @@ def test_pages_follow_each_other_also_where_few_changes_match(
     for number in range(24):
         by("user:7" if number in (2, 3, 20) else "token:x", partial(renamed, ada, f"n{number}"))
     monkeypatch.setattr(ChangeAdmin, "list_per_page", 2)
-    monkeypatch.setattr(changes, "WINDOW", 5)
+    monkeypatch.setattr(changes.ChangeLogList, "window", 5)
 
     def walk(link: str, address: str) -> list[list[int]]:
         found = []
@@ -225,6 +225,14 @@ def test_pages_follow_each_other_also_where_few_changes_match(
     pages = walk("next_url", "?who=user:7")
     assert [*chain(*pages)] == mine
     assert [] in pages, "a page stops to search after some changes"
+    for _ in range(10):
+        ContactFactory.create(tenant=acme.tenant).delete()
+    ends = [*Change.objects.filter(kind="deleted").order_by("-pk").values_list("pk", flat=True)]
+    rare = [ends[1], ends[8]]
+    Change.objects.filter(pk__in=rare).update(kind="erased")
+    pages = walk("next_url", "?kind=erased")
+    assert [*chain(*pages)] == rare
+    assert len(pages) <= len(ends) // 5 + 1, "among the ends only"
     back = walk("previous_url", f"?who=user:7&before={last_position(staff)}")
     assert [*chain(*reversed(back))] == mine
 

@@ -1,5 +1,7 @@
 """The page of fields that a tenant defines, and the filters of the list by these fields."""
 
+import re
+from html import unescape
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +11,7 @@ from django.contrib.auth.models import Group
 from django.template.response import TemplateResponse
 from django.test import Client
 
+from contacts.admin.contact_list import ContactList
 from contacts.models import Change, Contact, MetadataField
 from contacts.values import rules
 from contacts.values.defined_fields import MAX_FIELDS
@@ -21,6 +24,7 @@ from tests.support.admin import (
     listed,
     logged_in,
     staff_of,
+    text_of,
     url,
 )
 from tests.support.factories import ContactFactory, UserFactory
@@ -177,13 +181,20 @@ def test_the_page_of_a_contact_has_a_box_for_each_field_and_marks_what_does_not_
     assert Contact.objects.get(phone="+14155550199").metadata == {"city": "Rome"}
 
 
-def test_who_may_only_see_contacts_has_no_boxes(acme: SimpleNamespace) -> None:
-    defined(acme.tenant, ("City", "text", []))
-    contact = ContactFactory.create(tenant=acme.tenant, metadata={"city": "Lyon"})
+def test_who_may_only_see_contacts_sees_fields_and_other_keys_as_rows(
+    acme: SimpleNamespace,
+) -> None:
+    defined(acme.tenant, ("City", "text", []), ("Orders", "number", []), ("Level", "text", []))
+    metadata = {"city": "<Lyon>", "orders": "five", "other": [1], "plan": "gold"}
+    contact = ContactFactory.create(tenant=acme.tenant, metadata=metadata)
     viewer = logged_in(staff_of(acme.tenant, "view_contact"))
     answer = viewer.get(url(Contact, "change", contact.pk))
-    assert answer.status_code == 200
     assert "defined_0" not in answer.content.decode()
+    shown = re.sub(r"<[^>]*>", " ", answer.content.decode())
+    words = " ".join(unescape(shown).split())
+    assert "City <Lyon> Orders five does not fit: a number is expected, such as 1234.5" in words
+    assert "Level - " in words
+    assert "other [1] plan gold As JSON {" in words, "the fields are not shown twice"
 
 
 # Filters
@@ -249,6 +260,28 @@ def test_the_list_is_filtered_by_the_fields_of_the_tenant(
     answer = other.get(url(Contact, "changelist"), asked(people, {"city": "Lyon"}))
     assert not answer.context["cl"].result_list
     assert "A field of the filter does not exist any more." in answer.content.decode()
+
+
+def test_a_list_by_a_field_says_how_far_it_has_searched(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [size] = defined(acme.tenant, ("Size", "number", []))
+    for number in range(12):
+        tags, metadata = ["rare"] if number in (3, 4) else [], {"size": number}
+        ContactFactory.create(tenant=acme.tenant, name=f"{number}", metadata=metadata, tags=tags)
+    monkeypatch.setattr(ContactList, "window", 5)
+    client, page = logged_in(staff_of(acme.tenant)), url(Contact, "changelist")
+    address, found = f"?field_{size.pk}_to=3", list[list[str]]()
+    shown = client.get(page + address)
+    assert "Searched the next 5 contacts. Others may match" in text_of(shown)
+    while address:
+        cl = context_of(client, page + address)["cl"]
+        found.append([contact.name for contact in cl.result_list])
+        address = cl.next_url if cl.has_next else ""
+    assert found == [[], ["3", "2"], ["1", "0"]]
+    by_tag = {f"field_{size.pk}_to": "3", "tag": "rare"}
+    assert names(client, **by_tag) == {"3"}, "an index finds the few with the tag"
+    assert "Searched" not in text_of(client.get(page, by_tag))
 
 
 def test_a_superuser_filters_by_the_fields_of_the_chosen_tenant(

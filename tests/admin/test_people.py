@@ -19,6 +19,7 @@ from django.utils import timezone
 from contacts.models import (
     BulkAction,
     BulkBatch,
+    ContactCounts,
     Delivery,
     Duplicate,
     DuplicateSearch,
@@ -469,6 +470,7 @@ def full_tenant(contacts: int = 5) -> Tenant:
     Note.objects.create(tenant=tenant, contact_id=new_ulid(), author="user:1", text="x")
     NameFolding.objects.create(tenant=tenant, version=1, place=[])
     TagCounts.objects.create(tenant=tenant, numbers={}, snapshot="", counted_at=timezone.now())
+    ContactCounts.objects.create(tenant=tenant, zone="UTC", numbers={}, counted_at=timezone.now())
     TenantLock.objects.create(tenant=tenant)
     MetadataField.objects.create(tenant=tenant, key="city", label="City")
     SavedView.objects.create(tenant=tenant, actor="user:1", name="VIPs", filter={})

@@ -128,14 +128,19 @@ def carriers(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
 
 
 @pytest.mark.usefixtures("carriers")
-def test_a_filter_takes_the_tag_with_the_exact_name_or_shows_an_error(
-    staff: Client,
+def test_a_filter_takes_the_tag_as_people_type_it_or_names_similar_ones(
+    staff: Client, acme: SimpleNamespace
 ) -> None:
-    assert filtered(staff, tag=" vip ") == ({"ours"}, [])
+    assert filtered(staff, tag=" vip ") == filtered(staff, tag="VÍP") == ({"ours"}, [])
     assert filtered(staff, without="vip") == ({"else"}, [])
-    for name in ("VIP", "vi", "theirs", "vip (Acme Co.)", "vip, ours"):
-        sentence = f"With tag: There is no tag “{name}”. Upper and lower case matter."
-        assert filtered(staff, tag=name) == (set(), [sentence])
+    for name in ("ZOE", "Zoé"):
+        ContactFactory.create(tenant=acme.tenant, name=name, tags=[name])
+    assert filtered(staff, tag="Zoé") == ({"Zoé"}, []), "the exact name comes first"
+    for name, hint in (
+        ("vi", " Do you mean “vip”?"), ("zoe", " Do you mean “ZOE” or “Zoé”?"),
+        ("theirs", ""), ("vip (Acme Co.)", ""), ("vip, ours", ""),
+    ):  # fmt: skip
+        assert filtered(staff, tag=name) == (set(), [f"With tag: There is no tag “{name}”.{hint}"])
 
 
 @pytest.mark.usefixtures("carriers")

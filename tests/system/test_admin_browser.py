@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Dialog, Locator, Page, Route, expect
 
-from contacts.models import BulkAction, Contact, Import
+from contacts.models import BulkAction, Contact, Import, MetadataField
 from contacts.values import rules
 from contacts.writing import edit
 from tenants.models import ApiToken
@@ -124,7 +124,9 @@ def test_metadata_is_edited_in_rows_or_as_json_beside_a_timeline_with_notes(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
     stays = {"big": 12345678901234567890, "nested": {"a": [1.0, None, "]"]}}
-    edit.change(people[0], metadata={"city": "Paris", "code": "12", "orders": 3, **stays})
+    values = {"city": "Paris", "code": "12", "orders": 3, "level": "VIP", **stays}
+    edit.change(people[0], metadata=values)
+    MetadataField.objects.create(tenant=people[0].tenant, key="level", label="Grade")
     address = reverse("admin:contacts_contact_change", args=[people[0].pk])
     with page_of(admin_server) as page:
         log_in(page, admin_staff)
@@ -140,7 +142,7 @@ def test_metadata_is_edited_in_rows_or_as_json_beside_a_timeline_with_notes(
         box.fill(typed[:-2] + ",\n}")
         save(page)
         # Python 3.13 points at the comma, an older one at what comes after it.
-        place = re.compile("line 12, column 14|line 13, column 1")
+        place = re.compile("line 13, column 14|line 14, column 1")
         expect(page.locator(".field-metadata")).to_contain_text(place)
         page.get_by_role("button", name="Edit as rows").click()
         expect(page.locator(".field-metadata")).to_contain_text("This is not a JSON object.")
@@ -154,11 +156,13 @@ def test_metadata_is_edited_in_rows_or_as_json_beside_a_timeline_with_notes(
         look_at(page)
     found = Contact.objects.get(pk=people[0].pk).metadata
     assert rules.spelled(found) == rules.spelled(
-        {"city": "Oslo", "orders": 4, **stays, "age": "12"}
+        {"city": "Oslo", "orders": 4, "level": "gold", **stays, "age": "12"}
     )
 
 
 def changes_rows_at_the_speed_of_typing(page: Page) -> None:
+    page.get_by_label("Grade", exact=True).fill("gold")
+    expect(page.get_by_label("Value of level")).to_have_count(0)
     page.get_by_label("Value of city").fill("")
     page.get_by_label("Value of city").press_sequentially("Lyon", delay=30)
     page.get_by_role("button", name="Remove code").click()
@@ -170,6 +174,8 @@ def changes_rows_at_the_speed_of_typing(page: Page) -> None:
     expect(page.get_by_text("This is not JSON.")).to_be_visible()
     expect(page.get_by_text("Another row has this key.")).to_be_visible()
     page.get_by_label("Value of orders").first.fill("4")
+    page.get_by_label("Key").last.fill("level")
+    expect(page.get_by_text("This key is one of the fields above.")).to_be_visible()
     page.get_by_label("Key").last.fill("age")
     expect(page.get_by_text("Another row has this key.")).to_have_count(0)
 

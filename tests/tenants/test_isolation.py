@@ -25,6 +25,7 @@ from contacts.models import (
     BulkBatch,
     Change,
     Contact,
+    ContactCounts,
     ContactTag,
     Delivery,
     Duplicate,
@@ -69,9 +70,10 @@ from tests.support.documents import blocks
 pytestmark = pytest.mark.both
 
 OWNED = [
-    BulkAction, BulkBatch, Change, Contact, ContactTag, Delivery, Duplicate, DuplicateSearch,
-    Erasure, Export, Import, ImportBatch, ImportFailure, MetadataField, NameFolding, NearKey, Note,
-    OptOut, SavedView, StoredAnswer, Tag, TagCounts, TenantLock, Webhook,
+    BulkAction, BulkBatch, Change, Contact, ContactCounts, ContactTag, Delivery, Duplicate,
+    DuplicateSearch, Erasure, Export, Import, ImportBatch, ImportFailure, MetadataField,
+    NameFolding, NearKey, Note, OptOut, SavedView, StoredAnswer, Tag, TagCounts, TenantLock,
+    Webhook,
 ]  # fmt: skip
 of_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite has no row-level security"
@@ -127,6 +129,7 @@ def furnish(tenant: Tenant) -> None:
     Note.objects.create(tenant=tenant, contact_id=new_ulid(), author="user:1", text="x")
     NameFolding.objects.create(tenant=tenant, version=1, place=[])
     TagCounts.objects.create(tenant=tenant, numbers={}, snapshot="", counted_at=timezone.now())
+    ContactCounts.objects.create(tenant=tenant, zone="UTC", numbers={}, counted_at=timezone.now())
     TenantLock.objects.get_or_create(tenant=tenant)
     MetadataField.objects.create(tenant=tenant, key="city", label="City")
     SavedView.objects.create(tenant=tenant, actor="user:1", name="VIPs", filter={})

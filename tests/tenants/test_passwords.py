@@ -229,13 +229,16 @@ def test_nothing_tells_whether_an_account_exists(
 ) -> None:
     """Neither the answer, nor the work that the request does, nor the log."""
     user, program = member(acme, VIEWER), acme.user
-    invited = member(acme, VIEWER)
-    invited.set_unusable_password()
-    invited.save()
+    invited, locked = member(acme, VIEWER), member(acme, VIEWER)
+    locked.last_login = timezone.now()
+    for person in (invited, locked):
+        person.set_unusable_password()
+        person.save()
     gone = member(acme, VIEWER)
     User.objects.filter(pk=gone.pk).update(is_active=False)
     seen = []
-    for email in [user.email, "nobody@acme.example", program.email, gone.email, invited.email]:
+    people = [user, program, gone, invited, locked]
+    for email in [*(person.email for person in people), "nobody@acme.example"]:
         answers: list[Any] = []
         sent = statements(lambda: answers.append(ask(email)))  # noqa: B023 - called at once
         [answer] = answers
@@ -244,7 +247,8 @@ def test_nothing_tells_whether_an_account_exists(
         seen.append((answer.status_code, answer.url, len(sent), "is on its way" in shown))
     assert {*seen} == {seen[0]}
     stored = str([*DBTaskResult.objects.values_list("args_kwargs", flat=True)])
-    assert [letter.to for letter in letters()] == [[user.email]]
+    sent_letters = [(letter.to, letter.subject.partition(" ")[0]) for letter in letters()]
+    assert sent_letters == [([user.email], "A"), ([invited.email], "Choose")]
     assert "@" not in log.getvalue() + stored
 
 

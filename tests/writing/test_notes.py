@@ -1,6 +1,8 @@
 """Notes of staff: who may read, write and delete them, and what becomes of them with a contact."""
 
+import io
 import re
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,13 +12,16 @@ from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from contacts.admin import describe
 from contacts.change_log.cause import caused_by
-from contacts.models import Contact, Note
+from contacts.exporting.person import known_of
+from contacts.models import Change, Contact, Note
 from contacts.values import rules
 from contacts.writing import delete, edit, erase, merge, notes
 from tenants import roles
+from tenants.fields import new_ulid
 from tenants.models import Tenant, User
 from tests.support.admin import context_of, logged_in, url
 from tests.support.api import PHONE
@@ -111,7 +116,7 @@ def test_a_text_that_breaks_the_rule_is_shown_again_and_not_stored(
     assert editor.post(add_address(ada), {"text": "x"})["Location"] == reverse("admin:index")
     with pytest.raises(Contact.DoesNotExist):
         notes.add(ada, "written while somebody deletes the contact")
-    assert not Note.objects.filter(tenant=acme.tenant).exists()
+    assert Note.objects.filter(tenant=acme.tenant).count() == 1
 
 
 @pytest.mark.both
@@ -136,23 +141,67 @@ def test_notes_follow_their_contact_into_merges_and_back(
     call_command("undo", "--change-set", sets[0])
     assert [texts(one) for one in (ada, bob, eve)] == [["on both"], ["of Bob"], ["of Eve"]]
     call_command("undo", "--change-set", redo)
-    assert texts(bob) == ["of Bob"], "a contact with notes is not deleted by an undo"
+    assert texts(bob) == ["of Bob"], "a contact that has changed since is not deleted"
     assert "notes" not in acme.api.act("list-changes", contact_id=eve.pk).text
 
 
+def undo_last() -> str:
+    call_command("undo", "--change-set", last_set())
+    return last_set()
+
+
 @pytest.mark.both
-def test_notes_end_with_their_contact(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
-    ada, bob = (ContactFactory.create(tenant=acme.tenant, phone=phone) for phone in (PHONE, OTHER))
-    theirs = ContactFactory.create(tenant=globex.tenant, phone=PHONE)
-    for contact in (ada, bob, theirs):
+def test_undoing_and_redoing_a_merge_moves_notes_and_new_notes_keep_their_contact(
+    acme: SimpleNamespace, ada: Contact
+) -> None:
+    bob = ContactFactory.create(tenant=acme.tenant, phone=OTHER, name="Bob")
+    notes.add(bob, "of Bob")
+    with caused_by("user:1"):
+        merge.merge_into(acme.tenant, ada.pk, [bob.pk])
+    for _ in range(2):
+        undo_last()
+        assert (texts(ada), texts(bob)) == ([], ["of Bob"])
+        undo_last()
+        assert (texts(ada), texts(bob)) == (["of Bob"], []), "redone, as after the merge"
+        assert not acme.tenant.contacts.filter(pk=bob.pk).exists()
+    undo_last()
+    notes.add(bob, "new")
+    undo_last()
+    assert texts(bob) == ["new", "of Bob"]
+    assert acme.tenant.contacts.filter(pk=bob.pk).exists()
+
+
+@pytest.mark.both
+def test_notes_of_a_deleted_contact_come_back_until_it_is_erased_or_pruned(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    ada, bob, eve = (ContactFactory.create(tenant=acme.tenant) for _ in range(3))
+    theirs = ContactFactory.create(tenant=globex.tenant, phone=ada.phone)
+    for contact in (ada, bob, eve, theirs):
         notes.add(contact, "x")
-    assert erase.forget(acme.tenant, PHONE).numbers.notes == 1
-    assert (texts(ada), texts(bob), texts(theirs)) == ([], ["x"], ["x"])
     superuser = logged_in(UserFactory.create(tenant=None, is_staff=True, is_superuser=True))
     asked = superuser.get(url(Contact, "delete", bob.pk)).content.decode()
-    assert "Notes: 1. An undo does not bring them back." in asked
-    delete.delete_one(acme.tenant, {"contact_id": bob.pk})
-    assert (texts(bob), texts(theirs)) == ([], ["x"])
+    assert "Notes: 1. An undo brings them back." in asked
+    with caused_by("user:1"):
+        delete.delete_many(acme.tenant.contacts.filter(pk__in=[ada.pk, bob.pk]))
+    again = ContactFactory.create(tenant=acme.tenant, phone=ada.phone)
+    assert superuser.get(url(Contact, "change", bob.pk)).status_code == 302, "nobody sees its notes"
+    assert not context_of(superuser, url(Contact, "change", again.pk))["timeline"][1:]
+    assert [note["Text"] for note in known_of(again)["Notes"]] == ["x"]
+    assert erase.forget(acme.tenant, ada.phone).numbers.notes == 1
+    assert (texts(ada), texts(bob), texts(theirs)) == ([], ["x"], ["x"])
+    end = Change.objects.filter(contact_id=bob.pk).latest("pk")
+    call_command("undo", "--change-set", end.change_set)
+    assert context_of(superuser, url(Contact, "change", bob.pk))["timeline"][1:]
+    bob.delete()
+    Note.objects.create(tenant=acme.tenant, contact_id=new_ulid(), text="of a version before")
+    out = io.StringIO()
+    with pytest.raises(SystemExit):
+        call_command("check_contacts", "--all-tenants", stdout=out, stderr=io.StringIO())
+    assert out.getvalue().count("prune_changes deletes the note") == 1
+    Change.objects.filter(contact_id=bob.pk).update(at=timezone.now() - timedelta(days=9))
+    call_command("prune_changes", "--older-than", "8d", verbosity=0)
+    assert [*Note.objects.values_list("contact_id", flat=True)] == [eve.pk, theirs.pk]
 
 
 def test_the_history_shows_each_note_once_among_the_changes(

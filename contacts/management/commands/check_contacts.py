@@ -6,10 +6,11 @@ from django.db.models import Exists, OuterRef
 
 from contacts.change_log.difference import LOGGED
 from contacts.management.bulk import BulkFix
-from contacts.models import Contact, ContactTag, OptOut, Tag
+from contacts.models import Contact, ContactTag, Note, OptOut, Tag
 from contacts.schema import FOLDS, Kind
 from contacts.values import rules
 from contacts.values.numbering_plans import renumbered
+from contacts.writing import notes
 from tenants.models import Tenant
 
 
@@ -43,12 +44,15 @@ class Command(BulkFix):
         tags = Tag.objects.filter(pk=OuterRef("tag_id"), **same)
         links = ContactTag.objects.filter(~Exists(contacts) | ~Exists(tags), tenant=tenant)
         yield from self.grouped(links.order_by("contact_id", "tag_id").iterator())
+        yield from self.grouped(notes.lost().filter(tenant=tenant).order_by("pk").iterator())
         former = Contact.all_phones.filter(tenant=tenant, former_of__isnull=False)
         yield from self.grouped(former.order_by("former_of", "phone").iterator())
 
     def fix(self, tenant: Tenant, batch: list[Any]) -> Iterator[str]:
         if isinstance(batch[0], ContactTag):
             yield from self.check_links(batch)
+        elif isinstance(batch[0], Note):
+            yield from self.check_notes(batch)
         elif batch[0].former_of_id:
             yield from self.check_former(tenant, batch)
         else:
@@ -58,6 +62,11 @@ class Command(BulkFix):
         for link in batch:
             self.broken["links"] += 1
             yield f"{link.contact_id} links: the contact or its tag {link.tag_id} is missing"
+
+    def check_notes(self, batch: list[Note]) -> Iterator[str]:
+        for note in batch:
+            self.broken["notes"] += 1
+            yield f"{note.contact_id} notes: the contact is gone; prune_changes deletes the note"
 
     def check_contacts(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
         links: dict[str, set[str]] = {contact.pk: set() for contact in batch}

@@ -10,11 +10,15 @@ from contacts.management.bulk import add_age
 from contacts.management.progress import Progress
 from contacts.models import BulkAction, Change, Delivery, StoredAnswer, decisions_of_contacts
 from contacts.webhooks import outbox
+from contacts.writing import notes
 from tenants.management.base import BaseCommand
 
 
 class Command(BaseCommand):
-    help = "Deletes old log entries, bulk actions, deliveries and stored answers. Contacts stay."
+    help = (
+        "Deletes old log entries, bulk actions, deliveries and stored answers, and the notes of"
+        " deleted contacts that no undo can bring back. Contacts stay."
+    )
     example = "--older-than 400d"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -32,6 +36,7 @@ class Command(BaseCommand):
         # Without their log entries, bulk actions could not be undone any more.
         BulkAction.objects.filter(finished_at__lt=before).delete()
         StoredAnswer.objects.expired().delete()
+        notes.lost().delete()
         self.say(f"changes deleted: {number}")
 
     def prune(self, before: datetime, needed: Q) -> int:

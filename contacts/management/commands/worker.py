@@ -13,7 +13,14 @@ from django.db import connection
 
 from contacts.exporting import background
 from contacts.importing import uploads
-from contacts.jobs import bulk_actions, pruning, tag_counting, turns, view_counting
+from contacts.jobs import (
+    bulk_actions,
+    contact_counting,
+    pruning,
+    tag_counting,
+    turns,
+    view_counting,
+)
 from contacts.management.background import retry_until_done
 from tenants.management.base import BaseCommand
 
@@ -93,6 +100,7 @@ REPEATED = (
     (pruning.delete_expired, pruning.INTERVAL),
     (tag_counting.refresh_all, tag_counting.INTERVAL),
     (view_counting.count_all, view_counting.INTERVAL),
+    (contact_counting.refresh_all, contact_counting.INTERVAL),
 )
 
 
@@ -117,6 +125,7 @@ class Command(BaseCommand):
             self.work(once=True)
             tag_counting.refresh_all()
             view_counting.count_all()
+            contact_counting.refresh_all()
             for command in COMPANIONS:
                 call_command(command, once=True, verbosity=self.verbosity, stdout=self.stdout)
         else:

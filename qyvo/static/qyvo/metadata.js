@@ -4,12 +4,14 @@
 //
 // A row says whether its value is a text or JSON. What people type into a new row is a text: 12 is
 // "12". A value that nobody changes keeps its spelling, because JavaScript would read 1.0 as 1 and
-// round long numbers.
+// round long numbers. Keys that have a box of their own on the page are not among the rows; the JSON
+// has them, too.
 
 const MAX_ROWS = 200;
 const NOT_JSON = "This is not JSON. Choose Text to keep it as a text.";
 const NO_KEY = "The key is missing.";
 const TWICE = "Another row has this key.";
+const BOXED = "This key is one of the fields above.";
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/g;
 
 // The keys of a JSON object, each with its value as the text spells it. Throws SyntaxError if the
@@ -94,9 +96,11 @@ class Row {
     return this.kind.value === "text" ? JSON.stringify(this.value.value) : this.value.value;
   }
 
-  // What is wrong with the row, or nothing. `others`: the keys of the rows before.
-  fault(others) {
+  // What is wrong with the row, or nothing. `others`: the keys of the rows before. `boxed`: those
+  // of the boxes.
+  fault(others, boxed) {
     if (this.isNew && !this.key.value) return NO_KEY;
+    if (boxed.has(this.key.value)) return BOXED;
     if (others.has(this.key.value)) return TWICE;
     return isJSON(this.json) ? "" : NOT_JSON;
   }
@@ -114,6 +118,7 @@ function isJSON(text) {
 class Metadata {
   constructor(field) {
     this.field = field;
+    this.boxed = new Set(JSON.parse(field.dataset.fields || "[]"));
     this.look = field.className.replace(/\b(mono|vLargeTextField|max-w-\S+)/g, "");
     this.list = element("ul", { className: "rows-of-metadata" });
     this.add = element("button", { type: "button", className: "copy", textContent: "Add a key" });
@@ -137,7 +142,9 @@ class Metadata {
   // `isAsked`: somebody has pressed the button, and is told why there are no rows.
   showRows(isAsked) {
     try {
-      const found = entries(this.field.value);
+      const all = entries(this.field.value);
+      const found = all.filter(({ key }) => !this.boxed.has(key));
+      this.kept = all.filter(({ key }) => this.boxed.has(key));
       if (found.length > MAX_ROWS) return this.showText(isAsked ? `More than ${MAX_ROWS} keys can only be edited as JSON.` : "");
       [this.source, this.number, this.rows] = [this.field.value, found.length, []];
       this.list.replaceChildren();
@@ -179,7 +186,7 @@ class Metadata {
   write() {
     const rows = this.filled;
     const isAsBefore = rows.length === this.number && rows.every((row) => row.isAsBefore);
-    const lines = rows.map((row) => `  ${JSON.stringify(row.key.value)}: ${row.json}`);
+    const lines = [...this.kept.map(({ key, spelled }) => [key, spelled]), ...rows.map((row) => [row.key.value, row.json])].map(([key, json]) => `  ${JSON.stringify(key)}: ${json}`);
     this.field.value = isAsBefore ? this.source : lines.length ? `{\n${lines.join(",\n")}\n}` : "{}";
     if (this.list.querySelector(".problem:not(:empty)")) this.faulty();
   }
@@ -188,7 +195,7 @@ class Metadata {
   faulty() {
     const keys = new Set();
     for (const row of this.filled) {
-      row.problem.textContent = row.fault(keys);
+      row.problem.textContent = row.fault(keys, this.boxed);
       keys.add(row.key.value);
     }
     return this.filled.find((row) => row.problem.textContent);
