@@ -24,7 +24,6 @@ from contacts.models import (
     ContactQuerySet,
     ContactTag,
     Duplicate,
-    UndoValue,
 )
 from contacts.values import rules
 from contacts.writing import consent, edit, tags
@@ -136,10 +135,9 @@ def delete(tenant: Tenant, pks: list[str], value: str) -> Result:
     return Result(counts.get(Contact._meta.label, 0), [])
 
 
-def undo_change_set(tenant: Tenant, pks: list[str], value: str) -> Result:
+def undo_change_set(tenant: Tenant, pks: list[str], value: str, *, dry_run: bool = False) -> Result:
     """A contact that is undone in part counts as changed, and what stays is listed as refused."""
-    change_set, dry_run = UndoValue.read(value)
-    undone = undo(tenant, change_set, pks, dry_run=dry_run)
+    undone = undo(tenant, value, pks, dry_run=dry_run)
     refused = [(one.name, str(kept)) for one in undone for kept in one.kept]
     return Result(sum(bool(one.taken_back) for one in undone), refused)
 
@@ -173,7 +171,7 @@ def locked_contacts(tenant: Tenant, pks: list[str]) -> ContactQuerySet:
 
 
 # By the kind of a bulk action: (its tenant, ids of contacts or pairs, its `value`) -> Result.
-VERBS: dict[str, Callable[[Tenant, list[str], str], Result]] = {
+VERBS: dict[str, Callable[..., Result]] = {
     BulkAction.Kind.UPDATE: update,
     BulkAction.Kind.ADD_TAG: add_tag,
     BulkAction.Kind.REMOVE_TAG: remove_tags,
@@ -187,6 +185,11 @@ VERBS: dict[str, Callable[[Tenant, list[str], str], Result]] = {
     BulkAction.Kind.MERGE_PAIRS: merge_pairs,
     BulkAction.Kind.DISMISS_PAIRS: dismiss_pairs,
 }
+
+
+def verb_of(action: BulkAction) -> Callable[[Tenant, list[str], str], Result]:
+    verb = VERBS[action.kind]
+    return partial(verb, dry_run=True) if action.dry_run else verb
 
 
 def tags_to_delete(action: BulkAction) -> list[str]:
@@ -209,20 +212,26 @@ class TooManyActions(Exception):
         )
 
 
-def plan(tenant: Tenant, actor: str, kind: str, value: str, pks: list[str]) -> BulkAction:
+def plan(
+    tenant: Tenant, actor: str, kind: str, value: str, pks: list[str], *, dry_run: bool = False
+) -> BulkAction:
     """Stores an action for the contacts of `tenant` with the ids `pks`; changes none of them yet.
 
-    `actor`: who asked for it, such as `user:7`. `value`: see `BulkAction.value`.
+    `actor`: who asked for it, such as `user:7`. `value`: see `BulkAction.value`. `dry_run`: only an
+    undo has one.
     """
-    return plan_packed(tenant, actor, kind, value, pack(pks))
+    return plan_packed(tenant, actor, kind, value, pack(pks), dry_run=dry_run)
 
 
 @transactional
-def plan_packed(tenant: Tenant, actor: str, kind: str, value: str, ids: bytes) -> BulkAction:
+def plan_packed(
+    tenant: Tenant, actor: str, kind: str, value: str, ids: bytes, *, dry_run: bool = False
+) -> BulkAction:
     """`plan` for ids of `ID_BYTES` bytes each, joined, as `packed_ids` returns them."""
     action = BulkAction.objects.create(
-        tenant=tenant, actor=actor, kind=kind, value=value, total=len(ids) // ID_BYTES
-    )
+        tenant=tenant, actor=actor, kind=kind, value=value, dry_run=dry_run,
+        total=len(ids) // ID_BYTES,
+    )  # fmt: skip
     size = BATCH * ID_BYTES
     BulkBatch.objects.bulk_create(
         BulkBatch(
@@ -319,7 +328,7 @@ def run_batch(planned: BulkAction, size: int = BATCH) -> int:
     pks = take(batch, size) if batch else []
     with tenant_context(action.tenant_id), caused_by(action.actor, action.pk):
         if pks:
-            add_result(action, len(pks), VERBS[action.kind](action.tenant, pks, action.value))
+            add_result(action, len(pks), verb_of(action)(action.tenant, pks, action.value))
         else:
             finish_tags(action)
             action.finished_at = timezone.now()
