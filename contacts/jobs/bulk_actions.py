@@ -192,14 +192,6 @@ def verb_of(action: BulkAction) -> Callable[[Tenant, list[str], str], Result]:
     return partial(verb, dry_run=True) if action.dry_run else verb
 
 
-def tags_to_delete(action: BulkAction) -> list[str]:
-    """The names of the tags that no contact carries any more when the action is finished."""
-    names = action.value.split(",")
-    if action.kind in BulkAction.REPLACING:
-        return names[:-1]
-    return names if action.kind == BulkAction.Kind.DELETE_TAGS else []
-
-
 # Starting it
 
 
@@ -337,13 +329,16 @@ def run_batch(planned: BulkAction, size: int = BATCH) -> int:
 
 
 def finish_tags(action: BulkAction) -> None:
-    """Renames or deletes the tags themselves, after their contacts have changed."""
-    if action.kind == BulkAction.Kind.RENAME_TAG:
-        old, new = action.value.split(",")
-        for tag in action.tenant.tags.filter(name=old):
-            tags.rename(tag, new)
-    else:
-        tags.delete_unused(action.tenant.tags.filter(name__in=tags_to_delete(action)))
+    """Renames, merges or deletes the tags themselves, after their contacts have changed."""
+    tenant = action.tenant
+    match action.kind, action.value.split(","):
+        case BulkAction.Kind.RENAME_TAG, [old, new]:
+            for tag in tenant.tags.filter(name=old):
+                tags.rename(tag, new)
+        case BulkAction.Kind.MERGE_TAGS, [*merged, new]:
+            tags.delete_merged(tenant, merged, new)
+        case BulkAction.Kind.DELETE_TAGS, names:
+            tags.delete_unused(tenant.tags.filter(name__in=names))
 
 
 def take(batch: BulkBatch, size: int) -> list[str]:
@@ -364,7 +359,7 @@ def batch_of_late_carriers(action: BulkAction) -> BulkBatch | None:
         return None
     # No join: while PostgreSQL takes the tables for small ones, it may go through all links of a
     # tag for each contact, or through all tags for each link.
-    names = tags_to_delete(action)
+    names = action.value.split(",")[:-1]
     old = [*action.tenant.tags.filter(name__in=names).values_list("pk", flat=True)]
     links = ContactTag.objects.filter(tenant=action.tenant_id, tag__in=old)
     carriers = links.order_by("contact_id").values_list("contact_id", flat=True).distinct()
