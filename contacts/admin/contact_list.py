@@ -30,6 +30,7 @@ ORDERS = {
 }
 MAX_WORDS = 10  # each word of a search is a condition of its own; longer searches are one text
 MAX_CHIPS = 5  # tags of a contact in the list
+VIEW = "view"  # URL parameter: the saved view whose filters the list changes
 MAX_SEARCH = 256  # characters; a name or e-mail address is shorter
 
 
@@ -45,6 +46,16 @@ class ContactList(KeysetList):
         """The saved view that has the filters of the list."""
         views: Any = self.model_admin.admin_site.get_model_admin(SavedView)
         return views.current(self.request)
+
+    @cached_property
+    def edited(self) -> SavedView | None:
+        """The saved view whose filters the user changes in this list."""
+        views: Any = self.model_admin.admin_site.get_model_admin(SavedView)
+        return views.edited(self.request)
+
+    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+        given = super().get_filters_params(params)
+        return {name: value for name, value in given.items() if name != VIEW}
 
     @property
     def save_url(self) -> str:

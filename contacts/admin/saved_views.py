@@ -18,21 +18,25 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
+from django.views.decorators.http import require_POST
 
 from contacts.finding import filters, saved_views
 from contacts.finding.saved_views import MAX_VIEWS
 from contacts.models import MAX_VIEW_NAME, SavedView, actor_of
 from contacts.values import rules
 from tenants.admin import TenantForm, TenantOwnedRetryAdmin, save_changed, user_of
+from tenants.fields import is_ulid
 from tenants.models import Tenant
 
 from .bulk import ActionList
 from .contact_filters import FilterForm
+from .contact_list import VIEW
 from .field_filters import PREFIX
 from .forms import RuleFormField
 
 NO_FILTER = "Choose filters first, then “Save this view”. A view does not keep the search."
 NO_TENANT = "Filter the list by one tenant first: a view belongs to one tenant."
+OTHER_TENANT = "Filter the list by the tenant “{}”: the view belongs to this tenant."
 TOO_MANY = f"There are {MAX_VIEWS} {{}} views already. Delete one first."
 # htmx puts the counts in the place of the elements with the same ids, which the menu has.
 COUNT = '<span id="view-{}" class="view-count" hx-swap-oob="true">{}</span>'
@@ -131,14 +135,37 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """The form for a new view. The parameter `list` is the query string of the list."""
-        if problem := self.problem_of(request):
-            self.message_user(request, problem, messages.ERROR)
-            return HttpResponseRedirect(f"{list_of_contacts()}?{request.GET.get('list', '')}")
+        query = request.GET.get("list", "")
+        if problem := self.problem_of(request, self.filter_form(request, query)):
+            return self.back_to_list(request, query, problem)
         return super().add_view(request, form_url, extra_context)
 
-    def problem_of(self, request: HttpRequest) -> str:
+    def filter_view(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """Gives the view the filters of the list, whose query string is in the form."""
+        view = self.get_object(request, pk)
+        if view is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, pk)
+        if not self.has_change_permission(request, view):
+            raise PermissionDenied
+        query = request.POST.get("list", "").removeprefix("?")
+        form = self.filter_form(request, query)
+        problem = self.problem_of(request, form)
+        if not problem and self.tenant_of(request, form) != view.tenant:
+            problem = OTHER_TENANT.format(view.tenant)
+        if problem:
+            return self.back_to_list(request, query, problem)
+        view.filter, view.counted, view.counted_at = filter_of(form), None, None
+        view.save(update_fields=["filter", "counted", "counted_at"])
+        self.log_change(request, view, "Filter changed.")
+        self.message_user(request, f"The view “{view}” has these filters now.")
+        return HttpResponseRedirect(address(request, view))
+
+    def back_to_list(self, request: HttpRequest, query: str, problem: str) -> HttpResponse:
+        self.message_user(request, problem, messages.ERROR)
+        return HttpResponseRedirect(f"{list_of_contacts()}?{query}")
+
+    def problem_of(self, request: HttpRequest, form: FilterForm) -> str:
         """Why the filters of the list cannot be saved; empty if they can."""
-        form = self.filter_form(request, request.GET.get("list", ""))
         if not form.is_valid():
             return " ".join(form.problems())
         try:
@@ -194,7 +221,14 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
         view, query = options.get("obj"), request.GET.get("list", "")
         if view:
             query = urlencode(parameters(request, view) or {})
-            shown = {"address": address(request, view), "filter": rules.spelled(view.filter)}
+            may_change = self.has_change_permission(request, view)
+            shown = {
+                "address": address(request, view),
+                "change_address": f"{list_of_contacts()}?{urlencode({VIEW: view.pk})}&{query}"
+                if may_change
+                else "",
+                "filter": rules.spelled(view.filter),
+            }
             context |= shown
         listed = self.filter_form(request, query)
         context |= {
@@ -233,9 +267,20 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
         views = (view for view in self.menu(request) if parameters(request, view) == shown)
         return next(views, None) if shown else None
 
+    def edited(self, request: HttpRequest) -> SavedView | None:
+        """The view that the parameter `VIEW` of the list names, if the user may change it."""
+        pk = request.GET.get(VIEW, "")
+        view = self.get_queryset(request).filter(pk=pk).first() if is_ulid(pk) else None
+        return view if view and self.has_change_permission(request, view) else None
+
     def get_urls(self) -> list[Any]:
-        counts = self.admin_site.admin_view(self.counts_view)
-        return [path("counts/", counts, name="contacts_savedview_counts"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        change = wrap(require_POST(self.filter_view))
+        return [
+            path("counts/", wrap(self.counts_view), name="contacts_savedview_counts"),
+            path("<str:pk>/filter/", change, name="contacts_savedview_filter"),
+            *super().get_urls(),
+        ]
 
     def counts_view(self, request: HttpRequest) -> HttpResponse:
         """The counts of the views in the menu, for htmx, which puts each in its place."""

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
+from contacts.db import keyset
 from contacts.finding import cursors
 from contacts.models import Contact, Tag
 from contacts.values.rules import RuleBroken
@@ -21,6 +22,11 @@ from .idempotency import RepeatableView
 from .renderers import Answer
 
 MERGED_INTO = "Qyvo-Merged-Into"
+PAGE, PARTIAL = "Qyvo-Page", "partial"
+OF_A_FILTERED_PAGE = {
+    PAGE: "`partial`: the page is short, or empty, because the server has read as many contacts as"
+    " it reads for one request. Go on with the cursor."
+}
 Scope = ApiToken.Scope
 Found = TypeVar("Found")
 
@@ -105,9 +111,12 @@ class PagedAction(ActionView):
     """An action that answers one page of a list. Subclasses read the rows of the page in `find`.
 
     `order`: the field by which the list is ordered; rows with the same value are ordered by id.
+    `edge`: where `find` stopped to read although the page is not full, if it did; see
+    `keyset.Page`. Without this bound, a filter that hardly any contact matches would read them all.
     """
 
     order: str
+    edge: keyset.Position | None = None
 
     def page(self, fields: dict[str, Any]) -> tuple[list[Any], str | None]:
         """The page that the body asks for, and the cursor of the next page, or None.
@@ -120,9 +129,12 @@ class PagedAction(ActionView):
         scope = (self.tenant.pk, self.order, named)
         found = self.find(read_cursor(cursor, *scope), limit + 1, fields)
         page = found[:limit]
-        if len(found) == len(page):
+        if len(found) > limit:
+            return page, cursors.write(self.position(page[-1]), *scope)
+        if not self.edge:
             return page, None
-        return page, cursors.write(self.position(page[-1]), *scope)
+        self.headers[PAGE] = PARTIAL
+        return page, cursors.write(self.edge, *scope)
 
     def position(self, row: Any) -> cursors.Position:
         """The position of `row` in the list."""

@@ -105,7 +105,7 @@ class BulkJob(serializers.Serializer):
     )
     kind = serializers.ChoiceField(Kind.values)
     state = serializers.ChoiceField(BulkAction.State.values)
-    dry_run = serializers.SerializerMethodField()
+    dry_run = serializers.BooleanField()
     total = serializers.IntegerField(
         help_text="How many contacts it handles; pairs for merge_pairs and dismiss_pairs."
     )
@@ -123,9 +123,6 @@ class BulkJob(serializers.Serializer):
     problem = OrNull(help_text="Why it does not go on.")
     started_at = Timestamp()
     finished_at = Timestamp(allow_null=True)
-
-    def get_dry_run(self, action: BulkAction) -> bool:
-        return not action.pk or action.is_dry_run
 
 
 class TooManyActions(APIException):
@@ -164,7 +161,8 @@ class BulkView(ActionView):
 
     def rehearse(self, kind: Kind, contacts: ContactQuerySet) -> Response:
         total, now = contacts.order_by().count(), timezone.now()
-        return self.answer(BulkAction(pk="", kind=kind, total=total, finished_at=now))
+        action = BulkAction(pk="", kind=kind, dry_run=True, total=total, finished_at=now)
+        return self.answer(action)
 
     def tag(self, name: str) -> Tag:
         """The stored tag of this name. Raises `NotFound`."""

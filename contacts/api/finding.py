@@ -24,7 +24,7 @@ from contacts.values import rules
 from tenants.isolation import tenant_context
 
 from . import fields
-from .actions import PagedAction, PagedArray, Scope
+from .actions import OF_A_FILTERED_PAGE, PagedAction, PagedArray, Scope
 from .consistency import EVENTUAL
 from .contacts import ShownContact
 from .fields import (
@@ -131,31 +131,37 @@ class SearchContacts(PagedArray):
     """Finds contacts by a part of name, e-mail or phone, by tag and by e-mail.
 
     The contact with the latest message comes first. The answer is an array, so the cursor of the
-    next page is in headers. For the next page, post the same body to the link.
+    next page is in headers. For the next page, post the same body to the link. With a `filter`, a
+    page before the last one can be empty.
     """
 
     scopes = (Scope.READ,)
     consistency = EVENTUAL
     input_class = SearchInput
     output_class = FoundContact
+    answer_headers = PagedArray.answer_headers | OF_A_FILTERED_PAGE
     order = "last_message_at"
 
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
         given = with_tags(self.tenant, filters["filter"])
-        return page_of(
+        found, self.edge = page_of(
             self.tenant, BY_MESSAGE, after, limit, given,
             tag=self.tag(filters["tag"]), email=filters["email"], query=filters["query"],
             fields=tuple(fields.shared(FoundContact).fields),
         )  # fmt: skip
+        return found
 
 
 class ListContacts(PagedAction):
-    """Lists all contacts page by page, for a sync."""
+    """Lists all contacts page by page, for a sync. With a `filter`, a page before the last one can
+    be empty: go on until `next_cursor` is null.
+    """
 
     scopes = (Scope.READ,)
     consistency = EVENTUAL
     input_class = ListInput
     output_class = ContactPage
+    answer_headers = OF_A_FILTERED_PAGE
     order = "updated_at"
 
     def post(self, request: Request) -> Answer:
@@ -165,13 +171,15 @@ class ListContacts(PagedAction):
 
     def find(self, after: Any, limit: int, filters: dict[str, Any]) -> list[Contact]:
         since, given = filters["updated_since"], with_tags(self.tenant, filters["filter"])
-        found: list[Any] = page_of(
+        found, self.edge = page_of(
             self.tenant, BY_CHANGE, after, limit, given, since=since, tag=self.tag(filters["tag"])
         )
         if filters["include_deleted"]:
             changes = self.tenant.changes.exclude(contact_is_there())
             gone = changes.tombstones(after, limit, since)
-            found = sorted([*found, *gone], key=lambda entry: (entry.updated_at, entry.pk))[:limit]
+            found = sorted([*found, *gone], key=BY_CHANGE.position)[:limit]
+            if self.edge:  # contacts after it are not read yet
+                found = [entry for entry in found if BY_CHANGE.position(entry) <= self.edge]
         return found
 
 

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from contacts.change_log import cause
 from contacts.jobs import bulk_actions
-from contacts.models import BulkAction, UndoValue
+from contacts.models import BulkAction
 from contacts.values import rules
 from contacts.writing import merge, undo
 from contacts.writing.merged_values import CHOSEN
@@ -199,8 +199,8 @@ class Undo(ActionView):
     def undo_later(self, request: Request, found: undo.ChangeSet, *, dry_run: bool) -> Response:
         refuse_too_many(self.tenant)
         actor, kind = cast("ApiToken", request.auth).actor, BulkAction.Kind.UNDO
-        value = str(UndoValue(found.id, dry_run))
-        action = bulk_actions.plan(self.tenant, actor, kind, value, found.ids(self.tenant))
+        ids = found.ids(self.tenant)
+        action = bulk_actions.plan(self.tenant, actor, kind, found.id, ids, dry_run=dry_run)
         bulk_actions.start(action)
         self.headers["Location"] = reverse("get-bulk", args=[action.pk])
         answer = {"restored": None, "kept": None, "change_set": action.pk}

@@ -17,12 +17,23 @@ from .kept import Rows, as_rows
 from .planner import IsRare
 
 # How many rows of the list are read in the order of the list before the database has to find all
-# matching rows in another way; see `filtered` and `searched`. A search has the smaller window,
+# matching rows in another way; see `bounded_page` and `searched`. A search has the smaller window,
 # because its indexes find the other matching rows faster than a filter does.
 SCAN_WINDOW, SEARCH_WINDOW = 20_000, 5_000
 FIRST_WINDOW = 500  # rows that a search reads first, see `near`
+# How many more rows a page of the API reads, see `bounded_page`: PostgreSQL needs about 80 ms of
+# processor time for so many contacts, and 400 to 600 ms for 1,000,000.
+MOST_READ = 150_000
 
 Position = tuple[Any, ...]  # of a row in a list: its values in the columns that order the list
+
+
+class Page(NamedTuple):
+    """The `rows` of a page. `edge`: where reading ended although the page is not full; there may be
+    more rows after it."""
+
+    rows: list[Any]
+    edge: Position | None = None
 
 
 class Order(NamedTuple):
@@ -198,18 +209,56 @@ def page(
     """The next `limit` of `rows` in `order`, after the position `after` (None: from the beginning).
 
     `among`: if `rows` are the result of a filter, all rows that the filter chose from; see
-    `filtered`.
+    `bounded_page`.
     """
+    if among is not None:
+        return bounded_page(rows, order, after, limit, among).rows
     found: list[Any] = []
     rows = as_rows(rows)
     for segment in order.segments_from(after):
-        wanted = limit - len(found)
-        if wanted and among is None:
+        if wanted := limit - len(found):
             found += first_in(starting(rows, segment, after), segment, wanted)
-        elif wanted and among is not None:
-            found += filtered(rows, as_rows(among), segment, after, wanted)
         after = None
     return found
+
+
+def bounded_page(
+    rows: Rows | QuerySet,
+    order: Order,
+    after: Position | None,
+    limit: int,
+    among: Rows | QuerySet,
+    most: int | None = None,
+) -> Page:
+    """The next `limit` of `rows`. `rows` are the rows of `among` that match a filter.
+
+    A database can read the list in its order until the page is full, or it can find all matching
+    rows and sort them. If the planner chooses wrongly, a page takes seconds; for example if all
+    matching rows come from one file that was imported long ago. So this function reads the next
+    `SCAN_WINDOW` rows in the order of the list. Only if they do not fill the page, the database
+    finds other matching rows and sorts them: all of them, or those among the next `most` rows of
+    the list (the bound holds for each segment). Then the page may have an edge.
+    """
+    found: list[Any] = []
+    rows, among = as_rows(rows), as_rows(among)
+    for segment in order.segments_from(after):
+        some, edge = window(rows, among, segment, after, limit - len(found))
+        found += some
+        if edge and len(found) < limit:
+            some, edge = beyond(rows, among, segment, edge, limit - len(found), most)
+            found += some
+        if len(found) == limit:
+            break
+        if edge:
+            return Page(found, in_list(order, edge))
+        after = None
+    return Page(found)
+
+
+def in_list(order: Order, edge: Position) -> Position:
+    """The position in the list of a row with the position `edge` in its segment: in the segment
+    without values, that is the primary key only."""
+    return (*[None] * (len(columns(order.column)) - len(edge)), *edge)
 
 
 def starting(rows: Rows, segment: Segment, after: Position | None) -> Rows:
@@ -227,30 +276,32 @@ def first_in(rows: Rows, segment: Segment, limit: int) -> list[Any]:
     return rows.then(in_segment, segment, limit).read()
 
 
-def filtered(
-    rows: Rows, among: Rows, segment: Segment, after: Position | None, limit: int
-) -> list[Any]:
-    """The next `limit` of `rows`. `rows` are the rows of `among` that match a filter.
-
-    A database can read the list in its order until the page is full, or it can find all matching
-    rows and sort them. If the planner chooses wrongly, a page takes seconds; for example if all
-    matching rows come from one file that was imported long ago. So this function reads the next
-    `SCAN_WINDOW` rows in the order of the list. Only if they do not fill the page, the database
-    finds all other matching rows and sorts them.
-    """
+def window(
+    rows: Rows,
+    among: Rows,
+    segment: Segment,
+    after: Position | None,
+    limit: int,
+    size: int = SCAN_WINDOW,
+) -> Page:
+    """The next `limit` of `rows` among the next `size` rows of `among`, and where these end."""
     rows = starting(rows, segment, after)
-    edge = segment.edge(starting(among, segment, after), SCAN_WINDOW)
-    if edge is None:
-        return first_in(rows, segment, limit)
-    near = first_in(up_to(rows, segment, edge), segment, limit)
-    if len(near) == limit:
-        return near
+    edge = segment.edge(starting(among, segment, after), size)
+    return Page(first_in(up_to(rows, segment, edge) if edge else rows, segment, limit), edge)
+
+
+def beyond(
+    rows: Rows, among: Rows, segment: Segment, edge: Position, limit: int, most: int | None
+) -> Page:
+    """The next `limit` of `rows` after `edge`, among the next `most` rows of `among`, or all."""
     far = starting(rows, segment, edge)
+    end = segment.edge(starting(among, segment, edge), most) if most else None
+    far = up_to(far, segment, end) if end else far
     # Sorts only the keys: sorting whole rows would write all matching rows to disk.
-    keys = far.then(keys_sorted_at_last, segment.order, limit - len(near)).read()
+    keys = far.then(keys_sorted_at_last, segment.order, limit).read()
     pks = [pk for [pk] in keys]
     stored = {row.pk: row for row in rows.then(with_keys, values=(("pk", pk) for pk in pks)).read()}
-    return [*near, *(stored[pk] for pk in pks if pk in stored)]
+    return Page([stored[pk] for pk in pks if pk in stored], end)
 
 
 def searched(
@@ -279,7 +330,7 @@ def searched(
         if len(some) == wanted:
             break
         if edge:
-            return found + gathered(rows, order, of_list(edge, order), limit - len(found))
+            return found + gathered(rows, order, in_list(order, edge), limit - len(found))
         after = None
     return found
 
@@ -290,30 +341,22 @@ def scanned(
     order: Order,
     after: Position | None,
     limit: int,
-    window: int,
-) -> tuple[list[Any], Position | None]:
-    """The next `limit` of `rows` within the next `window` rows of `among`, all rows that the filter
-    chose from. Also returns the position at which the search stopped; None if it came to the end.
+    size: int,
+) -> Page:
+    """The next `limit` of `rows` within the next `size` rows of `among`, all rows that the filter
+    chose from. The edge is where the search stopped; None if it came to the end of the list.
 
     For filters that no index helps: to find all matching rows would take seconds.
     """
     found: list[Any] = []
     rows, among = as_rows(rows), as_rows(among)
     for segment in order.segments_from(after):
-        own = starting(rows, segment, after)
-        edge = segment.edge(starting(among, segment, after), window)
-        within = up_to(own, segment, edge) if edge else own
-        found += first_in(within, segment, limit - len(found))
+        some, edge = window(rows, among, segment, after, limit - len(found), size)
+        found += some
         if edge or len(found) == limit:
-            return found, edge and of_list(edge, order)
+            return Page(found, edge and in_list(order, edge))
         after = None
-    return found, None
-
-
-def of_list(position: Position, order: Order) -> Position:
-    """A position of a segment as one of the list: in the segment without values, it consists of the
-    primary key only."""
-    return (*[None] * (len(columns(order.column)) - len(position)), *position)
+    return Page(found)
 
 
 def near(

@@ -21,6 +21,7 @@ from contacts.db import keyset
 from contacts.db.expressions import HasAnyTag, IsOneOf, MetadataBetween, MetadataHas
 from contacts.db.keyset import Order
 from contacts.models import (
+    BY_CHANGE,
     BY_MESSAGE,
     Contact,
     ContactQuerySet,
@@ -204,15 +205,17 @@ def page_of(
     email: str = "",
     query: str = "",
     fields: tuple[str, ...] = (),
-) -> list[Contact]:
+) -> keyset.Page:
     """The next `limit` contacts that match `given`, whose tags are `with_tags`, and the other
     conditions. `since`, `fields`: see `lists.page`; the others: see `ContactQuerySet.listed`.
 
-    At most 20,000 contacts are read in the order of the list; if these do not fill the page, the
-    database finds all others, and sorts their keys.
+    At most 20,000 contacts are read in the order of the list. If these do not fill the page, the
+    database finds the matching ones among the next 150,000, and sorts their keys. The page may then
+    have an edge.
     """
     if not (given or tag or email):
-        return lists.page(tenant, order, after, limit, since=since, query=query, fields=fields)
+        rows = lists.page(tenant, order, after, limit, since=since, query=query, fields=fields)
+        return keyset.Page(rows)
     contacts, region = tenant.contacts.updated_since(since), tenant.default_region
     search = partial(
         ContactQuerySet.listed,
@@ -225,7 +228,10 @@ def page_of(
     few = linked_to_few(contacts, given)
     among = apply(contacts, given, (one for one in FILTERS if one.column == order.column))
     found = apply(contacts if few is None else few, given, FILTERS)
-    return search(among, found=found, is_few=few is not None)
+    is_few = few is not None or any(
+        are_few(rows.order_by(), keyset.SCAN_WINDOW) for rows in ranges_of(tenant, order, given)
+    )
+    return search(among, found=found, is_few=is_few)
 
 
 def linked_to_few(contacts: ContactQuerySet, given: Mapping[str, Any]) -> ContactQuerySet | None:
@@ -237,6 +243,19 @@ def linked_to_few(contacts: ContactQuerySet, given: Mapping[str, Any]) -> Contac
         if are_few(links):
             return contacts.filter(IsOneOf("pk", links.values("contact")))
     return None
+
+
+def ranges_of(tenant: Tenant, order: Order, given: Mapping[str, Any]) -> Iterator[ContactQuerySet]:
+    """The contacts of each range of an index in which those that match `given` are, but for the
+    index of the list. If few contacts are in a range, the database finds them without the list."""
+    for column in {BY_CHANGE.column, BY_MESSAGE.column} - {order.column}:
+        if ranges := [one for one in FILTERS if one.column == column and one.name in given]:
+            yield apply(tenant.contacts.all(), given, ranges)
+    if "country" in given:
+        numbers = {countries.numbering()[code].code for code in given["country"]}
+        # With former phones, which the index of phones has, too.
+        phones = Contact.all_phones.filter(tenant=tenant)
+        yield phones.filter(reduce(or_, map(in_calling_code, numbers)))
 
 
 def as_old_as_tags(contacts: ContactQuerySet, given: Mapping[str, Any]) -> ContactQuerySet:
@@ -304,7 +323,7 @@ def of_countries(contacts: ContactQuerySet, codes: list[str]) -> ContactQuerySet
 def of_country(code: str) -> Q:
     """The condition for phones of a country. The calling code is a range of the index on phones."""
     numbers = countries.numbering()[code]
-    in_range = Q(phone__gte=f"+{numbers.code}", phone__lt=f"+{numbers.code + 1}")
+    in_range = in_calling_code(numbers.code)
     if not numbers.is_main:
         return in_range & begins_as(numbers)
     if numbers.code == countries.NORTH_AMERICA:
@@ -314,6 +333,10 @@ def of_country(code: str) -> Q:
     for other in countries.sharing(numbers.code).values():
         in_range &= ~begins_as(other)
     return in_range
+
+
+def in_calling_code(code: int) -> Q:
+    return Q(phone__gte=f"+{code}", phone__lt=f"+{code + 1}")
 
 
 def begins_as(numbers: countries.Numbers) -> Q:

@@ -7,7 +7,7 @@ contacts takes up to seconds, and an estimate from some contacts is far off for 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from django.utils import timezone
@@ -66,6 +66,19 @@ def number_of(tenant: Tenant, view: SavedView) -> int | None:
     except ValueError:
         return None
     return filters.chosen(tenant, given).order_by().count()
+
+
+def replace_tags(tenant_id: str, old: Collection[str], new: str) -> None:
+    """Has the views of the tenant that name one of the tags `old` name `new` instead. For whoever
+    renames or merges the tags, in the same transaction."""
+    for view in SavedView.objects.filter(tenant=tenant_id).order_by("pk").select_for_update():
+        given = view.filter
+        named = [name for name in filters.TAG_FILTERS if {*given.get(name, ())} & {*old}]
+        for name in named:
+            exchanged = (new if tag in old else tag for tag in given[name])
+            given[name] = [*dict.fromkeys(exchanged)]
+        if named:
+            view.save(update_fields=["filter"])
 
 
 def store_count(view: SavedView) -> None:

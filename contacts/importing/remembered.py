@@ -4,7 +4,7 @@ Nothing is stored for this but a digest: the earlier import has the fields. So o
 the columns of another, and `prune_imports` forgets what it deletes.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -14,7 +14,7 @@ from contacts.values import rules
 from .columns import is_error_file, is_field
 from .formats.header import titles_of, unique
 from .options import OPTIONS
-from .record_file import RecordFile
+from .record_file import FileHead, RecordFile
 
 # How cells are read: the corrected error file must be read as the file was.
 REMEMBERED = (
@@ -25,10 +25,16 @@ REMEMBERED = (
 OF_SAME_PEOPLE = ("consent_since",)
 
 
-def digest_of(options: Mapping[str, Any], header: Sequence[str]) -> str:
+def digest_of(options: Mapping[str, Any], source: RecordFile, head: Callable[[], FileHead]) -> str:
     """What `Import.columns_digest` stores: empty if nobody has given the fields of the columns,
-    because then their names alone decide."""
-    return digest(header) if options["map"] else ""
+    because then their names alone decide.
+
+    `head`: opens the beginning of the same file. Without a header, the columns are the keys of all
+    records; a preview reads only the first records and must get the same digest.
+    """
+    if not options["map"]:
+        return ""
+    return digest(source.header if source.format.has_header else head().header)
 
 
 def digest(header: Sequence[str]) -> str:

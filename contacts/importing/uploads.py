@@ -89,7 +89,8 @@ def match_columns(job: Import, source: RecordFile) -> ReadOptions:
     tenant = job.tenant
     options = read_options(source, job.options, tenant.default_region, fields_of(tenant))
     read = findings(source, options)
-    job.columns_digest = digest_of(job.options, source.header)
+    folder = source.path.parent
+    job.columns_digest = digest_of(job.options, source, lambda: head_of(job, folder)[0])
     job.options |= read | {"parted_by": source.delimiter or ",", "format": source.kind.name}
     return options
 

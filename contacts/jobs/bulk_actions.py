@@ -24,7 +24,6 @@ from contacts.models import (
     ContactQuerySet,
     ContactTag,
     Duplicate,
-    UndoValue,
 )
 from contacts.values import rules
 from contacts.writing import consent, edit, tags
@@ -136,10 +135,9 @@ def delete(tenant: Tenant, pks: list[str], value: str) -> Result:
     return Result(counts.get(Contact._meta.label, 0), [])
 
 
-def undo_change_set(tenant: Tenant, pks: list[str], value: str) -> Result:
+def undo_change_set(tenant: Tenant, pks: list[str], value: str, *, dry_run: bool = False) -> Result:
     """A contact that is undone in part counts as changed, and what stays is listed as refused."""
-    change_set, dry_run = UndoValue.read(value)
-    undone = undo(tenant, change_set, pks, dry_run=dry_run)
+    undone = undo(tenant, value, pks, dry_run=dry_run)
     refused = [(one.name, str(kept)) for one in undone for kept in one.kept]
     return Result(sum(bool(one.taken_back) for one in undone), refused)
 
@@ -173,7 +171,7 @@ def locked_contacts(tenant: Tenant, pks: list[str]) -> ContactQuerySet:
 
 
 # By the kind of a bulk action: (its tenant, ids of contacts or pairs, its `value`) -> Result.
-VERBS: dict[str, Callable[[Tenant, list[str], str], Result]] = {
+VERBS: dict[str, Callable[..., Result]] = {
     BulkAction.Kind.UPDATE: update,
     BulkAction.Kind.ADD_TAG: add_tag,
     BulkAction.Kind.REMOVE_TAG: remove_tags,
@@ -189,12 +187,9 @@ VERBS: dict[str, Callable[[Tenant, list[str], str], Result]] = {
 }
 
 
-def tags_to_delete(action: BulkAction) -> list[str]:
-    """The names of the tags that no contact carries any more when the action is finished."""
-    names = action.value.split(",")
-    if action.kind in BulkAction.REPLACING:
-        return names[:-1]
-    return names if action.kind == BulkAction.Kind.DELETE_TAGS else []
+def verb_of(action: BulkAction) -> Callable[[Tenant, list[str], str], Result]:
+    verb = VERBS[action.kind]
+    return partial(verb, dry_run=True) if action.dry_run else verb
 
 
 # Starting it
@@ -209,20 +204,26 @@ class TooManyActions(Exception):
         )
 
 
-def plan(tenant: Tenant, actor: str, kind: str, value: str, pks: list[str]) -> BulkAction:
+def plan(
+    tenant: Tenant, actor: str, kind: str, value: str, pks: list[str], *, dry_run: bool = False
+) -> BulkAction:
     """Stores an action for the contacts of `tenant` with the ids `pks`; changes none of them yet.
 
-    `actor`: who asked for it, such as `user:7`. `value`: see `BulkAction.value`.
+    `actor`: who asked for it, such as `user:7`. `value`: see `BulkAction.value`. `dry_run`: only an
+    undo has one.
     """
-    return plan_packed(tenant, actor, kind, value, pack(pks))
+    return plan_packed(tenant, actor, kind, value, pack(pks), dry_run=dry_run)
 
 
 @transactional
-def plan_packed(tenant: Tenant, actor: str, kind: str, value: str, ids: bytes) -> BulkAction:
+def plan_packed(
+    tenant: Tenant, actor: str, kind: str, value: str, ids: bytes, *, dry_run: bool = False
+) -> BulkAction:
     """`plan` for ids of `ID_BYTES` bytes each, joined, as `packed_ids` returns them."""
     action = BulkAction.objects.create(
-        tenant=tenant, actor=actor, kind=kind, value=value, total=len(ids) // ID_BYTES
-    )
+        tenant=tenant, actor=actor, kind=kind, value=value, dry_run=dry_run,
+        total=len(ids) // ID_BYTES,
+    )  # fmt: skip
     size = BATCH * ID_BYTES
     BulkBatch.objects.bulk_create(
         BulkBatch(
@@ -319,7 +320,7 @@ def run_batch(planned: BulkAction, size: int = BATCH) -> int:
     pks = take(batch, size) if batch else []
     with tenant_context(action.tenant_id), caused_by(action.actor, action.pk):
         if pks:
-            add_result(action, len(pks), VERBS[action.kind](action.tenant, pks, action.value))
+            add_result(action, len(pks), verb_of(action)(action.tenant, pks, action.value))
         else:
             finish_tags(action)
             action.finished_at = timezone.now()
@@ -328,13 +329,16 @@ def run_batch(planned: BulkAction, size: int = BATCH) -> int:
 
 
 def finish_tags(action: BulkAction) -> None:
-    """Renames or deletes the tags themselves, after their contacts have changed."""
-    if action.kind == BulkAction.Kind.RENAME_TAG:
-        old, new = action.value.split(",")
-        for tag in action.tenant.tags.filter(name=old):
-            tags.rename(tag, new)
-    else:
-        tags.delete_unused(action.tenant.tags.filter(name__in=tags_to_delete(action)))
+    """Renames, merges or deletes the tags themselves, after their contacts have changed."""
+    tenant = action.tenant
+    match action.kind, action.value.split(","):
+        case BulkAction.Kind.RENAME_TAG, [old, new]:
+            for tag in tenant.tags.filter(name=old):
+                tags.rename(tag, new)
+        case BulkAction.Kind.MERGE_TAGS, [*merged, new]:
+            tags.delete_merged(tenant, merged, new)
+        case BulkAction.Kind.DELETE_TAGS, names:
+            tags.delete_unused(tenant.tags.filter(name__in=names))
 
 
 def take(batch: BulkBatch, size: int) -> list[str]:
@@ -355,7 +359,7 @@ def batch_of_late_carriers(action: BulkAction) -> BulkBatch | None:
         return None
     # No join: while PostgreSQL takes the tables for small ones, it may go through all links of a
     # tag for each contact, or through all tags for each link.
-    names = tags_to_delete(action)
+    names = action.value.split(",")[:-1]
     old = [*action.tenant.tags.filter(name__in=names).values_list("pk", flat=True)]
     links = ContactTag.objects.filter(tenant=action.tenant_id, tag__in=old)
     carriers = links.order_by("contact_id").values_list("contact_id", flat=True).distinct()

@@ -105,7 +105,8 @@ TOOLS = {
             "search_contacts", finding.SearchContacts, READS,
             "Finds contacts by a part of their name, e-mail address or phone, by tag, and by "
             "filters such as consent, country or metadata. The contact with the latest message "
-            "comes first.",
+            "comes first. With `filter`, a page can be empty although there are more contacts: go "
+            "on with next_cursor until it is null.",
             limit=50,
         ),
         Tool(

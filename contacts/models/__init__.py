@@ -3,7 +3,6 @@
 from .bulk_action import (
     BulkAction,
     BulkBatch,
-    UndoValue,
 )
 from .change import (
     ENDS,
@@ -145,7 +144,6 @@ __all__ = [
     "TagQuerySet",
     "TenantLock",
     "Tombstone",
-    "UndoValue",
     "Warned",
     "Webhook",
     "actor_of",

@@ -1,7 +1,7 @@
 """Bulk actions: changes of many contacts at once, which `contacts.jobs.bulk_actions` makes."""
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import models
 from django.utils import timezone
@@ -19,20 +19,6 @@ def told(item: Any) -> str:
     if isinstance(item, list):
         return ", ".join(item)
     return "" if item is True else item or "(empty)"
-
-
-class UndoValue(NamedTuple):
-    """The value of an undo: the change set, or JSON if nothing is undone and only counted."""
-
-    change_set: str
-    dry_run: bool = False
-
-    @classmethod
-    def read(cls, value: str) -> "UndoValue":
-        return cls(**json.loads(value)) if value.startswith("{") else cls(value)
-
-    def __str__(self) -> str:
-        return json.dumps(self._asdict()) if self.dry_run else self.change_set
 
 
 class BulkAction(Owned):
@@ -75,6 +61,9 @@ class BulkAction(Owned):
         blank=True,
         help_text="The tag, or tags; the locale; the change set; what to update, as JSON.",
     )
+    dry_run = models.BooleanField(
+        default=False, db_default=False, help_text="Nothing is changed, only counted."
+    )
     total = models.PositiveIntegerField()
     done = models.PositiveIntegerField(default=0)
     changed = models.PositiveIntegerField(default=0)
@@ -94,18 +83,14 @@ class BulkAction(Owned):
         if self.kind in self.REPLACING:
             old, _, new = value.rpartition(",")
             value = f"{old} → {new}"
-        if self.is_dry_run:
-            value = f"{UndoValue.read(value).change_set} (dry run)"
+        if self.dry_run:
+            value = f"{value} (dry run)"
         return f"{what}: {value}" if value else what
 
     @property
     def noun(self) -> str:
         """What the action handles."""
         return "pair" if self.kind in self.OF_PAIRS else "contact"
-
-    @property
-    def is_dry_run(self) -> bool:
-        return self.kind == self.Kind.UNDO and UndoValue.read(self.value).dry_run
 
     @property
     def is_over(self) -> bool:
@@ -129,7 +114,7 @@ class BulkAction(Owned):
     def own_change_set(self) -> str:
         """Empty as long as the log has no entry of the action. Dismissing pairs changes no contact,
         so it is never logged; no dry run is."""
-        is_logged = self.kind != self.Kind.DISMISS_PAIRS and not self.is_dry_run
+        is_logged = self.kind != self.Kind.DISMISS_PAIRS and not self.dry_run
         return self.pk if self.changed and is_logged else ""
 
     @property

@@ -201,11 +201,12 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         region: str = "",
         found: "ContactQuerySet | None" = None,
         is_few: bool = False,
-    ) -> list["Contact"]:
+    ) -> keyset.Page:
         """The next `limit` contacts in `order`. They are found by the filter where it leaves few
         contacts, else in the order of the list. `tag`: of the same tenant; `query`, `region`: see
         `matches`. `found`: those of these contacts that match other filters, see
-        `contacts.finding.filters`; `is_few`: there are few of them.
+        `contacts.finding.filters`; `is_few`: there are few of them. With `found` and without
+        `query`, the page is bounded, see `keyset.bounded_page`.
         """
         is_filtered = found is not None
         found = self.all() if found is None else found
@@ -215,18 +216,20 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         if small is not None:
             # Of few contacts, each is compared; an index might find many others first.
             rows = small.matching(query, region, is_indexed=False)
-            return keyset.gathered(rows, order, after, limit)
+            return keyset.Page(keyset.gathered(rows, order, after, limit))
         of_age = [tag] if tag and order is BY_MESSAGE else []
         among, rows = self.as_old_as(*of_age), found.as_old_as(*of_age)
         rows = rows.carrying(tag.name) if tag else rows
+        if is_filtered and not query:
+            return keyset.bounded_page(rows, order, after, limit, among, keyset.MOST_READ)
         if not query:
-            return keyset.page(rows, order, after, limit, among if is_filtered else None)
+            return keyset.Page(keyset.page(rows, order, after, limit))
         owners = self.owners_of(query, region)
         indexed, unindexed = (
             rows.filter(matches(query, region, owners, is_indexed=is_indexed))
             for is_indexed in (True, False)
         )
-        return keyset.searched(indexed, unindexed, among, order, after, limit)
+        return keyset.Page(keyset.searched(indexed, unindexed, among, order, after, limit))
 
     def small_result(self, tag: "Tag | None", email: str) -> "ContactQuerySet | None":
         """The contacts with the tag and the e-mail address; None where they may be many."""

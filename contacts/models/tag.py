@@ -161,9 +161,10 @@ class Tag(Owned):
         return are_few(self.own_links())
 
 
-def are_few(links: "models.QuerySet[ContactTag]") -> bool:
-    """Whether `links` are at most `SMALL_RESULT`. Counts no more than that."""
-    return links[: SMALL_RESULT + 1].count() <= SMALL_RESULT
+def are_few(rows: "models.QuerySet[Any]", most: int | None = None) -> bool:
+    """Whether `rows` are at most `most`, or `SMALL_RESULT`. Counts no more than that."""
+    most = SMALL_RESULT if most is None else most
+    return rows[: most + 1].count() <= most
 
 
 class ContactTag(models.Model):

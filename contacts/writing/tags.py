@@ -15,6 +15,7 @@ from contacts.change_log.difference import difference
 from contacts.db.dialects import dialect_of
 from contacts.db.expressions import IdDigits, IsAnyOf
 from contacts.db.transactions import transactional
+from contacts.finding import saved_views
 from contacts.models import Change, Contact, ContactTag, Entry, Tag, TagQuerySet
 from contacts.models.owned import key_of
 from contacts.values import rules
@@ -172,7 +173,8 @@ def save(tag: Tag, save_row: Callable[[], None]) -> None:
 @transactional
 def rename(tag: Tag, name: str) -> None:
     """Gives the stored tag, and all contacts that have it, the new name. The tag keeps its id. If
-    another tag of the tenant has the name already, that tag is merged into this one.
+    another tag of the tenant has the name already, that tag is merged into this one. Saved views
+    that name the tag get the new name, too.
 
     All contacts are locked until the transaction ends. If they are many, give them the new name
     with `retag` first, batch by batch: then only the links are left to do here, which takes about a
@@ -193,6 +195,7 @@ def rename(tag: Tag, name: str) -> None:
     stored.own_row().update(name=name)
     for some in batches(carriers):
         retag(stored.tenant, some, lambda names: replaced(names, [stored.name], [name]))
+    saved_views.replace_tags(tag.tenant_id, [stored.name], name)
 
 
 @transactional
@@ -207,6 +210,14 @@ def delete(tags: TagQuerySet) -> tuple[int, dict[str, int]]:
             retag(tenant, some, partial(without, gone=gone))
     delete_rows(found)
     return len(found), {Tag._meta.label: len(found)}
+
+
+@transactional
+def delete_merged(tenant: Tenant, names: Collection[str], new: str) -> None:
+    """Deletes the tags `names` of the tenant, whose contacts have got the tag `new` instead, as
+    `delete_unused` does. Saved views that name one of them name `new`."""
+    delete_unused(tenant.tags.filter(name__in=names))
+    saved_views.replace_tags(tenant.pk, names, new)
 
 
 @transactional

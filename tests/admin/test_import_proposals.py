@@ -1,5 +1,6 @@
 """What the preview of an import begins with: the columns of an earlier import, or guesses."""
 
+import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from django.test import Client
 from contacts.admin.import_forms import GUESSED
 from contacts.importing import cleanup
 from contacts.importing.preview import NO_PHONE
+from contacts.importing.record_file import FileHead
 from contacts.importing.row import NO_CONSENT_DATE
 from contacts.models import Contact, Import
 from tenants.models import Tenant
@@ -108,6 +110,16 @@ def test_the_row_of_known_columns_is_the_header_in_the_encoding_of_that_import(
     assert (shown.source.header_line, shown.source.encoding) == (2, "cp1250")
     assert shown.fields == {"Numer": "phone", "Nazwa": "name"}
     assert shown.problem == ""
+
+
+def test_columns_that_only_later_records_have_do_not_hide_the_earlier_import(
+    staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The preview reads the first records only, and an import all of them."""
+    monkeypatch.setattr(FileHead, "searched_records", 1)
+    content = json.dumps([{"Wer": FIRST, "Wo": "Lyon"}, {"Wer": SECOND, "Wann": "2026"}])
+    assert brought_in(staff, content, Wer="phone", Wo="name").created == 2
+    assert fields_of(staff, drafted(staff, content)) == {"Wer": "phone", "Wo": "name"}
 
 
 # Guesses

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 from django.contrib.messages import get_messages
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils.html import escape
@@ -193,6 +194,61 @@ def test_what_a_view_cannot_keep_is_said_and_not_lost(acme: SimpleNamespace) -> 
     page = ann.get(menu(ann)["VIPs"]).content.decode()
     assert "The list cannot show this filter." in page
     assert ann.get(COUNTS).status_code == 200
+
+
+def test_a_view_follows_a_tag_that_is_renamed_or_merged(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    people_of(acme.tenant)
+    people_of(globex.tenant)
+    ann, other = logged_in(staff_of(acme.tenant)), logged_in(staff_of(globex.tenant))
+    save(ann, "VIPs", tag="vip", without="new")
+    save(other, "VIPs", tag="vip", without="new")
+    mine, theirs = (SavedView.objects.filter(tenant=each.tenant) for each in (acme, globex))
+    before = theirs.get().filter
+    acme.api.act("rename-tag", tag="vip", new_tag="gold")
+    assert mine.get().filter == before | {"tags_all": ["gold"]}
+    assert names(ann, menu(ann)["VIPs"]) == ["Ada"]
+    acme.api.act("merge-tags", tags=["gold", "new"], into="one")
+    assert mine.get().filter == {"tags_all": ["one"], "tags_none": ["one"]}
+    call_command("retag", "--tenant", acme.tenant.slug, "--rename", "one=two")
+    SavedView.objects.filter(tenant=acme.tenant).update(filter={"tags_any": ["x", "two", "y"]})
+    ContactFactory.create(tenant=acme.tenant, tags=["y"])
+    for is_tried in (["--dry-run"], []):
+        assert mine.get().filter == {"tags_any": ["x", "two", "y"]}
+        call_command("retag", "--tenant", acme.tenant.slug, "--merge", "two,y=z", *is_tried)
+    assert mine.get().filter == {"tags_any": ["x", "z"]}
+    assert theirs.get().filter == before
+
+
+def test_the_filters_of_a_view_are_changed_in_its_list(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    people_of(acme.tenant)
+    ann = logged_in(staff_of(acme.tenant))
+    save(ann, "VIPs", shared=True, tag="vip")
+    view = SavedView.objects.get()
+    page = ann.get(url(SavedView, "change", view.pk)).content.decode()
+    listed = f"{LIST}?{urlencode({'view': view.pk, 'tag': 'vip'})}"
+    assert escape(listed) in page
+    button = "Save this filter to the view “VIPs”"
+    assert button in ann.get(listed).content.decode()
+    assert button not in ann.get(f"{LIST}?view={view.pk}").content.decode(), "no filter yet"
+    change = reverse("admin:contacts_savedview_filter", args=[view.pk])
+    SavedView.objects.update(counted=7)
+    for client in (
+        logged_in(staff_of(acme.tenant, "view_contact")),
+        logged_in(staff_of(globex.tenant)),
+        logged_in(staff_of(None)),
+    ):
+        assert button not in client.get(listed).content.decode()
+        client.post(change, {"list": "country=FR"})
+    assert "Choose filters first" in sentences(ann.post(change, {"list": f"view={view.pk}"}))
+    assert SavedView.objects.get().filter == {"tags_all": ["vip"]}
+    answer = ann.post(change, {"list": f"?view={view.pk}&tag=vip&has_email=no"})
+    view.refresh_from_db()
+    assert (view.filter, view.counted) == ({"tags_all": ["vip"], "has_email": False}, None)
+    assert names(ann, answer.headers["Location"]) == ["Bea"]
 
 
 def test_superusers_save_views_of_one_tenant(

@@ -79,7 +79,19 @@ def measure() -> None:
         assert answer.status_code in (200, 202), answer.json()
         return answer.json()
 
-    print(f"{NUMBER:,} contacts; medians in ms: list-contacts, search-contacts, to count; matching")
+    def partial_pages(chosen: Any) -> int:
+        """How many pages of list-contacts a reader gets before one that is not partial."""
+        number, cursor = 0, None
+        while True:
+            answer = api.act("list-contacts", filter=chosen, cursor=cursor)
+            if "Qyvo-Page" not in answer.headers:
+                return number
+            number, cursor = number + 1, answer.json()["next_cursor"]
+
+    print(
+        f"{NUMBER:,} contacts; medians in ms: list-contacts, search-contacts, to count; matching;"
+    )
+    print("partial pages before the first one of list-contacts that is not partial")
     for name, given in FILTERS.items():
         text = json.dumps(given)
         for placeholder, moment in moments.items():
@@ -92,7 +104,8 @@ def measure() -> None:
             start = time.perf_counter()
             number = ask("bulk-delete", filter=chosen, dry_run=True)["total"]
             count = (time.perf_counter() - start) * 1000
-        print(f"{name:26} {listed:7.0f} {found:7.0f} {count:7.0f} {number:9,}", flush=True)
+        figures = f"{listed:7.0f} {found:7.0f} {count:7.0f} {number:9,} {partial_pages(chosen):3}"
+        print(f"{name:26} {figures}", flush=True)
     print(f"{'list-fields':26} {milliseconds(partial(ask, 'list-fields')):7.0f}")
 
 

@@ -96,6 +96,7 @@ def test_a_filtered_list_has_each_contact_once_and_in_order_whatever_is_read_fir
     acme: SimpleNamespace, people: None, monkeypatch: pytest.MonkeyPatch, window: int, few: int
 ) -> None:
     monkeypatch.setattr(keyset, "SCAN_WINDOW", window)
+    monkeypatch.setattr(keyset, "MOST_READ", 2 * window)
     monkeypatch.setattr(tag, "SMALL_RESULT", few)
     cases: list[tuple[dict[str, Any], str]] = [
         ({"filter": {"tags_any": ["vip", "new"]}}, "Ada Bea Cid"),
@@ -113,6 +114,38 @@ def test_a_filtered_list_has_each_contact_once_and_in_order_whatever_is_read_fir
         assert found == names.split()
     found = acme.api.act("search-contacts", query="e", filter={"tags_none": ["vip"]}).json()
     assert [contact["name"] for contact in found] == ["Eve"]
+
+
+def test_a_page_that_has_read_enough_contacts_says_so_and_its_cursor_goes_on(
+    acme: SimpleNamespace, people: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyset, "SCAN_WINDOW", 1)
+    monkeypatch.setattr(keyset, "MOST_READ", 1)
+    bea = acme.tenant.contacts.get(name="Bea")
+    acme.api.act("delete-contact", contact_id=bea.pk)
+    city = {"metadata": {"city": {"exists": True}}}
+
+    def follow(action: str, given: Any = city, **body: Any) -> list[tuple[list[str], str]]:
+        """All pages: the names, and whether the page says that it is partial."""
+        pages, cursor = list[tuple[list[str], str]](), None
+        while cursor is not None or not pages:
+            answer = acme.api.act(action, filter=given, cursor=cursor, **body)
+            found, cursor = answer.json(), answer.headers.get("Qyvo-Next-Cursor")
+            if action == "list-contacts":
+                found, cursor = found["data"], found["next_cursor"]
+            names = [entry.get("name", "a deleted one") for entry in found]
+            pages.append((names, answer.headers.get("Qyvo-Page", "")))
+            assert len(pages) < 9
+        return pages
+
+    assert follow("list-contacts", include_deleted=True) == [
+        ([], "partial"), (["Dan", "Eve"], "partial"), (["a deleted one"], ""),
+    ]  # fmt: skip
+    assert follow("search-contacts") == [(["Eve", "Dan"], "partial"), ([], "partial"), ([], "")]
+    pages = follow("search-contacts", limit=1)
+    assert [name for names, _ in pages for name in names] == ["Eve", "Dan"]
+    for given in ({"country": ["VA"]}, {"updated_since": "2026-05-01T12:00:01Z"}):
+        assert follow("search-contacts", given) == [(["Fay"], "")], "few: found by an index"
 
 
 BAD: list[Any] = [

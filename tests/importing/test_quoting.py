@@ -215,6 +215,45 @@ def test_a_file_of_php_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [[*record.cells.values()][1:] for record in found] == meant
 
 
+def test_a_file_of_mysql_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """SELECT INTO OUTFILE quotes nothing; a backslash escapes tabs, line ends and itself."""
+    text = (
+        "phone\tname\ttown\tnote\n"
+        "+33612345678\tAnn\t\\N\tone\\\ntwo\\\nthree\n"
+        "+33612345679\tBob\\\tB\tNice\\\nSud\tc:\\\\dir\n"
+        "+33612345670\t\\N\t\\N\tsee\\\n+33612345671\\\tMallory\\\tx\n"
+        "+33612345672\tEve\tLille\t\\N\n"
+    )
+    found = records(tmp_path, text)
+    assert not mistakes(found)
+    assert [[*record.cells.values()][1:] for record in found] == [
+        ["Ann", "", "one\ntwo\nthree"], ["Bob\tB", "Nice\nSud", "c:\\dir"],
+        ["", "", "see\n+33612345671\tMallory\tx"], ["Eve", "Lille", ""],
+    ]  # fmt: skip
+
+
+def test_a_line_that_may_be_a_record_or_the_rest_of_one_is_refused_with_it(tmp_path: Path) -> None:
+    """After a backslash at the end of a line that nothing else explains."""
+    full = "+33612345678,Ann,Lyon,C:\\\n+33612345679,Bob,Nice,C:\\\n"
+    short = "+33612345670,Cy,Paris,C:\\\n+33612345671,Di\n+33612345672,Eve,Lille,x\n"
+    for lines, wrong in [(full + short, [4, 5]), (full, [])]:
+        found = records(tmp_path, f"phone,name,town,note\n{lines}")
+        assert [*mistakes(found)] == wrong
+        assert {*mistakes(found).values()} <= {quoting.IN_DOUBT}
+        assert good(found)["+33612345679"]["note"] == "C:\\"
+
+
+def test_lines_of_a_cell_in_single_quotes_are_no_records_where_the_file_uses_others(
+    tmp_path: Path,
+) -> None:
+    """A name such as 't Hooft in the last column is text."""
+    text = "phone,name,town,note\n+33612345678,Ann,Lyon,'t Hooft\n+33612345679,Bob,Nice,'see\n"
+    more = "+33612345670\nor so'\n+33612345671,Di,Lille,x\n"
+    found = records(tmp_path, text + more)
+    assert {*good(found)} == {"+33612345678", "+33612345671"}
+    assert mistakes(found) == dict.fromkeys([3, 4, 5], quoting.OTHER_QUOTE)
+
+
 def test_a_cell_in_single_quotes_is_not_parted_where_the_file_uses_others(tmp_path: Path) -> None:
     """The first 100 lines have no quotes, so the file is not known to use single ones."""
     lines = [f"+1415555{n:04},'t Hart,x" for n in range(200)]

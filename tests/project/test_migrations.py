@@ -20,6 +20,7 @@ from django_tasks_db.models import DBTaskResult
 
 from contacts.importing.uploads import run_import
 from contacts.jobs.bulk_actions import run_bulk_action
+from contacts.models import BulkAction
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.both
@@ -136,3 +137,17 @@ def test_tasks_in_the_queue_find_their_functions_after_the_modules_were_moved(db
     assert {import_string(path) for path in paths} == {run_bulk_action, run_import}
     migration.rename_back(apps, editor)
     assert {*paths.all()} == {*migration.MOVED}
+
+
+def test_dry_runs_that_the_version_before_has_planned_stay_dry_runs(acme: SimpleNamespace) -> None:
+    """Before 0036, the value of such an undo was JSON."""
+    migration = import_module("contacts.migrations.0036_bulk_dry_run")
+    editor = SimpleNamespace(connection=connection)
+    value = '{"change_set": "01J1YAAAAAAAAAAAAAAAAAAAAA", "dry_run": true}'
+    action = BulkAction.objects.create(tenant=acme.tenant, kind="undo", value=value, total=0)
+    migration.read_values(apps, editor)
+    action.refresh_from_db()
+    assert (action.dry_run, str(action)) == (True, "Undo: 01J1YAAAAAAAAAAAAAAAAAAAAA (dry run)")
+    migration.write_values(apps, editor)
+    action.refresh_from_db()
+    assert action.value == value

@@ -458,7 +458,7 @@ def pages(listing: Callable[[Crowd, Any], list[Contact]]) -> Callable[[Crowd], i
 def by_change(crowd: Crowd, last: Contact | None) -> list[Contact]:
     found = crowd.tenant.contacts.listed(
         BY_CHANGE, (last.updated_at, last.pk) if last else None, 100
-    )
+    ).rows
     Contact.all_phones.add_former_phones(found)
     assert any(contact.former_phones for contact in found)
     return found
@@ -471,15 +471,17 @@ READING: dict[str, Callable[[Crowd], int]] = {
         crowd.tenant.contacts.find(phone="+1416" + crowd.phones[0][5:], lock=True)
     ),
     "search by a former phone": lambda crowd: len(
-        crowd.tenant.contacts.listed(BY_MESSAGE, None, 50, query="+1416" + crowd.phones[0][5:])
+        crowd.tenant.contacts.listed(BY_MESSAGE, None, 50, query="+1416" + crowd.phones[0][5:]).rows
     ),
     "search by a part": lambda crowd: len(
-        crowd.tenant.contacts.listed(BY_MESSAGE, None, 50, query="ann")
+        crowd.tenant.contacts.listed(BY_MESSAGE, None, 50, query="ann").rows
     ),
     "list-contacts": pages(by_change),
     "search-contacts without filters": pages(
-        lambda crowd, last: crowd.tenant.contacts.listed(
-            BY_MESSAGE, last and (last.last_message_at, last.pk), 50
+        lambda crowd, last: (
+            crowd.tenant.contacts.listed(
+                BY_MESSAGE, last and (last.last_message_at, last.pk), 50
+            ).rows
         )
     ),
     "a page of an export": lambda crowd: len(next(export.pages(bulk_actions.pack(crowd.ids)))[1]),

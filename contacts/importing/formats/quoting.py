@@ -39,6 +39,7 @@ IN_DOUBT = (
 )
 TOO_LONG = f"A cell is longer than {MAX_CELL:,} characters. Is a quote not closed?"
 
+NULL = "\\N"  # an empty cell, as MySQL and PostgreSQL write it
 # The beginning and the end of a text that is quoted with ' and has been parted
 OPENED = re.compile(r" *'(?:.*[^'])? *", re.DOTALL)
 CLOSED = re.compile(r"[^']*' *", re.DOTALL)
@@ -101,17 +102,23 @@ class RowReader:
         self.read_again = 0  # characters
         self.taken: list[str] = []  # the lines of the current row
         self.size = 0  # characters in `taken`
+        self.way = DOUBLED  # in which the current row is tried
+        self.doubt = ""  # the mistake of the current row, to which the next line may belong
         # A backslash before a sign that it may escape, which is not escaped itself.
         signs = re.escape(f"{delimiter}{quote}")
+        self.open_end = re.compile(r"(?<!\\)(?:\\\\)*\\[\r\n]*$")
         self.escape = re.compile(rf"(?<!\\)(?:\\\\)*\\(?:[{signs}\r\n]|$)")
+        end = re.escape(delimiter)
+        self.unescaped = re.compile(rf"(?<!\\){end}")
+        self.null = re.compile(rf"(?:^|(?<={end}))\\N(?={end}|[\r\n]|$)")
         self.inner_quote = re.compile(rf"[^\s\\{signs}]{quote * 2}|{quote * 2}[^\s{signs}]")
         given: Any = {"delimiter": delimiter, "quotechar": quote, "strict": True}
         escaped: Any = given | {"escapechar": "\\"}
         self.readers = {
             DOUBLED: csv.reader(self, skipinitialspace=True, **given),
             PHP: csv.reader(map(self.doubling, self), skipinitialspace=True, **given),
-            BACKSLASHED: csv.reader(self, skipinitialspace=True, **escaped),
-            UNQUOTED: csv.reader(self, quoting=csv.QUOTE_NONE, **escaped),
+            BACKSLASHED: csv.reader(map(self.without_null, self), skipinitialspace=True, **escaped),
+            UNQUOTED: csv.reader(map(self.without_null, self), quoting=csv.QUOTE_NONE, **escaped),
         }
 
     def rows(self) -> Iterator[Row]:
@@ -121,6 +128,7 @@ class RowReader:
                 self.read += line_ends(text)
                 continue
             line = self.read + 1
+            doubt, self.doubt = self.doubt, ""
             if self.quote in text or ("\\" in text and self.may_escape(text)):
                 row = self.quoted(line, text)
             else:
@@ -130,6 +138,11 @@ class RowReader:
                     OTHER_QUOTE if self.apostrophe in text and self.has_other_quotes(cells) else ""
                 )
                 row = Row(line, cells, len(text), mistake)
+            if doubt == IN_DOUBT or (doubt and not self.is_full(row.cells)):
+                row = row._replace(mistake=row.mistake or doubt)
+                self.doubt = self.doubt or (doubt if self.goes_on(text, doubt) else "")
+            if NULL in row.cells:
+                row = row._replace(cells=["" if cell == NULL else cell for cell in row.cells])
             if has_value(row.cells):
                 yield row
 
@@ -158,6 +171,8 @@ class RowReader:
         have, or else with doubled quotes, or else in other ways. Raises `BadRow`; `again` then has
         the lines of the row."""
         self.again.appendleft(text)
+        if self.may_go_on(text):
+            return self.continued()
         known = self.other_ways(text, known=True) if self.escapes else []
         for way in known:
             with suppress(BadRow):
@@ -173,7 +188,46 @@ class RowReader:
                 return self.read_as(way)
         raise usual_error if self.quote in text else BadRow(IN_DOUBT)
 
+    def may_go_on(self, text: str) -> bool:
+        """Whether a backslash at the end of `text` may escape the line end: neither this line nor
+        the next one, which must not be blank, has quotes."""
+        if self.named < 2 or not self.open_end.search(text):
+            return False
+        following = self.following(1)
+        return self.quote not in text + following and following[0] not in "\r\n\x1a"
+
+    def goes_on(self, text: str, doubt: str) -> bool:
+        """Whether the line after `text`, which is in doubt itself, may belong to the same row."""
+        if doubt == IN_DOUBT:
+            return bool(self.open_end.search(text))
+        return not any(map(CLOSED.fullmatch, text.rstrip("\r\n").split(self.delimiter)))
+
+    def following(self, number: int) -> str:
+        """The line after the first `number` lines of `again`; a line end at the end of the file."""
+        if len(self.again) == number and (line := next(self.lines, "")):
+            self.again.append(line)
+        return self.again[number] if len(self.again) > number else "\n"
+
+    def continued(self) -> list[str]:
+        """The cells of a row whose first line ends with a backslash, without quotes.
+
+        MySQL writes a line end inside a cell in this way. If the next line has a cell for each
+        column, the backslash is text. Raises `BadRow` if the next line has a phone besides: it may
+        be a record that lacks cells, or a part of this one.
+        """
+        following = self.unescaped.split(self.again[1].rstrip("\r\n"))
+        if self.is_full(following):
+            return self.read_as(DOUBLED)
+        if has_phone(following):
+            self.doubt = IN_DOUBT
+            self.taken = []
+            raise BadRow(IN_DOUBT)
+        with suppress(BadRow):
+            return self.read_as(UNQUOTED)
+        return self.read_as(DOUBLED)
+
     def read_as(self, way: str) -> list[str]:
+        self.way = way
         try:
             cells = self.taken_by(self.readers[way])
             self.check(cells, way)
@@ -216,15 +270,27 @@ class RowReader:
         lines = "".join(self.taken)
         return "\\" in lines and bool(self.escape.search(lines))
 
+    def without_null(self, line: str) -> str:
+        """A line of MySQL, which writes NULL as \\N, with empty cells instead."""
+        return self.null.sub("", line) if NULL in line else line
+
     def doubling(self, line: str) -> str:
         """A line of PHP, which leaves quotes after a backslash as they are, with these doubled."""
         return line.replace(self.escaped_quote, self.escaped_quote + self.quote)
 
     def has_other_quotes(self, cells: list[str]) -> bool:
-        """Whether a cell begins with a single quote that seems to be closed in a later cell."""
-        opened = (n for n, cell in enumerate(cells) if OPENED.fullmatch(cell))
-        rest = cells[next(opened, len(cells)) + 1 :]
-        return self.quote != "'" and any(map(CLOSED.fullmatch, rest))
+        """Whether a cell begins with a single quote that seems to be closed in a later cell, or in
+        a later line: the next line does not have a cell for each column. It fails, too."""
+        if self.quote == "'":
+            return False
+        opened = [n for n, cell in enumerate(cells) if OPENED.fullmatch(cell)]
+        if opened and any(map(CLOSED.fullmatch, cells[opened[0] + 1 :])):
+            return True
+        following = self.following(0)
+        if self.named > 1 and len(cells) - 1 in opened and following[0] not in "\r\n\x1a":
+            parts = following.rstrip("\r\n").split(self.delimiter)
+            self.doubt = "" if self.is_full(parts) else OTHER_QUOTE
+        return bool(self.doubt)
 
     def taken_by(self, reader: Iterator[list[str]]) -> list[str]:
         """The next row of `reader`, which calls `__next__` for each line. Raises `BadRow`."""
@@ -262,7 +328,7 @@ class RowReader:
         where another cell would begin.
         """
         inside, quote, _ = text.partition(self.quote)
-        parts = inside.rstrip("\r\n").split(self.delimiter)
+        parts = self.parts(inside)
         if not quote or self.is_full(parts):
             return self.is_row_with_phone(parts)
         opens_a_cell = not parts[-1].strip()
@@ -270,6 +336,13 @@ class RowReader:
         return (has_phone(parts[:-1]) and (opens_a_cell or self.is_full(cells))) or (
             self.is_row_with_phone(cells) and is_strict(text, self.delimiter, self.quote)
         )
+
+    def parts(self, text: str) -> list[str]:
+        """The cells of a line without quotes, in the way that is tried."""
+        line = text.rstrip("\r\n")
+        if self.way == UNQUOTED:
+            return self.unescaped.split(line)
+        return line.split(self.delimiter)
 
     def is_row_with_phone(self, cells: list[str]) -> bool:
         """Whether `cells` would be a row with a phone. A row may lack its last cells: then a phone

@@ -11,7 +11,7 @@ from contacts.importing.engine import Importer, fingerprint
 from contacts.importing.error_file import ErrorFile
 from contacts.importing.findings import description, findings, sheets_note
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
-from contacts.importing.record_file import RecordFile
+from contacts.importing.record_file import FileHead, RecordFile
 from contacts.importing.records import UnreadableFile
 from contacts.importing.remembered import digest_of
 from contacts.importing.row import read_options
@@ -82,10 +82,9 @@ class Command(BaseCommand):
         if options["dry_run"] and options["resume"]:
             self.refuse("A dry run leaves nothing to resume; choose one of the two.")
         given = self.clean(options)
-        source = RecordFile(
-            options["file"], given["encoding"], given["delimiter"], max_unpacked_bytes(),
-            header_line=given["header_line"], sheet=given["sheet"],
-        )  # fmt: skip
+        file, delimiter, most = options["file"], given["delimiter"], max_unpacked_bytes()
+        rows = {"header_line": given["header_line"], "sheet": given["sheet"]}
+        source = RecordFile(file, given["encoding"], delimiter, most, **rows)
         read = read_options(source, given, tenant.default_region, fields_of(tenant))
         given |= findings(source, read)
         job = Import(
@@ -93,7 +92,9 @@ class Command(BaseCommand):
             actor="command:import_contacts",
             file_name=options["file"].name[:255],
             options=given,
-            columns_digest=digest_of(given, source.header),
+            columns_digest=digest_of(
+                given, source, lambda: FileHead(file, source.encoding, delimiter, most, **rows)
+            ),
             dry_run=options["dry_run"],
             fingerprint=fingerprint(source, given),
         )

@@ -64,7 +64,9 @@ class Command(BulkFix):
 
     def finish_tags(self, tenant: Tenant, old: list[Tag]) -> None:
         """A dry run has left each tag on its contacts, and renaming it would lock them all."""
-        if self.options["rename"] is None:
+        if self.options["merge"]:
+            tags.delete_merged(tenant, [tag.name for tag in old], self.new[0])
+        elif self.options["rename"] is None:
             tags.delete_unused(tenant.tags.filter(pk__in=[tag.pk for tag in old]))
         elif not self.options["dry_run"]:
             for tag in old:
