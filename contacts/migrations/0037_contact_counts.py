@@ -9,7 +9,7 @@ from tenants.isolation import protect
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contacts", "0035_import_columns"), ("tenants", "0008_oauth")]
+    dependencies = [("contacts", "0036_bulk_dry_run"), ("tenants", "0008_oauth")]
 
     operations = [
         migrations.CreateModel(
