@@ -17,7 +17,7 @@ import pytest
 from tests.support.databases import test_database_url
 from tests.support.paths import ROOT
 
-PATIENCE = 120  # seconds for a machine that is busy with other things
+PATIENCE = 300  # seconds for a machine that is busy with other things
 
 # A real server
 
@@ -110,14 +110,18 @@ def s3_at(port: int) -> Iterator[None]:
         yield
 
 
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def listening(command: list[str], port: int) -> Iterator[None]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def listens() -> bool:
         assert process.poll() is None, command
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
+        return is_open(port)
 
     try:
         wait_until(listens)

@@ -42,6 +42,7 @@ from tests.support.installation import (
     new_phone,
 )
 from tests.support.paths import ROOT
+from tests.support.processes import wait_until
 
 on_postgresql = pytest.mark.skipif(connection.vendor == "sqlite", reason="breaks PostgreSQL")
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="breaks SQLite")
@@ -100,12 +101,8 @@ def create(client: httpx.Client, phone: str, **fields: Any) -> httpx.Response:
 
 def remount(disk: Path, how: str) -> None:
     """A server closes its database a moment after it has answered; until then the disk is busy."""
-    for _ in range(100):
-        run = subprocess.run(["mount", "-o", f"remount,{how}", disk], check=False)
-        if run.returncode == 0:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"{disk} is busy")
+    command = ["mount", "-o", f"remount,{how}", str(disk)]
+    wait_until(lambda: subprocess.run(command, check=False).returncode == 0)
 
 
 def assert_outage(answer: Any) -> None:

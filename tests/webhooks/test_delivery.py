@@ -286,12 +286,14 @@ def test_attempts_are_spread_over_a_day_then_the_delivery_is_dead(
 ) -> None:
     receiver.answer = lambda received: 500
     acme.api.create()
-    waited = []
+    pauses = []
     for _ in range(12):
+        before = timezone.now()
         send(due=True)
-        waited.append((Delivery.objects.get().due_at - timezone.now()).total_seconds())
-    for seconds, pause in zip(waited, RETRY_DELAYS, strict=False):
-        assert 0.9 * pause - 5 < seconds < 1.1 * pause + 5
+        pauses.append((Delivery.objects.get().due_at, before, timezone.now()))
+    for (due_at, before, after), seconds in zip(pauses, RETRY_DELAYS, strict=False):
+        pause = timedelta(seconds=seconds)
+        assert before + 0.9 * pause < due_at < after + 1.1 * pause
     assert 23 * 3600 < sum(RETRY_DELAYS) < 24 * 3600
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.attempts) == (State.DEAD, 12)
