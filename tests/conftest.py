@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, time
 from ipaddress import ip_network
 from itertools import count
 from pathlib import Path
@@ -37,6 +38,7 @@ from tests.support import (
 )
 from tests.support.admin import logged_in
 from tests.support.api import PASSWORD, Api
+from tests.support.clock import Clock
 from tests.support.databases import (
     DATABASE,
     connected_as,
@@ -341,6 +343,21 @@ def staff(acme: SimpleNamespace) -> Client:
 @pytest.fixture
 def superuser(db: None) -> Client:
     return logged_in(UserFactory.create(tenant=None, is_staff=True, is_superuser=True))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """No statement asks the database for the time, so this is every clock there is."""
+    clock = Clock("clock", (), {})
+    # What `timezone.now` asks. To replace `now` itself would miss the defaults of fields.
+    monkeypatch.setattr("django.utils.timezone.datetime", clock)
+    return clock
+
+
+@pytest.fixture
+def noon(clock: Clock) -> None:
+    """It stays noon: otherwise a test of days fails that midnight comes in the middle of."""
+    clock.stopped = datetime.combine(datetime.now(UTC).date(), time(12), UTC)
 
 
 @pytest.fixture

@@ -82,6 +82,7 @@ def ada(acme: SimpleNamespace) -> Contact:
 
 
 @pytest.mark.both
+@pytest.mark.usefixtures("noon")
 def test_the_list_says_who_changed_what_and_is_filtered(
     staff: Client, acme: SimpleNamespace, colleague: User, zoe: Contact, ada: Contact
 ) -> None:

@@ -20,6 +20,7 @@ from tests.support.admin import logged_in, text_of
 from tests.support.factories import ContactFactory, UserFactory
 from tests.support.sql import statements
 
+pytestmark = pytest.mark.usefixtures("noon")
 INDEX, OVERVIEW = reverse("admin:index"), reverse("admin:contacts_contact_overview")
 LIST = reverse("admin:contacts_contact_changelist")
 

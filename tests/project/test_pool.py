@@ -68,13 +68,14 @@ def test_who_waits_in_vain_for_a_connection_meets_an_outage(
     third.close()
 
 
-def test_a_broken_connection_is_not_handed_on(two: Pool) -> None:
+def test_a_broken_connection_is_not_handed_on(two: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "TRUSTED", 60)
     first, second = wrapper(), wrapper()
     pids = {ask(first), ask(second)}
     first.close()
     second.close()
     for pid in pids:
-        ask(connection, f"SELECT pg_terminate_backend({pid}, 5000)")
+        ask(connection, f"SELECT pg_terminate_backend({pid}, 60000)")
     with pytest.raises(OperationalError):
         ask(first)  # it was used a moment ago, and was not checked
     first.close()

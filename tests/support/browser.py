@@ -18,7 +18,7 @@ from tests.support.processes import need
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 # Screenshots, for people to look at after a run; git ignores them.
 ARTIFACTS = ROOT / os.environ.get("ARTIFACTS_DIR", ".artifacts")
-PATIENCE = 20_000  # milliseconds: machines are slow at times
+PATIENCE = 60_000  # milliseconds: machines are slow at times
 expect.set_options(timeout=PATIENCE)
 
 
@@ -41,7 +41,9 @@ def page_of(server: httpx.Client, **options: Any) -> Iterator[Page]:
             complaints.append(f"{page.url}: {message.text}")
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"], timeout=PATIENCE
+        )
         page = browser.new_page(base_url=str(server.base_url), **{"viewport": WIDE} | options)
         page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))

@@ -35,7 +35,7 @@ SERVE = re.search(r"^SERVE := \S+/python (.*)$", (ROOT / "Makefile").read_text()
 THREADS = 4  # of a process of the server on SQLite; on PostgreSQL more, with 8 connections
 phones = count()
 logging.getLogger("httpx").setLevel(logging.WARNING)  # of a load it says too much
-LONGEST = 10  # seconds that a request may take, whatever happens
+LONGEST = 20  # seconds that a request may take, whatever happens
 PATIENCE = 60  # seconds for a machine that is busy with other things
 
 
@@ -132,7 +132,7 @@ class Postgres:
         """All connections are taken, and those of the server are gone."""
         taken: list[Any] = [psycopg.connect(self.url, autocommit=True)]
         taken[0].execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
             " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
         with suppress(psycopg.OperationalError):

@@ -1,6 +1,6 @@
 """A proxy that adds the token: the conformance suite of MCP has none."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,15 +12,21 @@ HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "keep-alive",
 
 
 @contextmanager
-def adding(token: str, url: str) -> Iterator[str]:
-    """The address of a proxy that sends each request on to the server at `url`, with `token`."""
+def adding(
+    token: str, url: str, before: Callable[[bytes], object] = lambda body: None
+) -> Iterator[str]:
+    """The address of a proxy that sends each request on to the server at `url`, with `token`.
+    `before`: called with the body of each request."""
 
     class Handler(BaseHTTPRequestHandler):
         def send_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP_BY_HOP}
             headers["Authorization"] = f"Bearer {token}"
-            answer = httpx.request(self.command, url + self.path, content=body, headers=headers)
+            before(body)
+            answer = httpx.request(
+                self.command, url + self.path, content=body, headers=headers, timeout=60
+            )
             self.send_response(answer.status_code)
             for name, value in answer.headers.items():
                 if name.lower() not in HOP_BY_HOP | {"content-encoding"}:

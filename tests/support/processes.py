@@ -6,9 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ import pytest
 
 from tests.support.databases import test_database_url
 from tests.support.paths import ROOT
+
+PATIENCE = 300  # seconds for a machine that is busy with other things
 
 # A real server
 
@@ -30,11 +31,20 @@ def need(tool: str) -> str:
     return path
 
 
-PORTS = count(20_000 + os.getpid() % 120 * 100)
+def ports() -> Iterator[int]:
+    """Below those that the system gives to others. A process of the tests keeps the first of a
+    hundred ports, and so the others are its own: two processes would find the same port free before
+    either of them has started its server."""
+    for first in range(20_000, 32_000, 100):
+        with socket.socket() as kept, suppress(OSError):
+            kept.bind(("127.0.0.1", first))
+            yield from range(first + 1, first + 100)
+
+
+PORTS = ports()
 
 
 def free_port() -> int:
-    """None that the system gives to others meanwhile, nor another process of the tests."""
     for port in PORTS:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -54,14 +64,19 @@ def serving(log: Path, workers: int, **variables: str) -> Iterator[str]:
     try:
         url = f"http://127.0.0.1:{port}"
         wait_for(url, process, log)
-        for _ in range(600):  # one of them answers, the others may still be loading
-            if log.read_text().count("Started worker") >= workers:
-                break
-            time.sleep(0.1)
+        # One of them answers, the others may still be loading.
+        wait_until(lambda: log.read_text().count("Started worker") >= workers)
         yield url
     finally:
         process.terminate()
         process.wait(timeout=60)
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while not is_true():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
 
 
 def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
@@ -95,15 +110,21 @@ def s3_at(port: int) -> Iterator[None]:
         yield
 
 
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def listening(command: list[str], port: int) -> Iterator[None]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def listens() -> bool:
+        assert process.poll() is None, command
+        return is_open(port)
+
     try:
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
+        wait_until(listens)
         yield
     finally:
         process.terminate()

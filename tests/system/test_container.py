@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +29,15 @@ from tests.support.api import assert_error
 from tests.support.cluster import COMPOSE as CLUSTER
 from tests.support.documents import COMPOSE
 from tests.support.paths import ROOT
-from tests.support.processes import free_port, manage, need, wait_for
+from tests.support.processes import (
+    PATIENCE,
+    free_port,
+    is_open,
+    manage,
+    need,
+    wait_for,
+    wait_until,
+)
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 SERVICE = DOCKERFILE.rpartition("\nFROM ")[2]
@@ -103,21 +111,21 @@ def test_what_the_containers_start_runs(image: SimpleNamespace, tmp_path: Path) 
     """Migrations, then the server until its health check is content, and the worker."""
     log, port = tmp_path / "log", str(free_port())
     commands = {name: COMPOSE["services"][name].get("command") for name in ("migrate", "worker")}
-    assert start(image, commands["migrate"], log).wait(timeout=60) == 0, log.read_text()
+    assert start(image, commands["migrate"], log).wait(PATIENCE) == 0, log.read_text()
     serve = [port if word == "8000" else word for word in command_of("CMD")]
     health = [word.replace(":8000/", f":{port}/") for word in health_check()]
-    assert start(image, health, tmp_path / "early").wait(timeout=30) != 0, "nothing serves yet"
+    assert start(image, health, tmp_path / "early").wait(PATIENCE) != 0, "nothing serves yet"
     server = start(image, serve, log)
     worker = start(image, [*commands["worker"], "--once"], log)
     try:
         wait_for(f"http://127.0.0.1:{port}", server, log)
-        assert start(image, health, log).wait(timeout=30) == 0, log.read_text()
-        assert worker.wait(timeout=120) == 0, log.read_text()
+        assert start(image, health, log).wait(PATIENCE) == 0, log.read_text()
+        assert worker.wait(PATIENCE) == 0, log.read_text()
         assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).status_code == 200
     finally:
         for process in (server, worker):
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(PATIENCE)
 
 
 def health_check() -> list[str]:
@@ -253,11 +261,7 @@ def nginx(server: httpx.Client, tmp_path: Path) -> Iterator[str]:
     assert "[warn]" not in checked.stderr, checked.stderr
     process = subprocess.Popen(command)
     try:
-        for _ in range(100):
-            with suppress(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            time.sleep(0.1)
+        wait_until(lambda: is_open(port))
         yield f"https://127.0.0.1:{port}"
     finally:
         process.terminate()

@@ -5,8 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from qyvo.api import error_body
 from tests.support.documents import ADDRESS, PAGES, blocks, tracked_files
 from tests.support.machine import Machine, machine
 from tests.support.paths import ROOT
-from tests.support.processes import need
+from tests.support.processes import need, wait_until
 
 PYTHON = "/usr/bin/python3"  # of Debian
 DOMAIN = "contacts.example.com"
@@ -26,7 +24,6 @@ VARIABLES, *_ = blocks("bash", "docs/debian.md")
 [REQUEST] = [block for block in blocks("sh", "README.md") if block.startswith("curl")]
 PHONE = "+14155550123"  # of this request
 IMPORTED = "+14155550124"
-PATIENCE = 120  # seconds for a machine that is busy with other things
 
 # Asks the domain for the answer to a challenge, as RFC 8555 (8.3) has it, and signs by itself.
 CERTBOT = """\
@@ -160,13 +157,6 @@ form="csrfmiddlewaretoken=$token&username=ann@example.com&password=wrong"
 curl -sS --interface 127.0.0.2 -H 'X-Forwarded-For: 203.0.113.9' -b jar -e {URL}/admin/login/ \\
     -o page -d "$form" {URL}/admin/login/
 """
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not is_true():
-        assert time.monotonic() < end
-        time.sleep(0.2)
 
 
 # What has to be true after the block of a section

@@ -3,9 +3,11 @@
 On an installation of its own: nothing else can be tested on a database that is killed.
 """
 
+import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -40,6 +42,7 @@ from tests.support.installation import (
     new_phone,
 )
 from tests.support.paths import ROOT
+from tests.support.processes import wait_until
 
 on_postgresql = pytest.mark.skipif(connection.vendor == "sqlite", reason="breaks PostgreSQL")
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="breaks SQLite")
@@ -98,12 +101,8 @@ def create(client: httpx.Client, phone: str, **fields: Any) -> httpx.Response:
 
 def remount(disk: Path, how: str) -> None:
     """A server closes its database a moment after it has answered; until then the disk is busy."""
-    for _ in range(100):
-        run = subprocess.run(["mount", "-o", f"remount,{how}", disk], check=False)
-        if run.returncode == 0:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"{disk} is busy")
+    command = ["mount", "-o", f"remount,{how}", str(disk)]
+    wait_until(lambda: subprocess.run(command, check=False).returncode == 0)
 
 
 def assert_outage(answer: Any) -> None:
@@ -334,27 +333,31 @@ def test_a_server_that_is_killed_under_load_loses_nothing(
         assert create(client, new_phone()).status_code == 201
 
 
+def begun(server: Server, body: bytes) -> socket.socket:
+    """A request that a thread of the server has begun to read, and whose `body` has not come."""
+    address = urlsplit(server.url)
+    web = socket.create_connection((address.hostname, address.port), timeout=PATIENCE)
+    head = f"POST {CREATE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += f"Authorization: Bearer {server.installation.token}\r\n"
+    head += f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    web.sendall(head.encode())
+    assert web.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    return web
+
+
 def test_a_server_that_is_stopped_under_load_finishes_what_it_has_begun(
-    installation: Installation, database: Postgres | SQLite
+    installation: Installation,
 ) -> None:
-    phone = new_phone()
-    with (
-        installation.server() as server,
-        server.client() as client,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        assert create(client, phone).status_code == 201
-        with Load(server) as load:
-            load.wait_for(201)
-            with database.locked(phone):
-                begun = pool.submit(create, client, phone, name="Ann")
-                time.sleep(0.2)
-                server.process.terminate()
-                time.sleep(0.3)
-                assert not begun.done()
-            assert begun.result().headers["Qyvo-Result"] == "updated"
-            assert server.process.wait(PATIENCE) == 0
-            assert_only_outages(load, "The server stopped")
+    body = json.dumps({"phone": new_phone()}).encode()
+    with installation.server() as server, Load(server) as load:
+        load.wait_for(201)
+        with begun(server, body) as web:
+            server.process.terminate()
+            load.wait_for(None, 1)
+            web.sendall(body)
+            assert web.recv(100).startswith(b"HTTP/1.1 201")
+        assert server.process.wait(PATIENCE) == 0
+        assert_only_outages(load, "The server stopped")
 
 
 def test_a_process_of_the_server_is_replaced_however_often_it_is_killed(

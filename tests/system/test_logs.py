@@ -94,7 +94,7 @@ def test_the_log_contains_no_personal_data(
     log = tmp_path / "log"
     with (
         serving(log, workers=1, LOG_FORMAT=log_format) as url,
-        httpx.Client(base_url=url, headers=acme.api.headers) as web,
+        httpx.Client(base_url=url, headers=acme.api.headers, timeout=60) as web,
     ):
         assert web.post(CREATE, json=PERSONAL).status_code == 201
         assert web.post(f"{CREATE}?name=Romain Privat", json={"phone": "1"}).status_code == 422

@@ -56,7 +56,7 @@ def test_the_requests_of_all_processes_are_counted(
     setting = {"METRICS_TOKEN": "watched", "RATELIMIT_DEFAULT": "", "TMPDIR": str(tmp_path)}
     with (
         serving(tmp_path / "log", workers=2, **setting) as url,
-        httpx.Client(base_url=url, headers=acme.api.headers) as web,
+        httpx.Client(base_url=url, headers=acme.api.headers, timeout=60) as web,
     ):
         web.post(CREATE, json={"phone": PHONE})
         web.post(CREATE, json={"phone": PHONE})
@@ -65,7 +65,7 @@ def test_the_requests_of_all_processes_are_counted(
         assert web.post("/api/v1/imports", content=file.read_bytes(), headers=csv).is_success
         web.post(f"{ACTIONS}create-contacts", json={"contacts": rows})
         web.post(f"{ACTIONS}get-contact", json={"phone": "+14155550199"})
-        all_at_once(lambda _: httpx.get(f"{url}/api/v1/me", headers=acme.api.headers), 40)
+        all_at_once(lambda _: httpx.get(f"{url}/api/v1/me", headers=web.headers, timeout=60), 40)
         web.get("/api/v1/nowhere")
         answers = [web.get("/metrics", headers=METRICS) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200] * 4

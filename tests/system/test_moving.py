@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
 import httpx
@@ -17,6 +17,7 @@ from contacts.models import Contact, Import
 from contacts.moving.download import POSITION
 from tenants.models import Tenant
 from tests.support.databases import test_database_url
+from tests.support.mcp_proxy import adding
 from tests.support.paths import ROOT
 from tests.support.sql import assert_links_match_tags
 
@@ -69,17 +70,27 @@ def test_everything_of_another_server_comes_in_though_the_move_is_killed(
     server: httpx.Client, acme: SimpleNamespace, globex: SimpleNamespace, data_dir: Path
 ) -> None:
     furnish(globex, 1250)
-    url = str(server.base_url)
-    process = start(url, globex.plaintext, data_dir)
-    while not (job := Import.objects.first()) or (
-        read_json(spool_folder(job) / POSITION, ["", 1])[1] < 4
-    ):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not acme.tenant.contacts.exists(), "killed too late"
-    printed, errors = start(url, globex.plaintext, data_dir).communicate(timeout=300)
+    url = str(server.base_url).rstrip("/")
+    pages: list[bytes] = []
+    has_come, is_killed = Event(), Event()
+
+    def hold_the_fifth(body: bytes) -> None:
+        pages.extend([body] * (b'"list_contacts"' in body))
+        if len(pages) == 5:
+            has_come.set()
+            is_killed.wait(60)
+
+    with adding(globex.plaintext, url, hold_the_fifth) as slow:
+        process = start(slow, globex.plaintext, data_dir)
+        assert has_come.wait(60)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        is_killed.set()
+        job = Import.objects.get()
+        assert read_json(spool_folder(job) / POSITION, [])[1] == 5
+        assert not acme.tenant.contacts.exists()
+        printed, errors = start(slow, globex.plaintext, data_dir).communicate(timeout=300)
+    assert len(pages) == 5 + 9, "the pages after the fourth"
     assert printed.splitlines() == [
         "account 1250, read 1250",
         "created 1250, updated 0, unchanged 0, superseded 0, failed 0",

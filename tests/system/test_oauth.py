@@ -40,12 +40,16 @@ def test_an_app_connects_to_the_real_server(ann: User, tmp_path: Path) -> None:
     """Two processes: nothing of a connection is in the memory of one of them."""
     roles.grant(apps, roles.RIGHTS)  # an earlier test has emptied the table
     ann.groups.set(Group.objects.filter(name=roles.EDITOR))
-    with serving(tmp_path / "log", 2, OAUTH="true") as url, httpx.Client(timeout=60) as browser:
-        resource = httpx.get(f"{url}/.well-known/oauth-protected-resource/mcp").json()
+    with (
+        serving(tmp_path / "log", 2, OAUTH="true") as url,
+        httpx.Client(timeout=60) as app,
+        httpx.Client(timeout=60) as browser,
+    ):
+        resource = app.get(f"{url}/.well-known/oauth-protected-resource/mcp").json()
         [issuer] = resource["authorization_servers"]
-        server = httpx.get(f"{issuer}/.well-known/oauth-authorization-server").json()
+        server = app.get(f"{issuer}/.well-known/oauth-authorization-server").json()
         body = {"client_name": "Claude", "redirect_uris": [REDIRECT]}
-        client = httpx.post(server["registration_endpoint"], json=body).json()["client_id"]
+        client = app.post(server["registration_endpoint"], json=body).json()["client_id"]
         verifier = secrets.token_urlsafe(40)
         query = {
             "response_type": "code",
@@ -73,19 +77,19 @@ def test_an_app_connects_to_the_real_server(ann: User, tmp_path: Path) -> None:
             "code_verifier": verifier,
             "resource": resource["resource"],
         }
-        first = httpx.post(server["token_endpoint"], data=exchange).json()
+        first = app.post(server["token_endpoint"], data=exchange).json()
         assert me(url, first) == ann.email
         again = {
             "grant_type": "refresh_token",
             "refresh_token": first["refresh_token"],
             "client_id": client,
         }
-        second = httpx.post(server["token_endpoint"], data=again).json()
+        second = app.post(server["token_endpoint"], data=again).json()
         assert me(url, second) == ann.email
         gone = {"token": second["access_token"], "client_id": client}
-        assert httpx.post(server["revocation_endpoint"], data=gone).status_code == 200
+        assert app.post(server["revocation_endpoint"], data=gone).status_code == 200
         again["refresh_token"] = second["refresh_token"]
-        assert httpx.post(server["token_endpoint"], data=again).status_code == 400
+        assert app.post(server["token_endpoint"], data=again).status_code == 400
         log = (tmp_path / "log").read_text()
     for secret in (*first.values(), *second.values(), told["code"][0], verifier):
         assert len(str(secret)) < 20 or str(secret) not in log
@@ -97,5 +101,5 @@ def s256(verifier: str) -> str:
 
 def me(url: str, tokens: dict[str, Any]) -> str:
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-    email: str = httpx.get(f"{url}/api/v1/me", headers=headers).json()["email"]
+    email: str = httpx.get(f"{url}/api/v1/me", headers=headers, timeout=60).json()["email"]
     return email

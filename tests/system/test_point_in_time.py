@@ -16,7 +16,7 @@ from django.db import connection
 
 from tests.support.cluster import as_somebody
 from tests.support.documents import blocks
-from tests.support.processes import free_port, need
+from tests.support.processes import free_port, need, wait_until
 
 pytestmark = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="is about PostgreSQL only"
@@ -114,8 +114,5 @@ def test_the_database_comes_back_as_it_was_between_two_writes(server: Server) ->
     server.stop()
     server.shell(RESTORE, MOMENT=moment)
     server.start()
-    end = time.monotonic() + 30
-    while server.rows("SELECT pg_is_in_recovery()") != [(False,)]:
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    wait_until(lambda: server.rows("SELECT pg_is_in_recovery()") == [(False,)])
     assert server.rows("SELECT what FROM written") == [("before",)]

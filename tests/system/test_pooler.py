@@ -5,9 +5,8 @@ Debian's PgBouncer may be older than 1.21 and know no prepared statements: the s
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +22,7 @@ from contacts.models import Contact, Import
 from tests.support.api import ACTIONS
 from tests.support.concurrency import all_at_once
 from tests.support.documents import COMPOSE
-from tests.support.processes import free_port, need, serving, worker
+from tests.support.processes import free_port, need, serving, wait_until, worker
 
 pytestmark = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="is about PostgreSQL only"
@@ -89,15 +88,14 @@ def mode(path: Path) -> int:
 
 
 def wait_until_pooling(url: str, process: subprocess.Popen) -> None:
-    for _ in range(100):
-        try:
+    def pools() -> bool:
+        assert process.poll() is None, "PgBouncer did not start"
+        with suppress(psycopg.OperationalError):
             psycopg.connect(url.partition("?")[0]).close()
-        except psycopg.OperationalError:
-            assert process.poll() is None, "PgBouncer did not start"
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("PgBouncer does not answer")
+            return True
+        return False
+
+    wait_until(pools)
 
 
 def asked(url: str, command: str) -> list[dict[str, Any]]:
@@ -177,6 +175,6 @@ def test_every_action_works_behind_a_pooler_by_transaction(
     assert {name for name, _ in told[0]} == {pattern.name for pattern in actions}
     assert len(servers) <= CONNECTIONS < len(clients), "they have shared connections"
     with worker(tmp_path, tmp_path / "worker", "--once", **variables) as process:
-        assert process.wait(timeout=60) == 0, (tmp_path / "worker").read_text()
+        assert process.wait(timeout=180) == 0, (tmp_path / "worker").read_text()
     assert Import.objects.get().created == 100
     assert Contact.objects.count() == 1 + 20 + 100

@@ -161,7 +161,7 @@ def test_parallel_calls_with_overlapping_new_tags_all_succeed(server: httpx.Clie
 
 def test_a_revoked_token_stops_within_a_second_on_every_process(server: httpx.Client) -> None:
     def refused(number: int) -> int:
-        with httpx.Client(base_url=server.base_url, headers=server.headers) as client:
+        with httpx.Client(base_url=server.base_url, headers=server.headers, timeout=60) as client:
             return client.get("/api/v1/me").status_code
 
     assert Counter(all_at_once(refused, callers=10)) == {200: 10}

@@ -60,11 +60,10 @@ def test_a_killed_process_does_not_keep_the_key(acme: SimpleNamespace, tmp_path:
         address = f"{url}{ACTIONS}create-contacts"
         [server] = [pid for pid in children_of(os.getpid()) if serves(pid, url)]
         all_at_once(lambda number: kill(server) if number else call(0), 2)
-        for _ in range(100):
-            if (answer := call(0)) is not None and answer.status_code == 200:
-                break
+        give_up = time.monotonic() + 120
+        while (answer := call(0)) is None or answer.status_code != 200:
+            assert time.monotonic() < give_up, answer
             time.sleep(0.1)
-    assert answer.status_code == 200
     assert answer.json()["created"] == 1000, "by the first request or by the second"
     assert Contact.objects.count() == 1000
 
@@ -82,17 +81,20 @@ def test_a_page_of_a_named_origin_may_call_the_api(acme: SimpleNamespace, tmp_pa
         "Access-Control-Request-Headers": "authorization, content-type, idempotency-key",
     }
     token = {"Authorization": f"Bearer {acme.plaintext}"}
-    with serving(tmp_path / "log", 1, CORS_ALLOWED_ORIGINS=ORIGIN) as url:
+    with (
+        serving(tmp_path / "log", 1, CORS_ALLOWED_ORIGINS=ORIGIN) as url,
+        httpx.Client(base_url=url, timeout=60) as web,
+    ):
 
         def origins(origin: str, path: str = CREATE) -> list[str | None]:
-            preflight = httpx.options(url + path, headers=asking | {"Origin": origin})
-            call = httpx.post(url + path, json={"phone": PHONE}, headers=token | {"Origin": origin})
+            preflight = web.options(path, headers=asking | {"Origin": origin})
+            call = web.post(path, json={"phone": PHONE}, headers=token | {"Origin": origin})
             return [a.headers.get("Access-Control-Allow-Origin") for a in (preflight, call)]
 
         assert origins(ORIGIN) == [ORIGIN, ORIGIN]
         assert origins("https://evil.example") == [None, None]
         assert origins(ORIGIN, "/admin/login/") == [None, None]
-        answer = httpx.post(url + CREATE, headers={"Origin": ORIGIN})
+        answer = web.post(CREATE, headers={"Origin": ORIGIN})
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN, "of errors, too"
     assert answer.headers["Access-Control-Expose-Headers"] == "*"
     assert "Access-Control-Allow-Credentials" not in answer.headers

@@ -94,7 +94,7 @@ def test_a_request_over_the_limit_is_refused_and_changes_nothing(acme: SimpleNam
         assert_error(answer, 429, "rate_limited")
         assert remaining(answer) == 0
         assert answer.headers["Retry-After"] == answer.headers["X-RateLimit-Reset"]
-        assert 50 < int(answer.headers["Retry-After"]) <= 60
+        assert 30 < int(answer.headers["Retry-After"]) <= 60
     assert acme.tenant.contacts.get().name == "2"
 
 

@@ -20,6 +20,7 @@ from contacts.writing.merge import merge as merge_contacts
 from tenants.models import Tenant
 from tests.support.admin import contact_form, logged_in, url
 from tests.support.api import PHONE, Api
+from tests.support.clock import Clock
 from tests.support.commands import lines
 from tests.support.factories import ContactFactory
 from tests.support.undo import bring, last_set
@@ -27,27 +28,6 @@ from tests.support.undo import bring, last_set
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 HOUR = timedelta(hours=1)
 OTHER = "+14155550124"
-
-
-class Clock(type):
-    """The class `datetime`, but with the clock of the server: `offset` from the real time."""
-
-    offset = timedelta()
-
-    def now(cls, tz: Any = None) -> datetime:
-        return datetime.now(tz) + cls.offset
-
-    def __instancecheck__(cls, value: object) -> bool:
-        return isinstance(value, datetime)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """No statement asks the database for the time, so this is every clock there is."""
-    clock = Clock("clock", (), {})
-    # What `timezone.now` asks. To replace `now` itself would miss the defaults of fields.
-    monkeypatch.setattr("django.utils.timezone.datetime", clock)
-    return clock
 
 
 def places(tenant: Tenant) -> dict[str, datetime]:

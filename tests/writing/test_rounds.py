@@ -1,5 +1,6 @@
 """Rows that wait together are written together, and nobody pays for another's row."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
@@ -39,25 +40,26 @@ class Writer:
     """Threads that bring rows, and what is written of them: the first round goes on until `go`."""
 
     def __init__(self, write: Callable[[Any], None] = lambda rows: None) -> None:
-        self.rounds, self.written = Rounds[Any](self.write, lambda: None), list[list[Any]]()
+        self.rounds, self.written = Rounds[Any](self.write, self.wait), list[list[Any]]()
         self.write_rows, self.go = write, Event()
+        self.waited = 0  # threads
         self.pool = ThreadPoolExecutor(9)
+
+    def wait(self) -> None:
+        self.waited += 1
 
     def write(self, rows: Any) -> None:
         self.written.append([*rows])
-        self.go.wait(30)
+        self.go.wait(60)
         self.write_rows(rows)
 
     def bring(self, row: str, queue: str = "acme") -> Future[None]:
         """Returns when the row waits or is being written. Its key is its first character."""
 
-        def lined_up() -> int:
-            return sum(map(len, self.rounds.waiting.values())) + len(self.written)
-
-        before = lined_up()
+        before = self.waited + len(self.written)
         future = self.pool.submit(self.rounds.write, queue, row[0], row)
-        while lined_up() == before:
-            pass
+        while self.waited + len(self.written) == before:
+            time.sleep(0.001)
         return future
 
 
