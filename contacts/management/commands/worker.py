@@ -93,6 +93,7 @@ REPEATED = (
     (pruning.delete_expired, pruning.INTERVAL),
     (tag_counting.refresh_all, tag_counting.INTERVAL),
     (view_counting.count_all, view_counting.INTERVAL),
+    (turns.requeue_left_alone, turns.LEFT_INTERVAL),
 )
 
 
