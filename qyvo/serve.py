@@ -14,6 +14,8 @@ import sys
 import time
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
+from multiprocessing.connection import wait
 from threading import Thread
 from typing import Any, NoReturn
 
@@ -164,7 +166,9 @@ class Server(mp.MPServer):
         if self.listeners:
             self._sso = self.listener_of(idx)
             self._shd = holder(self._sso.fileno(), False, self.backlog)
-        return super()._spawn_worker(idx, *args, **options)
+        worker = super()._spawn_worker(idx, *args, **options)
+        worker.join = partial(join, worker)  # type: ignore[method-assign]
+        return worker
 
     def listener_of(self, idx: int) -> socket.socket:
         return self.listeners[idx % len(self.listeners)]
@@ -204,6 +208,15 @@ class Server(mp.MPServer):
         if self.interrupt_signal:  # service managers have sent it to all processes already
             self.interrupt_children.clear()
         super().shutdown(exit_code)
+
+
+def join(worker: Any, timeout: float | None = None) -> None:
+    """Waits for a process to end, and until its exit code is known. The thread that watches the
+    process may be about to store the code: then granian, when it stops, would take the process for
+    alive, log that it “refused to gracefully stop”, and kill whatever has its number now."""
+    worker.inner.join(timeout)
+    while wait([worker.inner.sentinel], timeout=0) and worker.inner.exitcode is None:
+        time.sleep(0.001)
 
 
 def serve_requests(*args: Any) -> None:

@@ -1,5 +1,6 @@
 """The page of the jobs that have failed, with the reasons, and a button that tries one again."""
 
+from collections.abc import Collection
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -13,12 +14,14 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from contacts.jobs.failed import AnyJob, can_be_retried, failed, retry
+from contacts.jobs.turns import left_alone
 from contacts.models import BulkAction, Export, Import
 from tenants.admin import user_of
 
 LATEST = 100  # failed jobs of each model that the page shows
 GONE = "This job no longer exists."
 NOT_STOPPED = "This job has not stopped, or somebody has retried it already."
+LEFT = "Its worker was killed, and no other worker goes on with the job."
 RETRIED = "The job is in the queue again."
 MODELS: dict[str, type[AnyJob]] = {"import": Import, "export": Export, "bulk": BulkAction}
 Kind = BulkAction.Kind
@@ -60,6 +63,10 @@ class FailedJob(NamedTuple):
         return address_of(self.job)
 
     @property
+    def problem(self) -> str:
+        return self.job.problem or LEFT
+
+    @property
     def is_asked(self) -> bool:
         return isinstance(self.job, BulkAction) and self.job.kind in ASKED
 
@@ -83,25 +90,30 @@ def number(request: HttpRequest) -> int:
     return Import.objects.none().values("pk").union(*found, all=True).count()
 
 
-def jobs_of(request: HttpRequest, model: type[AnyJob]) -> QuerySet:
-    return failed(admin_of(model).get_queryset(request))
+def jobs_of(request: HttpRequest, model: type[AnyJob], left: Collection[str] = ()) -> QuerySet:
+    return failed(admin_of(model).get_queryset(request), left)
 
 
 def rows(request: HttpRequest) -> list[FailedJob]:
     """The failed jobs that the user may see, the latest first."""
+    left = left_alone()
     found = [
-        row_of(request, kind, job)
+        row_of(request, kind, job, left)
         for kind in visible(request)
-        for job in jobs_of(request, MODELS[kind]).select_related("tenant").order_by("-pk")[:LATEST]
+        for job in latest_of(jobs_of(request, MODELS[kind], left))
     ]
     return sorted(found, key=attrgetter("started_at"), reverse=True)
 
 
-def row_of(request: HttpRequest, kind: str, job: AnyJob) -> FailedJob:
+def latest_of(jobs: QuerySet) -> QuerySet:
+    return jobs.select_related("tenant").order_by("-pk")[:LATEST]
+
+
+def row_of(request: HttpRequest, kind: str, job: AnyJob, left: Collection[str]) -> FailedJob:
     needed = NEEDED[type(job)]
     if isinstance(job, BulkAction):
         needed = OF_ACTIONS.get(job.kind, needed)
-    may_retry = can_be_retried(job) and user_of(request).has_perms(needed)
+    may_retry = can_be_retried(job, left) and user_of(request).has_perms(needed)
     return FailedJob(job, kind, str(job._meta.verbose_name).capitalize(), may_retry)
 
 
@@ -122,16 +134,17 @@ def retry_view(request: HttpRequest, kind: str, pk: str) -> HttpResponse:
     if job is None:
         messages.warning(request, GONE)
         return HttpResponseRedirect(reverse("admin:failed_jobs"))
-    row = row_of(request, kind, job)
-    if can_be_retried(job) and not row.may_retry:
+    left = left_alone()
+    row = row_of(request, kind, job, left)
+    if can_be_retried(job, left) and not row.may_retry:
         raise PermissionDenied
     if request.method == "POST" or not row.may_retry:
-        return retried(request, job)
+        return retried(request, job, left)
     return page(request, "retry", {"row": row, "title": f"Retry: {job}"})
 
 
-def retried(request: HttpRequest, job: AnyJob) -> HttpResponse:
-    if not retry(job):
+def retried(request: HttpRequest, job: AnyJob, left: Collection[str]) -> HttpResponse:
+    if not retry(job, left):
         messages.warning(request, NOT_STOPPED)
         return HttpResponseRedirect(reverse("admin:failed_jobs"))
     admin_of(type(job)).log_change(request, job, "Retried.")

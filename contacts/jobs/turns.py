@@ -19,6 +19,7 @@ from django.db import models
 from django.utils import timezone
 from django_tasks import task
 from django_tasks.base import Task
+from django_tasks_db.models import DBTaskResult
 
 from contacts.models import BulkAction, Export, Import
 from tenants.isolation import all_tenants_context
@@ -32,6 +33,7 @@ SECONDS = 10.0  # of a turn; `worker --turn` sets another value
 ATTEMPTS = 2  # `is_free` of another worker may hold the lock of a job for a moment
 RETRY_DELAY = 0.05  # seconds
 RETRY_STORE = 60  # seconds
+LEFT_INTERVAL = 60  # seconds between two looks of a worker for jobs of workers that were killed
 STORE_PROBLEM = "The store of the files does not answer. The job is tried again every minute."
 # The jobs whose locked folder has files, and the folder of the data folder in which it is.
 WITH_FILES: dict[type[models.Model], str] = {Import: "imports", Export: "exports"}
@@ -158,6 +160,34 @@ def without_problem(model: type[models.Model], jobs: models.QuerySet) -> list[tu
     """Each job with the time of its start."""
     rows = jobs.filter(problem="").values_list("started_at", "pk", "tenant_id")
     return [(started_at, Job(pk, tenant_id, model)) for started_at, pk, tenant_id in rows]
+
+
+def left_alone() -> set[str]:
+    """The ids of jobs that no worker runs and that no task in the queue leads to: the worker that
+    ran such a job was killed. Another worker would go on with it only by chance."""
+    found = without_task()
+    if found:
+        # A worker that has just claimed a task has not locked its job yet.
+        time.sleep(RETRY_DELAY)
+        found &= without_task()
+    return {job.pk for job in found}
+
+
+def without_task() -> set[Job]:
+    """Those of the jobs that no worker runs which have no task of their own, if there are fewer
+    tasks than jobs: the task of a job may have been used for another one."""
+    tasks = DBTaskResult.objects.ready().filter(task_path__startswith="contacts.")
+    queued = [task["args"][-1] for task in tasks.values_list("args_kwargs", flat=True)]
+    free = {job for job in waiting_jobs() if job.is_free}
+    return {job for job in free if job.pk not in queued} if len(queued) < len(free) else set()
+
+
+def requeue_left_alone() -> None:
+    """A worker calls this every `LEFT_INTERVAL` seconds."""
+    left = left_alone()
+    for job in waiting_jobs():
+        if job.pk in left:
+            try_again.enqueue(job.model.__name__, job.pk)
 
 
 def find(model: type[Row], pk: str) -> Row | None:

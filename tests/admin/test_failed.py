@@ -10,10 +10,13 @@ from django.test import Client
 from django.urls import reverse
 from django_tasks_db.models import DBTaskResult
 
+from contacts.admin.failed import LEFT
 from contacts.exporting import background
 from contacts.importing import ending, uploads
 from contacts.importing.engine import Importer
-from contacts.jobs import bulk_actions
+from contacts.jobs import bulk_actions, turns
+from contacts.jobs.files import data_folder
+from contacts.jobs.lock import locked
 from contacts.models import BulkAction, Contact, Export, Import
 from tests.support.admin import logged_in, staff_of
 from tests.support.factories import ContactFactory
@@ -22,6 +25,7 @@ from tests.support.imports_api import post
 pytestmark = [pytest.mark.both, pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 
 PAGE = reverse("admin:failed_jobs")
+NONE = "No job has failed."
 DOWN = RuntimeError("the disk is full")
 
 
@@ -96,12 +100,12 @@ def test_staff_see_the_failed_jobs_of_their_tenant_and_have_them_tried_again(
     assert "<strong>0</strong> of 1 contact done" in question
     assert acme.tenant.contacts.exists(), "a look"
     DBTaskResult.objects.all().delete()
-    with django_capture_on_commit_callbacks(execute=True):
-        for kind, job in (("import", mine.job), ("export", mine.export), ("bulk", mine.action)):
+    for kind, job in (("import", mine.job), ("export", mine.export), ("bulk", mine.action)):
+        with django_capture_on_commit_callbacks(execute=True):
             answer = staff.post(retry_of(kind, job))
-            assert str(job.pk) in answer.headers["Location"], "the page with the progress"
-            assert staff.post(retry_of(kind, job)).headers["Location"] == PAGE, "once is enough"
-        assert staff.post(retry_of("import", mine.refused)).headers["Location"] == PAGE
+        assert str(job.pk) in answer.headers["Location"], "the page with the progress"
+        assert staff.post(retry_of(kind, job)).headers["Location"] == PAGE, "once is enough"
+    assert staff.post(retry_of("import", mine.refused)).headers["Location"] == PAGE
     assert DBTaskResult.objects.count() == LogEntry.objects.count() == 3
     with django_capture_on_commit_callbacks(execute=True):
         work_off()
@@ -113,6 +117,35 @@ def test_staff_see_the_failed_jobs_of_their_tenant_and_have_them_tried_again(
     assert "bad-acme.pdf" in staff.get(PAGE).content.decode()
 
 
+def test_a_job_whose_worker_was_killed_is_shown_and_another_worker_goes_on_with_it(
+    acme: SimpleNamespace,
+    globex: SimpleNamespace,
+    staff: Client,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        for member in (acme, globex):
+            post(member.api, "phone\n+14155550123\n", f"?file_name={member.tenant.slug}.csv")
+    mine, theirs = acme.tenant.imports.get(), globex.tenant.imports.get()
+    assert NONE in staff.get(PAGE).content.decode(), "both wait for a worker"
+    for task in DBTaskResult.objects.ready():
+        task.claim("a worker that is killed")
+    with locked(data_folder("imports") / mine.pk):
+        assert NONE in staff.get(PAGE).content.decode(), "a worker runs it"
+    shown = staff.get(PAGE).content.decode()
+    assert (LEFT in shown, "acme.csv" in shown, "globex" in shown.lower()) == (True, True, False)
+    assert staff.post(retry_of("import", theirs)).headers["Location"] == PAGE
+    with django_capture_on_commit_callbacks(execute=True):
+        assert mine.pk in staff.post(retry_of("import", mine)).headers["Location"]
+    assert staff.post(retry_of("import", mine)).headers["Location"] == PAGE, "once is enough"
+    assert NONE in staff.get(PAGE).content.decode()
+    turns.requeue_left_alone()
+    assert DBTaskResult.objects.ready().count() == 2
+    with django_capture_on_commit_callbacks(execute=True):
+        work_off()
+    assert [*Import.objects.values_list("state", flat=True)] == ["done", "done"]
+
+
 def test_only_who_may_start_a_job_may_have_it_tried_again(
     acme: SimpleNamespace, outsider: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,7 +154,7 @@ def test_only_who_may_start_a_job_may_have_it_tried_again(
     nobody = logged_in(staff_of(acme.tenant, "view_tag"))
     assert nobody.get(PAGE).status_code == 403
     assert PAGE not in nobody.get(reverse("admin:index")).content.decode()
-    assert "No job has failed." in logged_in(staff_of(None)).get(PAGE).content.decode()
+    assert NONE in logged_in(staff_of(None)).get(PAGE).content.decode()
     viewer = logged_in(staff_of(acme.tenant, "view_import", "view_bulkaction"))
     shown = viewer.get(PAGE).content.decode()
     assert PAGE in shown, "in the menu"

@@ -20,6 +20,7 @@ from tests.support.processes import need
 
 HEALED = 30  # seconds
 SERVERS = ("app1", "app2")
+FAILSAFE = "continue to run as a leader because failsafe mode is enabled"  # in Patroni's log
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,46 @@ def test_a_replica_that_dies_holds_up_writes_for_seconds(
     cluster.wait_until("it is back", lambda: len(cluster.roles()) == 3)
 
 
+def test_writes_go_on_while_all_of_etcd_is_gone(cluster: Cluster, acknowledged: Writers) -> None:
+    """The Patroni of the leader asks those of the replicas (`failsafe_mode`)."""
+    cluster.wait_until("all nodes answer", partial(all_answer, cluster))
+    log = cluster[cluster.node("leader")].log
+    failed, read = number_of_failures(acknowledged), log.stat().st_size
+    with fault(cluster, acknowledged, "All of etcd killed"), without_etcd(cluster):
+        cluster.wait_until(
+            "the leader goes on without etcd", lambda: FAILSAFE in log.read_text()[read:]
+        )
+        acknowledged.wait_for(201, 20)
+    assert number_of_failures(acknowledged) == failed
+    cluster.wait_until("three nodes", lambda: len(cluster.roles()) == 3)
+
+
+def all_answer(cluster: Cluster) -> bool:
+    """Whether each PostgreSQL runs and its Patroni answers. `roles` knows of a node that was killed
+    for as long as `ttl`."""
+    with suppress(httpx.TransportError):
+        ports = [cluster.port(f"postgres{number}", 8008) for number in (1, 2, 3)]
+        answers = [httpx.get(f"http://127.0.0.1:{port}/health", timeout=5) for port in ports]
+        return all(answer.status_code == 200 for answer in answers)
+    return False
+
+
+@contextmanager
+def without_etcd(cluster: Cluster) -> Iterator[None]:
+    services = [cluster[f"etcd{number}"] for number in (1, 2, 3)]
+    for service in services:
+        service.kill()
+    try:
+        yield
+    finally:
+        for service in services:
+            service.start()
+
+
+def number_of_failures(writers: Writers) -> int:
+    return sum(writers.counts.values()) - writers.counts[201]
+
+
 def test_a_server_that_dies_leaves_the_work_to_the_other(
     cluster: Cluster, acknowledged: Writers
 ) -> None:
@@ -138,13 +179,13 @@ def test_a_server_that_dies_leaves_the_work_to_the_other(
 
 
 def test_requests_are_answered_while_redis_is_gone(cluster: Cluster, acknowledged: Writers) -> None:
-    failed = sum(acknowledged.counts.values()) - acknowledged.counts[201]
+    failed = number_of_failures(acknowledged)
     with fault(cluster, acknowledged, "Redis killed"):
         cluster["redis"].kill()
         wait_until_down(cluster, "rate_limit")
         acknowledged.wait_for(201, 20)
         cluster["redis"].start()
-    assert sum(acknowledged.counts.values()) - acknowledged.counts[201] == failed
+    assert number_of_failures(acknowledged) == failed
 
 
 def test_a_worker_imports_after_all_that(cluster: Cluster) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +26,7 @@ import pytest
 from django.db import connection
 
 from qyvo.postgresql.pool import SIZE
-from qyvo.serve import STOP_SECONDS
+from qyvo.serve import STOP_SECONDS, join
 from tests.support.api import ACTIONS, CREATE, assert_error
 from tests.support.installation import (
     LONGEST,
@@ -408,3 +409,25 @@ def test_many_signals_stop_a_server_as_one_does(installation: Installation) -> N
         assert server.process.wait(PATIENCE) == 0
         assert time.monotonic() - began < STOP_SECONDS
         assert not any(map(psutil.pid_exists, workers))
+
+
+@pytest.mark.once
+def test_a_process_that_has_ended_is_not_taken_for_alive_when_the_server_stops() -> None:
+    """Another thread has fetched its exit code, and is about to store it."""
+    codes: list[int | None] = [None, None, 0]
+    reader, writer = os.pipe()
+    os.close(writer)
+
+    class Ended:
+        sentinel = reader
+
+        def join(self, timeout: float | None) -> None:
+            pass
+
+        @property
+        def exitcode(self) -> int | None:
+            return codes.pop(0)
+
+    join(SimpleNamespace(inner=Ended()))
+    os.close(reader)
+    assert codes == [], "it is known"

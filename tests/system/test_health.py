@@ -2,6 +2,7 @@
 
 import io
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from tests.support.concurrency import all_at_once
 from tests.support.processes import free_port, redis_at, serving
 
 READY = dict.fromkeys(["database", "migrations", "queue", "rate_limit"], "up")
+
+
+@pytest.fixture(autouse=True)
+def no_earlier_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "latest", health.NEVER)
 
 
 @pytest.fixture
@@ -87,6 +93,39 @@ def test_the_service_is_not_ready_without_the_store_of_the_rate_limit(
     settings.RATELIMIT_STORAGE_URL = f"redis://127.0.0.1:{port}/0"
     with redis_at(port):
         assert client.get("/readyz").json() == {"status": "ok"} | READY
+
+
+def test_good_news_is_repeated_for_a_second_at_most_and_bad_news_never(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_up, asked = True, 0
+
+    def ask() -> bool:
+        nonlocal asked
+        asked += 1
+        return is_up
+
+    def answers(age: float) -> tuple[int, int]:
+        """The status of /readyz so many seconds after the latest checks, and how often the part has
+        been asked by then."""
+        latest = health.latest._replace(began=time.monotonic() - age)
+        monkeypatch.setattr(health, "latest", latest)
+        return client.get("/readyz").status_code, asked
+
+    monkeypatch.setattr(health, "PARTS", {"database": ask})
+    monkeypatch.setattr(health, "FRESH", 1000)
+    assert answers(1001) == (200, 1)
+    is_up = False
+    assert answers(100) == (200, 1), "what is known"
+    assert answers(1001) == (503, 2)
+    assert answers(100) == (503, 3)
+    is_up = True
+    assert answers(100) == (200, 4)
+    is_up = False
+    assert answers(600)[0] == 200, "others have asked"
+    health.running["readiness"].join()
+    assert asked == 5, "and so the next answer is known, too"
+    assert answers(100) == (503, 6)
 
 
 @pytest.mark.once

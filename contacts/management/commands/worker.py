@@ -101,6 +101,7 @@ REPEATED = (
     (tag_counting.refresh_all, tag_counting.INTERVAL),
     (view_counting.count_all, view_counting.INTERVAL),
     (contact_counting.refresh_all, contact_counting.INTERVAL),
+    (turns.requeue_left_alone, turns.LEFT_INTERVAL),
 )
 
 
