@@ -17,7 +17,7 @@ from tests.support.processes import free_port, redis_at, serving
 
 
 @pytest.fixture(autouse=True)
-def three_a_minute(settings: Any, rate_limit_off: None) -> None:
+def three_a_minute(settings: Any) -> None:
     settings.RATELIMIT_DEFAULT = "3/minute"
 
 
