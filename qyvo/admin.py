@@ -80,6 +80,16 @@ class Site(UnfoldAdminSite):
 
         return super().admin_view(inside, cacheable)
 
+    def get_app_list(self, request: Any, app_label: str | None = None) -> list[Any]:
+        """Asks for the rights of each model once in a request: Django's page and the menu both need
+        the list, which takes a twentieth of the time of a page."""
+        if app_label is not None:
+            return super().get_app_list(request, app_label)
+        if not hasattr(request, "app_list"):
+            request.app_list = super().get_app_list(request)
+        found: list[Any] = request.app_list
+        return found
+
     def autocomplete_view(self, request: HttpRequest) -> HttpResponseBase:
         from tenants.admin.suggestions import Suggestions  # here: needs this site
 

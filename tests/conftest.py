@@ -18,11 +18,11 @@ from zlib import crc32
 import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
-from django.contrib.auth.models import Permission
 from django.db import connection
 from django.db.backends.signals import connection_created
 from django.test import Client, TransactionTestCase
 from django.test.client import store_rendered_templates  # type: ignore[attr-defined]
+from django.test.utils import override_settings
 
 from contacts.importing.formats.workbook import PROGRAM
 from contacts.models import Webhook
@@ -36,7 +36,7 @@ from tests.support import (
     examples,  # noqa: F401 - loads a profile
     tenant_guard,
 )
-from tests.support.admin import logged_in
+from tests.support.admin import logged_in, staff_of
 from tests.support.api import PASSWORD, Api
 from tests.support.clock import Clock
 from tests.support.databases import (
@@ -45,6 +45,7 @@ from tests.support.databases import (
     empty_tables,
     keep_migrated,
     migrated_sqlite,
+    wait_for,
     wait_until_alone,
 )
 from tests.support.factories import TenantFactory, UserFactory
@@ -99,6 +100,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 connection_created.connect(tenant_guard.watch)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.cache:
+        tenant_guard.keep_good(config.cache.mkdir("guarded"))
+
+
 @pytest.fixture(autouse=True)
 def statements_name_their_tenant() -> Iterator[None]:
     tenant_guard.found.clear()
@@ -128,8 +134,10 @@ def django_db_modify_db_settings(
         connection.settings_dict["TEST"]["NAME"] = str(name)
     else:
         names = connection.settings_dict["TEST"]
-        names["TEMPLATE"] = os.environ.get("TEST_TEMPLATE")
         names["NAME"] = os.environ.get("TEST_DATABASE", names["NAME"])
+        if template := os.environ.get("TEST_TEMPLATE"):
+            wait_for(template)
+            names["TEMPLATE"] = template
 
 
 @pytest.fixture(scope="session")
@@ -245,10 +253,13 @@ class QuickHasher(PBKDF2PasswordHasher):
     iterations = 1
 
 
-@pytest.fixture(autouse=True)
-def passwords_are_hashed_fast(settings: Any) -> None:
-    """They are to be slow, and take a tenth of all tests' time."""
-    settings.PASSWORD_HASHERS = [f"{__name__}.QuickHasher"]
+@pytest.fixture(scope="session", autouse=True)
+def passwords_are_hashed_fast_and_rate_limits_are_off() -> Iterator[None]:
+    """Passwords are to be slow, and take a tenth of all tests' time. Tests are busier than callers
+    may be; those of the limit set one."""
+    hashers = [f"{__name__}.QuickHasher"]
+    with override_settings(PASSWORD_HASHERS=hashers, RATELIMIT_DEFAULT=""):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -320,12 +331,6 @@ def no_program_starts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def rate_limit_off(settings: Any) -> None:
-    """Tests are busier than callers may be; those of the limit set one."""
-    settings.RATELIMIT_DEFAULT = ""
-
-
-@pytest.fixture(autouse=True)
 def seconds_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two requests of a test, so that what the first one knows of a token is forgotten."""
     monkeypatch.setattr("tenants.authentication.this_second", count().__next__)
@@ -335,9 +340,7 @@ def seconds_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def staff(acme: SimpleNamespace) -> Client:
     """A staff user of Acme with every permission, but no superuser."""
-    user = UserFactory.create(tenant=acme.tenant, is_staff=True)
-    user.user_permissions.set(Permission.objects.all())
-    return logged_in(user)
+    return logged_in(staff_of(acme.tenant))
 
 
 @pytest.fixture

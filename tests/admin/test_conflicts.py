@@ -5,7 +5,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.test import Client
 
 from contacts.change_log import cause
@@ -13,7 +12,7 @@ from contacts.models import EVENTS, Contact, Tag, Webhook
 from contacts.webhooks import outbox
 from contacts.writing import edit
 from tenants.models import ApiToken, Tenant, User
-from tests.support.admin import contact_form, errors, logged_in, url
+from tests.support.admin import contact_form, errors, logged_in, permit, url
 from tests.support.api import PHONE
 from tests.support.factories import ContactFactory, TagFactory, UserFactory
 
@@ -24,14 +23,14 @@ MEANWHILE = "Choose a value above."
 @pytest.fixture
 def ann(acme: SimpleNamespace) -> Client:
     user = UserFactory.create(tenant=acme.tenant, is_staff=True, email="ann@acme.example.org")
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="contacts"))
+    permit(user, content_type__app_label="contacts")
     return logged_in(user)
 
 
 @pytest.fixture
 def bob(acme: SimpleNamespace) -> Client:
     user = UserFactory.create(tenant=acme.tenant, is_staff=True, email="bob@acme.example.org")
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="contacts"))
+    permit(user, content_type__app_label="contacts")
     return logged_in(user)
 
 

@@ -15,6 +15,7 @@ from contacts.writing import edit
 from contacts.writing.undo import ChangeSet
 from tenants.models import Tenant
 from tests.support.admin import LIST, logged_in, staff_of, url
+from tests.support.cases import in_one_test
 from tests.support.factories import ContactFactory
 from tests.support.sql import statements
 
@@ -221,7 +222,7 @@ def test_the_progress_of_the_first_search_is_shown(acme: SimpleNamespace, web: C
     assert search.percent == 25
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     "query", ["after=~", "after=99~x", "after=%00", "reason=x&state=y", "tenant=%00", "after=9~01"]
 )
 def test_a_wrong_address_shows_the_list(acme: SimpleNamespace, web: Client, query: str) -> None:

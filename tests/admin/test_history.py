@@ -28,6 +28,7 @@ from tenants.fields import new_ulid
 from tenants.models import User
 from tests.support.admin import logged_in, staff_of, url
 from tests.support.api import PHONE
+from tests.support.cases import in_one_test
 from tests.support.commands import lines
 from tests.support.factories import ContactFactory, UserFactory
 from tests.support.sql import assert_links_match_tags, statements
@@ -175,7 +176,7 @@ def test_users_of_another_tenant_are_not_named(
     assert boss.email in told(staff, contact)[0]
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     "actor", ["user:x", "user:" + "9" * 90, "user:", "import:x", "import:", ":", "x", "token:"]
 )
 def test_an_unknown_actor_is_shown_unchanged(staff: Client, contact: Contact, actor: str) -> None:
@@ -194,7 +195,7 @@ def test_the_history_has_pages(staff: Client, contact: Contact) -> None:
     assert seen == [f"n{number}" for number in reversed(range(describe.PAGE_SIZE + 9))]
 
 
-@pytest.mark.parametrize("before", ["x", "-1", "9" * 40, "%00", "1.5", ""])
+@in_one_test("before", ["x", "-1", "9" * 40, "%00", "1.5", ""])
 def test_an_invalid_page_of_the_history_is_the_first_page(
     staff: Client, contact: Contact, before: str
 ) -> None:
@@ -459,7 +460,7 @@ def test_an_older_decision_is_recorded_and_the_message_shows_the_one_that_counts
     assert Change.objects.latest("pk").kind == OPTED_IN
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("fields", "field", "reason"),
     [
         ({"status": ""}, "status", "required"),

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.test import Client
 
 from contacts.admin.import_forms import GUESSED
@@ -16,7 +15,7 @@ from contacts.importing.record_file import FileHead
 from contacts.importing.row import NO_CONSENT_DATE
 from contacts.models import Contact, Import
 from tenants.models import Tenant
-from tests.support.admin import errors, logged_in, text_of
+from tests.support.admin import errors, logged_in, permit, text_of
 from tests.support.admin_imports import (
     drafted,
     fields_of,
@@ -37,7 +36,7 @@ CHOSEN = {"Wer": "phone", "Erreichbar": "name", "Werbung": "tags", "Seit": "meta
 
 def staff_of(tenant: Tenant) -> Client:
     user = UserFactory.create(tenant=tenant, is_staff=True)
-    user.user_permissions.set(Permission.objects.all())
+    permit(user)
     return logged_in(user)
 
 

@@ -41,6 +41,7 @@ from tests.support.admin_imports import (
     work,
 )  # fmt: skip
 from tests.support.api import PHONE, assert_error
+from tests.support.cases import in_one_test
 from tests.support.factories import UserFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
@@ -52,7 +53,7 @@ ATTACK = "<script>alert(1)</script>"
 # The options
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("option", "bad"),
     [
         ("region", "xx"),
@@ -108,7 +109,7 @@ def test_an_upload_is_a_draft_that_nobody_brings_in(
     assert listed(staff, Import) == {"shop.csv"}
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("fields", "field", "reason"),
     [
         ({"file": ""}, "file", "required"),
@@ -326,8 +327,8 @@ def test_a_changed_mapping_is_kept_and_shown(staff: Client) -> None:
     assert (contact.name, contact.metadata) == ("", {"Town": "Lyon", "kind=a": "pro"})
 
 
-@pytest.mark.parametrize("button", ["try", "run"])
-@pytest.mark.parametrize(
+@in_one_test("button", ["try", "run"])
+@in_one_test(
     ("changes", "sentence"),
     [
         ({"Mobile": ""}, NO_PHONE),

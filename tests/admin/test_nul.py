@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
 from contacts.models import Duplicate
-from tests.support.admin import logged_in, url
+from tests.support.admin import logged_in, permit, url
+from tests.support.cases import in_one_test
 from tests.support.factories import ContactFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +34,7 @@ def client(request: Any, acme: SimpleNamespace) -> Client:
     ContactFactory.create(tenant=acme.tenant, tags=["vip"])
     is_superuser = request.param == "superuser"
     user = UserFactory.create(tenant=acme.tenant, is_staff=True, is_superuser=is_superuser)
-    user.user_permissions.set(Permission.objects.all())
+    permit(user)
     client = logged_in(user)
     client.raise_request_exception = False
     return client
@@ -68,7 +68,7 @@ def refused(answer: Any) -> bool:
     return answer.status_code >= 500
 
 
-@pytest.mark.parametrize("field", SUGGESTED, ids=ascii)
+@in_one_test("field", SUGGESTED)
 def test_suggestions(client: Client, field: str) -> None:
     app, model, name = field.split(".")
     asked = {"app_label": app, "model_name": model, "field_name": name}
@@ -97,7 +97,7 @@ def test_a_list(client: Client, model: type[Model]) -> None:
         assert not refused(client.get(page, {name: NUL})), name
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
+@in_one_test("model", MODELS)
 def test_an_action_on_rows(client: Client, model: type[Model]) -> None:
     declared = admin.site._registry[model].actions or ()
     for action in ("delete_selected", *map(str, declared), NUL):
@@ -106,7 +106,7 @@ def test_an_action_on_rows(client: Client, model: type[Model]) -> None:
             assert not refused(client.post(url(model, "changelist"), data)), action
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
+@in_one_test("model", MODELS)
 def test_a_page_of_a_row(client: Client, model: type[Model]) -> None:
     for page in OF_A_ROW:
         try:
@@ -117,7 +117,7 @@ def test_a_page_of_a_row(client: Client, model: type[Model]) -> None:
         assert not refused(client.post(address, {"post": "yes"})), address
 
 
-@pytest.mark.parametrize("model", CREATED, ids=lambda model: model._meta.model_name)
+@in_one_test("model", CREATED)
 def test_a_form(client: Client, model: type[Model]) -> None:
     page = url(model, "add")
     assert not refused(client.get(page, dict.fromkeys(parameters(model), NUL)))
@@ -128,7 +128,7 @@ def test_a_form(client: Client, model: type[Model]) -> None:
             assert not refused(client.post(page, dict.fromkeys(names, NUL)))
 
 
-@pytest.mark.parametrize("page", ["login", "two_factor", "password_change", "index", "jsi18n"])
+@in_one_test("page", ["login", "two_factor", "password_change", "index", "jsi18n"])
 def test_other_pages(client: Client, page: str) -> None:
     address = reverse(f"admin:{page}")
     given = dict.fromkeys(
@@ -139,7 +139,7 @@ def test_other_pages(client: Client, page: str) -> None:
     assert not refused(client.post(address, given))
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
+@in_one_test("model", MODELS)
 def test_the_link_from_a_log_entry_to_a_row(client: Client, model: type[Model]) -> None:
     kind = ContentType.objects.get_for_model(model)
     assert not refused(client.get(reverse("admin:view_on_site", args=[kind.pk, NUL])))

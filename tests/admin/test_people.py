@@ -45,8 +45,9 @@ from tenants.admin.tokens import ApiTokenAdmin, revoke_page
 from tenants.admin.users import UserAdmin
 from tenants.fields import new_ulid
 from tenants.models import LATEST, ApiToken, Tenant, User, models_of_tenants
-from tests.support.admin import errors, listed, logged_in, url
+from tests.support.admin import errors, listed, logged_in, permit, url
 from tests.support.api import Api
+from tests.support.cases import in_one_test
 from tests.support.factories import ContactFactory, TenantFactory, UserFactory
 from tests.support.sql import statements
 
@@ -57,7 +58,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def staff(acme: SimpleNamespace) -> Client:
     user = UserFactory.create(tenant=acme.tenant, is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tenants"))
+    permit(user, content_type__app_label="tenants")
     return logged_in(user)
 
 
@@ -350,8 +351,8 @@ def test_an_expiry_in_the_past_is_a_form_error(staff: Client, acme: SimpleNamesp
     assert not ApiToken.objects.filter(name="n8n").exists()
 
 
-@pytest.mark.parametrize("zone", ["America/Los_Angeles", "UTC", "Pacific/Kiritimati"])
-@pytest.mark.parametrize(
+@in_one_test("zone", ["America/Los_Angeles", "UTC", "Pacific/Kiritimati"])
+@in_one_test(
     ("day", "is_possible"), [("2999-12-30", True), ("3000-01-02", False), ("9999-12-31", False)]
 )
 def test_an_expiry_beyond_the_calendar_is_a_form_error(
@@ -417,7 +418,7 @@ def test_a_tenant_needs_no_user(superuser: Client) -> None:
     assert not Tenant.objects.get().users.exists()
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("given", "field"),
     [
         ({"slug": "acme"}, "slug"),

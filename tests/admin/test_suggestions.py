@@ -7,13 +7,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
 from contacts.models import Contact
-from tests.support.admin import logged_in, url
+from tests.support.admin import logged_in, permit, url
 from tests.support.factories import ContactFactory, TagFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def staff(acme: SimpleNamespace) -> Client:
     user = UserFactory.create(tenant=acme.tenant, is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="contacts"))
+    permit(user, content_type__app_label="contacts")
     return logged_in(user)
 
 

@@ -13,7 +13,7 @@ from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Change, Contact, Tag
 from contacts.writing.tags import add_tag
 from contacts.writing.upsert import replace_many
-from tests.support.admin import contact_form, errors, logged_in, url
+from tests.support.admin import contact_form, errors, logged_in, permit, url
 from tests.support.factories import ContactFactory, TagFactory, UserFactory
 from tests.support.sql import assert_links_match_tags, statements
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def staff(acme: SimpleNamespace) -> Client:
     user = UserFactory.create(tenant=acme.tenant, is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="contacts"))
+    permit(user, content_type__app_label="contacts")
     return logged_in(user)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from contacts.models import Contact, ContactTag, Tag
 from tests.support.api import CREATE, PHONE, Api
+from tests.support.cases import in_one_test
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 REFERENCE_BODY = {
@@ -67,7 +68,7 @@ def test_the_order_of_metadata_keys_is_no_change(api: Api) -> None:
     assert again.headers["Qyvo-Result"] == "unchanged"
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     "change",
     [
         {"name": "Romain B."},
@@ -77,7 +78,6 @@ def test_the_order_of_metadata_keys_is_no_change(api: Api) -> None:
         {"metadata": {"shopify_id": 12345, "lifetime_value": 8742.00}},
         {"metadata": {"shopify_id": "12345", "lifetime_value": True}},
     ],
-    ids=str,
 )
 def test_any_change_is_an_update(api: Api, change: dict) -> None:
     first = api.create(**REFERENCE_BODY).json()
@@ -130,7 +130,7 @@ def test_unknown_fields_are_ignored(api: Api) -> None:
     assert Contact.objects.get().source == "api"
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("given", "stored"),
     [
         ("vip, beta-testers, fr-FR", ["vip", "beta-testers", "fr-FR"]),
@@ -142,7 +142,6 @@ def test_unknown_fields_are_ignored(api: Api) -> None:
         ("x" * 100, ["x" * 100]),
         ([f"t{n}" for n in range(100)], [f"t{n}" for n in range(100)]),
     ],
-    ids=lambda value: str(value)[:30],
 )
 def test_tags_come_back_trimmed_unique_and_in_order(
     api: Api, given: str | list, stored: list

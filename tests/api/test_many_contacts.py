@@ -10,6 +10,7 @@ from contacts.finding import metadata_keys
 from contacts.models import Change, Contact
 from contacts.writing import former_phones
 from tests.support.api import PHONE, Api, assert_error
+from tests.support.cases import in_one_test
 from tests.support.concurrency import all_at_once
 from tests.support.factories import ContactFactory
 from tests.support.sql import statements
@@ -81,7 +82,7 @@ def test_an_old_form_of_a_phone_and_the_latest_of_several_emails_are_found(
     assert old.pk == answer.json()["data"][0]["id"]
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("body", "field"),
     [
         ({}, "contact_ids"), ({"phones": []}, "contact_ids"), ({"contact_ids": "x"}, "contact_ids"),

@@ -19,6 +19,7 @@ from contacts.jobs import turns
 from contacts.models import Export, MetadataField
 from tenants.models import Tenant
 from tests.support.api import PHONE, Api, assert_error
+from tests.support.cases import in_one_test
 from tests.support.factories import ContactFactory
 from tests.support.openapi import operations, shape
 from tests.support.sheets import cells_of
@@ -120,7 +121,7 @@ def test_the_csv_of_the_api_is_plain(acme: SimpleNamespace) -> None:
     assert content(acme.api, job).splitlines()[1].startswith(b"+14155550123,=1+1,")
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     "filters",
     [{}, {"tag": "vip"}, {"tag": "nobody"}, {"updated_since": True},
      {"tag": "vip", "updated_since": True}, {"tag": None, "updated_since": ""}],

@@ -13,6 +13,7 @@ from contacts.exporting import background
 from contacts.finding import filters
 from contacts.models import Contact, Export, tag
 from tests.support.api import Api, assert_error
+from tests.support.cases import in_one_test
 from tests.support.factories import ContactFactory
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
@@ -72,7 +73,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "names"), CASES, ids=str)
+@in_one_test(("given", "names"), CASES)
 def test_a_filter_finds_the_same_contacts_at_every_door(
     acme: SimpleNamespace, people: None, given: dict[str, Any], names: str
 ) -> None:
@@ -163,7 +164,7 @@ BAD: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("given", BAD, ids=lambda given: str(given)[:60])
+@in_one_test("given", BAD)
 def test_a_filter_that_is_not_understood_is_refused_at_every_door(
     acme: SimpleNamespace, people: None, given: Any
 ) -> None:

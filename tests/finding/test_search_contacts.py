@@ -21,6 +21,7 @@ from contacts.values import rules
 from contacts.values.folding import searchable
 from contacts.writing import edit
 from tests.support.api import PHONE, Api, assert_error
+from tests.support.cases import in_one_test
 from tests.support.databases import of_the_owner
 from tests.support.factories import ContactFactory
 from tests.support.sql import statements
@@ -52,7 +53,7 @@ def found(api: Api, **body: Any) -> set[str]:
 EVERYBODY = {"US", "UK", "FR", "JP", "BR"}
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("query", "countries"),
     [
         ("", EVERYBODY),
@@ -114,7 +115,7 @@ def test_a_query_without_plus_is_completed_by_the_tenants_region(
     assert contact["phone"] == "+79123456789"
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("body", "countries"),
     [
         ({"tag": "vip"}, {"US", "UK"}),
@@ -252,10 +253,9 @@ BAD_VALUES: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("field", "value"),
     [(field, value) for field, values in BAD_VALUES.items() for value in values],
-    ids=str,
 )
 def test_a_bad_field_is_named(api: Api, field: str, value: Any) -> None:
     response = api.act("search-contacts", **{field: value})

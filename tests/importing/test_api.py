@@ -26,6 +26,7 @@ from contacts.importing.error_file import ErrorFile
 from contacts.jobs import files, lock
 from contacts.models import Contact, Import, ImportFailure
 from tests.support.api import PHONE, Api, assert_error
+from tests.support.cases import in_one_test
 from tests.support.imports_api import (
     CSV,
     IMPORTS,
@@ -153,7 +154,7 @@ def test_the_keys_of_ndjson_are_told_as_cells_that_can_be_sent_again(api: Api) -
 # What is refused
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("content", "query", "field", "sentence"),
     [
         (b"", "", "file", "The file is required."),

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from contacts.models import Contact, Import
 from tests.support.admin_imports import drafted, fields_of, press
+from tests.support.cases import in_one_test
 from tests.support.imports_api import worked
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
@@ -33,7 +34,7 @@ FILES = {
 Door = Callable[[str], Import]
 
 
-@pytest.mark.parametrize("name", FILES)
+@in_one_test("name", FILES)
 def test_the_best_phone_of_each_record_comes_in(door: Door, name: str) -> None:
     door(FILES[name].format(mobile=MOBILE, home=HOME, work=WORK))
     assert dict(Contact.objects.values_list("phone", "name")) == {MOBILE: "Ann", WORK: "Bob"}

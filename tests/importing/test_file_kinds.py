@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
@@ -18,6 +17,7 @@ from contacts.importing.formats import FORMATS
 from contacts.importing.record_file import RecordFile
 from contacts.importing.records import UnreadableFile
 from contacts.models import Contact, Import
+from tests.support.admin import permit
 from tests.support.api import PHONE
 from tests.support.factories import UserFactory
 from tests.support.files import card, table
@@ -29,7 +29,7 @@ IMPORTS = "/api/v1/imports"
 @pytest.fixture
 def staff(acme: SimpleNamespace) -> Client:
     user = UserFactory.create(tenant=acme.tenant, is_staff=True)
-    user.user_permissions.set(Permission.objects.all())
+    permit(user)
     client = Client()
     client.force_login(user)
     return client

@@ -30,6 +30,7 @@ from contacts.models import Contact, Import, ImportFailure, Tag
 from contacts.values.formulas import neutral, original
 from contacts.writing import edit
 from tests.support.api import PHONE
+from tests.support.cases import in_one_test
 from tests.support.examples import FEW
 from tests.support.factories import ContactFactory
 from tests.support.imports import HEADER, bring, counts, write
@@ -60,9 +61,9 @@ EXPECTED = [
 # How files are read
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-@pytest.mark.parametrize("is_gzip", [False, True])
+@in_one_test("delimiter", [",", ";", "\t", "|"])
+@in_one_test("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@in_one_test("is_gzip", [False, True])
 def test_a_csv_is_read_however_it_was_written(
     acme: SimpleNamespace, file: Path, delimiter: str, encoding: str, is_gzip: bool
 ) -> None:
@@ -159,7 +160,7 @@ def test_columns_are_shown_and_can_be_mapped(acme: SimpleNamespace, file: Path) 
     assert stored("name", "metadata") == [("+14155550123", "n", {"city": "Rome", "Rest": "r"})]
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("cell", "reason"),
     [
         ("1.41556E+10", "turned the phone into a number such as 1.4E+10"),
@@ -194,7 +195,7 @@ def test_national_numbers_need_the_calls_or_the_tenants_region(
     assert stored() == [("+33612345678",), ("+49301234567",)]
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("content", "options", "sentence"),
     [
         ("", [], "The file is empty."),

@@ -25,7 +25,8 @@ from contacts.values import rules
 from contacts.writing import edit, former_phones
 from tenants.fields import new_ulid
 from tenants.models import Tenant, User
-from tests.support.admin import LIST, text_of, url
+from tests.support.admin import LIST, permit, text_of, url
+from tests.support.cases import in_one_test
 from tests.support.factories import ContactFactory, UserFactory
 from tests.support.sql import assert_links_match_tags, statements
 
@@ -40,8 +41,7 @@ EVERY_ACTION = [*CHANGES, "export"]
 def staff(client: Client, acme: SimpleNamespace) -> Client:
     acme.user.is_staff = True
     acme.user.save()
-    permissions = Permission.objects.filter(content_type__app_label="contacts")
-    acme.user.user_permissions.set(permissions)
+    permit(acme.user, content_type__app_label="contacts")
     client.force_login(acme.user)
     return client
 
@@ -158,7 +158,7 @@ def test_an_action_is_undone_from_its_page(
 # Confirmation
 
 
-@pytest.mark.parametrize("action", EVERY_ACTION)
+@in_one_test("action", EVERY_ACTION)
 def test_each_action_asks_with_the_number_of_contacts_first(
     staff: Client, people: list[Contact], action: str
 ) -> None:
@@ -185,7 +185,7 @@ def test_if_other_contacts_match_by_now_it_asks_again(staff: Client, people: lis
     assert tags(people) == ["vip"] * 5
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("action", "value", "sentence"),
     [
         ("add_tag", "", "Enter a tag."),
@@ -205,7 +205,7 @@ def test_a_bad_value_is_a_form_error(
     assert not BulkAction.objects.exists()
 
 
-@pytest.mark.parametrize("count", ["", "x", "-1", "1e9", "99999999999999999999"])
+@in_one_test("count", ["", "x", "-1", "1e9", "99999999999999999999"])
 def test_a_wrong_count_asks_again(staff: Client, people: list[Contact], count: str) -> None:
     assert ask(staff, "opt_out", people, count=count).status_code == 200
     assert not Contact.objects.exclude(opted_out_at=None).exists()
@@ -307,7 +307,7 @@ def test_packed_ids_are_unpacked_unchanged() -> None:
 # Permissions
 
 
-@pytest.mark.parametrize("action", EVERY_ACTION)
+@in_one_test("action", EVERY_ACTION)
 def test_no_action_changes_contacts_of_another_tenant(
     staff: Client, people: list[Contact], globex: SimpleNamespace, action: str
 ) -> None:

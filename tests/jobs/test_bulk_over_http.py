@@ -10,6 +10,7 @@ from django_tasks_db.models import DBTaskResult
 from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Change, Contact, Erasure, StoredAnswer
 from tests.support.api import ACTIONS, PHONE, Api, assert_error
+from tests.support.cases import in_one_test
 from tests.support.factories import ContactFactory
 from tests.support.sql import assert_links_match_tags
 
@@ -130,7 +131,7 @@ def test_one_tenant_cannot_start_any_number_of_changes(
     done(globex.api.act("bulk-delete", **VIPS))
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("action", "body", "field"),
     [
         ("bulk-delete", {}, "filter"),

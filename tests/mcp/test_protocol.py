@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from contacts.mcp.tools import TOOLS, Tool
 from tests.support.api import ME, Api, assert_error, remaining
+from tests.support.cases import in_one_test
 from tests.support.examples import FEW
 from tests.support.mcp import META, NEWEST, send, send_new, tools
 
@@ -66,7 +67,7 @@ def test_a_notification_has_no_answer(api: Api, headers: dict[str, str]) -> None
 REQUEST = {"jsonrpc": "2.0", "id": 7, "method": "ping"}
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("body", "status", "code"),
     [
         ("{", 400, -32700),
@@ -107,7 +108,7 @@ def test_a_message_that_is_none_gets_an_error(
     assert error["id"] == (7 if status == 200 else None)
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("method", "params", "headers", "status", "code"),
     [
         ("initialize", {}, {}, 404, -32601),

@@ -84,9 +84,17 @@ def password_page(user: User) -> str:
 def staff_of(tenant: Tenant | None, *codenames: str) -> User:
     """A staff user with these permissions; without arguments, with all of them."""
     user = UserFactory.create(tenant=tenant, is_staff=True)
-    found = Permission.objects.filter(codename__in=codenames) if codenames else None
-    user.user_permissions.set(Permission.objects.all() if found is None else found)
+    permit(user, **({"codename__in": codenames} if codenames else {}))
     return user
+
+
+def permit(user: User, **which: Any) -> None:
+    """Gives a user who has none the permissions that the filter finds; without one, all. `set` of
+    Django would make an object of each of the 150, and ask what the user has, which takes a tenth
+    of the time of most tests of a page."""
+    pks = Permission.objects.filter(**which).order_by().values_list("pk", flat=True)
+    through = User.user_permissions.through
+    through.objects.bulk_create(through(user_id=user.pk, permission_id=pk) for pk in pks)
 
 
 LIST = reverse("admin:contacts_contact_changelist")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from django.db import connection, transaction
 
@@ -40,6 +41,17 @@ def keep_migrated(cursor: Any, template: Path) -> None:
     new = template.with_suffix(f".{os.getpid()}")
     cursor.execute("VACUUM INTO %s", [str(new)])
     new.replace(template)
+
+
+def wait_for(template: str) -> None:
+    """Until `tests.support.postgres` has migrated the database, and given it this name."""
+    sql = "SELECT 1 FROM pg_database WHERE datname = %s"
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
+        for _ in range(6000):
+            if server.execute(sql, [template]).fetchone():
+                return
+            time.sleep(0.05)
+    pytest.fail("The database has not been migrated for five minutes.")
 
 
 @contextmanager

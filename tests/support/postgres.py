@@ -11,6 +11,7 @@ production.
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,21 +75,30 @@ def restricted_role(url: str) -> str:
     return f"{RESTRICTED}:{password}"
 
 
-@contextmanager
-def migrated_template(url: str) -> Iterator[str]:
-    """The name of a migrated database. Each process of the tests copies it, which takes a tenth of
-    a second, where migrating takes several."""
-    name = f"qyvo_tests_template_{os.getpid()}"
+def run_tests(command: list[str], environment: dict[str, str]) -> int:
+    """Migrates a template, which each process of the tests copies in a tenth of a second, where
+    migrating takes several. The processes of the tests load modules meanwhile, and wait for the
+    template, if need be (`tests.support.databases.wait_for`): it gets its name when it is done."""
+    url = environment["DATABASE_URL"]
+    template = f"qyvo_tests_template_{os.getpid()}"
+    unfinished = f"{template}_unfinished"
+    migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    address = urlsplit(url)._replace(path=f"/{unfinished}").geturl()
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    environment = os.environ | {"DATABASE_URL": urlsplit(url)._replace(path=f"/{name}").geturl()}
-    try:
-        command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        subprocess.run(command, env=environment, check=True)
-        yield name
-    finally:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {unfinished}")
+        try:
+            with subprocess.Popen(command, env=environment | {"TEST_TEMPLATE": template}) as tests:
+                migrated = subprocess.run(
+                    migrate, env=environment | {"DATABASE_URL": address}, check=False
+                )
+                if migrated.returncode:
+                    tests.send_signal(signal.SIGINT)
+                else:
+                    connection.execute(f"ALTER DATABASE {unfinished} RENAME TO {template}")
+                return tests.wait() or migrated.returncode
+        finally:
+            for name in (unfinished, template):
+                connection.execute(f"DROP DATABASE IF EXISTS {name}")
 
 
 def run(command: list[str], database_url: str) -> int:
@@ -96,11 +106,9 @@ def run(command: list[str], database_url: str) -> int:
     if command[0] == "--restricted":
         command = command[1:]
         environment["TEST_ROLE"] = restricted_role(database_url)
-    if "pytest" not in command:
-        return subprocess.run(command, env=environment, check=False).returncode
-    with migrated_template(database_url) as template:
-        environment["TEST_TEMPLATE"] = template
-        return subprocess.run(command, env=environment, check=False).returncode
+    if "pytest" in command:
+        return run_tests(command, environment)
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 def main() -> int:

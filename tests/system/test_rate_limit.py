@@ -18,7 +18,7 @@ from tests.support.processes import free_port, redis_at, serving
 
 
 @pytest.fixture(autouse=True)
-def three_an_hour(settings: Any, rate_limit_off: None) -> None:
+def three_an_hour(settings: Any) -> None:
     settings.RATELIMIT_DEFAULT = "3/hour"
 
 

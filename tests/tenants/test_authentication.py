@@ -12,6 +12,7 @@ from contacts.models import Contact
 from tenants import authentication
 from tenants.models import ApiToken, ApiTokenQuerySet
 from tests.support.api import Api, assert_error
+from tests.support.cases import in_one_test
 from tests.support.concurrency import all_at_once
 from tests.support.sql import statements
 
@@ -27,7 +28,7 @@ def assert_refused(api: Api) -> None:
     assert not Contact.objects.exists()
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     "header",
     [
         "",

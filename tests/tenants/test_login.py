@@ -19,6 +19,7 @@ from tenants.login_limits import ADDRESS_LIMIT, PAIR_LIMIT, Failures, count_fail
 from tenants.models import ApiToken, KnownAddress, Tenant, User
 from tests.support.admin import LOGIN, WAIT, url
 from tests.support.api import PASSWORD
+from tests.support.cases import in_one_test
 from tests.support.concurrency import all_at_once
 from tests.support.factories import ContactFactory
 
@@ -425,7 +426,7 @@ ELSEWHERE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("target", ELSEWHERE)
+@in_one_test("target", ELSEWHERE)
 def test_the_login_never_redirects_to_another_site(ann: User, target: str) -> None:
     client = Client()
     for ask in (client.post, client.get):  # the second request is logged in

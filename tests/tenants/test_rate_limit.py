@@ -25,7 +25,7 @@ HEADERS = ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
 
 
 @pytest.fixture(autouse=True)
-def three_a_minute(settings: Any, rate_limit_off: None) -> None:
+def three_a_minute(settings: Any) -> None:
     settings.RATELIMIT_DEFAULT = "3/minute"
 
 

@@ -30,6 +30,7 @@ from tests.support.api import (
     Api,
     assert_error,
 )
+from tests.support.cases import in_one_test
 from tests.support.documents import table
 from tests.support.factories import ContactFactory, UserFactory
 
@@ -174,7 +175,7 @@ def test_the_table_of_scopes_in_the_documentation_is_complete() -> None:
         assert {*names} == needs
 
 
-@pytest.mark.parametrize("name", NEEDS)
+@in_one_test("name", NEEDS)
 def test_a_token_without_a_required_scope_is_refused(
     acme: SimpleNamespace, there: str, name: str
 ) -> None:
@@ -188,7 +189,7 @@ def test_a_token_without_a_required_scope_is_refused(
     assert rows() == before
 
 
-@pytest.mark.parametrize("name", NEEDS)
+@in_one_test("name", NEEDS)
 def test_an_operation_needs_only_its_documented_scopes(
     acme: SimpleNamespace, there: str, name: str
 ) -> None:
@@ -196,7 +197,7 @@ def test_an_operation_needs_only_its_documented_scopes(
     assert answer.status_code in {200, 201, 202, 204} | ({404} if name in NO_FILE else set())
 
 
-@pytest.mark.parametrize("name", NEEDS)
+@in_one_test("name", NEEDS)
 def test_scopes_give_no_access_to_another_tenant(
     globex: SimpleNamespace, outsider: SimpleNamespace, there: str, name: str
 ) -> None:

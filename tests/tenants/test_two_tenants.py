@@ -7,6 +7,7 @@ import json
 import re
 from collections import ChainMap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from itertools import permutations, product
 from pathlib import Path
@@ -17,10 +18,10 @@ import pytest
 from django.apps import apps
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.sites import site
-from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
+from django.db import transaction
 from django.db.models import Model
 from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, reverse
@@ -38,10 +39,14 @@ from contacts.writing import merge
 from tenants import urls as tenants_urls
 from tenants.fields import new_ulid
 from tenants.models import ApiToken, Tenant, User
+from tests.support.admin import logged_in, staff_of
 from tests.support.examples import FEW
-from tests.support.factories import UserFactory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("data_dir"),
+]
 SECRET = "Ann Acmesecret"  # is in all that Acme has, and never sent by the other
 PHONE, MERGED, GONE = "+14155550123", "+14155550124", "+14155550125"
 
@@ -128,14 +133,32 @@ def has_tenant(model: type[Model]) -> bool:
     return any(field.name == "tenant" for field in model._meta.get_fields())
 
 
-@pytest.fixture
-def untouched(acme: SimpleNamespace, of_acme: dict[str, list[str]]) -> Iterator[None]:
-    before = everything_of(acme.tenant)
+def stored_files() -> set[Path]:
     folders = [files.data_folder(name) for name in ("imports", "exports")]
-    before_files = {path for folder in folders for path in folder.iterdir()}
-    yield
-    assert everything_of(acme.tenant) == before
-    assert before_files <= {path for folder in folders for path in folder.iterdir()}
+    return {path for folder in folders for path in folder.iterdir()}
+
+
+@pytest.fixture
+def undone(acme: SimpleNamespace, of_acme: dict[str, list[str]]) -> Any:
+    """Blocks that change nothing of Acme's. What they change of the other tenant is undone, because
+    what Acme has takes longer to make than most addresses take to be driven."""
+    before, before_files = everything_of(acme.tenant), stored_files()
+
+    @contextmanager
+    def block(name: str = "") -> Iterator[None]:
+        with transaction.atomic():
+            yield
+            assert everything_of(acme.tenant) == before, name
+            assert before_files <= stored_files(), name
+            transaction.set_rollback(True)
+
+    return block
+
+
+@pytest.fixture
+def untouched(undone: Any) -> Iterator[None]:
+    with undone():
+        yield
 
 
 def tells_nothing(answer: Any) -> str:
@@ -198,27 +221,37 @@ def outcome(answer: Any) -> Any:
     return answer.status_code, size, answer.headers.get("Qyvo-Result")
 
 
-@pytest.mark.parametrize("name", ADDRESSES)
+def every(number: int, of: list[str]) -> list[list[str]]:
+    """Parts of a list for as many tests. The order of the parts is the same in each process."""
+    return [of[first::number] for first in range(number)]
+
+
+@pytest.mark.parametrize("part", every(12, ADDRESSES), ids=lambda part: part[0])
 def test_no_address_of_the_api_knows_anything_of_another_tenant(
-    name: str,
-    of_acme: dict[str, list[str]],
-    untouched: None,
-    globex: SimpleNamespace,
+    part: list[str], of_acme: dict[str, list[str]], undone: Any, globex: SimpleNamespace
 ) -> None:
-    results = []
-    for of_whom in (unheard(of_acme), of_acme):
-        args = of_whom[OF_ID[name]] if name in OF_ID else []
-        address, found = reverse(name, args=args), []
-        found.append(outcome(globex.api.get(address)))
-        mine = json.dumps(FIELDS)
-        for ask, data in ((globex.api.client.patch, mine), (globex.api.client.delete, "")):
-            kind = "application/json"
-            found.append(outcome(ask(address, data, content_type=kind, headers=globex.api.headers)))
-        for body in bodies(of_whom):
-            found.append(outcome(globex.api.send(json.dumps(body), address)))
-            clear(globex.tenant)
-        results.append(found)
-    assert results[0] == results[1]
+    for name in part:
+        with undone(name):
+            nobodys, acmes = (drive(name, whose, globex) for whose in (unheard(of_acme), of_acme))
+            assert nobodys == acmes, name
+
+
+def drive(name: str, of_whom: dict[str, list[str]], globex: SimpleNamespace) -> list[Any]:
+    """What each request of Globex to the address comes to."""
+    args = of_whom[OF_ID[name]] if name in OF_ID else []
+    address, found = reverse(name, args=args), []
+    found.append(outcome(globex.api.get(address)))
+    mine = json.dumps(FIELDS)
+    for ask, data in ((globex.api.client.patch, mine), (globex.api.client.delete, "")):
+        kind = "application/json"
+        found.append(outcome(ask(address, data, content_type=kind, headers=globex.api.headers)))
+    for body in bodies(of_whom):
+        answer = globex.api.send(json.dumps(body), address)
+        found.append(outcome(answer))
+        clear(globex.tenant)
+        if answer.status_code == 405:
+            break  # no body is read here
+    return found
 
 
 def clear(tenant: Tenant) -> None:
@@ -274,13 +307,14 @@ def test_an_import_and_an_export_stay_at_home(
 
 
 @pytest.fixture
-def web(globex: SimpleNamespace) -> Client:
+def mallory(globex: SimpleNamespace) -> User:
     """Globex's staff, with every permission but being a superuser."""
-    user = UserFactory.create(tenant=globex.tenant, is_staff=True)
-    user.user_permissions.set(Permission.objects.all())
-    client = Client()
-    client.force_login(user)
-    return client
+    return staff_of(globex.tenant)
+
+
+@pytest.fixture
+def web(mallory: User) -> Client:
+    return logged_in(mallory)
 
 
 def admin_patterns(patterns: list[Any]) -> Iterator[tuple[str, list[str]]]:
@@ -363,19 +397,29 @@ def forms(acme: SimpleNamespace, of_acme: dict[str, list[str]], ids: list[Any]) 
         "overlap": "0", "usable_password": "false", "agreed": "1", "post": "yes", "run": "1",
         "slug": "mallory", "locale": "fr", "password1": "x", "password2": "x", "_save": "1",
     }  # fmt: skip
-    return [known, {}, known | {"action": "delete_selected", "_selected_action": ids}]
+    return [known | {"action": "delete_selected", "_selected_action": ids}, {}, known]
 
 
 LISTS = ("changelist", "autocomplete")  # pages with filters
 
 
-@pytest.mark.parametrize("model", [name for name in PAGES if PAGES[name]])
+@pytest.mark.parametrize(
+    "part", every(9, [name for name in PAGES if PAGES[name]]), ids=lambda part: part[0]
+)
 def test_no_page_of_the_admin_knows_anything_of_another_tenant(
-    model: str,
+    part: list[str],
     of_acme: dict[str, list[str]],
-    untouched: None,
+    undone: Any,
     acme: SimpleNamespace,
-    web: Client,
+    mallory: User,
+) -> None:
+    for model in part:
+        with undone(model):
+            drive_pages(model, acme, of_acme, logged_in(mallory))
+
+
+def drive_pages(
+    model: str, acme: SimpleNamespace, of_acme: dict[str, list[str]], web: Client
 ) -> None:
     ids = ids_of(acme, model, of_acme)
     for name in PAGES[model]:
@@ -388,7 +432,10 @@ def test_no_page_of_the_admin_knows_anything_of_another_tenant(
             asked = [*(query for query in asked if query.keys() <= {"q"}), dict(ChainMap(*asked))]
         for query in asked:
             tells_nothing(web.get(first, query))
-        for form in forms(acme, of_acme, ids):
+        to_send = forms(acme, of_acme, ids)
+        if not name.endswith(LISTS):
+            to_send.pop()  # the first form, but for the action, which lists alone read
+        for form in to_send:
             tells_nothing(web.post(first, form))
         for address in others:  # of another row: nothing there depends on the query
             tells_nothing(web.get(address))
@@ -410,13 +457,14 @@ def test_no_action_of_the_admin_reaches_another_tenant(
     of_acme: dict[str, list[str]],
     untouched: None,
     acme: SimpleNamespace,
+    mallory: User,
     web: Client,
 ) -> None:
     label = f"{model._meta.app_label}_{model._meta.model_name}"
     ids = ids_of(acme, label, of_acme)
-    user = User.objects.get(pk=web.session["_auth_user_id"])
-    for action in actions_of(site._registry[model], user):
-        for across, form in product("01", forms(acme, of_acme, ids)):
+    for action in actions_of(site._registry[model], mallory):
+        # The action and its rows take the place of those that the first form has: it is the last.
+        for across, form in product("01", forms(acme, of_acme, ids)[1:]):
             chosen = {"action": action, "_selected_action": ids, "select_across": across}
             address = reverse(f"admin:{label}_changelist")
             tells_nothing(web.post(address, form | chosen, follow=True))
@@ -433,10 +481,7 @@ def test_links_to_rows_of_others_lead_nowhere(
 
 def test_what_is_looked_for_is_there(of_acme: dict[str, list[str]], acme: SimpleNamespace) -> None:
     """Else the tests above would show nothing: its owner finds it."""
-    user = UserFactory.create(tenant=acme.tenant, is_staff=True)
-    user.user_permissions.set(Permission.objects.all())
-    web = Client()
-    web.force_login(user)
+    web = logged_in(staff_of(acme.tenant))
     pages = ["contact", "tag", "import", "bulkaction", "webhook"]
     for page in pages:
         content = web.get(reverse(f"admin:contacts_{page}_changelist")).content.decode()

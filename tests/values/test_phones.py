@@ -12,6 +12,7 @@ from contacts.models import Contact
 from contacts.values import phones
 from contacts.values.phones import PhoneError, normalise
 from tests.support.api import Api
+from tests.support.cases import in_one_test
 from tests.support.examples import MANY
 
 REGIONS = [
@@ -67,7 +68,7 @@ def test_the_list_is_as_long_as_it_should_be() -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("region", REGIONS)
+@in_one_test("region", REGIONS)
 def test_all_spellings_of_a_number_are_one_contact(api: Api, region: str) -> None:
     answers = [api.create(spelling) for spelling in spellings(region)]
     assert {answer.status_code for answer in answers} == {201}

@@ -16,6 +16,7 @@ from contacts.models import EVENTS, Delivery, Webhook
 from contacts.webhooks import outbox
 from contacts.webhooks.addresses import Forbidden, check_address, check_host
 from tests.support.api import assert_error
+from tests.support.cases import in_one_test
 
 pytestmark = pytest.mark.django_db
 # Addresses
@@ -101,7 +102,7 @@ def test_a_webhook_is_created_shown_and_deleted_over_the_api(
     assert_error(acme.api.get(f"{WEBHOOKS}/x"), 404, "not_found")
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("field", "value"),
     [("url", value) for value in (
         None, "", 1, "shop.example.com", "http://shop.example.com", "ftp://shop.example.com",

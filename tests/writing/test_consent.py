@@ -19,6 +19,7 @@ from contacts.models import Change, Contact
 from contacts.writing.consent import Decision, decide
 from contacts.writing.upsert import upsert_rows
 from tests.support.api import PHONE, Api, assert_error
+from tests.support.cases import in_one_test
 from tests.support.commands import lines
 from tests.support.factories import ContactFactory
 from tests.support.sql import statements
@@ -131,7 +132,7 @@ def moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-@pytest.mark.parametrize(
+@in_one_test(
     ("field", "value"),
     [("status", "maybe"), ("status", None), ("status", ["opted_in"]), ("at", "yesterday"),
      ("at", "2026-05-01T08:00:00"), ("at", "0001-01-01T00:00:00Z"), ("at", "1969-12-31T23:59:59Z"),

@@ -14,6 +14,7 @@ from contacts.change_log.cause import caused_by
 from contacts.models import Change, Contact
 from contacts.writing.merge import merge as merge_contacts
 from tests.support.api import ON_A_CONTACT, PHONE, Api, assert_error
+from tests.support.cases import in_one_test
 from tests.support.factories import ContactFactory
 from tests.support.sql import statements
 
@@ -44,8 +45,8 @@ def merged(acme: SimpleNamespace) -> SimpleNamespace:
 # Merged
 
 
-@pytest.mark.parametrize("action", ON_A_CONTACT)
-@pytest.mark.parametrize("which", ["second", "third"])
+@in_one_test("action", ON_A_CONTACT)
+@in_one_test("which", ["second", "third"])
 def test_a_merged_id_answers_as_the_survivor_in_every_action(
     api: Api, merged: SimpleNamespace, action: str, which: str
 ) -> None:
@@ -56,7 +57,7 @@ def test_a_merged_id_answers_as_the_survivor_in_every_action(
     assert answer.headers[MERGED_INTO] == merged.first.pk
 
 
-@pytest.mark.parametrize("action", ON_A_CONTACT)
+@in_one_test("action", ON_A_CONTACT)
 def test_an_id_that_answers_for_itself_carries_no_such_header(
     api: Api, merged: SimpleNamespace, action: str
 ) -> None:
