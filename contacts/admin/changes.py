@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from contacts.db import keyset
 from contacts.db.kept import as_rows
 from contacts.db.keyset import Order, Position
-from contacts.finding.filters import end_of, midnight
+from contacts.finding.filters import before_day, since_day
 from contacts.models import ENDS, Change, ChangeQuerySet, Contact
 from contacts.values import phones
 from tenants.admin import TenantOwnedAdmin, user_of
@@ -132,8 +132,8 @@ class ChangeFilterForm(FiltersForm):
         found = self.of_tenant(changes)
         if self.is_valid():
             for first, last in self.days():
-                found = found.filter(at__gte=midnight(first)) if first else found
-                found = found.filter(at__lt=end_of(last)) if last else found
+                found = found.filter(at__gte=since_day(first)) if first else found
+                found = found.filter(at__lt=before_day(last)) if last else found
         return cast("ChangeQuerySet", found)
 
     def days(self) -> Iterator[tuple[date | None, date | None]]:

@@ -54,6 +54,7 @@ def addresses(rows: SimpleNamespace) -> dict[str, str]:
         "users": page("tenants_user_changelist"),
         "user": page("tenants_user_change", rows.user.pk),
         "two-factor": page("two_factor"),
+        "preferences": page("preferences"),
         "tenants": page("tenants_tenant_changelist"),
         "tenant-new": page("tenants_tenant_add"),
         "webhooks": page("contacts_webhook_changelist"),
