@@ -30,6 +30,7 @@ from tenants.models import ApiToken, User
 
 from . import describe
 from .change_search import contacts_of
+from .describe import ARROW
 from .keyset_list import FiltersForm, FormFilter, KeysetList, all_tenants, day, select
 
 Kind = Change.Kind
@@ -40,7 +41,6 @@ WINDOW = 100_000  # changes that a page looks at to find those of a person or ki
 MAX_QUICK = 8  # people to choose above the list
 MAX_LINES = 4  # of a change; the history of the contact has all
 MAX_SIDE = 60  # characters of an old or a new value
-ARROW = " → "
 
 KINDS = {
     "created": ("Created", Q(kind=Kind.CREATED)),
@@ -352,12 +352,12 @@ class ChangeAdmin(TenantOwnedAdmin):
             return text
         lines = [*describe.lines_of(change)]
         shown = (
-            (line.what, ARROW.join(map(short, line.text.split(ARROW))))
+            [describe.Line(line.what, ARROW.join(map(short, line.text.split(ARROW)))).html]
             for line in lines[:MAX_LINES]
         )
         more = len(lines) - MAX_LINES
         rest = format_html("<br>and {} more", more) if more > 0 else ""
-        return format_html("{}{}{}", text, format_html_join("", "<br>{}: {}", shown), rest)
+        return format_html("{}{}{}", text, format_html_join("", "<br>{}", shown), rest)
 
     @admin.display
     def undo(self, change: Any) -> str:
@@ -378,7 +378,7 @@ def person(contacts: dict[str, Named], pk: str) -> SafeString:
     page = reverse("admin:contacts_contact_change", args=[pk])
     if one.state:
         page = f"{reverse('admin:contacts_change_changelist')}?q={pk}"
-    link = format_html('<a href="{}">{}</a>', page, one.name or one.phone or pk)
+    link = format_html('<a href="{}"><bdi>{}</bdi></a>', page, one.name or one.phone or pk)
     under = format_html('<span class="under">{}</span>', one.phone) if one.name else ""
     chip = format_html(' <span class="chip bad">{}</span>', one.state) if one.state else ""
     return format_html("{}{}{}", link, chip, under)

@@ -8,8 +8,9 @@ function update() {
   offer.hidden = !option || option.selected;
 }
 
-offer.querySelector("span").textContent = option?.text;
-offer.querySelector("button").addEventListener("click", () => {
+const button = offer.querySelector("button");
+button.textContent = `Use ${option?.text}, as this browser`;
+button.addEventListener("click", () => {
   option.selected = true;
   update();
 });
