@@ -5,6 +5,9 @@ from typing import Any
 
 from django.urls import reverse
 
+# The pages that the documentation shows: docs/pictures/NAME.webp. `make pictures` renews them.
+PICTURES = {"overview", "contacts", "filters", "contact", "changes", "import-preview"}
+
 
 def addresses(rows: SimpleNamespace) -> dict[str, str]:
     def page(name: str, *arguments: Any) -> str:
