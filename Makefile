@@ -9,7 +9,7 @@ SHOWN_HOST := $(patsubst 0.0.0.0,127.0.0.1,$(HOST))
 
 SERVE := $(BIN)/python -m qyvo.serve --host $(HOST) --port $(PORT)
 
-.PHONY: run serve test check newer lint bench lock
+.PHONY: run serve test check newer lint bench pictures lock
 .DELETE_ON_ERROR:
 
 # First it is asked whether the port is free, so that nothing else happens where another program has
@@ -75,6 +75,13 @@ bench: .venv/benchmarks
 	$(BIN)/python -m tests.support.postgres $(BIN)/python -m tests.benchmarks.batch
 	$(BIN)/python -m tests.support.postgres $(BIN)/python -m tests.benchmarks.imports
 	$(BIN)/python -m tests.benchmarks.hostile_bodies
+
+# The pictures of the admin in the documentation; needs Chromium.
+pictures: export ENV_FILE := /dev/null
+pictures: export PYTHONDONTWRITEBYTECODE :=
+pictures: export PICTURES_DIR := docs/pictures
+pictures: .venv/development
+	$(ON_SQLITE) $(BIN)/python -m pytest tests/system/gallery.py -k light
 
 # Also the generators of clients, which tests/system/generated_clients.py installs, and Patroni, which
 # tests/system/cluster.py installs.

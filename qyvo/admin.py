@@ -14,7 +14,7 @@ from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 from unfold.templatetags import unfold_list
 
-from tenants import two_factor
+from tenants import time_zones, two_factor
 from tenants.isolation import set_tenant_for
 from tenants.logins import LoginForm
 
@@ -35,7 +35,7 @@ class Site(UnfoldAdminSite):
     def extra_urls(self) -> list[URLPattern]:
         # Here: these modules need this site.
         from contacts.admin import failed
-        from tenants.admin import passwords
+        from tenants.admin import passwords, preferences
         from tenants.admin.oauth import connected_apps
         from tenants.admin.two_factor import page
 
@@ -44,10 +44,14 @@ class Site(UnfoldAdminSite):
         return [
             *passwords.urls,
             path("two-factor/", self.admin_view(page), name="two_factor"),
+            path("preferences/", self.admin_view(preferences.page), name="preferences"),
             path("connected-apps/", self.admin_view(connected_apps), name="connected_apps"),
             path(row, self.admin_view(self.view_on_site), name="view_on_site"),
             *failed.urls(),
         ]
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        return super().each_context(request) | {"zone": time_zones.current()}
 
     def view_on_site(
         self, request: HttpRequest, content_type_id: str, object_id: str
@@ -69,13 +73,14 @@ class Site(UnfoldAdminSite):
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Callable[..., HttpResponse]:
         """Wraps each view of the admin: requires two-factor login where the installation does, and
-        limits the database to the tenant of the user."""
+        limits the database to the tenant of the user, in whose time zone the page is."""
 
         @wraps(view)
         def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if self.needs_two_factor(request):
                 return redirect("admin:two_factor")
             set_tenant_for(request.user)
+            time_zones.activate_for(request.user)
             return view(request, *args, **kwargs)
 
         return super().admin_view(inside, cacheable)

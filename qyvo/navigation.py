@@ -71,7 +71,11 @@ def group(request: HttpRequest, model: dict[str, Any]) -> dict[str, Any] | None:
 
 def account(request: HttpRequest) -> list[dict[str, str]]:
     """The entries of the account menu, above the logout."""
-    pages = {"Change password": "admin:password_change", "Two-factor login": "admin:two_factor"}
+    pages = {
+        "Preferences": "admin:preferences",
+        "Change password": "admin:password_change",
+        "Two-factor login": "admin:two_factor",
+    }
     if settings.OAUTH:
         pages["Connected apps"] = "admin:connected_apps"
     return [{"title": title, "link": reverse(name)} for title, name in pages.items()]

@@ -82,6 +82,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
+    "tenants.time_zones.TimeZoneMiddleware",
 ]
 
 # Which web pages may call the API from a browser. A page sends the token itself, never a cookie.

@@ -27,6 +27,7 @@ from phonenumbers import SUPPORTED_REGIONS
 
 from .fields import ULIDField, new_ulid
 from .keys import lasting_hmac
+from .time_zones import validate_time_zone
 from .two_factor import Authenticator
 
 
@@ -183,6 +184,14 @@ class User(AbstractUser):
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=255, blank=True)
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="users", null=True, blank=True)
+    time_zone = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_time_zone],
+        help_text="Days and times of the admin are in this zone.",
+    )
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS = []

@@ -20,7 +20,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from contacts.db import keyset
 from contacts.db.keyset import Order, Position
-from contacts.finding.filters import end_of, midnight
+from contacts.finding.filters import before_day, since_day
 from contacts.models import ENDS, Change, ChangeQuerySet, Contact
 from contacts.values import phones
 from tenants.admin import TenantOwnedAdmin, user_of
@@ -29,6 +29,7 @@ from tenants.models import ApiToken, User
 
 from . import describe
 from .change_search import contacts_of
+from .describe import ARROW
 from .keyset_list import FiltersForm, FormFilter, KeysetList, all_tenants, day, select
 
 Kind = Change.Kind
@@ -39,7 +40,6 @@ WINDOW = 100_000  # changes that a page looks at to find those of a person or ki
 MAX_QUICK = 8  # people to choose above the list
 MAX_LINES = 4  # of a change; the history of the contact has all
 MAX_SIDE = 60  # characters of an old or a new value
-ARROW = " → "
 
 KINDS = {
     "created": ("Created", Q(kind=Kind.CREATED)),
@@ -131,8 +131,8 @@ class ChangeFilterForm(FiltersForm):
         found = self.of_tenant(changes)
         if self.is_valid():
             for first, last in self.days():
-                found = found.filter(at__gte=midnight(first)) if first else found
-                found = found.filter(at__lt=end_of(last)) if last else found
+                found = found.filter(at__gte=since_day(first)) if first else found
+                found = found.filter(at__lt=before_day(last)) if last else found
         return cast("ChangeQuerySet", found)
 
     def days(self) -> Iterator[tuple[date | None, date | None]]:
@@ -344,12 +344,12 @@ class ChangeAdmin(TenantOwnedAdmin):
             return text
         lines = [*describe.lines_of(change)]
         shown = (
-            (line.what, ARROW.join(map(short, line.text.split(ARROW))))
+            [describe.Line(line.what, ARROW.join(map(short, line.text.split(ARROW)))).html]
             for line in lines[:MAX_LINES]
         )
         more = len(lines) - MAX_LINES
         rest = format_html("<br>and {} more", more) if more > 0 else ""
-        return format_html("{}{}{}", text, format_html_join("", "<br>{}: {}", shown), rest)
+        return format_html("{}{}{}", text, format_html_join("", "<br>{}", shown), rest)
 
     @admin.display
     def undo(self, change: Any) -> str:
@@ -370,7 +370,7 @@ def person(contacts: dict[str, Named], pk: str) -> SafeString:
     page = reverse("admin:contacts_contact_change", args=[pk])
     if one.state:
         page = f"{reverse('admin:contacts_change_changelist')}?q={pk}"
-    link = format_html('<a href="{}">{}</a>', page, one.name or one.phone or pk)
+    link = format_html('<a href="{}"><bdi>{}</bdi></a>', page, one.name or one.phone or pk)
     under = format_html('<span class="under">{}</span>', one.phone) if one.name else ""
     chip = format_html(' <span class="chip bad">{}</span>', one.state) if one.state else ""
     return format_html("{}{}{}", link, chip, under)

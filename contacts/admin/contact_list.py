@@ -177,7 +177,7 @@ class ContactListAdmin(ColumnsAdmin):
 
     @admin.display(description="name")
     def who(self, contact: Contact) -> str:
-        name = contact.name or "No name"
+        name = format_html("<bdi>{}</bdi>", contact.name or "No name")
         if not contact.email:
             return name
         return format_html('{}<span class="under">{}</span>', name, contact.email)

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from django.db.models import Q
 from django.urls import reverse
 from django.utils.formats import localize
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
 from contacts.change_log.difference import (
@@ -32,6 +34,7 @@ PAGE_SIZE = 50  # changes
 MAX_CHARACTERS = 500  # of a value; a stored value may have 65,536
 MAX_LINES = 100  # of a change; it may contain thousands of metadata keys
 NOTHING = "-"
+ARROW = " → "  # between an old and a new value
 
 
 def local_time(at: datetime) -> str:
@@ -97,6 +100,13 @@ class Line(NamedTuple):
     what: str
     text: str
 
+    @property
+    def html(self) -> SafeString:
+        """Each value stands apart from its surroundings: between two Arabic values, a browser would
+        otherwise show the new one first, and the arrow would point to the old one."""
+        values = format_html_join(ARROW, "<bdi>{}</bdi>", ([v] for v in self.text.split(ARROW)))
+        return format_html("<bdi>{}:</bdi> {}", self.what, values)
+
 
 class ChangeText(NamedTuple):
     """A change as text. `omitted`: the number of lines above `MAX_LINES`, which are not shown."""
@@ -151,7 +161,7 @@ def lines_of(change: Change) -> Iterator[Line]:
 
 def value_lines(name: str, sides: Fields) -> Iterator[Line]:
     old, new = (value_text(name, sides.get(side)) for side in ("old", "new"))
-    yield Line(name, f"{old} → {new}")
+    yield Line(name, f"{old}{ARROW}{new}")
 
 
 def tag_lines(name: str, logged: Fields) -> Iterator[Line]:
@@ -175,7 +185,7 @@ def metadata_lines(name: str, logged: Fields) -> Iterator[Line]:
             shortened(rules.spelled(sides[side])) if side in sides else NOTHING
             for side in ("old", "new")
         )
-        yield Line(f"{name}.{shortened(key)}", f"{old} → {new}")
+        yield Line(f"{name}.{shortened(key)}", f"{old}{ARROW}{new}")
 
 
 def consent_lines(name: str, logged: Fields) -> Iterator[Line]:

@@ -97,7 +97,7 @@ def file_of_now(ids: bytes, form: Format, tenant: Tenant | None) -> HttpResponse
     """A download that is made in this request. `tenant`: see `exporting.export.pages`. Raises
     `NotExportable`, which a streamed format never does: its download has begun when its last page
     is read."""
-    pieces, name = export(ids, form, tenant), f"contacts-{timezone.now():%Y-%m-%d}.{form.extension}"
+    pieces, name = export(ids, form, tenant), f"contacts-{timezone.localdate()}.{form.extension}"
     if form.is_streamed:
         return StreamingHttpResponse(
             pieces,

@@ -1,10 +1,13 @@
 """The forms of an import: the upload, and the preview with the choice of columns."""
 
+from contextlib import suppress
+from datetime import date, datetime
 from hashlib import sha256
 from typing import Any
 
 from django import forms
 from django.utils.text import Truncator
+from django.utils.timezone import localtime
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
@@ -12,6 +15,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from contacts.finding.filters import midnight
 from contacts.importing import uploads
 from contacts.importing.cells import tags_text
 from contacts.importing.columns import ALIASES, CONSENT
@@ -24,6 +28,8 @@ from contacts.models import Import, fields_of
 from contacts.values import rules
 from tenants.admin import TenantForm
 from tenants.models import Tenant
+
+from .keyset_list import DAY
 
 KINDS = ",".join([*(suffix for each in FORMATS for suffix in each.suffixes), ".gz"])
 ANOTHER = "metadata."  # the choice of a metadata key that the user types
@@ -250,6 +256,7 @@ class MappingForm(OptionsForm):
         self.job, self.options, self.shown = job, job.options, preview
         self.shape = sha256(rules.spelled(header).encode()).hexdigest()
         super().__init__(data, initial=job.options | {"seen": self.shape})
+        self.initial["consent_since"] = day_of(job.options.get("consent_since", ""))
         for name, choice in reading_choices(job.options, preview).items():
             self.fields[name] = reading_field(name, choice)
             self.initial[name] = spelled(job.options.get(name))
@@ -289,6 +296,8 @@ class MappingForm(OptionsForm):
         chosen = {column: self.chosen(n) for column, n in self.columns.items()}
         if options := cleaned(self):
             read = {name: options[name] for name in STORED}
+            if not read["timezone"]:
+                read["consent_since"] = midnight_of(read["consent_since"])
             self.options = read | {"map": self.column_map(chosen, read["rest_to_metadata"])}
             self.check_consent()
 
@@ -337,6 +346,23 @@ class MappingForm(OptionsForm):
             for column, field in chosen.items()
             if field != ("" if rest else f"metadata.{column}")
         }
+
+
+def midnight_of(text: str) -> str:
+    """The beginning of the day in the time zone of the user, if it is not the same in UTC, in which
+    an import reads days. Other texts stay."""
+    if not DAY.fullmatch(text):
+        return text
+    at = midnight(date.fromisoformat(text))
+    return at.isoformat() if at.utcoffset() else text
+
+
+def day_of(text: str) -> str:
+    """The inverse of `midnight_of`."""
+    with suppress(ValueError):
+        at = datetime.fromisoformat(text)
+        return f"{localtime(at).date()}" if at.tzinfo else text
+    return text
 
 
 def label(field: str) -> str:

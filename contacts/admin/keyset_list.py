@@ -4,8 +4,10 @@ A page begins after the last row of the page before. Nothing counts rows or skip
 page of a million rows is as fast as the first page.
 """
 
+import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from contextlib import suppress
+from datetime import date, datetime
 from typing import Any
 
 from django import forms
@@ -23,6 +25,9 @@ from contacts.values import rules
 from tenants.fields import parse_ulid
 from tenants.models import FIRST_DAY, LAST_DAY, Tenant
 
+from .describe import local_time
+
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 AFTER, BEFORE = "after", "before"  # URL parameters: the page begins after, or ends before
 
 # The form of all filters
@@ -34,11 +39,36 @@ def select(*choices: tuple[str, Any], label: str | None = None) -> forms.ChoiceF
     )
 
 
+class DayInput(forms.DateInput):
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        """A browser would empty a box for a day that has a time."""
+        context = super().get_context(name, value, attrs)
+        if value and not isinstance(value, date) and not DAY.fullmatch(value):
+            context["widget"]["type"] = "text"
+        return context
+
+
+class DayField(forms.DateField):
+    """A day of the user. Also a time with its offset, which links of saved views have: somebody in
+    another time zone has saved the view, whose days begin at other times."""
+
+    def to_python(self, value: Any) -> date | None:
+        try:
+            return super().to_python(value)
+        except forms.ValidationError:
+            with suppress(ValueError):
+                return rules.timestamp(value)
+            raise
+
+    def run_validators(self, value: Any) -> None:
+        super().run_validators(value.date() if isinstance(value, datetime) else value)
+
+
 def day(label: str) -> forms.DateField:
     attrs = {"type": "date", "class": " ".join(INPUT_CLASSES)}
-    return forms.DateField(
+    return DayField(
         label=label,
-        widget=forms.DateInput(attrs, format="%Y-%m-%d"),
+        widget=DayInput(attrs, format="%Y-%m-%d"),
         validators=[MinValueValidator(FIRST_DAY), MaxValueValidator(LAST_DAY)],
     )
 
@@ -84,7 +114,7 @@ class FiltersForm(forms.Form):
                 yield str(self[name].label), self.value_text(name, value), self.parameters(name)
 
     def value_text(self, name: str, value: Any) -> str:
-        return str(value)
+        return local_time(value) if isinstance(value, datetime) else str(value)
 
     def parameters(self, name: str) -> list[str]:
         """The URL parameters of a filter."""

@@ -72,7 +72,7 @@ class ProofAdmin(HistoryAdmin):
             return self.no_contact(request, object_id)
         log(request, "All data of a person: 1 contact")
         # Not the phone: the names of files end up in histories of browsers and in backups.
-        name = f"person-{contact.pk}-{timezone.now():%Y-%m-%d}.json"
+        name = f"person-{contact.pk}-{timezone.localdate()}.json"
         return HttpResponse(
             file_of(contact),
             content_type="application/json",

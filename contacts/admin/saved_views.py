@@ -332,7 +332,7 @@ def address(request: HttpRequest, view: SavedView) -> str:
 
 def entry(request: HttpRequest, view: SavedView) -> dict[str, Any]:
     """The entry of the menu. The theme takes the title for HTML."""
-    title = '<span class="view-name" title="{0}">{0}</span> {1}'
+    title = '<span class="view-name" title="{0}" dir="auto">{0}</span> {1}'
     return {
         "title": format_html(title, view.name, format_html(COUNT, view.pk, "")),
         "icon": "group" if view.is_shared else "bookmark",

@@ -430,12 +430,26 @@ def end_of(day: date) -> datetime:
     return midnight(day + timedelta(days=1))
 
 
-def day_from(at: datetime) -> tuple[date]:
-    return (localtime(at).date(),)
+def since_day(given: date) -> datetime:
+    """The beginning of a day; a time stays as it is."""
+    return given if isinstance(given, datetime) else midnight(given)
+
+
+def before_day(given: date) -> datetime:
+    """The end of a day; a time stays as it is."""
+    return given if isinstance(given, datetime) else end_of(given)
+
+
+def day_since(at: datetime) -> tuple[date]:
+    """The inverse of `since_day`: a time that is no midnight here is one in another time zone."""
+    day = localtime(at).date()
+    return (day if midnight(day) == at else at,)
 
 
 def day_before(at: datetime) -> tuple[date]:
-    return (localtime(at).date() - timedelta(days=1),)
+    """The inverse of `before_day`."""
+    day = localtime(at).date() - timedelta(days=1)
+    return (day if end_of(day) == at else at,)
 
 
 def as_list(value: Any) -> list[Any]:
@@ -484,13 +498,13 @@ def many(of: dict[str, Any], description: str) -> dict[str, Any]:
 def since(name: str, column: str, parameters: tuple[str, ...] = ()) -> Filter:
     schema = MOMENT | {"description": "At this time or later."}
     condition = compared(column, "gte")
-    return Filter(name, moment, schema, condition, parameters, midnight, column, day_from)
+    return Filter(name, moment, schema, condition, parameters, since_day, column, day_since)
 
 
 def before(name: str, column: str, parameters: tuple[str, ...] = ()) -> Filter:
     schema = MOMENT | {"description": "Before this time."}
     condition = compared(column, "lt")
-    return Filter(name, moment, schema, condition, parameters, end_of, column, day_before)
+    return Filter(name, moment, schema, condition, parameters, before_day, column, day_before)
 
 
 FILTERS: tuple[Filter, ...] = (

@@ -1,6 +1,6 @@
 """The admin of tenants, users and tokens, and the base classes that limit staff to their tenant."""
 
-from . import oauth, tenants, tokens, two_factor, users
+from . import oauth, preferences, tenants, tokens, two_factor, users
 from .conflicts import MINE, THEIRS, UNDECIDED, UNKNOWN
 from .scoped import (
     SafeChangelistAdmin,
@@ -13,12 +13,14 @@ from .scoped import (
     superusers_only,
     user_of,
 )
+from .selects import LongSelect
 
 __all__ = [
     "MINE",
     "THEIRS",
     "UNDECIDED",
     "UNKNOWN",
+    "LongSelect",
     "SafeChangelistAdmin",
     "TenantForm",
     "TenantOwnedAdmin",
@@ -26,6 +28,7 @@ __all__ = [
     "TenantScopedAdmin",
     "label_for",
     "oauth",
+    "preferences",
     "save_changed",
     "superusers_only",
     "tenants",

@@ -175,7 +175,7 @@ def test_the_history_of_a_contact_tells_who_was_merged_into_it_with_undo(
     merged = by("user:1", lambda: merge.merge_into(acme.tenant, ada.pk, [bea.pk]))
     for page in ("history", "change"):
         text = staff.get(reverse(f"admin:contacts_contact_{page}", args=[ada.pk])).content.decode()
-        assert "merged into this contact: Bea · +14155550102" in text
+        assert "merged into this contact: Bea · +14155550102" in re.sub(r"</?bdi>", "", text)
         assert reverse("admin:contacts_contact_undo", args=[merged]) in text
     assert any("Merged into" in row for row in rows(staff, q=ada.pk))
 

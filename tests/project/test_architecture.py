@@ -36,7 +36,7 @@ LAYERS = {
         {"examples", "serializers", "throttling"},
         {"roles"},
         {"models"},
-        {"isolation", "two_factor"},
+        {"isolation", "time_zones", "two_factor"},
         {"fields", "keys"},
     ],
 }

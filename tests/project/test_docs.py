@@ -26,10 +26,12 @@ from qyvo import api
 from qyvo.environment import env
 from qyvo.views import openapi
 from tenants.roles import ROLES
+from tests.support.admin_pages import PICTURES
 from tests.support.documents import (
     ADDRESS,
     DOCUMENTS,
     PAGES,
+    TEXT,
     blocks,
     first_column,
     prose,
@@ -265,11 +267,13 @@ def test_every_link_and_anchor_resolves(name: str) -> None:
         assert not anchor or anchor in slugs(path.read_text()), f"{path}#{anchor}"
 
 
-def test_pictures_are_small() -> None:
-    pictures = {path for name in PAGES for path, _ in links(name) if path.suffix == ".png"}
-    assert pictures
-    for path in pictures:
+def test_pictures_are_small_and_made_by_a_test_and_said_in_words() -> None:
+    shown = {path.resolve() for name in PAGES for path, _ in links(name) if path.suffix == ".webp"}
+    assert shown == {ROOT / f"docs/pictures/{name}.webp" for name in PICTURES}
+    assert shown == {*ROOT.glob("docs/**/*.webp"), *ROOT.glob("docs/**/*.png")}
+    for path in shown:
         assert path.stat().st_size < 200_000, path
+    assert not re.findall(r"!\[\s*\]", TEXT)
 
 
 def test_every_file_that_a_document_names_exists() -> None:

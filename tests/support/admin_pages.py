@@ -5,6 +5,9 @@ from typing import Any
 
 from django.urls import reverse
 
+# The pages that the documentation shows: docs/pictures/NAME.webp. `make pictures` renews them.
+PICTURES = {"overview", "contacts", "filters", "contact", "changes", "import-preview"}
+
 
 def addresses(rows: SimpleNamespace) -> dict[str, str]:
     def page(name: str, *arguments: Any) -> str:
@@ -54,6 +57,7 @@ def addresses(rows: SimpleNamespace) -> dict[str, str]:
         "users": page("tenants_user_changelist"),
         "user": page("tenants_user_change", rows.user.pk),
         "two-factor": page("two_factor"),
+        "preferences": page("preferences"),
         "tenants": page("tenants_tenant_changelist"),
         "tenant-new": page("tenants_tenant_add"),
         "webhooks": page("contacts_webhook_changelist"),

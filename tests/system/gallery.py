@@ -2,7 +2,7 @@
 
 Kept as pictures in `.artifacts` (or ARTIFACTS_DIR), and checked for what keeps people out. Not part
 of `make test`, which would look at two databases; .ci/run runs it: `pytest
-tests/system/gallery.py`. One picture is docs/admin.png; CONTRIBUTING.md says how to renew it.
+tests/system/gallery.py`. `make pictures` also keeps the pictures of the documentation.
 """
 
 from pathlib import Path
@@ -13,12 +13,13 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
-from tests.support.admin_pages import addresses
+from tests.support.admin_pages import PICTURES, addresses
 from tests.support.browser import (
     NARROW,
     WIDE,
     assert_accessible,
     assert_fits,
+    keep_picture,
     keep_screenshot,
     log_in,
     page_of,
@@ -30,14 +31,18 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 
 
-def look_at(page: Page, name: str, problems: list[str]) -> None:
+def look_at(page: Page, name: str, problems: dict[str, list[str]]) -> None:
+    """Adds the problems of the page under its `name`."""
     page.wait_for_load_state("networkidle")
     keep_screenshot(page, name)
+    if name.removesuffix("-light") in PICTURES:
+        keep_picture(page, name.removesuffix("-light"))
+    problems[name] = []
     for check in (assert_fits, assert_accessible):
         try:
             check(page)
         except AssertionError as error:
-            problems.append(f"{name}: {error}")
+            problems[name].append(f"{name}: {error}")
 
 
 @pytest.mark.slow
@@ -47,7 +52,7 @@ def test_each_page_can_be_read_by_everybody(
 ) -> None:
     file = tmp_path / "customers.csv"
     file.write_text("Mobile;Name;City\n+33612345678;Zoé;Lyon\n12;Bob;\n")
-    problems: list[str] = []
+    problems: dict[str, list[str]] = {}
     with page_of(admin_server, **LOOKS[look]) as page:
         page.goto("/admin/")
         look_at(page, f"login-{look}", problems)
@@ -77,4 +82,6 @@ def test_each_page_can_be_read_by_everybody(
             page.locator("select[name=action]").select_option(action)
             page.get_by_role("button", name="Run").click()
             look_at(page, f"{action}-{look}", problems)
-    assert not problems, "\n\n".join(problems)
+    found = [text for texts in problems.values() for text in texts]
+    assert not found, "\n\n".join(found)
+    assert {f"{name}-{look}" for name in PICTURES} <= problems.keys()

@@ -46,18 +46,30 @@ def save(page: Page) -> None:
 def test_a_contact_is_found_by_a_pasted_phone_and_gets_new_tags(
     admin_server: httpx.Client, admin_staff: SimpleNamespace, people: list[Contact]
 ) -> None:
+    edit.change(people[2], name="محمد 5")
+    edit.change(people[2], name="יוסף 7")
     with page_of(admin_server) as page:
         log_in(page, admin_staff)
         page.get_by_label("Find a contact").fill("(415) 555-0102")
         page.keyboard.press("Enter")
-        page.get_by_role("link", name="Mary Kenneth Keller").click()
+        page.get_by_role("link", name="יוסף 7").click()
         expect(page.locator(".summary")).to_contain_text("+1 415-555-0102")
+        assert is_left_of(page.locator(".summary .who bdi"), page.locator(".summary .phone"))
+        values = page.locator(".timeline .what", has_text="محمد 5 → יוסף 7").locator("bdi")
+        assert is_left_of(values.nth(1), values.nth(2))
         page.get_by_role("button", name="Remove the tag vip").click()
         type_tag(page, "spring")
         save(page)
         assert "was changed successfully" in page.locator("body").inner_text()
     assert Contact.objects.get(pk=people[2].pk).tags == ["early", "spring"]
     assert_links_match_tags()
+
+
+def is_left_of(one: Locator, other: Locator) -> bool:
+    first, second = one.bounding_box(), other.bounding_box()
+    assert first
+    assert second
+    return first["x"] + first["width"] <= second["x"] + 1
 
 
 def test_the_keyboard_reaches_all_around_a_page_and_a_phone_shows_50_contacts(

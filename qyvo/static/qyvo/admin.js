@@ -73,7 +73,7 @@ document.addEventListener("htmx:load", (event) => hideIcons(event.target));
 
 const NAMES = {
   "#nav-sidebar-inner": "Menu",
-  "nav:has(#logout-form)": "Account",
+  "nav nav:has(#logout-form)": "Account",
   "#nav-sidebar [x-on\\:click^=sidebarMobileOpen]": "Close the menu",
   "#searchbar-submit": "Search",
   "#searchbar": "Search",

@@ -112,7 +112,7 @@ class Suggestions {
   }
 
   option(name, text = name) {
-    const made = element("li", { id: `suggestion-${++lastId}`, role: "option", textContent: text });
+    const made = element("li", { id: `suggestion-${++lastId}`, role: "option", dir: "auto", textContent: text });
     made.dataset.name = name;
     made.setAttribute("aria-selected", "false");
     return made;
@@ -212,7 +212,7 @@ class TagNames {
   }
 
   append(name) {
-    const text = element("span");
+    const text = element("span", { dir: "auto" });
     const button = element("button", { type: "button" }, element("span", { textContent: "×", ariaHidden: "true" }));
     const chip = { item: element("li", { className: "chip" }, text, button) };
     chip.rename = (other) => {
