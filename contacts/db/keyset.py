@@ -242,7 +242,7 @@ def bounded_page(
     found: list[Any] = []
     rows, among = as_rows(rows), as_rows(among)
     for segment in order.segments_from(after):
-        some, edge = window(rows, among, segment, after, limit - len(found))
+        some, edge = window(rows, among, segment, after, limit - len(found), SCAN_WINDOW)
         found += some
         if edge and len(found) < limit:
             some, edge = beyond(rows, among, segment, edge, limit - len(found), most)
@@ -282,7 +282,7 @@ def window(
     segment: Segment,
     after: Position | None,
     limit: int,
-    size: int = SCAN_WINDOW,
+    size: int,
 ) -> Page:
     """The next `limit` of `rows` among the next `size` rows of `among`, and where these end."""
     rows = starting(rows, segment, after)

@@ -231,7 +231,7 @@ def test_the_filters_of_a_view_are_changed_in_its_list(
     page = ann.get(url(SavedView, "change", view.pk)).content.decode()
     listed = f"{LIST}?{urlencode({'view': view.pk, 'tag': 'vip'})}"
     assert escape(listed) in page
-    button = "Save this filter to the view “VIPs”"
+    button = "Save this filter to the view “<bdi>VIPs</bdi>”"
     assert button in ann.get(listed).content.decode()
     assert button not in ann.get(f"{LIST}?view={view.pk}").content.decode(), "no filter yet"
     change = reverse("admin:contacts_savedview_filter", args=[view.pk])

@@ -35,7 +35,7 @@ def places(tenant: Tenant) -> dict[str, datetime]:
     entries: list[Any] = tenant.changes.tombstones(None, 500, None)
     return {
         entry.pk: entry.updated_at
-        for entry in [*entries, *tenant.contacts.listed(BY_CHANGE, None, 500)]
+        for entry in [*entries, *tenant.contacts.listed(BY_CHANGE, None, 500).rows]
     }
 
 
