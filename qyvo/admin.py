@@ -73,7 +73,7 @@ class Site(UnfoldAdminSite):
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Callable[..., HttpResponse]:
         """Wraps each view of the admin: requires two-factor login where the installation does, and
-        limits the database to the tenant of the user, in whose time zone the page is."""
+        limits the database to the tenant of the user. The page is in the time zone of the user."""
 
         @wraps(view)
         def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

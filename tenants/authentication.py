@@ -36,15 +36,15 @@ class Second:
         self.lock = Lock()
 
     def look_up(self, digest: str) -> None:
-        """Reads the token, and with it others that are due: with many tenants, one statement for
-        each token and second took a tenth of the time of create-contact."""
+        """Reads the token, and with it others that are due: with many tenants, each token would
+        need a statement of its own in each second."""
         others, self.due = self.due[: MOST - 1], self.due[MOST - 1 :]
         tokens = ApiToken.objects.for_digests([digest, *others])
         self.found |= {token.digest: token for token in tokens}
 
 
 class Tokens:
-    """The usable tokens, each as it was in this second.
+    """The usable tokens, as this process has read them in this second.
 
     A process looks up each token once a second, however many requests use the token. A revoked
     token therefore works for at most one second more. All requests of that second share the token

@@ -218,7 +218,7 @@ class ChangeLogList(KeysetList):
 
     def among(self, order: Order) -> ChangeQuerySet:
         """The changes that are read to find those of a person or kind: no index has these, and one
-        would make each write dearer. Ends are few, and an index has them by time."""
+        would make each write slower. Ends are few, and an index has them by time."""
         found = self.form.in_days(self.root_queryset)
         return found.ends() if self.form.is_of_ends() and order.column == "at" else found
 

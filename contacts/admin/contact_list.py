@@ -30,7 +30,7 @@ ORDERS = {
 }
 MAX_WORDS = 10  # each word of a search is a condition of its own; longer searches are one text
 MAX_CHIPS = 5  # tags of a contact in the list
-VIEW = "view"  # URL parameter: the saved view whose filters the list changes
+VIEW = "view"  # URL parameter: the saved view; the list changes its filters
 MAX_SEARCH = 256  # characters; a name or e-mail address is shorter
 
 
@@ -49,7 +49,7 @@ class ContactList(KeysetList):
 
     @cached_property
     def edited(self) -> SavedView | None:
-        """The saved view whose filters the user changes in this list."""
+        """The saved view, if the user changes its filters in this list."""
         views: Any = self.model_admin.admin_site.get_model_admin(SavedView)
         return views.edited(self.request)
 

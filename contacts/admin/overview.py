@@ -209,7 +209,7 @@ def expiring(tokens: QuerySet) -> QuerySet:
     return tokens.filter(STATES["expiring"]()).select_related("user").order_by("expires_at")[:LAST]
 
 
-# Tiles, by the model of which the user must be allowed to see the rows
+# Tiles, by the model: a user sees a tile who may see the rows of the model
 
 
 def tenants_of(request: HttpRequest) -> list[str]:

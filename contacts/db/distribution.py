@@ -65,8 +65,8 @@ END $$""",
     """CREATE TRIGGER number_change BEFORE INSERT ON contacts_change
     FOR EACH ROW EXECUTE FUNCTION contacts_number_change()""",
 )
-# Citus makes the tables anew that have foreign keys to the table of tenants, and forgets which ids
-# they have given out: the next user would get the id of the first one.
+# Citus copies the tables that have foreign keys to the table of tenants into new ones, and forgets
+# which ids were given out: the next user would get the id of the first one.
 SEQUENCES = """
 SELECT quote_literal(quote_ident(sequencename)), last_value FROM pg_sequences
 WHERE schemaname = current_schema() AND last_value IS NOT NULL ORDER BY 1

@@ -78,8 +78,8 @@ class PartOfTime(Func):
         return self.case(moment, 0, len(self.bounds) + 1), []
 
     def case(self, moment: str, first: int, end: int) -> str:
-        """The SQL for the parts `first` to `end - 1`. The bounds are no parameters, of which SQLite
-        may allow fewer."""
+        """The SQL for the parts `first` to `end - 1`. The bounds are no parameters: SQLite may
+        allow fewer parameters."""
         if end - first == 1:
             return str(first)
         middle = (first + end) // 2

@@ -77,8 +77,8 @@ def of_tenant(tenant_id: str) -> Counts:
 
 
 def renewed(tenant_id: str) -> Counts:
-    """Counts the contacts of the tenant and stores the result. What is committed meanwhile may be
-    missing, so the time is that of the beginning."""
+    """Counts the contacts of the tenant and stores the result. Contacts that are committed
+    meanwhile may be missing, so `counted_at` is the time of the beginning."""
     began = timezone.now()
     counts = counted(Contact.objects.filter(tenant=tenant_id))
     row = ContactCounts(tenant_id=tenant_id, zone=zone(), numbers=written(counts), counted_at=began)
@@ -103,7 +103,7 @@ def refresh_all() -> None:
 
 
 def refresh(stored: ContactCounts) -> None:
-    """Counts anew if contacts have changed since; otherwise the counts are those of today, too."""
+    """Counts again if contacts have changed since; otherwise the stored counts still hold."""
     now = timezone.now()
     since = stored.counted_at - LATE
     if Change.objects.filter(tenant=stored.tenant_id, at__gte=since).exists():

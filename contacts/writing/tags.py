@@ -214,8 +214,8 @@ def delete(tags: TagQuerySet) -> tuple[int, dict[str, int]]:
 
 @transactional
 def delete_merged(tenant: Tenant, names: Collection[str], new: str) -> None:
-    """Deletes the tags `names` of the tenant, whose contacts have got the tag `new` instead, as
-    `delete_unused` does. Saved views that name one of them name `new`."""
+    """Deletes the tags `names` of the tenant as `delete_unused` does, after their contacts have got
+    the tag `new` instead. Saved views that named one of them name `new`."""
     delete_unused(tenant.tags.filter(name__in=names))
     saved_views.replace_tags(tenant.pk, names, new)
 

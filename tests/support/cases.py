@@ -11,8 +11,8 @@ from django.db import transaction
 
 def in_one_test(names: str | tuple[str, ...], given: Iterable[Any]) -> Callable[..., Any]:
     """Like `pytest.mark.parametrize`, but one test runs all cases with the same fixtures. What a
-    case writes is rolled back, so the next one finds what the fixtures have made. A failure tells
-    its case. For tests with a database that have no transactions of their own; rows only are made
+    case writes is rolled back, so the next one finds what the fixtures have made. A failure names
+    its case. For tests with a database that have no transactions of their own. Only rows come back
     as they were, so not for cases that patch something or change objects of a fixture."""
     called = (names,) if isinstance(names, str) else names
     values = [dict(zip(called, (case,) if isinstance(names, str) else case, strict=True))

@@ -35,8 +35,8 @@ EXCEPTIONS = {
 }
 
 found: dict[tuple[str, str], str] = {}  # since the test began, each with a statement
-# Where the processes of the tests tell each other, and later runs, which statements are good: it
-# has a file for each, so that one process reads the statement for all.
+# In this folder, the processes of the tests, and later runs, share which statements are good. It has
+# a file for each, so that one process reads the statement for all.
 good: Path | None = None
 
 

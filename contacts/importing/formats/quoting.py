@@ -209,7 +209,7 @@ class RowReader:
         return self.again[number] if len(self.again) > number else "\n"
 
     def continued(self) -> list[str]:
-        """The cells of a row whose first line ends with a backslash, without quotes.
+        """The cells of a row without quotes, if its first line ends with a backslash.
 
         MySQL writes a line end inside a cell in this way. If the next line has a cell for each
         column, the backslash is text. Raises `BadRow` if the next line has a phone besides: it may
