@@ -49,8 +49,8 @@ class DayInput(forms.DateInput):
 
 
 class DayField(forms.DateField):
-    """A day of the user. Also a time with its offset, which links of saved views have: days begin at
-    other times for somebody who saved the view in another time zone."""
+    """A day of the user. Also a time with its offset, which links of saved views have: the days
+    begin at other times for somebody who saved the view in another time zone."""
 
     def to_python(self, value: Any) -> date | None:
         try:

@@ -1,8 +1,8 @@
 """Imports, exports and bulk actions that have failed, and how a person has one tried again.
 
 A job that has stopped with a problem stays as it is, until a worker starts or `retry` is called. If
-the worker of a job was killed, the job has no problem; `left_alone` finds it. A job that was refused is over:
-its file could not be read, or not be made.
+the worker of a job was killed, the job has no problem; `left_alone` finds it. A job that was
+refused is over: its file could not be read, or not be made.
 """
 
 from collections.abc import Collection

@@ -35,8 +35,8 @@ EXCEPTIONS = {
 }
 
 found: dict[tuple[str, str], str] = {}  # since the test began, each with a statement
-# In this folder, the processes of the tests, and later runs, share which statements are good. It has
-# a file for each, so that one process reads the statement for all.
+# In this folder, the processes of the tests, and later runs, share which statements are good. Each
+# has a file there, so that one process reads the statement for all.
 good: Path | None = None
 
 
