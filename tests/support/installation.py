@@ -263,10 +263,14 @@ class Installation:
     def forget_log(self) -> None:
         self.read_from = self.log.stat().st_size if self.log.exists() else 0
 
+    def logged(self, text: str = "") -> list[str]:
+        """The lines with `text`."""
+        log = self.log.read_bytes()[self.read_from :].decode().splitlines()
+        return [line for line in log if text in line]
+
     def lines(self, text: str = "") -> list[str]:
         """Those with `text` that the project has logged, not the server program."""
-        log = self.log.read_bytes()[self.read_from :].decode().splitlines()
-        return [line for line in log if text in line and not line.startswith("[INFO]")]
+        return [line for line in self.logged(text) if not line.startswith("[INFO]")]
 
     def check(self, load: "Load") -> None:
         """The ledger: what a client was told is there, each contact once."""

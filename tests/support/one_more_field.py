@@ -161,7 +161,7 @@ def edited(api: Api) -> None:
     history = client.get(
         reverse("admin:contacts_contact_history", args=[Contact.objects.get(phone=PHONE).pk])
     )
-    assert "Hannah → Anneke" in history.content.decode()
+    assert "<bdi>Hannah</bdi> → <bdi>Anneke</bdi>" in history.content.decode()
 
 
 def checked(api: Api) -> None:

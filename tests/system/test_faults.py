@@ -334,6 +334,9 @@ def test_a_server_that_is_killed_under_load_loses_nothing(
         assert create(client, new_phone()).status_code == 201
 
 
+STOPPING = "Stopping worker-"  # what granian logs for each process that begins to stop
+
+
 def begun(server: Server, body: bytes) -> socket.socket:
     """A request that a thread of the server has begun to read, and whose `body` has not come."""
     address = urlsplit(server.url)
@@ -353,8 +356,9 @@ def test_a_server_that_is_stopped_under_load_finishes_what_it_has_begun(
     with installation.server() as server, Load(server) as load:
         load.wait_for(201)
         with begun(server, body) as web:
+            wanted = len(installation.logged(STOPPING)) + len(server.workers)
             server.process.terminate()
-            load.wait_for(None, 1)
+            wait_until(lambda: len(installation.logged(STOPPING)) == wanted)
             web.sendall(body)
             assert web.recv(100).startswith(b"HTTP/1.1 201")
         assert server.process.wait(PATIENCE) == 0

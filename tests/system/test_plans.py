@@ -330,7 +330,7 @@ VERBS: dict[str, tuple[Callable[[Crowd], None], set[str]]] = {
     "stored names": (refolded, {"refold.refold"}),
     "retagged contacts": (retag, {"tags.retag"}),
     "a tag removed": (bulk_action("remove_tag", "t7"), {"tags.retag", "bulk_actions.run_batch"}),
-    "a tag replaced": (bulk_action("merge_tags", "t7,other"), {"tags.delete_unused"}),
+    "a tag replaced": (bulk_action("merge_tags", "t7,other"), {"tags.delete_merged"}),
     "a tag renamed": (bulk_action("rename_tag", "t7,other"), {"tags.retag", "tags.rename"}),
     "an update": (
         bulk_action(
