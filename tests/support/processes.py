@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from tests.support.api import CREATE
 from tests.support.databases import test_database_url
 from tests.support.paths import ROOT
 
@@ -77,6 +79,18 @@ def wait_until(is_true: Callable[[], bool]) -> None:
     while not is_true():
         assert time.monotonic() < give_up
         time.sleep(0.02)
+
+
+def begun(url: str, token: str, body: bytes) -> socket.socket:
+    """A create-contact that a thread of the server reads: it waits for the `body`."""
+    address = urlsplit(url)
+    web = socket.create_connection((address.hostname, address.port), timeout=PATIENCE)
+    head = f"POST {CREATE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += f"Authorization: Bearer {token}\r\n"
+    head += f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    web.sendall(head.encode())
+    assert web.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    return web
 
 
 def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
