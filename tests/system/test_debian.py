@@ -44,6 +44,8 @@ cd "/etc/letsencrypt/live/$domain"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 \\
     -subj "/CN=$domain" -addext "subjectAltName=DNS:$domain" \\
     -keyout privkey.pem -out fullchain.pem 2>/dev/null
+# Trusts the former ones, too: after a reload, nginx may show the former one for a moment.
+cat fullchain.pem >>../trusted.pem
 eval "$hook"
 """
 APT_GET = """\
@@ -104,7 +106,7 @@ class Installation:
         self.debian, self.shared, self.token = debian, shared, ""
 
     def run(self, script: str, stdin: bytes = b"") -> str:
-        authority = f"/etc/letsencrypt/live/{DOMAIN}/fullchain.pem"
+        authority = "/etc/letsencrypt/live/trusted.pem"
         variables = f"export QYVO_TOKEN={self.token} CURL_CA_BUNDLE={authority}\n"
         return self.debian.run(variables + script, stdin)
 
