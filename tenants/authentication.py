@@ -24,9 +24,9 @@ def this_second() -> int:
 
 
 class Second:
-    """What this process has read of tokens in one second, by digest. `used`: the digests of those
-    that a request has; `due`: of those that were used in the second before, and have not been read
-    in this one. `lock`: held by the request that looks tokens up."""
+    """What this process has read of tokens in one second, by digest. `used`: the digests of
+    tokens that a request has used; `due`: the digests that were used in the second before and have
+    not been read in this one. `lock`: held by the request that looks tokens up."""
 
     def __init__(self, number: int, due: Iterable[str] = ()) -> None:
         self.number = number

@@ -47,8 +47,8 @@ def validate_time_zone(name: str) -> None:
 
 
 def activate_for(user: Any) -> None:
-    """Times and days are in the zone of `user` for the rest of the request. A zone that this
-    machine does not know, because its data are older, is replaced by that of the installation."""
+    """Times and days are in the zone of `user` for the rest of the request. If the data of
+    this machine are too old to have the zone, times are in the zone of the installation."""
     if user.time_zone in names():
         timezone.activate(ZoneInfo(user.time_zone))
 

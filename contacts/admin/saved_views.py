@@ -141,7 +141,7 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
         return super().add_view(request, form_url, extra_context)
 
     def filter_view(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Gives the view the filters of the list, whose query string is in the form."""
+        """Gives the view the filters of the list. The form has the query string of the list."""
         view = self.get_object(request, pk)
         if view is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, pk)

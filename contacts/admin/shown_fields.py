@@ -16,7 +16,7 @@ from contacts.values.defined_fields import DefinedField
 from .field_inputs import mark_of
 
 NOTHING = "-"
-MAX_ROWS = 200  # other keys; more are only shown as JSON, as on the page of those who may edit
+MAX_ROWS = 200  # other keys; more are shown as JSON only, as on the page for editing
 ROW = '<div><dt class="font-medium">{}</dt><dd>{}</dd></div>'
 JSON = '<details><summary>As JSON</summary><pre class="mono">{}</pre></details>'
 
