@@ -104,7 +104,7 @@ def role_with_rights(url: str) -> str:
 
 
 def run(command: list[str]) -> int:
-    """The exit status of `command`, whose tests use a distributed database."""
+    """Runs `command`, such as pytest, with a distributed database. Returns its exit status."""
     with citus_cluster(workers=2) as url:
         environment = os.environ | {"DATABASE_URL": url, "TEST_DATABASE": urlsplit(url).path[1:]}
 

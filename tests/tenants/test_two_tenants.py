@@ -232,8 +232,8 @@ def test_no_address_of_the_api_knows_anything_of_another_tenant(
 ) -> None:
     for name in part:
         with undone(name):
-            nobodys, acmes = (drive(name, whose, globex) for whose in (unheard(of_acme), of_acme))
-            assert nobodys == acmes, name
+            unknown, real = (drive(name, ids, globex) for ids in (unheard(of_acme), of_acme))
+            assert unknown == real, name
 
 
 def drive(name: str, of_whom: dict[str, list[str]], globex: SimpleNamespace) -> list[Any]:
@@ -463,7 +463,7 @@ def test_no_action_of_the_admin_reaches_another_tenant(
     label = f"{model._meta.app_label}_{model._meta.model_name}"
     ids = ids_of(acme, label, of_acme)
     for action in actions_of(site._registry[model], mallory):
-        # The action and its rows take the place of those that the first form has: it is the last.
+        # Not the first form: `chosen` replaces the action and the rows, and so makes it the last one.
         for across, form in product("01", forms(acme, of_acme, ids)[1:]):
             chosen = {"action": action, "_selected_action": ids, "select_across": across}
             address = reverse(f"admin:{label}_changelist")
