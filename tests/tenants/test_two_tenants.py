@@ -463,7 +463,7 @@ def test_no_action_of_the_admin_reaches_another_tenant(
     label = f"{model._meta.app_label}_{model._meta.model_name}"
     ids = ids_of(acme, label, of_acme)
     for action in actions_of(site._registry[model], mallory):
-        # Not the first form: `chosen` replaces the action and the rows, and so makes it the last one.
+        # Not the first form: `chosen` would make it equal to the last one.
         for across, form in product("01", forms(acme, of_acme, ids)[1:]):
             chosen = {"action": action, "_selected_action": ids, "select_across": across}
             address = reverse(f"admin:{label}_changelist")
