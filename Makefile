@@ -43,9 +43,14 @@ QUICK := -p no:schemathesis --ignore=tests/system
 # program that a test starts, would compile the project again: six seconds in each of the former.
 test: export ENV_FILE := /dev/null
 test: export PYTHONDONTWRITEBYTECODE :=
+# Both runs at the same time: while one of them starts or ends with a single busy process, the other
+# uses the second processor. The output of SQLite's run follows when both have ended.
 test: .venv/development
-	$(ON_POSTGRESQL) $(PYTEST) $(QUICK) -m "not system"
-	$(ON_SQLITE) $(PYTEST) $(QUICK) -m "both and not system"
+	@echo "On PostgreSQL; on SQLite at the same time, shown at the end."
+	@output=$$(mktemp); trap 'rm -f $$output' EXIT; \
+	$(ON_SQLITE) $(PYTEST) -n 2 $(QUICK) -m "both and not system" >$$output 2>&1 & sqlite=$$!; \
+	$(ON_POSTGRESQL) $(PYTEST) $(QUICK) -m "not system"; failed=$$?; \
+	wait $$sqlite || failed=$$?; cat $$output; exit $$failed
 
 # A part on the newer Pythons first: what breaks there is found in minutes. Then every test on both
 # databases (but for those marked `once`). With more examples; tests that no database decides have
