@@ -6,19 +6,21 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
+from .. import languages
 from ..models import User
 from .scoped import user_of
-from .selects import time_zone_field
+from .selects import language_field, time_zone_field
 
 
 class PreferencesForm(forms.ModelForm):
     """Each field is a field of the user."""
 
+    language = language_field()
     time_zone = time_zone_field()
 
     class Meta:
         model = User
-        fields = ["time_zone"]
+        fields = ["language", "time_zone"]
 
 
 def page(request: HttpRequest) -> HttpResponse:
@@ -26,6 +28,7 @@ def page(request: HttpRequest) -> HttpResponse:
     form = PreferencesForm(request.POST if request.method == "POST" else None, instance=user)
     if form.is_valid():
         user.save(update_fields=form.fields)
+        languages.activate_for(user)  # the next line already speaks it
         messages.success(request, "Your preferences are saved.")
         return redirect("admin:preferences")
     context = admin.site.each_context(request) | {"title": "Preferences", "form": form}
