@@ -37,6 +37,7 @@ def time_zone_field() -> forms.ChoiceField:
 
 def language_field() -> forms.ChoiceField:
     return forms.ChoiceField(
+        label=gettext_lazy("Language"),
         choices=languages.choices,
         required=False,
         widget=UnfoldAdminSelectWidget,
