@@ -33,8 +33,8 @@ COPY qyvo qyvo
 COPY contacts contacts
 COPY tenants tenants
 COPY templates templates
-RUN python3 -m qyvo.catalogues
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DATA_DIR=/data
+RUN python -m qyvo.catalogues
 USER 10001
 VOLUME /data
 EXPOSE 8000
