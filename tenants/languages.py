@@ -60,7 +60,9 @@ def validate_language(code: str) -> None:
 def of_browser(accepted: str) -> str:
     """The first of our languages that the browser asks for with `accepted`, the header
     `Accept-Language` (RFC 9110, 12.5.4); English if it asks for none of them."""
-    for asked, _weight in parse_accept_lang_header(accepted):
+    for asked, weight in parse_accept_lang_header(accepted):
+        if asked == "*" or not weight:  # any language; and from here on, none that is wanted
+            break
         try:
             code = translation.get_supported_language_variant(asked)
         except LookupError:
