@@ -27,8 +27,8 @@ def page(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     form = PreferencesForm(request.POST if request.method == "POST" else None, instance=user)
     if form.is_valid():
+        languages.activate_for(user)  # the message below already speaks it
         user.save(update_fields=form.fields)
-        languages.activate_for(user)  # the next line already speaks it
         messages.success(request, "Your preferences are saved.")
         return redirect("admin:preferences")
     context = admin.site.each_context(request) | {"title": "Preferences", "form": form}
