@@ -1,5 +1,5 @@
-"""Texts of the packages that our pages show, and that the packages do not translate into each of our
-languages. Nobody imports this module: the catalogues get the texts from here.
+"""Texts of the packages that our pages show, and that the packages do not translate into each of
+our languages. Nobody imports this module: the catalogues get the texts from here.
 
 `tests/admin/test_languages.py` finds texts that are missing here.
 """

@@ -16,11 +16,15 @@ from qyvo.catalogues import Entry, compiled
 
 CONTEXT_END = "\4"
 BEGIN, END = "⟦", "⟧"
-# Names of things, which have no other name in another language.
+# Names of things, which have no other name in another language; and what no language has: addresses,
+# ids, codes of countries, and addresses of e-mails.
 NAMES = re.compile(
-    r"\b(Qyvo Contacts|API|CSV|JSON|NDJSON|UTC|CET|CEST|URL|ID|Excel|vCard|WhatsApp|Stripe|HubSpot"
-    r"|Google|Ctrl|Cmd|K|QR|n8n|OAuth|UTF-8|https?)\b"
+    r"\b(Qyvo Contacts|API|CSV|JSON|NDJSON|XLSX|UTC|CET|CEST|EST|URL|ID|Excel|vCard|WhatsApp|Stripe"
+    r"|HubSpot|Shopify|WooCommerce|Zapier|Google|Ctrl|Cmd|QR|n8n|OAuth|MCP|UTF-8|TOTP"
+    r"|https?://\S+|[\w.+-]+@[\w.-]+|[0-9A-HJKMNP-TV-Z]{26}|qyvo_\w+)\b",
+    re.IGNORECASE,
 )
+COUNTRY = re.compile(r"\b[A-Z]{2}\b")
 # Elements that end a sentence: a mark that is left open in one of them is not closed in another.
 INLINE = {
     "a",
@@ -93,6 +97,7 @@ class Unmarked(HTMLParser):
     """The texts of a page that hold letters and that nobody has translated. What was typed into the
     database (`data`) and the names above do not count."""
 
+    UNTRANSLATED = {"time_zone", "language", "timezone", "user_permissions", "permissions"}
     SKIPPED = {"script", "style", "template", "textarea", "code", "pre"}
 
     def __init__(self, data: list[str]) -> None:
@@ -100,8 +105,10 @@ class Unmarked(HTMLParser):
         self.depth = 0  # of the marks
         self.skipped: list[str] = []  # the elements that are not looked into
         self.found: list[str] = []
-        longest_first = sorted(map(re.escape, data), key=len, reverse=True)
-        self.data = re.compile("|".join(longest_first) or r"(?!)")
+        longest_first = [
+            rf"(?<!\w){re.escape(d)}(?!\w)" for d in sorted(data, key=len, reverse=True)
+        ]
+        self.data = re.compile("|".join(longest_first) or r"(?!)", re.IGNORECASE)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attributes}
@@ -116,7 +123,7 @@ class Unmarked(HTMLParser):
             self.look_at(given.get(name, ""), f"{name} of {tag}: ")
 
     def is_skipped(self, tag: str, given: dict[str, str]) -> bool:
-        is_choice = tag == "select" and given.get("name") in ("time_zone", "language")
+        is_choice = tag == "select" and given.get("name") in self.UNTRANSLATED
         is_icon = "material-symbols-outlined" in given.get("class", "")
         return tag in self.SKIPPED or is_choice or is_icon
 
@@ -138,7 +145,7 @@ class Unmarked(HTMLParser):
             outside += letter if depth == 0 and letter != END else " "
         if not where:
             self.depth = depth
-        rest = NAMES.sub(" ", self.data.sub(" ", outside))
+        rest = COUNTRY.sub(" ", self.data.sub(" ", NAMES.sub(" ", outside)))
         if re.search(r"[^\W\d_]{2}", rest):
             self.found.append(where + " ".join(text.split()))
 
