@@ -34,6 +34,7 @@ COPY contacts contacts
 COPY tenants tenants
 COPY templates templates
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DATA_DIR=/data
+RUN python -m qyvo.catalogues
 USER 10001
 VOLUME /data
 EXPOSE 8000

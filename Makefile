@@ -9,7 +9,7 @@ SHOWN_HOST := $(patsubst 0.0.0.0,127.0.0.1,$(HOST))
 
 SERVE := $(BIN)/python -m qyvo.serve --host $(HOST) --port $(PORT)
 
-.PHONY: run serve test check newer lint bench pictures lock
+.PHONY: run serve test check newer lint bench messages pictures lock
 .DELETE_ON_ERROR:
 
 # First it is asked whether the port is free, so that nothing else happens where another program has
@@ -80,6 +80,10 @@ bench: .venv/benchmarks
 	$(BIN)/python -m tests.support.postgres $(BIN)/python -m tests.benchmarks.batch
 	$(BIN)/python -m tests.support.postgres $(BIN)/python -m tests.benchmarks.imports
 	$(BIN)/python -m tests.benchmarks.hostile_bodies
+
+# The catalogues of translations get all texts of the code, and keep what is translated.
+messages: .venv/development
+	@$(BIN)/python -m tests.support.messages
 
 # The pictures of the admin in the documentation; needs Chromium.
 pictures: export ENV_FILE := /dev/null

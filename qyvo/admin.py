@@ -14,7 +14,7 @@ from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 from unfold.templatetags import unfold_list
 
-from tenants import time_zones, two_factor
+from tenants import languages, time_zones, two_factor
 from tenants.isolation import set_tenant_for
 from tenants.logins import LoginForm
 
@@ -73,13 +73,15 @@ class Site(UnfoldAdminSite):
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Callable[..., HttpResponse]:
         """Wraps each view of the admin: requires two-factor login where the installation does, and
-        limits the database to the tenant of the user. The page is in the time zone of the user."""
+        limits the database to the tenant of the user. The page is in the language and the
+        time zone of the user."""
 
         @wraps(view)
         def inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if self.needs_two_factor(request):
                 return redirect("admin:two_factor")
             set_tenant_for(request.user)
+            languages.activate_for(request.user)
             time_zones.activate_for(request.user)
             return view(request, *args, **kwargs)
 

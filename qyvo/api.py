@@ -29,6 +29,7 @@ from contacts.api.parsers import PayloadTooLarge
 from contacts.db.outages import is_unavailable
 from contacts.jobs.files import StoreUnavailable
 from contacts.values import strict_json
+from tenants.languages import PAGES
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +191,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 
 def is_page(request: HttpRequest) -> bool:
     """Whether a person reads the response: only the admin consists of pages."""
-    return request.path.startswith("/admin/")
+    return request.path.startswith(PAGES)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:

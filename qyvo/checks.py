@@ -14,6 +14,7 @@ from contacts.db import replica
 from contacts.jobs.files import store
 from tenants import keys
 
+from . import catalogues
 from .environment import env
 
 
@@ -92,6 +93,18 @@ def check_processes(**kwargs: Any) -> list[Warning]:
             )
         )
     return found
+
+
+@register(deploy=True)
+def check_catalogues(**kwargs: Any) -> list[Warning]:
+    return [
+        Warning(
+            f"The texts in {source} are not compiled, or were changed after that.",
+            hint="Run `python -m qyvo.catalogues`, as the user that the code belongs to.",
+            id="qyvo.W007",
+        )
+        for source in catalogues.stale()
+    ]
 
 
 @register(Tags.database, deploy=True)

@@ -16,6 +16,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from django.conf import settings
 from django.template.loader import render_to_string
+from django.utils import translation
+
+from tenants import languages
 
 from .api import RETRY_AFTER, error_body
 from .checks import threads
@@ -109,7 +112,7 @@ class Refusals(Thread):
     def __init__(self, line: Line) -> None:
         super().__init__(daemon=True)
         self.line = line
-        self.page = render_to_string("503.html").encode()
+        self.pages = {code: page_in(code) for code in languages.offered()}
         self.data = json.dumps(error_body(503), separators=(",", ":")).encode()
         self.unlogged = 0
         self.logged_at = 0.0
@@ -123,14 +126,18 @@ class Refusals(Thread):
                 self.log()
 
     def refuse(self, request: Request) -> None:
-        is_page = request.scope["PATH_INFO"].startswith("/admin/")
+        is_page = request.scope["PATH_INFO"].startswith(languages.PAGES)
         headers = [
             (HEADER, id_of(request.scope)),
             ("Content-Type", "text/html; charset=utf-8" if is_page else "application/json"),
             ("Retry-After", str(RETRY_AFTER)),
         ]
-        request.protocol.response_bytes(503, headers, self.page if is_page else self.data)
+        request.protocol.response_bytes(503, headers, self.page(request) if is_page else self.data)
         self.unlogged += 1
+
+    def page(self, request: Request) -> bytes:
+        language = languages.of_browser(request.scope.get("HTTP_ACCEPT_LANGUAGE", ""))
+        return self.pages.get(language, self.pages[settings.LANGUAGE_CODE])
 
     def log(self) -> None:
         logger.warning("Answered 503 to %s requests: too much load", self.unlogged)
@@ -139,6 +146,11 @@ class Refusals(Thread):
 
             REFUSED.inc(self.unlogged)
         self.unlogged, self.logged_at = 0, time.monotonic()
+
+
+def page_in(language: str) -> bytes:
+    with translation.override(language):
+        return render_to_string("503.html").encode()
 
 
 def limited(answer: Answer) -> Answer:

@@ -75,6 +75,8 @@ MIDDLEWARE = [
     # From here on, for pages in browsers only.
     "qyvo.pages.SkipPages",
     "qyvo.pages.StaticFiles",
+    # Before those that may refuse a request with a page.
+    "tenants.languages.LanguageMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -245,6 +247,19 @@ try:
 except (LookupError, ValueError, OSError):
     raise ImproperlyConfigured("TIME_ZONE must be a name such as Europe/Paris.") from None
 FORMAT_MODULE_PATH = "qyvo.formats"
+
+# The texts are written in English; the catalogues of the other languages are in qyvo/locale.
+LANGUAGE_CODE = "en"
+LANGUAGES = [
+    ("en", "English"),
+    ("fr", "Français"),
+    ("es", "Español"),
+    ("pt-br", "Português (Brasil)"),
+    ("de", "Deutsch"),
+]
+LOCALE_PATHS = [BASE_DIR / "qyvo" / "locale"]
+# Those that a native speaker has read. The others are offered with a word about this.
+REVIEWED_LANGUAGES = ("en",)
 
 # Static files are served from the installed packages: there is no collectstatic to forget.
 STATIC_URL = "static/"

@@ -23,10 +23,12 @@ from django.db.models.functions import Lower
 from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy
 from phonenumbers import SUPPORTED_REGIONS
 
 from .fields import ULIDField, new_ulid
 from .keys import lasting_hmac
+from .languages import validate_language
 from .time_zones import validate_time_zone
 from .two_factor import Authenticator
 
@@ -191,6 +193,14 @@ class User(AbstractUser):
         db_default="",
         validators=[validate_time_zone],
         help_text="Days and times of the admin are in this zone.",
+    )
+    language = models.CharField(
+        max_length=16,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_language],
+        help_text=gettext_lazy("The admin and e-mails are in this language."),
     )
 
     USERNAME_FIELD = "email"

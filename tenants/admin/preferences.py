@@ -6,25 +6,28 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
+from .. import languages
 from ..models import User
 from .scoped import user_of
-from .selects import time_zone_field
+from .selects import language_field, time_zone_field
 
 
 class PreferencesForm(forms.ModelForm):
     """Each field is a field of the user."""
 
+    language = language_field()
     time_zone = time_zone_field()
 
     class Meta:
         model = User
-        fields = ["time_zone"]
+        fields = ["language", "time_zone"]
 
 
 def page(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     form = PreferencesForm(request.POST if request.method == "POST" else None, instance=user)
     if form.is_valid():
+        languages.activate_for(user)  # the message below already speaks it
         user.save(update_fields=form.fields)
         messages.success(request, "Your preferences are saved.")
         return redirect("admin:preferences")

@@ -1,4 +1,4 @@
-"""Form fields with hundreds of choices."""
+"""Form fields of the choices that users make for themselves; those with hundreds of choices."""
 
 from typing import Any
 
@@ -6,9 +6,10 @@ from django import forms
 from django.forms.utils import flatatt
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from .. import time_zones
+from .. import languages, time_zones
 
 
 class LongSelect(UnfoldAdminSelectWidget):
@@ -31,4 +32,14 @@ def time_zone_field() -> forms.ChoiceField:
         required=False,
         widget=LongSelect,
         help_text="Days and times of the admin are in this zone.",
+    )
+
+
+def language_field() -> forms.ChoiceField:
+    return forms.ChoiceField(
+        label=gettext_lazy("Language"),
+        choices=languages.choices,
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text=gettext_lazy("The admin and e-mails are in this language."),
     )

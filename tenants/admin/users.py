@@ -29,7 +29,7 @@ from .scoped import (
     superusers_only,
     user_of,
 )
-from .selects import time_zone_field
+from .selects import language_field, time_zone_field
 
 
 class UserCreationForm(UnfoldUserCreationForm):
@@ -80,6 +80,7 @@ class UserForm(ConflictForm, UserChangeForm):
     """The theme's form, with protection against conflicts. Groups and permissions are many-to-many
     fields: they are written as the page shows them."""
 
+    language = language_field()
     time_zone = time_zone_field()
 
 
@@ -97,7 +98,7 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
     filter_horizontal = ["user_permissions"]
     readonly_fields = ["last_login", "date_joined"]
     fieldsets = [
-        (None, {"fields": ["email", "password", "name", "time_zone", "tenant"]}),
+        (None, {"fields": ["email", "password", "name", "language", "time_zone", "tenant"]}),
         (
             "Permissions",
             {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]},

@@ -36,7 +36,7 @@ LAYERS = {
         {"examples", "serializers", "throttling"},
         {"roles"},
         {"models"},
-        {"isolation", "time_zones", "two_factor"},
+        {"isolation", "languages", "time_zones", "two_factor"},
         {"fields", "keys"},
     ],
 }
