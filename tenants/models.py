@@ -23,12 +23,14 @@ from django.db.models.functions import Lower
 from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy
 from phonenumbers import SUPPORTED_REGIONS
 
 from .fields import ULIDField, new_ulid
 from .keys import lasting_hmac
 from .time_zones import validate_time_zone
 from .two_factor import Authenticator
+from .verbose_names import set_verbose_names
 
 
 def validate_region(value: str) -> None:
@@ -471,3 +473,50 @@ class ApiToken(models.Model):
         Idempotent; `revoked_at` keeps the first time."""
         ApiToken.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=timezone.now())
         self.refresh_from_db(fields=["revoked_at"])
+
+
+set_verbose_names(
+    Tenant,
+    one=gettext_lazy("tenant"),
+    many=gettext_lazy("tenants"),
+    id=gettext_lazy("id"),
+    name=gettext_lazy("name"),
+    slug=gettext_lazy("slug"),
+    default_region=gettext_lazy("default region"),
+    created_at=gettext_lazy("created at"),
+)
+set_verbose_names(
+    User,
+    one=gettext_lazy("user"),
+    many=gettext_lazy("users"),
+    email=gettext_lazy("email"),
+    name=gettext_lazy("name"),
+    tenant=gettext_lazy("tenant"),
+    time_zone=gettext_lazy("time zone"),
+)
+set_verbose_names(
+    KnownAddress,
+    one=gettext_lazy("known address"),
+    many=gettext_lazy("known addresses"),
+    user=gettext_lazy("user"),
+    digest=gettext_lazy("digest"),
+    last_login_at=gettext_lazy("last login at"),
+)
+set_verbose_names(
+    ApiToken,
+    one=gettext_lazy("API token"),
+    many=gettext_lazy("API tokens"),
+    user=gettext_lazy("user"),
+    name=gettext_lazy("name"),
+    prefix=gettext_lazy("prefix"),
+    digest=gettext_lazy("digest"),
+    created_at=gettext_lazy("created at"),
+    last_used_at=gettext_lazy("last used at"),
+    expires_at=gettext_lazy("expires at"),
+    rate_limit=gettext_lazy("rate limit"),
+    scopes=gettext_lazy("scopes"),
+    revoked_at=gettext_lazy("revoked at"),
+    replaces=gettext_lazy("replaces"),
+    application=gettext_lazy("application"),
+    access_token=gettext_lazy("access token"),
+)
