@@ -5,6 +5,7 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 
 from ..models import User
 from .scoped import user_of
@@ -26,7 +27,7 @@ def page(request: HttpRequest) -> HttpResponse:
     form = PreferencesForm(request.POST if request.method == "POST" else None, instance=user)
     if form.is_valid():
         user.save(update_fields=form.fields)
-        messages.success(request, "Your preferences are saved.")
+        messages.success(request, _("Your preferences are saved."))
         return redirect("admin:preferences")
-    context = admin.site.each_context(request) | {"title": "Preferences", "form": form}
+    context = admin.site.each_context(request) | {"title": _("Preferences"), "form": form}
     return TemplateResponse(request, "admin/tenants/preferences.html", context)

@@ -6,6 +6,7 @@ from django import forms
 from django.forms.utils import flatatt
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from .. import time_zones
@@ -27,8 +28,9 @@ class LongSelect(UnfoldAdminSelectWidget):
 
 def time_zone_field() -> forms.ChoiceField:
     return forms.ChoiceField(
+        label=gettext_lazy("Time zone"),
         choices=time_zones.choices,
         required=False,
         widget=LongSelect,
-        help_text="Days and times of the admin are in this zone.",
+        help_text=gettext_lazy("Days and times of the admin are in this zone."),
     )
