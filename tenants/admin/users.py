@@ -271,7 +271,7 @@ class GroupAdmin(DjangoGroupAdmin, SafeChangelistAdmin):
     has_delete_permission = superusers_only
 
     def formfield_for_manytomany(
-        self, db_field: models.ManyToManyField, request: HttpRequest, **options: Any
+        self, db_field: models.ManyToManyField, request: HttpRequest | None = None, **options: Any
     ) -> Any:
         options["form_class"] = PermissionsField
         return super().formfield_for_manytomany(db_field, request, **options)
