@@ -11,6 +11,7 @@ from django.core.paginator import InvalidPage
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy
 from unfold.sites import UnfoldAdminSite
 from unfold.templatetags import unfold_list
 
@@ -23,7 +24,7 @@ ALWAYS_OPEN = {"two_factor", "logout", "password_change", "password_change_done"
 
 
 class Site(UnfoldAdminSite):
-    index_title = "Overview"
+    index_title = gettext_lazy("Overview")
     login_form = LoginForm
 
     def finder(self, part: str) -> Callable[[str], bool]:

@@ -6,11 +6,13 @@ from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 # For each group: its title, and its models with their icons (Material Symbols, part of the theme).
 GROUPS = [
     (
-        "Contacts",
+        gettext_noop("Contacts"),
         {
             "contacts.contact": "person",
             "contacts.change": "history",
@@ -24,7 +26,7 @@ GROUPS = [
         },
     ),
     (
-        "Connections",
+        gettext_noop("Connections"),
         {
             "tenants.apitoken": "key",
             "contacts.webhook": "webhook",
@@ -32,7 +34,7 @@ GROUPS = [
         },
     ),
     (
-        "Administration",
+        gettext_noop("Administration"),
         {
             "tenants.user": "group",
             "tenants.tenant": "domain",
@@ -46,19 +48,20 @@ JOBS = {"contacts.import", "contacts.export", "contacts.bulkaction"}
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The menu at the side, in the format of django-unfold."""
-    overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
-    icons = {label: icon for _, models in GROUPS for label, icon in models.items()}
+    overview = {"title": _("Overview"), "icon": "dashboard", "link": reverse("admin:index")}
+    icons = {label: icon for __, models in GROUPS for label, icon in models.items()}
     visible = {model["model"]._meta.label_lower: model for app in apps(request) for model in app}
     groups: list[dict[str, Any]] = [
         {
-            "title": title,
+            "title": _(title),
             "items": [item(request, visible[m], icons[m]) for m in models if m in visible],
         }
         for title, models in GROUPS
     ]
     if JOBS & visible.keys():
         link = reverse("admin:failed_jobs")
-        groups[0]["items"].append({"title": "Failed jobs", "icon": "error", "link": link})
+        failed = {"title": _("Failed jobs"), "icon": "error", "link": link}
+        groups[0]["items"].append(failed)
     own = (group(request, model) for model in visible.values())
     return [{"items": [overview]}, groups[0], *filter(None, own), *groups[1:]]
 
@@ -72,12 +75,12 @@ def group(request: HttpRequest, model: dict[str, Any]) -> dict[str, Any] | None:
 def account(request: HttpRequest) -> list[dict[str, str]]:
     """The entries of the account menu, above the logout."""
     pages = {
-        "Preferences": "admin:preferences",
-        "Change password": "admin:password_change",
-        "Two-factor login": "admin:two_factor",
+        _("Preferences"): "admin:preferences",
+        _("Change password"): "admin:password_change",
+        _("Two-factor login"): "admin:two_factor",
     }
     if settings.OAUTH:
-        pages["Connected apps"] = "admin:connected_apps"
+        pages[_("Connected apps")] = "admin:connected_apps"
     return [{"title": title, "link": reverse(name)} for title, name in pages.items()]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.translation import gettext_lazy
 
 # The digits of Crockford's base 32 and of Python's. Our own code: libraries convert digit by
 # digit, 8 µs per id. A request makes five ids, and a page of contacts shows hundreds.
@@ -123,7 +124,7 @@ class ULIDField(models.UUIDField):
     # What type checkers see (django-stubs).
     _pyi_private_set_type: str
     _pyi_private_get_type: str  # type: ignore[assignment]
-    default_error_messages = {"invalid": "“%(value)s” is not an id."}
+    default_error_messages = {"invalid": gettext_lazy("“%(value)s” is not an id.")}
 
     def to_python(self, value: Any) -> str | None:
         if value is None:

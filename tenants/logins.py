@@ -10,6 +10,8 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.forms import AuthenticationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -35,7 +37,7 @@ class LoginForm(AuthenticationForm):
     """
 
     otp_token = forms.CharField(
-        label="Code (only if you turned on two-factor login)",
+        label=gettext_lazy("Code (only if you turned on two-factor login)"),
         required=False,
         max_length=32,
         widget=CodeInput,
@@ -47,8 +49,10 @@ class LoginForm(AuthenticationForm):
         return bool(settings.HAS_EMAIL)
 
     error_messages = AuthenticationForm.error_messages | {
-        "invalid_login": "Please enter the correct %(username)s and password of a staff account, "
-        "and a new code if you turned on two-factor login. The password is case-sensitive."
+        "invalid_login": gettext_lazy(
+            "Please enter the correct %(username)s and password of a staff account, and a new code "
+            "if you turned on two-factor login. The password is case-sensitive."
+        )
     }
 
     def confirm_login_allowed(self, user: Any) -> None:
@@ -63,15 +67,17 @@ class LoginForm(AuthenticationForm):
 
     def get_invalid_login_error(self) -> ValidationError:
         if wait := getattr(self.request, "login_wait", 0):
-            return ValidationError(f"Too many failed logins. Try again in {in_words(wait)}.")
+            sentence = _("Too many failed logins. Try again in %(time)s.")
+            return ValidationError(sentence % {"time": in_words(wait)})
         return super().get_invalid_login_error()
 
 
 def in_words(seconds: int) -> str:
     """A duration for people. Minutes are rounded up, so that waiting this long is enough."""
-    if seconds == 1:
-        return "1 second"
-    return f"{seconds} seconds" if seconds <= 120 else f"{-(-seconds // 60)} minutes"
+    if seconds <= 120:
+        return ngettext("%(count)s second", "%(count)s seconds", seconds) % {"count": seconds}
+    minutes = -(-seconds // 60)
+    return ngettext("%(count)s minute", "%(count)s minutes", minutes) % {"count": minutes}
 
 
 def too_many_tries(request: Any, answer: HttpResponse, credentials: Any) -> HttpResponse:

@@ -23,6 +23,7 @@ from django.db.models.functions import Lower
 from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from phonenumbers import SUPPORTED_REGIONS
 
@@ -31,11 +32,12 @@ from .keys import lasting_hmac
 from .languages import validate_language
 from .time_zones import validate_time_zone
 from .two_factor import Authenticator
+from .verbose_names import set_verbose_names
 
 
 def validate_region(value: str) -> None:
     if value not in SUPPORTED_REGIONS:
-        raise ValidationError("Use a two-letter country code of ISO 3166-1, such as US or FR.")
+        raise ValidationError(_("Use a two-letter country code of ISO 3166-1, such as US or FR."))
 
 
 DELETE_BATCH = 20_000  # rows per DELETE statement
@@ -78,13 +80,16 @@ class Tenant(models.Model):
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     name = models.CharField(max_length=255)
-    slug = models.SlugField(unique=True, help_text="The name of the tenant in commands.")
+    slug = models.SlugField(
+        unique=True, help_text=gettext_lazy("The name of the tenant in commands.")
+    )
     default_region = models.CharField(
         max_length=2,
         blank=True,
         validators=[validate_region],
-        help_text="Country (US, FR, …) of phone numbers without +. "
-        "Empty: such numbers are refused.",
+        help_text=gettext_lazy(
+            "Country (US, FR, …) of phone numbers without +. Empty: such numbers are refused."
+        ),
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -192,7 +197,7 @@ class User(AbstractUser):
         default="",
         db_default="",
         validators=[validate_time_zone],
-        help_text="Days and times of the admin are in this zone.",
+        help_text=gettext_lazy("Days and times of the admin are in this zone."),
     )
     language = models.CharField(
         max_length=16,
@@ -272,7 +277,7 @@ class KnownAddress(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"last login {self.last_login_at:%Y-%m-%d}"
+        return _("last login %(date)s") % {"date": f"{self.last_login_at:%Y-%m-%d}"}
 
     @staticmethod
     def digest_of(address: str) -> str:
@@ -347,14 +352,15 @@ class ApiToken(models.Model):
     class Scope(models.TextChoices):
         """What a token may do. The API shows these names (RFC 6749, 3.3)."""
 
-        READ = "contacts:read", "Read contacts, tags and changes"
-        WRITE = "contacts:write", "Create and change contacts"
-        DELETE = "contacts:delete", "Delete contacts"
-        IMPORTS = "imports", "Import files"
+        READ = "contacts:read", gettext_lazy("Read contacts, tags and changes")
+        WRITE = "contacts:write", gettext_lazy("Create and change contacts")
+        DELETE = "contacts:delete", gettext_lazy("Delete contacts")
+        IMPORTS = "imports", gettext_lazy("Import files")
 
     user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
     name = models.CharField(
-        max_length=100, help_text="The program that uses the token: “n8n”, “shop”, …"
+        max_length=100,
+        help_text=gettext_lazy("The program that uses the token: “n8n”, “shop”, …"),
     )
     prefix = models.CharField(max_length=VISIBLE, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
@@ -364,7 +370,9 @@ class ApiToken(models.Model):
     rate_limit = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="Requests per minute. Empty: the default of this installation. 0: no limit.",
+        help_text=gettext_lazy(
+            "Requests per minute. Empty: the default of this installation. 0: no limit."
+        ),
     )
     # `db_default`: during an upgrade the previous version still inserts tokens without this column.
     scopes = models.JSONField(
@@ -457,11 +465,11 @@ class ApiToken(models.Model):
         """
         old = ApiToken.objects.select_for_update().get(pk=self.pk)
         if old.application_id:
-            raise ValueError("A connected app renews its token itself.")
+            raise ValueError(_("A connected app renews its token itself."))
         if not old.is_usable:
-            raise ValueError("This token is revoked or expired. Issue a new token.")
+            raise ValueError(_("This token is revoked or expired. Issue a new token."))
         if ApiToken.objects.filter(replaces=old).exists():
-            raise ValueError("This token is already replaced. Rotate the new token.")
+            raise ValueError(_("This token is already replaced. Rotate the new token."))
         now = timezone.now()
         lifetime = old.expires_at and old.expires_at - old.created_at
         fields = {
@@ -481,3 +489,51 @@ class ApiToken(models.Model):
         Idempotent; `revoked_at` keeps the first time."""
         ApiToken.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=timezone.now())
         self.refresh_from_db(fields=["revoked_at"])
+
+
+set_verbose_names(
+    Tenant,
+    one=gettext_lazy("tenant"),
+    many=gettext_lazy("tenants"),
+    id=gettext_lazy("id"),
+    name=gettext_lazy("name"),
+    slug=gettext_lazy("slug"),
+    default_region=gettext_lazy("default region"),
+    created_at=gettext_lazy("created at"),
+)
+set_verbose_names(
+    User,
+    one=gettext_lazy("user"),
+    many=gettext_lazy("users"),
+    email=gettext_lazy("email"),
+    name=gettext_lazy("name"),
+    tenant=gettext_lazy("tenant"),
+    time_zone=gettext_lazy("time zone"),
+    language=gettext_lazy("language"),
+)
+set_verbose_names(
+    KnownAddress,
+    one=gettext_lazy("known address"),
+    many=gettext_lazy("known addresses"),
+    user=gettext_lazy("user"),
+    digest=gettext_lazy("digest"),
+    last_login_at=gettext_lazy("last login at"),
+)
+set_verbose_names(
+    ApiToken,
+    one=gettext_lazy("API token"),
+    many=gettext_lazy("API tokens"),
+    user=gettext_lazy("user"),
+    name=gettext_lazy("name"),
+    prefix=gettext_lazy("prefix"),
+    digest=gettext_lazy("digest"),
+    created_at=gettext_lazy("created at"),
+    last_used_at=gettext_lazy("last used at"),
+    expires_at=gettext_lazy("expires at"),
+    rate_limit=gettext_lazy("rate limit"),
+    scopes=gettext_lazy("scopes"),
+    revoked_at=gettext_lazy("revoked at"),
+    replaces=gettext_lazy("replaces"),
+    application=gettext_lazy("application"),
+    access_token=gettext_lazy("access token"),
+)

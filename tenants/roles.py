@@ -10,6 +10,8 @@ from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, pgettext_lazy
 
 from .models import ApiToken, User
 
@@ -18,6 +20,18 @@ EVERYTHING = (VIEW, ADD, CHANGE, DELETE)
 
 VIEWER, EDITOR, MANAGER = "viewer", "editor", "manager"
 ROLES = (VIEWER, EDITOR, MANAGER)
+TITLES = {
+    VIEWER: pgettext_lazy("role", "viewer"),
+    EDITOR: pgettext_lazy("role", "editor"),
+    MANAGER: pgettext_lazy("role", "manager"),
+}
+# Django's permissions in words.
+ACTIONS = {
+    VIEW: gettext_noop("Can view %(model)s"),
+    ADD: gettext_noop("Can add %(model)s"),
+    CHANGE: gettext_noop("Can change %(model)s"),
+    DELETE: gettext_noop("Can delete %(model)s"),
+}
 
 # The permissions of each role per model. A later role has the permissions of the earlier roles too.
 RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -36,6 +50,21 @@ RIGHTS: dict[str, dict[str, tuple[str, ...]]] = {
     "tenants.user": {MANAGER: (VIEW, ADD, CHANGE)},
     "tenants.tenant": {MANAGER: (VIEW,)},
 }
+
+
+def title_of(group: str) -> str:
+    """The name of a group for people: translated for the roles, which have English names."""
+    return str(TITLES.get(group, group))
+
+
+def label_of(permission: Permission) -> str:
+    """A permission for people. Its stored name is English, and Django does not translate it."""
+    action, __, name = permission.codename.partition("_")
+    kind = permission.content_type
+    model = kind.model_class()
+    if model is None or action not in ACTIONS or name != kind.model:
+        return str(permission)
+    return f"{kind} | {_(ACTIONS[action]) % {'model': model._meta.verbose_name}}"
 
 
 # The permissions that a person needs to give an app a scope. They cover what the API's actions do

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 # Areas of the IANA time zone database. Its other names, such as EST or US/Pacific, are old names.
 AREAS = {
@@ -37,13 +38,13 @@ def label(name: str) -> str:
 
 def choices() -> list[tuple[str, str]]:
     """All choices of a form, the zone of the installation first."""
-    default = f"As this installation: {label(settings.TIME_ZONE)}"
+    default = _("As this installation: %(zone)s") % {"zone": label(settings.TIME_ZONE)}
     return [("", default), *sorted(((name, label(name)) for name in names()), key=lambda c: c[1])]
 
 
 def validate_time_zone(name: str) -> None:
     if name not in names():
-        raise ValidationError("Send the name of a time zone, such as Europe/Paris.")
+        raise ValidationError(_("Send the name of a time zone, such as Europe/Paris."))
 
 
 def activate_for(user: Any) -> None:

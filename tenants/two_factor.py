@@ -12,11 +12,13 @@ import segno
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
 from django_otp import DEVICE_ID_SESSION_KEY, verify_token
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from tenants.keys import lasting_hmac
+from tenants.verbose_names import set_verbose_names
 
 RECOVERY_CODES = 10
 
@@ -42,6 +44,29 @@ class Authenticator(TOTPDevice):
     def qr_code(self) -> str:
         """The key as a QR code, an image in a `data:` URL."""
         return segno.make_qr(self.config_url).svg_data_uri(scale=5, light="white")
+
+
+# The page that deletes a user names their devices.
+set_verbose_names(
+    TOTPDevice,
+    one=gettext_lazy("TOTP device"),
+    many=gettext_lazy("TOTP devices"),
+)
+set_verbose_names(
+    Authenticator,
+    one=gettext_lazy("authenticator"),
+    many=gettext_lazy("authenticators"),
+)
+set_verbose_names(
+    StaticDevice,
+    one=gettext_lazy("static device"),
+    many=gettext_lazy("static devices"),
+)
+set_verbose_names(
+    StaticToken,
+    one=gettext_lazy("static token"),
+    many=gettext_lazy("static tokens"),
+)
 
 
 def is_verified(request: HttpRequest) -> bool:

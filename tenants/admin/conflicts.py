@@ -14,12 +14,16 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.utils import formats, timezone
 from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 LONGEST = 500  # characters of a value that the page shows
 NOTHING = "-"
 MINE, THEIRS = "mine", "theirs"
 UNKNOWN: Any = object()  # the value that a page showed, if the request does not contain it
-UNDECIDED = "Somebody else changed this after you opened the page. Choose a value above."
+UNDECIDED = gettext_noop(
+    "Somebody else changed this after you opened the page. Choose a value above."
+)
 
 
 @dataclass
@@ -98,7 +102,7 @@ class ConflictForm(forms.ModelForm):
             del self.cleaned_data[name]  # the instance already has their value
             self.changed_data.remove(name)
         elif choice != MINE:
-            self.add_error(name, UNDECIDED)
+            self.add_error(name, _(UNDECIDED))
 
     def choice(self, name: str, label: str, mine: str, theirs: str, stored: Any) -> str:
         """The user's choice: `MINE`, `THEIRS`, or empty. Also adds the conflict to the page.
@@ -129,7 +133,9 @@ class ConflictForm(forms.ModelForm):
         kind = ContentType.objects.get_for_model(self.instance)
         entries = LogEntry.objects.filter(content_type=kind, object_id=str(self.instance.pk))
         if last := entries.select_related("user").first():
-            by = f"last saved here by {last.user} at {in_words(last.action_time)}"
+            by = _("last saved here by %(user)s at %(time)s") % {
+                "user": last.user, "time": in_words(last.action_time),
+            }  # fmt: skip
             yield from ((name, by) for name in names)
 
 
@@ -153,7 +159,7 @@ def in_words(value: Any) -> str:
     if isinstance(value, datetime):
         return str(formats.localize(timezone.localtime(value)))
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return _("yes") if value else _("no")
     if isinstance(value, list):
         return in_words(", ".join(map(str, value)))
     return Truncator("" if value is None else str(value)).chars(LONGEST) or NOTHING

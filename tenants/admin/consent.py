@@ -8,6 +8,8 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from oauth2_provider.exceptions import OAuthToolkitError
 from oauth2_provider.forms import AllowForm
 from oauth2_provider.models import Application
@@ -22,6 +24,7 @@ from .. import roles
 from ..models import ApiToken
 from ..oauth.clients import CODE_CHALLENGE, LOOPBACK, is_safe_redirect
 from ..oauth.views import is_here
+from . import history
 from .scoped import user_of
 from .two_factor import note
 
@@ -31,7 +34,7 @@ class ConsentForm(AllowForm):
     not have. Everything in the hidden fields is checked again, because forms can be changed."""
 
     scope = forms.MultipleChoiceField(
-        label="Permissions",
+        label=gettext_lazy("Permissions"),
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
@@ -68,19 +71,19 @@ class ConsentForm(AllowForm):
 
     def clean_client_id(self) -> str:
         if self.application is None:
-            raise forms.ValidationError("This app is no longer registered.")
+            raise forms.ValidationError(_("This app is no longer registered."))
         return str(self.cleaned_data["client_id"])
 
     def clean_resource(self) -> str:
         resources = self.cleaned_data["resource"]
         if not all(is_here(self.request, each) for each in resources.split()):
-            raise forms.ValidationError("The app asks for another server.")
+            raise forms.ValidationError(_("The app asks for another server."))
         return str(resources)
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         if given.get("allow") and not given.get("scope") and "scope" not in self.errors:
-            self.add_error("scope", "Choose at least one permission.")
+            self.add_error("scope", _("Choose at least one permission."))
         return given | {"scope": " ".join(given.get("scope", []))}
 
 
@@ -126,7 +129,7 @@ class Consent(AuthorizationView):
             return self.form_invalid(form)
         response: HttpResponse = super().form_valid(form)
         if form.cleaned_data["allow"]:
-            note(user, f"Connected the app {form.application}: {form.cleaned_data['scope']}.")
+            note(user, history.CONNECTED, app=form.application, scopes=form.cleaned_data["scope"])
         return response
 
     def redirect(self, redirect_to: str, application: Application | None) -> HttpResponse:
@@ -139,7 +142,7 @@ class Consent(AuthorizationView):
 
     def render_to_response(self, context: dict[str, Any], **options: Any) -> HttpResponse:
         context |= admin.site.each_context(self.request) | {
-            "title": "Connect an app", "tenant": user_of(self.request).tenant,
+            "title": _("Connect an app"), "tenant": user_of(self.request).tenant,
         }  # fmt: skip
         return TemplateResponse(self.request, self.template_name, context, **options)
 

@@ -12,6 +12,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.generic import FormView
@@ -27,7 +29,7 @@ from ..throttling import Quota, counter
 
 OF_ADDRESS = RateLimitItemPerHour(20)  # requests from one address, for any accounts
 OF_ACCOUNT = RateLimitItemPerHour(3)  # e-mails to one account, so that nobody floods a mailbox
-SENT = (
+SENT = gettext_noop(
     "If this address has an account, an e-mail with a link is on its way. It takes a few minutes; "
     "look into the spam folder, too."
 )
@@ -36,6 +38,7 @@ NEXT = "next_after_password"  # in the session: where the login leads
 
 class ForgottenForm(forms.Form):
     email = forms.EmailField(
+        label=gettext_lazy("Email"),
         max_length=254,
         widget=UnfoldAdminEmailInputWidget({"autocomplete": "username", "autofocus": ""}),
     )
@@ -62,7 +65,7 @@ class Forgotten(FormView):
         return super().dispatch(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        own = super().get_context_data(**kwargs) | {"title": "Forgot password"}
+        own = super().get_context_data(**kwargs) | {"title": _("Forgot password")}
         return admin.site.each_context(self.request) | own | {"login_url": self.login_url()}
 
     def login_url(self) -> str:
@@ -78,11 +81,12 @@ class Forgotten(FormView):
             passwords.send(self.request, found, passwords.FORGOTTEN)
         if following := self.request.GET.get("next"):
             self.request.session[NEXT] = following
-        messages.info(self.request, SENT)
+        messages.info(self.request, _(SENT))
         return redirect(self.login_url())
 
     def refuse(self, form: forms.Form, seconds: int) -> HttpResponse:
-        form.add_error(None, f"Too many requests. Try again in {in_words(seconds)}.")
+        sentence = _("Too many requests. Try again in %(time)s.")
+        form.add_error(None, sentence % {"time": in_words(seconds)})
         answer = self.form_invalid(form)
         answer.status_code = 429
         answer["Retry-After"] = str(seconds)
@@ -107,7 +111,7 @@ class SetPassword(PasswordResetConfirmView):
 
     template_name = "registration/set_password.html"
     form_class = NewPasswordForm
-    title = "Choose a password"
+    title = gettext_lazy("Choose a password")
 
     def get_user(self, uidb64: str) -> User | None:
         user: User | None = super().get_user(uidb64)
@@ -115,7 +119,7 @@ class SetPassword(PasswordResetConfirmView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         own = super().get_context_data(**kwargs)
-        title = {} if self.validlink else {"title": "This link does not work"}
+        title = {} if self.validlink else {"title": _("This link does not work")}
         return admin.site.each_context(self.request) | own | title | {
             "of": self.user, "has_email": settings.HAS_EMAIL,
         }  # fmt: skip
@@ -128,7 +132,7 @@ class SetPassword(PasswordResetConfirmView):
         if settings.HAS_EMAIL and user.has_usable_password():
             passwords.send(self.request, user.pk, passwords.CHANGED)
         forget_failures(user, address_of(self.request))
-        messages.success(self.request, "Your password is set. Log in with it.")
+        messages.success(self.request, _("Your password is set. Log in with it."))
         return super().form_valid(form)
 
 

@@ -5,6 +5,7 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 
 from .. import languages
 from ..models import User
@@ -29,7 +30,7 @@ def page(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         languages.activate_for(user)  # the message below already speaks it
         user.save(update_fields=form.fields)
-        messages.success(request, "Your preferences are saved.")
+        messages.success(request, _("Your preferences are saved."))
         return redirect("admin:preferences")
-    context = admin.site.each_context(request) | {"title": "Preferences", "form": form}
+    context = admin.site.each_context(request) | {"title": _("Preferences"), "form": form}
     return TemplateResponse(request, "admin/tenants/preferences.html", context)

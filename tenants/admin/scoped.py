@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
 from ..models import Tenant, User
+from . import history
 from .conflicts import ConflictForm
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,14 @@ class SafeChangelistAdmin(ModelAdmin):
             if request.method == "GET" and [*request.GET] == [ERROR_FLAG]:
                 raise  # the plain list fails too: no redirect loop
             return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        answer = super().history_view(request, object_id, extra_context)
+        for entry in getattr(answer, "context_data", {}).get("action_list", ()):
+            entry.change_message = history.translated(entry.change_message)
+        return answer
 
 
 class TypedSearchAdmin(ModelAdmin):

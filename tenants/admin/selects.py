@@ -28,10 +28,11 @@ class LongSelect(UnfoldAdminSelectWidget):
 
 def time_zone_field() -> forms.ChoiceField:
     return forms.ChoiceField(
+        label=gettext_lazy("Time zone"),
         choices=time_zones.choices,
         required=False,
         widget=LongSelect,
-        help_text="Days and times of the admin are in this zone.",
+        help_text=gettext_lazy("Days and times of the admin are in this zone."),
     )
 
 

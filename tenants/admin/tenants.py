@@ -6,11 +6,14 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth import password_validation
 from django.contrib.auth.models import Group
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminPasswordWidget,
@@ -21,6 +24,7 @@ from unfold.widgets import (
 from ..models import Tenant, User, models_of_tenants
 from ..roles import MANAGER, ROLES
 from .conflicts import ConflictForm
+from .role_fields import RoleField
 from .scoped import RetryOnConflictAdmin, TypedSearchAdmin, save_changed, superusers_only
 
 LISTED_USERS = 20  # on the page that refuses to delete a tenant
@@ -31,26 +35,30 @@ class NewTenantForm(forms.ModelForm):
 
     email = forms.EmailField(
         required=False,
-        label="E-mail of the first user",
+        label=gettext_lazy("E-mail of the first user"),
         widget=UnfoldAdminEmailInputWidget,
-        help_text="Empty: the tenant has no user yet.",
+        help_text=gettext_lazy("Empty: the tenant has no user yet."),
     )
     user_name = forms.CharField(
-        required=False, label="Name", widget=UnfoldAdminTextInputWidget, max_length=255
+        required=False,
+        label=gettext_lazy("Name"),
+        widget=UnfoldAdminTextInputWidget,
+        max_length=255,
     )
     password = forms.CharField(
+        label=gettext_lazy("Password"),
         required=False,
         strip=False,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="Empty: the user can have API tokens but cannot log in.",
+        help_text=gettext_lazy("Empty: the user can have API tokens but cannot log in."),
     )
-    role = forms.ModelChoiceField(
+    role = RoleField(
         Group.objects.filter(name__in=ROLES),
         required=False,
         to_field_name="name",
         initial=MANAGER,
         widget=UnfoldAdminSelectWidget,
-        help_text="What the user may do in this admin. Empty: nothing.",
+        help_text=gettext_lazy("What the user may do in this admin. Empty: nothing."),
     )
 
     class Meta:
@@ -62,7 +70,7 @@ class NewTenantForm(forms.ModelForm):
         given, self.user = self.cleaned_data, None
         if not given.get("email"):
             if given.get("password") or given.get("user_name"):
-                self.add_error("email", "Enter the e-mail address of the user.")
+                self.add_error("email", _("Enter the e-mail address of the user."))
             return
         user = User(
             email=User.objects.normalize_email(given["email"]), name=given.get("user_name", "")
@@ -95,7 +103,7 @@ class TenantAdmin(TypedSearchAdmin, RetryOnConflictAdmin):
     prepopulated_fields = {"slug": ["name"]}
     add_fieldsets = (
         (None, {"fields": ["name", "slug", "default_region"]}),
-        ("First user", {"fields": ["email", "user_name", "password", "role"]}),
+        (gettext_lazy("First user"), {"fields": ["email", "user_name", "password", "role"]}),
     )
     has_add_permission = superusers_only
 
@@ -118,7 +126,7 @@ class TenantAdmin(TypedSearchAdmin, RetryOnConflictAdmin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """The content of the confirmation page: numbers per kind of row, because a line per row
         would be a million lines."""
-        counts, lacking = {"tenants": len(objs)}, set()
+        counts, lacking = {str(self.opts.verbose_name_plural): len(objs)}, set()
         for model in models_of_tenants():
             rows = model._default_manager.filter(tenant__in=objs).order_by()
             if not (number := rows.count()):
@@ -148,9 +156,12 @@ def protected(tenants: Any) -> list[str]:
     users = User.objects.filter(tenant__in=tenants)
     lines: list[str] = [
         format_html(
-            'User: <a href="{}">{}</a>', reverse("admin:tenants_user_change", args=[user.pk]), user
+            _('User: <a href="{page}">{user}</a>'),
+            page=reverse("admin:tenants_user_change", args=[user.pk]),
+            user=user,
         )
         for user in users[:LISTED_USERS]
     ]
     more = users.count() - len(lines)
-    return [*lines, f"and {more:,} more"] if more else lines
+    rest = ngettext("and %(count)s more", "and %(count)s more", more) % {"count": intcomma(more)}
+    return [*lines, rest] if more else lines

@@ -17,6 +17,8 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminRadioSelectWidget,
@@ -25,13 +27,23 @@ from unfold.widgets import (
 
 from .. import roles
 from ..models import LAST_DAY, LATEST, ApiToken, User, all_scopes
+from . import history
 from .conflicts import ConflictForm
 from .scoped import RetryOnConflictAdmin, TypedSearchAdmin, save_changed, user_of
 
 EXPIRES_SOON = timedelta(days=14)
-OVERLAPS = {"0": "At once", "1": "In an hour", "24": "In 24 hours", "168": "In 7 days"}  # hours
+OVERLAPS = {  # hours
+    "0": gettext_lazy("At once"),
+    "1": gettext_lazy("In an hour"),
+    "24": gettext_lazy("In 24 hours"),
+    "168": gettext_lazy("In 7 days"),
+}
 ID = re.compile(r"[0-9]{1,18}", re.ASCII)
-LIFETIMES = {"30": "In 30 days", "90": "In 90 days", "365": "In a year"}  # days
+LIFETIMES = {  # days
+    "30": gettext_lazy("In 30 days"),
+    "90": gettext_lazy("In 90 days"),
+    "365": gettext_lazy("In a year"),
+}
 
 
 class TokenForm(ConflictForm):
@@ -39,12 +51,12 @@ class TokenForm(ConflictForm):
 
     expires_in = forms.ChoiceField(
         required=False,
-        label="Expires",
-        choices=[("", "Never, or on the date below"), *LIFETIMES.items()],
+        label=gettext_lazy("Expires"),
+        choices=[("", gettext_lazy("Never, or on the date below")), *LIFETIMES.items()],
         widget=UnfoldAdminSelectWidget,
     )
     scopes = forms.MultipleChoiceField(
-        label="Permissions",
+        label=gettext_lazy("Permissions"),
         choices=ApiToken.Scope.choices,
         initial=all_scopes,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
@@ -65,7 +77,8 @@ class TokenForm(ConflictForm):
     def clean_expires_at(self) -> datetime | None:
         at = self.cleaned_data["expires_at"]
         if at and at > LATEST:
-            raise forms.ValidationError(f"The latest possible date is {LAST_DAY}.")
+            sentence = _("The latest possible date is %(date)s.")
+            raise forms.ValidationError(sentence % {"date": LAST_DAY})
         return at
 
     def has_typed_date(self) -> bool:
@@ -80,13 +93,14 @@ class TokenForm(ConflictForm):
             given["expires_at"] = timezone.now() + timedelta(days=int(days))
         at = given.get("expires_at")
         if at and at <= timezone.now() and "expires_at" in self.changed_data:
-            self.add_error("expires_at", "This time is in the past. To end a token now, revoke it.")
+            problem = _("This time is in the past. To end a token now, revoke it.")
+            self.add_error("expires_at", problem)
         return given
 
 
 class RotateForm(forms.Form):
     overlap = forms.ChoiceField(
-        label="The old token expires",
+        label=gettext_lazy("The old token expires"),
         choices=list(OVERLAPS.items()),
         initial="24",
         widget=UnfoldAdminRadioSelectWidget,
@@ -94,11 +108,16 @@ class RotateForm(forms.Form):
 
 
 class StateFilter(admin.SimpleListFilter):
-    title = "state"
+    title = gettext_lazy("state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(state, state.capitalize()) for state in STATES]
+        return [
+            ("active", pgettext("token", "Active")),
+            ("expiring", pgettext("token", "Expiring")),
+            ("expired", pgettext("token", "Expired")),
+            ("revoked", pgettext("token", "Revoked")),
+        ]
 
     def queryset(self, request: HttpRequest, tokens: models.QuerySet) -> models.QuerySet:
         if self.value() not in STATES:
@@ -203,29 +222,34 @@ class ApiTokenAdmin(TypedSearchAdmin, RetryOnConflictAdmin):
 
     def show_secret(self, request: HttpRequest, token: ApiToken) -> HttpResponse:
         context = self.admin_site.each_context(request) | {
-            "title": "Token issued", "token": token, "secret": token.plaintext, "opts": self.opts,
-        }  # fmt: skip
+            "title": _("Token issued"),
+            "token": token,
+            "secret": token.plaintext,
+            "opts": self.opts,
+        }
         return TemplateResponse(request, "admin/tenants/apitoken/issued.html", context)
 
-    @admin.display(description="scopes")
+    @admin.display(description=gettext_lazy("scopes"))
     def may(self, token: ApiToken) -> str:
-        return ", ".join(token.scopes) if token.lacking(ApiToken.Scope) else "all"
+        has_all = not token.lacking(ApiToken.Scope)
+        return pgettext("scopes", "all") if has_all else ", ".join(token.scopes)
 
-    @admin.display
+    @admin.display(description=gettext_lazy("state"))
     def state(self, token: ApiToken) -> str:
         kind, text = state_of(token)
         return format_html('<span class="chip {}">{}</span>', kind, text)
 
-    @admin.display(description="last used", ordering="last_used_at")
+    @admin.display(description=gettext_lazy("last used"), ordering="last_used_at")
     def last_used(self, token: ApiToken) -> datetime | str:
-        return token.last_used_at or "never"
+        return token.last_used_at or _("never")
 
-    @admin.display(description="revoke")
+    @admin.display(description=gettext_lazy("revoke"))
     def end(self, token: ApiToken) -> str:
         if token.revoked_at:
             return ""
         page = revoke_page([token.pk])
-        return format_html('<a href="{}" aria-label="Revoke {}">Revoke</a>', page, token.name)
+        label = _("Revoke %(token)s") % {"token": token.name}
+        return format_html('<a href="{}" aria-label="{}">{}</a>', page, label, _("Revoke"))
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         may_revoke = self.has_change_permission(request)
@@ -252,15 +276,18 @@ class ApiTokenAdmin(TypedSearchAdmin, RetryOnConflictAdmin):
         form = RotateForm(request.POST if "overlap" in request.POST else None)
         if not form.is_valid():
             context = self.admin_site.each_context(request) | {
-                "title": f"Rotate {token}", "token": token, "form": form, "opts": self.opts,
-            }  # fmt: skip
+                "title": _("Rotate %(token)s") % {"token": token},
+                "token": token,
+                "form": form,
+                "opts": self.opts,
+            }
             return TemplateResponse(request, "admin/tenants/apitoken/rotate.html", context)
         try:
             new = token.rotate(timedelta(hours=int(form.cleaned_data["overlap"])))
         except ValueError as error:
             self.message_user(request, str(error), messages.ERROR)
             return HttpResponseRedirect(reverse("admin:tenants_apitoken_changelist"))
-        self.log_change(request, token, f"Rotated: replaced by {new.prefix}.")
+        self.log_change(request, token, history.ROTATED % {"token": new.prefix})
         return self.show_secret(request, new)
 
     def may_issue_for(self, request: HttpRequest, user: User) -> bool:
@@ -270,17 +297,17 @@ class ApiTokenAdmin(TypedSearchAdmin, RetryOnConflictAdmin):
             me.is_superuser or roles.users_without_more_permissions(me).filter(pk=user.pk).exists()
         )
 
-    @admin.action(description="Rotate the selected token…", permissions=["change"])
+    @admin.action(description=gettext_lazy("Rotate the selected token…"), permissions=["change"])
     def rotate_selected(self, request: HttpRequest, tokens: models.QuerySet) -> HttpResponse | None:
         if len(tokens) != 1:
-            self.message_user(request, "Select exactly one token.", messages.ERROR)
+            self.message_user(request, _("Select exactly one token."), messages.ERROR)
             return None
         page = reverse("admin:tenants_apitoken_rotate", args=[tokens[0].pk])
         return HttpResponseRedirect(page)
 
     # Revoking
 
-    @admin.action(description="Revoke selected tokens…", permissions=["change"])
+    @admin.action(description=gettext_lazy("Revoke selected tokens…"), permissions=["change"])
     def revoke(self, request: HttpRequest, tokens: models.QuerySet) -> HttpResponse:
         return HttpResponseRedirect(revoke_page(token.pk for token in tokens))
 
@@ -292,14 +319,15 @@ class ApiTokenAdmin(TypedSearchAdmin, RetryOnConflictAdmin):
         tokens = [*self.get_queryset(request).filter(pk__in=ids, revoked_at=None)]
         if tokens and request.method != "POST":
             context = self.admin_site.each_context(request) | {
-                "title": "Revoke tokens", "tokens": tokens, "opts": self.opts,
+                "title": _("Revoke tokens"), "tokens": tokens, "opts": self.opts,
             }  # fmt: skip
             return TemplateResponse(request, "admin/tenants/apitoken/revoke.html", context)
         for token in tokens:
             token.revoke()
-            self.log_change(request, token, "Revoked.")
+            self.log_change(request, token, history.REVOKED)
         names = ", ".join(token.name for token in tokens)
-        self.message_user(request, f"Revoked: {names}." if names else "Nothing to revoke.")
+        done = _("Revoked: %(names)s.") % {"names": names} if names else _("Nothing to revoke.")
+        self.message_user(request, done)
         return HttpResponseRedirect(reverse("admin:tenants_apitoken_changelist"))
 
 
@@ -311,12 +339,16 @@ def state_of(token: ApiToken) -> tuple[str, str]:
     """The state of a token for people: the CSS class and the text of its label."""
     now, at = timezone.now(), token.expires_at
     if token.revoked_at:
-        return "bad", "Revoked"
+        return "bad", pgettext("token", "Revoked")
     if token.application_id:
-        return ("good", "Connected app") if token.access_token_id else ("bad", "Disconnected")
+        is_connected = token.access_token_id is not None
+        return ("good", _("Connected app")) if is_connected else ("bad", _("Disconnected"))
     if at and at <= now:
-        return "bad", "Expired"
+        return "bad", pgettext("token", "Expired")
     if at and at <= now + EXPIRES_SOON:
-        by = f", replaced by {token.replaced_by.prefix}" if hasattr(token, "replaced_by") else ""
-        return "", f"Expires {date_format(timezone.localtime(at))}{by}"
-    return "good", "Active"
+        time = date_format(timezone.localtime(at))
+        if not hasattr(token, "replaced_by"):
+            return "", _("Expires %(time)s") % {"time": time}
+        values = {"time": time, "token": token.replaced_by.prefix}
+        return "", _("Expires %(time)s, replaced by %(token)s") % values
+    return "good", pgettext("token", "Active")

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -14,13 +13,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.forms import UserCreationForm as UnfoldUserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
 from .. import passwords, roles
 from ..models import User
+from . import history
 from .conflicts import ConflictForm
+from .role_fields import GroupsField, PermissionsField, RoleField, titles_of_groups
 from .scoped import (
     RetryOnConflictAdmin,
     SafeChangelistAdmin,
@@ -40,15 +43,17 @@ class UserCreationForm(UnfoldUserCreationForm):
 
     giver: User
     usable_password = None  # the choice of Django's form: here, empty fields say the same
-    role = forms.ModelChoiceField(
+    role = RoleField(
         Group.objects.filter(name__in=roles.ROLES),
         required=False,
         to_field_name="name",
         initial=roles.VIEWER,
-        empty_label="None: a program that only has API tokens",
+        empty_label=gettext_lazy("None: a program that only has API tokens"),
         widget=UnfoldAdminSelectWidget,
-        help_text="A viewer looks at contacts. An editor also changes them. A manager also manages "
-        "people, tokens and webhooks, and erases people.",
+        help_text=gettext_lazy(
+            "A viewer looks at contacts. An editor also changes them. A manager also manages "
+            "people, tokens and webhooks, and erases people."
+        ),
     )
 
     class Meta:
@@ -67,13 +72,19 @@ class UserCreationForm(UnfoldUserCreationForm):
         if not is_typed:
             given["usable_password"] = "false"  # noqa: S105 - a word of Django's form
         elif given.get("role", "") is None:
-            self.add_error("password1", "Only people with a role can log in. Choose a role.")
+            problem = _("Only people with a role can log in. Choose a role.")
+            self.add_error("password1", problem)
         super().validate_passwords(*args, **kwargs)
 
 
-LEFT_EMPTY = "Leave both fields empty: then {} Programs need no password."
-BY_EMAIL = "an e-mail brings the person a link to choose a password."
-BY_HAND = "you get a link with which the person chooses a password."
+BY_EMAIL = gettext_noop(
+    "Leave both fields empty: then an e-mail brings the person a link to choose a password. "
+    "Programs need no password."
+)
+BY_HAND = gettext_noop(
+    "Leave both fields empty: then you get a link with which the person chooses a password. "
+    "Programs need no password."
+)
 
 
 class UserForm(ConflictForm, UserChangeForm):
@@ -100,18 +111,19 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
     fieldsets = [
         (None, {"fields": ["email", "password", "name", "language", "time_zone", "tenant"]}),
         (
-            "Permissions",
+            gettext_lazy("Permissions"),
             {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]},
         ),
-        ("Dates", {"fields": ["last_login", "date_joined"]}),
+        (gettext_lazy("Dates"), {"fields": ["last_login", "date_joined"]}),
     ]
     add_fieldsets = [
         (None, {"fields": ["email", "name", "role", "tenant"]}),
-        ("Password", {"fields": ["password1", "password2"]}),
+        (gettext_lazy("Password"), {"fields": ["password1", "password2"]}),
     ]
     # Only superusers set these. Otherwise staff could give themselves more permissions.
     superuser_fields = ["tenant", "is_superuser", "user_permissions"]
     rights = ["is_active", "is_staff", "groups"]
+    readonly_preprocess_fields = {"groups": titles_of_groups}
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet:
         users = super().get_queryset(request)
@@ -132,9 +144,9 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         if obj:
             return super().get_fieldsets(request, obj)
-        (_, person), (title, password) = self.add_fieldsets
+        (__, person), (title, password) = self.add_fieldsets
         hidden = [] if request.user.is_superuser else ["tenant"]
-        hint = LEFT_EMPTY.format(BY_EMAIL if settings.HAS_EMAIL else BY_HAND)
+        hint = _(BY_EMAIL if settings.HAS_EMAIL else BY_HAND)
         return [
             (None, {"fields": [name for name in person["fields"] if name not in hidden]}),
             (title, password | {"description": hint}),
@@ -160,7 +172,10 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
     def formfield_for_manytomany(
         self, db_field: models.ManyToManyField, request: HttpRequest, **options: Any
     ) -> Any:
+        if db_field.name == "user_permissions":
+            options["form_class"] = PermissionsField
         if db_field.name == "groups":
+            options["form_class"] = GroupsField
             options["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
             if not request.user.is_superuser:
                 offered = [group.pk for group in roles.roles_to_give(user_of(request))]
@@ -211,18 +226,19 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
         if not self.has_change_permission(request, user) or not self.may_get_link(request, user):
             raise PermissionDenied
         if request.method != "POST":
-            context = self.context_of_link(request, user, "Set a new password")
+            context = self.context_of_link(request, user, _("Set a new password"))
             return TemplateResponse(request, "admin/tenants/user/ask_link.html", context)
         if settings.HAS_EMAIL and "send" in request.POST:
-            self.log_change(request, user, "Sent a link to set the password.")
+            self.log_change(request, user, history.SENT_LINK)
             self.invite(request, user)
             return redirect("admin:tenants_user_change", user.pk)
-        self.log_change(request, user, "Made a link to set the password.")
+        self.log_change(request, user, history.MADE_LINK)
         return self.show_link(request, user)
 
     def invite(self, request: HttpRequest, user: User) -> None:
         passwords.send(request, user.pk, passwords.INVITATION)
-        self.message_user(request, f"An e-mail with a link to set the password goes to {user}.")
+        sentence = _("An e-mail with a link to set the password goes to %(user)s.")
+        self.message_user(request, sentence % {"user": user})
 
     def may_get_link(self, request: HttpRequest, user: User) -> bool:
         """Not for oneself: changing one's own password needs the old one. Not for programs."""
@@ -231,7 +247,7 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
     def show_link(self, request: HttpRequest, user: User) -> HttpResponse:
         """In this response only: the link is stored nowhere."""
         secret = request.build_absolute_uri(passwords.link_path(user))
-        context = self.context_of_link(request, user, "Link to set the password")
+        context = self.context_of_link(request, user, _("Link to set the password"))
         return TemplateResponse(
             request, "admin/tenants/user/link.html", context | {"secret": secret}
         )
@@ -254,3 +270,9 @@ class GroupAdmin(DjangoGroupAdmin, SafeChangelistAdmin):
     has_add_permission = superusers_only
     has_change_permission = superusers_only
     has_delete_permission = superusers_only
+
+    def formfield_for_manytomany(
+        self, db_field: models.ManyToManyField, request: HttpRequest | None = None, **options: Any
+    ) -> Any:
+        options["form_class"] = PermissionsField
+        return super().formfield_for_manytomany(db_field, request, **options)
