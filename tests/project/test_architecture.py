@@ -37,7 +37,7 @@ LAYERS = {
         {"roles"},
         {"models"},
         {"isolation", "time_zones", "two_factor"},
-        {"fields", "keys"},
+        {"fields", "keys", "verbose_names"},
     ],
 }
 # The methods of models that call the write path, because Django, its admin or the user's own code
