@@ -83,7 +83,7 @@ class BulkAction(Owned):
         if self.kind == self.Kind.UPDATE:
             value = ", ".join(f"{name} {told(item)}" for name, item in json.loads(value).items())
         if self.kind in self.REPLACING:
-            old, _, new = value.rpartition(",")
+            old, new = value.rpartition(",")[::2]
             value = f"{old} → {new}"
         if self.dry_run:
             value = _("%(value)s (dry run)") % {"value": value}
