@@ -19,6 +19,8 @@ from tenants import languages, time_zones, two_factor
 from tenants.isolation import set_tenant_for
 from tenants.logins import LoginForm
 
+from .script_texts import script_texts
+
 # The pages that are open before two-factor login is turned on, if the installation requires it.
 ALWAYS_OPEN = {"two_factor", "logout", "password_change", "password_change_done"}
 
@@ -52,7 +54,8 @@ class Site(UnfoldAdminSite):
         ]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        return super().each_context(request) | {"zone": time_zones.current()}
+        own = {"zone": time_zones.current(), "script_texts": script_texts}
+        return super().each_context(request) | own
 
     def view_on_site(
         self, request: HttpRequest, content_type_id: str, object_id: str

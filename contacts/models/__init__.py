@@ -1,5 +1,6 @@
 """The tables, and the questions that are asked about them."""
 
+from . import names  # noqa: F401 - gives the models the names that people see
 from .bulk_action import (
     BulkAction,
     BulkBatch,

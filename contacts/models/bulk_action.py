@@ -5,6 +5,8 @@ from typing import Any
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
@@ -18,7 +20,7 @@ def told(item: Any) -> str:
     """A value of an update, for people."""
     if isinstance(item, list):
         return ", ".join(item)
-    return "" if item is True else item or "(empty)"
+    return "" if item is True else item or _("(empty)")
 
 
 class BulkAction(Owned):
@@ -29,18 +31,18 @@ class BulkAction(Owned):
     """
 
     class Kind(models.TextChoices):
-        UPDATE = "update", "Update"
-        ADD_TAG = "add_tag", "Add a tag"
-        REMOVE_TAG = "remove_tag", "Remove a tag"
-        SET_LOCALE = "set_locale", "Set the locale"
-        OPT_OUT = "opt_out", "Opt out"
-        DELETE = "delete", "Delete"
-        MERGE_TAGS = "merge_tags", "Merge tags"
-        RENAME_TAG = "rename_tag", "Rename a tag"
-        DELETE_TAGS = "delete_tags", "Delete tags"
-        UNDO = "undo", "Undo"
-        MERGE_PAIRS = "merge_pairs", "Merge duplicates"
-        DISMISS_PAIRS = "dismiss_pairs", "Dismiss duplicates"
+        UPDATE = "update", pgettext_lazy("noun", "Update")
+        ADD_TAG = "add_tag", gettext_lazy("Add a tag")
+        REMOVE_TAG = "remove_tag", gettext_lazy("Remove a tag")
+        SET_LOCALE = "set_locale", gettext_lazy("Set the locale")
+        OPT_OUT = "opt_out", pgettext_lazy("noun", "Opt out")
+        DELETE = "delete", pgettext_lazy("noun", "Delete")
+        MERGE_TAGS = "merge_tags", gettext_lazy("Merge tags")
+        RENAME_TAG = "rename_tag", gettext_lazy("Rename a tag")
+        DELETE_TAGS = "delete_tags", gettext_lazy("Delete tags")
+        UNDO = "undo", pgettext_lazy("noun", "Undo")
+        MERGE_PAIRS = "merge_pairs", gettext_lazy("Merge duplicates")
+        DISMISS_PAIRS = "dismiss_pairs", gettext_lazy("Dismiss duplicates")
 
     class State(models.TextChoices):
         """As the API calls it; the names are those of an import."""
@@ -81,11 +83,11 @@ class BulkAction(Owned):
         if self.kind == self.Kind.UPDATE:
             value = ", ".join(f"{name} {told(item)}" for name, item in json.loads(value).items())
         if self.kind in self.REPLACING:
-            old, _, new = value.rpartition(",")
+            old, new = value.rpartition(",")[::2]
             value = f"{old} → {new}"
         if self.dry_run:
-            value = f"{value} (dry run)"
-        return f"{what}: {value}" if value else what
+            value = _("%(value)s (dry run)") % {"value": value}
+        return _("%(action)s: %(value)s") % {"action": what, "value": value} if value else what
 
     @property
     def noun(self) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from django.db import models
 from django.db.models.fields.json import KeyTransform
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from contacts.change_log.cause import cause_values
 from contacts.change_log.difference import CONSENT, Fields
@@ -301,13 +302,13 @@ class Change(Owned):
     """
 
     class Kind(models.TextChoices):
-        CREATED = "created"
-        UPDATED = "updated"
-        DELETED = "deleted"
-        MERGED = "merged"
-        ERASED = "erased"
-        OPTED_IN = "opted_in"
-        OPTED_OUT = "opted_out"
+        CREATED = "created", gettext_lazy("Created")
+        UPDATED = "updated", gettext_lazy("Updated")
+        DELETED = "deleted", gettext_lazy("Deleted")
+        MERGED = "merged", gettext_lazy("Merged")
+        ERASED = "erased", gettext_lazy("Erased")
+        OPTED_IN = "opted_in", gettext_lazy("Opted In")
+        OPTED_OUT = "opted_out", gettext_lazy("Opted Out")
 
     id = models.BigAutoField(primary_key=True)
     xid = models.BigIntegerField(default=0)

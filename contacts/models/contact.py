@@ -11,6 +11,7 @@ from django.db.models import Case, Exists, F, OuterRef, Q, TextField, Value, Whe
 from django.db.models.functions import Concat, StrIndex
 from django.db.models.lookups import GreaterThan
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from contacts.change_log.difference import (
     CONSENT,
@@ -362,17 +363,19 @@ class Contact(Owned):
     """
 
     class Source(models.TextChoices):
-        MANUAL = "manual"
-        CSV_IMPORT = "csv_import", "CSV import"
+        MANUAL = "manual", gettext_lazy("Manual")
+        CSV_IMPORT = "csv_import", gettext_lazy("CSV import")
         SHOPIFY = "shopify", "Shopify"
         WOOCOMMERCE = "woocommerce", "WooCommerce"
-        WIDGET = "widget"
-        ZAPIER = "zapier"
+        WIDGET = "widget", gettext_lazy("Widget")
+        ZAPIER = "zapier", "Zapier"
         API = "api", "API"
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="contacts", db_index=False)
-    phone = models.CharField(max_length=1 + 15, help_text="E.164, such as +14155550123.")
+    phone = models.CharField(
+        max_length=1 + 15, help_text=gettext_lazy("E.164, such as +14155550123.")
+    )
     name = models.CharField(max_length=rules.MAX_NAME, blank=True)
     email = models.EmailField(max_length=rules.MAX_EMAIL, blank=True)
     tags = TagNamesField(default=list, blank=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from contacts.db.keyset import Order
 from contacts.values.likeness import NearKeys, Reason, likelihood
@@ -58,8 +59,8 @@ class Duplicate(Owned):
     """
 
     class State(models.TextChoices):
-        OPEN = "open"
-        DISMISSED = "dismissed", "Not duplicates"  # somebody has said so, for good
+        OPEN = "open", pgettext_lazy("adjective", "Open")
+        DISMISSED = "dismissed", gettext_lazy("Not duplicates")  # somebody has said so, for good
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="duplicates", db_index=False)

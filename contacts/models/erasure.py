@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from django.db import connections, models
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from contacts.change_log.difference import moment
 from contacts.db.dialects import dialect_of
@@ -14,7 +15,7 @@ from tenants.fields import hex_id
 from tenants.models import Tenant
 
 MANY = 100  # phones; making their digests takes longer than asking whether there is any to find
-EARLIER_OPT_OUT = "an earlier opt-out of this person"  # the source of a decision
+EARLIER_OPT_OUT = gettext_noop("an earlier opt-out of this person")  # the source of a decision
 
 
 def in_utc(at: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
@@ -22,11 +23,11 @@ class Export(Queued, Owned):
     """An export into a file: which contacts, how far it is, and until when the file is stored."""
 
     class State(models.TextChoices):
-        QUEUED = "queued"
-        WRITING = "writing"
-        DONE = "done"  # the file can be downloaded
-        REFUSED = "refused"  # the format cannot hold these contacts
-        EXPIRED = "expired"  # the file was deleted
+        QUEUED = "queued", gettext_lazy("Queued")
+        WRITING = "writing", gettext_lazy("Writing")
+        DONE = "done", gettext_lazy("Done")  # the file can be downloaded
+        REFUSED = "refused", gettext_lazy("Refused")  # the format cannot hold these contacts
+        EXPIRED = "expired", gettext_lazy("Expired")  # the file was deleted
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="exports", db_index=False)

@@ -9,6 +9,7 @@ from django.db import models, transaction
 from django.db.models import F, FilteredRelation, Q, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant
@@ -60,17 +61,19 @@ class Import(Queued, Owned):
     """
 
     class Mode(models.TextChoices):
-        UPSERT = "upsert", "Create and update"
-        CREATE_ONLY = "create-only", "Create new ones only"
-        UPDATE_ONLY = "update-only", "Update existing ones only"
+        UPSERT = "upsert", gettext_lazy("Create and update")
+        CREATE_ONLY = "create-only", gettext_lazy("Create new ones only")
+        UPDATE_ONLY = "update-only", gettext_lazy("Update existing ones only")
 
     class State(models.TextChoices):
-        DRAFT = "draft"  # the file is uploaded; the user still chooses how to import it
-        QUEUED = "queued"
-        READING = "reading"
-        WRITING = "writing"
-        DONE = "done"
-        REFUSED = "refused"  # the file as a whole could not be read; nothing was written
+        # The file is uploaded; the user still chooses how to import it.
+        DRAFT = "draft", gettext_lazy("Draft")
+        QUEUED = "queued", gettext_lazy("Queued")
+        READING = "reading", gettext_lazy("Reading")
+        WRITING = "writing", gettext_lazy("Writing")
+        DONE = "done", gettext_lazy("Done")
+        # The file as a whole could not be read; nothing was written.
+        REFUSED = "refused", gettext_lazy("Refused")
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="imports", db_index=False)

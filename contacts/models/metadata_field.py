@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.validators import MaxValueValidator
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from contacts.values.defined_fields import MAX_KEY, MAX_LABEL, DefinedField
 from tenants.fields import ULIDField, new_ulid
@@ -19,11 +20,11 @@ class MetadataField(Owned):
     """A definition; see `contacts.values.defined_fields`."""
 
     class Kind(models.TextChoices):
-        TEXT = "text", "Text"
-        NUMBER = "number", "Number"
-        DATE = "date", "Date"
-        CHOICE = "choice", "Choice"
-        YES_NO = "yes_no", "Yes or no"
+        TEXT = "text", gettext_lazy("Text")
+        NUMBER = "number", gettext_lazy("Number")
+        DATE = "date", gettext_lazy("Date")
+        CHOICE = "choice", gettext_lazy("Choice")
+        YES_NO = "yes_no", gettext_lazy("Yes or no")
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
@@ -34,7 +35,7 @@ class MetadataField(Owned):
     position = models.PositiveSmallIntegerField(
         default=0,
         validators=[MaxValueValidator(MAX_POSITION)],
-        help_text="Fields with smaller numbers come first.",
+        help_text=gettext_lazy("Fields with smaller numbers come first."),
     )
 
     class Meta:

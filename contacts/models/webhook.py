@@ -15,6 +15,7 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from contacts.db.pacing import Pace
 from tenants.fields import ULIDField, new_ulid
@@ -79,7 +80,8 @@ class Webhook(Owned):
     url = models.CharField(max_length=MAX_URL)
     events = models.JSONField(default=list)
     import_rows = models.BooleanField(
-        default=False, help_text="Also an event for each contact that an import writes."
+        default=False,
+        help_text=gettext_lazy("Also an event for each contact that an import writes."),
     )
     salt = models.CharField(max_length=32, default=fresh_salt, editable=False)
     old_salt = models.CharField(max_length=32, blank=True, editable=False)
@@ -196,9 +198,9 @@ class Delivery(Owned):
     """An event for one webhook. Every attempt to send it carries the same id."""
 
     class State(models.TextChoices):
-        PENDING = "pending"
-        DELIVERED = "delivered"
-        DEAD = "dead"  # all attempts have failed; it can be replayed
+        PENDING = "pending", gettext_lazy("Pending")
+        DELIVERED = "delivered", gettext_lazy("Delivered")
+        DEAD = "dead", gettext_lazy("Dead")  # all attempts have failed; it can be replayed
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     tenant = models.ForeignKey(

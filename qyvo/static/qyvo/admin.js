@@ -1,14 +1,25 @@
 // Scripts of the admin: buttons that copy a value, names of countries, charts that are loaded later,
 // what the theme leaves out for the keyboard, and the warning about unsaved changes.
 
+// `text` in the language of the page. `values` fill its {gaps}. The page has the translations of
+// `qyvo/script_texts.py`, which lists each text of the scripts; an English page has none. All scripts
+// use this function, once the page is complete.
+function said(text, values = {}) {
+  said.texts ??= JSON.parse(document.getElementById("script-texts")?.textContent ?? "{}");
+  return (said.texts[text] ?? text).replace(/\{(\w+)\}/g, (gap, name) => values[name] ?? gap);
+}
+
+const LANGUAGE = document.documentElement.lang;
+Chart.defaults.locale = LANGUAGE; // of the numbers at charts; else they are in the browser's language
+
 // A button with data-copy copies its value. Over plain HTTP, browsers have no clipboard API, only
 // the old command that copies selected text.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-copy]");
   if (!button) return;
   const status = button.querySelector(".status");
-  status.textContent = (await copy(button.dataset.copy)) ? "Copied" : "Press Ctrl+C";
-  setTimeout(() => (status.textContent = "Copy"), 2000);
+  status.textContent = (await copy(button.dataset.copy)) ? said("Copied") : said("Press Ctrl+C");
+  setTimeout(() => (status.textContent = said("Copy")), 2000);
 });
 
 // A button with data-print prints the page.
@@ -34,9 +45,9 @@ async function copy(text) {
   return done;
 }
 
-// Shows countries by name, in the language of the browser.
+// Shows countries by name, in the language of the page.
 document.addEventListener("DOMContentLoaded", () => {
-  const names = new Intl.DisplayNames([navigator.language, "en"], { type: "region" });
+  const names = new Intl.DisplayNames([LANGUAGE, "en"], { type: "region" });
   for (const code of document.querySelectorAll("abbr[data-country]")) {
     if (code.textContent) code.title = names.of(code.textContent);
   }
@@ -45,7 +56,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const { value } = countries; // moving its option would lose the value
   const [all, ...options] = countries.options;
   for (const option of options) option.textContent = `${names.of(option.value)} (${option.value})`;
-  options.sort((one, other) => one.text.localeCompare(other.text));
+  options.sort((one, other) => one.text.localeCompare(other.text, LANGUAGE));
   countries.replaceChildren(all, ...options);
   countries.value = value;
 });
@@ -60,42 +71,44 @@ document.addEventListener("htmx:afterSettle", ({ target }) => {
 // What the theme leaves out for the keyboard and for screen readers. Alpine.js reads attributes when
 // it starts, so this comes just before.
 document.addEventListener("alpine:init", () => {
-  document.querySelectorAll("[x-on\\:click]").forEach(makeOperable);
-  for (const [selector, name] of Object.entries(NAMES)) {
+  const names = controlNames();
+  document.querySelectorAll("[x-on\\:click]").forEach((control) => makeOperable(control, names));
+  for (const [selector, name] of Object.entries(partNames())) {
     document.querySelector(selector)?.setAttribute("aria-label", name);
   }
-  for (const [selector, name] of Object.entries(SCROLLED)) {
+  for (const [selector, name] of Object.entries(scrolledNames())) {
     document.querySelector(selector)?.setAttribute("data-simplebar-aria-label", name);
   }
   hideIcons(document);
 });
 document.addEventListener("htmx:load", (event) => hideIcons(event.target));
 
-const NAMES = {
-  "#nav-sidebar-inner": "Menu",
-  "nav nav:has(#logout-form)": "Account",
-  "#nav-sidebar [x-on\\:click^=sidebarMobileOpen]": "Close the menu",
-  "#searchbar-submit": "Search",
-  "#searchbar": "Search",
-  "#changelist-filter form": "Filters",
-};
+// Functions, because the texts come after this script.
+const partNames = () => ({
+  "#nav-sidebar-inner": said("Menu"),
+  "nav nav:has(#logout-form)": said("Account"),
+  "#nav-sidebar [x-on\\:click^=sidebarMobileOpen]": said("Close the menu"),
+  "#searchbar-submit": said("Search"),
+  "#searchbar": said("Search"),
+  "#changelist-filter form": said("Filters"),
+});
 
 // SimpleBar makes a landmark of each part that scrolls.
-const SCROLLED = {
-  "#nav-sidebar-apps": "Entries of the menu",
-  "#changelist-filter [data-simplebar]": "Fields of the filters",
-  "[data-simplebar]:has(#result_list)": "Rows of the list",
-};
+const scrolledNames = () => ({
+  "#nav-sidebar-apps": said("Entries of the menu"),
+  "#changelist-filter [data-simplebar]": said("Fields of the filters"),
+  "[data-simplebar]:has(#result_list)": said("Rows of the list"),
+});
 
 // By the beginning of what a click does: names of controls that are only an icon.
-const CONTROLS = {
-  sidebar: "Menu",
-  showActions: "Actions",
-  openTheme: "Theme",
-  openRelated: "Add or change",
-  openTabsDropdown: "More pages",
-  "filterOpen = false": "Close the filters",
-};
+const controlNames = () => ({
+  sidebar: said("Menu"),
+  showActions: said("Actions"),
+  openTheme: said("Theme"),
+  openRelated: said("Add or change"),
+  openTabsDropdown: said("More pages"),
+  "filterOpen = false": said("Close the filters"),
+});
 
 // What opens; where it is not here, it is beside the control.
 const POPUPS = { sidebarMobileOpen: "#nav-sidebar", filterOpen: "#changelist-filter form" };
@@ -110,10 +123,11 @@ function hideIcons(root) {
 }
 
 // Makes a button of an element that reacts to clicks only, and says whether it is open or pressed.
-function makeOperable(control) {
+// `names`: see `controlNames`.
+function makeOperable(control, names) {
   const action = control.getAttribute("x-on:click");
-  const name = Object.keys(CONTROLS).find((beginning) => action.startsWith(beginning));
-  if (name) control.setAttribute("aria-label", CONTROLS[name]);
+  const known = Object.keys(names).find((beginning) => action.startsWith(beginning));
+  if (known) control.setAttribute("aria-label", names[known]);
   if (!control.matches("a[href]:not([href='#']), button, input")) {
     control.setAttribute("role", "button");
     control.tabIndex = 0;

@@ -60,7 +60,9 @@ class Finder {
     } catch {
       // no connection
     }
-    return '<p data-status="The search does not answer. Load the page again."></p>';
+    const problem = document.createElement("p");
+    problem.dataset.status = said("The search does not answer. Load the page again.");
+    return problem.outerHTML;
   }
 
   // Enter opens the first contact, also if it is pressed before the answer comes.

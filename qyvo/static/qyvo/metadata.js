@@ -8,10 +8,10 @@
 // has them, too.
 
 const MAX_ROWS = 200;
-const NOT_JSON = "This is not JSON. Choose Text to keep it as a text.";
-const NO_KEY = "The key is missing.";
-const TWICE = "Another row has this key.";
-const BOXED = "This key is one of the fields above.";
+const NOT_JSON = said("This is not JSON. Choose Text to keep it as a text.");
+const NO_KEY = said("The key is missing.");
+const TWICE = said("Another row has this key.");
+const BOXED = said("This key is one of the fields above.");
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/g;
 
 // The keys of a JSON object, each with its value as the text spells it. Throws SyntaxError if the
@@ -19,7 +19,7 @@ const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/g;
 function entries(text) {
   if (!text.trim()) return [];
   const whole = JSON.parse(text);
-  if (whole === null || typeof whole !== "object" || Array.isArray(whole)) throw new SyntaxError("It is not an object.");
+  if (whole === null || typeof whole !== "object" || Array.isArray(whole)) throw new SyntaxError(said("It is not an object."));
   const found = [];
   let depth = 0;
   let entry = null;
@@ -55,9 +55,9 @@ class Row {
     this.key = element("input", { className: look, value: key, spellcheck: false, autocapitalize: "none" });
     this.value = element("textarea", { className: look, rows: 1, value: this.text, spellcheck: false });
     this.text = this.value.value; // with the line ends of the text area
-    this.kind = element("select", { className: look }, new Option("Text", "text"), new Option("JSON", "json"));
+    this.kind = element("select", { className: look }, new Option(said("Text"), "text"), new Option("JSON", "json"));
     this.kind.value = this.isText ? "text" : "json";
-    this.remove = element("button", { type: "button", className: "copy", textContent: "Remove" });
+    this.remove = element("button", { type: "button", className: "copy", textContent: said("Remove") });
     this.problem = element("p", { className: "problem", role: "status" });
     this.item = element("li", {}, this.key, this.value, this.kind, this.remove, this.problem);
     this.item.addEventListener("input", () => this.renew());
@@ -71,10 +71,11 @@ class Row {
   }
 
   name() {
-    this.key.ariaLabel = "Key";
-    this.value.ariaLabel = `Value of ${this.key.value || "the new key"}`;
-    this.kind.ariaLabel = `Kind of ${this.key.value || "the new key"}`;
-    this.remove.ariaLabel = `Remove ${this.key.value || "the new key"}`;
+    const key = this.key.value;
+    this.key.ariaLabel = said("Key");
+    this.value.ariaLabel = key ? said("Value of {key}", { key }) : said("Value of the new key");
+    this.kind.ariaLabel = key ? said("Kind of {key}", { key }) : said("Kind of the new key");
+    this.remove.ariaLabel = key ? said("Remove {key}", { key }) : said("Remove the new key");
     this.value.classList.toggle("mono", this.kind.value === "json");
   }
 
@@ -121,10 +122,11 @@ class Metadata {
     this.boxed = new Set(JSON.parse(field.dataset.fields || "[]"));
     this.look = field.className.replace(/\b(mono|vLargeTextField|max-w-\S+)/g, "");
     this.list = element("ul", { className: "rows-of-metadata" });
-    this.add = element("button", { type: "button", className: "copy", textContent: "Add a key" });
+    this.add = element("button", { type: "button", className: "copy", textContent: said("Add a key") });
     this.other = element("button", { type: "button", className: "copy" });
     this.status = element("p", { className: "problem", role: "status" });
-    this.hint = element("p", { className: "under", textContent: "What you type is a text, also 12. Choose JSON for a number, true, false, null, a list or an object." });
+    const hint = said("What you type is a text, also 12. Choose JSON for a number, true, false, null, a list or an object.");
+    this.hint = element("p", { className: "under", textContent: hint });
     const buttons = element("p", { className: "buttons" }, this.add, this.other);
     field.before(this.list, this.hint);
     field.after(buttons, this.status);
@@ -145,21 +147,25 @@ class Metadata {
       const all = entries(this.field.value);
       const found = all.filter(({ key }) => !this.boxed.has(key));
       this.kept = all.filter(({ key }) => this.boxed.has(key));
-      if (found.length > MAX_ROWS) return this.showText(isAsked ? `More than ${MAX_ROWS} keys can only be edited as JSON.` : "");
+      if (found.length > MAX_ROWS) {
+        const sentence = said("More than {number} keys can only be edited as JSON.", { number: MAX_ROWS });
+        return this.showText(isAsked ? sentence : "");
+      }
       [this.source, this.number, this.rows] = [this.field.value, found.length, []];
       this.list.replaceChildren();
       for (const { key, spelled } of found) this.append(key, spelled);
       this.show(true, "");
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
-      this.showText(isAsked ? `This is not a JSON object. ${error.message}` : "");
+      const sentence = said("This is not a JSON object. {reason}", { reason: error.message });
+      this.showText(isAsked ? sentence : "");
     }
   }
 
   show(isRows, sentence) {
     this.field.hidden = isRows;
     this.list.hidden = this.hint.hidden = this.add.hidden = !isRows;
-    this.other.textContent = isRows ? "Edit as JSON" : "Edit as rows";
+    this.other.textContent = isRows ? said("Edit as JSON") : said("Edit as rows");
     this.status.textContent = sentence;
   }
 

@@ -9,7 +9,7 @@ function update() {
 }
 
 const button = offer.querySelector("button");
-button.textContent = `Use ${option?.text}, as this browser`;
+button.textContent = said("Use {zone}, as this browser", { zone: option?.text });
 button.addEventListener("click", () => {
   option.selected = true;
   update();

@@ -28,9 +28,9 @@ class Suggestions {
   constructor(box, address, take, mayCreate) {
     Object.assign(this, { box, address, take, mayCreate, answers: new Map(), marked: null, turn: 0 });
     const id = `suggestions-${++lastId}`;
-    const label = box.labels?.[0]?.textContent.trim() ?? "Tags";
+    const label = box.labels?.[0]?.textContent.trim() ?? said("Tags");
     this.list = element("ul", { id, className: "suggestions", role: "listbox", hidden: true });
-    this.list.setAttribute("aria-label", `Suggestions: ${label}`);
+    this.list.setAttribute("aria-label", said("Suggestions: {label}", { label }));
     this.status = element("span", { className: "hidden-but-read", role: "status" });
     const around = element("div", { className: "suggesting" });
     box.replaceWith(around);
@@ -101,12 +101,12 @@ class Suggestions {
     const exact = names.filter((name) => name === text);
     this.list.replaceChildren(
       ...[...new Set([...exact, ...near])].map((name) => this.option(name)),
-      ...(isNew ? [this.option(text, `Create tag “${text}”`)] : []),
+      ...(isNew ? [this.option(text, said("Create tag “{name}”", { name: text }))] : []),
       ...names.filter((name) => !near.includes(name)).map((name) => this.option(name)),
     );
     this.list.hidden = !this.list.childElementCount;
     this.box.setAttribute("aria-expanded", String(!this.list.hidden));
-    this.status.textContent = this.list.hidden && text ? `No tag contains “${text}”.` : "";
+    this.status.textContent = this.list.hidden && text ? said("No tag contains “{text}”.", { text }) : "";
     this.mark(this.mayCreate && text ? this.list.firstElementChild : null);
     this.wasMoved = false;
   }
@@ -186,7 +186,7 @@ class TagNames {
     field.hidden = true; // type="hidden" would change defaultValue, which shows unsaved changes
     field.removeAttribute("id"); // the label then belongs to the box, which has the same id
     this.list = element("ul", { className: "chips tag-names" });
-    this.list.setAttribute("aria-label", this.box.labels?.[0]?.textContent.trim() ?? "Tags");
+    this.list.setAttribute("aria-label", this.box.labels?.[0]?.textContent.trim() ?? said("Tags"));
     this.status = element("p", { className: "tag-status", role: "status" });
     this.suggestions = new Suggestions(this.box, field.dataset.suggest, (name) => this.choose(name), true);
     this.box.parentElement.before(this.list, this.status); // below the box, suggestions would hide them
@@ -217,7 +217,7 @@ class TagNames {
     const chip = { item: element("li", { className: "chip" }, text, button) };
     chip.rename = (other) => {
       chip.name = chip.item.title = text.textContent = other;
-      button.ariaLabel = `Remove the tag ${other}`;
+      button.ariaLabel = said("Remove the tag {name}", { name: other });
     };
     chip.rename(name);
     button.addEventListener("click", () => {
@@ -246,7 +246,7 @@ class TagNames {
     this.box.value = "";
     this.add(name);
     this.sync();
-    this.status.textContent = `Added: ${name}`;
+    this.status.textContent = said("Added: {name}", { name });
   }
 
   // Enter takes the suggestion that is marked for this text, also if it is not visible yet.
@@ -257,14 +257,16 @@ class TagNames {
     const name = await this.suggestions.resolve(text);
     if (name === text || !this.chips.includes(chip)) return;
     this.rename(chip, name);
-    const back = element("button", { type: "button", textContent: `Create “${text}” instead` });
+    const instead = said("Create “{text}” instead", { text });
+    const back = element("button", { type: "button", textContent: instead });
     back.addEventListener("click", () => {
       if (this.chips.includes(chip)) this.rename(chip, text);
       else this.add(text);
       this.status.replaceChildren();
       this.box.focus();
     });
-    this.status.replaceChildren(`“${text}” was completed to “${name}”. `, back);
+    const sentence = said("“{text}” was completed to “{name}”.", { text, name });
+    this.status.replaceChildren(`${sentence} `, back);
   }
 
   // Empties the box and returns its text.

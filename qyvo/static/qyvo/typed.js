@@ -7,8 +7,6 @@
   const LIFETIME = 30 * 60 * 1000; // milliseconds
   const USER = new URL(document.currentScript.src).hash; // empty before the login
   const PAGE = location.pathname + location.search;
-  const NOTICE =
-    "Not saved yet: this is what you typed before you logged in again. Passwords and files are not kept.";
 
   const isSecret = (field) =>
     ["password", "file"].includes(field.type) ||
@@ -90,7 +88,9 @@
     text.setAttribute("role", "alert");
     text.className =
       "mb-3 px-3 py-2.5 rounded-default bg-blue-100 text-blue-700 dark:bg-blue-500/20 dark:text-blue-400";
-    text.textContent = NOTICE;
+    text.textContent = said(
+      "Not saved yet: this is what you typed before you logged in again. Passwords and files are not kept.",
+    );
     return text;
   }
 })();
