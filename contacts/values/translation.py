@@ -1,0 +1,62 @@
+"""The language of the sentences that the shared rules write. Pure: no Django.
+
+The rules run in processes of two kinds. In one with Django, `contacts.apps` gives Django's
+functions to `speak_with` as soon as the apps are ready: a sentence is in the language that the
+thread has active, and in English in a thread that has none, such as one that answers the API. The
+processes that read the file of an import have no Django. They write English, unless the import
+gives them a catalogue.
+
+The names are Django's, because `makemessages` finds the texts by them. A module imports `gettext`
+as `_`.
+"""
+
+from typing import Protocol
+
+
+class Language(Protocol):
+    """What `django.utils.translation` and `gettext.GNUTranslations` have in common."""
+
+    def gettext(self, message: str, /) -> str: ...
+
+    def ngettext(self, singular: str, plural: str, number: int, /) -> str: ...
+
+    def pgettext(self, context: str, message: str, /) -> str: ...
+
+
+class English:
+    """The texts as they are."""
+
+    def gettext(self, message: str, /) -> str:
+        return message
+
+    def ngettext(self, singular: str, plural: str, number: int, /) -> str:
+        return singular if number == 1 else plural
+
+    def pgettext(self, context: str, message: str, /) -> str:
+        return message
+
+
+# A list with one language, so that a function can exchange it.
+spoken: list[Language] = [English()]
+
+
+def speak_with(language: Language) -> None:
+    """Lets `language` translate all texts of this process from now on."""
+    spoken[0] = language
+
+
+def gettext(message: str) -> str:
+    return spoken[0].gettext(message)
+
+
+def ngettext(singular: str, plural: str, number: int) -> str:
+    return spoken[0].ngettext(singular, plural, number)
+
+
+def pgettext(context: str, message: str) -> str:
+    return spoken[0].pgettext(context, message)
+
+
+def gettext_noop(message: str) -> str:
+    """`message` itself: marks a text that `gettext` translates where somebody sees it."""
+    return message
