@@ -60,3 +60,8 @@ def pgettext(context: str, message: str) -> str:
 def gettext_noop(message: str) -> str:
     """`message` itself: marks a text that `gettext` translates where somebody sees it."""
     return message
+
+
+def grouped(number: int) -> str:
+    """A whole number with what the language has between thousands: 65,536."""
+    return f"{number:,}".replace(",", pgettext("between the thousands of a number", ","))
