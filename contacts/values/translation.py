@@ -10,6 +10,8 @@ The names are Django's, because `makemessages` finds the texts by them. A module
 as `_`.
 """
 
+from collections.abc import Iterable
+from functools import reduce
 from typing import Protocol
 
 
@@ -62,6 +64,15 @@ def gettext_noop(message: str) -> str:
     return message
 
 
-def grouped(number: int) -> str:
+def grouped(number: float) -> str:
     """A whole number with what the language has between thousands: 65,536."""
     return f"{number:,}".replace(",", pgettext("between the thousands of a number", ","))
+
+
+def either(names: Iterable[str]) -> str:
+    """The names as a choice: `a or b`."""
+    return reduce(one_or_other, names)
+
+
+def one_or_other(one: str, other: str) -> str:
+    return gettext("%(one)s or %(other)s") % {"one": one, "other": other}
