@@ -4,7 +4,7 @@ The rules run in processes of two kinds. In one with Django, `contacts.apps` giv
 functions to `speak_with` as soon as the apps are ready: a sentence is in the language that the
 thread has active, and in English in a thread that has none, such as one that answers the API. The
 processes that read the file of an import have no Django. They write English, unless the import
-gives them a catalogue.
+names a language and its catalogues to `speak_from`.
 
 The names are Django's, because `makemessages` finds the texts by them. A module imports `gettext`
 as `_`.
@@ -12,6 +12,7 @@ as `_`.
 
 from collections.abc import Iterable
 from functools import reduce
+from gettext import NullTranslations, translation
 from typing import Protocol
 
 
@@ -45,6 +46,16 @@ spoken: list[Language] = [English()]
 def speak_with(language: Language) -> None:
     """Lets `language` translate all texts of this process from now on."""
     spoken[0] = language
+
+
+def speak_from(folders: Iterable[str], locale: str) -> None:
+    """Lets the catalogues in `folders` translate all texts of this process from now on. `locale`:
+    the name of a language as catalogues have it, such as `pt_BR`. Where no catalogue has a text, it
+    stays English."""
+    language = NullTranslations()
+    for folder in folders:
+        language.add_fallback(translation("django", folder, [locale], fallback=True))
+    speak_with(language)
 
 
 def gettext(message: str) -> str:
