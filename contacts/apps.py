@@ -2,8 +2,10 @@ from django.apps import AppConfig
 from django.core.signals import request_started
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_delete, post_migrate
+from django.utils import translation as of_django
 
 from contacts.db import connections
+from contacts.values import translation
 
 CHECKS_OF_CONNECTIONS = "contacts.db"  # the id of a receiver, for the server
 
@@ -21,6 +23,7 @@ class ContactsConfig(AppConfig):
         from contacts.models.tenant_lock import hold_for_deletion
         from tenants.models import User, deletion
 
+        translation.speak_with(of_django)
         connection_created.connect(connections.add_functions, dispatch_uid="contacts.db")
         # Must run after Django's own receiver, which marks each connection for a new health check.
         request_started.connect(

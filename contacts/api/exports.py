@@ -73,7 +73,7 @@ class ExportJob(serializers.Serializer):
 
 class TooManyExports(APIException):
     status_code = HTTPStatus.CONFLICT
-    default_detail = str(background.TooManyExports())
+    default_detail = background.TooManyExports.english
 
 
 class ExportIsRunning(APIException):

@@ -13,6 +13,8 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from django_tasks import task
 
 from contacts.finding import filters
@@ -41,18 +43,24 @@ from .storage import Position, file_of, folder_of
 LIFETIME = timedelta(hours=24)  # of a finished file
 # Of a tenant: more would let one token fill the disk.
 MAX_RUNNING = 10  # exports that are not finished
-STOPPED = "The export has stopped because of a server fault. It continues when a worker starts."
-GONE = "The list of the chosen contacts is gone. Export the contacts again."
+STOPPED = gettext_noop(
+    "The export has stopped because of a server fault. It continues when a worker starts."
+)
+GONE = gettext_noop("The list of the chosen contacts is gone. Export the contacts again.")
 State = Export.State
 
 
 class TooManyExports(Exception):
-    """The tenant has `MAX_RUNNING` exports that are not finished."""
+    """The tenant has `MAX_RUNNING` exports that are not finished. `english`: the sentence for
+    programs."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            f"{MAX_RUNNING} exports are not finished yet. Wait until one of them is finished."
-        )
+    sentence = gettext_noop(
+        "%(count)s exports are not finished yet. Wait until one of them is finished."
+    )
+    english = sentence % {"count": MAX_RUNNING}
+
+    def __str__(self) -> str:
+        return _(self.sentence) % {"count": MAX_RUNNING}
 
 
 # In the request

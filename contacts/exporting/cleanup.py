@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db.models import Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from contacts.jobs.files import store
 from contacts.jobs.lock import JobIsRunning, locked
@@ -18,7 +19,7 @@ from .storage import file_of, folder_of
 
 MAX_FILES = 10  # of a tenant; with more, one token could fill the disk
 ORPHAN_AGE = 24 * 60 * 60  # seconds; a younger folder may belong to an export that begins now
-ERASED = "A person was erased from the contacts. Export the contacts again."
+ERASED = gettext_noop("A person was erased from the contacts. Export the contacts again.")
 State = Export.State
 
 

@@ -11,7 +11,8 @@ class NotExportable(ValueError):
 
 
 class Format(Protocol):
-    """`label`: the name for people. `extension`: of file names, without a dot.
+    """`label`: the name for people, in English; pages translate it. `extension`: of file
+    names, without a dot.
 
     `is_streamed`: the file is made page by page: each piece is the text of one page in UTF-8, so
     that an export can stop after a page and be continued later.

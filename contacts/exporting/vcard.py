@@ -7,6 +7,8 @@ metadata and consent.
 from collections.abc import Iterator
 from typing import Any
 
+from contacts.values.translation import gettext_noop
+
 from .formats import Page, TextFormat
 
 LINE_OCTETS = 75  # RFC 2425, 5.8.1: longer lines are folded
@@ -23,7 +25,7 @@ ESCAPES = dict.fromkeys((*range(32), 127), " ") | {
 
 
 class VCard(TextFormat):
-    label = "vCard, for phones and address books"
+    label = gettext_noop("vCard, for phones and address books")
     extension = "vcf"
     content_type = "text/vcard; charset=utf-8"
 

@@ -13,6 +13,8 @@ from xlsxwriter.utility import xl_range
 from xlsxwriter.worksheet import Worksheet
 
 from contacts.jobs.files import data_folder
+from contacts.values.translation import gettext as _
+from contacts.values.translation import grouped
 
 from .cells import readable, row
 from .formats import NotExportable, Page
@@ -23,7 +25,6 @@ MAX_CONTACTS = 1_048_575  # and the row of the names
 MAX_CELL = 32_767
 WIDTHS = {"phone": 18, "name": 28, "email": 30, "tags": 24, "metadata": 40}  # characters
 WIDTH = 12
-INSTEAD = "Export the contacts as CSV or NDJSON."
 
 
 class Sheet(Worksheet):
@@ -62,7 +63,9 @@ def write(path: Path, pages: Iterable[Page], fields: list[str]) -> None:
         write_rows(sheet, pages, fields)
         book.close()
     except FileSizeError as error:
-        raise NotExportable(f"The workbook would be larger than 4 GB. {INSTEAD}") from error
+        raise NotExportable(
+            _("The workbook would be larger than 4 GB. Export the contacts as CSV or NDJSON.")
+        ) from error
     except FileCreateError as error:  # such as a full disk
         raise OSError(str(error)) from error
     finally:
@@ -72,7 +75,13 @@ def write(path: Path, pages: Iterable[Page], fields: list[str]) -> None:
 def write_rows(sheet: Sheet, pages: Iterable[Page], fields: list[str]) -> None:
     for number, contact in enumerate(chain.from_iterable(pages), start=1):
         if number > MAX_CONTACTS:
-            raise NotExportable(f"A workbook holds at most {MAX_CONTACTS:,} contacts. {INSTEAD}")
+            raise NotExportable(
+                _(
+                    "A workbook holds at most %(most)s contacts. Export the contacts as CSV or"
+                    " NDJSON."
+                )
+                % {"most": grouped(MAX_CONTACTS)}
+            )
         for column, text in enumerate(row(contact, fields, readable)):
             if text and sheet.write_string(number, column, text) != 0:
                 raise too_long(contact, fields[column])
@@ -91,6 +100,9 @@ def style(book: Workbook, sheet: Worksheet, fields: list[str]) -> None:
 
 def too_long(contact: dict[str, Any], field: str) -> NotExportable:
     return NotExportable(
-        f"The {field} of {contact['phone']} has more than {MAX_CELL:,} characters, and a cell of a"
-        f" workbook holds no more. {INSTEAD}"
+        _(
+            "The %(field)s of %(phone)s has more than %(most)s characters, and a cell of a workbook"
+            " holds no more. Export the contacts as CSV or NDJSON."
+        )
+        % {"field": _(field), "phone": contact["phone"], "most": grouped(MAX_CELL)}
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core import signing
+from django.utils.translation import gettext as _
 
 # First the value that orders the list: a time, the number of a transaction, or a text. Then the id
 # of the row, and any further values of JSON.
@@ -32,7 +33,7 @@ def read(cursor: str, *scope: Any) -> Position:
     try:
         value, *rest = signing.loads(cursor, salt=salt(scope))
     except signing.BadSignature as error:
-        sentence = (
+        sentence = _(
             "This cursor belongs to another list; send the filters of the request that returned it."
         )
         raise ValueError(sentence) from error

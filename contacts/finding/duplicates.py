@@ -16,6 +16,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.utils.translation import gettext as _
 
 from contacts.db.expressions import IsAnyOf
 from contacts.models import Change, Contact, ContactQuerySet, Duplicate, NearKey
@@ -190,11 +191,11 @@ def problem_of(tenant: Tenant, group: Sequence[Contact], dismissed: Collection[P
     """
     two = [*combinations(group, 2)]
     if any(ordered(one.pk, other.pk) in dismissed for one, other in two):
-        return "somebody has said that two of these contacts are not duplicates"
+        return _("somebody has said that two of these contacts are not duplicates")
     persons = {one.pk: person_of(one, tenant.default_region) for one in group}
     if all(persons[one.pk].reasons_with(persons[other.pk]) for one, other in two):
         return ""
-    return "not all of these contacts are alike: merge them one by one"
+    return _("not all of these contacts are alike: merge them one by one")
 
 
 def groups(contacts: dict[str, Contact], pairs: Iterable[Pair], region: str) -> list[list[Contact]]:

@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Substr
 from django.db.models.lookups import In
 from django.utils.timezone import localtime, make_aware
+from django.utils.translation import gettext as _
 
 from contacts.db import keyset
 from contacts.db.expressions import HasAnyTag, IsOneOf, MetadataBetween, MetadataHas
@@ -88,10 +89,13 @@ def check(raw: Any) -> Given:
     if raw is None or raw in ("", []):  # PHP writes an empty object as []
         return {}
     if not isinstance(raw, dict):
-        raise ValueError("The filter must be a JSON object.")  # noqa: TRY004
+        raise ValueError(_("The filter must be a JSON object."))  # noqa: TRY004
     names = [one.name for one in FILTERS]
     if unknown := sorted(raw.keys() - {*names}):
-        raise ValueError(f"Filter by {', '.join(names)}; “{unknown[0]}” is none of them.")
+        raise ValueError(
+            _("Filter by %(names)s; “%(unknown)s” is none of them.")
+            % {"names": ", ".join(names), "unknown": unknown[0]}
+        )
     sent = (one for one in FILTERS if raw.get(one.name) not in (None, ""))
     return {one.name: checked(one, raw[one.name]) for one in sent}
 
@@ -118,7 +122,10 @@ def listed(rule: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
     def check_list(raw: Any) -> list[Any]:
         items = raw.split(",") if isinstance(raw, str) else raw
         if not isinstance(items, list) or not 1 <= len(items) <= MAX_LISTED:
-            raise ValueError(f"Send a list of 1 to {MAX_LISTED} values, or leave the filter out.")
+            raise ValueError(
+                _("Send a list of 1 to %(most)s values, or leave the filter out.")
+                % {"most": MAX_LISTED}
+            )
         return list(dict.fromkeys(map(rule, items)))
 
     return check_list
@@ -135,20 +142,22 @@ def consent(raw: Any) -> str:
 def country(raw: Any) -> str:
     code = rules.limited("country", raw, rules.MAX_NAME).upper()
     if code not in countries.numbering():
-        raise ValueError(f"Send ISO 3166 codes such as FR; “{code}” is none with phones.")
+        raise ValueError(
+            _("Send ISO 3166 codes such as FR; “%(code)s” is none with phones.") % {"code": code}
+        )
     return code
 
 
 def moment(raw: Any) -> datetime:
     if not (at := rules.timestamp(raw)):
-        raise ValueError("Send a time in ISO 8601 with an offset.")
+        raise ValueError(_("Send a time in ISO 8601 with an offset."))
     return at
 
 
 def metadata(raw: Any) -> dict[str, Any]:
     """For each key a list of values, or `{"exists": true}`, or `{"exists": false}`."""
     if not isinstance(raw, dict) or not 1 <= len(raw) <= MAX_KEYS:
-        raise ValueError(f"Send an object with 1 to {MAX_KEYS} keys.")
+        raise ValueError(_("Send an object with 1 to %(most)s keys.") % {"most": MAX_KEYS})
     return {rules.limited("key", key, MAX_KEY): wanted(raw[key]) for key in sorted(raw)}
 
 
@@ -156,13 +165,15 @@ def wanted(raw: Any) -> list[Any] | dict[str, bool]:
     """What a key of metadata must have."""
     if isinstance(raw, dict):
         if [*raw] != [EXISTS] or not isinstance(raw[EXISTS], bool):
-            raise ValueError('Of an object only {"exists": true} and {"exists": false} are known.')
+            raise ValueError(
+                _('Of an object only {"exists": true} and {"exists": false} are known.')
+            )
         return raw
     values = raw if isinstance(raw, list) else [raw]
     if not 1 <= len(values) <= MAX_LISTED:
-        raise ValueError(f"Send 1 to {MAX_LISTED} values for a key.")
+        raise ValueError(_("Send 1 to %(most)s values for a key.") % {"most": MAX_LISTED})
     if any(isinstance(value, dict | list) for value in values):
-        raise ValueError("A value must be a text, a number, true, false or null.")
+        raise ValueError(_("A value must be a text, a number, true, false or null."))
     rules.check_json(values, rules.MAX_METADATA_DEPTH)
     return values
 
@@ -417,7 +428,9 @@ def to_form(given: Given) -> dict[str, str]:
             values = one.to_form(given[one.name])
             is_shown = 0 < len(values) == len(one.parameters)
             if not is_shown or one.of_form(*values) != given[one.name]:
-                raise ValueError(f"The list cannot show the filter {one.name} of this view.")
+                raise ValueError(
+                    _("The list cannot show the filter %(name)s of this view.") % {"name": one.name}
+                )
             found |= dict(zip(one.parameters, map(str, values), strict=True))
     return {name: value for name, value in found.items() if value}
 

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from django.utils import timezone
 
 from contacts.models import SavedView, tag_counts
+from contacts.values.translation import gettext as _
+from contacts.values.translation import grouped
 from tenants.models import Tenant
 
 from . import filters
@@ -29,7 +31,9 @@ class Count(NamedTuple):
     is_exact: bool
 
     def __str__(self) -> str:
-        return f"{self.number:,}" if self.is_exact else f"about {rounded(self.number):,}"
+        if self.is_exact:
+            return grouped(self.number)
+        return _("about %(number)s") % {"number": grouped(rounded(self.number))}
 
 
 def rounded(number: int) -> int:

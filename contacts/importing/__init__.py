@@ -7,6 +7,6 @@ The modules in the order in which a file passes them:
 - `columns`, `cells`, `row`: records → clean rows;
 - `spool`, `repeats`, `storage`: the files that an import keeps while it runs;
 - `engine`, `pools`, `batch`: reading and writing, in several processes and threads;
-- `error_file`, `preview`, `hints`: what users see of a file;
+- `error_file`, `preview`, `hints`, `language`: what users see of a file;
 - `erasures`, `cleanup`: removing people, and removing old imports.
 """

@@ -10,17 +10,22 @@ from contacts.change_log.cause import caused_by
 from contacts.db import transactions
 from contacts.db.pacing import Pace
 from contacts.models import Contact, Import, ImportBatch, ImportFailure, Warned, with_folded
+from contacts.values.translation import gettext as _
+from contacts.values.translation import gettext_noop, grouped
 from contacts.writing import former_phones, renumber, upsert
 from contacts.writing.upsert import PhonesRefused
 from tenants.isolation import tenant_context
 
+from . import language
 from .columns import FORMER
 from .erasures import erased
 from .former import former_of, free
 from .spool import SpoolLine, parse
 
-WITH_LATER_ROW = "The phone is repeated, and its rows fail together. Line"
-NO_CONTACT = "There is no contact with this phone to update."  # mode update-only
+WITH_LATER_ROW = gettext_noop(
+    "The phone is repeated, and its rows fail together. Line %(line)s: %(error)s"
+)
+NO_CONTACT = gettext_noop("There is no contact with this phone to update.")  # mode update-only
 
 
 class BatchResult(NamedTuple):
@@ -37,11 +42,14 @@ class BatchWriter:
     def __init__(self, job: Import, batch_size: int) -> None:
         self.job = job
         self.pace = Pace(batch_size)
+        self.language = language.active()
 
     def write_in_thread(self, number: int, texts: list[str]) -> BatchResult:
-        """`write`, and closes the connection of the thread: nobody else would close it."""
+        """`write`, and closes the connection of the thread: nobody else would close it. The thread
+        writes messages in the language of the one that has made the writer."""
         try:
-            return self.write(number, texts)
+            with language.speaking(self.language):
+                return self.write(number, texts)
         finally:
             connection.close()
 
@@ -159,7 +167,7 @@ class BatchWriter:
     def without_contact(self, lines: list[SpoolLine]) -> dict[str, str]:
         """The phones that no contact has, each with the error for its row."""
         phones = {line.phone for line in lines}
-        return dict.fromkeys(phones - self.lock(phones).keys(), NO_CONTACT)
+        return dict.fromkeys(phones - self.lock(phones).keys(), _(NO_CONTACT))
 
     def lock(self, phones: Iterable[str]) -> dict[str, str]:
         """Locks the contacts that have these phones or had them, in the order in which all writers
@@ -173,10 +181,14 @@ class BatchWriter:
 def earlier_rows(failures: list[SpoolLine]) -> list[SpoolLine]:
     """The rows whose values the rows in `failures` have taken over: they have failed too."""
     return [
-        SpoolLine(line, "", "", (), "", f"{WITH_LATER_ROW} {failure.line:,}: {failure.error}")
+        SpoolLine(line, "", "", (), "", with_later_row(failure))
         for failure in failures
         for line in failure.earlier
     ]
+
+
+def with_later_row(failure: SpoolLine) -> str:
+    return _(WITH_LATER_ROW) % {"line": grouped(failure.line), "error": failure.error}
 
 
 def warnings_of(lines: list[SpoolLine], failed: set[int]) -> list[Warned]:

@@ -8,6 +8,7 @@ from contacts import schema
 from contacts.values import header_names
 from contacts.values.defined_fields import DefinedField
 from contacts.values.header_names import PhoneKind, kind_of_phone_words, phone_kind, words
+from contacts.values.translation import gettext as _
 
 # Columns that a file may have instead of `name`: the name is put together from them.
 PARTS_OF_NAME = {
@@ -53,7 +54,11 @@ class UnknownColumn(ValueError):
     def __init__(self, sentence: str, existing: Iterable[str] = ()) -> None:
         self.sentence = sentence
         names = ", ".join(shortened(name) for name in islice(existing, 50))
-        super().__init__(f"{sentence} There are: {names}." if names else sentence)
+        super().__init__(
+            _("%(sentence)s There are: %(names)s.") % {"sentence": sentence, "names": names}
+            if names
+            else sentence
+        )
 
 
 class Columns(NamedTuple):
@@ -86,7 +91,10 @@ def pair(text: str) -> tuple[str, str]:
     """The column and the field of `COLUMN=FIELD`. Raises `UnknownColumn`."""
     column, sign, field = text.rpartition("=")
     if not sign:
-        raise UnknownColumn(f"A map is COLUMN=FIELD, such as Cell=phone, not “{shortened(text)}”.")
+        raise UnknownColumn(
+            _("A map is COLUMN=FIELD, such as Cell=phone, not “%(text)s”.")
+            % {"text": shortened(text)}
+        )
     return column, field
 
 
@@ -180,10 +188,12 @@ def refuse_unknown(header: list[str], given: dict[str, str]) -> None:
     existing = {*header}
     for column, field in given.items():
         if column not in existing:
-            raise UnknownColumn(f"There is no column “{shortened(column)}”.", header)
+            sentence = _("There is no column “%(column)s”.") % {"column": shortened(column)}
+            raise UnknownColumn(sentence, header)
         if field and not is_field(field):
             known = [*ALIASES, "metadata.KEY"]
-            raise UnknownColumn(f"There is no field “{shortened(field)}”.", known)
+            sentence = _("There is no field “%(field)s”.") % {"field": shortened(field)}
+            raise UnknownColumn(sentence, known)
 
 
 def recognised(

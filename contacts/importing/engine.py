@@ -9,6 +9,7 @@ exact: rows with the same phone are combined, and only the whole file shows whic
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice, starmap
 from operator import attrgetter
 from pathlib import Path
@@ -24,7 +25,7 @@ from contacts.jobs.lock import locked_folder
 from contacts.models import Import
 from contacts.values import rules
 
-from . import ending, former
+from . import ending, former, language
 from .batch import BatchResult, BatchWriter
 from .columns import FORMER
 from .error_file import ErrorFile
@@ -186,7 +187,7 @@ class Importer:
             next(records)
         found = chunks(records, lambda: CHUNK, MAX_CHUNK_SIZE, attrgetter("size"))
         calls = ((chunk, self.options, dialect_of()) for chunk in self.until_turn_ends(found))
-        return in_order(read_chunk, calls, reading_processes)
+        return in_order(read_chunk, calls, partial(reading_processes, *language.catalogues()))
 
     # Writing
 

@@ -3,6 +3,7 @@ keep must not contain them."""
 
 import csv
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from contacts.values import phones
 from contacts.values.digests import phone_digest
 from contacts.values.formulas import original
 from contacts.values.numbering_plans import forms
+from contacts.values.translation import gettext as _
+from contacts.values.translation import gettext_noop
 from tenants.models import Tenant
 
 from .formats.header import unique
@@ -26,7 +29,9 @@ from .storage import errors_of, spool_folder, upload_of
 
 logger = logging.getLogger(__name__)
 
-ERASED = "Erased"  # the errors of rows of erased people begin with this word
+ERASED = "Erased"  # the stored errors of rows of erased people begin so, in any language
+ERASED_ON = gettext_noop("Erased on %(date)s; --allow-erased imports it all the same.")
+STORED_ERROR = re.compile(r"Erased on (\d{4}-\d\d-\d\d); --allow-erased imports it all the same\.")
 # Files of a spool folder; the last ones are the pages of a move, see `contacts.moving`.
 MADE_AGAIN = (
     "reading", "position", "combining", "settling", "errors", "errors.place", "download",
@@ -38,25 +43,32 @@ MADE_AGAIN = (
 
 
 def erased(tenant: Tenant, numbers: Iterable[str]) -> dict[str, str]:
-    """The phones of erased people among `numbers`, each with the error for its row."""
+    """The phones of erased people among `numbers`, each with the error for its row. It is English,
+    because `without_erased` recognises it; see `in_words`."""
     if not tenant.erasures.exists():
         return {}
     return {
-        phone: f"{ERASED} on {erased_at:%Y-%m-%d}; --allow-erased imports it all the same."
+        phone: ERASED_ON % {"date": f"{erased_at:%Y-%m-%d}"}
         for phone, erased_at in tenant.erasures.of(numbers).items()
     }
+
+
+def in_words(error: str) -> str:
+    """The error of a row, for people: with what `erased` has returned in their language."""
+    return STORED_ERROR.sub(lambda found: _(ERASED_ON) % {"date": found[1]}, error)
 
 
 def without_erased(
     job: Import, records: Iterator[tuple[Record, str]], options: ReadOptions
 ) -> Iterator[tuple[Record, str]]:
-    """`records` with their errors; the records of erased people have no cells any more."""
+    """`records` with their errors, for people; the records of erased people have no cells any
+    more."""
     digests = {*job.tenant.erasures.values_list("digest", flat=True)}
     for record, error in records:
         is_erased = error.startswith(ERASED) or (
             digests and not digests.isdisjoint(digests_of(phones_of(record.cells, options)))
         )
-        yield (record._replace(cells={}) if is_erased else record), error
+        yield (record._replace(cells={}) if is_erased else record), in_words(error)
 
 
 def digests_of(numbers: Iterable[str]) -> set[str]:

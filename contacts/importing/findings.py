@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from contacts.values.translation import gettext as _
+from contacts.values.translation import ngettext
+
 from .columns import shortened
 from .record_file import RecordFile
 from .row import ReadOptions
@@ -43,16 +46,16 @@ def description(found: dict[str, Any]) -> str:
     """What `read_as` has found, for people: `encoding utf-8, delimiter “;”, header in line 1`."""
     parts = []
     if found["sheet"]:
-        parts.append(f"sheet “{shortened(found['sheet'])}”")
+        parts.append(_("sheet “%(name)s”") % {"name": shortened(found["sheet"])})
     if found["encoding"]:
-        parts.append(f"encoding {found['encoding']}")
+        parts.append(_("encoding %(name)s") % {"name": found["encoding"]})
     if found["delimiter"]:
         shown = found["delimiter"].replace("\t", "\\t")
-        parts.append(f"delimiter “{shown}”")
+        parts.append(_("delimiter “%(character)s”") % {"character": shown})
     if found["header_line"]:
-        parts.append(f"header in line {found['header_line']}")
+        parts.append(_("header in line %(line)s") % {"line": found["header_line"]})
     elif found["delimiter"] or found["sheet"]:
-        parts.append("no header")
+        parts.append(_("no header"))
     return ", ".join(parts)
 
 
@@ -63,8 +66,12 @@ def sheets_note(found: dict[str, Any]) -> str:
     if not others:
         return ""
     named = ", ".join(f"“{shortened(name)}”" for name in others[:SHOWN_SHEETS])
-    more = f" and {len(others) - SHOWN_SHEETS} more" if len(others) > SHOWN_SHEETS else ""
-    return (
-        f"The workbook has {len(sheets)} sheets with rows; “{shortened(found['sheet'])}” is read."
-        f" Not read: {named}{more}."
-    )
+    if more := max(len(others) - SHOWN_SHEETS, 0):
+        named = ngettext("%(names)s and %(count)s more", "%(names)s and %(count)s more", more) % {
+            "names": named,
+            "count": more,
+        }
+    # More than one, so that the sentence needs no singular.
+    return _(
+        "The workbook has %(count)s sheets with rows; “%(read)s” is read. Not read: %(names)s."
+    ) % {"count": len(sheets), "read": shortened(found["sheet"]), "names": named}

@@ -11,13 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from contacts.values import rules
+from contacts.values.translation import gettext as _
+from contacts.values.translation import gettext_noop
 
 from .repeats import phone_of
 from .row import FORMER
 from .spool import SpoolLine, parse
 
-TAKEN = "A former phone was left out: another contact has it or had it."
-IN_FILE = "A former phone was left out: another row of the file has it, too."
+TAKEN = gettext_noop("A former phone was left out: another contact has it or had it.")
+IN_FILE = gettext_noop("A former phone was left out: another row of the file has it, too.")
 
 
 def former_of(line: SpoolLine) -> list[str]:
@@ -87,7 +89,7 @@ def settled_texts(
         others = [phone for phone in former_of(line) if phone != line.phone]
         kept = [phone for phone in others if phone not in taken]
         taken |= repeated.intersection(kept)
-        problem = IN_FILE if kept != others else ""
+        problem = _(IN_FILE) if kept != others else ""
         yield with_former(line, kept, problem, strict=strict).text().encode()
 
 
@@ -106,4 +108,4 @@ def free(
     kept = [phone for phone in others if phone not in current]
     if only_if_new and line.phone in current:
         return with_former(line, [], "", strict=strict)
-    return with_former(line, kept, TAKEN if kept != others else "", strict=strict)
+    return with_former(line, kept, _(TAKEN) if kept != others else "", strict=strict)

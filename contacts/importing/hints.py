@@ -4,13 +4,15 @@ from collections.abc import Iterable
 from itertools import islice
 
 from contacts.values import phones
+from contacts.values.translation import gettext as _
+from contacts.values.translation import gettext_noop
 
 from .records import Record
 from .row import ReadOptions, gathered
 
 SEARCHED_RECORDS = 1000
-TWO_READINGS = (
-    "Most phones have no + and can be read in two ways: as numbers of {region}, which this import"
+TWO_READINGS = gettext_noop(
+    "Most phones have no + and can be read in two ways: as numbers of %(region)s, which this import"
     " does, or as numbers that begin with their country code. For the second way, choose"
     " phones_have_country_code."
 )
@@ -24,7 +26,9 @@ def hint(records: Iterable[Record], options: ReadOptions) -> str:
     searched = islice(records, SEARCHED_RECORDS)
     found = [phone for record in searched if (phone := phone_text(record, options))]
     doubtful = sum(phones.has_two_readings(phone, options.region) for phone in found)
-    return TWO_READINGS.format(region=options.region) if 2 * doubtful > len(found) else ""
+    if 2 * doubtful <= len(found):
+        return ""
+    return _(TWO_READINGS) % {"region": options.region}
 
 
 def phone_text(record: Record, options: ReadOptions) -> str:

@@ -14,6 +14,8 @@ from django.core.exceptions import ValidationError
 
 from contacts.models import Import
 from contacts.values import dates, rules
+from contacts.values.translation import gettext as _
+from contacts.values.translation import gettext_noop
 from tenants.models import validate_region
 
 from .columns import pair
@@ -27,7 +29,8 @@ CLEAR_MARKER = "--"
 class Option(NamedTuple):
     """`rule`: makes the value from what the user gives, and the default from `None`; it raises
     `ValueError` with a sentence for the user. `schema`: the JSON Schema of what may be given.
-    `help`: for users of the API, the admin and the command alike."""
+    `help`: for users of the API, the admin and the command alike, in English; the admin translates
+    it."""
 
     rule: Callable[[Any], Any]
     schema: dict[str, Any]
@@ -79,7 +82,9 @@ def header_line(raw: Any) -> int | None:
     if not text:
         return None
     if not re.fullmatch("[0-9]{1,7}", text):
-        raise ValueError("Send the number of the line that names the columns; 0 if no line does.")
+        raise ValueError(
+            _("Send the number of the line that names the columns; 0 if no line does.")
+        )
     return int(text)
 
 
@@ -98,7 +103,7 @@ def date_order(raw: Any) -> str:
 def timezone(raw: Any) -> str:
     name = storable("timezone", raw)
     if name and name not in available_timezones():
-        raise ValueError("Send the name of a time zone, such as Europe/Paris.")
+        raise ValueError(_("Send the name of a time zone, such as Europe/Paris."))
     return name
 
 
@@ -108,10 +113,10 @@ def consent_since(raw: Any) -> str:
     try:
         time = dates.moment(text, dates.ISO, UTC)
     except ValueError:
-        raise ValueError("Send a date, such as 2026-05-07.") from None
+        raise ValueError(_("Send a date, such as 2026-05-07.")) from None
     # In another time zone, the first and the last day of the calendar are no time at all.
     if time and not 1970 < time.year < 3000:
-        raise ValueError("Send a date between 1971 and today.")
+        raise ValueError(_("Send a date between 1971 and today."))
     return text
 
 
@@ -124,89 +129,112 @@ OPTIONS = {
     "mode": Option(
         mode,
         {"type": "string", "enum": Import.Mode.values, "default": Import.Mode.UPSERT.value},
-        "What happens to contacts that exist, and to contacts that do not exist yet.",
+        gettext_noop("What happens to contacts that exist, and to contacts that do not exist yet."),
     ),
-    "dry_run": Option(rules.switch, SWITCH, "Count only, and write no contact."),
+    "dry_run": Option(rules.switch, SWITCH, gettext_noop("Count only, and write no contact.")),
     "map": Option(
         column_map,
         {"type": "array", "items": {"type": "string", "pattern": "="}},
-        "COLUMN=FIELD, such as Cell=phone or Town=metadata.city, for a column that is not known by "
-        "its name; several columns may give one field; an empty field leaves the column out.",
+        gettext_noop(
+            "COLUMN=FIELD, such as Cell=phone or Town=metadata.city, for a column that is not known"
+            " by its name; several columns may give one field; an empty field leaves the column"
+            " out."
+        ),
     ),
     "rest_to_metadata": Option(
-        rules.switch, SWITCH, "Columns that belong to no field become metadata."
+        rules.switch, SWITCH, gettext_noop("Columns that belong to no field become metadata.")
     ),
     "region": Option(
         region,
         {"type": "string", "pattern": "^([A-Z]{2})?$"},
-        "The country of phones without +, such as FR. Default: the default region of the tenant.",
+        gettext_noop(
+            "The country of phones without +, such as FR. Default: the default region of the"
+            " tenant."
+        ),
     ),
     "phones_have_country_code": Option(
         rules.switch,
         SWITCH,
-        "Phones without + begin with their country code, such as 33612345678.",
+        gettext_noop("Phones without + begin with their country code, such as 33612345678."),
     ),
     "tags": Option(
         tag_mode,
         {"type": "string", "enum": [*TAG_MODES], "default": REPLACE},
-        "Whether the tags of a row replace the tags of the contact, or are added to them.",
+        gettext_noop(
+            "Whether the tags of a row replace the tags of the contact, or are added to them."
+        ),
     ),
     "tag": Option(
         rules.tags,
         {"type": "array", "items": {"type": "string"}},
-        "A tag that all contacts of the file get, besides their other tags.",
+        gettext_noop("A tag that all contacts of the file get, besides their other tags."),
     ),
     "dates": Option(
         date_order,
         {"type": "string", "enum": [*dates.ORDERS], "default": dates.ISO},
-        "How dates are written: iso (2026-05-07), dmy (07/05/2026) or mdy (05/07/2026).",
+        gettext_noop(
+            "How dates are written: iso (2026-05-07), dmy (07/05/2026) or mdy (05/07/2026)."
+        ),
     ),
     "timezone": Option(
         timezone,
         {"type": "string"},
-        "The time zone of dates without one, such as Europe/Paris. Default: UTC for dmy and mdy; "
-        "an iso date without an offset is refused.",
+        gettext_noop(
+            "The time zone of dates without one, such as Europe/Paris. Default: UTC for dmy and"
+            " mdy; an iso date without an offset is refused."
+        ),
     ),
     "consent_since": Option(
         consent_since,
         {"type": "string"},
-        "The date from which yes and no hold in columns that are mapped to consent, such as "
-        "2026-05-07.",
+        gettext_noop(
+            "The date from which yes and no hold in columns that are mapped to consent, such as "
+            "2026-05-07."
+        ),
     ),
     "names_last_first": Option(
-        rules.switch, SWITCH, "“Müller, Jürgen” becomes “Jürgen Müller”."
+        rules.switch, SWITCH, gettext_noop("“Müller, Jürgen” becomes “Jürgen Müller”.")
     ),
     "strict": Option(
         rules.switch,
         SWITCH,
-        "A wrong e-mail, locale, date or metadata fails the record instead of losing the field.",
+        gettext_noop(
+            "A wrong e-mail, locale, date or metadata fails the record instead of losing the field."
+        ),
     ),
     "clear_marker": Option(
         clear_marker,
         {"type": "string", "default": CLEAR_MARKER},
-        f"A cell with this text clears its field; a blank cell changes nothing. Default: "
-        f"{CLEAR_MARKER}",
+        gettext_noop(
+            "A cell with this text clears its field; a blank cell changes nothing. Default: --"
+        ),
     ),
     "encoding": Option(
         encoding,
         {"type": "string"},
-        "The encoding of the file, such as cp1252, if it is not detected correctly.",
+        gettext_noop("The encoding of the file, such as cp1252, if it is not detected correctly."),
     ),
     "delimiter": Option(
         delimiter,
         {"type": "string"},
-        "The character between cells, such as ; or \\t, if it is not detected correctly.",
+        gettext_noop(
+            "The character between cells, such as ; or \\t, if it is not detected correctly."
+        ),
     ),
     "header_line": Option(
         header_line,
         {"type": "integer", "minimum": 0},
-        "The line that names the columns, among the first ten rows, if it is not detected "
-        "correctly. 0: no line does; the columns are then named Column 1, Column 2 and so on.",
+        gettext_noop(
+            "The line that names the columns, among the first ten rows, if it is not detected "
+            "correctly. 0: no line does; the columns are then named Column 1, Column 2 and so on."
+        ),
     ),
     "sheet": Option(
         sheet,
         {"type": "string", "maxLength": rules.MAX_NAME},
-        "The name of the sheet of a workbook. Default: the first sheet with a header.",
+        gettext_noop(
+            "The name of the sheet of a workbook. Default: the first sheet with a header."
+        ),
     ),
 }  # fmt: skip
 # All but `dry_run`, which is a field of the job itself.

@@ -11,6 +11,8 @@ from itertools import chain, islice, starmap
 from multiprocessing import get_context
 from typing import Any
 
+from contacts.values import translation
+
 PROCESSORS = os.cpu_count() or 1
 FEWEST_CALLS = 4  # fewer calls take less time than starting a pool
 
@@ -61,9 +63,19 @@ def in_order(
             yield waiting.popleft().result()
 
 
-def reading_processes() -> Executor:
-    context = get_context("spawn")
-    return ProcessPoolExecutor(PROCESSORS, mp_context=context, initializer=end_with_parent)
+def reading_processes(folders: Iterable[str], locale: str) -> Executor:
+    """Processes that write their messages in a language, see `translation.speak_from`."""
+    return ProcessPoolExecutor(
+        PROCESSORS,
+        mp_context=get_context("spawn"),
+        initializer=begin_reading,
+        initargs=(folders, locale),
+    )
+
+
+def begin_reading(folders: Iterable[str], locale: str) -> None:
+    end_with_parent()
+    translation.speak_from(folders, locale)
 
 
 def writing_threads() -> Executor:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from contacts.models import Import, fields_of
 from contacts.values import phones
+from contacts.values.translation import gettext as _
+from contacts.values.translation import gettext_noop
 
 from .erasures import erased, without_erased
 from .error_file import as_cell, rest_of
@@ -33,7 +35,7 @@ from .row import (
 from .uploads import head_of
 
 SHOWN = 20  # records
-NO_PHONE = "No column is mapped to the phone: choose a column."
+NO_PHONE = gettext_noop("No column is mapped to the phone: choose a column.")
 
 
 class Row(NamedTuple):
@@ -84,7 +86,10 @@ class Preview(NamedTuple):
         earlier = self.proposal.earlier
         if not earlier:
             return ""
-        return f"Columns as in the import of {earlier.file_name} on {earlier.started_at:%Y-%m-%d}."
+        return _("Columns as in the import of %(file)s on %(date)s.") % {
+            "file": earlier.file_name,
+            "date": f"{earlier.started_at:%Y-%m-%d}",
+        }
 
     @property
     def bad(self) -> int:
@@ -129,7 +134,7 @@ def preview_of(job: Import, source: FileHead, records: list[Record], problem: st
     except (NoPhone, NoConsentDate) as error:
         fields = matched(source, read_with, defined).fields
         rows = [row_of(source, record, "") for record in records]
-        lacking = NO_PHONE if isinstance(error, NoPhone) else error.sentence
+        lacking = _(NO_PHONE) if isinstance(error, NoPhone) else error.sentence
         return Preview(source, given, fields, rows, problem or lacking)
     rows = [
         row_of(source, record, error, warning_of(record, options))
@@ -142,10 +147,10 @@ def doubt(encodings: dict[str, list[str]]) -> str:
     if not encodings:
         return ""
     shown = "; ".join(f"{name}: {', '.join(words)}" for name, words in encodings.items())
-    return (
-        "The encoding of the file is not certain. Choose the one in which the names are right: "
-        f"{shown}."
-    )
+    return _(
+        "The encoding of the file is not certain. Choose the one in which the names are right:"
+        " %(encodings)s."
+    ) % {"encodings": shown}
 
 
 def first_rows(job: Import, source: FileHead) -> list[FirstRow]:

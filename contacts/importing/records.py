@@ -3,6 +3,9 @@
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
+from contacts.values.translation import either, grouped
+from contacts.values.translation import gettext as _
+
 MAX_COLUMNS = 1000
 MAX_COLUMN_NAME = 1000  # characters
 
@@ -17,8 +20,10 @@ class UncertainEncoding(UnreadableFile):
 
     def __init__(self, candidates: list[tuple[str, list[str]]]) -> None:
         self.candidates = candidates
-        names = " or ".join(encoding for encoding, _ in candidates)
-        super().__init__(f"The encoding of the file is not certain; give it: {names}.")
+        names = either(encoding for encoding, words in candidates)
+        super().__init__(
+            _("The encoding of the file is not certain; give it: %(names)s.") % {"names": names}
+        )
 
 
 class TurnEnded(Exception):
@@ -48,8 +53,11 @@ class Record(NamedTuple):
 def refuse_too_many(columns: Collection[str]) -> None:
     """Raises `UnreadableFile` if there are too many columns, or if a column's name is too long."""
     if len(columns) > MAX_COLUMNS:
-        raise UnreadableFile(f"There are more than {MAX_COLUMNS:,} columns.")
+        raise UnreadableFile(
+            _("There are more than %(most)s columns.") % {"most": grouped(MAX_COLUMNS)}
+        )
     if long := next((name for name in columns if len(name) > MAX_COLUMN_NAME), ""):
         raise UnreadableFile(
-            f"The column “{long[:50]}…” has a name of more than {MAX_COLUMN_NAME:,} characters."
+            _("The column “%(column)s” has a name of more than %(most)s characters.")
+            % {"column": f"{long[:50]}…", "most": grouped(MAX_COLUMN_NAME)}
         )

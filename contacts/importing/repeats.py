@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from contacts.values import rules
+from contacts.values.translation import gettext as _
+from contacts.values.translation import gettext_noop
 
 from .columns import FORMER
 from .spool import SpoolLine, parse
@@ -23,7 +25,9 @@ from .spool import SpoolLine, parse
 CONSENT = ("opted_in_at", "opted_out_at")
 # A name in `SpoolLine.given` that adds to a field, and the name that replaces the field.
 REPLACING = {"metadata": "-metadata", "+tags": "tags"}
-MISFIT = "Left out, because it does not fit beside the earlier rows with this phone:"
+MISFIT = gettext_noop(
+    "Left out, because it does not fit beside the earlier rows with this phone: %(problem)s"
+)
 Combined = Callable[[Iterator[SpoolLine], SpoolLine], SpoolLine]
 
 
@@ -155,7 +159,7 @@ class Merging:
         try:
             values[field] = rule(self.values.get(field), values[field])
         except ValueError as error:
-            self.misfits[f"{MISFIT} {error}"] = None
+            self.misfits[_(MISFIT) % {"problem": error}] = None
             del values[field]
             names.remove(name)
 

@@ -12,6 +12,8 @@ from contacts.schema import Kind
 from contacts.values import answers, dates, rules, strict_json
 from contacts.values.defined_fields import DefinedField
 from contacts.values.header_names import PhoneKind, kind_of_type, phone_kind
+from contacts.values.translation import gettext as _
+from contacts.values.translation import gettext_noop
 
 from . import cells as written
 from . import columns
@@ -86,7 +88,8 @@ def read_options(
         fields, types, codes = matched(source, given, defined)
         if "phone" not in fields.values():
             raise NoPhone(
-                "No column is known to be the phone; map a column, as COLUMN=phone.", source.header
+                _("No column is known to be the phone; map a column, as COLUMN=phone."),
+                source.header,
             )
     except columns.UnknownColumn as error:
         if source.names_columns:
@@ -115,7 +118,9 @@ def matched(
     )
 
 
-NO_CONSENT_DATE = "Say from which date the consent holds (consent_since), such as 2026-05-07."
+NO_CONSENT_DATE = gettext_noop(
+    "Say from which date the consent holds (consent_since), such as 2026-05-07."
+)
 
 
 def refuse_wrong_consent_date(given: dict[str, Any]) -> None:
@@ -123,9 +128,9 @@ def refuse_wrong_consent_date(given: dict[str, Any]) -> None:
     try:
         since = rules.past(consent_since(given))
     except ValueError as error:
-        raise NoConsentDate(f"{error} {NO_CONSENT_DATE}") from error
+        raise NoConsentDate(f"{error} {_(NO_CONSENT_DATE)}") from error
     if since is None:
-        raise NoConsentDate(NO_CONSENT_DATE)
+        raise NoConsentDate(_(NO_CONSENT_DATE))
 
 
 def consent_since(given: dict[str, Any]) -> datetime | None:
@@ -187,7 +192,7 @@ def clean(cells: dict[Any, Any], options: ReadOptions) -> CleanRow:
     if options.tag or options.adds_tags:
         add_tags(fields, given.get("tags") is CLEARED, options, problems)
     if "phone" not in fields and ("phone" not in given or not problems):
-        problems.insert(0, "The phone is required.")
+        problems.insert(0, _("The phone is required."))
     if problems:
         raise BadRecord(" ".join(problems + warnings))
     return CleanRow(fields, warnings)
@@ -247,13 +252,14 @@ def misfit(rest: list[str] | str) -> str:
     if isinstance(rest, Mistake):
         return rest
     if isinstance(rest, list):
-        return "There are more cells than columns: is a delimiter in a cell not quoted?"
+        return _("There are more cells than columns: is a delimiter in a cell not quoted?")
     try:
         strict_json.loads(rest)
     except strict_json.MalformedJSON as error:
-        from_record = " Lines count from the beginning of the record." * ("\n" in rest)
-        return f"{error}{from_record}"
-    return "The line is not a JSON object."
+        if "\n" not in rest:
+            return str(error)
+        return f"{error} {_('Lines count from the beginning of the record.')}"
+    return _("The line is not a JSON object.")
 
 
 class Several(list[Any]):
@@ -433,11 +439,11 @@ def one_phone(text: Any, options: ReadOptions) -> Any:
         if isinstance(text, str) and written.means_nothing(text):
             return BLANK
         if isinstance(text, str) and not options.region and DIGITS.fullmatch(text):
-            raise ValueError(NO_PLUS) from None
+            raise ValueError(_(NO_PLUS)) from None
         raise
 
 
-NO_PLUS = (
+NO_PLUS = gettext_noop(
     "The + is missing in front: a spreadsheet may have dropped it. Add it, say that phones have"
     " their country code, or give the country of national numbers as region."
 )
@@ -488,20 +494,22 @@ def tags(raw: Any) -> list[str]:
 
 
 MAX_FORMER = 100  # phones of one record
-ONLY_ADDED = "Former phones are only added; to take one away, use remove-former-phone."
+ONLY_ADDED = gettext_noop(
+    "Former phones are only added; to take one away, use remove-former-phone."
+)
 
 
 def former_phones(raw: Any, options: ReadOptions) -> Any:
     """The phones in a cell or a list, each once, or `BLANK`."""
     if raw is CLEARED:
-        raise ValueError(ONLY_ADDED)
+        raise ValueError(_(ONLY_ADDED))
     given = listed(raw)
     if len(given) > MAX_FORMER:
-        raise ValueError(f"There are more than {MAX_FORMER} former phones.")
+        raise ValueError(_("There are more than %(most)s former phones.") % {"most": MAX_FORMER})
     try:
         found = [phone(each, options) for each in given]
     except ValueError as error:
-        raise ValueError(f"A former phone is wrong: {error}") from error
+        raise ValueError(_("A former phone is wrong: %(problem)s") % {"problem": error}) from error
     return [*dict.fromkeys(each for each in found if each is not BLANK)] or BLANK
 
 
@@ -570,7 +578,7 @@ def metadata(raw: Any) -> dict[str, Any] | None:
         try:
             whole = strict_json.loads(whole)
         except strict_json.MalformedJSON as error:  # its sentence may repeat a number of the cell
-            raise ValueError("The metadata must be a JSON object.") from error
+            raise ValueError(_("The metadata must be a JSON object.")) from error
     given = rules.metadata(whole)
     return rules.metadata(given | keys) if keys else given
 

@@ -22,6 +22,7 @@ from contacts.jobs.files import (
 )
 from contacts.jobs.lock import JobIsRunning, locked, locked_folder
 from contacts.models import Import, fields_of
+from contacts.values.translation import gettext_noop
 from tenants.isolation import tenant_context
 
 from . import ending
@@ -33,14 +34,17 @@ from .formats import FORMATS, format_of
 from .formats.format import InputFile
 from .formats.gzipped import is_gzip
 from .incoming import Incoming
+from .language import speaking_for
 from .record_file import FileHead, RecordFile
 from .records import TurnEnded, UncertainEncoding, UnreadableFile
 from .remembered import digest_of
 from .row import ReadOptions, read_options
 from .storage import UPLOAD, clear, errors_of, spool_folder, upload_of
 
-STOPPED = "The import has stopped because of a server fault. It continues when a worker starts."
-GONE = "The file of this import is gone; upload it again."
+STOPPED = gettext_noop(
+    "The import has stopped because of a server fault. It continues when a worker starts."
+)
+GONE = gettext_noop("The file of this import is gone; upload it again.")
 
 
 AnyFile = TypeVar("AnyFile", bound=RecordFile)
@@ -234,7 +238,7 @@ def run_locked(job: Import) -> None:
         if job.is_over:
             shutil.rmtree(folder)
         elif job.is_running:
-            with turns.Turn(job.tenant_id) as turn:
+            with turns.Turn(job.tenant_id) as turn, speaking_for(job):
                 run_in_turn(job, folder, turn)
 
 

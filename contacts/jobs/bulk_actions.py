@@ -8,7 +8,8 @@ from functools import partial
 from typing import NamedTuple
 
 from django.db import transaction
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext_noop
 from django_tasks import task
 
 from contacts.change_log.cause import caused_by
@@ -47,8 +48,8 @@ MAX_REFUSALS = 100  # that are stored with their reasons
 ID_BYTES = 16
 CONSENT_SOURCE = "admin"  # of a decision that is recorded by a bulk action
 UPDATE_SOURCE = "bulk-update"  # the same for `update`
-HAS_LATER_DECISION = "has made a later decision on consent"
-STOPPED = (
+HAS_LATER_DECISION = gettext_noop("has made a later decision on consent")
+STOPPED = gettext_noop(
     "An error on the server has stopped it. It goes on when somebody retries it in the admin, or"
     " when a worker starts."
 )
@@ -291,13 +292,14 @@ def run(action: BulkAction, must_give_way: Callable[[], bool] = lambda: False) -
     """Does the rest of the action; returns False if it gave way before the end.
 
     `must_give_way` is asked after each batch. Idempotent, also if two processes run it at once: a
-    batch is taken from the list of contacts in the transaction that changes these contacts.
+    batch is taken from the list of contacts in the transaction that changes these contacts. The
+    reasons of refusals are stored, so they are English, whoever has started the action.
     """
     pace = Pace(BATCH)
     is_left = True
     try:
         while is_left:
-            with pace.turn() as turn:
+            with pace.turn() as turn, translation.override(None):
                 turn.items = retry_after_race(lambda: run_batch(action, pace.size))
             is_left = turn.items > 0
             if is_left and must_give_way():

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from django_tasks import task
 from django_tasks.base import Task
 from django_tasks_db.models import DBTaskResult
@@ -34,7 +35,9 @@ ATTEMPTS = 2  # `is_free` of another worker may hold the lock of a job for a mom
 RETRY_DELAY = 0.05  # seconds
 RETRY_STORE = 60  # seconds
 LEFT_INTERVAL = 60  # seconds between two looks of a worker for jobs of workers that were killed
-STORE_PROBLEM = "The store of the files does not answer. The job is tried again every minute."
+STORE_PROBLEM = gettext_noop(
+    "The store of the files does not answer. The job is tried again every minute."
+)
 # The jobs whose locked folder has files, and the folder of the data folder in which it is.
 WITH_FILES: dict[type[models.Model], str] = {Import: "imports", Export: "exports"}
 

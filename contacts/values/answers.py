@@ -1,6 +1,7 @@
 """Yes and no as people and programs write them, in many languages. Pure: no Django."""
 
 from .header_names import listed, words
+from .translation import gettext as _
 
 YES = listed(
     "yes, y, true, t, on, 1, x, opted in, opt in, subscribed, granted, accepted, agreed, ja, j,"
@@ -20,4 +21,4 @@ def answer(text: str) -> bool:
         return True
     if found in NO:
         return False
-    raise ValueError("The consent must be yes or no.")
+    raise ValueError(_("The consent must be yes or no."))

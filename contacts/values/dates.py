@@ -4,6 +4,9 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from .translation import gettext as _
+from .translation import gettext_noop
+
 ISO, DAY_FIRST, MONTH_FIRST = ORDERS = ("iso", "dmy", "mdy")
 
 # 31/12/2025, 31.12.25, 12-31-2025 3:45 PM
@@ -16,9 +19,9 @@ SERIAL = re.compile(r"[2-9]\d{4}(?:[.]\d+)?")
 FIRST_DAY = datetime(1899, 12, 30)  # noqa: DTZ001 - a workbook's dates have no time zone
 
 SENTENCES = {
-    ISO: "Send a timestamp in ISO 8601 with an offset: 2026-05-07T08:14:23+00:00.",
-    DAY_FIRST: "The date must be day, month, year, such as 31/12/2025.",
-    MONTH_FIRST: "The date must be month, day, year, such as 12/31/2025.",
+    ISO: gettext_noop("Send a timestamp in ISO 8601 with an offset: 2026-05-07T08:14:23+00:00."),
+    DAY_FIRST: gettext_noop("The date must be day, month, year, such as 31/12/2025."),
+    MONTH_FIRST: gettext_noop("The date must be month, day, year, such as 12/31/2025."),
 }
 
 
@@ -42,7 +45,7 @@ def moment(text: str, order: str = ISO, zone: tzinfo | None = None) -> datetime 
             time = time.replace(tzinfo=zone or UTC)
         if time.tzinfo:
             return time.astimezone(UTC)
-    raise ValueError(SENTENCES[order])
+    raise ValueError(_(SENTENCES[order]))
 
 
 def local_time(text: str, order: str) -> datetime:

@@ -12,6 +12,8 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from . import answers, dates, header_names, rules, strict_json
+from .translation import gettext as _
+from .translation import gettext_noop, pgettext
 
 MAX_FIELDS = 50  # of a tenant: each is a column of exports and a filter of the list
 MAX_LABEL = header_names.MAX_HEADER  # characters; imports do not compare longer names of columns
@@ -31,11 +33,11 @@ class FieldKind(StrEnum):
 
 
 EXPECTED = {
-    FieldKind.TEXT: "a text is expected",
-    FieldKind.NUMBER: "a number is expected, such as 1234.5",
-    FieldKind.DATE: "a date is expected, such as 2026-05-07",
-    FieldKind.CHOICE: "one of the choices is expected",
-    FieldKind.YES_NO: "yes or no is expected",
+    FieldKind.TEXT: gettext_noop("a text is expected"),
+    FieldKind.NUMBER: gettext_noop("a number is expected, such as 1234.5"),
+    FieldKind.DATE: gettext_noop("a date is expected, such as 2026-05-07"),
+    FieldKind.CHOICE: gettext_noop("one of the choices is expected"),
+    FieldKind.YES_NO: gettext_noop("yes or no is expected"),
 }
 
 
@@ -54,7 +56,14 @@ class DefinedField(NamedTuple):
 
     def problem(self, value: Any) -> str:
         """Why a stored value does not fit, for people; empty if it fits."""
-        return "" if self.fits(value) else f"does not fit: {EXPECTED[FieldKind(self.kind)]}"
+        if self.fits(value):
+            return ""
+        return _("does not fit: %(expected)s") % {"expected": self.expected}
+
+    @property
+    def expected(self) -> str:
+        """What a value of the kind is, for people."""
+        return _(EXPECTED[FieldKind(self.kind)])
 
     def read(self, raw: Any, order: str = dates.ISO) -> Any:
         """The value that a person means by `raw`, the content of a cell or of a box.
@@ -67,15 +76,25 @@ class DefinedField(NamedTuple):
         with suppress(ValueError, OverflowError):
             text = rules.string(self.label, raw).strip()
             return READERS[FieldKind(self.kind)](self, text, order)
-        raise ValueError(f"{self.label}: {EXPECTED[FieldKind(self.kind)]}.")
+        raise ValueError(
+            _("%(label)s: %(expected)s.") % {"label": self.label, "expected": self.expected}
+        )
 
     def shown(self, value: Any) -> str:
-        """A stored value as text for people; JSON if it is a list or an object."""
+        """A stored value as text for files and inputs, in English; JSON if it is a list or an
+        object."""
         if value is None:
             return ""
         if self.kind == FieldKind.YES_NO and isinstance(value, bool):
             return "yes" if value else "no"
         return value if isinstance(value, str) else rules.spelled(value)
+
+    def in_words(self, value: Any) -> str:
+        """`shown` for a page: in the language of its reader."""
+        if self.kind == FieldKind.YES_NO and isinstance(value, bool):
+            yes, no = pgettext("value of a field", "yes"), pgettext("value of a field", "no")
+            return yes if value else no
+        return self.shown(value)
 
 
 # Which stored values fit
@@ -157,7 +176,7 @@ def label(raw: Any) -> str:
     """The label of a definition, trimmed. Imports recognise a column by the words of the label."""
     text = rules.limited("label", raw, MAX_LABEL)
     if not header_names.words(text):
-        raise ValueError("Enter a label with a letter or a digit.")
+        raise ValueError(_("Enter a label with a letter or a digit."))
     return text
 
 
@@ -177,10 +196,16 @@ def choices(raw: Any) -> list[str]:
     lines = raw if isinstance(raw, list) else rules.string("choices", raw).splitlines()
     texts = [text for line in lines if (text := rules.limited("choice", line, MAX_CHOICE))]
     if len(texts) > MAX_CHOICES:
-        raise ValueError(f"A field has at most {MAX_CHOICES} choices; {len(texts)} were given.")
+        raise ValueError(
+            _("A field has at most %(most)s choices; %(count)s were given.")
+            % {"most": MAX_CHOICES, "count": len(texts)}
+        )
     found: dict[str, str] = {}
     for text in texts:
         if other := found.get(rules.folded(text)):
-            raise ValueError(f"The choices “{other}” and “{text}” are the same.")
+            raise ValueError(
+                _("The choices “%(first)s” and “%(second)s” are the same.")
+                % {"first": other, "second": text}
+            )
         found[rules.folded(text)] = text
     return texts

@@ -17,6 +17,8 @@ import phonenumbers
 from phonenumbers import NumberParseException, ValidationResult
 
 from .numbering_plans import beginnings, is_valid, old_forms, old_rests, renumbered
+from .translation import gettext as _
+from .translation import gettext_noop
 
 MAX_RAW_LENGTH = 64  # characters, once a link or a prefix is taken off
 MAX_LINK_LENGTH = 2048  # characters
@@ -38,7 +40,7 @@ INVISIBLE = {"\u034f", "\u115f", "\u1160", *map(chr, range(0xFE00, 0xFE10))}
 # What spreadsheets make of a phone: a number with a fraction, and a number with an exponent.
 FLOAT = re.compile(r"\+?\d{7,}[.,]0+")
 EXPONENT = re.compile(r"(\+?\d)(?:[.,](\d+))?[eE]\+?(\d{1,2})")
-DIGITS_LOST = (
+DIGITS_LOST = gettext_noop(
     "A spreadsheet has turned the phone into a number such as 1.4E+10: its digits are lost. Format"
     " the column as text and export again."
 )
@@ -58,11 +60,11 @@ WITH_COUNTRY_CODE = re.compile(
 CALLING_CODES = {str(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE}
 
 LENGTHS = {
-    ValidationResult.INVALID_COUNTRY_CODE: "No country has this calling code.",
-    ValidationResult.TOO_SHORT: "The phone is too short for its country.",
-    ValidationResult.TOO_LONG: "The phone is too long for its country.",
-    ValidationResult.INVALID_LENGTH: "No phone of this country has this many digits.",
-    ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "The phone lacks its area code.",
+    ValidationResult.INVALID_COUNTRY_CODE: gettext_noop("No country has this calling code."),
+    ValidationResult.TOO_SHORT: gettext_noop("The phone is too short for its country."),
+    ValidationResult.TOO_LONG: gettext_noop("The phone is too long for its country."),
+    ValidationResult.INVALID_LENGTH: gettext_noop("No phone of this country has this many digits."),
+    ValidationResult.IS_POSSIBLE_LOCAL_ONLY: gettext_noop("The phone lacks its area code."),
 }
 
 # Two spellings of one number, and the spelling that stands for both; see `variant_key`.
@@ -100,7 +102,7 @@ def normalise(raw: str, region: str | None = None, *, has_country_code: bool = F
         return number  # same result as below, in a third of the time
     text, names_country = without_wrapping(raw)
     if len(text) > MAX_RAW_LENGTH:
-        raise PhoneError(f"The phone is longer than {MAX_RAW_LENGTH} characters.")
+        raise too_long()
     number = dialled(text)
     if (has_country_code or names_country) and number[:1] not in ("", "+", "0"):
         number = f"+{number}"
@@ -110,6 +112,10 @@ def normalise(raw: str, region: str | None = None, *, has_country_code: bool = F
     while e164 != number:  # else a second call could strip another trunk prefix
         number, e164 = e164, to_e164(e164, None)
     return e164
+
+
+def too_long() -> PhoneError:
+    return PhoneError(_("The phone is longer than %(most)s characters.") % {"most": MAX_RAW_LENGTH})
 
 
 def without_wrapping(raw: str) -> tuple[str, bool]:
@@ -128,7 +134,7 @@ def without_wrapping(raw: str) -> tuple[str, bool]:
         is_float = raw.endswith("0") and FLOAT.fullmatch(raw)
         return re.split("[.,]", raw)[0] if is_float else raw, False
     if len(raw) > MAX_LINK_LENGTH:
-        raise PhoneError(f"The phone is longer than {MAX_RAW_LENGTH} characters.")
+        raise too_long()
     text = unicodedata.normalize("NFKC", raw)
     text = "".join(character for character in text if not is_invisible(character)).strip()
     text = without_spreadsheet(text)
@@ -151,7 +157,7 @@ def without_spreadsheet(text: str) -> str:
     first, rest, exponent = match.groups(default="")
     # If the exponent asks for more digits, nobody can tell whether those were zeros.
     if len(rest) != int(exponent):
-        raise PhoneError(DIGITS_LOST)
+        raise PhoneError(_(DIGITS_LOST))
     return first + rest
 
 
@@ -210,7 +216,7 @@ def dialled(raw: str) -> str:
         number = "".join(map(digit_or_plus, text))
     if "+" in number[1:]:
         raise PhoneError(
-            "A phone may have a + only at the beginning; send one phone in this field."
+            _("A phone may have a + only at the beginning; send one phone in this field.")
         )
     return f"+{number[2:]}" if number.startswith("00") else number
 
@@ -269,9 +275,10 @@ def digit_or_plus(character: str) -> str:
     if character in SEPARATORS or unicodedata.category(character) in {"Zs", "Pd"}:
         return ""
     raise PhoneError(
-        f"A phone cannot contain “{character}”; send digits, with + and the country code first."
+        _("A phone cannot contain “%(character)s”; send digits, with + and the country code first.")
+        % {"character": character}
         if character.isprintable()
-        else "The phone contains a control character; send one phone on one line."
+        else _("The phone contains a control character; send one phone on one line.")
     )
 
 
@@ -321,9 +328,9 @@ def to_e164(number: str, region: str | None) -> str:
     `region` as in `normalise`. Raises `PhoneError`.
     """
     if not number.strip("+"):
-        raise PhoneError("The phone contains no digits.")
+        raise PhoneError(_("The phone contains no digits."))
     if not number.startswith("+") and not region:
-        raise PhoneError("Write the phone in international form: + and the country code first.")
+        raise PhoneError(_("Write the phone in international form: + and the country code first."))
     try:
         parsed = phonenumbers.parse(number, region)
     except NumberParseException as error:
@@ -334,16 +341,19 @@ def to_e164(number: str, region: str | None) -> str:
         return new
     result = phonenumbers.is_possible_number_with_reason(parsed)
     if result != ValidationResult.IS_POSSIBLE:
-        raise PhoneError(LENGTHS[result])
+        raise PhoneError(_(LENGTHS[result]))
     if len(e164) > 1 + MAX_DIGITS:
-        raise PhoneError(f"A phone has at most {MAX_DIGITS} digits, country code included (E.164).")
+        raise PhoneError(
+            _("A phone has at most %(most)s digits, country code included (E.164).")
+            % {"most": MAX_DIGITS}
+        )
     return e164
 
 
 def parse_problem(error: NumberParseException) -> str:
     """The sentence for a number that libphonenumber cannot read at all."""
     if error.error_type == NumberParseException.INVALID_COUNTRY_CODE:
-        return LENGTHS[ValidationResult.INVALID_COUNTRY_CODE]
+        return _(LENGTHS[ValidationResult.INVALID_COUNTRY_CODE])
     if error.error_type == NumberParseException.TOO_LONG:
-        return LENGTHS[ValidationResult.TOO_LONG]
-    return LENGTHS[ValidationResult.TOO_SHORT]
+        return _(LENGTHS[ValidationResult.TOO_LONG])
+    return _(LENGTHS[ValidationResult.TOO_SHORT])

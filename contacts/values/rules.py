@@ -22,6 +22,8 @@ from tenants.fields import parse_ulid
 
 from . import dates, phones, strict_json
 from .strict_json import UNSTORABLE
+from .translation import gettext as _
+from .translation import gettext_noop, grouped
 
 MAX_MERGED = 9  # contacts that are merged into another contact
 MAX_PHONE = phones.MAX_LINK_LENGTH  # characters, links to a phone included
@@ -38,6 +40,41 @@ MAX_NOTE = 2000  # characters
 MAX_METADATA_BYTES = 65_536  # as compact UTF-8 JSON
 MAX_METADATA_DEPTH = 32
 
+
+# The names of fields that sentences of this module have as a value. In other languages, a sentence
+# has the word that people see instead.
+FIELD_NAMES = (
+    gettext_noop("change_set"),
+    gettext_noop("choice"),
+    gettext_noop("choices"),
+    gettext_noop("consent"),
+    gettext_noop("contact_id"),
+    gettext_noop("country"),
+    gettext_noop("cursor"),
+    gettext_noop("date"),
+    gettext_noop("delimiter"),
+    gettext_noop("delivery_id"),
+    gettext_noop("email"),
+    gettext_noop("encoding"),
+    gettext_noop("key"),
+    gettext_noop("label"),
+    gettext_noop("locale"),
+    gettext_noop("map"),
+    gettext_noop("marker"),
+    gettext_noop("metadata"),
+    gettext_noop("name"),
+    gettext_noop("note"),
+    gettext_noop("phone"),
+    gettext_noop("proof"),
+    gettext_noop("ref"),
+    gettext_noop("sheet"),
+    gettext_noop("source"),
+    gettext_noop("tag"),
+    gettext_noop("time"),
+    gettext_noop("timestamp"),
+    gettext_noop("timezone"),
+    gettext_noop("url"),
+)
 
 WHOLE = re.compile("[0-9]{1,9}")
 SWITCHES = {"true": True, "1": True, "yes": True, "on": True} | dict.fromkeys(
@@ -97,7 +134,7 @@ def switch(raw: Any) -> bool:
     """A boolean as text, in the spellings that query strings and forms use; see `SWITCHES`."""
     word = str(raw or "").strip().lower()
     if word not in SWITCHES:
-        raise ValueError("Send true or false.")
+        raise ValueError(_("Send true or false."))
     return SWITCHES[word]
 
 
@@ -107,7 +144,7 @@ def flag(raw: Any) -> bool:
     if word in ("true", "false"):
         return word == "true"
     if raw not in (None, "") and not isinstance(raw, bool):
-        raise ValueError("Send true or false.")
+        raise ValueError(_("Send true or false."))
     return bool(raw)
 
 
@@ -130,26 +167,29 @@ def contact_id(raw: Any) -> str:
     try:
         return parse_ulid(text) if text else ""
     except ValueError as error:
-        raise ValueError("The contact_id must be a ULID or a UUID.") from error
+        raise ValueError(_("The contact_id must be a ULID or a UUID.")) from error
 
 
 def required_contact_id(raw: Any) -> str:
     """The id of a contact, as in `contact_id`, that is not empty."""
     if not (pk := contact_id(raw)):
-        raise ValueError("The contact_id is required.")
+        raise ValueError(_("The contact_id is required."))
     return pk
 
 
 def merge_ids(raw: Any) -> list[str]:
     """The ids of contacts that are to be merged into another contact: one to nine, no id twice."""
     if not isinstance(raw, list) or not 1 <= len(raw) <= MAX_MERGED:
-        raise ValueError(f"The merge_ids must be a list of 1 to {MAX_MERGED} ids of contacts.")
+        raise ValueError(
+            _("The merge_ids must be a list of 1 to %(most)s ids of contacts.")
+            % {"most": MAX_MERGED}
+        )
     try:
         pks = [required_contact_id(item) for item in raw]
     except ValueError as error:
-        raise ValueError("Each of the merge_ids must be a ULID or a UUID.") from error
+        raise ValueError(_("Each of the merge_ids must be a ULID or a UUID.")) from error
     if repeated := next((pk for pk in pks if pks.count(pk) > 1), ""):
-        raise ValueError(f"The merge_ids contain {repeated} twice.")
+        raise ValueError(_("The merge_ids contain %(id)s twice.") % {"id": repeated})
     return pks
 
 
@@ -159,25 +199,30 @@ def choose(raw: Any, names: list[str]) -> dict[str, str]:
     if raw is None or raw in ("", []):
         return {}
     if not isinstance(raw, dict):
-        raise ValueError("The choose must be a JSON object: field → id.")  # noqa: TRY004
+        raise ValueError(_("The choose must be a JSON object: field → id."))  # noqa: TRY004
     if unknown := [*(raw.keys() - {*names})]:
         known = ", ".join(names)
-        raise ValueError(f"Choose among the fields {known}; “{min(unknown)}” is none of them.")
+        raise ValueError(
+            _("Choose among the fields %(known)s; “%(unknown)s” is none of them.")
+            % {"known": known, "unknown": min(unknown)}
+        )
     try:
         return {name: required_contact_id(pk) for name, pk in raw.items()}
     except ValueError as error:
-        raise ValueError("Each value of choose must be the ULID or UUID of a contact.") from error
+        raise ValueError(
+            _("Each value of choose must be the ULID or UUID of a contact.")
+        ) from error
 
 
 def change_set(raw: Any) -> str:
     """The id of a change set, from a ULID in any case or from a UUID."""
     text = string("change_set", raw)
     if not text:
-        raise ValueError("The change_set is required.")
+        raise ValueError(_("The change_set is required."))
     try:
         return parse_ulid(text)
     except ValueError as error:
-        raise ValueError("The change_set must be a ULID or a UUID.") from error
+        raise ValueError(_("The change_set must be a ULID or a UUID.")) from error
 
 
 def phone(raw: Any, region: str | None = None, *, has_country_code: bool = False) -> str:
@@ -185,10 +230,10 @@ def phone(raw: Any, region: str | None = None, *, has_country_code: bool = False
     only required one. A number has no plus sign: it is a phone only if one of both says how to read
     it."""
     if is_number(raw) and (raw < 0 or raw % 1 or not (region or has_country_code)):
-        raise ValueError('Send the phone as text with its country code, such as "+14155550123".')
+        raise ValueError(_('Send the phone as text with its country code, such as "+14155550123".'))
     text = string("phone", raw)
     if not text:
-        raise ValueError("The phone is required.")
+        raise ValueError(_("The phone is required."))
     return phones.normalise(text, region, has_country_code=has_country_code)
 
 
@@ -205,7 +250,7 @@ def email(raw: Any) -> str:
             # Django's validator accepts zero-width spaces, so they are refused here.
             validate_email(text if text.isprintable() else "")
     except ValidationError as error:
-        raise ValueError("The email must be a valid address.") from error
+        raise ValueError(_("The email must be a valid address.")) from error
     return text
 
 
@@ -227,7 +272,10 @@ def tags(raw: Any) -> list[str]:
 
 def refuse_many_tags(names: list[str]) -> None:
     if len(names) > MAX_TAGS:
-        raise ValueError(f"A contact has at most {MAX_TAGS} tags; {len(names)} were given.")
+        raise ValueError(
+            _("A contact has at most %(most)s tags; %(count)s were given.")
+            % {"most": MAX_TAGS, "count": len(names)}
+        )
 
 
 def tag_list(raw: Any) -> list[Any]:
@@ -239,7 +287,7 @@ def tag_list(raw: Any) -> list[Any]:
     if raw is None or isinstance(raw, str):
         listed = json_list(raw) if raw and "[" in raw else None
         return (raw or "").split(",") if listed is None else listed
-    raise ValueError("The tags must be a comma-separated string or a list of strings.")
+    raise ValueError(_("The tags must be a comma-separated string or a list of strings."))
 
 
 def json_list(text: str) -> list[str] | None:
@@ -257,17 +305,19 @@ def json_list(text: str) -> list[str] | None:
 def tag(raw: Any) -> str:
     """One tag name, trimmed. A comma is refused, because a comma separates tags in text."""
     if not isinstance(raw, str) and not is_number(raw):
-        raise ValueError("Each of the tags must be a string.")
+        raise ValueError(_("Each of the tags must be a string."))
     text = limited("tag", raw, MAX_TAG)
     if "," in text:
-        raise ValueError(f"The tag “{text}” cannot contain a comma; send two tags.")
+        raise ValueError(
+            _("The tag “%(tag)s” cannot contain a comma; send two tags.") % {"tag": text}
+        )
     return text
 
 
 def required_tag(raw: Any) -> str:
     """One tag name that is not empty."""
     if raw is None or not tag(raw):
-        raise ValueError("The tag is required.")
+        raise ValueError(_("The tag is required."))
     return tag(raw)
 
 
@@ -276,7 +326,7 @@ def note(raw: Any) -> str:
     characters, and count them as one."""
     text = limited("note", string("note", raw).replace("\r\n", "\n"), MAX_NOTE)
     if not text:
-        raise ValueError("The note is empty.")
+        raise ValueError(_("The note is empty."))
     return text
 
 
@@ -293,19 +343,20 @@ def metadata(raw: Any) -> dict[str, Any]:
     if raw is None or raw in ("", []):
         return {}
     if not isinstance(raw, dict):
-        raise ValueError("The metadata must be a JSON object.")  # noqa: TRY004
+        raise ValueError(_("The metadata must be a JSON object."))  # noqa: TRY004
     # Each value takes at least two bytes, for example a digit and a comma. Without this check, the
     # lines below would write out millions of numbers to measure their size, and a number such as
     # 1e300 would become 60 times as long as in the body.
     if check_json(raw, MAX_METADATA_DEPTH) > MAX_METADATA_BYTES // 2:
         raise ValueError(
-            f"The metadata may have at most {MAX_METADATA_BYTES:,} bytes as compact JSON."
+            _("The metadata may have at most %(most)s bytes as compact JSON.")
+            % {"most": grouped(MAX_METADATA_BYTES)}
         )
     size = len(spelled(raw).encode())
     if size > MAX_METADATA_BYTES:
         raise ValueError(
-            f"The metadata may have at most {MAX_METADATA_BYTES:,} bytes as compact JSON;"
-            f" it has {size:,}."
+            _("The metadata may have at most %(most)s bytes as compact JSON; it has %(size)s.")
+            % {"most": grouped(MAX_METADATA_BYTES), "size": grouped(size)}
         )
     return raw
 
@@ -321,7 +372,10 @@ def check_json(value: Any, levels: int) -> int:
         storable("metadata", value)
     elif isinstance(value, (dict, list)):
         if not levels:
-            raise ValueError(f"The metadata may nest at most {MAX_METADATA_DEPTH} levels deep.")
+            raise ValueError(
+                _("The metadata may nest at most %(most)s levels deep.")
+                % {"most": MAX_METADATA_DEPTH}
+            )
         if isinstance(value, dict):
             for key in value:
                 storable("metadata", key)
@@ -334,9 +388,12 @@ def check_json(value: Any, levels: int) -> int:
 def batch(raw: Any) -> list[Any]:
     """The list of contacts in a body of create-contacts; the contacts are not checked here."""
     if not isinstance(raw, list):
-        raise ValueError("The contacts must be a list.")  # noqa: TRY004
+        raise ValueError(_("The contacts must be a list."))  # noqa: TRY004
     if len(raw) > MAX_BATCH:
-        raise ValueError(f"A batch has at most {MAX_BATCH:,} contacts; {len(raw):,} were given.")
+        raise ValueError(
+            _("A batch has at most %(most)s contacts; %(count)s were given.")
+            % {"most": grouped(MAX_BATCH), "count": grouped(len(raw))}
+        )
     return raw
 
 
@@ -345,10 +402,10 @@ def ref(raw: Any) -> str | int | None:
     if raw is None or (isinstance(raw, int) and not isinstance(raw, bool)):
         return raw
     if not isinstance(raw, str):
-        raise ValueError("The ref must be a string or a whole number.")  # noqa: TRY004
+        raise ValueError(_("The ref must be a string or a whole number."))  # noqa: TRY004
     text = raw
     if len(text) > MAX_REF:
-        raise ValueError(f"The ref may have at most {MAX_REF} characters; it has {len(text)}.")
+        raise too_long("ref", MAX_REF, len(text))
     return storable("ref", text)
 
 
@@ -362,7 +419,7 @@ def limit(raw: Any, most: int, default: int | None) -> int | None:
     if isinstance(raw, str) and WHOLE.fullmatch(raw.strip()):
         raw = int(raw)
     if not is_number(raw) or raw % 1 or not 1 <= raw <= most:
-        raise ValueError(f"The limit must be a whole number from 1 to {most}.")
+        raise ValueError(_("The limit must be a whole number from 1 to %(most)s.") % {"most": most})
     return int(raw)
 
 
@@ -370,7 +427,7 @@ def choice(raw: Any, values: list[str], default: str = "") -> str:
     """One of `values`; `default`, if there is one, where nothing is given."""
     chosen = default if raw in ("", None) else raw
     if chosen not in values:
-        raise ValueError(f"Send one of {', '.join(values)}.")
+        raise ValueError(_("Send one of %(values)s.") % {"values": ", ".join(values)})
     return chosen
 
 
@@ -378,7 +435,7 @@ def choices(raw: Any, values: list[str]) -> list[str]:
     """A list with some of `values`; empty where nothing is given."""
     chosen = [] if raw in ("", None) else raw
     if not isinstance(chosen, list) or any(one not in values for one in chosen):
-        raise ValueError(f"Send a list with any of {', '.join(values)}.")
+        raise ValueError(_("Send a list with any of %(values)s.") % {"values": ", ".join(values)})
     return chosen
 
 
@@ -400,9 +457,9 @@ def decided(raw: Any) -> datetime | None:
 def past(time: datetime | None) -> datetime | None:
     """`time`, if it lies between 1970 and now."""
     if time and time > datetime.now(UTC):
-        raise ValueError("The time is in the future.")
+        raise ValueError(_("The time is in the future."))
     if time and time.year < 1970:
-        raise ValueError("The time is before 1970.")
+        raise ValueError(_("The time is before 1970."))
     return time
 
 
@@ -413,8 +470,15 @@ def limited(field: str, raw: Any, most: int) -> str:
     """
     text = string(field, raw).strip()
     if len(text) > most:
-        raise ValueError(f"The {field} may have at most {most} characters; it has {len(text)}.")
+        raise too_long(field, most, len(text))
     return storable(field, text)
+
+
+def too_long(field: str, most: int, length: int) -> ValueError:
+    return ValueError(
+        _("The %(field)s may have at most %(most)s characters; it has %(length)s.")
+        % {"field": _(field), "most": most, "length": length}
+    )
 
 
 def string(field: str, raw: Any) -> str:
@@ -426,7 +490,7 @@ def string(field: str, raw: Any) -> str:
         return ""
     if is_number(raw):
         return str(int(raw) if float(raw).is_integer() else raw)
-    raise ValueError(f"The {field} must be a string.")
+    raise ValueError(_("The %(field)s must be a string.") % {"field": _(field)})
 
 
 def is_number(raw: Any) -> bool:
@@ -440,5 +504,8 @@ def storable(field: str, text: str) -> str:
     These are U+0000 and one half of a surrogate pair. `field` as in `limited`.
     """
     if found := UNSTORABLE.search(text):
-        raise ValueError(f"The {field} cannot contain the character U+{ord(found[0]):04X}.")
+        raise ValueError(
+            _("The %(field)s cannot contain the character %(character)s.")
+            % {"field": _(field), "character": f"U+{ord(found[0]):04X}"}
+        )
     return text

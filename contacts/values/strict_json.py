@@ -12,6 +12,8 @@ from itertools import accumulate
 from math import isinf
 from typing import Any
 
+from .translation import gettext as _
+
 MAX_DEPTH = 64
 
 # Characters that JSON can spell and PostgreSQL cannot store: U+0000, and half a surrogate pair.
@@ -56,24 +58,29 @@ def loads(text: str | bytes) -> Any:
     try:
         text = (text.decode() if isinstance(text, bytes) else text).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise MalformedJSON(f"Not UTF-8: byte {error.start} is wrong.") from error
+        raise MalformedJSON(
+            _("Not UTF-8: byte %(place)s is wrong.") % {"place": error.start}
+        ) from error
     refuse_deep_nesting(text)
     try:
         return DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise MalformedJSON(
-            f"Not JSON: {error.msg} at {line_and_column(text, error.pos)}."
+            _("Not JSON: %(reason)s at %(place)s.")
+            % {"reason": error.msg, "place": line_and_column(text, error.pos)}
         ) from error
     except BadValue as error:
         raise MalformedJSON(
-            f"{error} It is at {line_and_column(text, start_of(text, error.spelling))}."
+            _("%(sentence)s It is at %(place)s.")
+            % {"sentence": error, "place": line_and_column(text, start_of(text, error.spelling))}
         ) from error
 
 
 def line_and_column(text: str, index: int) -> str:
     """Where a person finds the character at `index`: line and column, both counted from 1."""
     line = text.count("\n", 0, index) + 1
-    return f"line {line}, column {index - text.rfind(chr(10), 0, index)}"
+    column = index - text.rfind("\n", 0, index)
+    return _("line %(line)s, column %(column)s") % {"line": line, "column": column}
 
 
 def start_of(text: str, spelling: str) -> int:
@@ -98,7 +105,10 @@ def refuse_deep_nesting(text: str) -> None:
         level += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
         if level > MAX_DEPTH:
             where = line_and_column(text, token.start())
-            raise MalformedJSON(f"Nested deeper than {MAX_DEPTH} levels at {where}.")
+            raise MalformedJSON(
+                _("Nested deeper than %(most)s levels at %(place)s.")
+                % {"most": MAX_DEPTH, "place": where}
+            )
 
 
 def depth(text: str) -> int:
@@ -138,11 +148,13 @@ def parse_int(digits: str) -> int:
 
 def out_of_range(digits: str) -> BadValue:
     shown = digits if len(digits) <= 20 else f"{digits[:20]}…"
-    return BadValue(digits, f"The number {shown} is out of range; send it as a string.")
+    sentence = _("The number %(number)s is out of range; send it as a string.")
+    return BadValue(digits, sentence % {"number": shown})
 
 
 def refuse_constant(name: str) -> None:
-    raise BadValue(name, f"{name} is not JSON; send null or a string.")
+    sentence = _("%(name)s is not JSON; send null or a string.")
+    raise BadValue(name, sentence % {"name": name})
 
 
 DECODER = json.JSONDecoder(

@@ -7,6 +7,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import unquote
 
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+NOT_PUBLIC = gettext_noop("%(address)s is not a public address.")
 
 
 class Forbidden(OSError):
@@ -51,9 +55,11 @@ def check_address(text: str, *, plain: bool = False) -> None:
         if embedded(target) or is_allowed(target):
             continue
         if is_private(target):
-            raise Forbidden(f"{text} is not a public address.")
+            raise Forbidden(_(NOT_PUBLIC) % {"address": text})
         if plain:
-            raise Forbidden(f"{text} is not in WEBHOOK_ALLOWED_NETWORKS; use https.")
+            raise Forbidden(
+                _("%(address)s is not in WEBHOOK_ALLOWED_NETWORKS; use https.") % {"address": text}
+            )
 
 
 def is_allowed(address: IPv4Address | IPv6Address) -> bool:
@@ -87,4 +93,4 @@ def check_host(host: str, *, plain: bool = False) -> None:
         check_address(normal, plain=plain)
     except ValueError:
         if NUMBER.fullmatch(normal):
-            raise Forbidden(f"{host} is not a public address.") from None
+            raise Forbidden(_(NOT_PUBLIC) % {"address": host}) from None

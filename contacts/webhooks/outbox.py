@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from django.db import DatabaseError, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from contacts.change_log.feed import FeedPosition
 from contacts.db.transactions import hold_tenant
@@ -47,14 +48,19 @@ JITTER = 0.1  # of a delay, so that retries after an outage do not all come at o
 def refuse_too_many(tenant: Tenant) -> None:
     """Raises `ValueError` if the tenant already has as many webhooks as it may have."""
     if tenant.webhooks.count() >= MAX_WEBHOOKS:
-        raise ValueError(f"There are {MAX_WEBHOOKS} webhooks already; delete one first.")
+        raise ValueError(
+            _("There are %(count)s webhooks already; delete one first.") % {"count": MAX_WEBHOOKS}
+        )
 
 
 class UrlTaken(ValueError):
     """Another webhook of the tenant has the same URL: its receiver would get each event twice."""
 
     def __init__(self, pk: str) -> None:
-        super().__init__(f"The webhook {pk} has this url already. Change or delete that webhook.")
+        super().__init__(
+            _("The webhook %(id)s has this url already. Change or delete that webhook.")
+            % {"id": pk}
+        )
 
 
 def refuse_same_url(tenant: Tenant, url: str, pk: str) -> None:
@@ -244,7 +250,7 @@ def record(webhook: Webhook, attempts: list[Attempt]) -> bool:
 def record_arrived(webhook: Webhook, attempts: Iterable[Attempt]) -> None:
     """One statement for each status, of which there are few."""
     by_status: dict[int | None, list[str]] = {}
-    for delivery, status, _ in attempts:
+    for delivery, status, _problem in attempts:
         by_status.setdefault(status, []).append(delivery.pk)
     for status, pks in by_status.items():
         webhook.own_deliveries().filter(pk__in=pks).update(

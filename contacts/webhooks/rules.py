@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from contacts.models import EVENTS, MAX_URL
 from contacts.values import rules
@@ -22,20 +23,24 @@ def endpoint(raw: Any) -> str:
     url = rules.limited("url", raw, MAX_URL)
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # reading a bad port raises ValueError
+        host, _port = parts.hostname, parts.port  # reading a bad port raises ValueError
     except ValueError:
         host = None
     if not host or not url.isprintable() or not url.isascii() or " " in url:
-        raise ValueError("The url must be an address such as https://shop.example.com/hooks.")
+        raise ValueError(_("The url must be an address such as https://shop.example.com/hooks."))
     plain = is_plain(parts.scheme)
     if parts.scheme not in ("https", "http") or (plain and not settings.WEBHOOK_ALLOWED_NETWORKS):
-        raise ValueError("The url must begin with https://.")
+        raise ValueError(_("The url must begin with https://."))
     if "@" in parts.netloc:
-        raise ValueError("The url cannot hold a user or a password; check the signature instead.")
+        raise ValueError(
+            _("The url cannot hold a user or a password; check the signature instead.")
+        )
     try:
         check_host(host, plain=plain)
     except Forbidden as error:
-        raise ValueError(f"The url points to an address that is not allowed: {error}") from error
+        raise ValueError(
+            _("The url points to an address that is not allowed: %(problem)s") % {"problem": error}
+        ) from error
     return url
 
 
@@ -46,7 +51,7 @@ def delivery_id(raw: Any) -> str:
     try:
         return parse_ulid(text) if text else ""
     except ValueError as error:
-        raise ValueError("The delivery_id must be a ULID or a UUID.") from error
+        raise ValueError(_("The delivery_id must be a ULID or a UUID.")) from error
 
 
 def events(raw: Any) -> list[str]:
@@ -55,8 +60,11 @@ def events(raw: Any) -> list[str]:
     if raw in (None, "", []):
         return EVENTS
     if not isinstance(raw, list) or not all(isinstance(name, str) for name in raw):
-        raise ValueError("The events must be a list of strings.")
+        raise ValueError(_("The events must be a list of strings."))
     if unknown := [name for name in raw if name not in EVENTS]:
         known = ", ".join(EVENTS)
-        raise ValueError(f"There is no event “{unknown[0][:100]}”; choose from {known}.")
+        raise ValueError(
+            _("There is no event “%(event)s”; choose from %(known)s.")
+            % {"event": unknown[0][:100], "known": known}
+        )
     return [name for name in EVENTS if name in raw]

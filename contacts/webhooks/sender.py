@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from django.db import connection
+from django.utils.translation import gettext_noop
 from yarl import URL
 
 from contacts.models import Webhook
@@ -134,7 +135,7 @@ def reason(error: BaseException) -> str:
     """Why no answer came, for the staff."""
     if isinstance(error, aiohttp.ClientResponseError):
         # Its text may repeat the body that was sent, with data of people who are erased later.
-        return "The answer is not HTTP."
+        return gettext_noop("The answer is not HTTP.")
     if isinstance(error.__cause__, Forbidden):  # aiohttp raises its own error instead
         error = error.__cause__
     return f"{type(error).__name__}: {error}".removesuffix(": ")

@@ -19,6 +19,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db.models import Count, Max, Min, Q, QuerySet, TextChoices
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from contacts.change_log.difference import (
     CONSENT,
@@ -48,17 +50,23 @@ BATCH = 1000  # contacts in one transaction
 class Reason(TextChoices):
     """Why a field or a contact was not taken back: a word for programs and a text for people."""
 
-    CONSENT = "consent", "stays as it was decided"
-    CHANGED = "changed", "has changed since"
-    GONE = "gone", "is gone by now"
-    RESTORED = "restored", "is there again"
-    FORGOTTEN = "forgotten", "cannot come back: what it held has been forgotten"
-    PHONE_TAKEN = "phone_taken", "another contact has the phone"
-    RENUMBERED = "renumbered", "keeps its new form: the numbering plan has changed"
-    RULE = "rule", "breaks a rule"
+    CONSENT = "consent", gettext_lazy("stays as it was decided")
+    CHANGED = "changed", gettext_lazy("has changed since")
+    GONE = "gone", gettext_lazy("is gone by now")
+    RESTORED = "restored", gettext_lazy("is there again")
+    FORGOTTEN = "forgotten", gettext_lazy("cannot come back: what it held has been forgotten")
+    PHONE_TAKEN = "phone_taken", gettext_lazy("another contact has the phone")
+    RENUMBERED = (
+        "renumbered",
+        gettext_lazy("keeps its new form: the numbering plan has changed"),
+    )
+    RULE = "rule", gettext_lazy("breaks a rule")
 
 
-SAME_NUMBER = "stays merged: {} is the phone of both contacts, in its old and its new form"
+SAME_NUMBER = gettext_noop(
+    "stays merged: %(phone)s is the phone of both contacts, in its old and its new form"
+)
+TAKEN = gettext_noop("another contact has the phone %(phone)s")
 
 
 class Kept(NamedTuple):
@@ -71,7 +79,9 @@ class Kept(NamedTuple):
     sentence: str = ""
 
     def __str__(self) -> str:
-        return self.sentence or f"{self.field} {self.reason.label}".lstrip()
+        if self.sentence or not self.field:
+            return self.sentence or str(self.reason.label)
+        return _("%(field)s %(reason)s") % {"field": self.field, "reason": self.reason.label}
 
 
 class Undone(NamedTuple):
@@ -450,7 +460,7 @@ class Undoing:
         if phone in self.batch.erased:
             self.keep(FORMER_PHONES, Reason.FORGOTTEN)
         elif owner and owner not in heirs:
-            self.keep(FORMER_PHONES, Reason.PHONE_TAKEN, f"{Reason.PHONE_TAKEN.label} {phone}")
+            self.keep(FORMER_PHONES, Reason.PHONE_TAKEN, _(TAKEN) % {"phone": phone})
         else:
             return True
         return False
@@ -459,15 +469,15 @@ class Undoing:
         if self.contact is None:
             self.keep("", Reason.GONE)
         elif self.contact.opted_out_at:
-            self.keep("", Reason.CONSENT, "has opted out, and is not deleted")
+            self.keep("", Reason.CONSENT, _("has opted out, and is not deleted"))
         elif change.contact_id in self.batch.noted and (
             self.batch.noted[change.contact_id] > change.at
         ):
-            self.keep("", Reason.CHANGED, "has new notes, and is not deleted")
+            self.keep("", Reason.CHANGED, _("has new notes, and is not deleted"))
         elif self.batch.last_elsewhere.get(change.contact_id, 0) > change.pk:
             self.keep("", Reason.CHANGED)
         else:
-            self.taken_back.append("its creation")
+            self.taken_back.append(_("its creation"))
             self.kept.clear()  # the contact is deleted as a whole
             if heir := self.batch.heir_before(change):
                 self.batch.heirs_of_notes[self.contact.pk] = heir
@@ -483,11 +493,11 @@ class Undoing:
         elif not phone or phone in self.batch.erased:
             self.keep("", Reason.FORGOTTEN)
         elif self.was_same_number(change, phone):
-            self.keep("", Reason.RENUMBERED, SAME_NUMBER.format(phone))
+            self.keep("", Reason.RENUMBERED, _(SAME_NUMBER) % {"phone": phone})
         elif self.takes_phone(phone, self.batch.heirs_after(change)):
             self.contact = self.last = Contact.ended(change)
             self.contact.phone = phone
-            self.taken_back.append("its end")
+            self.taken_back.append(_("its end"))
             self.batch.notes_back |= dict.fromkeys(change.fields.get(NOTES, []), change.contact_id)
             self.take_former(change)
             opted_out_at = self.batch.opted_out_since(change, phone)
@@ -522,7 +532,7 @@ class Undoing:
         if is_free:
             self.batch.owners.pop(phone, None)
         else:
-            self.keep("phone", Reason.PHONE_TAKEN, f"{Reason.PHONE_TAKEN.label} {phone}")
+            self.keep("phone", Reason.PHONE_TAKEN, _(TAKEN) % {"phone": phone})
         return is_free
 
     def take_back_field(self, contact: Contact, name: str, sides: Fields) -> None:

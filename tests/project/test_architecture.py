@@ -184,7 +184,14 @@ def test_only_one_package_knows_which_database_it_is() -> None:
 
 LOWEST = [
     f"contacts.values.{name}"
-    for name in ("countries", "formulas", "numbering_plans", "phones", "strict_json")
+    for name in (
+        "countries",
+        "formulas",
+        "numbering_plans",
+        "phones",
+        "strict_json",
+        "translation",
+    )
 ]
 
 

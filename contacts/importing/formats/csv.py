@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
+from contacts.values.translation import gettext as _
+
 from ..records import Mistake, Record, UnreadableFile
 from .dialect import Dialect, find_dialect, first_lines, rows_by
 from .format import FirstRow, InputFile, TextFormat
@@ -55,10 +57,10 @@ class CSVFormat(TextFormat):
     def titles(self) -> list[str]:
         """The names of all columns as they are in the file. Raises `UnreadableFile`."""
         if self.dialect.is_empty:
-            raise UnreadableFile("The file is empty.")
+            raise UnreadableFile(_("The file is empty."))
         titles = self.dialect.titles
         if not titles:
-            raise UnreadableFile(self.no_header)
+            raise UnreadableFile(_(self.no_header))
         return checked(titles)
 
     @cached_property
@@ -88,7 +90,7 @@ class CSVFormat(TextFormat):
                 continue
             cells: dict[Any, Any] = dict(zip(header, row, strict=False))
             if mistake:
-                cells[None] = Mistake(mistake)
+                cells[None] = Mistake(_(mistake))
             elif len(row) > width and has_value(row[width:]):
                 cells[None] = row[width:]
             yield Record(line, cells, size)
@@ -98,5 +100,5 @@ def one_character(delimiter: str) -> str:
     r"""The delimiter that the user has typed; `\t` means the tab. Raises `UnreadableFile`."""
     delimiter = "\t" if delimiter == r"\t" else delimiter
     if len(delimiter) != 1 or delimiter in '\r\n"':
-        raise UnreadableFile("The delimiter is one character, such as ; or \\t.")
+        raise UnreadableFile(_("The delimiter is one character, such as ; or \\t."))
     return delimiter

@@ -11,6 +11,9 @@ from math import inf
 from pathlib import Path
 from pkgutil import iter_modules
 
+from contacts.values.translation import gettext as _
+from contacts.values.translation import grouped
+
 from ..records import UncertainEncoding, UnreadableFile
 from .code_pages import candidates, composed, words_of
 from .gzipped import unpacked
@@ -81,8 +84,11 @@ class TextFile:
         words = words_of(self.blocks(), HEAD)
         if 2 * sum(map(is_utf8, words)) > len(words):
             raise UnreadableFile(
-                f"Most of the file is UTF-8, but line {line:,} is not. Save the file as UTF-8"
-                " again, or give its encoding."
+                _(
+                    "Most of the file is UTF-8, but line %(line)s is not. Save the file as UTF-8"
+                    " again, or give its encoding."
+                )
+                % {"line": grouped(line)}
             )
         found = candidates(words)
         if len(found) != 1:
@@ -97,7 +103,8 @@ class TextFile:
             yield decoder.decode(b"", final=not self.is_cut)
         except UnicodeError as error:
             raise UnreadableFile(
-                f"Some bytes of the file are not {self.encoding}; give the file's encoding."
+                _("Some bytes of the file are not %(encoding)s; give the file's encoding.")
+                % {"encoding": self.encoding}
             ) from error
 
     def whole_lines(self) -> Iterator[str]:
@@ -126,7 +133,9 @@ class TextFile:
         """The beginning and the last character of `line`, which is too long and goes on: the
         character may be half of a line end. Raises `UnreadableFile` if all of the line matters."""
         if not (self.endless and self.endless.match(line)):
-            raise UnreadableFile(f"A line is longer than {MAX_LINE:,} characters.")
+            raise UnreadableFile(
+                _("A line is longer than %(most)s characters.") % {"most": grouped(MAX_LINE)}
+            )
         return [line[:LINE_START], line[-1]]
 
     def composed(self, text: str) -> str:
@@ -189,4 +198,6 @@ def text_encoding(name: str) -> str:
         with suppress(LookupError, ValueError):  # the latter for a name with a NUL
             if codecs.lookup(name)._is_text_encoding:  # other codecs turn bytes into bytes
                 return name
-    raise UnreadableFile(f"There is no encoding “{name[:50]}”; try utf-8, cp1252 or utf-16.")
+    raise UnreadableFile(
+        _("There is no encoding “%(name)s”; try utf-8, cp1252 or utf-16.") % {"name": name[:50]}
+    )

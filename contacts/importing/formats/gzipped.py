@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from math import inf
 from pathlib import Path
 
+from contacts.values.translation import gettext as _
+from contacts.values.translation import grouped
+
 from ..records import UnreadableFile
 
 BLOCK = 64 * 1024  # bytes
@@ -30,8 +33,11 @@ def unpacked(path: Path, max_unpacked: float = inf) -> Iterator[bytes]:
                 size += len(block)
                 if is_packed and size > max_unpacked:
                     raise UnreadableFile(
-                        f"The gzip file unpacks to more than {max_unpacked:,} bytes; split it."
+                        _("The gzip file unpacks to more than %(most)s bytes; split it.")
+                        % {"most": grouped(max_unpacked)}
                     )
                 yield block
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UnreadableFile(f"The gzip file is damaged: {error}.") from error
+        raise UnreadableFile(
+            _("The gzip file is damaged: %(reason)s.") % {"reason": error}
+        ) from error

@@ -6,6 +6,8 @@ from itertools import count
 
 from contacts.values.formulas import original
 from contacts.values.strict_json import UNSTORABLE
+from contacts.values.translation import gettext as _
+from contacts.values.translation import gettext_noop
 
 from ..columns import is_known
 from ..records import UnreadableFile, refuse_too_many
@@ -13,11 +15,11 @@ from .quoting import has_phone
 
 MAX_HEADER_ROW = 10  # the header is one of so many rows at the beginning
 EMAIL = re.compile(r"\S+@\S+\.\S+")
-NO_HEADER = (
+NO_HEADER = gettext_noop(
     "No row names the columns. Write names such as “phone” and “name” into the first row of the"
     " file, or say with header_line: 0 that no row does."
 )
-NO_SUCH_HEADER = (
+NO_SUCH_HEADER = gettext_noop(
     "None of the first ten rows begins in this header_line. Choose the line of another row; 0 means"
     " that no row names the columns."
 )
@@ -54,7 +56,10 @@ def checked(titles: list[str]) -> list[str]:
     """`titles`. Raises `UnreadableFile` if they cannot be the names of columns."""
     refuse_too_many(titles)
     if unstorable := next((title for title in titles if UNSTORABLE.search(title)), None):
-        raise UnreadableFile(f"The column {unstorable!a} cannot be stored. Is the encoding right?")
+        raise UnreadableFile(
+            _("The column %(column)s cannot be stored. Is the encoding right?")
+            % {"column": ascii(unstorable)}
+        )
     return titles
 
 

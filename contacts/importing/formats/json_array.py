@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import NoReturn
 
+from contacts.values.translation import either, gettext_noop, grouped
+from contacts.values.translation import gettext as _
+
 from ..columns import known_field
 from ..records import Record, UnreadableFile
 from .decoding import line_ends
@@ -31,7 +34,7 @@ TOKENS = re.compile(rf"(?:\s++|[,:\[\]{{}}]|(?:{STRING}|{WORD})(?=[\s,:\]}}]|$))
 # A value that is no array, or the beginning of an array with the first character inside.
 ARRAY = re.compile(r"[^\s\[]|\[\s*+(\S)")
 CLOSING = {"[": "]", "{": "}"}
-NO_END = "the array has no end; is the file complete?"
+NO_END = gettext_noop("the array has no end; is the file complete?")
 LEVELS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
@@ -89,14 +92,14 @@ class Elements:
     def __iter__(self) -> Iterator[tuple[int, str]]:
         yield from self.of_object() if self.next_character() == "{" else self.of_array()
         if self.next_character():
-            refuse(self.line, "there is more text after the end of the array")
+            refuse(self.line, _("there is more text after the end of the array"))
 
     def of_array(self) -> Iterator[tuple[int, str]]:
         self.take("[")
         separator = self.take("]") if self.next_character() == "]" else ","
         while separator == ",":
             if not self.next_character():
-                refuse(self.line, NO_END)
+                refuse(self.line, _(NO_END))
             line = self.line
             yield line, self.cut(self.end_of_element())
             separator = self.take(",]")
@@ -119,7 +122,7 @@ class Elements:
         separator = self.take("}") if self.next_character() == "}" else ","
         while separator == ",":
             if self.next_character() != '"':
-                refuse(self.line, "there should be a name in quotes")
+                refuse(self.line, _("there should be a name in quotes"))
             key = self.next_value()[1:-1]
             self.take(":")
             yield key
@@ -127,7 +130,7 @@ class Elements:
 
     def next_value(self) -> str:
         if not self.next_character():
-            refuse(self.line, NO_END)
+            refuse(self.line, _(NO_END))
         return self.cut(self.end_of_element())
 
     def is_at_array(self) -> bool:
@@ -149,9 +152,10 @@ class Elements:
         """Reads one of these `characters`."""
         found = self.next_character()
         if not found:
-            refuse(self.line, NO_END)
+            refuse(self.line, _(NO_END))
         if found not in characters:
-            refuse(self.line, f"there should be {' or '.join(characters)} here")
+            problem = _("there should be %(characters)s here")
+            refuse(self.line, problem % {"characters": either(characters)})
         return self.cut(self.at + 1)
 
     def cut(self, end: int) -> str:
@@ -169,7 +173,8 @@ class Elements:
         self.buffer = self.buffer[self.at :] + block
         self.at = 0
         if len(self.buffer) > MAX_RECORD + len(block):
-            refuse(self.line, f"the record is longer than {MAX_RECORD:,} characters")
+            problem = _("the record is longer than %(most)s characters")
+            refuse(self.line, problem % {"most": grouped(MAX_RECORD)})
         self.is_at_end = not block
         return bool(block)
 
@@ -199,14 +204,14 @@ class Elements:
 
     def go_on(self) -> None:
         if not self.more():
-            refuse(self.line, "the record has no end; is the file complete?")
+            refuse(self.line, _("the record has no end; is the file complete?"))
 
     def end_of_scalar(self) -> int:
         """`end_in_buffer` for an element that is neither an object nor a list."""
         if scalar := SCALAR.match(self.buffer, self.at):
             return scalar.end() if scalar.end() < len(self.buffer) else 0
         if self.buffer[self.at] != '"':
-            refuse(self.line, "there should be a record")
+            refuse(self.line, _("there should be a record"))
         self.refuse_line_end_in_string(self.at)
         return 0
 
@@ -215,14 +220,14 @@ class Elements:
         found = OPEN_STRING.match(self.buffer, begin)
         if found and found.end() < len(self.buffer):
             line = self.line + line_ends(self.buffer[self.at : begin])
-            refuse(line, "a string is not closed")
+            refuse(line, _("a string is not closed"))
 
 
 def record_of(begin: int, line: int, text: str) -> Record:
     """The record with this `line` for the element `text`, which begins in the line `begin`."""
     cells = cells_of(text)
     if None in cells and not is_closed(text):
-        refuse(begin, "a string or a bracket of this record is not closed")
+        refuse(begin, _("a string or a bracket of this record is not closed"))
     return Record(line, cells, len(text))
 
 
@@ -264,11 +269,18 @@ def holds_array(text: str) -> bool:
 
 
 def refuse_several(arrays: list[str]) -> NoReturn:
-    names = " and ".join(f"“{name[:50]}”" for name in arrays)
+    first, second = arrays
     raise UnreadableFile(
-        f"The object has several arrays, {names}. Leave only the array of contacts in the file."
+        _(
+            "The object has several arrays, “%(first)s” and “%(second)s”. Leave only the array of"
+            " contacts in the file."
+        )
+        % {"first": first[:50], "second": second[:50]}
     )
 
 
 def refuse(line: int, problem: str) -> NoReturn:
-    raise UnreadableFile(f"Line {line}: {problem}. Correct the file, or export it again.")
+    raise UnreadableFile(
+        _("Line %(line)s: %(problem)s. Correct the file, or export it again.")
+        % {"line": line, "problem": problem}
+    )

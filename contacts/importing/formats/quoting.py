@@ -10,6 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from contacts.values.translation import gettext as _
+from contacts.values.translation import gettext_noop, grouped
+
 from ..columns import known_field
 from ..records import UnreadableFile
 from .decoding import line_ends
@@ -24,20 +27,23 @@ MAX_RECORD = 4 * 1024 * 1024  # characters
 # without this limit, a file of such rows would take hours.
 MAX_READ_AGAIN = 64 * 1024 * 1024
 
-BAD_QUOTE = (
+BAD_QUOTE = gettext_noop(
     "A quoted cell does not end with a quote before a delimiter or the end of a line. Is a quote"
     " not closed? A quote inside a quoted cell is written twice."
 )
-SWALLOWED = "A quoted cell contains a line that is a record of its own. Is a quote not closed?"
-OTHER_QUOTE = (
+SWALLOWED = gettext_noop(
+    "A quoted cell contains a line that is a record of its own. Is a quote not closed?"
+)
+OTHER_QUOTE = gettext_noop(
     "A cell seems to be quoted with ', which does not quote the first cells of the file. Quote"
     ' cells with ".'
 )
-IN_DOUBT = (
+IN_DOUBT = gettext_noop(
     "A backslash before a delimiter, a quote or the end of a line may be text or an escape"
     ' character. Write the file with cells quoted with ", and quotes inside them written twice.'
 )
-TOO_LONG = f"A cell is longer than {MAX_CELL:,} characters. Is a quote not closed?"
+# The number is `MAX_CELL`.
+TOO_LONG = gettext_noop("A cell is longer than 1,048,576 characters. Is a quote not closed?")
 
 NULL = "\\N"  # an empty cell, as MySQL and PostgreSQL write it
 # The beginning and the end of a text that is quoted with ' and has been parted
@@ -54,7 +60,7 @@ MAX_PHONE = 100  # characters
 
 class Row(NamedTuple):
     """`line`: the line on which the row begins. `size`: characters. `mistake`: why the row cannot
-    be read, as a sentence; the cells are then a guess, and only those of the first line."""
+    be read, as a sentence in English; the cells are then a guess, from the first line only."""
 
     line: int
     cells: list[str]
@@ -63,7 +69,7 @@ class Row(NamedTuple):
 
 
 class BadRow(Exception):
-    """A row cannot be read. The message is the sentence for the user."""
+    """A row cannot be read. The message is the sentence for the user, in English."""
 
 
 class RowReader:
@@ -158,7 +164,8 @@ class RowReader:
             self.read_again += sum(map(len, self.taken))
             if self.read_again > MAX_READ_AGAIN:
                 raise UnreadableFile(
-                    f"Too many quotes are not closed; the last one is in line {line:,}."
+                    _("Too many quotes are not closed; the last one is in line %(line)s.")
+                    % {"line": grouped(line)}
                 ) from error
             self.again.popleft()  # the next row begins in the line after `text`
             cells = guessed(text, self.delimiter, self.quote)

@@ -52,28 +52,62 @@ ROW_END = re.compile(rb"</(\w+:)?row\s*>")
 VALUE_END = re.compile(rb"</(?:\w+:)?(?:v|is)\s*>")
 MAX_EXACT = 10**15  # spreadsheets keep fifteen digits of a number
 DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")  # no program writes them into a workbook
+
+
+def gettext_noop(message: str) -> str:
+    """Marks a text that the program's reader translates: `contacts` is not on the path here."""
+    return message
+
+
+WORD = gettext_noop(
+    "This is a Word document, not a file of contacts. Export the contacts as CSV or XLSX."
+)
+POWERPOINT = gettext_noop(
+    "This is a PowerPoint presentation, not a file of contacts. Export the contacts as CSV or XLSX."
+)
+IWORK = gettext_noop(
+    "This is a document of Numbers, Pages or Keynote, not a file of contacts. Export the contacts"
+    " as CSV or XLSX."
+)
+A_PROGRAM = gettext_noop(
+    "This is a program, not a file of contacts. Export the contacts as CSV or XLSX."
+)
+BOOK = gettext_noop(
+    "This is a book (EPUB), not a file of contacts. Export the contacts as CSV or XLSX."
+)
 OTHER_ARCHIVES = {
-    "word/document.xml": "a Word document",
-    "ppt/presentation.xml": "a PowerPoint presentation",
-    "Index/Document.iwa": "a document of Numbers, Pages or Keynote",
-    "AndroidManifest.xml": "a program",
-    "META-INF/MANIFEST.MF": "a program",
-    "META-INF/container.xml": "a book (EPUB)",
+    "word/document.xml": WORD,
+    "ppt/presentation.xml": POWERPOINT,
+    "Index/Document.iwa": IWORK,
+    "AndroidManifest.xml": A_PROGRAM,
+    "META-INF/MANIFEST.MF": A_PROGRAM,
+    "META-INF/container.xml": BOOK,
 }
+ENCRYPTED = gettext_noop(
+    "This is a workbook with a password. Remove the password, save the workbook again, and import"
+    " it."
+)
 OTHER_DOCUMENTS = {  # the names of streams in an OLE2 container, as UTF-16
-    "EncryptedPackage": "a workbook with a password. Remove the password, save the workbook again,"
-    " and import it",
-    "WordDocument": "a Word document, not a file of contacts. Export the contacts as CSV or XLSX",
-    "PowerPoint Document": "a PowerPoint presentation, not a file of contacts. Export the contacts"
-    " as CSV or XLSX",
-    "__nameid_version1.0": "a message of Outlook, not a file of contacts. Export the contacts from"
-    " Outlook, as CSV",
+    "EncryptedPackage": ENCRYPTED,
+    "WordDocument": WORD,
+    "PowerPoint Document": POWERPOINT,
+    "__nameid_version1.0": gettext_noop(
+        "This is a message of Outlook, not a file of contacts. Export the contacts from Outlook,"
+        " as CSV."
+    ),
 }
-NOT_READABLE = "The workbook is damaged. Open it in a spreadsheet program and save it again."
+NOT_READABLE = gettext_noop(
+    "The workbook is damaged. Open it in a spreadsheet program and save it again."
+)
 
 
 class Refused(Exception):
-    """The file cannot be read. The message says what the user can do."""
+    """The file cannot be read. The message says what the user can do, in English, with names for
+    the `numbers` in it: the reader of the program translates it."""
+
+    def __init__(self, sentence: str, **numbers: int) -> None:
+        super().__init__(sentence)
+        self.numbers = numbers
 
 
 def refuse_other_archives(path: str, max_unpacked: int) -> None:
@@ -82,25 +116,28 @@ def refuse_other_archives(path: str, max_unpacked: int) -> None:
     with ZipFile(path) as archive:
         parts = archive.infolist()
         names = {part.filename for part in parts}
-        for name, what in OTHER_ARCHIVES.items():
+        for name, sentence in OTHER_ARCHIVES.items():
             if name in names:
-                raise Refused(
-                    f"This is {what}, not a file of contacts. Export the contacts as CSV or XLSX."
-                )
+                raise Refused(sentence)
         if not names & {"xl/workbook.xml", "xl/workbook.bin", "content.xml"}:
-            raise Refused("This is an archive. Unpack it, and import its files one by one.")
+            raise Refused(
+                gettext_noop("This is an archive. Unpack it, and import its files one by one.")
+            )
         unpacked = sum(part.file_size for part in parts)
         if len(parts) > MAX_PARTS or unpacked > max_unpacked:
-            raise Refused(
-                f"The workbook unpacks to more than {max_unpacked:,} bytes or {MAX_PARTS:,} parts."
-                " Save it as CSV."
+            sentence = gettext_noop(
+                "The workbook unpacks to more than %(bytes)s bytes or %(parts)s parts. Save it as"
+                " CSV."
             )
+            raise Refused(sentence, bytes=max_unpacked, parts=MAX_PARTS)
         for part in parts:
             with archive.open(part) as opened:
                 if any(word in opened.read(4096).upper() for word in DECLARATIONS):
                     raise Refused(
-                        "The workbook has an XML document type, which no spreadsheet program"
-                        " writes. Open it in a spreadsheet program and save it again."
+                        gettext_noop(
+                            "The workbook has an XML document type, which no spreadsheet program"
+                            " writes. Open it in a spreadsheet program and save it again."
+                        )
                     )
 
 
@@ -110,9 +147,9 @@ def refuse_other_documents(path: str) -> None:
         content = file.read()
     if any(has_stream(content, name) for name in ("Workbook", "Book")):
         return
-    for name, what in OTHER_DOCUMENTS.items():
+    for name, sentence in OTHER_DOCUMENTS.items():
         if has_stream(content, name):
-            raise Refused(f"This is {what}.")
+            raise Refused(sentence)
 
 
 def has_stream(content: bytes, name: str) -> bool:
@@ -252,9 +289,9 @@ def main(path: str, max_unpacked: int, sheet: str, output: IO[str]) -> None:
     try:
         write(path, max_unpacked, sheet, output)
     except Refused as refused:
-        end: Any = {"refused": str(refused)}
+        end: Any = end_of(refused)
     except PasswordError:
-        end = {"refused": f"This is {OTHER_DOCUMENTS['EncryptedPackage']}."}
+        end = end_of(Refused(ENCRYPTED))
     except (
         CalamineError,
         BadZipFile,
@@ -264,14 +301,18 @@ def main(path: str, max_unpacked: int, sheet: str, output: IO[str]) -> None:
         RuntimeError,
         OSError,
     ):
-        end = {"refused": NOT_READABLE}
+        end = end_of(Refused(NOT_READABLE))
     except BaseException as error:  # no module exports the class of errors in Rust
         if type(error).__name__ != "PanicException":
             raise
-        end = {"refused": NOT_READABLE}
+        end = end_of(Refused(NOT_READABLE))
     else:
         end = "done"
     output.write(json.dumps(end) + "\n")
+
+
+def end_of(refused: Refused) -> dict[str, Any]:
+    return {"refused": str(refused), "numbers": refused.numbers}
 
 
 def seconds_for(path: str) -> int:

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from contacts.values.translation import gettext as _
+from contacts.values.translation import gettext_noop
+
 from ..records import Mistake, Record, UnreadableFile
 from .decoding import line_ends, text_encoding
 from .format import InputFile
@@ -69,10 +72,11 @@ SCHEME = re.compile(r"(?:x-apple|whatsapp|sip|im):", re.IGNORECASE)
 
 BEGIN = "BEGIN:VCARD"
 END = "END:VCARD"
-NO_END = "The card has no END:VCARD."
-NO_BEGIN = "The text is outside of a card: BEGIN:VCARD is missing."
-NO_PROPERTY = "A line of the card is not a property: it has no colon."
-TOO_LONG = f"The card is longer than {MAX_CARD:,} characters, pictures aside."
+NO_END = gettext_noop("The card has no END:VCARD.")
+NO_BEGIN = gettext_noop("The text is outside of a card: BEGIN:VCARD is missing.")
+NO_PROPERTY = gettext_noop("A line of the card is not a property: it has no colon.")
+# The number is `MAX_CARD`.
+TOO_LONG = gettext_noop("The card is longer than 1,048,576 characters, pictures aside.")
 
 
 class VCardFormat(KeyedFormat):
@@ -98,7 +102,7 @@ class VCardFormat(KeyedFormat):
             properties = card.parsed()
             cells = cells_of(properties)
             if card.problem:
-                cells[None] = Mistake(card.problem)
+                cells[None] = Mistake(_(card.problem))
             if cells and not is_group(properties):
                 yield Record(card.line, cells, card.size)
 
@@ -118,7 +122,8 @@ class Property(NamedTuple):
 
 
 class Card:
-    """The lines of the card that begins in `line`. `problem`: why the card cannot be read."""
+    """The lines of the card that begins in `line`. `problem`: why the card cannot be read, as
+    a sentence in English."""
 
     def __init__(self, line: int, problem: str = "") -> None:
         self.line = line

@@ -19,6 +19,8 @@ from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import IO, Any, NamedTuple
 
 from contacts.values.strict_json import UNSTORABLE
+from contacts.values.translation import gettext as _
+from contacts.values.translation import gettext_noop, grouped
 
 from ..columns import is_known, shortened
 from ..records import Record, UnreadableFile
@@ -41,7 +43,7 @@ MAX_SHEET_NAME = 255  # characters, as the option `sheet` may have
 MAX_TEXT = 2 * 1024**3  # bytes of the rows as text; one long text may stand in a million cells
 SIGNATURES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")  # ZIP and OLE2
 PROGRAM = Path(__file__).with_name("sheet_program.py")
-TOO_LARGE = "The workbook is too large or damaged. Save it as CSV, or split it."
+TOO_LARGE = gettext_noop("The workbook is too large or damaged. Save it as CSV, or split it.")
 
 
 class SheetHead(NamedTuple):
@@ -114,7 +116,7 @@ class WorkbookFormat(Format):
             return self.head.header or rows[0]
         if found := next((row for row in rows if row.line == line), None):
             return found
-        raise UnreadableFile(NO_SUCH_HEADER)
+        raise UnreadableFile(_(NO_SUCH_HEADER))
 
     @property
     def first_rows(self) -> list[FirstRow]:
@@ -132,7 +134,7 @@ class WorkbookFormat(Format):
     def head(self) -> SheetHead:
         """The beginning of the sheet that is read. Raises `UnreadableFile`."""
         if not self.heads:
-            raise UnreadableFile("The workbook has no sheet with values.")
+            raise UnreadableFile(_("The workbook has no sheet with values."))
         if self.file.sheet:
             return named(self.file.sheet, self.heads)
         return first_with_header(self.heads, is_given=self.file.header_line is not None)
@@ -245,16 +247,17 @@ def lines_of(name: str, max_unpacked: float, sheet: str) -> Iterator[str]:
             for line in process.stdout or ():
                 size += len(line)
                 if size > MAX_TEXT:
-                    raise UnreadableFile(TOO_LARGE)
+                    raise UnreadableFile(_(TOO_LARGE))
                 if not line.startswith(('"', '{"refused"')):
                     yield line
         finally:
             process.kill()
     end = json.loads(line) if line.endswith("\n") else None
     if isinstance(end, dict):
-        raise UnreadableFile(end["refused"])
+        numbers = {name: grouped(number) for name, number in end["numbers"].items()}
+        raise UnreadableFile(_(end["refused"]) % numbers)
     if end != "done":
-        raise UnreadableFile(TOO_LARGE)
+        raise UnreadableFile(_(TOO_LARGE))
 
 
 def heads_of(lines: Iterable[str]) -> Iterator[SheetHead]:
@@ -276,7 +279,10 @@ def named(name: str, heads: list[SheetHead]) -> SheetHead:
     if found := next((head for head in heads if head.name == name), None):
         return found
     names = ", ".join(f"“{shortened(head.name)}”" for head in heads[:10])
-    raise UnreadableFile(f"No sheet with values has the name “{shortened(name)}”. Choose: {names}.")
+    raise UnreadableFile(
+        _("No sheet with values has the name “%(name)s”. Choose: %(names)s.")
+        % {"name": shortened(name), "names": names}
+    )
 
 
 def first_with_header(heads: list[SheetHead], *, is_given: bool) -> SheetHead:
@@ -288,4 +294,4 @@ def first_with_header(heads: list[SheetHead], *, is_given: bool) -> SheetHead:
     for head in heads:
         if is_given or not is_data(head.first_rows[0].cells):
             return head
-    raise UnreadableFile(NO_HEADER)
+    raise UnreadableFile(_(NO_HEADER))
