@@ -51,6 +51,10 @@ class Who(NamedTuple):
     text: str
     url: str = ""
 
+    @property
+    def html(self) -> str:
+        return format_html('<a href="{}">{}</a>', self.url, self.text) if self.url else self.text
+
 
 class Actors:
     """Names for the actors of changes of `tenants`. Looks all of them up with three statements,
