@@ -145,7 +145,10 @@ class ContactListAdmin(ColumnsAdmin):
         active = form.active() if form.is_valid() else ()
         search = request.GET.get(SEARCH_VAR, "").strip()
         return [
-            *(f"{label}: {value}" for label, value, _names in active),
+            *(
+                _("%(label)s: %(value)s") % {"label": label, "value": value}
+                for label, value, _names in active
+            ),
             *[_("Search: %(text)s") % {"text": search}] * bool(search),
         ]
 
