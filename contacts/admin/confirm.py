@@ -41,6 +41,9 @@ class ConfirmForm(forms.Form):
     """`count`: the number of contacts that the page showed. Subclasses add `value`, which the
     action needs, such as a tag."""
 
+    class Meta:
+        """See `erasing.ConfirmForm`."""
+
     count = forms.IntegerField(widget=forms.HiddenInput)
 
     def answer(self) -> str:

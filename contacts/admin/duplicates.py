@@ -168,9 +168,10 @@ DECISIONS = {"opted_in_at": gettext_noop("Opted in"), "opted_out_at": gettext_no
 
 
 def in_words(taken: Taken) -> str:
-    name = str(capfirst(Contact._meta.get_field(taken.field).verbose_name))
+    column: Any = Contact._meta.get_field(taken.field)
+    name = DECISIONS.get(taken.field)
     values = {
-        "field": _(DECISIONS[taken.field]) if taken.field in DECISIONS else name,
+        "field": _(name) if name else str(capfirst(column.verbose_name)),
         "value": value_in_words(taken.value),
         "phone": taken.phone,
     }
