@@ -9,6 +9,9 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -28,45 +31,63 @@ Kind = BulkAction.Kind
 
 class TagForm(ConfirmForm):
     value = RuleFormField(
-        rules.tag, label="Tag", widget=UnfoldAdminTextInputWidget({"list": "known-tags"})
+        rules.tag,
+        label=gettext_lazy("Tag"),
+        widget=UnfoldAdminTextInputWidget({"list": "known-tags"}),
     )
 
     def clean_value(self) -> str:
         if not (tag := self.cleaned_data["value"]):
-            raise forms.ValidationError("Enter a tag.")
+            raise forms.ValidationError(_("Enter a tag."))
         return tag
 
 
 class LocaleForm(ConfirmForm):
     value = RuleFormField(
-        rules.locale, label="Locale", help_text="E.g. fr-FR. Leave empty to remove the locale."
+        rules.locale,
+        label=gettext_lazy("Locale"),
+        help_text=gettext_lazy("E.g. fr-FR. Leave empty to remove the locale."),
     )
 
 
 QUESTIONS = {
-    Kind.ADD_TAG: Question("Add a tag", "Add the tag", TagForm),
-    Kind.REMOVE_TAG: Question("Remove a tag", "Remove the tag", TagForm),
-    Kind.SET_LOCALE: Question("Set the locale", "Set the locale", LocaleForm),
+    Kind.ADD_TAG: Question(gettext_noop("Add a tag"), gettext_noop("Add the tag"), TagForm),
+    Kind.REMOVE_TAG: Question(
+        gettext_noop("Remove a tag"), gettext_noop("Remove the tag"), TagForm
+    ),
+    Kind.SET_LOCALE: Question(
+        gettext_noop("Set the locale"), gettext_noop("Set the locale"), LocaleForm
+    ),
     Kind.OPT_OUT: Question(
-        "Opt out",
-        "Opt out",
-        warning="Nobody may contact these people any more. Earlier opt-outs keep their date."
-        f" {CONSENT_STAYS}",
+        gettext_noop("Opt out"),
+        gettext_noop("Opt out"),
+        warning=gettext_noop(
+            "Nobody may contact these people any more. Earlier opt-outs keep their date."
+        ),
         is_dangerous=True,
     ),
     Kind.DELETE: Question(
-        "Delete",
-        "Delete contacts",
-        warning="You can undo this while the history is kept. Notes come back, too.",
+        gettext_noop("Delete"),
+        gettext_noop("Delete contacts"),
+        warning=gettext_noop("You can undo this while the history is kept. Notes come back, too."),
         is_dangerous=True,
     ),
 }
 
 
+def question(kind: Kind) -> Question:
+    """The question in the language of the user."""
+    asked = QUESTIONS[kind].translated()
+    if kind == Kind.OPT_OUT:
+        asked = asked._replace(warning=f"{asked.warning} {_(CONSENT_STAYS)}")
+    return asked
+
+
 def change(kind: Kind, permission: str = "change") -> Callable[..., HttpResponseBase | None]:
     """A list action that asks to confirm, and then starts the bulk action `kind`."""
+    title = format_lazy("{}…", gettext_lazy(QUESTIONS[kind].title))
 
-    @admin.action(description=f"{QUESTIONS[kind].title}…", permissions=[permission])
+    @admin.action(description=title, permissions=[permission])
     def act(
         self: "BulkAdmin", request: HttpRequest, contacts: ContactQuerySet
     ) -> HttpResponseBase | None:
@@ -90,7 +111,7 @@ class BulkAdmin(ExportActionAdmin):
     ) -> HttpResponseBase | None:
         if (tenant := self.tenant_of(request, contacts)) is None:
             return None
-        return self.ask_to_start(request, contacts, QUESTIONS[kind], tenant, kind)
+        return self.ask_to_start(request, contacts, question(kind), tenant, kind)
 
 
 # The list and the page of bulk actions
@@ -120,23 +141,23 @@ class BulkActionAdmin(ProgressAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        context = {"consent_stays": CONSENT_STAYS} | (extra_context or {})
+        context = {"consent_stays": _(CONSENT_STAYS)} | (extra_context or {})
         return super().change_view(request, object_id, form_url, context)
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ActionList]:
         return ActionList
 
-    @admin.display(description="actor", ordering="actor")
+    @admin.display(description=gettext_lazy("actor"), ordering="actor")
     def by(self, action: Any) -> str:
         return action.who.text
 
-    @admin.display(description="action")
+    @admin.display(description=gettext_lazy("action"))
     def what(self, action: BulkAction) -> str:
         return str(action)
 
-    @admin.display
+    @admin.display(description=gettext_lazy("Progress"))
     def progress(self, action: BulkAction) -> str:
-        return "done" if action.is_over else f"{action.percent} %"
+        return _("done") if action.is_over else f"{action.percent} %"
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Also for users who may start a bulk action: they must see its progress."""

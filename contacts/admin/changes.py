@@ -16,6 +16,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext, pgettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from contacts.db import keyset
@@ -38,27 +40,46 @@ MAX_CHOICES = (
 )
 WINDOW = 100_000  # changes that a page looks at to find those of a person or kind
 MAX_QUICK = 8  # people to choose above the list
+QUICK_KINDS = ("ended", "updated", "created")
 MAX_LINES = 4  # of a change; the history of the contact has all
 MAX_SIDE = 60  # characters of an old or a new value
 
 KINDS = {
-    "created": ("Created", Q(kind=Kind.CREATED)),
-    "updated": ("Updated", Q(kind=Kind.UPDATED)),
-    "tagged": ("Tags changed", Q(kind=Kind.UPDATED, fields__has_key="tags")),
-    "ended": ("Deleted or merged", Q(kind__in=[Kind.DELETED, Kind.MERGED])),
-    "deleted": ("Deleted", Q(kind=Kind.DELETED)),
-    "merged": ("Merged", Q(kind=Kind.MERGED)),
-    "erased": ("Erased", Q(kind=Kind.ERASED)),
-    "opted_in": ("Opted in", Q(kind=Kind.OPTED_IN)),
-    "opted_out": ("Opted out", Q(kind=Kind.OPTED_OUT)),
+    "created": (gettext_noop("Created"), Q(kind=Kind.CREATED)),
+    "updated": (gettext_noop("Updated"), Q(kind=Kind.UPDATED)),
+    "tagged": (gettext_noop("Tags changed"), Q(kind=Kind.UPDATED, fields__has_key="tags")),
+    "ended": (gettext_noop("Deleted or merged"), Q(kind__in=[Kind.DELETED, Kind.MERGED])),
+    "deleted": (gettext_noop("Deleted"), Q(kind=Kind.DELETED)),
+    "merged": (gettext_noop("Merged"), Q(kind=Kind.MERGED)),
+    "erased": (gettext_noop("Erased"), Q(kind=Kind.ERASED)),
+    "opted_in": (gettext_noop("Opted in"), Q(kind=Kind.OPTED_IN)),
+    "opted_out": (gettext_noop("Opted out"), Q(kind=Kind.OPTED_OUT)),
 }
 ENDED = ("ended", "deleted", "merged", "erased")
+# What became of a contact that is gone, in its chip.
+ENDINGS = {
+    Kind.DELETED: gettext_noop("deleted"),
+    Kind.MERGED: gettext_noop("merged"),
+    Kind.ERASED: gettext_noop("erased"),
+}
 # The first and the last day of each, counted back from today.
 DAYS = {"today": (0, 0), "yesterday": (1, 1), "week": (6, 0)}
-DAY_TEXTS = {"today": "Today", "yesterday": "Yesterday", "week": "Last 7 days"}
+DAY_TEXTS = {
+    "today": gettext_noop("Today"),
+    "yesterday": gettext_noop("Yesterday"),
+    "week": gettext_noop("Last 7 days"),
+}
 # All actors of a kind: their names begin so.
-GROUPS = {"user:": "All people", "token:": "All tokens", "import:": "Imports",
-          "command:": "Commands"}  # fmt: skip
+GROUPS = {
+    "user:": gettext_noop("All people"),
+    "token:": gettext_noop("All tokens"),
+    "import:": gettext_noop("Imports"),
+    "command:": gettext_noop("Commands"),
+}
+
+
+def translated(texts: dict[str, str]) -> dict[str, str]:
+    return {key: _(text) for key, text in texts.items()}
 
 
 # Filters
@@ -72,11 +93,17 @@ class ActorField(forms.ChoiceField):
 
 
 class ChangeFilterForm(FiltersForm):
-    when = select(*DAY_TEXTS.items(), label="Day")
-    at_from = day("From")
-    at_to = day("Until")
-    who = ActorField(label="Person", widget=UnfoldAdminSelectWidget)
-    kind = select(*((name, text) for name, (text, _) in KINDS.items()))
+    when = select(
+        *((name, gettext_lazy(text)) for name, text in DAY_TEXTS.items()),
+        label=gettext_lazy("Day"),
+    )
+    at_from = day(gettext_lazy("From"))
+    at_to = day(gettext_lazy("Until"))
+    who = ActorField(label=gettext_lazy("Person"), widget=UnfoldAdminSelectWidget)
+    kind = select(
+        *((name, gettext_lazy(text)) for name, (text, _found) in KINDS.items()),
+        label=gettext_lazy("Kind"),
+    )
     tenant = all_tenants()
 
     def __init__(self, data: Any, request: HttpRequest, site: Any) -> None:
@@ -84,9 +111,10 @@ class ChangeFilterForm(FiltersForm):
         users, tokens = self.actors(request)
         self.people = [(f"user:{pk}", email) for pk, email in users]
         named = [(f"token:{prefix}", f"{name} ({prefix})") for prefix, name in tokens]
-        groups: list[Any] = [("", "All"), *GROUPS.items()]
-        groups += [("People", self.people)] * bool(users) + [("Tokens", named)] * bool(named)
-        known = {**GROUPS, **dict(self.people), **dict(named)}
+        kinds = translated(GROUPS)
+        groups: list[Any] = [("", _("All")), *kinds.items()]
+        groups += [(_("People"), self.people)] * bool(users) + [(_("Tokens"), named)] * bool(named)
+        known = {**kinds, **dict(self.people), **dict(named)}
         given = self.data.get("who", "")
         if given and given not in known:
             tenants = [tenant] if (tenant := user_of(request).tenant) else []
@@ -94,8 +122,8 @@ class ChangeFilterForm(FiltersForm):
             groups.append((given, known[given]))
         self.texts = {
             "who": known,
-            "when": DAY_TEXTS,
-            "kind": {k: t for k, (t, _) in KINDS.items()},
+            "when": translated(DAY_TEXTS),
+            "kind": translated({name: text for name, (text, _found) in KINDS.items()}),
         }
         field: Any = self.fields["who"]
         field.choices = groups
@@ -181,7 +209,7 @@ def named(changes: Iterable[Change]) -> dict[str, Named]:
     for end in ends.filter(kind__in=ENDS).order_by("pk"):
         gone = Contact.ended(end)
         phone = phones.readable(gone.phone) if gone.phone else ""
-        found[end.contact_id] = Named(gone.name, phone, end.get_kind_display().lower())
+        found[end.contact_id] = Named(gone.name, phone, _(ENDINGS[Kind(end.kind)]))
     return found
 
 
@@ -244,9 +272,9 @@ class ChangeLogList(KeysetList):
         """Links that choose one filter: what staff are asked every day takes a click each."""
         given = self.form.cleaned_data if self.form.is_valid() else {}
         offered = {
-            "when": ("Day", [*DAY_TEXTS.items()]),
-            "kind": ("What", [(name, KINDS[name][0]) for name in ("ended", "updated", "created")]),
-            "who": ("Person", self.form.people[:MAX_QUICK]),
+            "when": (_("Day"), [*translated(DAY_TEXTS).items()]),
+            "kind": (_("What"), [(name, _(KINDS[name][0])) for name in QUICK_KINDS]),
+            "who": (_("Person"), self.form.people[:MAX_QUICK]),
         }
         for name, (label, choices) in offered.items():
             if choices and not given.get(name):
@@ -269,7 +297,7 @@ class ChangeAdmin(TenantOwnedAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     search_fields = ["contact_id"]  # Django shows the box; see get_search_results
-    search_help_text = "Contact: name, phone, e-mail or id"
+    search_help_text = gettext_lazy("Contact: name, phone, e-mail or id")
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeLogList]:
         return ChangeLogList
@@ -288,7 +316,9 @@ class ChangeAdmin(TenantOwnedAdmin):
         seen = cast("ChangeQuerySet", self.get_queryset(request))
         found = contacts_of(request, self.contacts, seen, search_term)
         if found.are_more:
-            messages.warning(request, "More contacts match than are shown. Enter more of the name.")
+            messages.warning(
+                request, _("More contacts match than are shown. Enter more of the name.")
+            )
         return queryset.filter(contact_id__in=found.ids), False
 
     # Permissions
@@ -318,28 +348,29 @@ class ChangeAdmin(TenantOwnedAdmin):
 
     # Columns
 
-    @admin.display
+    @admin.display(description=gettext_lazy("When"))
     def when(self, change: Change) -> str:
         return describe.local_time(change.at)
 
-    @admin.display(description="person")
+    @admin.display(description=gettext_lazy("person"))
     def who(self, change: Any) -> str:
         """A link to what else this person has changed; of an import, to its page."""
         url = change.by.url or change.by_url
         return format_html('<a href="{}">{}</a>', url, change.by.text) if url else change.by.text
 
-    @admin.display
+    @admin.display(description=gettext_lazy("Contact"))
     def contact(self, change: Any) -> SafeString:
         return cell(person(change.contacts, change.contact_id))
 
-    @admin.display
+    @admin.display(description=gettext_lazy("What"))
     def what(self, change: Any) -> SafeString:
         return cell(self.in_words(change))
 
     def in_words(self, change: Any) -> SafeString:
-        text = format_html("<strong>{}</strong>", KINDS[change.kind][0])
         if change.into:
-            return format_html("{} into {}", text, person(change.contacts, change.into))
+            kept = person(change.contacts, change.into)
+            return format_html(_("<strong>Merged</strong> into {contact}"), contact=kept)
+        text = format_html("<strong>{}</strong>", _(KINDS[change.kind][0]))
         if change.kind in ENDS:  # its fields say what it had, which the column before names
             return text
         lines = [*describe.lines_of(change)]
@@ -348,15 +379,16 @@ class ChangeAdmin(TenantOwnedAdmin):
             for line in lines[:MAX_LINES]
         )
         more = len(lines) - MAX_LINES
-        rest = format_html("<br>and {} more", more) if more > 0 else ""
+        others = ngettext("and %(count)s more", "and %(count)s more", more) % {"count": more}
+        rest = format_html("<br>{}", others) if more > 0 else ""
         return format_html("{}{}{}", text, format_html_join("", "<br>{}", shown), rest)
 
-    @admin.display
+    @admin.display(description=pgettext_lazy("noun", "Undo"))
     def undo(self, change: Any) -> str:
         if not (change.may_undo and change.can_be_undone):
             return ""
         page = reverse("admin:contacts_contact_undo", args=[change.change_set])
-        return format_html('<a class="plain" href="{}">Undo</a>', page)
+        return format_html('<a class="plain" href="{}">{}</a>', page, _("Undo"))
 
 
 def cell(content: SafeString) -> SafeString:
@@ -366,7 +398,7 @@ def cell(content: SafeString) -> SafeString:
 
 def person(contacts: dict[str, Named], pk: str) -> SafeString:
     """A contact as a link: to its page, or to all changes of a contact that is gone."""
-    one = contacts.get(pk) or Named("", pk, "no longer in the history")
+    one = contacts.get(pk) or Named("", pk, _("no longer in the history"))
     page = reverse("admin:contacts_contact_change", args=[pk])
     if one.state:
         page = f"{reverse('admin:contacts_change_changelist')}?q={pk}"

@@ -9,6 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from django.views.decorators.http import require_POST
 
 from tenants.admin import TenantOwnedAdmin
@@ -17,15 +19,15 @@ COOKIE = "contact_columns"
 KEPT = 365 * 24 * 3600  # seconds
 FIXED = "who"  # the name is the link to the contact
 COLUMNS = {
-    "number": "Phone",
-    "tag_chips": "Tags",
-    "consent_label": "Consent",
-    "source": "Source",
-    "locale": "Locale",
-    "total_messages": "Messages",
-    "last_activity": "Last activity",
-    "created": "Created",
-    "updated": "Updated",
+    "number": gettext_noop("Phone"),
+    "tag_chips": gettext_noop("Tags"),
+    "consent_label": gettext_noop("Consent"),
+    "source": gettext_noop("Source"),
+    "locale": gettext_noop("Locale"),
+    "total_messages": gettext_noop("Messages"),
+    "last_activity": gettext_noop("Last activity"),
+    "created": gettext_noop("Created"),
+    "updated": gettext_noop("Updated"),
 }
 USUAL = COLUMNS.keys() - {"locale", "total_messages", "updated"}
 
@@ -64,4 +66,4 @@ class ColumnsAdmin(TenantOwnedAdmin):
     def column_choices(self, request: HttpRequest) -> list[tuple[str, str, bool]]:
         """The name, the label and whether it is shown of each column."""
         shown = chosen(request)
-        return [(name, label, name in shown) for name, label in COLUMNS.items()]
+        return [(name, _(label), name in shown) for name, label in COLUMNS.items()]

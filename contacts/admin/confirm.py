@@ -13,9 +13,12 @@ from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, override
 
 from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Contact, ContactQuerySet
@@ -24,13 +27,22 @@ from tenants.models import Tenant
 
 MAX_NAMED = 5  # contacts that the page shows by name
 MAX_SUGGESTIONS = 500  # tags
-SEVERAL_TENANTS = "The selected rows belong to several tenants. Filter the list by one tenant."
-ALL_GONE = "The selected rows no longer exist. Reload the list."
+SEVERAL_TENANTS = gettext_noop(
+    "The selected rows belong to several tenants. Filter the list by one tenant."
+)
+ALL_GONE = gettext_noop("The selected rows no longer exist. Reload the list.")
+NUMBER_HAS_CHANGED = gettext_noop(
+    "The number of contacts has changed: %(now)s now, %(before)s before."
+    " Nothing was changed. Check the number and confirm again."
+)
 
 
 class ConfirmForm(forms.Form):
     """`count`: the number of contacts that the page showed. Subclasses add `value`, which the
     action needs, such as a tag."""
+
+    class Meta:
+        """See `erasing.ConfirmForm`."""
 
     count = forms.IntegerField(widget=forms.HiddenInput)
 
@@ -39,7 +51,7 @@ class ConfirmForm(forms.Form):
 
 
 class Question(NamedTuple):
-    """What the page asks.
+    """What the page asks. Its texts are in the language of the user; see `translated`.
 
     `button`: the text of the button. `warning`: what people should know first. `is_dangerous`: the
     button is red. `may_be_empty`: the action is possible without contacts: a tag that no contact
@@ -52,6 +64,11 @@ class Question(NamedTuple):
     warning: str = ""
     is_dangerous: bool = False
     may_be_empty: bool = False
+
+    def translated(self) -> "Question":
+        """For a constant, in which `gettext_noop` marks the texts."""
+        warning = _(self.warning) if self.warning else ""  # the empty text would give a header
+        return self._replace(title=_(self.title), button=_(self.button), warning=warning)
 
 
 # Changes the contacts and returns the response. If there is now another number of contacts than
@@ -68,15 +85,16 @@ def start(
     """
     user = user_of(request)
     action = bulk_actions.plan(tenant, f"user:{user.pk}", kind, value, chosen)
-    summary = f"{action}: {action.total:,} {action.noun}s."
-    LogEntry.objects.log_actions(user.pk, [action], ADDITION, summary, single_object=True)
+    with override(None):  # the log is English, in which all staff can read it
+        summary = f"{action}: {action.total:,} {action.noun}s."
+        LogEntry.objects.log_actions(user.pk, [action], ADDITION, summary, single_object=True)
     bulk_actions.start(action)
     return HttpResponseRedirect(reverse("admin:contacts_bulkaction_change", args=[action.pk]))
 
 
 def log(request: HttpRequest, summary: str) -> None:
     """Writes an entry to the admin's log for many contacts. Only for work without a bulk action,
-    which has an entry of its own."""
+    which has an entry of its own. `summary`: in English, as all of the log."""
     LogEntry.objects.create(
         user=user_of(request), action_flag=CHANGE, object_repr=summary,
         content_type=ContentType.objects.get_for_model(Contact),
@@ -101,11 +119,8 @@ class ConfirmActionAdmin(TenantOwnedAdmin):
             return response
         count = contacts.order_by().count()
         if confirmed is not None:
-            sentence = (
-                f"The number of contacts has changed: {count:,} now, {confirmed:,} before."
-                " Nothing was changed. Check the number and confirm again."
-            )
-            self.message_user(request, sentence, messages.WARNING)
+            numbers = {"now": intcomma(count), "before": intcomma(confirmed)}
+            self.message_user(request, _(NUMBER_HAS_CHANGED) % numbers, messages.WARNING)
         may_view = request.user.has_perm("contacts.view_contact")
         named = [*contacts[:MAX_NAMED]] if may_view else []
         shared = self.admin_site.each_context(request) | {
@@ -157,5 +172,6 @@ class ConfirmActionAdmin(TenantOwnedAdmin):
         tenants = Tenant.objects.filter(pk__in=[*found])
         if len(tenants) == 1:
             return tenants[0]
-        self.message_user(request, SEVERAL_TENANTS if tenants else ALL_GONE, messages.ERROR)
+        sentence = _(SEVERAL_TENANTS) if tenants else _(ALL_GONE)
+        self.message_user(request, sentence, messages.ERROR)
         return None

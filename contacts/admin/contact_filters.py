@@ -4,6 +4,8 @@ from typing import Any, cast
 
 from django import forms
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from contacts.finding import filters
@@ -18,26 +20,38 @@ from .keyset_list import FiltersForm, FormFilter, all_tenants, day, select
 
 TAGS = ("tag", "without")
 LABELLED = ("source", "consent", "has_email")  # their choices have labels for people
-GONE = "A field of the filter does not exist any more. Remove the filter."
-CONSENTS = [("in", "Opted in"), ("out", "Opted out"), ("none", "No decision")]
+GONE = gettext_noop("A field of the filter does not exist any more. Remove the filter.")
+CONSENTS: list[tuple[str, Any]] = [
+    ("in", gettext_lazy("Opted in")),
+    ("out", gettext_lazy("Opted out")),
+    ("none", gettext_lazy("No decision")),
+]
 
 
 class FilterForm(FiltersForm):
     """The form of all filters. `contacts.finding.filters` says which contacts each filter finds."""
 
-    tag = TagField(label="With tag")
-    without = TagField(label="Without tag")
-    country = forms.ChoiceField(widget=LongSelect)
-    source = select(*Contact.Source.choices)
-    consent = select(*CONSENTS)
-    has_email = select(("yes", "With e-mail"), ("no", "Without e-mail"), label="E-mail")
-    created_from = day("Created from")
-    created_to = day("Created until")
-    updated_from = day("Updated from")
-    updated_to = day("Updated until")
-    metadata_key = forms.CharField(widget=UnfoldAdminTextInputWidget)
+    tag = TagField(label=gettext_lazy("With tag"))
+    without = TagField(label=gettext_lazy("Without tag"))
+    country = forms.ChoiceField(label=gettext_lazy("Country"), widget=LongSelect)
+    source = select(*Contact.Source.choices, label=gettext_lazy("Source"))
+    consent = select(*CONSENTS, label=gettext_lazy("Consent"))
+    has_email = select(
+        ("yes", gettext_lazy("With e-mail")),
+        ("no", gettext_lazy("Without e-mail")),
+        label=gettext_lazy("E-mail"),
+    )
+    created_from = day(gettext_lazy("Created from"))
+    created_to = day(gettext_lazy("Created until"))
+    updated_from = day(gettext_lazy("Updated from"))
+    updated_to = day(gettext_lazy("Updated until"))
+    metadata_key = forms.CharField(
+        label=gettext_lazy("Metadata key"), widget=UnfoldAdminTextInputWidget
+    )
     metadata_value = forms.CharField(
-        widget=UnfoldAdminTextInputWidget, help_text="Leave empty to find any value of the key."
+        label=gettext_lazy("Metadata value"),
+        widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy("Leave empty to find any value of the key."),
     )
     tenant = all_tenants()
 
@@ -53,7 +67,7 @@ class FilterForm(FiltersForm):
         for name in TAGS:
             fields[name].choose_from(tags, user_of(request), suggestions_of_all())
         codes = sorted(countries.numbering())
-        fields["country"].choices = [("", "All"), *((code, code) for code in codes)]
+        fields["country"].choices = [("", _("All")), *((code, code) for code in codes)]
         self.defined = self.filters_of_fields(request)
         for one in self.defined:
             fields |= one.inputs()
@@ -68,9 +82,9 @@ class FilterForm(FiltersForm):
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
         if any(name.startswith(PREFIX) and name not in self.fields for name in self.data):
-            self.add_error(None, GONE)
+            self.add_error(None, _(GONE))
         if given.get("metadata_value") and not given.get("metadata_key"):
-            self.add_error("metadata_value", "Enter the metadata key, too.")
+            self.add_error("metadata_value", _("Enter the metadata key, too."))
         return given
 
     def chosen(self, contacts: ContactQuerySet) -> ContactQuerySet:

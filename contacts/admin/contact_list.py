@@ -12,6 +12,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from contacts.db import keyset
 from contacts.db.keyset import Order, Position
@@ -133,7 +135,7 @@ class ContactListAdmin(ColumnsAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     search_fields = ["name", "email", "phone"]  # Django shows the box; see get_search_results
-    search_help_text = "Name, e-mail or phone"
+    search_help_text = gettext_lazy("Name, e-mail or phone")
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ContactList]:
         return ContactList
@@ -143,8 +145,11 @@ class ContactListAdmin(ColumnsAdmin):
         active = form.active() if form.is_valid() else ()
         search = request.GET.get(SEARCH_VAR, "").strip()
         return [
-            *(f"{label}: {value}" for label, value, _ in active),
-            *[f"Search: {search}"] * bool(search),
+            *(
+                _("%(label)s: %(value)s") % {"label": label, "value": value}
+                for label, value, _names in active
+            ),
+            *[_("Search: %(text)s") % {"text": search}] * bool(search),
         ]
 
     def get_sortable_by(self, request: HttpRequest) -> list[str]:
@@ -175,21 +180,21 @@ class ContactListAdmin(ColumnsAdmin):
             found |= reduce(and_, (matches(word, region, is_indexed=is_indexed) for word in words))
         return found
 
-    @admin.display(description="name")
+    @admin.display(description=gettext_lazy("name"))
     def who(self, contact: Contact) -> str:
-        name = format_html("<bdi>{}</bdi>", contact.name or "No name")
+        name = format_html("<bdi>{}</bdi>", contact.name or _("No name"))
         if not contact.email:
             return name
         return format_html('{}<span class="under">{}</span>', name, contact.email)
 
-    @admin.display(description="phone", ordering="phone")
+    @admin.display(description=gettext_lazy("phone"), ordering="phone")
     def number(self, contact: Contact) -> str:
         return format_html(
             '<span class="phone">{}</span> <abbr data-country="{}">{}</abbr>',
             phones.readable(contact.phone), country := countries.of(contact.phone), country,
         )  # fmt: skip
 
-    @admin.display(description="tags")
+    @admin.display(description=gettext_lazy("tags"))
     def tag_chips(self, contact: Contact) -> str:
         """The first tags: a hundred would make one row as high as the page."""
         first, more = contact.tags[:MAX_CHIPS], len(contact.tags) - MAX_CHIPS
@@ -197,23 +202,23 @@ class ContactListAdmin(ColumnsAdmin):
         shown = format_html_join(" ", '<span class="chip">{}</span>', ([chip] for chip in chips))
         return format_html('<span class="chips">{}</span>', shown) if chips else ""
 
-    @admin.display(description="consent")
+    @admin.display(description=gettext_lazy("consent"))
     def consent_label(self, contact: Contact) -> str:
         if contact.opted_out_at:
-            return format_html('<span class="chip bad">{}</span>', "Opted out")
+            return format_html('<span class="chip bad">{}</span>', _("Opted out"))
         if contact.opted_in_at:
-            return format_html('<span class="chip good">{}</span>', "Opted in")
+            return format_html('<span class="chip good">{}</span>', _("Opted in"))
         return ""
 
-    @admin.display(description="last activity", ordering="last_message_at")
+    @admin.display(description=gettext_lazy("last activity"), ordering="last_message_at")
     def last_activity(self, contact: Contact) -> str:
         return moment(contact.last_message_at)
 
-    @admin.display
+    @admin.display(description=gettext_lazy("Updated"))
     def updated(self, contact: Contact) -> str:
         return moment(contact.updated_at)
 
-    @admin.display(ordering="pk")
+    @admin.display(description=gettext_lazy("Created"), ordering="pk")
     def created(self, contact: Contact) -> str:
         return moment(contact.created_at)
 

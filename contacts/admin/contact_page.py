@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import (
@@ -17,11 +18,13 @@ from django.http import (
 from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from django.views.decorators.http import require_POST
 
 from contacts import schema
 from contacts.change_log import cause
-from contacts.models import Contact
+from contacts.models import Contact, Note
 from contacts.values import countries, phones
 from contacts.values.folding import searchable
 from contacts.writing import former_phones
@@ -35,7 +38,7 @@ from .erasing import EraseAdmin
 from .notes import NoteForm, NotesAdmin
 from .proof import ProofAdmin
 
-NOT_FORMER = "This is no former phone of the contact any more."
+NOT_FORMER = gettext_noop("This is no former phone of the contact any more.")
 MAX_SUGGESTIONS = 20  # tags
 PLACED = ("phone", "name", "email", "locale", "tags", "metadata")
 KEEP_FORMER = "keep_former"  # only on the page of a contact that exists
@@ -48,8 +51,11 @@ class ContactPageAdmin(EraseAdmin, NotesAdmin, ProofAdmin):
 
     fieldsets = (
         (None, {"fields": ["tenant", "phone", KEEP_FORMER, "name", "email", "locale", *OTHERS]}),
-        ("Tags and metadata", {"fields": ["tags", "metadata"]}),
-        ("Technical", {"fields": [f"{name}_shown" for name in TECHNICAL], "classes": ["collapse"]}),
+        (gettext_lazy("Tags and metadata"), {"fields": ["tags", "metadata"]}),
+        (
+            gettext_lazy("Technical"),
+            {"fields": [f"{name}_shown" for name in TECHNICAL], "classes": ["collapse"]},
+        ),
     )
     readonly_fields = [f"{name}_shown" for name in TECHNICAL]
     change_form_outer_before_template = "admin/contacts/contact/summary.html"
@@ -107,9 +113,10 @@ class ContactPageAdmin(EraseAdmin, NotesAdmin, ProofAdmin):
         try:
             former_phones.release(contact.tenant, {"contact_id": contact.pk}, phone)
         except Contact.DoesNotExist:
-            self.message_user(request, NOT_FORMER, messages.WARNING)
+            self.message_user(request, _(NOT_FORMER), messages.WARNING)
         else:
-            self.message_user(request, f"{phones.readable(phone)} is free.", messages.SUCCESS)
+            sentence = _("%(phone)s is free.") % {"phone": phones.readable(phone)}
+            self.message_user(request, sentence, messages.SUCCESS)
             self.offer_undo(request)
         return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[contact.pk]))
 
@@ -124,8 +131,10 @@ class ContactPageAdmin(EraseAdmin, NotesAdmin, ProofAdmin):
         ]
         counts = {str(self.opts.verbose_name_plural): len(named)}
         if number := timeline.notes_of(contacts).count():
-            named.append(f"Notes: {number}. An undo brings them back.")
-            counts["notes"] = number
+            named.append(
+                _("Notes: %(number)s. An undo brings them back.") % {"number": intcomma(number)}
+            )
+            counts[str(Note._meta.verbose_name_plural)] = number
         return named, counts, set(), []
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
@@ -138,35 +147,37 @@ class ContactPageAdmin(EraseAdmin, NotesAdmin, ProofAdmin):
         if self.may_undo(request):
             change_set = cause.current.get().change_set()
             page = reverse("admin:contacts_contact_undo", args=[change_set])
-            message = format_html('You can undo this: <a href="{}">Undo</a>', page)
+            message = format_html(_('You can undo this: <a href="{page}">Undo</a>'), page=page)
             self.message_user(request, message)
 
     # Technical values, each with a button that copies it
 
-    @admin.display(description="id")
+    @admin.display(description=gettext_lazy("id"))
     def id_shown(self, contact: Contact) -> str:
-        return copyable("id", contact.pk)
+        return copyable(_("id"), contact.pk)
 
-    @admin.display(description="source")
+    @admin.display(description=gettext_lazy("source"))
     def source_shown(self, contact: Contact) -> str:
-        return copyable("source", contact.source)
+        return copyable(_("source"), contact.source)
 
-    @admin.display(description="messages")
+    @admin.display(description=gettext_lazy("messages"))
     def total_messages_shown(self, contact: Contact) -> str:
-        return copyable("number of messages", str(contact.total_messages))
+        return copyable(_("number of messages"), str(contact.total_messages))
 
-    @admin.display(description="last message")
+    @admin.display(description=gettext_lazy("last message"))
     def last_message_at_shown(self, contact: Contact) -> str:
         at = contact.last_message_at
-        return copyable("time of the last message", describe.local_time(at)) if at else "never"
+        if not at:
+            return _("never")
+        return copyable(_("time of the last message"), describe.local_time(at))
 
-    @admin.display(description="created")
+    @admin.display(description=gettext_lazy("created"))
     def created_at_shown(self, contact: Contact) -> str:
-        return copyable("time of creation", describe.local_time(contact.created_at))
+        return copyable(_("time of creation"), describe.local_time(contact.created_at))
 
-    @admin.display(description="updated")
+    @admin.display(description=gettext_lazy("updated"))
     def updated_at_shown(self, contact: Contact) -> str:
-        return copyable("time of the last change", describe.local_time(contact.updated_at))
+        return copyable(_("time of the last change"), describe.local_time(contact.updated_at))
 
     # Tags
 

@@ -17,6 +17,9 @@ from django.db import connection
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from contacts import schema
@@ -65,22 +68,30 @@ class ContactForm(TenantForm):
     defined: tuple[DefinedField, ...] = ()
 
     phone = forms.CharField(
+        label=gettext_lazy("Phone"),
         widget=UnfoldAdminTextInputWidget,
         show_hidden_initial=True,
-        help_text="Include + and country code; spaces are fine.",
+        help_text=gettext_lazy("Include + and country code; spaces are fine."),
     )
     keep_former = forms.BooleanField(
         required=False,
-        label="Keep the old phone as a former phone",
-        help_text="If you change the phone: the contact is then found by both phones.",
+        label=gettext_lazy("Keep the old phone as a former phone"),
+        help_text=gettext_lazy(
+            "If you change the phone: the contact is then found by both phones."
+        ),
         widget=UnfoldBooleanWidget,
     )
     tags = TagNamesFormField(
         rules.tags,
-        help_text="Separate with commas. Enter adds the marked suggestion, a comma your own text.",
+        label=gettext_lazy("Tags"),
+        help_text=gettext_lazy(
+            "Separate with commas. Enter adds the marked suggestion, a comma your own text."
+        ),
     )
     metadata = MetadataFormField(
-        metadata_from_text, help_text="Keys with values. As JSON, an object."
+        metadata_from_text,
+        label=gettext_lazy("Metadata"),
+        help_text=gettext_lazy("Keys with values. As JSON, an object."),
     )
 
     class Meta:
@@ -124,17 +135,24 @@ class ContactForm(TenantForm):
     def taken(self, phone: str, other: Contact) -> str:
         """An error with links to the other contact and to the page that merges both contacts, if
         the user may see and merge contacts."""
-        how = "" if other.phone in forms_of([phone]) else " as a former phone"
-        sentence = f"Another contact already has the phone {phone}{how}."
+        if other.phone in forms_of([phone]):
+            sentence = _("Another contact already has the phone %(phone)s.")
+        else:
+            sentence = _("Another contact already has the phone %(phone)s as a former phone.")
+        sentence %= {"phone": phone}
         if not self.may_view:
             return sentence
         page = reverse("admin:contacts_contact_change", args=[other.pk])
-        link = format_html('{} <a href="{}">Open it</a>', sentence, page)
         if self.instance._state.adding or not self.may_merge:
-            return link
+            link = format_html(_('<a href="{page}">Open it</a>'), page=page)
+            return format_html("{} {}", sentence, link)
         both = [self.instance.pk, other.pk]
-        page = reverse("admin:contacts_contact_merge", query={"contact": both})
-        return format_html('{} or <a href="{}">merge the two</a>', link, page)
+        merge = reverse("admin:contacts_contact_merge", query={"contact": both})
+        links = format_html(
+            _('<a href="{page}">Open it</a> or <a href="{merge}">merge the two</a>'),
+            page=page, merge=merge,
+        )  # fmt: skip
+        return format_html("{} {}", sentence, links)
 
     # Tags and metadata are merged: the user's changes are applied to the stored value. Saving the
     # whole list would remove a tag that a program added while the page was open.
@@ -156,7 +174,7 @@ class ContactForm(TenantForm):
         contested = mine & {*of_metadata(shown, stored)} & {*of_metadata(given, stored)}
         choices = {keys: self.choice_of(keys, given, stored) for keys in groups_of(contested)}
         if "" in choices.values():
-            raise forms.ValidationError(UNDECIDED)
+            raise forms.ValidationError(_(UNDECIDED))
         mine -= {key for keys, choice in choices.items() if choice == THEIRS for key in keys}
         kept = {key: value for key, value in stored.items() if key not in mine}
         new = {key: value for key, value in given.items() if key in mine}
@@ -165,10 +183,11 @@ class ContactForm(TenantForm):
     def choice_of(self, keys: tuple[str, ...], given: Metadata, stored: Metadata) -> str:
         """The user's choice for one metadata key, or for several keys together."""
         mine, theirs = ({k: all_[k] for k in keys if k in all_} for all_ in (given, stored))
-        name, label, shown = "metadata", f"Metadata, {len(keys)} keys", as_json
+        name, shown, number = "metadata", as_json, {"count": len(keys)}
+        label = ngettext("Metadata, %(count)s key", "Metadata, %(count)s keys", len(keys)) % number
         if len(keys) == 1:
-            name, label = f"metadata.{keys[0]}", f"Metadata, {describe.shortened(keys[0])}"
-            shown = partial(json_of_value, keys[0])
+            name, shown = f"metadata.{keys[0]}", partial(json_of_value, keys[0])
+            label = _("Metadata, %(key)s") % {"key": describe.shortened(keys[0])}
         return self.choice(name, label, shown(mine), shown(theirs), theirs)
 
     def changed_by(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -178,8 +197,8 @@ class ContactForm(TenantForm):
         actors = describe.Actors((change.actor for change in found), [tenant])
         for name in names:
             if change := next((change for change in found if has_changed(change, name)), None):
-                who = actors.who(change.actor).text
-                yield name, f"by {who} at {describe.local_time(change.at)}"
+                who, at = actors.who(change.actor).text, describe.local_time(change.at)
+                yield name, _("by %(who)s at %(at)s") % {"who": who, "at": at}
 
     def ruled(self, rule: Callable[[Any], Any], merged: Any) -> Any:
         try:
@@ -268,14 +287,15 @@ class ContactAdmin(
         names: list[Any] = names_of(defined)
         if obj and not self.has_change_permission(request, obj):
             names = [ShownField(field) for field in defined]
-            others[0] = ("Tags and metadata", {"fields": ["tags", ShownMetadata(defined)]})
-        return [first, *[("Fields", {"fields": names})] * bool(names), *others]
+            others[0] = (others[0][0], {"fields": ["tags", ShownMetadata(defined)]})
+        return [first, *[(_("Fields"), {"fields": names})] * bool(names), *others]
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **options: Any) -> Any:
         """Texts are cleaned by their rules."""
         for field in schema.FIELDS:
             if field.name == db_field.name and field.is_edited and field.kind is Kind.TEXT:
-                return RuleFormField(cast("schema.Rule", field.rule))
+                label = capfirst(db_field.verbose_name)
+                return RuleFormField(cast("schema.Rule", field.rule), label=label)
         return super().formfield_for_dbfield(db_field, request, **options)
 
     def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:

@@ -11,12 +11,15 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Q
 from django.urls import reverse
 from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from contacts.change_log.difference import (
     CONSENT,
@@ -89,13 +92,41 @@ class Actors:
         found = Import.objects.filter(tenant__in=tenants, pk__in=ids)
         return {
             f"import:{pk}": Who(
-                f"import of {name}", reverse("admin:contacts_import_change", args=[pk])
+                _("import of %(file)s") % {"file": name},
+                reverse("admin:contacts_import_change", args=[pk]),
             )
             for pk, name in found.values_list("pk", "file_name")
         }
 
 
 # What
+
+# The names of logged fields, as the lines of a change have them. Names with an underscore are the
+# names of the API; translators write them as words.
+FIELD_NAMES = {
+    "phone": gettext_noop("phone"),
+    "name": gettext_noop("name"),
+    "email": gettext_noop("email"),
+    "metadata": gettext_noop("metadata"),
+    "locale": gettext_noop("locale"),
+    "source": gettext_noop("source"),
+    "opted_in_at": gettext_noop("opted_in_at"),
+    "opted_out_at": gettext_noop("opted_out_at"),
+    "last_message_at": gettext_noop("last_message_at"),
+    "total_messages": gettext_noop("total_messages"),
+    "created_at": gettext_noop("created_at"),
+}
+TAG_CHANGES = {"removed": gettext_noop("tags removed"), "added": gettext_noop("tags added")}
+FORMER_PHONE_CHANGES = {
+    "removed": gettext_noop("former phones removed"),
+    "added": gettext_noop("former phones added"),
+}
+# The details of a recorded decision: where it was made, and what proves it.
+DETAILS = {"source": gettext_noop("source"), "proof": gettext_noop("proof")}
+
+
+def field_name(name: str) -> str:
+    return _(FIELD_NAMES[name]) if name in FIELD_NAMES else name
 
 
 class Line(NamedTuple):
@@ -151,7 +182,7 @@ def merged_lines(merge: Change) -> Iterator[Line]:
     """What the history of the contact that stayed says about a contact that was merged into it."""
     gone = Contact.ended(merge)
     held = filter(None, [gone.name, gone.phone, gone.email])
-    yield Line("merged into this contact", " · ".join(held) or merge.contact_id)
+    yield Line(_("merged into this contact"), " · ".join(held) or merge.contact_id)
 
 
 def lines_of(change: Change) -> Iterator[Line]:
@@ -160,26 +191,26 @@ def lines_of(change: Change) -> Iterator[Line]:
         if logged := change.fields.get(name):
             yield from LINES.get(name, value_lines)(name, logged)
     if change.into:
-        yield Line("merged into", change.into)
+        yield Line(_("merged into"), change.into)
 
 
 def value_lines(name: str, sides: Fields) -> Iterator[Line]:
     old, new = (value_text(name, sides.get(side)) for side in ("old", "new"))
-    yield Line(name, f"{old}{ARROW}{new}")
+    yield Line(field_name(name), f"{old}{ARROW}{new}")
 
 
 def tag_lines(name: str, logged: Fields) -> Iterator[Line]:
-    for side in ("removed", "added"):
+    for side, what in TAG_CHANGES.items():
         if names := logged.get(side):
-            yield Line(f"tags {side}", ", ".join(names))
+            yield Line(_(what), ", ".join(names))
     if order := logged.get("order"):
-        yield Line("order of tags", f"{', '.join(order['old'])} → {', '.join(order['new'])}")
+        yield Line(_("order of tags"), f"{', '.join(order['old'])} → {', '.join(order['new'])}")
 
 
 def former_phone_lines(name: str, logged: Fields) -> Iterator[Line]:
-    for side in ("removed", "added"):
+    for side, what in FORMER_PHONE_CHANGES.items():
         if logged[side]:
-            yield Line(f"former phones {side}", ", ".join(logged[side]))
+            yield Line(_(what), ", ".join(logged[side]))
 
 
 def metadata_lines(name: str, logged: Fields) -> Iterator[Line]:
@@ -189,14 +220,14 @@ def metadata_lines(name: str, logged: Fields) -> Iterator[Line]:
             shortened(rules.spelled(sides[side])) if side in sides else NOTHING
             for side in ("old", "new")
         )
-        yield Line(f"{name}.{shortened(key)}", f"{old}{ARROW}{new}")
+        yield Line(f"{field_name(name)}.{shortened(key)}", f"{old}{ARROW}{new}")
 
 
 def consent_lines(name: str, logged: Fields) -> Iterator[Line]:
-    yield Line("decided", local_time(datetime.fromisoformat(logged["at"])))
-    for part in ("source", "proof"):
+    yield Line(_("decided"), local_time(datetime.fromisoformat(logged["at"])))
+    for part, what in DETAILS.items():
         if logged[part]:
-            yield Line(part, logged[part])
+            yield Line(_(what), logged[part])
 
 
 LINES = {
@@ -219,10 +250,43 @@ def shortened(text: str) -> str:
     """`text`, cut at `MAX_CHARACTERS`: a page of uncut values could have megabytes."""
     if len(text) <= MAX_CHARACTERS:
         return text
-    return f"{text[:MAX_CHARACTERS]}… ({len(text):,} characters)"
+    cut = {"beginning": text[:MAX_CHARACTERS], "number": intcomma(len(text))}
+    return _("%(beginning)s… (%(number)s characters)") % cut
 
 
 # Consent
+
+STATUS = {
+    Change.Kind.OPTED_IN: gettext_noop("opted in"),
+    Change.Kind.OPTED_OUT: gettext_noop("opted out"),
+}
+
+
+class Sentences(NamedTuple):
+    """What the pages say about a decision: by the details that the log has."""
+
+    plain: str
+    with_details: str
+    not_logged: str
+
+
+DECISIONS = {
+    "opted_in_at": Sentences(
+        gettext_noop("May be contacted: opted in on %(at)s."),
+        gettext_noop("May be contacted: opted in on %(at)s, %(details)s."),
+        gettext_noop("May be contacted: opted in on %(at)s (no details in the history)."),
+    ),
+    "opted_out_at": Sentences(
+        gettext_noop("Do not contact: opted out on %(at)s."),
+        gettext_noop("Do not contact: opted out on %(at)s, %(details)s."),
+        gettext_noop("Do not contact: opted out on %(at)s (no details in the history)."),
+    ),
+}
+# Details of a decision inside its sentence.
+QUOTED = {
+    "source": gettext_noop("source “%(text)s”"),
+    "proof": gettext_noop("proof “%(text)s”"),
+}
 
 
 def consent_of(contact: Contact) -> str:
@@ -230,37 +294,43 @@ def consent_of(contact: Contact) -> str:
     column = "opted_out_at" if contact.opted_out_at else "opted_in_at"
     at = getattr(contact, column)
     if at is None:
-        return "No consent recorded."
-    permission = "May be contacted" if column == "opted_in_at" else "Do not contact"
-    decision = f"{permission}: {status(CONSENT[column])} on {local_time(at)}"
-    return f"{decision}{reason(contact, column, at)}."
+        return _("No consent recorded.")
+    decision, details = DECISIONS[column], details_of(contact, column, at)
+    if details is None:
+        return _(decision.not_logged) % {"at": local_time(at)}
+    if not details:
+        return _(decision.plain) % {"at": local_time(at)}
+    return _(decision.with_details) % {"at": local_time(at), "details": ", ".join(details)}
 
 
 def status(kind: str) -> str:
-    """A kind of change in lower case, such as “opted out”."""
-    return Change.Kind(kind).label.lower()
+    """A kind of change inside a sentence, such as “opted out”."""
+    return _(STATUS[Change.Kind(kind)])
 
 
-def reason(contact: Contact, column: str, at: datetime) -> str:
+def details_of(contact: Contact, column: str, at: datetime) -> list[str] | None:
     """What the log says about the decision at the time `at`: its source and proof, or else the
     change that set it, such as a merge. If several entries have this time, the first one counts.
-    Pruning may have deleted them all."""
+    None if it says nothing: pruning may have deleted all entries."""
     log = list(Change.objects.filter(tenant=contact.tenant_id).decisions(contact.pk))
     for change in log:
         consent = change.fields.get("consent", {})
         if change.kind == CONSENT[column] and is_same_time(consent.get("at"), at):
-            known = (part for part in ("source", "proof") if consent[part])
-            return "".join(f", {part} “{consent[part]}”" for part in known)
+            return [
+                _(text) % {"text": consent[part]} for part, text in QUOTED.items() if consent[part]
+            ]
     for change in reversed(log):
         if is_same_time(change.fields.get(column, {}).get("new"), at):
-            return f", set by {actor_of(change)} on {local_time(change.at)}"
-    return " (no details in the history)"
+            return [set_by(change)]
+    return None
 
 
-def actor_of(change: Change) -> str:
+def set_by(change: Change) -> str:
+    at = local_time(change.at)
     if not change.actor:
-        return "an unknown user"
-    return Actors([change.actor], [change.tenant_id]).who(change.actor).text
+        return _("set by an unknown user on %(at)s") % {"at": at}
+    who = Actors([change.actor], [change.tenant_id]).who(change.actor).text
+    return _("set by %(who)s on %(at)s") % {"who": who, "at": at}
 
 
 def is_same_time(text: str | None, at: datetime) -> bool:

@@ -14,6 +14,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, override
 
 from contacts.db import keyset
 from contacts.finding import duplicates
@@ -28,7 +31,8 @@ from contacts.models import (
 from contacts.values import phones
 from contacts.values.likeness import Reason
 from contacts.writing.merge import absorb
-from contacts.writing.taken_over import taken_over
+from contacts.writing.taken_over import Taken, values_taken_over
+from contacts.writing.taken_over import in_words as value_in_words
 from tenants.admin import TenantOwnedAdmin, user_of
 from tenants.fields import is_ulid, parse_ulid
 from tenants.models import Tenant
@@ -44,24 +48,40 @@ MAX_AT_ONCE = 50_000  # pairs that one bulk action handles
 SAMPLE = 20  # pairs, of which the page before a merge shows what it keeps
 MAX_SHOWN = 5  # other contacts on the page of a contact
 REASONS = {
-    Reason.PHONE: "Same phone, other spelling",
-    Reason.EMAIL: "Same e-mail",
-    Reason.NAME: "Same name",
-    Reason.NEAR_PHONE: "Phones differ by a typing error",
-    Reason.PHONE_SERIES: "Phones differ in the last two digits",
+    Reason.PHONE: gettext_noop("Same phone, other spelling"),
+    Reason.EMAIL: gettext_noop("Same e-mail"),
+    Reason.NAME: gettext_noop("Same name"),
+    Reason.NEAR_PHONE: gettext_noop("Phones differ by a typing error"),
+    Reason.PHONE_SERIES: gettext_noop("Phones differ in the last two digits"),
+}
+# The same inside a sentence.
+REASONS_INSIDE = {
+    Reason.PHONE: gettext_noop("same phone, other spelling"),
+    Reason.EMAIL: gettext_noop("same e-mail"),
+    Reason.NAME: gettext_noop("same name"),
+    Reason.NEAR_PHONE: gettext_noop("phones differ by a typing error"),
+    Reason.PHONE_SERIES: gettext_noop("phones differ in the last two digits"),
 }
 # The name alone makes no pair, so it is no kind of pairs.
 KINDS = {reason: text for reason, text in REASONS.items() if reason != Reason.NAME}
-LIKELIHOODS = [(85, "Very likely"), (60, "Likely"), (0, "Possible")]  # from this number on
+LIKELIHOODS = [  # from this number on
+    (85, gettext_noop("Very likely")),
+    (60, gettext_noop("Likely")),
+    (0, gettext_noop("Possible")),
+]
+ALL = gettext_noop("All")
 State = Duplicate.State
-LIMITS = (
-    f"Not listed: pairs by a reason that more than {duplicates.MAX_GROUP} contacts share, such as"
-    f" the e-mail of an office. Of a name that more than {duplicates.MAX_SHARED_KEY} contacts with"
-    " similar phones have, only some pairs are listed."
+LIMITS = gettext_noop(
+    "Not listed: pairs by a reason that more than %(group)s contacts share, such as the e-mail of"
+    " an office. Of a name that more than %(key)s contacts with similar phones have, only some"
+    " pairs are listed."
 )
-PAIR_GONE = (
+PAIR_GONE = gettext_noop(
     "Nothing was changed: this pair is no longer in the list. Somebody has merged, deleted or"
     " dismissed it."
+)
+NUMBER_HAS_CHANGED = gettext_noop(
+    "The number of pairs has changed. Check the number and confirm again."
 )
 
 
@@ -100,21 +120,18 @@ def shown(pairs: Iterable[Duplicate]) -> list[Shown]:
 
 
 def text_of(pair: Duplicate, contacts: list[Contact]) -> Shown:
-    texts = [REASONS[reason] for reason in pair.codes]
+    texts = [_(REASONS[reason]) for reason in pair.codes]
     likelihood = next(text for least, text in LIKELIHOODS if pair.likelihood >= least)
-    values = {
-        "Name": [contact.name for contact in contacts],
-        "Phone": [phones.readable(contact.phone) for contact in contacts],
-        "E-mail": [contact.email for contact in contacts],
-        "Tags": [", ".join(contact.tags) for contact in contacts],
-        "Changed": [describe.local_time(contact.updated_at) for contact in contacts],
-    }
-    rows = [
-        Row(label, both, both[0] == both[1] and label != "Changed")
-        for label, both in values.items()
-        if any(both)
+    values = [
+        (_("Name"), [contact.name for contact in contacts]),
+        (_("Phone"), [phones.readable(contact.phone) for contact in contacts]),
+        (_("E-mail"), [contact.email for contact in contacts]),
+        (_("Tags"), [", ".join(contact.tags) for contact in contacts]),
     ]
-    return Shown(pair, contacts, texts, likelihood, rows)
+    rows = [Row(label, both, both[0] == both[1]) for label, both in values if any(both)]
+    changed = [describe.local_time(contact.updated_at) for contact in contacts]
+    rows.append(Row(_("Changed"), changed, is_same=False))  # the same time says nothing
+    return Shown(pair, contacts, texts, _(likelihood), rows)
 
 
 class Preview(NamedTuple):
@@ -142,13 +159,27 @@ def preview(group: list[Contact], problem: str) -> Preview:
         absorb(kept, group[1:])
     except ValueError as error:
         problem = problem or str(error)
-    return Preview(kept, group[1:], list(map(in_words, taken_over(kept, group))), problem)
+    taken = [in_words(one) for one in values_taken_over(kept, group)]
+    return Preview(kept, group[1:], taken, problem)
 
 
-def in_words(taken: str) -> str:
-    """A line of `taken_over` as the pages write names of fields."""
-    name, _, value = taken.partition(" ")
-    return f"{name.removesuffix('_at').replace('_', ' ').capitalize()}: {value}"
+# What the preview calls the decisions on consent. Other fields have the names of their columns.
+DECISIONS = {"opted_in_at": gettext_noop("Opted in"), "opted_out_at": gettext_noop("Opted out")}
+
+
+def in_words(taken: Taken) -> str:
+    column: Any = Contact._meta.get_field(taken.field)
+    name = DECISIONS.get(taken.field)
+    values = {
+        "field": _(name) if name else str(capfirst(column.verbose_name)),
+        "value": value_in_words(taken.value),
+        "phone": taken.phone,
+    }
+    if not taken.value:
+        return _("%(field)s: emptied") % values
+    if taken.phone:
+        return _("%(field)s: %(value)s from %(phone)s") % values
+    return _("%(field)s: %(value)s of all") % values
 
 
 class Alike(NamedTuple):
@@ -163,11 +194,17 @@ def alike(contact: Contact) -> list[Alike]:
     pairs = Duplicate.objects.filter(tenant=contact.tenant_id).of([contact.pk]).open()
     likely = shown(pairs.order_by("-likelihood", "-pk")[:MAX_SHOWN])
     return [
-        Alike(other, ", ".join(each.reasons).lower())
+        Alike(other, ", ".join(_(REASONS_INSIDE[reason]) for reason in each.pair.codes))
         for each in likely
         for other in each.contacts
         if other.pk != contact.pk
     ]
+
+
+def limits() -> str:
+    """Which pairs the list leaves out."""
+    numbers = {"group": duplicates.MAX_GROUP, "key": duplicates.MAX_SHARED_KEY}
+    return _(LIMITS) % numbers
 
 
 def capped(pairs: DuplicateQuerySet, most: int) -> str:
@@ -288,16 +325,16 @@ class DuplicateAdmin(TenantOwnedAdmin):
         here = found[:PAGE_SIZE]
         last = here[-1] if here else None
         search = DuplicateSearch.objects.filter(tenant=chosen.tenant).first()
-        context = self.context(request, chosen, "Possible duplicates") | {
+        context = self.context(request, chosen, _("Possible duplicates")) | {
             "pairs": shown(here),
-            "limits": LIMITS if chosen.state == State.OPEN else "",
+            "limits": limits() if chosen.state == State.OPEN else "",
             "count": (count := capped(chosen.pairs, MAX_COUNTED)),
             "noun": "pair" if count == "1" else "pairs",
             "search": search,
             "tenants": self.tenants(request) if user_of(request).is_superuser else [],
             "kinds": [
-                (text, f"?{chosen.query(reason=reason)}", reason == chosen.reason)
-                for reason, text in [("", "All"), *KINDS.items()]
+                (_(text), f"?{chosen.query(reason=reason)}", reason == chosen.reason)
+                for reason, text in [("", ALL), *KINDS.items()]
             ],
             "states": [
                 (state.label, f"?{chosen.query(state=state)}", state == chosen.state)
@@ -315,7 +352,7 @@ class DuplicateAdmin(TenantOwnedAdmin):
         return self.admin_site.each_context(request) | {
             "opts": self.opts, "title": title, "chosen": chosen, "query": chosen.query(),
             "may_merge": self.may_merge(request), "is_open": chosen.state == State.OPEN,
-            "reason_text": REASONS[Reason(chosen.reason)] if chosen.reason else "",
+            "reason_text": _(REASONS_INSIDE[Reason(chosen.reason)]) if chosen.reason else "",
         }  # fmt: skip
 
     def move(self, request: HttpRequest, chosen: Chosen) -> HttpResponse:
@@ -328,11 +365,13 @@ class DuplicateAdmin(TenantOwnedAdmin):
             pairs = Duplicate.objects.filter(tenant=chosen.tenant, pk=parse_ulid(pk))
             moved = pairs.exclude(state=new).with_contacts().update(state=new)
         if moved:
-            log(request, f"Possible duplicate: {State(new).label.lower()}")
-            sentence = "Not shown again." if new == State.DISMISSED else "Back in the list."
+            with override(None):  # English, see `log`
+                log(request, f"Possible duplicate: {State(new).label.lower()}")
+            is_gone = new == State.DISMISSED
+            sentence = _("Not shown again.") if is_gone else _("Back in the list.")
             self.message_user(request, sentence, messages.SUCCESS)
         else:
-            self.message_user(request, PAIR_GONE, messages.WARNING)
+            self.message_user(request, _(PAIR_GONE), messages.WARNING)
         return HttpResponseRedirect(request.get_full_path())
 
     # All of a kind
@@ -358,9 +397,8 @@ class DuplicateAdmin(TenantOwnedAdmin):
             kind = BulkAction.Kind.MERGE_PAIRS if is_merge else BulkAction.Kind.DISMISS_PAIRS
             return start(request, chosen.tenant, kind, REASONS[Reason(chosen.reason)], pks)
         if request.method == "POST":
-            sentence = "The number of pairs has changed. Check the number and confirm again."
-            self.message_user(request, sentence, messages.WARNING)
-        title = "Merge all of a kind" if is_merge else "Dismiss all of a kind"
+            self.message_user(request, _(NUMBER_HAS_CHANGED), messages.WARNING)
+        title = _("Merge all of a kind") if is_merge else _("Dismiss all of a kind")
         context = self.context(request, chosen, title) | {
             "count": count, "has_more": number > count, "is_merge": is_merge,
             "examples": [] if is_merge else shown(pairs[:MAX_SHOWN]),

@@ -18,6 +18,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
@@ -38,9 +40,9 @@ from .history import HistoryAdmin
 
 logger = logging.getLogger(__name__)
 
-TITLE = "Erase a person"
+TITLE = gettext_noop("Erase a person")
 LATEST = 10  # receipts that the page lists
-IS_CONTACT = "This contact has the phone {}."
+IS_CONTACT = gettext_noop("This contact has the phone %(phone)s.")
 
 
 class ConfirmForm(forms.Form):
@@ -49,7 +51,9 @@ class ConfirmForm(forms.Form):
         package of modules that import each other if it has too many of them."""
 
     confirmed = forms.BooleanField(
-        label="I have checked that this is the right person. Erasing cannot be undone.",
+        label=gettext_lazy(
+            "I have checked that this is the right person. Erasing cannot be undone."
+        ),
         widget=UnfoldBooleanWidget,
     )
 
@@ -64,11 +68,15 @@ class PhoneForm(forms.Form):
         """See `ConfirmForm`."""
 
     tenant = forms.ModelChoiceField(
-        Tenant.objects.none(), to_field_name="slug", widget=UnfoldAdminSelectWidget
+        Tenant.objects.none(),
+        label=gettext_lazy("Tenant"),
+        to_field_name="slug",
+        widget=UnfoldAdminSelectWidget,
     )
     phone = forms.CharField(
+        label=gettext_lazy("Phone"),
         widget=UnfoldAdminTextInputWidget,
-        help_text="Include + and country code; spaces are fine.",
+        help_text=gettext_lazy("Include + and country code; spaces are fine."),
     )
 
     def __init__(self, data: Any, tenants: QuerySet[Tenant], own: Tenant | None) -> None:
@@ -106,17 +114,17 @@ class Receipt(NamedTuple):
 
 # The labels of `contacts.writing.erase.Numbers`, in the order of a receipt.
 LABELS = {
-    "contacts": "Contacts deleted",
-    "notes": "Notes deleted",
-    "phones": "Phones replaced by a digest",
-    "opt_outs": "Opt-outs kept as a digest",
-    "changes": "History entries emptied",
-    "duplicates": "Possible duplicates deleted",
-    "answers": "Stored answers of the API deleted",
-    "refusals": "Lines of bulk actions deleted",
-    "log_entries": "Entries of the admin's log emptied",
-    "exports": "Files of exports deleted",
-    "unreadable": "Error files that could not be searched",
+    "contacts": gettext_noop("Contacts deleted"),
+    "notes": gettext_noop("Notes deleted"),
+    "phones": gettext_noop("Phones replaced by a digest"),
+    "opt_outs": gettext_noop("Opt-outs kept as a digest"),
+    "changes": gettext_noop("History entries emptied"),
+    "duplicates": gettext_noop("Possible duplicates deleted"),
+    "answers": gettext_noop("Stored answers of the API deleted"),
+    "refusals": gettext_noop("Lines of bulk actions deleted"),
+    "log_entries": gettext_noop("Entries of the admin's log emptied"),
+    "exports": gettext_noop("Files of exports deleted"),
+    "unreadable": gettext_noop("Error files that could not be searched"),
 }
 
 
@@ -164,7 +172,7 @@ class EraseAdmin(HistoryAdmin):
             "form": form,
             "shown": [*map(phones.readable, (contact.phone, *former))],
         }
-        return self.page(request, "erase", TITLE, context)
+        return self.page(request, "erase", _(TITLE), context)
 
     def erase_phone_view(self, request: HttpRequest) -> HttpResponse:
         """The page for a phone that no contact has: of a contact that was deleted, or of somebody
@@ -174,11 +182,11 @@ class EraseAdmin(HistoryAdmin):
         form = PhoneForm(request.POST or None, self.tenants(request).order_by("slug"), own)
         if not form.is_valid():
             context = {"form": form, "receipts": self.receipts(request)[:LATEST]}
-            return self.page(request, "erase_phone", TITLE, context)
+            return self.page(request, "erase_phone", _(TITLE), context)
         tenant, phone = form.cleaned_data["tenant"], form.cleaned_data["phone"]
         with suppress(Contact.DoesNotExist):
             contact = tenant.contacts.find(phone=phone)
-            sentence = IS_CONTACT.format(phones.readable(phone))
+            sentence = _(IS_CONTACT) % {"phone": phones.readable(phone)}
             self.message_user(request, sentence, messages.WARNING)
             return HttpResponseRedirect(reverse("admin:contacts_contact_erase", args=[contact.pk]))
         confirm = ConfirmForm(request.POST if "is_shown" in request.POST else None)
@@ -192,7 +200,7 @@ class EraseAdmin(HistoryAdmin):
             "ended": len(tenant.changes.of_phones(forms_of([phone]))),
             "erased_at": tenant.erasures.of([phone]).get(phone),
         }
-        return self.page(request, "erase", TITLE, context)
+        return self.page(request, "erase", _(TITLE), context)
 
     # Erasing
 
@@ -224,9 +232,10 @@ class EraseAdmin(HistoryAdmin):
         kept_for = [entry.object_repr] if entry else []
         tenant = self.tenants(request).filter(pk__in=kept_for).first()
         if entry is None or tenant is None:
-            return self.missing(request, f"There is no receipt with the reference “{reference}”.")
+            sentence = _("There is no receipt with the reference “%(reference)s”.")
+            return self.missing(request, sentence % {"reference": reference})
         context = {"receipt": receipt_of(entry, tenant)}
-        return self.page(request, "erased", "Receipt of an erasure", context)
+        return self.page(request, "erased", _("Receipt of an erasure"), context)
 
 
 def summary_of(tenant: Tenant, erased: Erased) -> dict[str, Any]:
@@ -245,12 +254,12 @@ def receipt_of(entry: LogEntry, tenant: Tenant) -> Receipt:
     kept = json.loads(entry.change_message)
     jobs = tenant.imports.filter(pk__in=kept["waiting"]).order_by("pk")
     rows = [
-        ("Reference", entry.object_id),
-        ("Tenant", tenant.name),
-        ("Erased", local_time(entry.action_time)),
-        ("Erased by", entry.user.email),
+        (_("Reference"), entry.object_id),
+        (_("Tenant"), tenant.name),
+        (_("Erased"), local_time(entry.action_time)),
+        (_("Erased by"), entry.user.email),
         # A receipt of an earlier version has no notes.
-        *((label, kept["numbers"].get(name, 0)) for name, label in LABELS.items()),
+        *((_(label), kept["numbers"].get(name, 0)) for name, label in LABELS.items()),
     ]
     page = "admin:contacts_import_change"
     return Receipt(

@@ -19,6 +19,8 @@ from django.http import (
 )
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from contacts.api.exports import download
@@ -42,20 +44,21 @@ FOR_PEOPLE: dict[str, Format] = FORMATS | {"csv": CSV_FOR_SPREADSHEETS}
 
 class FormatForm(ConfirmForm):
     value = forms.ChoiceField(
-        label="Format",
-        choices=[(name, form.label) for name, form in FOR_PEOPLE.items()],
+        label=gettext_lazy("Format"),
+        choices=[(name, gettext_lazy(form.label)) for name, form in FOR_PEOPLE.items()],
         initial="xlsx",
         widget=UnfoldAdminSelectWidget,
     )
 
 
-QUESTION = Question("Export", "Export", FormatForm)
+QUESTION = Question(gettext_noop("Export"), gettext_noop("Export"), FormatForm)
+ACTION = format_lazy("{}…", gettext_lazy(QUESTION.title))
 
 
 class ExportActionAdmin(ConfirmActionAdmin):
     """The action of the list of contacts that exports."""
 
-    @admin.action(description=f"{QUESTION.title}…", permissions=["view"])
+    @admin.action(description=ACTION, permissions=["view"])
     def export(self, request: HttpRequest, contacts: ContactQuerySet) -> HttpResponseBase:
         def act(form: ConfirmForm, confirmed: int) -> HttpResponseBase | None:
             ids = select_ids(contacts)
@@ -63,7 +66,7 @@ class ExportActionAdmin(ConfirmActionAdmin):
                 return None
             return self.answer(request, contacts, ids, form.answer())
 
-        return self.ask(request, contacts, QUESTION, act)
+        return self.ask(request, contacts, QUESTION.translated(), act)
 
     def answer(
         self, request: HttpRequest, contacts: ContactQuerySet, ids: bytes, name: str
@@ -143,7 +146,7 @@ class ExportAdmin(ProgressAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], **options: Any
     ) -> HttpResponse:
-        named = context | {"title": f"Export {options['obj']}"}
+        named = context | {"title": pgettext("noun", "Export %(name)s") % {"name": options["obj"]}}
         return super().render_change_form(request, named, **options)
 
     def may_download(self, request: HttpRequest) -> bool:

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
+from django.utils.translation import trans_real
 
 from contacts.finding import duplicates
 from contacts.models import BulkAction, Contact, Duplicate, DuplicateSearch
@@ -276,3 +278,18 @@ def test_the_page_before_a_merge_of_all_shows_what_is_kept_and_its_undo_takes_al
     assert acme.tenant.contacts.count() == 1
     ChangeSet(BulkAction.objects.get().pk, Tenant.objects.all()).take_back()
     assert acme.tenant.contacts.count() == 2
+
+
+def test_the_log_of_the_admin_stays_english(
+    acme: SimpleNamespace, web: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = pair_of(acme, 1), pair_of(acme, 2)
+    monkeypatch.setattr(trans_real.DjangoTranslation, "gettext", lambda self, text: f"_{text}")
+    answer = web.post(PAGE, {"pair": first.pk, "state": State.DISMISSED}, follow=True)
+    assert "_Not shown again." in answer.content.decode()
+    web.post(LIST, {"action": "delete_selected", "_selected_action": second.ids, "count": "2"})
+    logged = LogEntry.objects.order_by("pk").values_list("object_repr", "change_message")
+    assert [*logged] == [
+        ("Possible duplicate: not duplicates", ""),
+        ("Delete", "Delete: 2 contacts."),
+    ]

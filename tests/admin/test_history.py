@@ -20,6 +20,7 @@ from django_tasks_db.models import DBTaskResult
 from contacts.admin import describe
 from contacts.admin.describe import consent_of
 from contacts.change_log.cause import caused_by
+from contacts.change_log.difference import LOGGED_FIELDS
 from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Change, Contact, Import
 from contacts.writing import change_phone, consent, tags, undo
@@ -114,6 +115,10 @@ def test_the_history_shows_the_order_of_tags_if_only_the_order_changed(
     change(contact, tags=["a", "b"])
     change(contact, tags=["b", "a"])
     assert "order of tags: a, b → b, a" in told(staff, contact)[0]
+
+
+def test_each_logged_field_has_a_name_that_translators_find() -> None:
+    assert {*describe.FIELD_NAMES} == {*LOGGED_FIELDS} - {"tags"}, "tags have lines of their own"
 
 
 def test_the_history_shows_consent_with_its_source_and_proof(
