@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -117,7 +118,9 @@ class TagAdmin(ConfirmActionAdmin, TenantOwnedRetryAdmin):
         counted = getattr(tag, "contacts_count", None)
         count = tag.own_links().count() if counted is None else counted
         page = reverse("admin:contacts_contact_changelist")
-        return format_html('<a class="plain" href="{}?tag={}">{:}</a>', page, tag.pk, f"{count:,}")
+        return format_html(
+            '<a class="plain" href="{}?tag={}">{:}</a>', page, tag.pk, intcomma(count)
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
