@@ -117,7 +117,7 @@ def row_of(request: HttpRequest, kind: str, job: AnyJob, left: Collection[str]) 
     if isinstance(job, BulkAction):
         needed = OF_ACTIONS.get(job.kind, needed)
     may_retry = can_be_retried(job, left) and user_of(request).has_perms(needed)
-    return FailedJob(job, kind, capfirst(job._meta.verbose_name), may_retry)
+    return FailedJob(job, kind, capfirst(str(job._meta.verbose_name)), may_retry)
 
 
 def list_view(request: HttpRequest) -> HttpResponse:

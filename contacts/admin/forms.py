@@ -10,17 +10,24 @@ from django import forms
 from django.db.models import Q, Value
 from django.db.models.functions import Concat
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from rest_framework.serializers import Serializer
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from contacts.models import ContactTag, Tag, TagQuerySet
+from contacts.models import Contact, ContactTag, Tag, TagQuerySet
 from contacts.values import rules, strict_json
 from contacts.values.folding import searchable
 from tenants.admin import label_for
 from tenants.fields import is_ulid
 from tenants.models import Tenant, User
+
+
+def name_of_field(name: str) -> str:
+    """The name of a field of contacts in the language of the user, with a capital letter."""
+    field: Any = Contact._meta.get_field(name)
+    return capfirst(str(field.verbose_name))
 
 
 class RuleFormField(forms.Field):

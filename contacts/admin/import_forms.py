@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from django import forms
-from django.utils.text import Truncator, capfirst, format_lazy
+from django.utils.text import Truncator, format_lazy
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
@@ -26,11 +26,12 @@ from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.preview import Preview
 from contacts.importing.records import UnreadableFile
 from contacts.importing.row import NoConsentDate, refuse_wrong_consent_date
-from contacts.models import Contact, Import, fields_of
+from contacts.models import Import, fields_of
 from contacts.values import rules
 from tenants.admin import TenantForm
 from tenants.models import Tenant
 
+from .forms import name_of_field
 from .keyset_list import DAY
 
 KINDS = ",".join([*(suffix for each in FORMATS for suffix in each.suffixes), ".gz"])
@@ -424,7 +425,7 @@ def label(field: str) -> str:
     """The name of one of `ALIASES`, for people."""
     if field in OTHER_FIELDS:
         return _(OTHER_FIELDS[field])
-    return capfirst(str(Contact._meta.get_field(field).verbose_name))
+    return name_of_field(field)
 
 
 def key_label(field: str) -> str:

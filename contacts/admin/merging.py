@@ -10,7 +10,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, ngettext, pgettext
 from unfold.widgets import UnfoldAdminRadioSelectWidget
@@ -27,6 +26,7 @@ from tenants.fields import is_ulid
 
 from . import describe
 from .bulk import BulkAdmin
+from .forms import name_of_field
 
 MAX_MERGED = 10  # contacts at once; the preview has a column for each
 # Of the texts that people edit, a person chooses the value that stays.
@@ -180,9 +180,8 @@ def rows(contacts: list[Contact], result: Contact, form: MergeForm) -> list[Row]
     for name in SHOWN:
         values = [text_of(contact, name) for contact in contacts]
         if any(values):
-            label = capfirst(str(Contact._meta.get_field(name).verbose_name))
             field = form[name] if name in form.fields else None
-            found.append(Row(label, values, text_of(result, name), field))
+            found.append(Row(name_of_field(name), values, text_of(result, name), field))
     return found
 
 

@@ -37,6 +37,9 @@ STATES = {
     Delivery.State.PENDING: gettext_noop("%(count)s pending"),
     Delivery.State.DEAD: gettext_noop("%(count)s dead"),
 }
+# Problems that `contacts.webhooks.sender` writes. The others have names of Python's errors.
+ANSWERED = gettext_noop("It answered %(status)s.")
+NOT_HTTP = gettext_noop("The answer is not HTTP.")
 
 
 class WebhookForm(TenantForm):
@@ -165,14 +168,14 @@ class WebhookAdmin(TenantOwnedRetryAdmin):
 class DeliveryAdmin(TenantOwnedAdmin):
     """Deliveries that were sent and those that wait. Nobody adds or edits one."""
 
-    list_display = ["id", "event", "webhook", "state", "attempts", "last_status", "problem",
+    list_display = ["id", "event", "webhook", "state", "attempts", "last_status", "reason",
                     "due_at", "finished_at"]  # fmt: skip
     list_filter = ["state", "event"]
     ordering = ["-pk"]
     search_fields = ["webhook"]  # without it, Django shows no search box; see get_search_results
     search_help_text = gettext_lazy("The id of a webhook, or of a delivery")
     actions = ["replay"]
-    shown = ["webhook", "event", "change_id", "state", "attempts", "last_status", "problem",
+    shown = ["webhook", "event", "logged_as", "state", "attempts", "last_status", "reason",
              "created_at", "due_at", "finished_at"]  # fmt: skip
     fields = ["tenant", *shown]
     readonly_fields = shown
@@ -197,6 +200,18 @@ class DeliveryAdmin(TenantOwnedAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    @admin.display(description=gettext_lazy("Change id"))
+    def logged_as(self, delivery: Delivery) -> int | None:
+        """A method, because Django does not translate the name `change_id`."""
+        return delivery.change_id
+
+    @admin.display(description=gettext_lazy("Problem"), ordering="problem")
+    def reason(self, delivery: Delivery) -> str:
+        status = {"status": delivery.last_status}
+        if delivery.problem == ANSWERED % status:
+            return _(ANSWERED) % status
+        return _(delivery.problem) if delivery.problem else ""
 
     # Needed when a superuser deletes a tenant with all its rows.
     has_delete_permission = superusers_only
