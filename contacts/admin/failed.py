@@ -12,6 +12,9 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, override
 
 from contacts.jobs.failed import AnyJob, can_be_retried, failed, retry
 from contacts.jobs.turns import left_alone
@@ -19,10 +22,10 @@ from contacts.models import BulkAction, Export, Import
 from tenants.admin import user_of
 
 LATEST = 100  # failed jobs of each model that the page shows
-GONE = "This job no longer exists."
-NOT_STOPPED = "This job has not stopped, or somebody has retried it already."
-LEFT = "Its worker was killed, and no other worker goes on with the job."
-RETRIED = "The job is in the queue again."
+GONE = gettext_noop("This job no longer exists.")
+NOT_STOPPED = gettext_noop("This job has not stopped, or somebody has retried it already.")
+LEFT = gettext_noop("Its worker was killed, and no other worker goes on with the job.")
+RETRIED = gettext_noop("The job is in the queue again.")
 MODELS: dict[str, type[AnyJob]] = {"import": Import, "export": Export, "bulk": BulkAction}
 Kind = BulkAction.Kind
 
@@ -64,7 +67,7 @@ class FailedJob(NamedTuple):
 
     @property
     def problem(self) -> str:
-        return self.job.problem or LEFT
+        return _(self.job.problem or LEFT)
 
     @property
     def is_asked(self) -> bool:
@@ -114,13 +117,13 @@ def row_of(request: HttpRequest, kind: str, job: AnyJob, left: Collection[str]) 
     if isinstance(job, BulkAction):
         needed = OF_ACTIONS.get(job.kind, needed)
     may_retry = can_be_retried(job, left) and user_of(request).has_perms(needed)
-    return FailedJob(job, kind, str(job._meta.verbose_name).capitalize(), may_retry)
+    return FailedJob(job, kind, capfirst(str(job._meta.verbose_name)), may_retry)
 
 
 def list_view(request: HttpRequest) -> HttpResponse:
     if not visible(request):
         raise PermissionDenied
-    context = {"rows": rows(request), "title": "Failed jobs", "latest": LATEST}
+    context = {"rows": rows(request), "title": _("Failed jobs"), "latest": LATEST}
     return page(request, "list", context)
 
 
@@ -132,7 +135,7 @@ def retry_view(request: HttpRequest, kind: str, pk: str) -> HttpResponse:
         raise PermissionDenied
     job = admin_of(MODELS[kind]).get_object(request, unquote(pk))
     if job is None:
-        messages.warning(request, GONE)
+        messages.warning(request, _(GONE))
         return HttpResponseRedirect(reverse("admin:failed_jobs"))
     left = left_alone()
     row = row_of(request, kind, job, left)
@@ -140,15 +143,17 @@ def retry_view(request: HttpRequest, kind: str, pk: str) -> HttpResponse:
         raise PermissionDenied
     if request.method == "POST" or not row.may_retry:
         return retried(request, job, left)
-    return page(request, "retry", {"row": row, "title": f"Retry: {job}"})
+    title = _("Retry: %(job)s") % {"job": job}
+    return page(request, "retry", {"row": row, "title": title})
 
 
 def retried(request: HttpRequest, job: AnyJob, left: Collection[str]) -> HttpResponse:
     if not retry(job, left):
-        messages.warning(request, NOT_STOPPED)
+        messages.warning(request, _(NOT_STOPPED))
         return HttpResponseRedirect(reverse("admin:failed_jobs"))
-    admin_of(type(job)).log_change(request, job, "Retried.")
-    messages.success(request, RETRIED)
+    with override("en"):  # the log keeps the name of the job, which has words of the language
+        admin_of(type(job)).log_change(request, job, "Retried.")
+    messages.success(request, _(RETRIED))
     return HttpResponseRedirect(address_of(job))
 
 

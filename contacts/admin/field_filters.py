@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from django import forms
+from django.utils.translation import gettext as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from contacts.finding import filters
@@ -31,7 +32,9 @@ class FieldFilter(NamedTuple):
     def inputs(self) -> dict[str, forms.Field]:
         """The boxes of the filter, by the names of their parameters: two for a range."""
         if make := RANGES.get(self.row.kind):
-            lower, upper = make(self.row, "from"), make(self.row, "until")
+            named = {"field": self.row.label}
+            lower = make(self.row, _("%(field)s from") % named)
+            upper = make(self.row, _("%(field)s until") % named)
             inputs = {f"{self.name}{FROM}": lower, f"{self.name}{TO}": upper}
         else:
             inputs = {self.name: BOXES[self.row.kind](self.row)}
@@ -65,7 +68,7 @@ def filters_of(tenant_id: str) -> list[FieldFilter]:
     return [FieldFilter(row) for row in rows_of(tenant_id)]
 
 
-def number_box(row: MetadataField, end: str) -> forms.Field:
+def number_box(row: MetadataField, label: str) -> forms.Field:
     """A box that has the number as JSON text: a number 0 would count as an empty filter."""
     number = row.definition
 
@@ -73,7 +76,7 @@ def number_box(row: MetadataField, end: str) -> forms.Field:
         return rules.spelled(number.read(raw)) if raw else ""
 
     widget = UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"})
-    box = RuleFormField(spelled, label=f"{row.label} {end}", widget=widget)
+    box = RuleFormField(spelled, label=label, widget=widget)
     box.show_hidden_initial = False
     return box
 
@@ -87,14 +90,14 @@ def choice_box(row: MetadataField) -> forms.Field:
 
 
 def switch_box(row: MetadataField) -> forms.Field:
-    return select(("yes", "Yes"), ("no", "No"), label=row.label)
+    return select(("yes", _("Yes")), ("no", _("No")), label=row.label)
 
 
 Box = Callable[[MetadataField], forms.Field]
 
 RANGES: dict[str, Callable[[MetadataField, str], forms.Field]] = {
     FieldKind.NUMBER: number_box,
-    FieldKind.DATE: lambda row, end: day(f"{row.label} {end}"),
+    FieldKind.DATE: lambda row, label: day(label),
 }
 BOXES: dict[str, Box] = {
     FieldKind.TEXT: text_box,

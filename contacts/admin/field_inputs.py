@@ -5,6 +5,8 @@ from typing import Any
 
 from django import forms
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
@@ -16,6 +18,7 @@ from contacts.values.defined_fields import DefinedField, FieldKind
 from .forms import RuleFormField
 
 Metadata = dict[str, Any]
+ANSWERS = (gettext_noop("yes"), gettext_noop("no"))  # as `DefinedField.shown` writes them
 
 
 class DefinedFormField(RuleFormField):
@@ -56,8 +59,10 @@ def widget_of(field: DefinedField, shown: Any) -> forms.Widget:
     if field.fits(shown) and field.kind == FieldKind.DATE:
         return UnfoldAdminTextInputWidget(attrs={"type": "date"})
     if field.fits(shown) and field.kind in (FieldKind.CHOICE, FieldKind.YES_NO):
-        texts = field.choices if field.kind == FieldKind.CHOICE else ("yes", "no")
-        return UnfoldAdminSelectWidget(choices=[("", "—"), *((text, text) for text in texts)])
+        choices = [(text, text) for text in field.choices]
+        if field.kind == FieldKind.YES_NO:
+            choices = [(answer, _(answer)) for answer in ANSWERS]
+        return UnfoldAdminSelectWidget(choices=[("", "—"), *choices])
     if isinstance(shown, str) and "\n" in shown:  # a box of one line would lose the line ends
         return UnfoldAdminTextareaWidget({"rows": 4})
     mode = "decimal" if field.kind == FieldKind.NUMBER else "text"
@@ -72,7 +77,7 @@ def mark_of(field: DefinedField, shown: Any) -> str:
 
 def names_of(fields: Iterable[DefinedField]) -> list[str]:
     """The names of the boxes in a form."""
-    return [f"defined_{number}" for number, _ in enumerate(fields)]
+    return [f"defined_{number}" for number, field in enumerate(fields)]
 
 
 def boxes_of(fields: Iterable[DefinedField], shown: Metadata) -> dict[str, DefinedFormField]:

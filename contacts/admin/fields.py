@@ -6,6 +6,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from contacts.importing.columns import is_reserved
@@ -17,7 +19,7 @@ from tenants.models import Tenant
 
 from .forms import RuleFormField
 
-VALUES_STAY = "The values stay in the metadata of the contacts."
+VALUES_STAY = gettext_noop("The values stay in the metadata of the contacts.")
 
 
 class LinesFormField(RuleFormField):
@@ -32,15 +34,23 @@ class LinesFormField(RuleFormField):
 class FieldForm(TenantForm):
     label = RuleFormField(
         defined_fields.label,
-        help_text="The name for people. Also the name of the column in exports and imports.",
+        label=gettext_lazy("Label"),
+        help_text=gettext_lazy(
+            "The name for people. Also the name of the column in exports and imports."
+        ),
     )
     key = RuleFormField(
         defined_fields.key,
-        help_text="The metadata key with the values, as programs write it. Leave empty to make it "
-        "from the label. The key cannot be changed later.",
+        label=gettext_lazy("Key"),
+        help_text=gettext_lazy(
+            "The metadata key with the values, as programs write it. Leave empty to make it "
+            "from the label. The key cannot be changed later."
+        ),
     )
     choices = LinesFormField(
-        defined_fields.choices, help_text="For the kind “Choice”: one choice on each line."
+        defined_fields.choices,
+        label=gettext_lazy("Choices"),
+        help_text=gettext_lazy("For the kind “Choice”: one choice on each line."),
     )
 
     class Meta:
@@ -50,9 +60,10 @@ class FieldForm(TenantForm):
     def clean_label(self) -> str:
         label = self.cleaned_data["label"]
         if is_reserved(label):
-            raise forms.ValidationError(
-                f"Imports read a column “{label}” as something else. Choose another label."
+            sentence = _(
+                "Imports read a column “%(label)s” as something else. Choose another label."
             )
+            raise forms.ValidationError(sentence % {"label": label})
         self.refuse_same_words(label)
         return label
 
@@ -60,7 +71,8 @@ class FieldForm(TenantForm):
         """An import cannot distinguish two columns if their names have the same words."""
         for other in self.others():
             if defined_fields.key_from(other.label) == defined_fields.key_from(label):
-                raise forms.ValidationError(f"The field “{other.label}” has this label.")
+                sentence = _("The field “%(label)s” has this label.") % {"label": other.label}
+                raise forms.ValidationError(sentence)
 
     def others(self) -> list[MetadataField]:
         found = MetadataField.objects.filter(tenant=self.row_tenant())
@@ -68,20 +80,22 @@ class FieldForm(TenantForm):
 
     def clean_key(self) -> str:
         key = self.cleaned_data["key"] or defined_fields.key_from(self.data.get("label", ""))
-        return self.refuse_duplicate("key", key, f"Another field has the key “{key}”.")
+        sentence = _("Another field has the key “%(key)s”.") % {"key": key}
+        return self.refuse_duplicate("key", key, sentence)
 
     def clean(self) -> None:
         super().clean()
         given = self.cleaned_data
         if given.get("kind") == FieldKind.CHOICE and given.get("choices") == []:
-            self.add_error("choices", "Enter the choices, one on each line.")
+            self.add_error("choices", _("Enter the choices, one on each line."))
         tenant = self.row_tenant()
         if tenant and self.instance._state.adding:
             self.refuse_too_many(tenant)
 
     def refuse_too_many(self, tenant: Tenant) -> None:
         if MetadataField.objects.filter(tenant=tenant).count() >= MAX_FIELDS:
-            self.add_error(None, f"A tenant has at most {MAX_FIELDS} fields. Delete one first.")
+            sentence = _("A tenant has at most %(most)s fields. Delete one first.")
+            self.add_error(None, sentence % {"most": MAX_FIELDS})
 
 
 @admin.register(MetadataField)
@@ -106,8 +120,8 @@ class MetadataFieldAdmin(TenantOwnedRetryAdmin):
 
     def delete_model(self, request: HttpRequest, obj: MetadataField) -> None:
         super().delete_model(request, obj)
-        self.message_user(request, VALUES_STAY, messages.INFO)
+        self.message_user(request, _(VALUES_STAY), messages.INFO)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
         super().delete_queryset(request, queryset)
-        self.message_user(request, VALUES_STAY, messages.INFO)
+        self.message_user(request, _(VALUES_STAY), messages.INFO)

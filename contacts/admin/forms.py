@@ -1,22 +1,33 @@
 """Form fields of the admin: values that the rules of the API clean, tags, metadata."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import reduce
+from itertools import islice
 from typing import Any
 
 from django import forms
 from django.db.models import Q, Value
 from django.db.models.functions import Concat
 from django.urls import reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from rest_framework.serializers import Serializer
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from contacts.models import ContactTag, Tag, TagQuerySet
+from contacts.models import Contact, ContactTag, Tag, TagQuerySet
 from contacts.values import rules, strict_json
 from contacts.values.folding import searchable
 from tenants.admin import label_for
 from tenants.fields import is_ulid
 from tenants.models import Tenant, User
+
+
+def name_of_field(name: str) -> str:
+    """The name of a field of contacts in the language of the user, with a capital letter."""
+    field: Any = Contact._meta.get_field(name)
+    return capfirst(str(field.verbose_name))
 
 
 class RuleFormField(forms.Field):
@@ -122,7 +133,7 @@ class TagField(forms.CharField):
             tags, named = tags.annotate(label=WITH_TENANT), named | Q(label=text)
         found = [*tags.filter(named)[:2]]
         if len(found) > 1:
-            raise forms.ValidationError(SEVERAL_TAGS.format(text))
+            raise forms.ValidationError(_(SEVERAL_TAGS) % {"name": text})
         return found[0] if found else self.by_typed(text)
 
     def by_typed(self, text: str) -> Tag:
@@ -131,9 +142,10 @@ class TagField(forms.CharField):
         same = [tag for tag in like if searchable(tag.name) == searchable(text)]
         if len(same) == 1:
             return same[0]
-        names = dict.fromkeys(f"“{tag.name}”" for tag in (same or like))
-        hint = f" Do you mean {' or '.join([*names][:MAX_LIKE])}?" if names else ""
-        raise forms.ValidationError(NO_TAG.format(text) + hint)
+        names = [*islice(dict.fromkeys(tag.name for tag in (same or like)), MAX_LIKE)]
+        if not names:
+            raise forms.ValidationError(_(NO_TAG) % {"name": text})
+        raise forms.ValidationError(_(LIKE_TAG) % {"name": text, "names": one_of(names)})
 
     def label_of(self, tag: Tag) -> str:
         return label_for(self.user, tag)
@@ -144,9 +156,27 @@ class TagField(forms.CharField):
 
 
 WITH_TENANT = Concat("name", Value(" ("), "tenant__name", Value(")"))  # like `label_for`
-NO_TAG = "There is no tag “{}”."
+NO_TAG = gettext_noop("There is no tag “%(name)s”.")
+# `names`: one name, or “a” or “b”.
+LIKE_TAG = gettext_noop("There is no tag “%(name)s”. Do you mean %(names)s?")
 MAX_LIKE = 3  # similar tags that an error names
-SEVERAL_TAGS = "Several tenants have a tag “{0}”. Add the tenant: “{0} (name of the tenant)”."
+SEVERAL_TAGS = gettext_noop(
+    "Several tenants have a tag “%(name)s”. Add the tenant: “%(name)s (name of the tenant)”."
+)
+
+
+def quoted(name: str) -> str:
+    """The name in the quotation marks of the language."""
+    return _("“%(name)s”") % {"name": name}
+
+
+def one_of(names: Iterable[str]) -> str:
+    """The names as a choice, such as “a” or “b” or “c”."""
+
+    def either(some: str, last: str) -> str:
+        return _("%(some)s or %(last)s") % {"some": some, "last": last}
+
+    return reduce(either, map(quoted, names))
 
 
 class TagNamesWidget(TagInput):

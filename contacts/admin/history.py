@@ -10,6 +10,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from unfold.forms import AdminForm
 from unfold.widgets import (
     UnfoldAdminRadioSelectWidget,
@@ -38,23 +41,27 @@ class ConsentForm(forms.Form):
     """A decision on consent, by the rules of the API."""
 
     status = forms.ChoiceField(
+        label=gettext_lazy("Status"),
         choices=[(status, Change.Kind(status).label) for status in CONSENT_STATUS],
         widget=UnfoldAdminRadioSelectWidget,
     )
     at = forms.SplitDateTimeField(
+        label=gettext_lazy("At"),
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,
-        help_text="When the person decided. Leave empty for now.",
+        help_text=gettext_lazy("When the person decided. Leave empty for now."),
     )
     source = forms.CharField(
+        label=gettext_lazy("Source"),
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="How it was given, e.g. a form, a campaign, a phone call.",
+        help_text=gettext_lazy("How it was given, e.g. a form, a campaign, a phone call."),
     )
     proof = forms.CharField(
+        label=gettext_lazy("Proof"),
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
-        help_text="What proves it, e.g. a letter or an order number.",
+        help_text=gettext_lazy("What proves it, e.g. a letter or an order number."),
     )
 
     def clean(self) -> None:
@@ -67,11 +74,11 @@ class ConsentForm(forms.Form):
             self.decision = Decision(**decision)
 
 
-CONSENT_STAYS = (
+CONSENT_STAYS = gettext_noop(
     "Undo does not change consent. If a person changes their mind, record the new decision on the"
     " contact's page."
 )
-STILL_RUNNING = "This is still running. You can undo it when it is finished."
+STILL_RUNNING = gettext_noop("This is still running. You can undo it when it is finished.")
 
 
 class HistoryAdmin(TenantOwnedAdmin):
@@ -99,7 +106,8 @@ class HistoryAdmin(TenantOwnedAdmin):
     def no_contact(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The same answer for a missing contact and for a contact of another tenant: a different
         answer would reveal that the id exists."""
-        return self.missing(request, f"There is no contact with the id “{unquote(object_id)}”.")
+        sentence = _("There is no contact with the id “%(id)s”.") % {"id": unquote(object_id)}
+        return self.missing(request, sentence)
 
     # History
 
@@ -117,13 +125,13 @@ class HistoryAdmin(TenantOwnedAdmin):
         is_last = len(found) == len(shown)
         context = {
             "object": contact,
-            "module_name": str(self.opts.verbose_name_plural).capitalize(),
+            "module_name": capfirst(self.opts.verbose_name_plural),
             "changes": timeline.page(request, contact, shown, before, is_last=is_last),
             "is_first": before is None,
             "older": None if is_last else shown[-1].change.pk,
             "may_undo": self.may_undo(request),
         }
-        title = f"History of {contact}"
+        title = _("History of %(contact)s") % {"contact": contact}
         return self.page(request, "object_history", title, context | (extra_context or {}))
 
     # Consent
@@ -145,15 +153,18 @@ class HistoryAdmin(TenantOwnedAdmin):
             "errors": form.errors,
             "media": self.media + form.media,
         }
-        return self.page(request, "consent", "Record consent", context)
+        return self.page(request, "consent", _("Record consent"), context)
 
     def record(self, request: HttpRequest, contact: Contact, decision: Decision) -> HttpResponse:
         try:
             contact = consent.decide_one(contact.tenant, {"contact_id": contact.pk}, decision)
         except Contact.DoesNotExist:
             return self.no_contact(request, contact.pk)
-        recorded = f"Recorded: {describe.status(decision.status)}."
-        self.message_user(request, f"{recorded} {describe.consent_of(contact)}", messages.SUCCESS)
+        # `consent`: whole sentences.
+        sentence = _("Recorded: %(status)s. %(consent)s") % {
+            "status": describe.status(decision.status), "consent": describe.consent_of(contact),
+        }  # fmt: skip
+        self.message_user(request, sentence, messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:contacts_contact_change", args=[contact.pk]))
 
     # Undo
@@ -173,16 +184,18 @@ class HistoryAdmin(TenantOwnedAdmin):
         tenants = self.admin_site.get_model_admin(Tenant).get_queryset(request)
         found = undo.ChangeSet(change_set, tenants)
         if not found.tenants:
-            return self.missing(request, f"There are no changes with the id “{change_set}”.")
+            sentence = _("There are no changes with the id “%(id)s”.") % {"id": change_set}
+            return self.missing(request, sentence)
         summary = found.summary()
         is_running = found.is_running()
         if is_running:
-            self.message_user(request, STILL_RUNNING, messages.WARNING)
+            self.message_user(request, _(STILL_RUNNING), messages.WARNING)
         if request.method != "POST" or is_running or summary.is_of_consent:
             return self.undo_page(request, found, summary, found.rehearse(MAX_SHOWN))
         if summary.contacts > undo.AT_ONCE:
             return self.undo_later(request, found)
-        log(request, f"{BulkAction.Kind.UNDO.label}: {found.id}: {summary.contacts:,} contacts")
+        # In English, as all that the log keeps.
+        log(request, f"Undo: {found.id}: {summary.contacts:,} contacts")
         return self.undo_page(request, found, summary, found.take_back(), is_done=True)
 
     def undo_page(
@@ -206,10 +219,11 @@ class HistoryAdmin(TenantOwnedAdmin):
             "left_out": max(0, summary.contacts - len(results)),
             "is_done": is_done,
             "is_later": summary.contacts > undo.AT_ONCE,
-            "consent_stays": CONSENT_STAYS,
+            "consent_stays": _(CONSENT_STAYS),
             "undoing": cause.current.get().change_set() if is_done else "",
         }
-        return self.page(request, "undo", "Undone" if is_done else "Undo", context)
+        title = _("Undone") if is_done else pgettext("noun", "Undo")
+        return self.page(request, "undo", title, context)
 
     def undo_later(self, request: HttpRequest, found: undo.ChangeSet) -> HttpResponseBase:
         """Starts a bulk action for each tenant. Redirects to its page, or to the list of bulk

@@ -6,8 +6,10 @@ from hashlib import sha256
 from typing import Any
 
 from django import forms
-from django.utils.text import Truncator
+from django.utils.text import Truncator, format_lazy
 from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
@@ -18,7 +20,7 @@ from unfold.widgets import (
 from contacts.finding.filters import midnight
 from contacts.importing import uploads
 from contacts.importing.cells import tags_text
-from contacts.importing.columns import ALIASES, CONSENT
+from contacts.importing.columns import ALIASES, CONSENT, FORMER
 from contacts.importing.formats import FORMATS
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.preview import Preview
@@ -29,49 +31,78 @@ from contacts.values import rules
 from tenants.admin import TenantForm
 from tenants.models import Tenant
 
+from .forms import name_of_field
 from .keyset_list import DAY
 
 KINDS = ",".join([*(suffix for each in FORMATS for suffix in each.suffixes), ".gz"])
 ANOTHER = "metadata."  # the choice of a metadata key that the user types
 DATES = {
-    "iso": "Year-month-day (2026-05-07)",
-    "dmy": "Day, month, year (07/05/2026)",
-    "mdy": "Month, day, year (05/07/2026)",
+    "iso": gettext_noop("Year-month-day (2026-05-07)"),
+    "dmy": gettext_noop("Day, month, year (07/05/2026)"),
+    "mdy": gettext_noop("Month, day, year (05/07/2026)"),
 }
-# How the file is read: the preview has a choice of what was found out.
-READING = ("sheet", "encoding", "delimiter", "header_line")
+# How the file is read: the preview has a choice of what was found out, with this label.
+READING = {
+    "sheet": gettext_noop("Sheet"),
+    "encoding": gettext_noop("Encoding"),
+    "delimiter": gettext_noop("Delimiter"),
+    "header_line": gettext_noop("Header row"),
+}
 ENCODINGS = {
     "utf-8": "UTF-8",
     "utf-16": "UTF-16",
-    "cp1252": "Western European (Windows-1252)",
-    "mac_roman": "Western European (Mac Roman)",
-    "cp1250": "Central European (Windows-1250)",
-    "iso-8859-2": "Central European (ISO 8859-2)",
-    "cp1251": "Cyrillic (Windows-1251)",
-    "cp1253": "Greek (Windows-1253)",
-    "cp1254": "Turkish (Windows-1254)",
-    "cp1255": "Hebrew (Windows-1255)",
-    "cp1256": "Arabic (Windows-1256)",
-    "cp1257": "Baltic (Windows-1257)",
-    "cp1258": "Vietnamese (Windows-1258)",
-    "cp932": "Japanese (Shift-JIS)",
-    "gb18030": "Chinese, simplified (GBK)",
-    "cp950": "Chinese, traditional (Big5)",
-    "cp949": "Korean (EUC-KR)",
+    "cp1252": gettext_noop("Western European (Windows-1252)"),
+    "mac_roman": gettext_noop("Western European (Mac Roman)"),
+    "cp1250": gettext_noop("Central European (Windows-1250)"),
+    "iso-8859-2": gettext_noop("Central European (ISO 8859-2)"),
+    "cp1251": gettext_noop("Cyrillic (Windows-1251)"),
+    "cp1253": gettext_noop("Greek (Windows-1253)"),
+    "cp1254": gettext_noop("Turkish (Windows-1254)"),
+    "cp1255": gettext_noop("Hebrew (Windows-1255)"),
+    "cp1256": gettext_noop("Arabic (Windows-1256)"),
+    "cp1257": gettext_noop("Baltic (Windows-1257)"),
+    "cp1258": gettext_noop("Vietnamese (Windows-1258)"),
+    "cp932": gettext_noop("Japanese (Shift-JIS)"),
+    "gb18030": gettext_noop("Chinese, simplified (GBK)"),
+    "cp950": gettext_noop("Chinese, traditional (Big5)"),
+    "cp949": gettext_noop("Korean (EUC-KR)"),
 }
-GUESSED = "Guessed from the values."
-DELIMITERS = {",": "Comma ,", ";": "Semicolon ;", r"\t": "Tab", "|": "Bar |"}
-NO_HEADER = {"0": "None of these: number the columns"}
+TAG_MODES = {"replace": gettext_noop("Replace"), "add": gettext_noop("Add")}
+# The fields for columns that are no fields of a contact.
+OTHER_FIELDS = {
+    "first_name": gettext_noop("First name"),
+    "middle_name": gettext_noop("Middle name"),
+    "last_name": gettext_noop("Last name"),
+    FORMER: gettext_noop("Former phones"),
+    CONSENT: gettext_noop("Consent (yes/no)"),
+}
+GUESSED = gettext_noop("Guessed from the values.")
+DELIMITERS = {
+    ",": gettext_noop("Comma ,"),
+    ";": gettext_noop("Semicolon ;"),
+    r"\t": gettext_noop("Tab"),
+    "|": gettext_noop("Bar |"),
+}
+NO_HEADER = {"0": gettext_noop("None of these: number the columns")}
 SHOWN_CELLS = 4  # of a row that may be the header
 LONG_CELL = 20  # characters
 LONG = 40  # characters of a metadata key in a choice
 
 
-def option_field(name: str) -> forms.CharField:
+def translated(choices: dict[str, str]) -> dict[str, str]:
+    """The choices with their labels in the language of the user."""
+    return {value: _(label) for value, label in choices.items()}
+
+
+# `label` of these functions: marked, but not yet translated.
+
+
+def option_field(name: str, label: str) -> forms.CharField:
     """A text field for an option of an import. Its rule runs in `cleaned`."""
     return forms.CharField(
-        required=False, widget=UnfoldAdminTextInputWidget, help_text=OPTIONS[name].help
-    )
+        required=False, label=gettext_lazy(label), help_text=gettext_lazy(OPTIONS[name].help),
+        widget=UnfoldAdminTextInputWidget,
+    )  # fmt: skip
 
 
 def cleaned(form: forms.Form) -> dict[str, Any]:
@@ -86,15 +117,16 @@ def cleaned(form: forms.Form) -> dict[str, Any]:
 
 def choice_field(name: str, choices: dict[str, str], label: str) -> forms.ChoiceField:
     return forms.ChoiceField(
-        required=False, choices=[*choices.items()], label=label, help_text=OPTIONS[name].help,
-        widget=UnfoldAdminSelectWidget,
+        required=False, choices=lambda: [*translated(choices).items()], label=gettext_lazy(label),
+        help_text=gettext_lazy(OPTIONS[name].help), widget=UnfoldAdminSelectWidget,
     )  # fmt: skip
 
 
 def switch_field(name: str, label: str) -> forms.BooleanField:
     return forms.BooleanField(
-        required=False, label=label, help_text=OPTIONS[name].help, widget=UnfoldBooleanWidget
-    )
+        required=False, label=gettext_lazy(label), help_text=gettext_lazy(OPTIONS[name].help),
+        widget=UnfoldBooleanWidget,
+    )  # fmt: skip
 
 
 class TagsField(forms.CharField):
@@ -108,34 +140,44 @@ class TagsField(forms.CharField):
 
 class OptionsForm(forms.Form):
     mode = forms.ChoiceField(
-        choices=Import.Mode.choices, label="Contacts", widget=UnfoldAdminSelectWidget
+        choices=Import.Mode.choices,
+        label=gettext_lazy("Contacts"),
+        widget=UnfoldAdminSelectWidget,
     )
-    region = option_field("region")
+    region = option_field("region", gettext_noop("Region"))
     phones_have_country_code = switch_field(
-        "phones_have_country_code", "Phones have their country code"
+        "phones_have_country_code", gettext_noop("Phones have their country code")
     )
-    tags = choice_field("tags", {"replace": "Replace", "add": "Add"}, "Tags of a row")
+    tags = choice_field("tags", TAG_MODES, gettext_noop("Tags of a row"))
     tag = TagsField(
-        required=False, label="Tags for all contacts", help_text=f"{OPTIONS['tag'].help} Commas "
-        "separate several tags.",
-    )  # fmt: skip
-    dates = choice_field("dates", DATES, "Dates")
-    timezone = option_field("timezone")
-    strict = switch_field("strict", "Wrong cells fail their record")
-    clear_marker = option_field("clear_marker")
-    encoding = option_field("encoding")
-    delimiter = option_field("delimiter")
-    header_line = option_field("header_line")
-    sheet = option_field("sheet")
+        required=False,
+        label=gettext_lazy("Tags for all contacts"),
+        help_text=format_lazy(
+            "{} {}",
+            gettext_lazy(OPTIONS["tag"].help),
+            gettext_lazy("Commas separate several tags."),
+        ),
+    )
+    dates = choice_field("dates", DATES, gettext_noop("Dates"))
+    timezone = option_field("timezone", gettext_noop("Timezone"))
+    strict = switch_field("strict", gettext_noop("Wrong cells fail their record"))
+    clear_marker = option_field("clear_marker", gettext_noop("Clear marker"))
+    encoding = option_field("encoding", READING["encoding"])
+    delimiter = option_field("delimiter", READING["delimiter"])
+    header_line = option_field("header_line", gettext_noop("Header line"))
+    sheet = option_field("sheet", READING["sheet"])
 
 
 class UploadForm(TenantForm, OptionsForm):
     """The upload of a file. The next page shows a preview before anything is imported."""
 
     file = forms.FileField(
+        label=gettext_lazy("File"),
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": KINDS}),
-        help_text="A workbook (XLSX, XLS, ODS), CSV, vCard, JSON or NDJSON, gzipped or not. The "
-        "next page shows a preview; nothing is imported before you confirm it.",
+        help_text=gettext_lazy(
+            "A workbook (XLSX, XLS, ODS), CSV, vCard, JSON or NDJSON, gzipped or not. The "
+            "next page shows a preview; nothing is imported before you confirm it."
+        ),
     )
 
     class Meta:
@@ -164,21 +206,19 @@ class UploadForm(TenantForm, OptionsForm):
 def reading_field(name: str, choices: list[Any]) -> forms.CharField:
     """A choice of how the file is read; hidden if there is nothing to choose. Its rule runs in
     `cleaned`."""
-    label = {"encoding": "Encoding", "header_line": "Header row"}.get(name, name.capitalize())
     widget = UnfoldAdminSelectWidget(choices=choices) if choices else forms.HiddenInput()
-    return forms.CharField(required=False, label=label, widget=widget)
+    return forms.CharField(required=False, label=_(READING[name]), widget=widget)
 
 
 def reading_choices(options: dict[str, Any], preview: Preview) -> dict[str, list[Any]]:
     """The choices for each option of `READING`; none where the file has nothing to choose."""
     source = preview.source
+    delimiters = translated(DELIMITERS) if source.kind.has_delimiter else {}
     sheets = {name: name for name in source.sheets} if len(source.sheets) > 1 else {}
     return {
         "sheet": detected(options, "sheet", sheets, source.sheet),
         "encoding": encoding_choices(options, preview) if source.encoding else [],
-        "delimiter": detected(
-            options, "delimiter", DELIMITERS if source.kind.has_delimiter else {}, source.delimiter
-        ),
+        "delimiter": detected(options, "delimiter", delimiters, source.delimiter),
         "header_line": header_choices(options, preview) if source.kind.has_header else [],
     }
 
@@ -191,7 +231,8 @@ def detected(
     if not known:
         return []
     now = spelled(options.get(name))
-    first = "Detect" if now else f"Detected: {known.get(spelled(found), found)}"
+    found = known.get(spelled(found), found)
+    first = _("Detect") if now else _("Detected: %(value)s") % {"value": found}
     given = {now: now} if now and now not in known else {}
     return [("", first), *(given | known).items()]
 
@@ -199,25 +240,35 @@ def detected(
 def encoding_choices(options: dict[str, Any], preview: Preview) -> list[tuple[str, Any]]:
     """If the encoding is not certain, the encodings in question come first, with some names as
     they read in each."""
-    choices = detected(options, "encoding", ENCODINGS, preview.source.encoding)
+    known = translated(ENCODINGS)
+    choices = detected(options, "encoding", known, preview.source.encoding)
     if not preview.encodings:
         return choices
     questioned = [
-        (name, Truncator(f"{ENCODINGS.get(name, name)}: {', '.join(words)}").chars(2 * LONG))
+        (name, Truncator(with_names(known.get(name, name), words)).chars(2 * LONG))
         for name, words in preview.encodings.items()
     ]
     others = [choice for choice in choices if choice[0] and choice[0] not in preview.encodings]
     return [
-        ("", "Not certain: choose"),
-        ("Names in each", questioned),
-        ("Other encodings", others),
+        ("", _("Not certain: choose")),
+        (_("Names in each"), questioned),
+        (_("Other encodings"), others),
     ]
 
 
+def with_names(encoding: str, names: list[str]) -> str:
+    """An encoding with names of contacts as it reads them."""
+    return _("%(encoding)s: %(names)s") % {"encoding": encoding, "names": ", ".join(names)}
+
+
 def header_choices(options: dict[str, Any], preview: Preview) -> list[tuple[str, Any]]:
-    rows = {str(row.line): f"Line {row.line}: {sample(row.cells)}" for row in preview.first_rows}
-    found = f"line {preview.source.header_line}"
-    return detected(options, "header_line", rows | NO_HEADER, found)
+    rows = {
+        str(row.line): _("Line %(line)s: %(cells)s")
+        % {"line": row.line, "cells": sample(row.cells)}
+        for row in preview.first_rows
+    }
+    found = _("line %(line)s") % {"line": preview.source.header_line}
+    return detected(options, "header_line", rows | translated(NO_HEADER), found)
 
 
 def sample(cells: list[str]) -> str:
@@ -239,16 +290,18 @@ class MappingForm(OptionsForm):
     seen = forms.CharField(widget=forms.HiddenInput)
     rest_to_metadata = forms.BooleanField(
         required=False,
-        label="Columns left out become metadata",
+        label=gettext_lazy("Columns left out become metadata"),
         widget=UnfoldBooleanWidget,
     )
-    names_last_first = switch_field("names_last_first", "Names are “last, first”")
+    names_last_first = switch_field("names_last_first", gettext_noop("Names are “last, first”"))
     consent_since = forms.CharField(
         required=False,
-        label="Consent holds since",
+        label=gettext_lazy("Consent holds since"),
         widget=UnfoldAdminTextInputWidget(attrs={"type": "date"}),
-        help_text="“Yes” is an opt-in and “no” an opt-out on this day, unless a later decision is "
-        "known. Blank cells change nothing.",
+        help_text=gettext_lazy(
+            "“Yes” is an opt-in and “no” an opt-out on this day, unless a later decision is "
+            "known. Blank cells change nothing."
+        ),
     )
 
     def __init__(self, job: Import, preview: Preview, data: Any = None) -> None:
@@ -261,8 +314,10 @@ class MappingForm(OptionsForm):
             self.fields[name] = reading_field(name, choice)
             self.initial[name] = spelled(job.options.get(name))
         if preview.last_first:
-            seen = f" Most cells of “{Truncator(preview.last_first).chars(LONG)}” are such names."
-            self.fields["names_last_first"].help_text += seen
+            column = Truncator(preview.last_first).chars(LONG)
+            seen = _("Most cells of “%(column)s” are such names.") % {"column": column}
+            switch = self.fields["names_last_first"]
+            switch.help_text = f"{switch.help_text} {seen}"
         # A map names columns, so a column without a name cannot be mapped.
         self.columns = {column: n for n, column in enumerate(header) if column}
         defined = {f"metadata.{one.key}": one.label for one in fields_of(job.tenant)}
@@ -271,14 +326,15 @@ class MappingForm(OptionsForm):
             self.fields[f"field_{n}"] = forms.ChoiceField(
                 choices=choices(column, field, defined), initial=field, label=titles[n],
                 required=False, widget=UnfoldAdminSelectWidget,
-                help_text=GUESSED if column in preview.proposal.guessed else "",
+                help_text=_(GUESSED) if column in preview.proposal.guessed else "",
             )  # fmt: skip
+            attrs = {
+                "placeholder": _("Key"),
+                "aria-label": _("Metadata key of %(column)s") % {"column": titles[n]},
+            }
             self.fields[f"key_{n}"] = forms.CharField(
-                required=False,
-                widget=UnfoldAdminTextInputWidget(
-                    attrs={"placeholder": "Key", "aria-label": f"Metadata key of {titles[n]}"}
-                ),
-            )  # fmt: skip
+                required=False, widget=UnfoldAdminTextInputWidget(attrs=attrs)
+            )
 
     def is_of_other_columns(self) -> bool:
         """Whether the page showed other columns, because the file was read with other options."""
@@ -333,7 +389,7 @@ class MappingForm(OptionsForm):
             self.add_error(f"key_{number}", str(error))
             return ""
         if not key:
-            self.add_error(f"key_{number}", "Name the key.")
+            self.add_error(f"key_{number}", _("Name the key."))
         return f"{ANOTHER}{key}"
 
     def column_map(self, chosen: dict[str, str], rest: bool) -> dict[str, str]:
@@ -366,12 +422,16 @@ def day_of(text: str) -> str:
 
 
 def label(field: str) -> str:
-    if field == CONSENT:
-        return "consent (yes/no)"
-    kind, _, key = field.partition(".")
-    if key:
-        return f"metadata: {Truncator(key).chars(LONG)}"
-    return kind.replace("_", " ")
+    """The name of one of `ALIASES`, for people."""
+    if field in OTHER_FIELDS:
+        return _(OTHER_FIELDS[field])
+    return name_of_field(field)
+
+
+def key_label(field: str) -> str:
+    """The name of a field such as `metadata.city`, for people."""
+    key = Truncator(field.removeprefix(ANOTHER)).chars(LONG)
+    return _("metadata: %(key)s") % {"key": key}
 
 
 def choices(column: str, field: str, defined: dict[str, str]) -> list[tuple[str, Any]]:
@@ -379,10 +439,11 @@ def choices(column: str, field: str, defined: dict[str, str]) -> list[tuple[str,
     the labels of the fields that the tenant defines, by field."""
     found = dict.fromkeys([f"metadata.{column}", *[field] * field.startswith("metadata.")])
     keys = [key for key in found if key not in defined]
-    own = [("Your fields", [*defined.items()])] if defined else []
+    own = [(_("Your fields"), [*defined.items()])] if defined else []
+    metadata = [*((key, key_label(key)) for key in keys), (ANOTHER, _("metadata: another key…"))]
     return [
-        ("", "Do not import"),
-        ("Fields", [(name, label(name).capitalize()) for name in ALIASES]),
+        ("", _("Do not import")),
+        (_("Fields"), [(name, label(name)) for name in ALIASES]),
         *own,
-        ("Metadata", [*((key, label(key)) for key in keys), (ANOTHER, "metadata: another key…")]),
+        (_("Metadata"), metadata),
     ]

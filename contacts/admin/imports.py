@@ -12,6 +12,8 @@ from django.forms import BoundField
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from django.views.decorators.http import require_POST
 
 from contacts.api.imports import error_file, error_workbook
@@ -27,8 +29,10 @@ from .progress import ProgressAdmin
 
 State = Import.State
 FAILURES = 10  # and warnings, that the page of an import shows
-BEGUN_ALREADY = "This import has begun already."
-OTHER_COLUMNS = "The file is now read with other options: check its columns, then continue."
+BEGUN_ALREADY = gettext_noop("This import has begun already.")
+OTHER_COLUMNS = gettext_noop(
+    "The file is now read with other options: check its columns, then continue."
+)
 
 
 @admin.register(Import)
@@ -44,10 +48,10 @@ class ImportAdmin(ProgressAdmin):
         "clear_marker", "encoding", "delimiter", "header_line", "sheet",
     ]  # fmt: skip
 
-    @admin.display(description="kind", ordering="dry_run")
+    @admin.display(description=gettext_lazy("kind"), ordering="dry_run")
     def kind(self, job: Import) -> str:
         """In words: a red cross for “no dry run” looks like a failure."""
-        return "Check" if job.dry_run else "Import"
+        return pgettext("noun", "Check") if job.dry_run else pgettext("noun", "Import")
 
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
@@ -64,7 +68,7 @@ class ImportAdmin(ProgressAdmin):
             return super().get_fieldsets(request, obj)
         given = ["tenant", "file"] if request.user.is_superuser else ["file"]
         options = {"classes": ["collapse"], "fields": self.options}
-        return [(None, {"fields": given}), ("Options", options)]
+        return [(None, {"fields": given}), (_("Options"), options)]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         return []  # the page of an import shows its progress instead of fields
@@ -79,8 +83,9 @@ class ImportAdmin(ProgressAdmin):
         """The confirmation page has no line for each failure: an import may have a million."""
         running = [str(job) for job in jobs if job.is_running]
         failures = sum(job.own_failures().count() for job in jobs)
-        lacking = {"import"} if running else set()
-        return [str(job) for job in jobs], {"imports": len(jobs), "failures": failures}, lacking, []
+        lacking = {self.opts.verbose_name} if running else set()
+        numbers = {self.opts.verbose_name_plural: len(jobs), _("failures"): failures}
+        return [str(job) for job in jobs], numbers, lacking, []
 
     def delete_model(self, request: HttpRequest, obj: Import) -> None:
         cleanup.delete(obj)
@@ -113,7 +118,7 @@ class ImportAdmin(ProgressAdmin):
         shown = preview(job, folder)
         form = MappingForm(job, shown, request.POST if request.method == "POST" else None)
         if form.is_bound and form.is_of_other_columns():
-            self.message_user(request, OTHER_COLUMNS, messages.WARNING)
+            self.message_user(request, _(OTHER_COLUMNS), messages.WARNING)
             return to("preview", job.pk)
         if form.is_valid() and (answer := self.submit(request, job, folder, form)):
             return answer
@@ -140,7 +145,7 @@ class ImportAdmin(ProgressAdmin):
 
     def update(self, request: HttpRequest, job: Import, options: dict[str, Any]) -> HttpResponse:
         if "update" not in request.POST:
-            self.message_user(request, OTHER_COLUMNS, messages.WARNING)
+            self.message_user(request, _(OTHER_COLUMNS), messages.WARNING)
         if any(job.options.get(name) != value for name, value in options.items()):
             uploads.change_draft(job, options=options)
         return to("preview", job.pk)
@@ -153,7 +158,7 @@ class ImportAdmin(ProgressAdmin):
             (form[f"field_{n}"], form[f"key_{n}"]) if n is not None else None for n in numbers
         ]
         context = self.admin_site.each_context(request) | {
-            "opts": self.opts, "title": f"Import {job}", "original": job, "preview": shown,
+            "opts": self.opts, "title": title_of(job), "original": job, "preview": shown,
             "form": form, "columns": columns, "reading": visible(form, READING),
             "options": visible(form, [name for name in self.options if name not in READING]),
             "may_delete": self.has_delete_permission(request, job),
@@ -173,7 +178,7 @@ class ImportAdmin(ProgressAdmin):
         if uploads.begin(job, f"user:{user_of(request).pk}", dry_run=dry_run, **values):
             self.log_change(request, job, "Dry run." if dry_run else "Begun.")
         else:
-            self.message_user(request, BEGUN_ALREADY, messages.WARNING)
+            self.message_user(request, _(BEGUN_ALREADY), messages.WARNING)
         return to("change", job.pk)
 
     def with_draft(
@@ -191,7 +196,7 @@ class ImportAdmin(ProgressAdmin):
         try:
             return act(request, job)
         except (UnreadableFile, FileNotFoundError):
-            self.message_user(request, uploads.GONE, messages.ERROR)
+            self.message_user(request, _(uploads.GONE), messages.ERROR)
             return to("changelist")
 
     # Result
@@ -219,7 +224,7 @@ class ImportAdmin(ProgressAdmin):
         counts = {name: getattr(job, f"{name}_so_far") for name in Import.COUNTS}
         failures = job.own_failures().order_by("line")
         return {
-            "title": f"Import {job}",
+            "title": title_of(job),
             "counts": counts,
             "done": sum(counts.values()),
             "is_counted": job.rows is not None and is_past_reading(job),
@@ -240,6 +245,10 @@ class ImportAdmin(ProgressAdmin):
             return error_workbook(job) if is_workbook else error_file(job)
         except FileNotFoundError:
             raise Http404 from None
+
+
+def title_of(job: Import) -> str:
+    return pgettext("noun", "Import %(file)s") % {"file": job}
 
 
 def to(page: str, *args: str) -> HttpResponseRedirect:

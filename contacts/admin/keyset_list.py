@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -16,6 +16,8 @@ from django.core.paginator import Paginator
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.views import ChangeList
 from unfold.widgets import INPUT_CLASSES, UnfoldAdminSelectWidget
 
@@ -27,15 +29,23 @@ from tenants.models import FIRST_DAY, LAST_DAY, Tenant
 
 from .describe import local_time
 
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 AFTER, BEFORE = "after", "before"  # URL parameters: the page begins after, or ends before
 
 # The form of all filters
 
 
-def select(*choices: tuple[str, Any], label: str | None = None) -> forms.ChoiceField:
+# `label` of these functions: a text that is shown as it is, or one from `gettext_lazy`.
+
+
+def select(
+    *choices: tuple[str, Any], label: "str | _StrPromise | None" = None
+) -> forms.ChoiceField:
     return forms.ChoiceField(
-        choices=[("", "All"), *choices], label=label, widget=UnfoldAdminSelectWidget
+        choices=[("", gettext_lazy("All")), *choices], label=label, widget=UnfoldAdminSelectWidget
     )
 
 
@@ -64,7 +74,7 @@ class DayField(forms.DateField):
         super().run_validators(value.date() if isinstance(value, datetime) else value)
 
 
-def day(label: str) -> forms.DateField:
+def day(label: "str | _StrPromise") -> forms.DateField:
     attrs = {"type": "date", "class": " ".join(INPUT_CLASSES)}
     return DayField(
         label=label,
@@ -75,7 +85,14 @@ def day(label: str) -> forms.DateField:
 
 def all_tenants() -> forms.ModelChoiceField:
     """The filter by tenant, which only superusers have."""
-    return forms.ModelChoiceField(Tenant.objects.none(), widget=UnfoldAdminSelectWidget)
+    return forms.ModelChoiceField(
+        Tenant.objects.none(), label=gettext_lazy("Tenant"), widget=UnfoldAdminSelectWidget
+    )
+
+
+def labelled(label: Any, value: str) -> str:
+    """A value of a field, or a sentence about it, after the label of the field."""
+    return _("%(label)s: %(value)s") % {"label": label, "value": value}
 
 
 class FiltersForm(forms.Form):
@@ -104,8 +121,8 @@ class FiltersForm(forms.Form):
     def problems(self) -> Iterator[str]:
         """The errors, each with the label of its field."""
         for name, sentences in self.errors.items():
-            label = f"{self[name].label}: " if name in self.fields else ""
-            yield f"{label}{' '.join(map(str, sentences))}"
+            problem = " ".join(map(str, sentences))
+            yield labelled(self[name].label, problem) if name in self.fields else problem
 
     def active(self) -> Iterator[tuple[str, str, list[str]]]:
         """The label, the value and the URL parameters of each filter that has a value."""
@@ -124,7 +141,7 @@ class FiltersForm(forms.Form):
 class FormFilter(admin.ListFilter):
     """Makes all filters one form, so that one click applies several of them."""
 
-    title = "filter"
+    title = gettext_lazy("filter")
     # The theme reads this attribute of every filter since 0.92, and fails without it.
     parameter_name = "filter"
     template = "unfold/filters/filters_field.html"
@@ -281,7 +298,7 @@ class KeysetList(ChangeList):
         if self.form.is_valid():
             for label, value, names in self.form.active():
                 without = dict.fromkeys(names)
-                yield {"text": f"{label}: {value}", "url": self.get_query_string(without)}
+                yield {"text": labelled(label, value), "url": self.get_query_string(without)}
 
     @property
     def next_url(self) -> str:

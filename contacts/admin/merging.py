@@ -10,6 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext, pgettext
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
 from contacts import schema
@@ -24,6 +26,7 @@ from tenants.fields import is_ulid
 
 from . import describe
 from .bulk import BulkAdmin
+from .forms import name_of_field
 
 MAX_MERGED = 10  # contacts at once; the preview has a column for each
 # Of the texts that people edit, a person chooses the value that stays.
@@ -32,7 +35,10 @@ SHOWN = [field.name for field in schema.fields(*CHOSEN) if field.is_logged]
 LIST = "admin:contacts_contact_changelist"
 # A form field: the query of the list of possible duplicates, if the user came from there.
 BACK = "back"
-PAIR_GONE = "Nothing was merged: one of these contacts was merged or deleted meanwhile."
+PAIR_GONE = gettext_noop(
+    "Nothing was merged: one of these contacts was merged or deleted meanwhile."
+)
+NOT_MERGED = gettext_noop("The contacts were not merged: %(error)s")
 MERGE_PAGE = "admin/contacts/contact/merge.html"
 
 
@@ -97,27 +103,27 @@ class MergeAdmin(BulkAdmin):
         came_from = [(BACK, request.POST[BACK])] if BACK in request.POST else []
         return [*super().hidden_fields(request), *came_from]
 
-    @admin.action(description="Merge…", permissions=["merge"])
+    @admin.action(description=gettext_lazy("Merge…"), permissions=["merge"])
     def merge(self, request: HttpRequest, contacts: ContactQuerySet) -> HttpResponse | None:
         found = sorted(contacts[: MAX_MERGED + 1], key=lambda contact: contact.pk)
         problem = problem_of(found)
         if BACK in request.POST and len(found) < 2:
-            problem = PAIR_GONE
+            problem = _(PAIR_GONE)
         if problem:
             return self.refuse(request, problem)
         result = copy(found[0])
         try:
             absorb(result, found[1:])
         except ValueError as error:
-            return self.refuse(request, f"The contacts were not merged: {error}")
+            return self.refuse(request, _(NOT_MERGED) % {"error": error})
         form = MergeForm(request.POST if "seen" in request.POST else None, found, result)
         if form.is_valid() and form.cleaned_data["seen"] == version_of(found):
             return self.merge_chosen(request, found, form.chosen())
         if form.is_valid():
-            sentence = "Somebody changed these contacts. Check the new values and merge again."
+            sentence = _("Somebody changed these contacts. Check the new values and merge again.")
             self.message_user(request, sentence, messages.WARNING)
         context = self.admin_site.each_context(request) | {
-            "opts": self.opts, "title": "Merge", "contacts": found, "form": form,
+            "opts": self.opts, "title": pgettext("noun", "Merge"), "contacts": found, "form": form,
             "rows": rows(found, result, form), "seen": version_of(found),
             "hidden": self.hidden_fields(request), "back": back_from(request),
         }  # fmt: skip
@@ -133,13 +139,16 @@ class MergeAdmin(BulkAdmin):
     ) -> HttpResponse | None:
         try:
             first, *others = found
-            kept, _ = merge_into(first.tenant, first.pk, [other.pk for other in others], chosen)
+            pks = [other.pk for other in others]
+            kept = merge_into(first.tenant, first.pk, pks, chosen)[0]
         except (ContactMissing, ValueError) as error:
-            return self.refuse(request, f"The contacts were not merged: {error}")
+            return self.refuse(request, _(NOT_MERGED) % {"error": error})
         # Without names or phones: erasing a person does not clear the admin's log.
         summary, user = f"Merged with {len(found) - 1} more.", user_of(request)
         LogEntry.objects.log_actions(user.pk, [kept], CHANGE, summary, single_object=True)
-        self.message_user(request, f"{len(found)} contacts merged.", messages.SUCCESS)
+        number = len(found)
+        sentence = ngettext("%(count)s contact merged.", "%(count)s contacts merged.", number)
+        self.message_user(request, sentence % {"count": number}, messages.SUCCESS)
         page = reverse("admin:contacts_contact_change", args=[kept.pk])
         return HttpResponseRedirect(back_from(request) if BACK in request.POST else page)
 
@@ -154,9 +163,9 @@ def back_from(request: HttpRequest) -> str:
 def problem_of(contacts: list[Contact]) -> str:
     """The reason why this selection cannot be merged; empty if it can."""
     if not 2 <= len(contacts) <= MAX_MERGED:
-        return f"Select 2 to {MAX_MERGED} contacts of the same person."
+        return _("Select 2 to %(most)s contacts of the same person.") % {"most": MAX_MERGED}
     if len({contact.tenant_id for contact in contacts}) > 1:
-        return "Select contacts of one tenant."
+        return _("Select contacts of one tenant.")
     return ""
 
 
@@ -171,9 +180,8 @@ def rows(contacts: list[Contact], result: Contact, form: MergeForm) -> list[Row]
     for name in SHOWN:
         values = [text_of(contact, name) for contact in contacts]
         if any(values):
-            label = name.replace("_", " ").capitalize()
             field = form[name] if name in form.fields else None
-            found.append(Row(label, values, text_of(result, name), field))
+            found.append(Row(name_of_field(name), values, text_of(result, name), field))
     return found
 
 

@@ -8,6 +8,8 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -19,7 +21,7 @@ from tenants.fields import is_ulid
 from .history import HistoryAdmin
 from .timeline import may_delete, notes_of
 
-GONE = "This note was deleted before."
+GONE = gettext_noop("This note was deleted before.")
 
 
 class NoteForm(forms.Form):
@@ -27,7 +29,7 @@ class NoteForm(forms.Form):
         """See `erasing.ConfirmForm`."""
 
     text = forms.CharField(
-        label="New note",
+        label=gettext_lazy("New note"),
         widget=UnfoldAdminTextareaWidget({"rows": 1, "maxlength": rules.MAX_NOTE}),
     )
 
@@ -67,12 +69,12 @@ class NotesAdmin(HistoryAdmin):
         form = NoteForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
             context = {"original": contact, "note_form": form}
-            return self.page(request, "note", "Add a note", context)
+            return self.page(request, "note", _("Add a note"), context)
         try:
             notes.add(contact, form.cleaned_data["text"])
         except Contact.DoesNotExist:  # deleted or merged at this moment
             return self.no_contact(request, object_id)
-        self.message_user(request, "The note was added.", messages.SUCCESS)
+        self.message_user(request, _("The note was added."), messages.SUCCESS)
         return to_contact(contact)
 
     def delete_note_view(self, request: HttpRequest, object_id: str, note_id: str) -> HttpResponse:
@@ -86,9 +88,9 @@ class NotesAdmin(HistoryAdmin):
             raise PermissionDenied
         if note:
             note.delete()
-            self.message_user(request, "The note was deleted.", messages.SUCCESS)
+            self.message_user(request, _("The note was deleted."), messages.SUCCESS)
         else:
-            self.message_user(request, GONE, messages.WARNING)
+            self.message_user(request, _(GONE), messages.WARNING)
         return to_contact(contact)
 
 

@@ -16,6 +16,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from contacts.finding import filters
 from contacts.jobs.contact_counting import MAX_TENANTS, Counts, between, counts_of
@@ -43,19 +45,34 @@ def months(number: int, today: date) -> list[date]:
 
 
 class Period(NamedTuple):
-    """A period that ends today. `starts`: the first day of each bar of the chart."""
+    """A period that ends today. `name`: on the button that chooses the period. `title`: of the tile
+    with the new contacts. `starts`: the first day of each bar of the chart."""
 
     name: str
+    title: str
     starts: Callable[[date], list[date]]
     label: str = "%m-%d"
 
+    @property
+    def translated(self) -> "Period":
+        return self._replace(name=_(self.name), title=_(self.title))
+
 
 PERIODS = {
-    "7": Period("7 days", partial(days, 7)),
-    "30": Period("30 days", partial(days, 30)),
-    "90": Period("90 days", partial(days, 90)),
-    "12m": Period("12 months", partial(months, 12), "%Y-%m"),
-}
+    "7": Period(
+        gettext_noop("7 days"), gettext_noop("New in the last 7 days"), partial(days, 7)
+    ),
+    "30": Period(
+        gettext_noop("30 days"), gettext_noop("New in the last 30 days"), partial(days, 30)
+    ),
+    "90": Period(
+        gettext_noop("90 days"), gettext_noop("New in the last 90 days"), partial(days, 90)
+    ),
+    "12m": Period(
+        gettext_noop("12 months"), gettext_noop("New in the last 12 months"), partial(months, 12),
+        "%Y-%m",
+    ),
+}  # fmt: skip
 USUAL_PERIOD = "30"
 
 
@@ -83,14 +100,14 @@ class OverviewAdmin(TenantOwnedAdmin):
         context: dict[str, Any] = {
             "contact_list": reverse("admin:contacts_contact_changelist"),
             "period": key,
-            "periods": PERIODS,
+            "periods": {key: period.translated for key, period in PERIODS.items()},
             "failed_jobs": failed.number(request),
         }
         for model, tiles in TILES.items():
             admin: Any = self.admin_site.get_model_admin(model)
             if admin.has_view_permission(request):
                 rows = admin.get_queryset(request).order_by()
-                context |= tiles(request, rows, PERIODS[key])
+                context |= tiles(request, rows, PERIODS[key].translated)
         return TemplateResponse(request, "admin/overview.html", context)
 
 
@@ -123,6 +140,7 @@ def new(period: Period, counts: Counts) -> dict[str, Any]:
     return {
         "since": starts[0],
         "period": period.name,
+        "title": period.title,
         "total": growth(every),
         "others": growth(others),
         "imported": growth(imported),
@@ -150,7 +168,7 @@ def chart(labels: list[str], others: list[int], imported: list[int]) -> str:
 def kinds(counts: Counts) -> dict[str, Any]:
     """The numbers of contacts by source and by consent."""
     # A newer version of the program may have stored a source that this version does not know.
-    labels = {source.value: source.label for source in Contact.Source}
+    labels = {source.value: str(source.label) for source in Contact.Source}
     return {
         "total": counts.total,
         "sources": bars(
@@ -197,7 +215,7 @@ def by_links(links: QuerySet) -> dict[str, int]:
 def bars(counted: Iterable[tuple[str, int, str]]) -> list[Bar]:
     """Bars from labels, numbers and queries, the largest number first."""
     ordered = sorted(counted, key=lambda bar: -bar[1])
-    most = max((number for _, number, _ in ordered), default=0) or 1
+    most = max((number for _label, number, _query in ordered), default=0) or 1
     return [Bar(label, n, 100 * n // most, query) for label, n, query in ordered]
 
 

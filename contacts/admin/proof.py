@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from contacts.change_log.difference import CONSENT, FORMER_PHONES
 from contacts.exporting.person import file_of
@@ -93,7 +94,7 @@ class ProofAdmin(HistoryAdmin):
             "printed_at": local_time(timezone.now()),
             "printed_by": request.user,
         }
-        return self.page(request, "proof", "Proof of consent", context)
+        return self.page(request, "proof", _("Proof of consent"), context)
 
 
 def proof_of(contact: Contact) -> Proof:

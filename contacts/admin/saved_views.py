@@ -18,6 +18,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from django.views.decorators.http import require_POST
 
 from contacts.finding import filters, saved_views
@@ -34,10 +36,15 @@ from .contact_list import VIEW
 from .field_filters import PREFIX
 from .forms import RuleFormField
 
-NO_FILTER = "Choose filters first, then “Save this view”. A view does not keep the search."
-NO_TENANT = "Filter the list by one tenant first: a view belongs to one tenant."
-OTHER_TENANT = "Filter the list by the tenant “{}”: the view belongs to this tenant."
-TOO_MANY = f"There are {MAX_VIEWS} {{}} views already. Delete one first."
+NO_FILTER = gettext_noop(
+    "Choose filters first, then “Save this view”. A view does not keep the search."
+)
+NO_TENANT = gettext_noop("Filter the list by one tenant first: a view belongs to one tenant.")
+OTHER_TENANT = gettext_noop(
+    "Filter the list by the tenant “%(tenant)s”: the view belongs to this tenant."
+)
+TOO_MANY_SHARED = gettext_noop("There are %(count)s shared views already. Delete one first.")
+TOO_MANY_OWN = gettext_noop("There are %(count)s own views already. Delete one first.")
 # htmx puts the counts in the place of the elements with the same ids, which the menu has.
 COUNT = '<span id="view-{}" class="view-count" hx-swap-oob="true">{}</span>'
 
@@ -48,12 +55,16 @@ class ViewForm(TenantForm):
     actor = ""  # set by `SavedViewAdmin.get_form`
     given: dict[str, Any] = {}
 
-    name = RuleFormField(partial(rules.limited, "name", most=MAX_VIEW_NAME))
+    name = RuleFormField(
+        partial(rules.limited, "name", most=MAX_VIEW_NAME), label=gettext_lazy("Name")
+    )
 
     class Meta:
         model = SavedView
         fields = ["name", "is_shared"]
-        help_texts = {"is_shared": "Everybody of your tenant sees the view, in the menu too."}
+        help_texts = {
+            "is_shared": gettext_lazy("Everybody of your tenant sees the view, in the menu too.")
+        }
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -62,9 +73,9 @@ class ViewForm(TenantForm):
 
     def clean_name(self) -> str:
         if not (name := self.cleaned_data["name"]):
-            raise forms.ValidationError("Enter a name.")
+            raise forms.ValidationError(_("Enter a name."))
         if self.others().filter(actor=self.instance.actor, name=name).exists():
-            raise forms.ValidationError(f"There is a view “{name}” already.")
+            raise forms.ValidationError(_("There is a view “%(name)s” already.") % {"name": name})
         return name
 
     def clean_is_shared(self) -> bool:
@@ -73,7 +84,8 @@ class ViewForm(TenantForm):
         if not is_shared:
             same = same.filter(actor=self.instance.actor)
         if same[:MAX_VIEWS].count() == MAX_VIEWS:
-            raise forms.ValidationError(TOO_MANY.format("shared" if is_shared else "own"))
+            sentence = _(TOO_MANY_SHARED) if is_shared else _(TOO_MANY_OWN)
+            raise forms.ValidationError(sentence % {"count": MAX_VIEWS})
         return is_shared
 
     def others(self) -> QuerySet[SavedView]:
@@ -151,13 +163,14 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
         form = self.filter_form(request, query)
         problem = self.problem_of(request, form)
         if not problem and self.tenant_of(request, form) != view.tenant:
-            problem = OTHER_TENANT.format(view.tenant)
+            problem = _(OTHER_TENANT) % {"tenant": view.tenant}
         if problem:
             return self.back_to_list(request, query, problem)
         view.filter, view.counted, view.counted_at = filter_of(form), None, None
         view.save(update_fields=["filter", "counted", "counted_at"])
         self.log_change(request, view, "Filter changed.")
-        self.message_user(request, f"The view “{view}” has these filters now.")
+        sentence = _("The view “%(view)s” has these filters now.") % {"view": view}
+        self.message_user(request, sentence)
         return HttpResponseRedirect(address(request, view))
 
     def back_to_list(self, request: HttpRequest, query: str, problem: str) -> HttpResponse:
@@ -171,10 +184,12 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
         try:
             given = filter_of(form)
         except ValueError as error:
-            return f"The API does not have this filter, so it cannot be saved. {error}"
+            # `why`: a sentence.
+            sentence = _("The API does not have this filter, so it cannot be saved. %(why)s")
+            return sentence % {"why": error}
         if not given:
-            return NO_FILTER
-        return "" if self.tenant_of(request, form) else NO_TENANT
+            return _(NO_FILTER)
+        return "" if self.tenant_of(request, form) else _(NO_TENANT)
 
     def filter_form(self, request: HttpRequest, query: str) -> FilterForm:
         return FilterForm(QueryDict(query).dict(), request, self.admin_site)
@@ -202,18 +217,19 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
     def response_add(
         self, request: HttpRequest, obj: SavedView, post_url_continue: str | None = None
     ) -> HttpResponse:
-        self.message_user(request, f"The view “{obj}” is saved. It is in the menu.")
+        sentence = _("The view “%(view)s” is saved. It is in the menu.") % {"view": obj}
+        self.message_user(request, sentence)
         return HttpResponseRedirect(address(request, obj))
 
     # What a view shows
 
-    @admin.display(description="saved by", ordering="actor")
+    @admin.display(description=gettext_lazy("saved by"), ordering="actor")
     def by(self, view: Any) -> str:
         return view.who.text
 
-    @admin.display
+    @admin.display(description=gettext_lazy("Contacts"))
     def contacts(self, view: Any) -> str:
-        return format_html('<a class="plain" href="{}">Show</a>', view.address)
+        return format_html('<a class="plain" href="{}">{}</a>', view.address, _("Show"))
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
@@ -243,10 +259,10 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
     def group(self, request: HttpRequest) -> dict[str, Any]:
         """The group of the menu with the views. The browser loads their counts after the page."""
         counts = reverse("admin:contacts_savedview_counts")
-        title = 'Views<span hidden hx-get="{}" hx-trigger="load" hx-swap="none"></span>'
+        title = '{}<span hidden hx-get="{}" hx-trigger="load" hx-swap="none"></span>'
         current = self.current(request)
         items = [entry(request, view) | {"active": view is current} for view in self.menu(request)]
-        return {"title": format_html(title, counts), "items": items}
+        return {"title": format_html(title, _("Views"), counts), "items": items}
 
     def menu(self, request: HttpRequest) -> list[SavedView]:
         """The views in the menu; of superusers, who see all tenants, only the own views."""
@@ -288,7 +304,7 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
             raise PermissionDenied
         found: dict[str, saved_views.Count] = {}
         views = sorted(self.menu(request), key=attrgetter("tenant_id"))
-        for _, own in groupby(views, attrgetter("tenant_id")):
+        for _tenant, own in groupby(views, attrgetter("tenant_id")):
             some = [*own]
             found |= saved_views.counts(some[0].tenant, some)
         return HttpResponse(format_html_join("\n", COUNT, found.items()))
@@ -305,9 +321,8 @@ def is_filter(name: str) -> bool:
 def filter_of(form: FilterForm) -> dict[str, Any]:
     """The filters of the list as the API takes them. Raises `ValueError` if it does not."""
     if used := [one.row.label for one in form.defined if one.is_used(form.cleaned_data)]:
-        raise ValueError(
-            f"Remove the filter by “{used[0]}”; the filter by a metadata key can stay."
-        )
+        sentence = _("Remove the filter by “%(field)s”; the filter by a metadata key can stay.")
+        raise ValueError(sentence % {"field": used[0]})
     given = filters.in_json(filters.with_names(filters.of_form(form.cleaned_data)))
     filters.check(given)
     return given

@@ -8,17 +8,19 @@ from typing import Any
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from contacts.models import Contact
 from contacts.values import rules
-from contacts.values.defined_fields import DefinedField
+from contacts.values.defined_fields import DefinedField, FieldKind
 
-from .field_inputs import mark_of
+from .field_inputs import ANSWERS, mark_of
 
 NOTHING = "-"
 MAX_ROWS = 200  # other keys; more are shown as JSON only, as on the page for editing
 ROW = '<div><dt class="font-medium">{}</dt><dd>{}</dd></div>'
-JSON = '<details><summary>As JSON</summary><pre class="mono">{}</pre></details>'
+JSON = '<details><summary>{}</summary><pre class="mono">{}</pre></details>'
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class ShownField:
     def __call__(self, contact: Contact) -> str:
         value = contact.metadata.get(self.defined.key)
         shown = self.defined.shown(value) or NOTHING
+        if self.defined.kind == FieldKind.YES_NO and shown in ANSWERS:
+            shown = _(shown)
         return (
             format_html("{} {}", shown, mark) if (mark := mark_of(self.defined, value)) else shown
         )
@@ -45,7 +49,7 @@ class ShownMetadata:
     """The row of the metadata: the keys that are no fields, and all as JSON."""
 
     defined: tuple[DefinedField, ...]
-    short_description = "metadata"
+    short_description = gettext_lazy("metadata")
     __name__ = "metadata"
 
     def __call__(self, contact: Contact) -> str:
@@ -55,7 +59,8 @@ class ShownMetadata:
             return NOTHING
         text = json.dumps(contact.metadata, indent=2, ensure_ascii=False)
         rows = others.items() if len(others) <= MAX_ROWS else ()
-        return format_html('<dl class="values">{}</dl>{}', rows_of(rows), format_html(JSON, text))
+        details = format_html(JSON, _("As JSON"), text)
+        return format_html('<dl class="values">{}</dl>{}', rows_of(rows), details)
 
 
 def rows_of(values: Iterable[tuple[str, Any]]) -> SafeString:

@@ -5,11 +5,14 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path, reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.views import ChangeList
 
 from contacts.db.expressions import IsAnyOf
@@ -28,13 +31,13 @@ from tenants.fields import hex_id
 from tenants.models import Tenant, User
 
 from .confirm import ConfirmActionAdmin, ConfirmForm, Question, start
-from .forms import RuleFormField, TagField, suggestions_of
+from .forms import RuleFormField, TagField, quoted, suggestions_of
 
 MAX_TAGS = 100  # tags that are merged or deleted at once; the page lists their names
 
 
 class TagForm(TenantForm):
-    name = RuleFormField(rules.tag)
+    name = RuleFormField(rules.tag, label=gettext_lazy("Name"))
 
     class Meta:
         model = Tag
@@ -43,24 +46,27 @@ class TagForm(TenantForm):
     def clean_name(self) -> str:
         name = self.cleaned_data["name"]
         if not name:
-            raise forms.ValidationError("Enter a name.")
+            raise forms.ValidationError(_("Enter a name."))
         return self.refuse_duplicate("name", name, self.taken(name))
 
     def taken(self, name: str) -> str:
         """The error for a name in use. It links to the page that merges the two tags."""
-        sentence = f"The tag “{name}” already exists."
+        sentence = _("The tag “%(name)s” already exists.") % {"name": name}
         if self.instance._state.adding:
             return sentence
         page = reverse("admin:contacts_tag_merge", args=[self.instance.pk])
-        return format_html('{} <a href="{}">Merge this tag into it</a>', sentence, page)
+        link = _("Merge this tag into it")
+        return format_html('{} <a href="{}">{}</a>', sentence, page, link)
 
 
 class MergeForm(ConfirmForm):
     """The tag that replaces `tags`."""
 
     into = TagField(
-        label="Into",
-        help_text="Contacts get this tag instead of the merged tags, which are deleted.",
+        label=gettext_lazy("Into"),
+        help_text=gettext_lazy(
+            "Contacts get this tag instead of the merged tags, which are deleted."
+        ),
     )
 
     def __init__(self, user: User, tenant: Tenant, tags: list[Tag], data: Any) -> None:
@@ -72,7 +78,7 @@ class MergeForm(ConfirmForm):
     def clean_into(self) -> Tag:
         into = self.cleaned_data["into"]
         if [into] == self.tags:
-            raise forms.ValidationError("Choose another tag.")
+            raise forms.ValidationError(_("Choose another tag."))
         return into
 
     def answer(self) -> str:
@@ -104,7 +110,7 @@ class TagAdmin(ConfirmActionAdmin, TenantOwnedRetryAdmin):
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[TagList]:
         return TagList
 
-    @admin.display(description="contacts")
+    @admin.display(description=gettext_lazy("contacts"))
     def contacts_count(self, tag: Tag) -> str:
         """The number of contacts, as a link to them."""
         if tag._state.adding:
@@ -112,7 +118,9 @@ class TagAdmin(ConfirmActionAdmin, TenantOwnedRetryAdmin):
         counted = getattr(tag, "contacts_count", None)
         count = tag.own_links().count() if counted is None else counted
         page = reverse("admin:contacts_contact_changelist")
-        return format_html('<a class="plain" href="{}?tag={}">{:}</a>', page, tag.pk, f"{count:,}")
+        return format_html(
+            '<a class="plain" href="{}?tag={}">{:}</a>', page, tag.pk, intcomma(count)
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
@@ -160,7 +168,7 @@ class TagAdmin(ConfirmActionAdmin, TenantOwnedRetryAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, pk)
         return self.ask_to_merge(request, [tag], tag.tenant)
 
-    @admin.action(description="Merge…", permissions=["merge"])
+    @admin.action(description=gettext_lazy("Merge…"), permissions=["merge"])
     def merge(self, request: HttpRequest, tags: TagQuerySet) -> HttpResponseBase | None:
         tenant = self.tenant_of_selected(request, tags)
         return self.ask_to_merge(request, [*tags], tenant) if tenant else None
@@ -168,13 +176,13 @@ class TagAdmin(ConfirmActionAdmin, TenantOwnedRetryAdmin):
     def ask_to_merge(
         self, request: HttpRequest, tags: list[Tag], tenant: Tenant
     ) -> HttpResponseBase:
-        names = ", ".join(f"“{tag.name}”" for tag in tags)
+        title = _("Merge %(tags)s") % {"tags": names_of(tags)}
         form = partial(MergeForm, user_of(request), tenant, tags)
-        question = Question(f"Merge {names}", "Merge", form, may_be_empty=True)
+        question = Question(title, _("Merge"), form, may_be_empty=True)
         kind = BulkAction.Kind.MERGE_TAGS
         return self.ask_to_start(request, contacts_with(tags), question, tenant, kind)
 
-    @admin.action(description="Delete…", permissions=["delete"])
+    @admin.action(description=gettext_lazy("Delete…"), permissions=["delete"])
     def delete_selected(self, request: HttpRequest, tags: TagQuerySet) -> HttpResponseBase | None:
         tenant = self.tenant_of_selected(request, tags)
         return self.ask_to_delete(request, [*tags], tenant) if tenant else None
@@ -182,7 +190,8 @@ class TagAdmin(ConfirmActionAdmin, TenantOwnedRetryAdmin):
     def tenant_of_selected(self, request: HttpRequest, tags: TagQuerySet) -> Tenant | None:
         """The tenant of the tags, like `tenant_of`. Refuses more than `MAX_TAGS` tags."""
         if len(tags[: MAX_TAGS + 1]) > MAX_TAGS:
-            self.message_user(request, f"Select at most {MAX_TAGS} tags.", messages.ERROR)
+            sentence = _("Select at most %(most)s tags.") % {"most": MAX_TAGS}
+            self.message_user(request, sentence, messages.ERROR)
             return None
         return self.tenant_of(request, tags)
 
@@ -197,13 +206,14 @@ class TagAdmin(ConfirmActionAdmin, TenantOwnedRetryAdmin):
     def ask_to_delete(
         self, request: HttpRequest, tags: list[Tag], tenant: Tenant
     ) -> HttpResponseBase:
-        names = ", ".join(f"“{tag.name}”" for tag in tags)
         question = Question(
-            f"Delete {names}",
-            "Delete",
-            warning="The contacts stay, without this tag. You can undo this."
-            if len(tags) == 1
-            else "The contacts stay, without these tags. You can undo this.",
+            _("Delete %(tags)s") % {"tags": names_of(tags)},
+            _("Delete"),
+            warning=ngettext(
+                "The contacts stay, without this tag. You can undo this.",
+                "The contacts stay, without these tags. You can undo this.",
+                len(tags),
+            ),
             is_dangerous=True,
             may_be_empty=True,
         )
@@ -211,6 +221,10 @@ class TagAdmin(ConfirmActionAdmin, TenantOwnedRetryAdmin):
         return self.ask_to_start(
             request, contacts_with(tags), question, tenant, kind, lambda form: value
         )
+
+
+def names_of(tags: list[Tag]) -> str:
+    return ", ".join(quoted(tag.name) for tag in tags)
 
 
 def contacts_with(tags: list[Tag]) -> Any:

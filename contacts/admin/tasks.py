@@ -1,10 +1,37 @@
 """The queue of the workers, for superusers only: its rows belong to no tenant."""
 
+from datetime import datetime
+
 from django.contrib import admin
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext_lazy
 from django_tasks_db.admin import DBTaskResultAdmin
 from django_tasks_db.models import DBTaskResult
 
 from tenants.admin import SafeChangelistAdmin, superusers_only
+
+# The packages mark these texts, but have no catalogues: marked here, they are in ours.
+TEXTS = [
+    gettext_noop("Task Result"),
+    gettext_noop("Task Results"),
+    gettext_noop("status"),
+    gettext_noop("enqueued at"),
+    gettext_noop("started at"),
+    gettext_noop("finished at"),
+    gettext_noop("args kwargs"),
+    gettext_noop("priority"),
+    gettext_noop("task path"),
+    gettext_noop("worker id"),
+    gettext_noop("queue name"),
+    gettext_noop("backend name"),
+    gettext_noop("run after"),
+    gettext_noop("return value"),
+    gettext_noop("exception class path"),
+    gettext_noop("traceback"),
+    pgettext_lazy("Task", "Ready"),
+    pgettext_lazy("Task", "Running"),
+    pgettext_lazy("Task", "Failed"),
+    pgettext_lazy("Task", "Successful"),
+]
 
 admin.site.unregister(DBTaskResult)
 
@@ -13,3 +40,17 @@ admin.site.unregister(DBTaskResult)
 class TaskAdmin(DBTaskResultAdmin, SafeChangelistAdmin):
     has_module_permission = superusers_only
     has_view_permission = superusers_only
+
+    # The same columns as those of the package, with names that are translated.
+
+    @admin.display(description=gettext_lazy("Task name"))
+    def task_name(self, task: DBTaskResult) -> str:
+        return task.task_name
+
+    @admin.display(description=gettext_lazy("traceback"))
+    def formatted_traceback(self, obj: DBTaskResult) -> str:
+        return super().formatted_traceback(obj)
+
+    @admin.display(description=gettext_lazy("run after"))
+    def display_run_after(self, obj: DBTaskResult) -> datetime | str:
+        return super().display_run_after(obj)

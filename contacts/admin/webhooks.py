@@ -4,12 +4,14 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import formats, timezone
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from contacts.models import EVENTS, Delivery, DeliveryQuerySet, Webhook
@@ -24,18 +26,28 @@ from tenants.admin import (
     superusers_only,
 )
 
+from .describe import local_time
 from .forms import RuleFormField
 
-HTTPS = (
+HTTPS = gettext_lazy(
     "https, to a public address. Networks in WEBHOOK_ALLOWED_NETWORKS are reached with http, too."
 )
+MOST = 1000  # deliveries of a state that are counted
+STATES = {
+    Delivery.State.PENDING: gettext_noop("%(count)s pending"),
+    Delivery.State.DEAD: gettext_noop("%(count)s dead"),
+}
+# Problems that `contacts.webhooks.sender` writes. The others have names of Python's errors.
+ANSWERED = gettext_noop("It answered %(status)s.")
+NOT_HTTP = gettext_noop("The answer is not HTTP.")
 
 
 class WebhookForm(TenantForm):
     """Uses the rules of the API."""
 
-    url = RuleFormField(endpoint, help_text=HTTPS)
+    url = RuleFormField(endpoint, label=gettext_lazy("Url"), help_text=HTTPS)
     events = forms.MultipleChoiceField(
+        label=gettext_lazy("Events"),
         choices=[(name, name) for name in EVENTS],
         initial=EVENTS,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
@@ -86,82 +98,84 @@ class WebhookAdmin(TenantOwnedRetryAdmin):
 
     def show_secret(self, request: HttpRequest, webhook: Webhook) -> HttpResponse:
         context = self.admin_site.each_context(request) | {
-            "title": "Secret of the webhook", "webhook": webhook, "secret": webhook.secret,
+            "title": _("Secret of the webhook"), "webhook": webhook, "secret": webhook.secret,
             "opts": self.opts,
         }  # fmt: skip
         return TemplateResponse(request, "admin/contacts/webhook/secret.html", context)
 
-    @admin.display(description="events")
+    @admin.display(description=gettext_lazy("events"))
     def event_names(self, webhook: Webhook) -> str:
-        return "all" if webhook.events == EVENTS else ", ".join(webhook.events)
+        return _("all") if webhook.events == EVENTS else ", ".join(webhook.events)
 
-    @admin.display
+    @admin.display(description=gettext_lazy("State"))
     def state(self, webhook: Webhook) -> str:
         if webhook.paused_at:
-            return f"paused since {formats.localize(timezone.localtime(webhook.paused_at))}"
+            return _("paused since %(time)s") % {"time": local_time(webhook.paused_at)}
         if webhook.failing_since:
-            return f"failing since {formats.localize(timezone.localtime(webhook.failing_since))}"
-        return "active"
+            return _("failing since %(time)s") % {"time": local_time(webhook.failing_since)}
+        return _("active")
 
-    @admin.display(description="deliveries")
+    @admin.display(description=gettext_lazy("deliveries"))
     def waiting(self, webhook: Webhook) -> str:
-        """Links to the deliveries. Counts at most 1,001: a paused webhook may have millions."""
+        """A link to the deliveries."""
         address = f"{reverse('admin:contacts_delivery_changelist')}?q={webhook.pk}"
         counts = ", ".join(
-            f"{webhook.own_deliveries().filter(state=state)[:1001].count()} {state}"
-            for state in (Delivery.State.PENDING, Delivery.State.DEAD)
+            _(text) % {"count": number_of(webhook, state)} for state, text in STATES.items()
         )
-        return format_html('<a href="{}">{}</a>', address, counts.replace("1001", "over 1,000"))
+        return format_html('<a href="{}">{}</a>', address, counts)
 
-    @admin.action(description="Rotate the secret of the selected webhook", permissions=["change"])
+    @admin.action(
+        description=gettext_lazy("Rotate the secret of the selected webhook"),
+        permissions=["change"],
+    )
     def rotate(self, request: HttpRequest, found: models.QuerySet) -> HttpResponse | None:
         if len(found) != 1:
-            self.message_user(request, "Select one webhook.", messages.ERROR)
+            self.message_user(request, _("Select one webhook."), messages.ERROR)
             return None
         found[0].rotate()
         self.log_change(request, found[0], "Secret rotated.")
         return self.show_secret(request, found[0])
 
-    @admin.action(description="Send a test delivery", permissions=["change"])
+    @admin.action(description=gettext_lazy("Send a test delivery"), permissions=["change"])
     def test(self, request: HttpRequest, found: models.QuerySet) -> None:
         for webhook in found:
             outbox.enqueue_test(webhook)
-        self.message_user(request, "The test is sent within a few seconds.")
+        self.message_user(request, _("The test is sent within a few seconds."))
 
-    @admin.action(description="Pause webhooks", permissions=["change"])
+    @admin.action(description=gettext_lazy("Pause webhooks"), permissions=["change"])
     def pause(self, request: HttpRequest, found: models.QuerySet) -> None:
         for webhook in found:
             outbox.pause(webhook)
-        self.message_user(request, "Deliveries wait until the webhook is resumed.")
+        self.message_user(request, _("Deliveries wait until the webhook is resumed."))
 
-    @admin.action(description="Resume webhooks", permissions=["change"])
+    @admin.action(description=gettext_lazy("Resume webhooks"), permissions=["change"])
     def resume(self, request: HttpRequest, found: models.QuerySet) -> None:
         for webhook in found:
             outbox.resume(webhook)
-        self.message_user(request, "Waiting deliveries are sent now.")
+        self.message_user(request, _("Waiting deliveries are sent now."))
 
-    @admin.action(description="Retry failed deliveries", permissions=["change"])
+    @admin.action(description=gettext_lazy("Retry failed deliveries"), permissions=["change"])
     def replay(self, request: HttpRequest, found: models.QuerySet) -> None:
         webhooks = [*found]
         tenants = {webhook.tenant_id for webhook in webhooks}
         dead = Delivery.objects.filter(
             tenant__in=tenants, webhook__in=webhooks, state=Delivery.State.DEAD
         )
-        self.message_user(request, f"Deliveries to be sent again: {outbox.replay(dead).number}.")
+        self.message_user(request, to_be_sent(outbox.replay(dead).number))
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(TenantOwnedAdmin):
     """Deliveries that were sent and those that wait. Nobody adds or edits one."""
 
-    list_display = ["id", "event", "webhook", "state", "attempts", "last_status", "problem",
+    list_display = ["id", "event", "webhook", "state", "attempts", "last_status", "reason",
                     "due_at", "finished_at"]  # fmt: skip
     list_filter = ["state", "event"]
     ordering = ["-pk"]
     search_fields = ["webhook"]  # without it, Django shows no search box; see get_search_results
-    search_help_text = "The id of a webhook, or of a delivery"
+    search_help_text = gettext_lazy("The id of a webhook, or of a delivery")
     actions = ["replay"]
-    shown = ["webhook", "event", "change_id", "state", "attempts", "last_status", "problem",
+    shown = ["webhook", "event", "logged_as", "state", "attempts", "last_status", "reason",
              "created_at", "due_at", "finished_at"]  # fmt: skip
     fields = ["tenant", *shown]
     readonly_fields = shown
@@ -187,14 +201,40 @@ class DeliveryAdmin(TenantOwnedAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
+    @admin.display(description=gettext_lazy("Change id"))
+    def logged_as(self, delivery: Delivery) -> int | None:
+        """A method, because Django does not translate the name `change_id`."""
+        return delivery.change_id
+
+    @admin.display(description=gettext_lazy("Problem"), ordering="problem")
+    def reason(self, delivery: Delivery) -> str:
+        status = {"status": delivery.last_status}
+        if delivery.problem == ANSWERED % status:
+            return _(ANSWERED) % status
+        return _(delivery.problem) if delivery.problem else ""
+
     # Needed when a superuser deletes a tenant with all its rows.
     has_delete_permission = superusers_only
 
-    @admin.action(description="Send the selected deliveries again", permissions=["change"])
+    @admin.action(
+        description=gettext_lazy("Send the selected deliveries again"), permissions=["change"]
+    )
     def replay(self, request: HttpRequest, found: DeliveryQuerySet) -> None:
         found = found.order_by()
         chosen = Delivery.objects.filter(
             tenant__in=found.values("tenant"), pk__in=found.values("pk")
         )  # without the joins of the list
-        number = outbox.replay(chosen).number
-        self.message_user(request, f"Deliveries to be sent again: {number}.")
+        self.message_user(request, to_be_sent(outbox.replay(chosen).number))
+
+
+def number_of(webhook: Webhook, state: str) -> str:
+    """How many deliveries the webhook has in this state. A paused webhook may have millions: not
+    all of them are counted."""
+    number = webhook.own_deliveries().filter(state=state)[: MOST + 1].count()
+    if number > MOST:
+        return _("over %(count)s") % {"count": intcomma(MOST)}
+    return str(number)
+
+
+def to_be_sent(number: int) -> str:
+    return _("Deliveries to be sent again: %(count)s.") % {"count": number}
