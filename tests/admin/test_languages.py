@@ -20,7 +20,7 @@ from django_otp.oath import TOTP
 from django_tasks_db.models import DBTaskResult
 from oauth2_provider.models import Application
 
-from contacts.models import Contact, Import, SavedView, Tag
+from contacts.models import Contact, Import, MetadataField, SavedView, Tag
 from tenants import languages, passwords, roles
 from tenants.admin.tokens import revoke_page
 from tenants.models import ApiToken, Tenant, User
@@ -37,6 +37,7 @@ from tests.support.admin import (
     token_form,
     url,
 )
+from tests.support.admin_imports import drafted, page_of, press, upload, work
 from tests.support.admin_pages import addresses
 from tests.support.admin_rows import make_people, make_rows
 from tests.support.api import CREATE, PHONE
@@ -198,13 +199,14 @@ def rows(acme: SimpleNamespace, data_dir: Path) -> SimpleNamespace:
     acme.tenant.save()
     acme.user.is_staff, acme.user.language = True, "fr"
     acme.user.save()
+    MetadataField.objects.create(tenant=acme.tenant, label="Town", key="city", kind="text")
     return make_rows(acme, make_people(acme.tenant))
 
 
 def data_of() -> list[str]:
     """What people have typed, and what else is in no language."""
     texts = {
-        "America", "Europe", "App",
+        "America", "Europe", "App", "Town", "Lyon", "Bob", "Mobile",
         "Invalid client_id parameter value.",  # to the developer of an app
         *roles.ROLES,
         *Contact.objects.values_list("name", flat=True),
@@ -338,6 +340,24 @@ def pages_of_contacts(contact: Contact, client: Client) -> dict[str, Any]:
     }
 
 
+def pages_of_imports(client: Client) -> dict[str, Any]:
+    files = {
+        "a PDF": b"%PDF-1.7", "nothing": b"", "no phones": b"a;b\nx;y\n",
+        "a sheet": b"PK\3\4xx", "an image": b"\x89PNG\r\n\x1a\n",
+    }  # fmt: skip
+    found = {f"import of {name}": upload(client, raw) for name, raw in files.items()}
+    job = drafted(client, "Mobile;Name;Town\n+33612345678;Zoé;Lyon\n12;Bob;\n", tag="vip")
+    found["import, preview"] = client.get(page_of("preview", job))
+    no_phone = {"Mobile": "", "Name": "", "delimiter": "xx"}
+    found["import, refused"] = press(client, job, "run", **no_phone)
+    press(client, job, "try", Mobile="phone")
+    found["import, tried"] = client.get(page_of("preview", work(job)))
+    press(client, job, "run")
+    found["import, waiting"] = client.get(page_of("change", job))
+    found["import, done"] = client.get(page_of("change", work(job)))
+    return found
+
+
 def pages_of_apps(user: User, client: Client) -> dict[str, Any]:
     app = Application.objects.create(
         name="Claude", redirect_uris="https://claude.ai/back", client_type="public",
@@ -370,7 +390,7 @@ def letters(user: User) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_no_text_of_a_page_is_left_in_english(
-    marks: Marking, rows: SimpleNamespace, settings: Any
+    marks: Marking, rows: SimpleNamespace, globex: SimpleNamespace, settings: Any
 ) -> None:
     settings.EMAIL_URL, settings.HAS_EMAIL, settings.OAUTH = "smtp://localhost", True, True
     client = logged_in(rows.user)
@@ -382,13 +402,13 @@ def test_no_text_of_a_page_is_left_in_english(
     pages |= pages_before_the_login(rows.user, Client(headers={"accept-language": "fr"}))
     pages |= pages_of_people(staff_of(rows.tenant), client)
     pages |= pages_of_contacts(rows.contact, client)
+    pages |= pages_of_imports(logged_in(staff_in_french(globex.tenant)))
     pages |= pages_of_apps(rows.user, client)
     texts = letters(staff_in_french(rows.tenant))
     client = logged_in(rows.user)
     pages |= pages_of_an_account(rows.user, client)
     pages |= {"403": logged_in(staff_in_french(rows.tenant, "view_tag")).get(LIST)}
     pages |= {"log out": client.post(reverse("admin:logout"))}
-    print({n: a.status_code for n, a in pages.items() if a.status_code not in (200,)})
     texts |= {name: text_of(answer) for name, answer in pages.items()}
     with translation.override("fr"):
         texts |= {name: render_to_string(f"{name}.html") for name in ("500", "503")}
