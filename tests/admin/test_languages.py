@@ -193,8 +193,7 @@ def marks(tmp_path: Path) -> Iterator[Marking]:
         yield double
 
 
-@pytest.fixture
-def rows(acme: SimpleNamespace, data_dir: Path) -> SimpleNamespace:
+def rows_of(acme: SimpleNamespace) -> SimpleNamespace:
     acme.tenant.default_region = "US"
     acme.tenant.save()
     acme.user.is_staff, acme.user.language = True, "fr"
@@ -390,19 +389,19 @@ def letters(user: User) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_no_text_of_a_page_is_left_in_english(
-    marks: Marking, rows: SimpleNamespace, globex: SimpleNamespace, settings: Any
+    marks: Marking, acme: SimpleNamespace, globex: SimpleNamespace, settings: Any, data_dir: Path
 ) -> None:
     settings.EMAIL_URL, settings.HAS_EMAIL, settings.OAUTH = "smtp://localhost", True, True
-    client = logged_in(rows.user)
-    data = data_of()
-    pages = {name: client.get(address) for name, address in addresses(rows).items()}
+    imports = pages_of_imports(logged_in(staff_in_french(globex.tenant)))  # no other job waits yet
+    rows = rows_of(acme)
+    client, data = logged_in(rows.user), data_of()
+    pages = imports | {name: client.get(address) for name, address in addresses(rows).items()}
     del pages["landing"]  # in English for everybody
     pages |= pages_of_models(client)
     del pages["auth.Group, delete"]  # it names tables of Django
     pages |= pages_before_the_login(rows.user, Client(headers={"accept-language": "fr"}))
     pages |= pages_of_people(staff_of(rows.tenant), client)
     pages |= pages_of_contacts(rows.contact, client)
-    pages |= pages_of_imports(logged_in(staff_in_french(globex.tenant)))
     pages |= pages_of_apps(rows.user, client)
     texts = letters(staff_in_french(rows.tenant))
     client = logged_in(rows.user)
