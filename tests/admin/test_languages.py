@@ -41,7 +41,7 @@ from tests.support.admin_imports import drafted, page_of, press, upload, work
 from tests.support.admin_pages import addresses
 from tests.support.admin_rows import make_people, make_rows
 from tests.support.api import CREATE, PHONE
-from tests.support.languages import (
+from tests.support.marking import (
     Marking,
     catalogues_in,
     marking,
