@@ -3,6 +3,7 @@ from django.core.signals import request_started
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_delete, post_migrate
 from django.utils import translation as of_django
+from django.utils.translation import gettext_lazy
 
 from contacts.db import connections
 from contacts.values import translation
@@ -12,6 +13,7 @@ CHECKS_OF_CONNECTIONS = "contacts.db"  # the id of a receiver, for the server
 
 class ContactsConfig(AppConfig):
     name = "contacts"
+    verbose_name = gettext_lazy("Contacts")
 
     def ready(self) -> None:
         from contacts.change_log.feed import settle_restored

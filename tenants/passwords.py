@@ -19,6 +19,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django_tasks import task
 
+from .languages import speaking_to
 from .models import User
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,8 @@ def send_letter(pk: int | None, origin: str, letter: str, tries: int = 1) -> Non
     if user is None or not letter:
         return
     context = {"of": user, "origin": origin, "link": origin + link_path(user)}
-    subject, _, text = render_to_string(f"registration/{letter}.txt", context).partition("\n")
+    with speaking_to(user):
+        subject, _, text = render_to_string(f"registration/{letter}.txt", context).partition("\n")
     headers = {"Auto-Submitted": "auto-generated"}  # RFC 3834: no answers by programs
     try:
         EmailMessage(subject, text.strip(), to=[user.email], headers=headers).send()

@@ -53,7 +53,7 @@ Content-Type: text/plain; charset=UTF-8
 Content-Transfer-Encoding: 8bit
 Plural-Forms: {plurals}
 """
-NAMED = re.compile(r"%\((\w+)\)[a-z]|%%")  # a value in a text, as Python's % takes it
+VALUE = re.compile(r"%(?:\(\w+\))?[sd]|%%")  # a value in a text, as Python's % takes it
 BRACES = re.compile(r"\{\w*\}")  # as `format` and `format_html` take it
 
 
@@ -91,7 +91,7 @@ def messages_in(path: Path) -> Iterator[Entry]:
     calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
     for node in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         if places := FUNCTIONS.get(name_of(node.func)):
-            where = f"{path.relative_to(ROOT)}, line {node.lineno}"
+            where = f"{path}, line {node.lineno}"
             if entry := entry_of(node.args, places, where):
                 yield entry
 
@@ -139,7 +139,7 @@ def flags_of(entry: Entry) -> str:
     """What editors of catalogues then check: that a translation has the same values."""
     text = entry.msgid + (entry.plural or "")
     flags = ["fuzzy"] if entry.is_fuzzy else []
-    flags += ["python-format"] if NAMED.search(text) else []
+    flags += ["python-format"] if VALUE.search(text) else []
     flags += ["python-brace-format"] if BRACES.search(text) else []
     return ", ".join(flags)
 

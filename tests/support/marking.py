@@ -16,12 +16,17 @@ from qyvo.catalogues import Entry, compiled
 
 CONTEXT_END = "\4"
 BEGIN, END = "⟦", "⟧"
-# Names of things, which have no other name in another language; and what no language has: addresses,
-# ids, codes of countries, and addresses of e-mails.
+# What belongs to no language: addresses, ids, names in the API, recovery codes.
+CODES = re.compile(
+    r"\b(https?://\S+|[\w.+-]+@[\w.-]+|[0-9A-HJKMNP-TV-Z]{26}|qyvo_\w+|[a-z]+\.[a-z_]+"
+    r"|[a-z2-7]{4}-[a-z2-7]{4})\b",
+    re.IGNORECASE,
+)
+# Names of things, which are the same in each language.
 NAMES = re.compile(
     r"\b(Qyvo Contacts|API|CSV|JSON|NDJSON|XLSX|UTC|CET|CEST|EST|URL|ID|Excel|vCard|WhatsApp|Stripe"
     r"|HubSpot|Shopify|WooCommerce|Zapier|Google|Ctrl|Cmd|QR|n8n|OAuth|MCP|UTF-8|TOTP"
-    r"|https?://\S+|[\w.+-]+@[\w.-]+|[0-9A-HJKMNP-TV-Z]{26}|qyvo_\w+)\b",
+    r"|Tasks Database Backend)\b",
     re.IGNORECASE,
 )
 COUNTRY = re.compile(r"\b[A-Z]{2}\b")
@@ -145,8 +150,9 @@ class Unmarked(HTMLParser):
             outside += letter if depth == 0 and letter != END else " "
         if not where:
             self.depth = depth
-        rest = COUNTRY.sub(" ", self.data.sub(" ", NAMES.sub(" ", outside)))
-        if re.search(r"[^\W\d_]{2}", rest):
+        for known in (CODES, self.data, NAMES, COUNTRY):
+            outside = known.sub(" ", outside)
+        if re.search(r"[^\W\d_]{2}", outside):
             self.found.append(where + " ".join(text.split()))
 
 
