@@ -3,8 +3,11 @@
 The log keeps them in English, because people of several languages read the same log.
 """
 
+import json
 import re
+from typing import Any
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
@@ -31,10 +34,31 @@ PATTERNS = {sentence: pattern(sentence) for sentence in WITH_VALUES}
 
 
 def translated(stored: str) -> str:
-    """A stored text in the language of the reader. Django translates its own, which are JSON."""
-    if not stored or stored.startswith("["):
+    """A stored text in the language of the reader."""
+    if stored.startswith("["):
+        return with_translated_fields(stored)
+    if not stored:
         return stored
     for sentence, its_pattern in PATTERNS.items():
         if found := its_pattern.fullmatch(stored):
             return _(sentence) % found.groupdict()
     return _(stored)
+
+
+def with_translated_fields(stored: str) -> str:
+    """Django stores its own texts as JSON and translates them, except most names of fields: they
+    are stored as labels ("Time zone"), and the catalogues have the names ("time zone")."""
+    try:
+        parts: list[dict[str, Any]] = json.loads(stored)
+    except ValueError:
+        return stored
+    for changed in (part["changed"] for part in parts if "changed" in part):
+        changed["fields"] = [translated_label(label) for label in changed["fields"]]
+    return json.dumps(parts)
+
+
+def translated_label(label: str) -> str:
+    name = label[:1].lower() + label[1:]
+    if (found := _(label)) != label:
+        return found
+    return capfirst(found) if (found := _(name)) != name else label

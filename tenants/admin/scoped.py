@@ -65,7 +65,8 @@ class SafeChangelistAdmin(ModelAdmin):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         answer = super().history_view(request, object_id, extra_context)
-        for entry in getattr(answer, "context_data", {}).get("action_list", ()):
+        context = getattr(answer, "context_data", None) or {}
+        for entry in context.get("action_list", ()):
             entry.change_message = history.translated(entry.change_message)
         return answer
 

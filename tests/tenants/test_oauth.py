@@ -355,7 +355,7 @@ def test_the_page_names_the_app_its_host_the_tenant_and_what_it_may_do(editor: U
     assert "claude.ai" in page
     assert "Acme Co." in page
     for scope in ApiToken.Scope:
-        assert scope.label in page
+        assert str(scope.label) in page
     assert "form-action 'self' https: http:" in answer["Content-Security-Policy"]
     assert answer["Cache-Control"].count("no-store")
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.utils import translation
 from django.utils.translation import trans_real
@@ -18,6 +20,7 @@ from tenants.models import User
 from tests.support.admin import logged_in, staff_of, text_of, url
 
 GERMAN = {
+    "default region": "übliches Land",
     "role\x04manager": "Verwalterin",
     "Can change %(model)s": "%(model)s ändern",
     "API token": "Zugangsschlüssel",
@@ -33,7 +36,8 @@ pytestmark = pytest.mark.django_db
 @contextmanager
 def in_german() -> Iterator[None]:
     """German with the texts of `GERMAN`, whatever the catalogue of this language has."""
-    catalogs = trans_real.translation("de")._catalog._catalogs
+    german: Any = trans_real.translation("de")
+    catalogs = german._catalog._catalogs
     catalogs.insert(0, GERMAN)
     try:
         with translation.override("de"):
@@ -89,13 +93,23 @@ def test_forms_translate_permissions(acme: SimpleNamespace) -> None:
         ("Rotated: replaced by qyvo_a.", "Durch qyvo_a ersetzt."),
         ("Connected the app A: B\n: read, write.", "Mit read, write verbunden: A: B\n."),
         ("Of an older version.", "Of an older version."),
-        ('[{"changed": {"fields": ["Name"]}}]', '[{"changed": {"fields": ["Name"]}}]'),
+        ("[no JSON]", "[no JSON]"),
     ],
 )
 def test_the_log_of_the_admin_is_stored_in_english(stored: str, german: str) -> None:
     assert history.translated(stored) == stored
     with in_german():
         assert history.translated(stored) == german
+
+
+def test_the_log_names_changed_fields_in_the_language_of_the_reader() -> None:
+    stored = '[{"changed": {"fields": ["Default region", "Colour of eyes"]}}, {"added": {}}]'
+    entry = LogEntry(change_message=history.translated(stored))
+    assert entry.get_change_message() == "Changed Default region and Colour of eyes. Added."
+    with in_german():
+        entry = LogEntry(change_message=history.translated(stored))
+        assert "Übliches Land" in entry.get_change_message()
+        assert "Colour of eyes" in entry.get_change_message()
 
 
 def test_the_history_page_translates_the_log(
