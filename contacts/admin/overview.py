@@ -150,7 +150,7 @@ def chart(labels: list[str], others: list[int], imported: list[int]) -> str:
 def kinds(counts: Counts) -> dict[str, Any]:
     """The numbers of contacts by source and by consent."""
     # A newer version of the program may have stored a source that this version does not know.
-    labels = {source.value: source.label for source in Contact.Source}
+    labels = {source.value: str(source.label) for source in Contact.Source}
     return {
         "total": counts.total,
         "sources": bars(
