@@ -19,7 +19,7 @@ from tenants.admin.tenants import is_detail
 OWN = [*apps.get_app_config("contacts").get_models()]
 SHOWN = [model for model in OWN if admin.site.is_registered(model)]
 # Not as Django makes it from the code.
-NAMED = {SavedView._meta.get_field("is_shared"): "shared"}
+NAMED: dict[Any, str] = {SavedView._meta.get_field("is_shared"): "shared"}
 RENAMED = {"metadata field": "field", "duplicate": "possible duplicate", "opt out": "opt-out"}
 PLURALS = {"delivery": "deliveries"}
 
