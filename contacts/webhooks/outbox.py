@@ -15,6 +15,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from contacts.change_log.feed import FeedPosition
 from contacts.db.transactions import hold_tenant
@@ -56,11 +57,12 @@ def refuse_too_many(tenant: Tenant) -> None:
 class UrlTaken(ValueError):
     """Another webhook of the tenant has the same URL: its receiver would get each event twice."""
 
+    sentence = gettext_noop(
+        "The webhook %(id)s has this url already. Change or delete that webhook."
+    )
+
     def __init__(self, pk: str) -> None:
-        super().__init__(
-            _("The webhook %(id)s has this url already. Change or delete that webhook.")
-            % {"id": pk}
-        )
+        super().__init__(_(self.sentence) % {"id": pk})
 
 
 def refuse_same_url(tenant: Tenant, url: str, pk: str) -> None:
