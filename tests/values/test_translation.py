@@ -8,10 +8,14 @@ from threading import Event, Thread
 import pytest
 from django.utils import translation as of_django
 
+from contacts.models import Delivery
 from contacts.values import phones, rules, translation
 from contacts.values.defined_fields import DefinedField
+from contacts.webhooks.outbox import ANSWERED, NOT_HTTP, problem_in_words
+from contacts.writing.undo import Kept, Reason
 from tests.support.api import Api
-from tests.support.languages import teach_german, write_catalogue
+from tests.support.german import teach_german, write_catalogue
+from tests.support.paths import ROOT
 
 GERMAN = {
     "The phone contains no digits.": "Die Telefonnummer hat keine Ziffern.",
@@ -22,6 +26,9 @@ GERMAN = {
     "%(label)s: %(expected)s.": "%(label)s: Erwartet wird %(expected)s.",
     "a text is expected": "ein Text",
     "yes or no is expected": "Ja oder Nein",
+    "has changed since": "wurde seither geändert",
+    ANSWERED: "Die Antwort war %(status)s.",
+    NOT_HTTP: "Die Antwort ist kein HTTP.",
 }
 NO_DIGITS = "The phone contains no digits."
 
@@ -69,6 +76,29 @@ def test_the_api_speaks_english_while_a_page_of_the_same_process_does_not(api: A
     assert NO_DIGITS in answer.content.decode()
 
 
+def test_a_request_that_breaks_no_rule_translates_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Creating contacts is what a server does most."""
+    monkeypatch.setattr(translation, "spoken", [None])
+    fields = {"name": "Ann", "email": "ann@example.com", "tags": ["vip"], "metadata": {"a": 1}}
+    answer = api.create("+14155550123", locale="fr-FR", **fields)
+    assert answer.status_code == 201, answer.json()
+
+
+def test_the_names_of_fields_in_sentences_are_marked() -> None:
+    """Those of the API's own fields are not: it speaks English."""
+    named = re.compile(r"\b(?:limited|string|storable|too_long)\(\s*\"(\w+)\"")
+    modules = [*(ROOT / "contacts").rglob("*.py")]
+    found = {
+        name
+        for path in modules
+        if "api" not in path.relative_to(ROOT).parts
+        for name in named.findall(path.read_text())
+    }
+    assert {"note", "tag"} <= found <= {*rules.FIELD_NAMES}
+
+
 def test_a_process_without_django_speaks_from_catalogues(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -89,6 +119,23 @@ def test_plurals_and_contexts_stay_english_without_a_language() -> None:
             "several", "one", "several",
         ]  # fmt: skip
         assert language.pgettext("verb", "Open") == "Open"
+
+
+def test_undo_says_in_the_language_why_a_field_stays() -> None:
+    kept = Kept("email", Reason.CHANGED)
+    with of_django.override("de"):
+        assert str(kept) == "email wurde seither geändert"
+        assert str(Kept("", Reason.CHANGED)) == "wurde seither geändert"
+    assert str(kept) == "email has changed since"
+
+
+def test_pages_say_in_the_language_why_a_delivery_has_failed() -> None:
+    answered = Delivery(last_status=500, problem=ANSWERED % {"status": 500})
+    assert problem_in_words(answered) == "It answered 500."
+    with of_django.override("de"):
+        assert problem_in_words(answered) == "Die Antwort war 500."
+        assert problem_in_words(Delivery(problem=NOT_HTTP)) == "Die Antwort ist kein HTTP."
+        assert problem_in_words(Delivery(problem="OSError: no route")) == "OSError: no route"
 
 
 def test_thousands_and_choices_are_written_as_the_language_does() -> None:
