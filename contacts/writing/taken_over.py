@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from contacts import schema
 from contacts.change_log.difference import CONSENT
 from contacts.models import Contact
@@ -21,11 +19,12 @@ def taken_over(kept: Contact, contacts: Sequence[Contact]) -> Iterator[str]:
         values = {contact.phone: getattr(contact, field.name) for contact in contacts}
         result = getattr(kept, field.name)
         if not result and any(values.values()):
-            yield f"{field.name} {_('emptied')}"
+            yield f"{field.name} emptied"
         elif any(value != result for value in values.values()):
-            phone = next((phone for phone in values if values[phone] == result), "")
-            sentence = _("%(value)s from %(phone)s") if phone else _("%(value)s of all")
-            yield f"{field.name} {sentence % {'value': in_words(result), 'phone': phone}}"
+            source = next(
+                (f"from {phone}" for phone in values if values[phone] == result), "of all"
+            )
+            yield f"{field.name} {in_words(result)} {source}"
 
 
 def in_words(value: Any) -> str:
