@@ -42,7 +42,7 @@ REPLAYED_AT_ONCE = 1000  # deliveries that one transaction sends again
 RETRY_DELAYS = [10, 30, 60, 300, 600, 1800, 3600, 7200, 14_400, 21_600, 36_000]
 JITTER = 0.1  # of a delay, so that retries after an outage do not all come at once
 
-# Why an attempt has failed, as it is stored: in English.
+# Why an attempt has failed, as it is stored: in English. Pages translate it.
 ANSWERED = gettext_noop("It answered %(status)s.")
 NOT_HTTP = gettext_noop("The answer is not HTTP.")
 
@@ -67,13 +67,6 @@ class UrlTaken(ValueError):
 
     def __init__(self, pk: str) -> None:
         super().__init__(_(self.sentence) % {"id": pk})
-
-
-def problem_in_words(delivery: Delivery) -> str:
-    """Why the last attempt of a delivery has failed, in the language of the reader."""
-    values = {"status": delivery.last_status}
-    is_answered = delivery.problem == ANSWERED % values
-    return _(ANSWERED) % values if is_answered else _(delivery.problem)
 
 
 def refuse_same_url(tenant: Tenant, url: str, pk: str) -> None:

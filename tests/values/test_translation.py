@@ -8,10 +8,8 @@ from threading import Event, Thread
 import pytest
 from django.utils import translation as of_django
 
-from contacts.models import Delivery
 from contacts.values import phones, rules, translation
 from contacts.values.defined_fields import DefinedField
-from contacts.webhooks.outbox import ANSWERED, NOT_HTTP, problem_in_words
 from contacts.writing.undo import Kept, Reason
 from tests.support.api import Api
 from tests.support.german import teach_german, write_catalogue
@@ -27,8 +25,6 @@ GERMAN = {
     "a text is expected": "ein Text",
     "yes or no is expected": "Ja oder Nein",
     "has changed since": "wurde seither geändert",
-    ANSWERED: "Die Antwort war %(status)s.",
-    NOT_HTTP: "Die Antwort ist kein HTTP.",
 }
 NO_DIGITS = "The phone contains no digits."
 
@@ -127,15 +123,6 @@ def test_undo_says_in_the_language_why_a_field_stays() -> None:
         assert str(kept) == "email wurde seither geändert"
         assert str(Kept("", Reason.CHANGED)) == "wurde seither geändert"
     assert str(kept) == "email has changed since"
-
-
-def test_pages_say_in_the_language_why_a_delivery_has_failed() -> None:
-    answered = Delivery(last_status=500, problem=ANSWERED % {"status": 500})
-    assert problem_in_words(answered) == "It answered 500."
-    with of_django.override("de"):
-        assert problem_in_words(answered) == "Die Antwort war 500."
-        assert problem_in_words(Delivery(problem=NOT_HTTP)) == "Die Antwort ist kein HTTP."
-        assert problem_in_words(Delivery(problem="OSError: no route")) == "OSError: no route"
 
 
 def test_thousands_and_choices_are_written_as_the_language_does() -> None:
