@@ -42,8 +42,9 @@ def german(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def speaks_german(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All users do."""
-    monkeypatch.setattr(User, "language", "de", raising=False)
+    """All users do, whatever is stored."""
+    german = property(lambda user: "de", lambda user, value: None)
+    monkeypatch.setattr(User, "language", german, raising=False)
 
 
 def messages(job: Import) -> list[str]:
