@@ -2,11 +2,9 @@ from django.apps import AppConfig
 from django.core.signals import request_started
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_delete, post_migrate
-from django.utils import translation as of_django
 from django.utils.translation import gettext_lazy
 
 from contacts.db import connections
-from contacts.values import translation
 
 CHECKS_OF_CONNECTIONS = "contacts.db"  # the id of a receiver, for the server
 
@@ -16,6 +14,8 @@ class ContactsConfig(AppConfig):
     verbose_name = gettext_lazy("Contacts")
 
     def ready(self) -> None:
+        from django.utils import translation as of_django
+
         from contacts.change_log.feed import settle_restored
         from contacts.db import checks  # noqa: F401 - registers the checks
         from contacts.db.planner import fix_statistics
@@ -23,6 +23,7 @@ class ContactsConfig(AppConfig):
         from contacts.models.saved_view import delete_own
         from contacts.models.tag_counts import forget_restored
         from contacts.models.tenant_lock import hold_for_deletion
+        from contacts.values import translation
         from tenants.models import User, deletion
 
         translation.speak_with(of_django)

@@ -73,7 +73,7 @@ class ExportJob(serializers.Serializer):
 
 class TooManyExports(APIException):
     status_code = HTTPStatus.CONFLICT
-    default_detail = background.TooManyExports.english
+    default_detail = background.TooManyExports.sentence % {"count": background.MAX_RUNNING}
 
 
 class ExportIsRunning(APIException):

@@ -160,7 +160,7 @@ class Replayed(serializers.Serializer):
 class UrlIsTaken(APIException):
     status_code = HTTPStatus.CONFLICT
     contract_code = "conflict"
-    default_detail = str(outbox.UrlTaken(WEBHOOK["id"]))
+    default_detail = outbox.UrlTaken.sentence % {"id": WEBHOOK["id"]}
 
 
 class CreateWebhook:

@@ -51,13 +51,11 @@ State = Export.State
 
 
 class TooManyExports(Exception):
-    """The tenant has `MAX_RUNNING` exports that are not finished. `english`: the sentence for
-    programs."""
+    """The tenant has `MAX_RUNNING` exports that are not finished."""
 
     sentence = gettext_noop(
         "%(count)s exports are not finished yet. Wait until one of them is finished."
     )
-    english = sentence % {"count": MAX_RUNNING}
 
     def __str__(self) -> str:
         return _(self.sentence) % {"count": MAX_RUNNING}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from . import answers, dates, header_names, rules, strict_json
 from .translation import gettext as _
-from .translation import gettext_noop, pgettext
+from .translation import gettext_noop
 
 MAX_FIELDS = 50  # of a tenant: each is a column of exports and a filter of the list
 MAX_LABEL = header_names.MAX_HEADER  # characters; imports do not compare longer names of columns
@@ -81,20 +81,13 @@ class DefinedField(NamedTuple):
         )
 
     def shown(self, value: Any) -> str:
-        """A stored value as text for files and inputs, in English; JSON if it is a list or an
-        object."""
+        """A stored value as text for files and inputs; JSON if it is a list or an object. Yes and
+        no are English: pages translate them."""
         if value is None:
             return ""
         if self.kind == FieldKind.YES_NO and isinstance(value, bool):
             return "yes" if value else "no"
         return value if isinstance(value, str) else rules.spelled(value)
-
-    def in_words(self, value: Any) -> str:
-        """`shown` for a page: in the language of its reader."""
-        if self.kind == FieldKind.YES_NO and isinstance(value, bool):
-            yes, no = pgettext("value of a field", "yes"), pgettext("value of a field", "no")
-            return yes if value else no
-        return self.shown(value)
 
 
 # Which stored values fit

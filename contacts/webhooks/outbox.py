@@ -15,6 +15,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from contacts.change_log.feed import FeedPosition
 from contacts.db.transactions import hold_tenant
@@ -41,6 +42,10 @@ REPLAYED_AT_ONCE = 1000  # deliveries that one transaction sends again
 RETRY_DELAYS = [10, 30, 60, 300, 600, 1800, 3600, 7200, 14_400, 21_600, 36_000]
 JITTER = 0.1  # of a delay, so that retries after an outage do not all come at once
 
+# Why an attempt has failed, as it is stored: in English. Pages translate it.
+ANSWERED = gettext_noop("It answered %(status)s.")
+NOT_HTTP = gettext_noop("The answer is not HTTP.")
+
 
 # Webhooks
 
@@ -56,11 +61,12 @@ def refuse_too_many(tenant: Tenant) -> None:
 class UrlTaken(ValueError):
     """Another webhook of the tenant has the same URL: its receiver would get each event twice."""
 
+    sentence = gettext_noop(
+        "The webhook %(id)s has this url already. Change or delete that webhook."
+    )
+
     def __init__(self, pk: str) -> None:
-        super().__init__(
-            _("The webhook %(id)s has this url already. Change or delete that webhook.")
-            % {"id": pk}
-        )
+        super().__init__(_(self.sentence) % {"id": pk})
 
 
 def refuse_same_url(tenant: Tenant, url: str, pk: str) -> None:

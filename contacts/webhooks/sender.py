@@ -19,7 +19,6 @@ import aiohttp
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from django.db import connection
-from django.utils.translation import gettext_noop
 from yarl import URL
 
 from contacts.models import Webhook
@@ -27,7 +26,7 @@ from tenants.isolation import tenant_context
 
 from . import outbox
 from .addresses import Forbidden, check_address, check_host, is_plain
-from .outbox import Attempt
+from .outbox import ANSWERED, NOT_HTTP, Attempt
 from .payload import Message, messages
 
 logger = logging.getLogger(__name__)
@@ -128,14 +127,14 @@ async def post(session: aiohttp.ClientSession, webhook: Webhook, message: Messag
                 response.close()
     except (aiohttp.ClientError, OSError, ValueError) as error:  # a TimeoutError is an OSError
         return Answer(None, reason(error))
-    return Answer(status, "" if 200 <= status < 300 else f"It answered {status}.")
+    return Answer(status, "" if 200 <= status < 300 else ANSWERED % {"status": status})
 
 
 def reason(error: BaseException) -> str:
     """Why no answer came, for the staff."""
     if isinstance(error, aiohttp.ClientResponseError):
         # Its text may repeat the body that was sent, with data of people who are erased later.
-        return gettext_noop("The answer is not HTTP.")
+        return NOT_HTTP
     if isinstance(error.__cause__, Forbidden):  # aiohttp raises its own error instead
         error = error.__cause__
     return f"{type(error).__name__}: {error}".removesuffix(": ")

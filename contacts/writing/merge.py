@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from contacts import schema
 from contacts.change_log.difference import Fields
@@ -149,7 +150,7 @@ class ContactMissing(Contact.DoesNotExist):
     """The tenant has no contact with this `contact_id`, and none into which it was merged."""
 
     def __init__(self, contact_id: str) -> None:
-        super().__init__(f"Contact not found: {contact_id}")
+        super().__init__(_("Contact not found: %(id)s") % {"id": contact_id})
 
 
 def locked(

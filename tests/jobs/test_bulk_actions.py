@@ -14,7 +14,7 @@ from django.db import OperationalError, connection, transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django_tasks_db.models import DBTaskResult
 
 from contacts import erasing
@@ -28,6 +28,7 @@ from tenants.models import Tenant, User
 from tests.support.admin import LIST, permit, text_of, url
 from tests.support.cases import in_one_test
 from tests.support.factories import ContactFactory, UserFactory
+from tests.support.german import teach_german
 from tests.support.sql import assert_links_match_tags, statements
 
 pytestmark = pytest.mark.both
@@ -103,6 +104,22 @@ def test_a_contact_with_the_most_tags_is_refused_and_listed(
     page = staff.get(url(BulkAction, "change", action.pk)).content.decode()
     assert people[1].phone in page
     assert "Failed: 1" in page
+
+
+def test_reasons_are_stored_in_english_whoever_has_started_it(
+    acme: SimpleNamespace, people: list[Contact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teach_german(
+        monkeypatch, {"A contact has at most %(most)s tags; %(count)s were given.": "Nein."}
+    )
+    people[0].tags = [f"t{number}" for number in range(rules.MAX_TAGS)]
+    people[0].save()
+    action = bulk_actions.plan(acme.tenant, "user:1", "add_tag", "gold", [people[0].pk])
+    with translation.override("de"):
+        bulk_actions.start(action)
+    action.refresh_from_db()
+    reason = "A contact has at most 100 tags; 101 were given."
+    assert action.refusals == [[people[0].phone, reason]]
 
 
 def test_a_locale_is_set_and_cleared(staff: Client, people: list[Contact]) -> None:
