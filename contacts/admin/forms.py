@@ -12,7 +12,7 @@ from django.db.models.functions import Concat
 from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_noop, pgettext
 from rest_framework.serializers import Serializer
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
@@ -28,6 +28,14 @@ def name_of_field(name: str) -> str:
     """The name of a field of contacts in the language of the user, with a capital letter."""
     field: Any = Contact._meta.get_field(name)
     return capfirst(str(field.verbose_name))
+
+
+def answers() -> dict[str, str]:
+    """The values yes and no, as `DefinedField.shown` writes them, in the language of the user."""
+    return {
+        "yes": pgettext("value of a field", "yes"),
+        "no": pgettext("value of a field", "no"),
+    }
 
 
 class RuleFormField(forms.Field):

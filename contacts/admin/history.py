@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop, pgettext
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext, pgettext_lazy
 from unfold.forms import AdminForm
 from unfold.widgets import (
     UnfoldAdminRadioSelectWidget,
@@ -46,7 +46,7 @@ class ConsentForm(forms.Form):
         widget=UnfoldAdminRadioSelectWidget,
     )
     at = forms.SplitDateTimeField(
-        label=gettext_lazy("At"),
+        label=pgettext_lazy("time of a decision", "At"),
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,
         help_text=gettext_lazy("When the person decided. Leave empty for now."),
