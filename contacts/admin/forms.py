@@ -30,6 +30,23 @@ def name_of_field(name: str) -> str:
     return capfirst(str(field.verbose_name))
 
 
+# Fields under their names in the API, which undo and imports show. `describe` marks the others.
+FIELDS = [
+    gettext_noop("tags"),
+    gettext_noop("former_phones"),
+    gettext_noop("first_name"),
+    gettext_noop("middle_name"),
+    gettext_noop("last_name"),
+    gettext_noop("consent"),
+]
+
+
+def field_in_words(name: str) -> str:
+    """A field under its name in the API, in the language of the user; English keeps the name. Keys
+    of metadata are the same in each language."""
+    return name if name.startswith("metadata.") else _(name)
+
+
 def answers() -> dict[str, str]:
     """The values yes and no, as `DefinedField.shown` writes them, in the language of the user."""
     return {
