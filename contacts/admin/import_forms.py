@@ -49,8 +49,8 @@ READING = {
     "header_line": gettext_noop("Header row"),
 }
 ENCODINGS = {
-    "utf-8": "UTF-8",
-    "utf-16": "UTF-16",
+    "utf-8": gettext_noop("UTF-8"),
+    "utf-16": gettext_noop("UTF-16"),
     "cp1252": gettext_noop("Western European (Windows-1252)"),
     "mac_roman": gettext_noop("Western European (Mac Roman)"),
     "cp1250": gettext_noop("Central European (Windows-1250)"),
