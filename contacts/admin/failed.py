@@ -67,7 +67,8 @@ class FailedJob(NamedTuple):
 
     @property
     def problem(self) -> str:
-        return _(self.job.problem or LEFT)
+        """As it is stored, in English: the pages translate it."""
+        return self.job.problem or LEFT
 
     @property
     def is_asked(self) -> bool:
@@ -151,8 +152,8 @@ def retried(request: HttpRequest, job: AnyJob, left: Collection[str]) -> HttpRes
     if not retry(job, left):
         messages.warning(request, _(NOT_STOPPED))
         return HttpResponseRedirect(reverse("admin:failed_jobs"))
-    with override("en"):  # the log keeps the name of the job, which has words of the language
-        admin_of(type(job)).log_change(request, job, "Retried.")
+    with override(None):  # the log is English, and has the name of the job
+        admin_of(type(job)).log_change(request, job, gettext_noop("Retried."))
     messages.success(request, _(RETRIED))
     return HttpResponseRedirect(address_of(job))
 

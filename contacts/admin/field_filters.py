@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from django import forms
 from django.utils.translation import gettext as _
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from contacts.finding import filters
 from contacts.models import ContactQuerySet, MetadataField, rows_of
@@ -14,7 +14,7 @@ from contacts.values import rules
 from contacts.values.defined_fields import FieldKind
 
 from .forms import RuleFormField
-from .keyset_list import day, select
+from .keyset_list import AnswerField, day, select
 
 PREFIX = "field_"  # of the parameters in addresses
 FROM, TO = "_from", "_to"
@@ -90,7 +90,8 @@ def choice_box(row: MetadataField) -> forms.Field:
 
 
 def switch_box(row: MetadataField) -> forms.Field:
-    return select(("yes", _("Yes")), ("no", _("No")), label=row.label)
+    choices = [("", _("All")), ("yes", _("Yes")), ("no", _("No"))]
+    return AnswerField(choices=choices, label=row.label, widget=UnfoldAdminSelectWidget)
 
 
 Box = Callable[[MetadataField], forms.Field]

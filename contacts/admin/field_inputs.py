@@ -5,8 +5,6 @@ from typing import Any
 
 from django import forms
 from django.utils.html import format_html
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
@@ -15,10 +13,9 @@ from unfold.widgets import (
 
 from contacts.values.defined_fields import DefinedField, FieldKind
 
-from .forms import RuleFormField
+from .forms import RuleFormField, answers
 
 Metadata = dict[str, Any]
-ANSWERS = (gettext_noop("yes"), gettext_noop("no"))  # as `DefinedField.shown` writes them
 
 
 class DefinedFormField(RuleFormField):
@@ -61,7 +58,7 @@ def widget_of(field: DefinedField, shown: Any) -> forms.Widget:
     if field.fits(shown) and field.kind in (FieldKind.CHOICE, FieldKind.YES_NO):
         choices = [(text, text) for text in field.choices]
         if field.kind == FieldKind.YES_NO:
-            choices = [(answer, _(answer)) for answer in ANSWERS]
+            choices = [*answers().items()]
         return UnfoldAdminSelectWidget(choices=[("", "—"), *choices])
     if isinstance(shown, str) and "\n" in shown:  # a box of one line would lose the line ends
         return UnfoldAdminTextareaWidget({"rows": 4})

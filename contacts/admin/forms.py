@@ -12,7 +12,7 @@ from django.db.models.functions import Concat
 from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_noop, pgettext
 from rest_framework.serializers import Serializer
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
@@ -28,6 +28,31 @@ def name_of_field(name: str) -> str:
     """The name of a field of contacts in the language of the user, with a capital letter."""
     field: Any = Contact._meta.get_field(name)
     return capfirst(str(field.verbose_name))
+
+
+# Fields under their names in the API, which undo and imports show. `describe` marks the others.
+FIELDS = [
+    gettext_noop("tags"),
+    gettext_noop("former_phones"),
+    gettext_noop("first_name"),
+    gettext_noop("middle_name"),
+    gettext_noop("last_name"),
+    gettext_noop("consent"),
+]
+
+
+def field_in_words(name: str) -> str:
+    """A field under its name in the API, in the language of the user; English keeps the name. Keys
+    of metadata are the same in each language."""
+    return name if name.startswith("metadata.") else _(name)
+
+
+def answers() -> dict[str, str]:
+    """The values yes and no, as `DefinedField.shown` writes them, in the language of the user."""
+    return {
+        "yes": pgettext("value of a field", "yes"),
+        "no": pgettext("value of a field", "no"),
+    }
 
 
 class RuleFormField(forms.Field):

@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop, pgettext
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext, pgettext_lazy
 from unfold.forms import AdminForm
 from unfold.widgets import (
     UnfoldAdminRadioSelectWidget,
@@ -32,7 +32,7 @@ from tenants.models import Tenant
 
 from . import describe, timeline
 from .confirm import log, start
-from .forms import checked
+from .forms import checked, field_in_words
 
 MAX_SHOWN = 20  # contacts in the preview of an undo
 
@@ -46,7 +46,7 @@ class ConsentForm(forms.Form):
         widget=UnfoldAdminRadioSelectWidget,
     )
     at = forms.SplitDateTimeField(
-        label=gettext_lazy("At"),
+        label=pgettext_lazy("time of a decision", "At"),
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,
         help_text=gettext_lazy("When the person decided. Leave empty for now."),
@@ -214,7 +214,7 @@ class HistoryAdmin(TenantOwnedAdmin):
             "summary": summary,
             "who": describe.Actors([summary.actor], found.tenants).who(summary.actor),
             "began_at": describe.local_time(summary.began_at),
-            "lines": [f"{tenant.slug} {line}" for tenant, un in results for line in un.lines()],
+            "lines": [line_of(tenant, undone) for tenant, undone in results if undone.taken_back],
             "refusals": [f"{tenant.slug} {no}" for tenant, un in results for no in un.refusals()],
             "left_out": max(0, summary.contacts - len(results)),
             "is_done": is_done,
@@ -235,6 +235,12 @@ class HistoryAdmin(TenantOwnedAdmin):
         if len(responses) == 1:
             return responses[0]
         return HttpResponseRedirect(reverse("admin:contacts_bulkaction_changelist"))
+
+
+def line_of(tenant: Tenant, undone: undo.Undone) -> str:
+    """The line of `Undone.lines`, with the fields in the language of the user."""
+    fields = ", ".join(map(field_in_words, undone.taken_back))
+    return f"{tenant.slug} {undone.name}: {fields}"
 
 
 def position(text: str) -> int | None:

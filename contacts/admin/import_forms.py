@@ -9,7 +9,7 @@ from django import forms
 from django.utils.text import Truncator, format_lazy
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
@@ -49,8 +49,8 @@ READING = {
     "header_line": gettext_noop("Header row"),
 }
 ENCODINGS = {
-    "utf-8": "UTF-8",
-    "utf-16": "UTF-16",
+    "utf-8": gettext_noop("UTF-8"),
+    "utf-16": gettext_noop("UTF-16"),
     "cp1252": gettext_noop("Western European (Windows-1252)"),
     "mac_roman": gettext_noop("Western European (Mac Roman)"),
     "cp1250": gettext_noop("Central European (Windows-1250)"),
@@ -77,12 +77,6 @@ OTHER_FIELDS = {
     CONSENT: gettext_noop("Consent (yes/no)"),
 }
 GUESSED = gettext_noop("Guessed from the values.")
-DELIMITERS = {
-    ",": gettext_noop("Comma ,"),
-    ";": gettext_noop("Semicolon ;"),
-    r"\t": gettext_noop("Tab"),
-    "|": gettext_noop("Bar |"),
-}
 NO_HEADER = {"0": gettext_noop("None of these: number the columns")}
 SHOWN_CELLS = 4  # of a row that may be the header
 LONG_CELL = 20  # characters
@@ -213,13 +207,22 @@ def reading_field(name: str, choices: list[Any]) -> forms.CharField:
 def reading_choices(options: dict[str, Any], preview: Preview) -> dict[str, list[Any]]:
     """The choices for each option of `READING`; none where the file has nothing to choose."""
     source = preview.source
-    delimiters = translated(DELIMITERS) if source.kind.has_delimiter else {}
+    known = delimiters() if source.kind.has_delimiter else {}
     sheets = {name: name for name in source.sheets} if len(source.sheets) > 1 else {}
     return {
         "sheet": detected(options, "sheet", sheets, source.sheet),
         "encoding": encoding_choices(options, preview) if source.encoding else [],
-        "delimiter": detected(options, "delimiter", delimiters, source.delimiter),
+        "delimiter": detected(options, "delimiter", known, source.delimiter),
         "header_line": header_choices(options, preview) if source.kind.has_header else [],
+    }
+
+
+def delimiters() -> dict[str, str]:
+    return {
+        ",": _("Comma ,"),
+        ";": _("Semicolon ;"),
+        r"\t": pgettext("character", "Tab"),
+        "|": _("Bar |"),
     }
 
 

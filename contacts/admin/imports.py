@@ -176,7 +176,8 @@ class ImportAdmin(ProgressAdmin):
         self, request: HttpRequest, job: Import, *, dry_run: bool, **values: Any
     ) -> HttpResponse:
         if uploads.begin(job, f"user:{user_of(request).pk}", dry_run=dry_run, **values):
-            self.log_change(request, job, "Dry run." if dry_run else "Begun.")
+            said = gettext_noop("Dry run.") if dry_run else gettext_noop("Begun.")
+            self.log_change(request, job, said)
         else:
             self.message_user(request, _(BEGUN_ALREADY), messages.WARNING)
         return to("change", job.pk)

@@ -28,6 +28,7 @@ from tenants.fields import parse_ulid
 from tenants.models import FIRST_DAY, LAST_DAY, Tenant
 
 from .describe import local_time
+from .forms import answers
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -83,6 +84,10 @@ def day(label: "str | _StrPromise") -> forms.DateField:
     )
 
 
+class AnswerField(forms.ChoiceField):
+    """Yes or no. The list of the active filters has the value, not the label of the choice."""
+
+
 def all_tenants() -> forms.ModelChoiceField:
     """The filter by tenant, which only superusers have."""
     return forms.ModelChoiceField(
@@ -131,6 +136,8 @@ class FiltersForm(forms.Form):
                 yield str(self[name].label), self.value_text(name, value), self.parameters(name)
 
     def value_text(self, name: str, value: Any) -> str:
+        if isinstance(self.fields[name], AnswerField):
+            return answers()[value]
         return local_time(value) if isinstance(value, datetime) else str(value)
 
     def parameters(self, name: str) -> list[str]:

@@ -45,34 +45,19 @@ def months(number: int, today: date) -> list[date]:
 
 
 class Period(NamedTuple):
-    """A period that ends today. `name`: on the button that chooses the period. `title`: of the tile
-    with the new contacts. `starts`: the first day of each bar of the chart."""
+    """A period that ends today. `starts`: the first day of each bar of the chart."""
 
     name: str
-    title: str
     starts: Callable[[date], list[date]]
     label: str = "%m-%d"
 
-    @property
-    def translated(self) -> "Period":
-        return self._replace(name=_(self.name), title=_(self.title))
-
 
 PERIODS = {
-    "7": Period(
-        gettext_noop("7 days"), gettext_noop("New in the last 7 days"), partial(days, 7)
-    ),
-    "30": Period(
-        gettext_noop("30 days"), gettext_noop("New in the last 30 days"), partial(days, 30)
-    ),
-    "90": Period(
-        gettext_noop("90 days"), gettext_noop("New in the last 90 days"), partial(days, 90)
-    ),
-    "12m": Period(
-        gettext_noop("12 months"), gettext_noop("New in the last 12 months"), partial(months, 12),
-        "%Y-%m",
-    ),
-}  # fmt: skip
+    "7": Period(gettext_noop("7 days"), partial(days, 7)),
+    "30": Period(gettext_noop("30 days"), partial(days, 30)),
+    "90": Period(gettext_noop("90 days"), partial(days, 90)),
+    "12m": Period(gettext_noop("12 months"), partial(months, 12), "%Y-%m"),
+}
 USUAL_PERIOD = "30"
 
 
@@ -100,14 +85,14 @@ class OverviewAdmin(TenantOwnedAdmin):
         context: dict[str, Any] = {
             "contact_list": reverse("admin:contacts_contact_changelist"),
             "period": key,
-            "periods": {key: period.translated for key, period in PERIODS.items()},
+            "periods": PERIODS,
             "failed_jobs": failed.number(request),
         }
         for model, tiles in TILES.items():
             admin: Any = self.admin_site.get_model_admin(model)
             if admin.has_view_permission(request):
                 rows = admin.get_queryset(request).order_by()
-                context |= tiles(request, rows, PERIODS[key].translated)
+                context |= tiles(request, rows, PERIODS[key])
         return TemplateResponse(request, "admin/overview.html", context)
 
 
@@ -139,8 +124,7 @@ def new(period: Period, counts: Counts) -> dict[str, Any]:
     every = [sum(both) for both in zip(others, imported, strict=True)]
     return {
         "since": starts[0],
-        "period": period.name,
-        "title": period.title,
+        "period": _(period.name),
         "total": growth(every),
         "others": growth(others),
         "imported": growth(imported),

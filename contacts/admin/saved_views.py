@@ -19,7 +19,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from django.views.decorators.http import require_POST
 
 from contacts.finding import filters, saved_views
@@ -168,7 +168,7 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
             return self.back_to_list(request, query, problem)
         view.filter, view.counted, view.counted_at = filter_of(form), None, None
         view.save(update_fields=["filter", "counted", "counted_at"])
-        self.log_change(request, view, "Filter changed.")
+        self.log_change(request, view, gettext_noop("Filter changed."))
         sentence = _("The view “%(view)s” has these filters now.") % {"view": view}
         self.message_user(request, sentence)
         return HttpResponseRedirect(address(request, view))
@@ -259,10 +259,11 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
     def group(self, request: HttpRequest) -> dict[str, Any]:
         """The group of the menu with the views. The browser loads their counts after the page."""
         counts = reverse("admin:contacts_savedview_counts")
-        title = '{}<span hidden hx-get="{}" hx-trigger="load" hx-swap="none"></span>'
+        html = '{}<span hidden hx-get="{}" hx-trigger="load" hx-swap="none"></span>'
         current = self.current(request)
         items = [entry(request, view) | {"active": view is current} for view in self.menu(request)]
-        return {"title": format_html(title, _("Views"), counts), "items": items}
+        title = format_html(html, pgettext("saved filters", "Views"), counts)
+        return {"title": title, "items": items}
 
     def menu(self, request: HttpRequest) -> list[SavedView]:
         """The views in the menu; of superusers, who see all tenants, only the own views."""

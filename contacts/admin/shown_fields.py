@@ -15,7 +15,8 @@ from contacts.models import Contact
 from contacts.values import rules
 from contacts.values.defined_fields import DefinedField, FieldKind
 
-from .field_inputs import ANSWERS, mark_of
+from .field_inputs import mark_of
+from .forms import answers
 
 NOTHING = "-"
 MAX_ROWS = 200  # other keys; more are shown as JSON only, as on the page for editing
@@ -37,8 +38,8 @@ class ShownField:
     def __call__(self, contact: Contact) -> str:
         value = contact.metadata.get(self.defined.key)
         shown = self.defined.shown(value) or NOTHING
-        if self.defined.kind == FieldKind.YES_NO and shown in ANSWERS:
-            shown = _(shown)
+        if self.defined.kind == FieldKind.YES_NO:
+            shown = answers().get(shown, shown)
         return (
             format_html("{} {}", shown, mark) if (mark := mark_of(self.defined, value)) else shown
         )

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 from unfold.views import ChangeList
 
 from contacts.db.expressions import IsAnyOf
@@ -63,7 +63,7 @@ class MergeForm(ConfirmForm):
     """The tag that replaces `tags`."""
 
     into = TagField(
-        label=gettext_lazy("Into"),
+        label=pgettext_lazy("another tag", "Into"),
         help_text=gettext_lazy(
             "Contacts get this tag instead of the merged tags, which are deleted."
         ),

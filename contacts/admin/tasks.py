@@ -3,30 +3,14 @@
 from datetime import datetime
 
 from django.contrib import admin
-from django.utils.translation import gettext_lazy, gettext_noop, pgettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from django_tasks_db.admin import DBTaskResultAdmin
 from django_tasks_db.models import DBTaskResult
 
 from tenants.admin import SafeChangelistAdmin, superusers_only
 
-# The packages mark these texts, but have no catalogues: marked here, they are in ours.
-TEXTS = [
-    gettext_noop("Task Result"),
-    gettext_noop("Task Results"),
-    gettext_noop("status"),
-    gettext_noop("enqueued at"),
-    gettext_noop("started at"),
-    gettext_noop("finished at"),
-    gettext_noop("args kwargs"),
-    gettext_noop("priority"),
-    gettext_noop("task path"),
-    gettext_noop("worker id"),
-    gettext_noop("queue name"),
-    gettext_noop("backend name"),
-    gettext_noop("run after"),
-    gettext_noop("return value"),
-    gettext_noop("exception class path"),
-    gettext_noop("traceback"),
+# Texts of `django_tasks`, with their context. `qyvo.package_texts` has the others of both packages.
+STATES = [
     pgettext_lazy("Task", "Ready"),
     pgettext_lazy("Task", "Running"),
     pgettext_lazy("Task", "Failed"),

@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop
+from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from contacts.models import EVENTS, Delivery, DeliveryQuerySet, Webhook
@@ -37,9 +37,7 @@ STATES = {
     Delivery.State.PENDING: gettext_noop("%(count)s pending"),
     Delivery.State.DEAD: gettext_noop("%(count)s dead"),
 }
-# Problems that `contacts.webhooks.sender` writes. The others have names of Python's errors.
-ANSWERED = gettext_noop("It answered %(status)s.")
-NOT_HTTP = gettext_noop("The answer is not HTTP.")
+ANSWERED = gettext_noop("It answered %(status)s.")  # as `contacts.webhooks.sender` writes it
 
 
 class WebhookForm(TenantForm):
@@ -105,7 +103,7 @@ class WebhookAdmin(TenantOwnedRetryAdmin):
 
     @admin.display(description=gettext_lazy("events"))
     def event_names(self, webhook: Webhook) -> str:
-        return _("all") if webhook.events == EVENTS else ", ".join(webhook.events)
+        return pgettext("events", "all") if webhook.events == EVENTS else ", ".join(webhook.events)
 
     @admin.display(description=gettext_lazy("State"))
     def state(self, webhook: Webhook) -> str:
@@ -113,7 +111,7 @@ class WebhookAdmin(TenantOwnedRetryAdmin):
             return _("paused since %(time)s") % {"time": local_time(webhook.paused_at)}
         if webhook.failing_since:
             return _("failing since %(time)s") % {"time": local_time(webhook.failing_since)}
-        return _("active")
+        return pgettext("webhook", "active")
 
     @admin.display(description=gettext_lazy("deliveries"))
     def waiting(self, webhook: Webhook) -> str:
@@ -133,7 +131,7 @@ class WebhookAdmin(TenantOwnedRetryAdmin):
             self.message_user(request, _("Select one webhook."), messages.ERROR)
             return None
         found[0].rotate()
-        self.log_change(request, found[0], "Secret rotated.")
+        self.log_change(request, found[0], gettext_noop("Secret rotated."))
         return self.show_secret(request, found[0])
 
     @admin.action(description=gettext_lazy("Send a test delivery"), permissions=["change"])
@@ -208,6 +206,7 @@ class DeliveryAdmin(TenantOwnedAdmin):
 
     @admin.display(description=gettext_lazy("Problem"), ordering="problem")
     def reason(self, delivery: Delivery) -> str:
+        """In the language of the user, if it has no name of an error of Python."""
         status = {"status": delivery.last_status}
         if delivery.problem == ANSWERED % status:
             return _(ANSWERED) % status
