@@ -262,6 +262,12 @@ def test_a_cell_in_single_quotes_is_not_parted_where_the_file_uses_others(tmp_pa
     assert len(good(found)) == 200
 
 
+def test_a_phone_that_an_export_has_disarmed_opens_no_quote(tmp_path: Path) -> None:
+    """`export_contacts --for-spreadsheets` of a contact with a single quote as its locale."""
+    found = records(tmp_path, "phone,name,locale,tags\n'+33612345678,Ann,',vip\n")
+    assert good(found)["'+33612345678"]["locale"] == "'"
+
+
 def test_more_cells_than_columns_fail_and_empty_ones_do_not(tmp_path: Path) -> None:
     found = records(tmp_path, f"{HEAD}{ANN},Ann,Lyon,x\n{BOB},Bob,Paris,, ,\n")
     assert mistakes(found) == {2: ["x"]}

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from contacts.values import formulas
 from contacts.values.translation import gettext as _
 from contacts.values.translation import gettext_noop, grouped
 
@@ -287,10 +288,15 @@ class RowReader:
 
     def has_other_quotes(self, cells: list[str]) -> bool:
         """Whether a cell begins with a single quote that seems to be closed in a later cell, or in
-        a later line: the next line does not have a cell for each column. It fails, too."""
+        a later line: the next line does not have a cell for each column. It fails, too. The single
+        quote with which an export has disarmed a formula opens nothing."""
         if self.quote == "'":
             return False
-        opened = [n for n, cell in enumerate(cells) if OPENED.fullmatch(cell)]
+        opened = [
+            n
+            for n, cell in enumerate(cells)
+            if OPENED.fullmatch(cell) and formulas.original(cell) == cell
+        ]
         if opened and any(map(CLOSED.fullmatch, cells[opened[0] + 1 :])):
             return True
         following = self.following(0)
