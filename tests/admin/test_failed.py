@@ -8,6 +8,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
+from django.utils.translation import trans_real
 from django_tasks_db.models import DBTaskResult
 
 from contacts.admin.failed import LEFT
@@ -169,3 +170,15 @@ def test_only_who_may_start_a_job_may_have_it_tried_again(
     assert viewer.get(reverse("admin:retry_job", args=["tag", "x"])).status_code == 404
     assert viewer.get(reverse("admin:retry_job", args=["import", "x"])).status_code == 302
     assert Contact.objects.exists()
+
+
+def test_the_page_speaks_the_language_of_the_user_and_the_log_english(
+    acme: SimpleNamespace, staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = jobs_of(acme, monkeypatch)
+    monkeypatch.setattr(trans_real.DjangoTranslation, "gettext", lambda self, text: f"_{text}")
+    assert "_Failed jobs" in staff.get(PAGE).content.decode()
+    answer = staff.post(retry_of("bulk", failed.action), follow=True)
+    assert "_The job is in the queue again." in answer.content.decode()
+    logged = LogEntry.objects.values_list("object_repr", "change_message")
+    assert [*logged] == [("Delete", "Retried.")]

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from django.utils.translation import trans_real
 
+from contacts.admin import webhooks
 from contacts.models import EVENTS, Delivery, Webhook
 from contacts.webhooks import outbox
 from tenants.models import Tenant
@@ -179,3 +181,24 @@ def test_staff_see_and_change_only_webhooks_of_their_tenant(
     assert theirs.secret == secret
     assert theirs.deliveries.get().state == Delivery.State.DEAD
     assert "webhook__id" not in staff.get(url(Delivery, "changelist")).content.decode()
+
+
+def test_the_problem_of_a_delivery_is_in_the_language_of_the_user(
+    staff: Client, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trans_real.DjangoTranslation, "gettext", lambda self, text: f"_{text}")
+    page = url(Delivery, "change", webhook.deliveries.get().pk)
+    for status, problem in ((500, "It answered 500."), (None, "The answer is not HTTP.")):
+        Delivery.objects.update(last_status=status, problem=problem)
+        for address in (url(Delivery, "changelist"), page):
+            assert f"_{problem}" in staff.get(address).content.decode()
+
+
+def test_not_all_deliveries_are_counted(
+    staff: Client, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "MOST", 1)
+    page = url(Webhook, "change", webhook.pk)
+    assert ">1 pending, 0 dead<" in staff.get(page).content.decode()
+    outbox.enqueue_test(webhook)
+    assert ">over 1 pending, 0 dead<" in staff.get(page).content.decode()
