@@ -21,6 +21,7 @@ from django_tasks_db.models import DBTaskResult
 from oauth2_provider.models import Application
 
 from contacts.models import Contact, Import, MetadataField, SavedView, Tag
+from qyvo.overload import Line, Refusals, Request
 from tenants import languages, passwords, roles
 from tenants.admin.tokens import revoke_page
 from tenants.models import ApiToken, Tenant, User
@@ -137,6 +138,14 @@ def test_an_error_page_is_in_the_language_of_whoever_reads_it(acme: SimpleNamesp
     for answer, status in ((missing, 404), (old, 403), (wrong, 400)):
         assert answer.status_code == status
         assert '<html lang="fr">' in answer.content.decode()
+
+
+@pytest.mark.usefixtures("french")
+def test_a_server_with_too_much_to_do_speaks_the_language_of_the_browser() -> None:
+    refusals = Refusals(Line(lambda protocol, scope: None, 1))
+    for accepted, language in (("fr", "fr"), ("de", "en"), ("", "en")):
+        page = refusals.page(Request(0, None, {"HTTP_ACCEPT_LANGUAGE": accepted}))
+        assert f'<html lang="{language}">' in page.decode()
 
 
 @pytest.mark.usefixtures("french")
