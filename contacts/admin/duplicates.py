@@ -328,8 +328,7 @@ class DuplicateAdmin(TenantOwnedAdmin):
         context = self.context(request, chosen, _("Possible duplicates")) | {
             "pairs": shown(here),
             "limits": limits() if chosen.state == State.OPEN else "",
-            "count": (count := capped(chosen.pairs, MAX_COUNTED)),
-            "noun": "pair" if count == "1" else "pairs",
+            "count": capped(chosen.pairs, MAX_COUNTED),
             "search": search,
             "tenants": self.tenants(request) if user_of(request).is_superuser else [],
             "kinds": [
@@ -352,7 +351,6 @@ class DuplicateAdmin(TenantOwnedAdmin):
         return self.admin_site.each_context(request) | {
             "opts": self.opts, "title": title, "chosen": chosen, "query": chosen.query(),
             "may_merge": self.may_merge(request), "is_open": chosen.state == State.OPEN,
-            "reason_text": _(REASONS_INSIDE[Reason(chosen.reason)]) if chosen.reason else "",
         }  # fmt: skip
 
     def move(self, request: HttpRequest, chosen: Chosen) -> HttpResponse:

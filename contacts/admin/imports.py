@@ -18,12 +18,14 @@ from django.views.decorators.http import require_POST
 
 from contacts.api.imports import error_file, error_workbook
 from contacts.importing import cleanup, storage, uploads
+from contacts.importing.erasures import in_words
 from contacts.importing.preview import Preview, preview
 from contacts.importing.records import UnreadableFile
 from contacts.jobs.files import store
 from contacts.models import Import
 from tenants.admin import user_of
 
+from .forms import field_in_words
 from .import_forms import READING, MappingForm, UploadForm
 from .progress import ProgressAdmin
 
@@ -229,9 +231,12 @@ class ImportAdmin(ProgressAdmin):
             "counts": counts,
             "done": sum(counts.values()),
             "is_counted": job.rows is not None and is_past_reading(job),
-            "failures": failures[:FAILURES],
+            "failures": [(one.line, in_words(one.error)) for one in failures[:FAILURES]],
             "warnings": job.warned()[:FAILURES],
             "warned": vars(job)["warnings_so_far"],
+            "columns": [
+                (name, field_in_words(field)) for name, field in (job.columns or {}).items()
+            ],
             "has_errors": not job.is_running and store().has(storage.errors_of(job)),
         }
 

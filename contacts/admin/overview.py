@@ -16,7 +16,6 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from contacts.finding import filters
@@ -124,7 +123,6 @@ def new(period: Period, counts: Counts) -> dict[str, Any]:
     every = [sum(both) for both in zip(others, imported, strict=True)]
     return {
         "since": starts[0],
-        "period": _(period.name),
         "total": growth(every),
         "others": growth(others),
         "imported": growth(imported),

@@ -81,7 +81,7 @@ class Kept(NamedTuple):
     def __str__(self) -> str:
         if self.sentence or not self.field:
             return self.sentence or str(self.reason.label)
-        return _("%(field)s %(reason)s") % {"field": self.field, "reason": self.reason.label}
+        return _("%(field)s %(reason)s") % {"field": _(self.field), "reason": self.reason.label}
 
 
 class Undone(NamedTuple):
