@@ -436,8 +436,11 @@ def staff_in_french(tenant: Tenant, *codenames: str) -> User:
 def missing_in_catalogues(marks: Marking) -> set[str]:
     """The texts that pages have asked for, and that neither our catalogues have nor the packages
     in each language. Those of packages belong in `qyvo.package_texts`."""
-    names = {str(name) for _, name in conf.settings.LANGUAGES}
-    asked = {key for key in marks.asked - all_messages().keys() if key[1] not in names}
+    no_words = [
+        *(str(name) for _, name in conf.settings.LANGUAGES),
+        *Import.objects.values_list("problem", flat=True),  # of `make_rows`
+    ]
+    asked = {key for key in marks.asked - all_messages().keys() if unmarked(key[1], no_words)}
     found = set()
     for language in PLURALS:
         theirs = shipped(language)
