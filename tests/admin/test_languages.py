@@ -316,7 +316,7 @@ def pages_of_people(user: User, client: Client) -> dict[str, Any]:
 
 def pages_of_contacts(contact: Contact, client: Client) -> dict[str, Any]:
     """Partial pages, actions, and what a form answers."""
-    both = [*Contact.objects.values_list("pk", flat=True)[:2]]
+    chosen = [*dict(Contact.objects.order_by("pk").values_list("source", "pk")).values()]
     form = client.get(LIST).context["action_form"]
     actions = [action for action, _ in form.fields["action"].choices if action]
     page_of = {
@@ -324,7 +324,7 @@ def pages_of_contacts(contact: Contact, client: Client) -> dict[str, Any]:
     }
     return {
         **{
-            f"action {action}": client.post(LIST, {"action": action, "_selected_action": both})
+            f"action {action}": client.post(LIST, {"action": action, "_selected_action": chosen})
             for action in actions
         },
         "overview, numbers": client.get(url(Contact, "overview")),
