@@ -316,7 +316,7 @@ def pages_of_people(user: User, client: Client) -> dict[str, Any]:
 
 def pages_of_contacts(contact: Contact, client: Client) -> dict[str, Any]:
     """Partial pages, actions, and what a form answers."""
-    both = [*Contact.objects.values_list("pk", flat=True)[:2]]
+    chosen = [*dict(Contact.objects.order_by("pk").values_list("source", "pk")).values()]
     form = client.get(LIST).context["action_form"]
     actions = [action for action, _ in form.fields["action"].choices if action]
     page_of = {
@@ -324,7 +324,7 @@ def pages_of_contacts(contact: Contact, client: Client) -> dict[str, Any]:
     }
     return {
         **{
-            f"action {action}": client.post(LIST, {"action": action, "_selected_action": both})
+            f"action {action}": client.post(LIST, {"action": action, "_selected_action": chosen})
             for action in actions
         },
         "overview, numbers": client.get(url(Contact, "overview")),
@@ -436,8 +436,11 @@ def staff_in_french(tenant: Tenant, *codenames: str) -> User:
 def missing_in_catalogues(marks: Marking) -> set[str]:
     """The texts that pages have asked for, and that neither our catalogues have nor the packages
     in each language. Those of packages belong in `qyvo.package_texts`."""
-    names = {str(name) for _, name in conf.settings.LANGUAGES}
-    asked = {key for key in marks.asked - all_messages().keys() if key[1] not in names}
+    no_words = [
+        *(str(name) for _, name in conf.settings.LANGUAGES),
+        *Import.objects.values_list("problem", flat=True),  # of `make_rows`
+    ]
+    asked = {key for key in marks.asked - all_messages().keys() if unmarked(key[1], no_words)}
     found = set()
     for language in PLURALS:
         theirs = shipped(language)
