@@ -193,6 +193,8 @@ def text_of(contact: Contact, name: str) -> str:
         return describe.local_time(value)
     if name == "phone":
         return phones.readable(value)
+    if name == "source":
+        return contact.get_source_display()
     if isinstance(value, list):
         return ", ".join(value)
     return describe.shortened(spelled(value)) if isinstance(value, dict) else str(value)
