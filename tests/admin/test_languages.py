@@ -445,7 +445,7 @@ def staff_in_french(tenant: Tenant, *codenames: str) -> User:
 
 def missing_in_catalogues(marks: Marking) -> set[str]:
     """The texts that pages have asked for, and that neither our catalogues have nor the packages
-    in each language. Those of packages belong in `qyvo.package_texts`."""
+    in each language. Texts of packages belong in `qyvo.package_texts`."""
     no_words = [
         *(str(name) for _, name in conf.settings.LANGUAGES),
         *Import.objects.values_list("problem", flat=True),  # of `make_rows`
