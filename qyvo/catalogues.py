@@ -1,7 +1,7 @@
 """The catalogues of translations: `qyvo/locale/LANGUAGE/LC_MESSAGES/django.po`.
 
 People edit these files, and Django reads a compiled form of them, `django.mo` beside each. Compiled
-files are not committed: whatever starts Django makes those that are missing or older than their
+files are not committed: whatever starts Django makes the ones that are missing or older than their
 source, if it may write there. Where the service cannot write into its own code, whoever installs
 it does this once: `python -m qyvo.catalogues`. This module needs nothing but Python for that.
 
@@ -109,7 +109,7 @@ def source_of(entry: Entry) -> str:
 
 
 def stale(folder: Path = LOCALE) -> list[Path]:
-    """The catalogues whose compiled file is missing, or older than they are."""
+    """The catalogues without a compiled file, or with one that is older than they are."""
     return [
         source
         for source in sorted(folder.glob("*/LC_MESSAGES/django.po"))

@@ -75,7 +75,7 @@ MIDDLEWARE = [
     # From here on, for pages in browsers only.
     "qyvo.pages.SkipPages",
     "qyvo.pages.StaticFiles",
-    # Before those that may refuse a request with a page.
+    # Before the middleware that may refuse a request with a page.
     "tenants.languages.LanguageMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -258,7 +258,7 @@ LANGUAGES = [
     ("de", "Deutsch"),
 ]
 LOCALE_PATHS = [BASE_DIR / "qyvo" / "locale"]
-# Those that a native speaker has read. The others are offered with a word about this.
+# The languages that a native speaker has read. The others are offered with a word about this.
 REVIEWED_LANGUAGES = ("en",)
 
 # Static files are served from the installed packages: there is no collectstatic to forget.

@@ -1,4 +1,4 @@
-"""Form fields of the choices that users make for themselves; those with hundreds of choices."""
+"""Form fields of what users choose for themselves, also from hundreds of choices."""
 
 from typing import Any
 

@@ -396,6 +396,16 @@ def letters(user: User) -> dict[str, str]:
     return found
 
 
+def test_a_text_that_nobody_has_marked_is_found() -> None:
+    page = """<p>⟦Merge <b>⟦two⟧</b> contacts⟧</p><p>⟦Open <p>Left</p>
+<button title="Undo">⟦Undo⟧</button>
+<input type="submit" value="Save"><input value="typed" placeholder="⟦Name⟧"><b>Ada Lovelace, FR</b>
+<script>let it = "be";</script><select name="time_zone"><option>Paris</option></select> 12 API"""
+    assert unmarked(page, ["Ada Lovelace"]) == [
+        "Left", "title of button: Undo", "value of input: Save",
+    ]  # fmt: skip
+
+
 @pytest.mark.slow
 def test_no_text_of_a_page_is_left_in_english(
     marks: Marking, acme: SimpleNamespace, globex: SimpleNamespace, settings: Any, data_dir: Path
@@ -435,7 +445,7 @@ def staff_in_french(tenant: Tenant, *codenames: str) -> User:
 
 def missing_in_catalogues(marks: Marking) -> set[str]:
     """The texts that pages have asked for, and that neither our catalogues have nor the packages
-    in each language. Those of packages belong in `qyvo.package_texts`."""
+    in each language. Texts of packages belong in `qyvo.package_texts`."""
     no_words = [
         *(str(name) for _, name in conf.settings.LANGUAGES),
         *Import.objects.values_list("problem", flat=True),  # of `make_rows`

@@ -83,7 +83,7 @@ def write_catalogue(folder: Path, language: str, texts: dict[str, str]) -> None:
 
 @contextmanager
 def catalogues_in(folder: Path) -> Iterator[None]:
-    """The languages are those with a catalogue in `folder`, and English."""
+    """English, and the languages with a catalogue in `folder`."""
     with override_settings(LOCALE_PATHS=[folder]):
         yield
 

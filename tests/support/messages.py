@@ -2,7 +2,7 @@
 
     make messages                         # brings the catalogues in qyvo/locale up to date
     python -m tests.support.messages --json             # prints all texts
-    python -m tests.support.messages --json --missing fr # those that French lacks
+    python -m tests.support.messages --json --missing fr # the texts that French lacks
 
 It needs no GNU gettext, so that everybody, and every test, can run it. The texts are found by the
 names of Django's functions; `contacts.values.translation` has the same names.
@@ -103,7 +103,7 @@ def name_of(function: ast.expr) -> str:
 def entry_of(
     arguments: list[ast.expr], places: tuple[int | None, int, int | None], where: str
 ) -> Entry | None:
-    """The text of a call; None if it is a variable, whose values are marked somewhere else. Raises
+    """The text of a call; None for a variable: its values are marked somewhere else. Raises
     `ValueError` for a text that is put together, because no catalogue can have it."""
     given = [arguments[place] if place is not None else None for place in places]
     if any(isinstance(argument, ast.JoinedStr | ast.BinOp) for argument in given):
@@ -125,7 +125,7 @@ def in_template(source: str) -> Iterator[Entry]:
 
 
 def strings_after(tokens: Iterable[tokenize.TokenInfo]) -> list[str]:
-    """The texts among the arguments of a call, whose tokens follow its name."""
+    """The texts among the arguments of a call. `tokens`: what follows its name."""
     found = []
     for token in tokens:
         if token.string == ")":
@@ -188,7 +188,7 @@ def updated(language: str) -> str:
 
 
 def as_json(missing: str = "") -> str:
-    """All texts, or those that the language `missing` does not have yet."""
+    """All texts, or the ones that the language `missing` does not have yet."""
     known = translations(missing) if missing else {}
     found: list[dict[str, Any]] = [
         {"context": e.context, "msgid": e.msgid, "plural": e.plural, "files": e.files}
