@@ -43,6 +43,7 @@ TEXTS = [
     gettext_noop("Enable password-based authentication"),
     gettext_noop("Enable password-based authentication for this user by setting a password."),
     gettext_noop("Enabled"),
+    gettext_noop("History"),  # Django's German word is the one for the past
     gettext_noop("Password-based authentication"),
     gettext_noop("Password-based authentication was disabled."),
     gettext_noop("Raw passwords are not stored, so there is no way to see the user’s password."),
