@@ -13,6 +13,7 @@ from django.db import DatabaseError, models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 from unfold.admin import ModelAdmin
 
 from ..models import Tenant, User
@@ -40,8 +41,9 @@ def superusers_only(self: admin.ModelAdmin, request: HttpRequest, obj: Any = Non
 
 
 @cache
-def checkbox() -> str:
-    """The theme's checkbox with `{}` for the key. Rendering its template for each row is slow."""
+def checkbox(language: str | None) -> str:
+    """The theme's checkbox with `{}` for the key, in this language, which must be active. Rendering
+    its template for each row is slow."""
     return ModelAdmin.action_checkbox(ModelAdmin, SimpleNamespace(pk="{}"))
 
 
@@ -110,7 +112,7 @@ class TenantScopedAdmin(SafeChangelistAdmin):
     list_sections = ()
 
     def action_checkbox(self, obj: Any) -> SafeString:
-        return format_html(checkbox(), obj.pk)
+        return format_html(checkbox(get_language()), obj.pk)
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet:
         return self.visible(request, super().get_queryset(request))

@@ -42,6 +42,7 @@ from tests.support.admin_imports import drafted, page_of, press, upload, work
 from tests.support.admin_pages import addresses
 from tests.support.admin_rows import make_people, make_rows
 from tests.support.api import CREATE, PHONE
+from tests.support.factories import ContactFactory
 from tests.support.marking import (
     Marking,
     catalogues_in,
@@ -54,7 +55,11 @@ from tests.support.messages import PLURALS, all_messages
 
 pytestmark = pytest.mark.django_db
 PREFERENCES = reverse("admin:preferences")
-FRENCH = {"Log in": "Se connecter", "The language of the browser": "La langue du navigateur"}
+FRENCH = {
+    "Log in": "Se connecter",
+    "Select record": "Choisir la ligne",
+    "The language of the browser": "La langue du navigateur",
+}
 NOT_REVIEWED = "(not yet reviewed by a native speaker)"
 
 
@@ -113,6 +118,15 @@ def test_users_choose_their_own_language(acme: SimpleNamespace) -> None:
     assert '<html lang="fr"' in text_of(page(client, PREFERENCES, "fr"))
     User.objects.filter(pk=user.pk).update(language="de")
     assert '<html lang="en"' in text_of(page(client, PREFERENCES, "en")), "no longer offered"
+
+
+@pytest.mark.usefixtures("french")
+def test_the_rows_of_a_list_are_in_the_language_of_each_user(acme: SimpleNamespace) -> None:
+    """They have a part that is made once and kept."""
+    ContactFactory.create(tenant=acme.tenant)
+    client = logged_in(staff_of(acme.tenant))
+    for language, label in [("en", "Select record"), ("fr", "Choisir la ligne")]:
+        assert label in page(client, LIST, accepted=language).text
 
 
 @pytest.mark.usefixtures("french")
