@@ -137,7 +137,10 @@ NEVER = listed(
 )
 
 # Whole names of columns that hold a phone although no word in them says so.
+# Columns with the ids of WhatsApp: phones with their country code, without the plus sign.
+WHATSAPP_IDS = listed("urn whatsapp, whatsapp id, wa id")
 WHOLE_PHONES = {
+    **dict.fromkeys(WHATSAPP_IDS, PhoneKind.WHATSAPP),
     **dict.fromkeys(listed("nomor wa, no wa, wa number, wa no, no hp wa"), PhoneKind.WHATSAPP),
     **dict.fromkeys(listed("contact number, contact no, contact numbers"), PhoneKind.OTHER),
     **dict.fromkeys(listed("primaryPhoneNumber"), PhoneKind.UNNAMED),

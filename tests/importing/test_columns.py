@@ -323,6 +323,16 @@ def test_a_calling_code_comes_before_the_letters_of_a_country() -> None:
     assert matched("Postal code", "Country code", "Phone").codes == {}
 
 
+@pytest.mark.parametrize("header", ["URN:Whatsapp", "wa_id", "WhatsApp ID"])
+def test_an_id_of_whatsapp_begins_with_the_country_code_whatever_the_region(
+    header: str, acme: SimpleNamespace, tmp_path: Path
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(f"{header},Name\n{MOBILE[1:]},Ann\n{WORK},Bob\n")
+    assert bring(file, "--region", "US")[0] == 0
+    assert dict(Contact.objects.values_list("phone", "name")) == {MOBILE: "Ann", WORK: "Bob"}
+
+
 # Several columns
 
 
