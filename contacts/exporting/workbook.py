@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import Any
 
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import FileCreateError, FileSizeError
@@ -46,7 +46,7 @@ class Sheet(Worksheet):
         file.truncate()
         return str(rows).encode()
 
-    def put_rows(self, rows: IO[bytes], following: int) -> None:
+    def put_rows(self, rows: gzip.GzipFile, following: int) -> None:
         """Puts rows from `take_rows` below those that were written."""
         self._write_single_row(following)
         self.row_data_fh.flush()
