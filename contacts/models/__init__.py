@@ -66,7 +66,7 @@ from .saved_view import (
     SavedViewQuerySet,
     actor_of,
 )
-from .stored import all_columns, attributes, converted, find_current, find_stored, look_up
+from .stored import all_columns, attributes, converted, find_stored, find_with_owner, look_up
 from .stored_answer import (
     StillRunning,
     StoredAnswer,
@@ -155,8 +155,8 @@ __all__ = [
     "converted",
     "decisions_of_contacts",
     "fields_of",
-    "find_current",
     "find_stored",
+    "find_with_owner",
     "in_json",
     "look_up",
     "matches",

@@ -28,8 +28,8 @@ from contacts.models import (
     all_columns,
     attributes,
     converted,
-    find_current,
     find_stored,
+    find_with_owner,
 )
 from contacts.values import rules
 from contacts.values.digests import phone_digest
@@ -103,27 +103,29 @@ def write(contact: Contact, changes: Iterable[str]) -> Contact | None:
 def unchanged(contact: Contact, changes: tuple[str, ...]) -> Contact | None:
     """`write` for a contact that the statement has not changed: it is stored so already, or its
     phone is a former one. None if it has been deleted meanwhile."""
-    stored = find_stored(contact.tenant_id, contact.phone)
+    stored, owner = find_with_owner(contact.tenant_id, contact.phone)
     if stored and stored.former_of_id:
-        owner = find_current(contact.tenant_id, contact.phone)
-        return write_to_owner(contact, changes, owner) if owner else None
+        pk = str(stored.former_of_id)
+        return write_to_owner(contact, changes, pk, owner) if owner else None
     if stored:
         stored.outcome = Outcome.UNCHANGED
     return stored
 
 
-def write_to_owner(contact: Contact, changes: tuple[str, ...], owner: Contact) -> Contact | None:
-    """`write` for a former phone of `owner`. None if the owner has been merged, deleted or given
-    another phone since it was read: its phone may be that of another contact now."""
+def write_to_owner(
+    contact: Contact, changes: tuple[str, ...], pk: str, phone: str
+) -> Contact | None:
+    """`write` for a former phone of the contact `pk`, which had `phone` when that was read. None if
+    it has been merged, deleted or given another phone since: `phone` may be another contact's."""
     written = copy(contact)
-    written.phone = owner.phone
+    written.phone = phone
     try:
         with transaction.atomic():
             row = Row(written, changes)
             execute([row], waits())
             same = row.outcome is Outcome.UNCHANGED
-            stored = find_stored(owner.tenant_id, owner.phone) if same else written
-            if row.outcome and stored and stored.pk == owner.pk and not stored.former_of_id:
+            stored = find_stored(contact.tenant_id, phone) if same else written
+            if row.outcome and stored and stored.pk == pk and not stored.former_of_id:
                 stored.outcome = row.outcome
                 return stored
             transaction.set_rollback(True)

@@ -161,17 +161,17 @@ def test_a_former_phone_is_written_to_its_contact_whatever_happens_meanwhile(
 ) -> None:
     """Between reading the contact that had the phone and writing it."""
     ann = merged(acme.tenant, NOW, HAD, name=before)
-    find = complete.find_current
+    find = complete.find_with_owner
 
     def find_and_wait(*given: Any) -> Any:
-        owner = find(*given)
-        monkeypatch.setattr(complete, "find_current", find)
+        found = find(*given)
+        monkeypatch.setattr(complete, "find_with_owner", find)
         meanwhile(acme.tenant, ann)
-        return owner
+        return found
 
-    monkeypatch.setattr(complete, "find_current", find_and_wait)
+    monkeypatch.setattr(complete, "find_with_owner", find_and_wait)
     written, _ = acme.tenant.contacts.update_or_create(phone=HAD, defaults={"name": "New"})
-    assert complete.find_current is find
+    assert complete.find_with_owner is find
     assert dict(acme.tenant.contacts.values_list("phone", "name")) == expected
     assert expected[written.phone] == written.name == "New"
     assert Contact.objects.get(pk=written.pk).phone == written.phone
