@@ -143,9 +143,9 @@ def run_in_turn(job: Export, folder: Path) -> bool:
     """Returns whether the export is over."""
     with suppress(Ended), turns.Turn(job.tenant_id) as turn:
         try:
-            if not write(job, folder, turn):
+            if (path := write(job, folder, turn)) is None:
                 return False
-            finish(job, folder)
+            finish(job, path)
         except NotExportable as error:
             end(job, state=State.REFUSED, problem=str(error))
     return True
@@ -155,32 +155,37 @@ class Ended(Exception):
     """The export was ended meanwhile, such as by the erasure of a person."""
 
 
-def write(job: Export, folder: Path, turn: turns.Turn) -> bool:
-    """Writes `part`; returns False if the turn was over before the end.
-
-    A workbook is written in one turn, because its beginning depends on all of its rows.
-    """
+def write(job: Export, folder: Path, turn: turns.Turn) -> Path | None:
+    """Writes `part`. Returns the path of the finished file; None if the turn was over before."""
     ids, form, start = chosen_ids(job, folder), FORMATS[job.format], Position.of(folder)
     change(job, state=State.WRITING, problem="", total=len(ids) // ID_BYTES)
-    progress = Progress(job, ids, start.read, defined_in(job, folder, form))
+    progress = Progress(job, ids, start, defined_in(job, folder, form))
+    above = start.contacts if start.size else None
     with (folder / "part").open("r+b" if start.size else "wb") as file:
         file.seek(start.size)
         file.truncate()
-        for piece in form.pieces(progress.pages(), progress.columns, is_continued=start.size > 0):
-            file.write(piece)
-            if form.is_streamed and progress.is_left and turn.is_over():
-                replace_json(folder / "position", Position(progress.read, file.tell()))
-                return False
-    return True
+        for part in form.parts(progress.pages(), progress.columns, above):
+            file.write(part)
+            if progress.is_left and turn.is_over():
+                replace_json(folder / "position", progress.position(file.tell()))
+                return None
+    return form.complete(folder / "part", progress.columns, progress.contacts)
 
 
 class Progress:
-    """The pages of an export that are left, from `read` bytes of its ids. Stores after each page
-    how many contacts were written."""
+    """The pages of an export that are left after `start`. Stores after each page how many contacts
+    were written."""
 
-    def __init__(self, job: Export, ids: bytes, read: int, defined: Sequence[DefinedField]) -> None:
-        self.job, self.ids, self.read, self.defined = job, ids, read, defined
+    def __init__(
+        self, job: Export, ids: bytes, start: Position, defined: Sequence[DefinedField]
+    ) -> None:
+        self.job, self.ids, self.defined = job, ids, defined
+        self.read, self.contacts = start.read, start.contacts
         self.columns = columns_with(defined)
+
+    def position(self, size: int) -> Position:
+        """The place that the export has reached, with `size` bytes of the file."""
+        return Position(self.read, size, self.contacts)
 
     @property
     def is_left(self) -> bool:
@@ -189,6 +194,7 @@ class Progress:
     def pages(self) -> Iterator[Page]:
         for size, page in pages(self.ids[self.read :], self.job.tenant, self.defined):
             self.read += size
+            self.contacts += len(page)
             yield page
             change(self.job, written=self.read // ID_BYTES)
 
@@ -221,10 +227,10 @@ def matching(tenant: Tenant, stored: dict[str, Any]) -> ContactQuerySet:
     return contacts.with_tag(stored["tag"]) if stored["tag"] else contacts
 
 
-def finish(job: Export, folder: Path) -> None:
+def finish(job: Export, path: Path) -> None:
     """Moves the file to its place first: a job that is done always has a file."""
     now = timezone.now()
-    store().take(folder / "part", file_of(job))
+    store().take(path, file_of(job))
     try:
         end(job, state=State.DONE, expires_at=now + LIFETIME)
     except Ended:

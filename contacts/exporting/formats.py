@@ -1,6 +1,7 @@
 """What a format of exports has, and the refusal of contacts that a format cannot hold."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 Page = list[dict[str, Any]]  # contacts, each with its values by the names of the fields
@@ -14,8 +15,7 @@ class Format(Protocol):
     """`label`: the name for people, in English; pages translate it. `extension`: of file
     names, without a dot.
 
-    `is_streamed`: the file is made page by page: each piece is the text of one page in UTF-8, so
-    that an export can stop after a page and be continued later.
+    `is_streamed`: the pieces of the file are there page by page, before all pages are read.
 
     `is_table`: a contact is a row of cells, so each field that a tenant defines gets a column.
     """
@@ -26,14 +26,24 @@ class Format(Protocol):
     is_streamed: bool
     is_table: bool
 
-    def pieces(
-        self, pages: Iterable[Page], fields: list[str], *, is_continued: bool = False
-    ) -> Iterator[bytes]:
-        """The file with the contacts of `pages`, in pieces.
+    def pieces(self, pages: Iterable[Page], fields: list[str]) -> Iterator[bytes]:
+        """The file with the contacts of `pages`, in pieces. Raises `NotExportable`."""
+        ...
 
-        `is_continued`: the file exists already and has the pages before; only for formats that are
-        streamed. Raises `NotExportable`.
+    def parts(
+        self, pages: Iterable[Page], fields: list[str], contacts: int | None
+    ) -> Iterator[bytes]:
+        """One part for each page, so that an export can stop after a page and be continued later.
+        All parts, one after the other, are what `complete` takes.
+
+        `contacts`: how many the pages before have; None if there are no pages before. Raises
+        `NotExportable`.
         """
+        ...
+
+    def complete(self, parts: Path, fields: list[str], contacts: int) -> Path:
+        """Where the file is whose `parts` are in a file. `contacts`: how many it has. Raises
+        `NotExportable`."""
         ...
 
 
@@ -49,12 +59,18 @@ class TextFormat:
     def page(self, contacts: Page, fields: list[str]) -> str:
         raise NotImplementedError
 
-    def pieces(
-        self, pages: Iterable[Page], fields: list[str], *, is_continued: bool = False
+    def pieces(self, pages: Iterable[Page], fields: list[str]) -> Iterator[bytes]:
+        return self.parts(pages, fields, None)
+
+    def parts(
+        self, pages: Iterable[Page], fields: list[str], contacts: int | None
     ) -> Iterator[bytes]:
-        start = "" if is_continued else self.header(fields)
-        for contacts in pages:
-            yield (start + self.page(contacts, fields)).encode()
+        start = self.header(fields) if contacts is None else ""
+        for page in pages:
+            yield (start + self.page(page, fields)).encode()
             start = ""
         if start:  # there were no contacts
             yield start.encode()
+
+    def complete(self, parts: Path, fields: list[str], contacts: int) -> Path:
+        return parts

@@ -4,7 +4,7 @@
 
 - `ids`: which contacts, as `select_ids` returns them;
 - `fields`: the fields that the tenant had defined, see `background.defined_in`;
-- `part`: the file so far, and `position`: how far it is.
+- `part`: the file so far (of a workbook, its rows), and `position`: how far it is.
 
 `exports/ID.file` is the finished file, until the export expires.
 """
@@ -17,11 +17,12 @@ from contacts.models import Export
 
 
 class Position(NamedTuple):
-    """How far a file was written when the turn ended: `read` bytes of the ids, and `size` bytes of
-    the file."""
+    """How far a file was written when the turn ended: `read` bytes of the ids, `size` bytes of the
+    file, and `contacts`: those that were deleted meanwhile are not in the file."""
 
     read: int = 0
     size: int = 0
+    contacts: int = 0
 
     @classmethod
     def of(cls, folder: Path) -> "Position":

@@ -1,9 +1,12 @@
 """Contacts as an Excel workbook (XLSX), for people: each cell is text, so that a spreadsheet
 neither runs a formula nor turns a phone into a number."""
 
+import gzip
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from shutil import copyfileobj
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -33,34 +36,86 @@ class Sheet(Worksheet):
         name would damage the workbook, and cells of an export have no markup."""
         self._xml_inline_string(string, True, attributes)
 
+    def take_rows(self, following: int) -> bytes:
+        """Takes the rows out of the sheet that were written since the last call, as they stand in
+        the file. `following`: the number of the next row, from 0."""
+        self._write_single_row(following)  # XlsxWriter keeps the last row back until the next one
+        file = self.row_data_fh
+        file.seek(0)
+        rows = file.read()
+        file.seek(0)
+        file.truncate()
+        return str(rows).encode()
+
+    def put_rows(self, rows: gzip.GzipFile, following: int) -> None:
+        """Puts rows from `take_rows` below those that were written."""
+        self._write_single_row(following)
+        self.row_data_fh.flush()
+        copyfileobj(rows, self.row_data_fh.buffer, CHUNK)
+        self.dim_rowmax = following - 1
+
 
 class Xlsx:
+    """The rows wait in files of the data folder, because the beginning of a workbook is known last.
+    `/tmp` may be in memory."""
+
     label = "Excel (XLSX)"
     extension = "xlsx"
     content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
     is_streamed = False
     is_table = True
 
-    def pieces(
-        self, pages: Iterable[Page], fields: list[str], *, is_continued: bool = False
-    ) -> Iterator[bytes]:
-        """The rows wait in a file of the data folder, because the beginning of a workbook is known
-        last. `/tmp` may be in memory."""
+    def pieces(self, pages: Iterable[Page], fields: list[str]) -> Iterator[bytes]:
         with TemporaryDirectory(dir=data_folder("exports")) as folder:
             path = Path(folder) / "workbook.xlsx"
-            write(path, pages, fields)
+            with opened(path, fields) as (book, sheet):
+                write_rows(sheet, chain.from_iterable(pages), fields)
+                save(book)
             with path.open("rb") as file:
                 while chunk := file.read(CHUNK):
                     yield chunk
 
+    def parts(
+        self, pages: Iterable[Page], fields: list[str], contacts: int | None
+    ) -> Iterator[bytes]:
+        """The rows of each page, gzipped: as text they take ten times as much."""
+        written = contacts or 0
+        with (
+            TemporaryDirectory(dir=data_folder("exports")) as folder,
+            opened(Path(folder) / "unused", fields) as (_, sheet),
+        ):
+            sheet.take_rows(written + 1)  # the header
+            for page in pages:
+                write_rows(sheet, page, fields, written)
+                written += len(page)
+                yield gzip.compress(sheet.take_rows(written + 1), compresslevel=1)
 
-def write(path: Path, pages: Iterable[Page], fields: list[str]) -> None:
-    """Writes a workbook with one sheet. Only one row at a time is in memory."""
+    def complete(self, parts: Path, fields: list[str], contacts: int) -> Path:
+        """This takes a tenth of the time that the rows have taken."""
+        path = parts.with_name("workbook.xlsx")
+        with opened(path, fields) as (book, sheet):
+            if contacts:
+                with gzip.open(parts) as rows:
+                    sheet.put_rows(rows, contacts + 1)
+            save(book)
+        return path
+
+
+@contextmanager
+def opened(path: Path, fields: list[str]) -> Iterator[tuple[Workbook, Sheet]]:
+    """A new workbook with one sheet that has the names of the columns. Only one row at a time is in
+    memory."""
     book = Workbook(str(path), {"constant_memory": True, "tmpdir": str(path.parent)})
     sheet = book.add_worksheet("Contacts", worksheet_class=Sheet)
     try:
         style(book, sheet, fields)
-        write_rows(sheet, pages, fields)
+        yield book, sheet
+    finally:
+        sheet._opt_close()  # the file with the rows, which stays open if the workbook is given up
+
+
+def save(book: Workbook) -> None:
+    try:
         book.close()
     except FileSizeError as error:
         raise NotExportable(
@@ -68,12 +123,13 @@ def write(path: Path, pages: Iterable[Page], fields: list[str]) -> None:
         ) from error
     except FileCreateError as error:  # such as a full disk
         raise OSError(str(error)) from error
-    finally:
-        sheet._opt_close()  # the file with the rows, which stays open if the workbook is given up
 
 
-def write_rows(sheet: Sheet, pages: Iterable[Page], fields: list[str]) -> None:
-    for number, contact in enumerate(chain.from_iterable(pages), start=1):
+def write_rows(
+    sheet: Sheet, page: Iterable[dict[str, Any]], fields: list[str], above: int = 0
+) -> None:
+    """`above`: how many contacts the sheet has already."""
+    for number, contact in enumerate(page, start=above + 1):
         if number > MAX_CONTACTS:
             raise NotExportable(
                 _(

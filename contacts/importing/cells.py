@@ -122,12 +122,14 @@ def first_last(name: str) -> str:
 
 
 ADDRESS_IN_BRACKETS = re.compile(r"<([^<>]*)>")
+# A slash or a bar may be part of an address; between spaces it is none.
+BETWEEN_ADDRESSES = re.compile(r"[,;]|\s[/|]\s")
 
 
 def addresses_of(text: str) -> list[str]:
     """What may be e-mail addresses in a cell: several values, with the names of people
     (`Ann Lee <ann@example.com>`) and with `mailto:` taken off."""
-    return [address(part) for value in values_of(text) for part in re.split("[,;]", value)]
+    return [address(part) for value in values_of(text) for part in BETWEEN_ADDRESSES.split(value)]
 
 
 def address(text: str) -> str:

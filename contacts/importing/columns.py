@@ -272,6 +272,12 @@ def code_columns(fields: dict[str, str], named: dict[str, str]) -> dict[str, str
     return {column: codes[title] for column, title in phones.items() if title in codes}
 
 
+def whatsapp_ids(fields: dict[str, str]) -> frozenset[str]:
+    """The phone columns with ids of WhatsApp."""
+    phones = (column for column, field in fields.items() if field == "phone")
+    return frozenset(column for column in phones if squeezed(column) in header_names.WHATSAPP_IDS)
+
+
 OF_A_PHONE = header_names.TYPE_WORDS | header_names.VALUE_WORDS
 
 

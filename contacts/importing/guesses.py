@@ -17,6 +17,7 @@ from .records import Record
 from .row import BLANK
 
 MOST = 0.5  # a guess needs a larger share of the filled cells
+LAST_FIRST = 2  # cells such as `Müller, Jürgen`: a single one may be a firm or a couple
 NAMES = {"name", *PARTS_OF_NAME}
 SEARCHED_COLUMNS = 100  # parsing the phones of a thousand columns would take a second
 
@@ -64,7 +65,8 @@ def guesses(
 def last_first(
     titles: Mapping[str, str], fields: Mapping[str, str], records: Sequence[Record]
 ) -> str:
-    """The title of the column that mostly has cells such as `Müller, Jürgen`; empty if none has.
+    """The title of the column that mostly has cells such as `Müller, Jürgen`, at least two of them;
+    empty if none has.
 
     `titles`: of all columns. `fields`: of the columns that have one. If none of them is a name, a
     person may still choose a column that has no field.
@@ -73,7 +75,8 @@ def last_first(
     silent = [column for column, title in titles.items() if title and column not in fields]
     for column in named or silent[:SEARCHED_COLUMNS]:
         cells = values_of(column, records)
-        if sum(map(is_last_first, cells)) > MOST * len(cells):
+        turned = sum(map(is_last_first, cells))
+        if turned >= LAST_FIRST and turned > MOST * len(cells):
             return titles[column]
     return ""
 

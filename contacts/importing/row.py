@@ -43,7 +43,8 @@ class ReadOptions(NamedTuple):
     and month, see `dates.moment`. `timezone`: of dates without one. `strict`: no field is
     expendable. `defined`: the definitions of metadata keys that the file has, by key.
     `consent_since`: when the people of the file decided on their consent. `names_last_first`:
-    see `cells.first_last`."""
+    see `cells.first_last`. `whatsapp_ids`: the columns with phones that have their country code
+    without the plus sign."""
 
     fields: dict[str, str]
     region: str = ""
@@ -60,6 +61,7 @@ class ReadOptions(NamedTuple):
     defined: dict[str, DefinedField] = {}
     consent_since: datetime | None = None
     names_last_first: bool = False
+    whatsapp_ids: frozenset[str] = frozenset()
 
 
 class NoPhone(columns.UnknownColumn):
@@ -102,6 +104,7 @@ def read_options(
         types=types,
         codes=codes,
         defined={one.key: one for one in defined if f"metadata.{one.key}" in fields.values()},
+        whatsapp_ids=columns.whatsapp_ids(fields),
     )
 
 
@@ -275,8 +278,8 @@ def gathered(cells: dict[Any, Any], options: ReadOptions) -> dict[str, Any]:
     name become one name, the columns of metadata keys become one value."""
     given: dict[str, Any] = {}
     keys: dict[str, Any] = {}
-    if options.codes:
-        cells = with_country_codes(cells, options)
+    if options.codes or options.whatsapp_ids:
+        cells = with_whatsapp_ids(with_country_codes(cells, options), options)
     for column, field in fields_of(cells, options):
         raw = content(cells.get(column), options)
         if raw is None or raw == "" or raw == []:
@@ -329,6 +332,16 @@ def with_country_code(raw: Any, code: Any, options: ReadOptions) -> Any:
     if not found or not isinstance(raw, str | int) or str(raw).startswith(("+", "00")):
         return raw
     return e164(f"+{found[1]} {raw}", options) or raw
+
+
+def with_whatsapp_ids(cells: dict[Any, Any], options: ReadOptions) -> dict[Any, Any]:
+    """`cells` with ids of WhatsApp in a spelling that all doors read with its country code."""
+    read = {column: content(cells.get(column), options) for column in options.whatsapp_ids}
+    return cells | {
+        column: f"whatsapp:{raw}"
+        for column, raw in read.items()
+        if isinstance(raw, str | int) and DIGITS.fullmatch(str(raw))
+    }
 
 
 def leave_out_phone_as_name(given: dict[str, Any], options: ReadOptions) -> None:

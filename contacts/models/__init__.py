@@ -67,7 +67,7 @@ from .saved_view import (
     SavedViewQuerySet,
     actor_of,
 )
-from .stored import all_columns, attributes, converted, find_stored, look_up
+from .stored import all_columns, attributes, converted, find_stored, find_with_owner, look_up
 from .stored_answer import (
     StillRunning,
     StoredAnswer,
@@ -157,6 +157,7 @@ __all__ = [
     "decisions_of_contacts",
     "fields_of",
     "find_stored",
+    "find_with_owner",
     "in_json",
     "look_up",
     "matches",

@@ -10,7 +10,7 @@ from django.db.models.sql import Query
 
 from contacts.db.connections import prepared_cursor
 from contacts.db.replica import reading_alias
-from contacts.db.statements import find_sql, look_up_sql
+from contacts.db.statements import find_sql, find_with_owner_sql, look_up_sql
 from contacts.values.numbering_plans import old_forms
 from tenants.fields import hex_id
 from tenants.models import Tenant
@@ -41,16 +41,29 @@ def find_stored(tenant_id: str, phone: str) -> Contact | None:
     return read(find_sql(all_columns()), tenant_id, phone)
 
 
+def find_with_owner(tenant_id: str, phone: str) -> tuple[Contact | None, str | None]:
+    """`find_stored`; and for a former phone, the phone of the contact that had it."""
+    row = read_row(find_with_owner_sql(all_columns()), tenant_id, phone)
+    return (made(row[:-1]), row[-1]) if row else (None, None)
+
+
 def read(sql: str, tenant_id: str, phone: str) -> Contact | None:
     """The contact that the statement finds. `sql`: selects `all_columns`."""
-    alias = reading_alias()
-    with prepared_cursor(alias) as cursor:
+    row = read_row(sql, tenant_id, phone)
+    return made(row) if row else None
+
+
+def read_row(sql: str, tenant_id: str, phone: str) -> Sequence[Any] | None:
+    with prepared_cursor(reading_alias()) as cursor:
         cursor.execute(sql, {"tenant": hex_id(tenant_id), "phone": phone})
-        row = cursor.fetchone()
-    if not row:
-        return None
+        row: Sequence[Any] | None = cursor.fetchone()
+        return row
+
+
+def made(row: Sequence[Any]) -> Contact:
+    """The contact with these values of `all_columns`."""
     names = all_columns()
-    return Contact.from_db(alias, attributes(names), converted(names, row))
+    return Contact.from_db(reading_alias(), attributes(names), converted(names, row))
 
 
 def all_columns() -> tuple[str, ...]:

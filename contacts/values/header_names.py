@@ -2,9 +2,10 @@
 
 The names are written as people write them; `words` makes them equal to other spellings. Languages:
 English, German, French, Spanish, Portuguese, Italian, Dutch, Polish, Russian, Turkish, Arabic,
-Hebrew, Hindi, Indonesian, Chinese and Japanese. Programs: the exports of Shopify, WooCommerce, Wix,
-Squarespace, HubSpot, Pipedrive, Zoho, Salesforce, Klaviyo, Mailchimp, Brevo, RapidPro, Chatwoot,
-Twenty, Google Contacts, Apple, Outlook and Facebook's lead ads.
+Hebrew, Hindi, Indonesian, Chinese and Japanese, and the most common names in Korean. Programs: the
+exports of Shopify, WooCommerce, Wix, Squarespace, HubSpot, Pipedrive, Zoho, Salesforce, Klaviyo,
+Mailchimp, Brevo, RapidPro, Chatwoot, Twenty, Google Contacts, Apple, Outlook and Facebook's lead
+ads.
 """
 
 import re
@@ -65,7 +66,8 @@ PHONE = {
     ),
     PhoneKind.MOBILE: listed(
         "mobile, mobiles, mobilephone, mobilenumber, mobilephonenumber, mobileno, cell, cellphone,"
-        "cellphonenumber, cellnumber, cellular, sms, smsnumber, smsphone, msisdn, gsm, iphone",
+        "cellphonenumber, cellnumber, cellular, cel, smartphone, sms, smsnumber,"
+        "smsphone, msisdn, gsm, iphone",
         "Handy, Handynummer, Handynr, Mobil, Mobiltelefon, Mobiltelefonnummer, Mobilnummer,"
         "Mobilnr, Mobilfunk, Mobilfunknummer, Natel",
         "portable, móvil, celular, telemóvel, telemovel, cellulare, telefonino",
@@ -75,16 +77,18 @@ PHONE = {
         "נייד, הנייד, סלולרי, मोबाइल, मोबाईल, ponsel, handphone, hp, nohp, seluler",
         "手机, 手机号, 手机号码, 手機, 手機號, 手機號碼, 移动电话, 行動電話, 行動, 移动",
         "携帯, 携帯電話, 携帯番号, 携帯電話番号, モバイル",
+        "휴대폰, 휴대폰번호, 휴대전화, 휴대전화번호, 핸드폰, 핸드폰번호",
     ),
     PhoneKind.UNNAMED: listed(
         "phone, phones, phonenumber, phonenumbers, phoneno, telephone, telephonenumber, tel, telnr,"
         "telno, telnumber, tele, ph",
         "Telefon, Telefonnummer, Telefonnr, Rufnummer, Haupttelefon, teléfono, teléfonos,"
-        "telefone, telefono, telefoon, telefoonnummer, telefoonnr, telefonu, fon, fone",
+        "telefone, telefono, telefoon, hoofdtelefoon, telefoonnummer, telefoonnr,"
+        "telefonu, fon, fone",
         "телефон, телефона, телефоны, тел, هاتف, الهاتف, تلفون, التلفون, تليفون, التليفون",
         "טלפון, הטלפון, फोन, फ़ोन, दूरभाष, telepon, telpon, telp, teleponnya",
         "电话, 电话号码, 联系电话, 電話, 電話號碼, 聯絡電話",
-        "電話番号, お電話, お電話番号, 連絡先電話番号",
+        "電話番号, お電話, お電話番号, 連絡先電話番号, 전화, 전화번호, 연락처",
     ),
     PhoneKind.WORK: listed("Geschäftstelefon, Diensttelefon, 工作电话, 勤務先電話番号"),
     PhoneKind.HOME: listed(
@@ -99,7 +103,8 @@ PHONES: frozenset[str] = frozenset().union(*PHONE.values())
 # Beside such a word, these words say the kind of the phone.
 QUALIFIERS = {
     PhoneKind.WHATSAPP: listed("wa"),
-    PhoneKind.MOBILE: listed("cep, mobiele, móveis, komórkowy, komórkowe, bergerak, genggam"),
+    PhoneKind.MOBILE: listed("cep, mobiele, móveis, komórkowy, komórkowe, переносной, bergerak,"
+        "genggam"),
     PhoneKind.UNNAMED: listed(
         "number, numbers, no, nr, num, n, nummer, numéro, número, numero, numer, номер, numarasi,"
         "numara, رقم, מספר, नंबर, नम्बर, संख्या, nomor, номера",
@@ -108,7 +113,7 @@ QUALIFIERS = {
         "subscriber, member, user, default, guest, buyer, patient, student, attendee, participant,"
         "applicant, donor, visitor, what, is, please, enter, required, optional, kontakt, kunde,"
         "kunden, hauptnummer, principal, contacto, contato, contatto, cliente, klant, klienta",
-        "контактный, клиента, iletişim",
+        "контактный, клиента, основной, podstawowy, główny, op, iletişim",
     ),
     PhoneKind.WORK: listed(
         "work, business, office, direct, geschäftlich, Geschäft, Arbeit, dienstlich, Büro",
@@ -118,7 +123,7 @@ QUALIFIERS = {
     ),
     PhoneKind.HOME: listed(
         "home, private, personal, privat, fixe, maison, domicile, casa, fijo, particular, fixo,"
-        "residencial, abitazione, thuis, vast, privé, dom, domowy, stacjonarny, домашний, ev",
+        "residencial, abitazione, thuis, vast, privé, dom, domowy, stacjonarny, домашний, дом, ev",
         "sabit, المنزل, בבית, בית, घर, rumah, 家庭, 住宅, 自宅",
     ),
     PhoneKind.OTHER: listed(
@@ -137,7 +142,10 @@ NEVER = listed(
 )
 
 # Whole names of columns that hold a phone although no word in them says so.
+# Columns with the ids of WhatsApp: phones with their country code, without the plus sign.
+WHATSAPP_IDS = listed("urn whatsapp, whatsapp id, wa id")
 WHOLE_PHONES = {
+    **dict.fromkeys(WHATSAPP_IDS, PhoneKind.WHATSAPP),
     **dict.fromkeys(listed("nomor wa, no wa, wa number, wa no, no hp wa"), PhoneKind.WHATSAPP),
     **dict.fromkeys(listed("contact number, contact no, contact numbers"), PhoneKind.OTHER),
     **dict.fromkeys(listed("primaryPhoneNumber"), PhoneKind.UNNAMED),
@@ -174,7 +182,7 @@ NAME = listed(
     "الاسم, اسم, الاسم الكامل, الإسم, الاسم بالكامل, اسم العميل, שם, שם מלא, השם המלא, שם לקוח",
     "नाम, पूरा नाम, ग्राहक का नाम, nama, nama lengkap, nama pelanggan, nama kontak",
     "姓名, 名称, 全名, 联系人, 客户姓名, 客户名称, 名稱, 聯絡人, 客戶姓名",
-    "氏名, 名前, お名前, 姓名, フルネーム, 顧客名, 連絡先名, ご氏名",
+    "氏名, 名前, お名前, 姓名, フルネーム, 顧客名, 連絡先名, ご氏名, 이름, 성명, 성함, 고객명",
 )
 FIRST_NAME = listed(
     "first name, given name, forename, fname, name first name, prénom, prénoms, Vorname, Rufname",
@@ -184,8 +192,9 @@ FIRST_NAME = listed(
 )
 MIDDLE_NAME = listed(
     "middle name, middle names, additional name, weitere Vornamen, zweiter Vorname,"
-    "deuxième prénom, autres prénoms, segundo nombre, nome do meio, secondo nome,"
-    "tweede voornaam, drugie imię, отчество, ikinci ad, الاسم الأوسط, שם אמצעי, nama tengah",
+    "deuxième prénom, autres prénoms, segundo nombre, nome do meio, segundo nome, secondo nome,"
+    "tweede voornaam, middelste naam, drugie imię, отчество, ikinci ad, الاسم الأوسط, שם אמצעי,"
+    "nama tengah",
 )
 LAST_NAME = listed(
     "last name, family name, surname, lname, name last name, nom, nom de famille",
@@ -204,28 +213,30 @@ EMAIL = listed(
     "email, emails, e-mail, e mails, mail, email address, email addresses, email id, mailto,"
     "emails email",
     "E-Mail-Adresse, E-Mailadresse, Mailadresse, adresse e-mail, adresse mail, courriel,"
-    "adresse électronique, adresse courriel, mél",
+    "adresse électronique, adresse courriel, adresse de messagerie, mél",
     "correo, correo electrónico, dirección de correo, dirección de correo electrónico,"
     "dirección de email, endereço de e-mail, endereço de email, e-mail do cliente, correio"
-    " eletrônico, indirizzo e-mail, indirizzo email, posta elettronica, e-mailadres, mailadres",
+    " eletrônico, correio eletrónico, indirizzo e-mail, indirizzo email, posta elettronica,"
+    "indirizzo posta elettronica, indirizzo di posta elettronica, e-mailadres, mailadres",
     "adres e-mail, adres email, poczta, электронная почта, эл почта, почта, адрес электронной"
-    " почты, емейл, имейл, емайл, e-posta, eposta, e-posta adresi",
+    " почты, адрес эл почты, емейл, имейл, емайл, e-posta, eposta, e-posta adresi",
     "البريد الإلكتروني, بريد إلكتروني, البريد الالكتروني, الايميل, الإيميل, ايميل, إيميل",
     "דואר אלקטרוני, אימייל, מייל, דוא״ל, דוא\"ל, כתובת מייל, ईमेल, ई-मेल, ईमेल पता, ईमेल आईडी",
     "surel, alamat email, 邮箱, 电子邮件, 电子邮箱, 邮件, 邮箱地址, 电邮, 電子郵件, 電郵, 信箱,"
-    "電子信箱, メール, メールアドレス, eメール, 電子メール",
+    "電子信箱, メール, メールアドレス, eメール, 電子メール, 이메일, 이메일 주소",
 )  # fmt: skip
 
 TAGS = listed(
     "tag, tags, label, labels, group, groups, group membership, categories, tag names",
-    "Schlagwort, Schlagwörter, Schlagworte, Etikett, Etiketten, Gruppe, Gruppen, Kategorien",
+    "Schlagwort, Schlagwörter, Schlagworte, Stichworte, Stichwörter, Etikett, Etiketten, Gruppe,"
+    "Gruppen, Kategorien, mots-clés, categorieën",
     "étiquette, étiquettes, groupe, groupes, catégories, libellés, etiqueta, etiquetas, grupo,"
     "grupos, categorías, categorias, marcadores, etichetta, etichette, gruppo, gruppi, categorie",
-    "labels, groep, groepen, etykieta, etykiety, tagi, grupa, grupy, тег, теги, метка, метки,"
-    "группа, группы, категории, ярлыки, etiket, etiketler, grup, gruplar, kategoriler",
+    "labels, groep, groepen, etykieta, etykiety, tagi, grupa, grupy, kategorie, тег, теги, метка,"
+    "метки, группа, группы, категории, ярлыки, etiket, etiketler, grup, gruplar, kategoriler",
     "وسم, وسوم, الوسوم, علامات, العلامات, المجموعات, المجموعة, תג, תגים, תגית, תגיות, תוויות,"
     "קבוצה, קבוצות, टैग, लेबल, समूह, kelompok, label, kategori",
-    "标签, 分组, 群组, 標籤, 群組, 分組, タグ, ラベル, グループ",
+    "标签, 分组, 群组, 標籤, 群組, 分組, タグ, ラベル, グループ, 태그, 그룹",
 )
 
 LOCALE = listed(

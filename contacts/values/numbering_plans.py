@@ -11,7 +11,8 @@ that nobody has.
 
 Left out on purpose: Gabon (2019), Burkina Faso and Kosovo, because their old forms are valid
 numbers today; landlines of Cameroon (2014), because one old form became two new ones; mobile
-numbers of Chile (2016), because only calls within the country changed.
+numbers of Chile (2016), because only calls within the country changed; Togo (2011), because the
+first digit of a mobile number does not say which operator's digits came in front.
 """
 
 import re
@@ -185,6 +186,18 @@ PLANS = (
         signs=("9959",),
     ),
     Plan(
+        "MR", "222", "All numbers: the operator's digit (2, 3 or 4) in front", "2011-01-01",
+        "ITU communication of 30.VI.2010; World Telephone Numbering Guide, wtng.info",
+        "+2226412345",
+        moves(
+            "222",
+            "+2 2......", "+2 5[08].....", "+2 70.....",
+            "+3 3......", "+3 6[1236].....", "+3 7[1-3].....",
+            "+4 4......", "+4 5[1-7].....", "+4 6[045789].....", "+4 7[4-9].....",
+        ),
+        signs=("222[5-7]",),
+    ),
+    Plan(
         "MU", "230", "Mobile numbers: 5 in front", "2013-09-01", "ICTA", "+2307251234",
         moves("230", "+5 ......."),
         signs=("2309",),
@@ -214,11 +227,23 @@ PLANS = (
         signs=("966[23467]",),
     ),
     Plan(
+        "SC", "248", "Landlines: 4 or 6 in front; mobile numbers: 2 in front",
+        "2010-11-01 to 2011-08-04", "World Telephone Numbering Guide, wtng.info", "+248512345",
+        moves("248", "+4 [236].....", "+4 4[1-3]....", "+6 47....", "+2 [57]....."),
+        signs=("248[357]",),
+    ),
+    Plan(
         "SX", "599", "All numbers: +1 721 instead of +599", "2011-09-30",
         "NANPA, planning letter 423", "+5995421234",
         (move("-599 +1721 5......"),),
         signs=("5995",),
         to_code="1721",
+    ),
+    Plan(
+        "SZ", "268", "Landlines: 2 in front; mobile numbers: 7 in front",
+        "2010-03-01 and 2011-02-01", "ITU communication of 30.IX.2010; Wikipedia", "+2686012345",
+        moves("268", "+2 [2-5]......", "+7 6......"),
+        signs=("268[4-6]",),
     ),
     Plan(
         "VN", "84", "Mobile numbers of ten digits: nine digits; landlines: area codes that begin"

@@ -1,17 +1,18 @@
 """Writing one contact with one statement, together with those that other threads bring.
 
 The statement (`contacts.db.complete_upsert`) creates or updates contacts with their tags, links and
-log entries. What it cannot do takes several statements, see `upsert`: decisions on consent, former
-phones, and contacts whose opt-out is stored.
+log entries; a former phone takes a second one. What they cannot do takes several, see `upsert`:
+decisions on consent, and contacts whose opt-out is stored.
 """
 
 import time
 from collections.abc import Hashable, Iterable, Sequence
+from copy import copy
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.utils import timezone
 
 from contacts.change_log.cause import cause_values
@@ -21,7 +22,15 @@ from contacts.db.connections import prepared_cursor, release, sql_kind
 from contacts.db.dialects import dialect_of, has_one_writer
 from contacts.db.outages import is_unavailable
 from contacts.db.transactions import DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT, sqlstate
-from contacts.models import Contact, Outcome, all_columns, attributes, converted, find_stored
+from contacts.models import (
+    Contact,
+    Outcome,
+    all_columns,
+    attributes,
+    converted,
+    find_stored,
+    find_with_owner,
+)
 from contacts.values import rules
 from contacts.values.digests import phone_digest
 from tenants.fields import hex_id
@@ -87,8 +96,43 @@ def write(contact: Contact, changes: Iterable[str]) -> Contact | None:
     if row.outcome is None:
         write_alone(row)
     if row.outcome is Outcome.UNCHANGED:
-        return find_unchanged(contact)
+        return unchanged(contact, changes)
     return contact if row.outcome else None
+
+
+def unchanged(contact: Contact, changes: tuple[str, ...]) -> Contact | None:
+    """`write` for a contact that the statement has not changed: it is stored so already, or its
+    phone is a former one. None if it has been deleted meanwhile."""
+    stored, owner = find_with_owner(contact.tenant_id, contact.phone)
+    if stored and stored.former_of_id:
+        pk = str(stored.former_of_id)
+        return write_to_owner(contact, changes, pk, owner) if owner else None
+    if stored:
+        stored.outcome = Outcome.UNCHANGED
+    return stored
+
+
+def write_to_owner(
+    contact: Contact, changes: tuple[str, ...], pk: str, phone: str
+) -> Contact | None:
+    """`write` for a former phone of the contact `pk`, which had `phone` when that was read. None if
+    it has been merged, deleted or given another phone since: `phone` may be another contact's."""
+    written = copy(contact)
+    written.phone = phone
+    try:
+        with transaction.atomic():
+            row = Row(written, changes)
+            execute([row], waits())
+            same = row.outcome is Outcome.UNCHANGED
+            stored = find_stored(contact.tenant_id, phone) if same else written
+            if row.outcome and stored and stored.pk == pk and not stored.former_of_id:
+                stored.outcome = row.outcome
+                return stored
+            transaction.set_rollback(True)
+    except DatabaseError as error:
+        if sqlstate(error) not in (DEADLOCK, INCOMPLETE):
+            raise
+    return None
 
 
 def queue_of(row: Row) -> Hashable:
@@ -102,16 +146,6 @@ def queue_of(row: Row) -> Hashable:
     if context != hex_id(tenant_id) or apart.get(tenant_id, 0) > time.monotonic():
         return context, tenant_id, row.changes
     return row.changes
-
-
-def find_unchanged(contact: Contact) -> Contact | None:
-    """The stored contact, which the statement has not changed; None if its phone is a former one,
-    or the contact has been deleted meanwhile."""
-    stored = find_stored(contact.tenant_id, contact.phone)
-    if not stored or stored.former_of_id:
-        return None
-    stored.outcome = Outcome.UNCHANGED
-    return stored
 
 
 def write_round(rows: Sequence[Row]) -> None:
@@ -130,10 +164,15 @@ def write_round(rows: Sequence[Row]) -> None:
 
 def write_alone(row: Row) -> None:
     try:
-        execute([row], lock_timeout(connections[DEFAULT_DB_ALIAS]) or None)
+        execute([row], waits())
     except DatabaseError as error:
         if sqlstate(error) not in (DEADLOCK, INCOMPLETE):
             raise
+
+
+def waits() -> str | None:
+    """How long a row that is written alone waits for a lock."""
+    return lock_timeout(connections[DEFAULT_DB_ALIAS]) or None
 
 
 rounds = Rounds(write_round, before_waiting=release)

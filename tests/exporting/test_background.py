@@ -2,9 +2,11 @@
 
 import json
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from django.core.management import call_command
@@ -172,16 +174,42 @@ def test_another_tenant_and_an_outsider_see_nothing(
     assert_error(ask(outsider.api), 422, "no_workspace")
 
 
+@pytest.mark.parametrize("form", export.FORMATS)
 def test_tenants_take_turns_and_each_file_is_whole(
-    acme: SimpleNamespace, globex: SimpleNamespace, people: Any, short_turns: None
+    acme: SimpleNamespace, globex: SimpleNamespace, people: Any, short_turns: None, form: str
 ) -> None:
-    ContactFactory.create_batch(7, tenant=globex.tenant)
-    jobs = {member.tenant.slug: made(member.api) for member in (acme, globex)}
+    ContactFactory.create_batch(7, tenant=globex.tenant, name="<r> =A1\tZoé</r>")
+    jobs = {member.tenant.slug: made(member.api, format=form) for member in (acme, globex)}
     assert work() == ["acme", "globex", "acme", "globex", "acme", "globex", "acme"]
     for member in (acme, globex):
         contacts = export.select_ids(member.tenant.contacts.all())
-        expected = b"".join(export.export(contacts, Csv()))
-        assert content(member.api, jobs[member.tenant.slug]) == expected
+        expected = b"".join(export.export(contacts, export.FORMATS[form]))
+        found = content(member.api, jobs[member.tenant.slug])
+        assert parts_of(found) == parts_of(expected)
+    assert files() == sorted(f"{job['id']}.file" for job in jobs.values())
+
+
+def parts_of(text: bytes) -> Any:
+    """`text` itself; of a workbook, its parts without the time at which it was written."""
+    if not text.startswith(b"PK"):
+        return text
+    with ZipFile(BytesIO(text)) as book:
+        return {name: book.read(name) for name in book.namelist() if name != "docProps/core.xml"}
+
+
+def test_a_contact_that_is_deleted_between_two_turns_leaves_no_gap_in_a_workbook(
+    acme: SimpleNamespace, globex: SimpleNamespace, people: Any, short_turns: None
+) -> None:
+    job, _ = made(acme.api, format="xlsx"), made(globex.api)
+    people[1].delete()
+    background.run(job["id"])
+    people[4].delete()
+    work()
+    text = content(acme.api, job)
+    assert [row[0] for row in cells_of(text)[1:]] == [
+        contact.phone for contact in people if contact.name not in ("P1", "P4")
+    ]
+    assert b'<dimension ref="A1:I9"/>' in parts_of(text)["xl/worksheets/sheet1.xml"]
 
 
 @pytest.mark.parametrize("form", ["csv", "xlsx"])

@@ -110,7 +110,8 @@ def test_ordinary_tags_stay_readable_in_a_cell() -> None:
     ["ann@example.com", "Ann Lee <ann@example.com>", '"Lee, Ann" <ann@example.com>',
      "mailto:ann@example.com?subject=Hi", "<mailto:ann@example.com>", "'ann@example.com'",
      "ann@example.com ::: a@example.org", "bad ::: ann@example.com", "n/a ::: ann@example.com",
-     "ann@example.com; a@example.org", "nobody@, ann@example.com", '="ann@example.com"'],
+     "ann@example.com; a@example.org", "nobody@, ann@example.com", "ann@example.com / a@b.de",
+     '="ann@example.com"'],
 )  # fmt: skip
 def test_the_first_good_address_of_a_cell_counts(cell: str) -> None:
     assert read(email=cell) == {"email": "ann@example.com"}

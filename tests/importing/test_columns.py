@@ -214,6 +214,7 @@ def test_the_columns_of_a_program_are_known(program: str) -> None:
         ("电话号码", "手机", "姓名", "电子邮件", "标签"),
         ("電話號碼", "手機", "姓名", "電子郵件", "標籤"),
         ("電話番号", "携帯電話", "氏名", "メールアドレス", "タグ"),
+        ("전화번호", "휴대폰", "이름", "이메일", "태그"),
     ],
 )
 def test_columns_are_known_in_many_languages(
@@ -221,6 +222,40 @@ def test_columns_are_known_in_many_languages(
 ) -> None:
     assert matched(phone, mobile, name, email, tags).candidates == {
         "phone": [mobile, phone], "name": [name], "email": [email], "tags": [tags],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("header", "left_out"),
+    [
+        (("Prénom,Deuxième prénom,Nom,Adresse de messagerie,Catégories,Tél. mobile,"
+         "Téléphone (bureau),Téléphone (domicile),Autre téléphone"),
+         "Télécopie (bureau),Téléphone société,Téléphone de l'assistant(e),Type de messagerie"),
+        (("Nombre,Segundo nombre,Apellidos,Dirección de correo electrónico,Categorías,Móvil,"
+         "Teléfono del trabajo,Número de teléfono particular,Otro teléfono"),
+         "Fax del trabajo,Número de centralita de la organización,Teléfono del ayudante"),
+        (("Nome,Segundo Nome,Sobrenome,Endereço de email,Categorias,Telefone celular,"
+         "Telefone comercial,Telefone residencial,Outro telefone"),
+         "Fax comercial,Telefone principal da empresa,Telefone do assistente,Tipo de email"),
+        (("Voornaam,Middelste naam,Achternaam,E-mailadres,Categorieën,Mobiele telefoon,"
+         "Telefoon op werk,Telefoon thuis,Andere telefoon"),
+         "Fax op werk,Hoofdtelefoon bedrijf,Telefoon assistent,E-mailtype"),
+        (("Vorname,Weitere Vornamen,Nachname,E-Mail-Adresse,Kategorien,Mobiltelefon,"
+         "Telefon geschäftlich,Telefon (privat),Weiteres Telefon"),
+         "Fax geschäftlich,Telefon Firma,Telefon Assistent,E-Mail-Typ"),
+        (("Imię,Drugie imię,Nazwisko,Adres e-mail,Kategorie,Telefon komórkowy,"
+         "Telefon służbowy,Telefon domowy,Inny telefon"),
+         "Faks służbowy,Główny numer telefonu firmy,Telefon asystenta,Typ adresu e-mail"),
+        (("Имя,Отчество,Фамилия,Адрес эл. почты,Категории,Телефон переносной,Рабочий телефон,"
+         "Домашний телефон,Другой телефон"),
+         "Рабочий факс,Основной телефон организации,Телефон помощника,Тип эл. почты"),
+    ],
+)  # fmt: skip
+def test_outlook_is_known_in_other_languages(header: str, left_out: str) -> None:
+    first, middle, last, email, tags, *phones = header.split(",")
+    assert matched(*reversed(header.split(",")), *left_out.split(",")).candidates == {
+        "first_name": [first], "middle_name": [middle], "last_name": [last], "email": [email],
+        "tags": [tags], "phone": phones,
     }  # fmt: skip
 
 
@@ -321,6 +356,16 @@ def test_a_calling_code_comes_before_the_letters_of_a_country() -> None:
     header = ("Phone", "Phone Calling Code", "Phone Country Code")
     assert matched(*header).codes == {"Phone": "Phone Calling Code"}
     assert matched("Postal code", "Country code", "Phone").codes == {}
+
+
+@pytest.mark.parametrize("header", ["URN:Whatsapp", "wa_id", "WhatsApp ID"])
+def test_an_id_of_whatsapp_begins_with_the_country_code_whatever_the_region(
+    header: str, acme: SimpleNamespace, tmp_path: Path
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(f"{header},Name\n{MOBILE[1:]},Ann\n{WORK},Bob\n")
+    assert bring(file, "--region", "US")[0] == 0
+    assert dict(Contact.objects.values_list("phone", "name")) == {MOBILE: "Ann", WORK: "Bob"}
 
 
 # Several columns

@@ -15,7 +15,7 @@ from contacts.change_log.cause import caused_by
 from contacts.change_log.difference import LOGGED_FIELDS
 from contacts.models import Change, Contact, ContactTag, Import, OptOut, look_up
 from contacts.values.digests import phone_digest
-from contacts.writing import consent, edit, former_phones, merge, undo
+from contacts.writing import change_phone, complete, consent, edit, former_phones, merge, undo
 from contacts.writing.consent import Decision
 from contacts.writing.upsert import replace_many
 from tenants.fields import new_ulid
@@ -116,6 +116,65 @@ def test_create_contact_updates_the_contact_that_had_the_phone(
     assert HEADER not in acme.api.create(NOW, name="Ann").headers
     assert acme.tenant.contacts.get().tags == []
     assert of(ann) == [HAD, HAD_TOO]
+    assert_links_match_tags()
+
+
+OTHER = "+14155550444"
+
+
+def move(tenant: Any, ann: Contact) -> None:
+    change_phone.change_one(tenant, {"contact_id": ann.pk}, OTHER, {}, keep_former=False)
+
+
+def give_away(tenant: Any, ann: Contact) -> None:
+    move(tenant, ann)
+    tenant.contacts.update_or_create(phone=NOW, defaults={"name": "Cy"})
+
+
+def merge_away(tenant: Any, ann: Contact) -> None:
+    bob, _ = tenant.contacts.update_or_create(phone=OTHER, defaults={"name": "Bob"})
+    merge.merge_into(tenant, bob.pk, [ann.pk])
+
+
+def delete(tenant: Any, ann: Contact) -> None:
+    ann.delete()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("meanwhile", "expected"),
+    [
+        (lambda *_: None, {NOW: "New"}),
+        (move, {OTHER: "New"}),
+        (give_away, {NOW: "Cy", OTHER: "New"}),
+        (merge_away, {OTHER: "New"}),
+        (delete, {HAD: "New"}),
+    ],
+)
+@pytest.mark.parametrize("before", ["Ann", "New"])
+def test_a_former_phone_is_written_to_its_contact_whatever_happens_meanwhile(
+    acme: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: Callable[[Any, Contact], None],
+    expected: dict[str, str],
+    before: str,
+) -> None:
+    """Between reading the contact that had the phone and writing it."""
+    ann = merged(acme.tenant, NOW, HAD, name=before)
+    find = complete.find_with_owner
+
+    def find_and_wait(*given: Any) -> Any:
+        found = find(*given)
+        monkeypatch.setattr(complete, "find_with_owner", find)
+        meanwhile(acme.tenant, ann)
+        return found
+
+    monkeypatch.setattr(complete, "find_with_owner", find_and_wait)
+    written, _ = acme.tenant.contacts.update_or_create(phone=HAD, defaults={"name": "New"})
+    assert complete.find_with_owner is find
+    assert dict(acme.tenant.contacts.values_list("phone", "name")) == expected
+    assert expected[written.phone] == written.name == "New"
+    assert Contact.objects.get(pk=written.pk).phone == written.phone
     assert_links_match_tags()
 
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from django.db import transaction
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -52,13 +53,20 @@ class Histories(RuleBasedStateMachine):
         values = {"name": name, "tags": [name] if name else []}
         self.change(lambda: self.tenant.contacts.update_or_create(phone=phone, defaults=values))
 
-    @rule(several=some_phones, name=names)
-    def bring(self, several: list[str], name: str) -> None:
-        """As an import does."""
+    @rule(several=some_phones, name=names, had=phones)
+    def bring(self, several: list[str], name: str, had: str) -> None:
+        """As an import does, whose first row has a former phone that nobody has."""
         rows = {phone: f'{{"id": "{int(new_ulid(), 36) % 16**32:032x}", "phone": "{phone}",'
                        f' "metadata": {{"{name}": 1}}}}' for phone in several}  # fmt: skip
         new = Contact(tenant=self.tenant)
-        self.change(lambda: upsert.upsert_rows(rows, ["metadata"], ["metadata"], new))
+
+        def verb() -> None:
+            with transaction.atomic():
+                upsert.upsert_rows(rows, ["metadata"], ["metadata"], new)
+                if not Contact.all_phones.filter(tenant=self.tenant, phone=had).exists():
+                    former_phones.add_many(self.tenant, {several[0]: [had]})
+
+        self.change(verb)
 
     @rule(one=phones, other=phones, chosen=st.sampled_from(["phone", "name", None]))
     def merge(self, one: str, other: str, chosen: str | None) -> None:

@@ -68,6 +68,8 @@ PRIOR = {
 MARGIN = 2.5  # a smaller lead is a doubt
 CLOSE = 0.7
 
+# The small characters of Shift-JIS, in which Japanese lists often have the sound of a name.
+HALF_WIDTH = {chr(code) for code in range(0xFF66, 0xFFA0)}
 SIGNS = set("’‘“”„–—…•€°«»ªº·©®™№（）・、。　\u00a0")
 MEASURES = set("£¥¢½¼¾²³¹±×÷§µ¿¡")  # beside numbers, not beside letters
 VOWELS = set("aeiouyæøœıơư")
@@ -223,6 +225,8 @@ class Ideographs:
             return -5.0 if character in self.most_common else -6.5
         if character in SIGNS:
             return SIGN
+        if character in HALF_WIDTH:
+            return -6.5
         first = character.encode(self.encoding)[0]
         if len(character.encode(self.encoding)) == 1 or not character.isalpha():
             return STRANGE
