@@ -198,3 +198,7 @@ def pipeline(connection: Any) -> Iterator[None]:
             if isinstance(reason, psycopg.Error):
                 raise reason from None
             raise
+        except IndexError:
+            # The same, but all results came at once: psycopg has read the unexpected one, too, has
+            # left pipeline mode, and has lost the error. Only foreign keys are deferred here.
+            raise psycopg.errors.ForeignKeyViolation("a foreign key of the rows failed") from None
