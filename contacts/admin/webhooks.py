@@ -182,8 +182,9 @@ class DeliveryAdmin(TenantOwnedAdmin):
         return ["tenant", "webhook"]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet:
-        """The list joins webhooks, which are found by their tenant, too."""
-        return super().get_queryset(request).filter(webhook__tenant=models.F("tenant"))
+        """With webhooks, which are joined by their tenant, too."""
+        deliveries = super().get_queryset(request).select_related("webhook")
+        return deliveries.filter(webhook__tenant=models.F("tenant"))
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet, search_term: str
