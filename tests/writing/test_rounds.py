@@ -362,6 +362,9 @@ def test_rounds_of_the_same_contacts_of_several_tenants_never_wait_for_each_othe
                 for phone in PHONES
             ][:: (-1) ** number]
             complete.execute_together(complete.groups_of(rows))
+            for row in rows:  # before PostgreSQL 18, a row that another round has changed meanwhile
+                if not row.outcome:
+                    complete.write_alone(row)
             written += rows
         return written
 
