@@ -80,10 +80,10 @@ def activate_for(user: Any) -> None:
 
 
 def speaking_to(user: Any) -> AbstractContextManager[None]:
-    """Texts inside the block are in the language of `user`, outside a request too: for e-mails.
-    Without a choice they are in English."""
-    code = user.language if is_offered(user.language) else settings.LANGUAGE_CODE
-    return translation.override(code)
+    """Texts inside the block are in the language that `user` has chosen: for e-mails and imports,
+    which are outside a request. Without a choice, or for None, they are in English."""
+    code = user.language if user else ""
+    return translation.override(code if is_offered(code) else settings.LANGUAGE_CODE)
 
 
 class LanguageMiddleware:
