@@ -59,6 +59,7 @@ FRENCH = {
     "Log in": "Se connecter",
     "Select record": "Choisir la ligne",
     "The language of the browser": "La langue du navigateur",
+    "Your preferences are saved.": "Vos préférences sont enregistrées.",
 }
 NOT_REVIEWED = "(not yet reviewed by a native speaker)"
 
@@ -112,9 +113,12 @@ def test_users_choose_their_own_language(acme: SimpleNamespace) -> None:
     assert client.post(PREFERENCES, {"language": "fr"}).status_code == 302
     answer = page(client, PREFERENCES, "en")
     assert FRENCH["The language of the browser"] in text_of(answer)
+    assert FRENCH["Your preferences are saved."] in text_of(answer)
     assert '<html lang="fr"' in text_of(answer)
     client.post(PREFERENCES, {"language": ""})
-    assert '<html lang="en"' in text_of(page(client, PREFERENCES, "en"))
+    answer = page(client, PREFERENCES, "en")
+    assert "Your preferences are saved." in text_of(answer)
+    assert '<html lang="en"' in text_of(answer)
     assert '<html lang="fr"' in text_of(page(client, PREFERENCES, "fr"))
     User.objects.filter(pk=user.pk).update(language="de")
     assert '<html lang="en"' in text_of(page(client, PREFERENCES, "en")), "no longer offered"
