@@ -19,8 +19,9 @@ from contacts.models import Import
 from contacts.values.translation import gettext
 from tenants.models import User
 from tests.support.admin_imports import drafted, press
-from tests.support.german import teach_german, write_catalogue
+from tests.support.german import teach_german
 from tests.support.imports_api import post, worked
+from tests.support.marking import write_catalogue
 
 NO_PHONE = "The phone is required."
 NO_EMAIL = "The email must be a valid address."

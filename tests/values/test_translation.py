@@ -12,7 +12,8 @@ from contacts.values import phones, rules, translation
 from contacts.values.defined_fields import DefinedField
 from contacts.writing.undo import Kept, Reason
 from tests.support.api import Api
-from tests.support.german import teach_german, write_catalogue
+from tests.support.german import teach_german
+from tests.support.marking import write_catalogue
 from tests.support.paths import ROOT
 
 GERMAN = {
