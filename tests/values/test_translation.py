@@ -76,11 +76,14 @@ def test_the_api_speaks_english_while_a_page_of_the_same_process_does_not(api: A
 def test_a_request_that_breaks_no_rule_translates_nothing(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Creating contacts is what a server does most."""
+    """Creating and finding contacts is what a server does most."""
     monkeypatch.setattr(translation, "spoken", [None])
     fields = {"name": "Ann", "email": "ann@example.com", "tags": ["vip"], "metadata": {"a": 1}}
     answer = api.create("+14155550123", locale="fr-FR", **fields)
     assert answer.status_code == 201, answer.json()
+    for query in ("ann", "415 555", "+1 415 555-0123"):
+        answer = api.act("search-contacts", query=query)
+        assert [found["name"] for found in answer.json()] == ["Ann"]
 
 
 def test_the_names_of_fields_in_sentences_are_marked() -> None:
