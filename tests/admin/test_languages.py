@@ -20,6 +20,7 @@ from django_otp.oath import TOTP
 from django_tasks_db.models import DBTaskResult
 from oauth2_provider.models import Application
 
+from contacts.importing.formats import FORMATS
 from contacts.models import Contact, Import, MetadataField, SavedView, Tag
 from qyvo.overload import Line, Refusals, Request
 from tenants import languages, passwords, roles
@@ -422,6 +423,11 @@ def test_a_text_that_nobody_has_marked_is_found() -> None:
     assert unmarked(page, ["Ada Lovelace"]) == [
         "Left", "title of button: Undo", "value of input: Save",
     ]  # fmt: skip
+
+
+def test_the_preview_of_an_import_translates_the_format() -> None:
+    marked = {text for _, text in all_messages()}
+    assert {kind.name for kind in FORMATS} - marked == {"CSV", "JSON", "NDJSON", "vCard"}
 
 
 @pytest.mark.slow
