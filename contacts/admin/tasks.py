@@ -25,7 +25,7 @@ class TaskAdmin(DBTaskResultAdmin, SafeChangelistAdmin):
     has_module_permission = superusers_only
     has_view_permission = superusers_only
 
-    # The same columns as those of the package, with names that are translated.
+    # The columns of the package, with names that are translated.
 
     @admin.display(description=gettext_lazy("Task name"))
     def task_name(self, task: DBTaskResult) -> str:
