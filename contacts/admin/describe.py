@@ -28,7 +28,7 @@ from contacts.change_log.difference import (
     MOMENTS,
     Fields,
 )
-from contacts.models import Change, Contact, Import
+from contacts.models import EARLIER_OPT_OUT, Change, Contact, Import
 from contacts.values import rules
 from tenants.fields import parse_ulid
 from tenants.models import ApiToken, Tenant, User
@@ -235,7 +235,13 @@ def consent_lines(name: str, logged: Fields) -> Iterator[Line]:
     yield Line(_("decided"), local_time(datetime.fromisoformat(logged["at"])))
     for part, what in DETAILS.items():
         if logged[part]:
-            yield Line(_(what), logged[part])
+            yield Line(_(what), detail(logged[part]))
+
+
+def detail(text: str) -> str:
+    """A source or a proof of a decision: as it was sent, or what this program has written as the
+    source, in the language of the user."""
+    return _(EARLIER_OPT_OUT) if text == EARLIER_OPT_OUT else text
 
 
 LINES = {
@@ -325,7 +331,9 @@ def details_of(contact: Contact, column: str, at: datetime) -> list[str] | None:
         consent = change.fields.get("consent", {})
         if change.kind == CONSENT[column] and is_same_time(consent.get("at"), at):
             return [
-                _(text) % {"text": consent[part]} for part, text in QUOTED.items() if consent[part]
+                _(text) % {"text": detail(consent[part])}
+                for part, text in QUOTED.items()
+                if consent[part]
             ]
     for change in reversed(log):
         if is_same_time(change.fields.get(column, {}).get("new"), at):
