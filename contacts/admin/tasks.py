@@ -3,19 +3,11 @@
 from datetime import datetime
 
 from django.contrib import admin
-from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext_lazy
 from django_tasks_db.admin import DBTaskResultAdmin
 from django_tasks_db.models import DBTaskResult
 
 from tenants.admin import SafeChangelistAdmin, superusers_only
-
-# Texts of `django_tasks`, with their context. `qyvo.package_texts` has the others of both packages.
-STATES = [
-    pgettext_lazy("Task", "Ready"),
-    pgettext_lazy("Task", "Running"),
-    pgettext_lazy("Task", "Failed"),
-    pgettext_lazy("Task", "Successful"),
-]
 
 admin.site.unregister(DBTaskResult)
 
