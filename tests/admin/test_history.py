@@ -141,7 +141,7 @@ def test_a_source_that_this_program_has_written_is_translated(
     change = acme.tenant.changes.latest("pk")
     contact.refresh_from_db()
     with translation.override("de"):
-        assert ("source", "ein früherer Widerspruch") in describe.lines_of(change)
+        assert ("source", "ein früherer Widerspruch") in [*describe.lines_of(change)]
         assert "“ein früherer Widerspruch”" in consent_of(contact)
 
 
