@@ -85,7 +85,7 @@ class Site(UnfoldAdminSite):
             if self.needs_two_factor(request):
                 return redirect("admin:two_factor")
             set_tenant_for(request.user)
-            languages.activate_for(request.user)
+            languages.activate_for(request)
             time_zones.activate_for(request.user)
             return view(request, *args, **kwargs)
 

@@ -74,14 +74,14 @@ def group(request: HttpRequest, model: dict[str, Any]) -> dict[str, Any] | None:
 
 def account(request: HttpRequest) -> list[dict[str, str]]:
     """The entries of the account menu, above the logout."""
-    pages = {
-        _("Preferences"): "admin:preferences",
-        _("Change password"): "admin:password_change",
-        _("Two-factor login"): "admin:two_factor",
-    }
+    pages = [
+        (_("Preferences"), "admin:preferences"),
+        (_("Change password"), "admin:password_change"),
+        (_("Two-factor login"), "admin:two_factor"),
+    ]
     if settings.OAUTH:
-        pages[_("Connected apps")] = "admin:connected_apps"
-    return [{"title": title, "link": reverse(name)} for title, name in pages.items()]
+        pages.append((_("Connected apps"), "admin:connected_apps"))
+    return [{"title": title, "link": reverse(name)} for title, name in pages]
 
 
 def apps(request: HttpRequest) -> list[list[dict[str, Any]]]:

@@ -136,7 +136,7 @@ class Refusals(Thread):
         self.unlogged += 1
 
     def page(self, request: Request) -> bytes:
-        language = languages.of_browser(request.scope.get("HTTP_ACCEPT_LANGUAGE", ""))
+        language = languages.of_browser(request.scope.get("HTTP_ACCEPT_LANGUAGE"))
         return self.pages.get(language, self.pages[settings.LANGUAGE_CODE])
 
     def log(self) -> None:

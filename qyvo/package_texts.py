@@ -4,7 +4,7 @@ our languages. Nobody imports this module: the catalogues get the texts from her
 `tests/admin/test_languages.py` finds texts that are missing here.
 """
 
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_noop, pgettext_lazy
 
 TEXTS = [
     # django-unfold
@@ -56,7 +56,11 @@ TEXTS = [
         "Whether the user will be able to authenticate using a password or not. If disabled, they "
         "may still be able to authenticate using other backends, such as Single Sign-On or LDAP."
     ),
-    # django-tasks-db: the list of tasks, which superusers see
+    # django-tasks and django-tasks-db: the list of tasks, which superusers see
+    pgettext_lazy("Task", "Ready"),
+    pgettext_lazy("Task", "Running"),
+    pgettext_lazy("Task", "Failed"),
+    pgettext_lazy("Task", "Successful"),
     gettext_noop("Task Result"),
     gettext_noop("Task Results"),
     gettext_noop("args kwargs"),

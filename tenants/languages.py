@@ -19,6 +19,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation.trans_real import parse_accept_lang_header
 
+ACCEPTED = "Accept-Language"  # the header
 PAGES = "/admin/"  # where the addresses begin that people read; all others are for programs
 
 
@@ -57,10 +58,10 @@ def validate_language(code: str) -> None:
         raise ValidationError(_("Send the code of a language, such as fr or pt-br."))
 
 
-def of_browser(accepted: str) -> str:
+def of_browser(accepted: str | None) -> str:
     """The first of our languages that the browser asks for with `accepted`, the header
     `Accept-Language` (RFC 9110, 12.5.4); English if it asks for none of them."""
-    for asked, weight in parse_accept_lang_header(accepted):
+    for asked, weight in parse_accept_lang_header(accepted or ""):
         if asked == "*" or not weight:  # any language; and from here on, none that is wanted
             break
         try:
@@ -72,18 +73,19 @@ def of_browser(accepted: str) -> str:
     return settings.LANGUAGE_CODE
 
 
-def activate_for(user: Any) -> None:
-    """The page is in the language of `user` for the rest of the request. Without a choice, or
-    with the choice of a language that is no longer offered, it stays in the browser's."""
-    if user.language and is_offered(user.language):
-        translation.activate(user.language)
+def activate_for(request: HttpRequest) -> None:
+    """The page is in the language of its user for the rest of the request. Without a choice, or
+    with the choice of a language that is no longer offered, it is in the browser's."""
+    chosen = request.user.language if request.user.is_authenticated else ""
+    is_chosen = is_offered(chosen)
+    translation.activate(chosen if is_chosen else of_browser(request.headers.get(ACCEPTED)))
 
 
 def speaking_to(user: Any) -> AbstractContextManager[None]:
-    """Texts inside the block are in the language of `user`, outside a request too: for e-mails.
-    Without a choice they are in English."""
-    code = user.language if is_offered(user.language) else settings.LANGUAGE_CODE
-    return translation.override(code)
+    """Texts inside the block are in the language that `user` has chosen: for e-mails and imports,
+    which are outside a request. Without a choice, or for None, they are in English."""
+    code = user.language if user else ""
+    return translation.override(code if is_offered(code) else settings.LANGUAGE_CODE)
 
 
 class LanguageMiddleware:
@@ -96,11 +98,11 @@ class LanguageMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not request.path.startswith(PAGES):
             return self.get_response(request)
-        translation.activate(of_browser(request.headers.get("Accept-Language", "")))
+        translation.activate(of_browser(request.headers.get(ACCEPTED)))
         try:
             response = self.get_response(request)
             response.headers.setdefault("Content-Language", translation.get_language() or "")
         finally:
             translation.deactivate()
-        patch_vary_headers(response, ["Accept-Language"])
+        patch_vary_headers(response, [ACCEPTED])
         return response

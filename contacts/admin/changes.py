@@ -32,6 +32,7 @@ from tenants.models import ApiToken, User
 from . import describe
 from .change_search import contacts_of
 from .describe import ARROW
+from .forms import translated
 from .keyset_list import FiltersForm, FormFilter, KeysetList, all_tenants, day, select
 
 Kind = Change.Kind
@@ -76,10 +77,6 @@ GROUPS = {
     "import:": gettext_noop("Imports"),
     "command:": gettext_noop("Commands"),
 }
-
-
-def translated(texts: dict[str, str]) -> dict[str, str]:
-    return {key: _(text) for key, text in texts.items()}
 
 
 # Filters

@@ -67,8 +67,7 @@ class Question(NamedTuple):
 
     def translated(self) -> "Question":
         """For a constant, in which `gettext_noop` marks the texts."""
-        warning = _(self.warning) if self.warning else ""  # the empty text would give a header
-        return self._replace(title=_(self.title), button=_(self.button), warning=warning)
+        return self._replace(title=_(self.title), button=_(self.button), warning=_(self.warning))
 
 
 # Changes the contacts and returns the response. If there is now another number of contacts than

@@ -142,15 +142,9 @@ class ContactListAdmin(ColumnsAdmin):
 
     def filters_in_words(self, request: HttpRequest) -> list[str]:
         form = FilterForm(request.GET.dict(), request, self.admin_site)
-        active = form.active() if form.is_valid() else ()
+        active = [text for text, _names in form.active()]
         search = request.GET.get(SEARCH_VAR, "").strip()
-        return [
-            *(
-                _("%(label)s: %(value)s") % {"label": label, "value": value}
-                for label, value, _names in active
-            ),
-            *[_("Search: %(text)s") % {"text": search}] * bool(search),
-        ]
+        return [*active, *[_("Search: %(text)s") % {"text": search}] * bool(search)]
 
     def get_sortable_by(self, request: HttpRequest) -> list[str]:
         """Columns with an index. The indexes of phones and messages begin with the tenant, so they

@@ -28,7 +28,7 @@ from contacts.change_log.difference import (
     MOMENTS,
     Fields,
 )
-from contacts.models import Change, Contact, Import
+from contacts.models import EARLIER_OPT_OUT, Change, Contact, Import
 from contacts.values import rules
 from tenants.fields import parse_ulid
 from tenants.models import ApiToken, Tenant, User
@@ -101,20 +101,26 @@ class Actors:
 
 # What
 
-# The names of logged fields, as the lines of a change have them. Names with an underscore are the
-# names of the API; translators write them as words.
-FIELD_NAMES = {
-    "phone": gettext_noop("phone"),
-    "name": gettext_noop("name"),
-    "email": gettext_noop("email"),
-    "metadata": gettext_noop("metadata"),
-    "locale": gettext_noop("locale"),
-    "source": gettext_noop("source"),
-    "opted_in_at": gettext_noop("opted_in_at"),
-    "opted_out_at": gettext_noop("opted_out_at"),
-    "last_message_at": gettext_noop("last_message_at"),
-    "total_messages": gettext_noop("total_messages"),
-    "created_at": gettext_noop("created_at"),
+# Fields under their names in the API, as the pages of history, undo and imports have them.
+# Translators write the ones with an underscore as words.
+FIELDS = {
+    gettext_noop("phone"),
+    gettext_noop("former_phones"),
+    gettext_noop("name"),
+    gettext_noop("first_name"),
+    gettext_noop("middle_name"),
+    gettext_noop("last_name"),
+    gettext_noop("email"),
+    gettext_noop("tags"),
+    gettext_noop("metadata"),
+    gettext_noop("locale"),
+    gettext_noop("source"),
+    gettext_noop("consent"),
+    gettext_noop("opted_in_at"),
+    gettext_noop("opted_out_at"),
+    gettext_noop("last_message_at"),
+    gettext_noop("total_messages"),
+    gettext_noop("created_at"),
 }
 TAG_CHANGES = {"removed": gettext_noop("tags removed"), "added": gettext_noop("tags added")}
 FORMER_PHONE_CHANGES = {
@@ -125,8 +131,10 @@ FORMER_PHONE_CHANGES = {
 DETAILS = {"source": gettext_noop("source"), "proof": gettext_noop("proof")}
 
 
-def field_name(name: str) -> str:
-    return _(FIELD_NAMES[name]) if name in FIELD_NAMES else name
+def field_in_words(name: str) -> str:
+    """One of `FIELDS` in the language of the user; English keeps the name. Keys of metadata, such
+    as `metadata.city`, are the same in each language."""
+    return name if name.startswith("metadata.") else _(name)
 
 
 class Line(NamedTuple):
@@ -196,7 +204,7 @@ def lines_of(change: Change) -> Iterator[Line]:
 
 def value_lines(name: str, sides: Fields) -> Iterator[Line]:
     old, new = (value_text(name, sides.get(side)) for side in ("old", "new"))
-    yield Line(field_name(name), f"{old}{ARROW}{new}")
+    yield Line(field_in_words(name), f"{old}{ARROW}{new}")
 
 
 def tag_lines(name: str, logged: Fields) -> Iterator[Line]:
@@ -220,14 +228,20 @@ def metadata_lines(name: str, logged: Fields) -> Iterator[Line]:
             shortened(rules.spelled(sides[side])) if side in sides else NOTHING
             for side in ("old", "new")
         )
-        yield Line(f"{field_name(name)}.{shortened(key)}", f"{old}{ARROW}{new}")
+        yield Line(f"{field_in_words(name)}.{shortened(key)}", f"{old}{ARROW}{new}")
 
 
 def consent_lines(name: str, logged: Fields) -> Iterator[Line]:
     yield Line(_("decided"), local_time(datetime.fromisoformat(logged["at"])))
     for part, what in DETAILS.items():
         if logged[part]:
-            yield Line(_(what), logged[part])
+            yield Line(_(what), detail(logged[part]))
+
+
+def detail(text: str) -> str:
+    """A source or a proof of a decision: as it was sent, or what this program has written as the
+    source, in the language of the user."""
+    return _(EARLIER_OPT_OUT) if text == EARLIER_OPT_OUT else text
 
 
 LINES = {
@@ -317,7 +331,9 @@ def details_of(contact: Contact, column: str, at: datetime) -> list[str] | None:
         consent = change.fields.get("consent", {})
         if change.kind == CONSENT[column] and is_same_time(consent.get("at"), at):
             return [
-                _(text) % {"text": consent[part]} for part, text in QUOTED.items() if consent[part]
+                _(text) % {"text": detail(consent[part])}
+                for part, text in QUOTED.items()
+                if consent[part]
             ]
     for change in reversed(log):
         if is_same_time(change.fields.get(column, {}).get("new"), at):

@@ -399,6 +399,7 @@ class DuplicateAdmin(TenantOwnedAdmin):
         title = _("Merge all of a kind") if is_merge else _("Dismiss all of a kind")
         context = self.context(request, chosen, title) | {
             "count": count, "has_more": number > count, "is_merge": is_merge,
+            "reason": _(REASONS_INSIDE[Reason(chosen.reason)]),
             "examples": [] if is_merge else shown(pairs[:MAX_SHOWN]),
             "previews": previews(chosen.tenant, pairs[:SAMPLE])[:MAX_SHOWN] if is_merge else [],
         }  # fmt: skip

@@ -1,8 +1,7 @@
 """Form fields of the admin: values that the rules of the API clean, tags, metadata."""
 
 import json
-from collections.abc import Callable, Iterable
-from functools import reduce
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -19,6 +18,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from contacts.models import Contact, ContactTag, Tag, TagQuerySet
 from contacts.values import rules, strict_json
 from contacts.values.folding import searchable
+from contacts.values.translation import either
 from tenants.admin import label_for
 from tenants.fields import is_ulid
 from tenants.models import Tenant, User
@@ -30,21 +30,10 @@ def name_of_field(name: str) -> str:
     return capfirst(str(field.verbose_name))
 
 
-# Fields under their names in the API, which undo and imports show. `describe` marks the others.
-FIELDS = [
-    gettext_noop("tags"),
-    gettext_noop("former_phones"),
-    gettext_noop("first_name"),
-    gettext_noop("middle_name"),
-    gettext_noop("last_name"),
-    gettext_noop("consent"),
-]
-
-
-def field_in_words(name: str) -> str:
-    """A field under its name in the API, in the language of the user; English keeps the name. Keys
-    of metadata are the same in each language."""
-    return name if name.startswith("metadata.") else _(name)
+def translated(texts: dict[str, str]) -> dict[str, str]:
+    """The choices of a constant with their texts, which are marked there, in the language of the
+    user."""
+    return {key: _(text) for key, text in texts.items()}
 
 
 def answers() -> dict[str, str]:
@@ -170,7 +159,9 @@ class TagField(forms.CharField):
         names = [*islice(dict.fromkeys(tag.name for tag in (same or like)), MAX_LIKE)]
         if not names:
             raise forms.ValidationError(_(NO_TAG) % {"name": text})
-        raise forms.ValidationError(_(LIKE_TAG) % {"name": text, "names": one_of(names)})
+        raise forms.ValidationError(
+            _(LIKE_TAG) % {"name": text, "names": either(map(quoted, names))}
+        )
 
     def label_of(self, tag: Tag) -> str:
         return label_for(self.user, tag)
@@ -193,15 +184,6 @@ SEVERAL_TAGS = gettext_noop(
 def quoted(name: str) -> str:
     """The name in the quotation marks of the language."""
     return _("“%(name)s”") % {"name": name}
-
-
-def one_of(names: Iterable[str]) -> str:
-    """The names as a choice, such as “a” or “b” or “c”."""
-
-    def either(some: str, last: str) -> str:
-        return _("%(some)s or %(last)s") % {"some": some, "last": last}
-
-    return reduce(either, map(quoted, names))
 
 
 class TagNamesWidget(TagInput):

@@ -32,7 +32,7 @@ from tenants.models import Tenant
 
 from . import describe, timeline
 from .confirm import log, start
-from .forms import checked, field_in_words
+from .forms import checked
 
 MAX_SHOWN = 20  # contacts in the preview of an undo
 
@@ -238,8 +238,8 @@ class HistoryAdmin(TenantOwnedAdmin):
 
 
 def line_of(tenant: Tenant, undone: undo.Undone) -> str:
-    """The line of `Undone.lines`, with the fields in the language of the user."""
-    fields = ", ".join(map(field_in_words, undone.taken_back))
+    """The line of `Undone.lines`, in the language of the user."""
+    fields = ", ".join(map(describe.field_in_words, undone.taken_back))
     return f"{tenant.slug} {undone.name}: {fields}"
 
 

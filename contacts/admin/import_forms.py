@@ -31,7 +31,7 @@ from contacts.values import rules
 from tenants.admin import TenantForm
 from tenants.models import Tenant
 
-from .forms import name_of_field
+from .forms import name_of_field, translated
 from .keyset_list import DAY
 
 KINDS = ",".join([*(suffix for each in FORMATS for suffix in each.suffixes), ".gz"])
@@ -81,11 +81,6 @@ NO_HEADER = {"0": gettext_noop("None of these: number the columns")}
 SHOWN_CELLS = 4  # of a row that may be the header
 LONG_CELL = 20  # characters
 LONG = 40  # characters of a metadata key in a choice
-
-
-def translated(choices: dict[str, str]) -> dict[str, str]:
-    """The choices with their labels in the language of the user."""
-    return {value: _(label) for value, label in choices.items()}
 
 
 # `label` of these functions: marked, but not yet translated.

@@ -25,7 +25,7 @@ from contacts.jobs.files import store
 from contacts.models import Import
 from tenants.admin import user_of
 
-from .forms import field_in_words
+from .describe import field_in_words
 from .import_forms import READING, MappingForm, UploadForm
 from .progress import ProgressAdmin
 

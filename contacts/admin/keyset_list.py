@@ -129,11 +129,14 @@ class FiltersForm(forms.Form):
             problem = " ".join(map(str, sentences))
             yield labelled(self[name].label, problem) if name in self.fields else problem
 
-    def active(self) -> Iterator[tuple[str, str, list[str]]]:
-        """The label, the value and the URL parameters of each filter that has a value."""
-        for name, value in self.cleaned_data.items():
-            if value and name in self.fields:
-                yield str(self[name].label), self.value_text(name, value), self.parameters(name)
+    def active(self) -> Iterator[tuple[str, list[str]]]:
+        """The label with the value, and the URL parameters, of each filter that has a value. None
+        if the form is not valid."""
+        if self.is_valid():
+            for name, value in self.cleaned_data.items():
+                if value and name in self.fields:
+                    text = labelled(self[name].label, self.value_text(name, value))
+                    yield text, self.parameters(name)
 
     def value_text(self, name: str, value: Any) -> str:
         if isinstance(self.fields[name], AnswerField):
@@ -302,10 +305,8 @@ class KeysetList(ChangeList):
 
     def active_filters(self) -> Iterator[dict[str, str]]:
         """The active filters as text, each with the URL of the list without it."""
-        if self.form.is_valid():
-            for label, value, names in self.form.active():
-                without = dict.fromkeys(names)
-                yield {"text": labelled(label, value), "url": self.get_query_string(without)}
+        for text, names in self.form.active():
+            yield {"text": text, "url": self.get_query_string(dict.fromkeys(names))}
 
     @property
     def next_url(self) -> str:

@@ -249,7 +249,7 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
         listed = self.filter_form(request, query)
         context |= {
             "listed": listed,
-            "filters": [*listed.active()] if listed.is_valid() else [],
+            "filters": [text for text, _names in listed.active()],
             "search": QueryDict(query).get(SEARCH_VAR, ""),
         }
         return super().render_change_form(request, context, *args, **options)

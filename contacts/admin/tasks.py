@@ -3,19 +3,11 @@
 from datetime import datetime
 
 from django.contrib import admin
-from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext_lazy
 from django_tasks_db.admin import DBTaskResultAdmin
 from django_tasks_db.models import DBTaskResult
 
 from tenants.admin import SafeChangelistAdmin, superusers_only
-
-# Texts of `django_tasks`, with their context. `qyvo.package_texts` has the others of both packages.
-STATES = [
-    pgettext_lazy("Task", "Ready"),
-    pgettext_lazy("Task", "Running"),
-    pgettext_lazy("Task", "Failed"),
-    pgettext_lazy("Task", "Successful"),
-]
 
 admin.site.unregister(DBTaskResult)
 
@@ -25,7 +17,7 @@ class TaskAdmin(DBTaskResultAdmin, SafeChangelistAdmin):
     has_module_permission = superusers_only
     has_view_permission = superusers_only
 
-    # The same columns as those of the package, with names that are translated.
+    # The columns of the package, with names that are translated.
 
     @admin.display(description=gettext_lazy("Task name"))
     def task_name(self, task: DBTaskResult) -> str:

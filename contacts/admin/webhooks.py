@@ -37,7 +37,6 @@ STATES = {
     Delivery.State.PENDING: gettext_noop("%(count)s pending"),
     Delivery.State.DEAD: gettext_noop("%(count)s dead"),
 }
-ANSWERED = gettext_noop("It answered %(status)s.")  # as `contacts.webhooks.sender` writes it
 
 
 class WebhookForm(TenantForm):
@@ -209,9 +208,9 @@ class DeliveryAdmin(TenantOwnedAdmin):
     def reason(self, delivery: Delivery) -> str:
         """In the language of the user, if it has no name of an error of Python."""
         status = {"status": delivery.last_status}
-        if delivery.problem == ANSWERED % status:
-            return _(ANSWERED) % status
-        return _(delivery.problem) if delivery.problem else ""
+        if delivery.problem == outbox.ANSWERED % status:
+            return _(outbox.ANSWERED) % status
+        return _(delivery.problem)
 
     # Needed when a superuser deletes a tenant with all its rows.
     has_delete_permission = superusers_only

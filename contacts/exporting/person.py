@@ -21,6 +21,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.utils import timezone
+from django.utils.translation import override
 
 from contacts import models, schema
 from contacts.change_log.difference import CONSENT, FORMER_PHONES, LOGGED_FIELDS
@@ -64,11 +65,16 @@ class Person(NamedTuple):
 
 def known_of(contact: Contact) -> Json:
     """All that the tenant stores about the person of this contact, by labels, as JSON has it. The
-    number of statements does not grow with the history."""
-    person = person_of(contact)
+    number of statements does not grow with the history. All in English, as the labels are, whatever
+    the language of the page that asks for the file."""
+    with override(None):
+        return all_sections(person_of(contact))
+
+
+def all_sections(person: Person) -> Json:
     about = {
         "What": "All personal data about one person (right of access, GDPR, article 15)",
-        "Stored by": contact.tenant.name,
+        "Stored by": person.tenant.name,
         "Made at": moment(timezone.now()),
         "Times": "In UTC",
         "Not in this file": [*dict.fromkeys(LEFT_OUT.values())],

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from django.db import connection, transaction
+from django.utils.translation import get_language, override
 
 from contacts.change_log.cause import caused_by
 from contacts.db import transactions
@@ -16,7 +17,6 @@ from contacts.writing import former_phones, renumber, upsert
 from contacts.writing.upsert import PhonesRefused
 from tenants.isolation import tenant_context
 
-from . import language
 from .columns import FORMER
 from .erasures import erased
 from .former import former_of, free
@@ -42,13 +42,13 @@ class BatchWriter:
     def __init__(self, job: Import, batch_size: int) -> None:
         self.job = job
         self.pace = Pace(batch_size)
-        self.language = language.active()
+        self.language = get_language()
 
     def write_in_thread(self, number: int, texts: list[str]) -> BatchResult:
         """`write`, and closes the connection of the thread: nobody else would close it. The thread
         writes messages in the language of the one that has made the writer."""
         try:
-            with language.speaking(self.language):
+            with override(self.language):
                 return self.write(number, texts)
         finally:
             connection.close()

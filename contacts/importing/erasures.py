@@ -29,9 +29,9 @@ from .storage import errors_of, spool_folder, upload_of
 
 logger = logging.getLogger(__name__)
 
-ERASED = "Erased"  # the stored errors of rows of erased people begin so, in any language
+ERASED = "Erased"  # the errors of rows of erased people begin so: they are stored in English
 ERASED_ON = gettext_noop("Erased on %(date)s; --allow-erased imports it all the same.")
-STORED_ERROR = re.compile(r"Erased on (\d{4}-\d\d-\d\d); --allow-erased imports it all the same\.")
+STORED_ERROR = re.compile(ERASED_ON.replace(".", r"\.") % {"date": r"(\d{4}-\d\d-\d\d)"})
 # Files of a spool folder; the last ones are the pages of a move, see `contacts.moving`.
 MADE_AGAIN = (
     "reading", "position", "combining", "settling", "errors", "errors.place", "download",

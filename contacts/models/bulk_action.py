@@ -82,6 +82,8 @@ class BulkAction(Owned):
         what, value = self.get_kind_display(), self.value
         if self.kind == self.Kind.UPDATE:
             value = ", ".join(f"{name} {told(item)}" for name, item in json.loads(value).items())
+        if self.kind in self.OF_PAIRS:
+            value = _(value)  # their reason, which is stored in English
         if self.kind in self.REPLACING:
             old, new = value.rpartition(",")[::2]
             value = f"{old} → {new}"

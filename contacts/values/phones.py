@@ -40,6 +40,17 @@ INVISIBLE = {"\u034f", "\u115f", "\u1160", *map(chr, range(0xFE00, 0xFE10))}
 # What spreadsheets make of a phone: a number with a fraction, and a number with an exponent.
 FLOAT = re.compile(r"\+?\d{7,}[.,]0+")
 EXPONENT = re.compile(r"(\+?\d)(?:[.,](\d+))?[eE]\+?(\d{1,2})")
+NO_DIGIT = gettext_noop(
+    "A phone cannot contain “%(character)s”; send digits, with + and the country code first."
+)
+CONTROL = gettext_noop("The phone contains a control character; send one phone on one line.")
+SEVERAL = gettext_noop("A phone may have a + only at the beginning; send one phone in this field.")
+NO_COUNTRY_CODE = gettext_noop(
+    "Write the phone in international form: + and the country code first."
+)
+TOO_MANY_DIGITS = gettext_noop(
+    "A phone has at most %(most)s digits, country code included (E.164)."
+)
 DIGITS_LOST = gettext_noop(
     "A spreadsheet has turned the phone into a number such as 1.4E+10: its digits are lost. Format"
     " the column as text and export again."
@@ -76,7 +87,17 @@ VARIANTS = [
 
 
 class PhoneError(ValueError):
-    """The text is not a phone number. The message is a sentence for the person who typed it."""
+    """The text is not a phone number. As text, the error is a sentence for the person who typed it.
+    Only then it is translated: searches try each text as a phone, and need no sentence.
+
+    `sentence`: in English, marked by `gettext_noop`. `values`: of the names in it."""
+
+    def __init__(self, sentence: str, values: dict[str, Any] | None = None) -> None:
+        super().__init__(sentence, values or {})
+
+    def __str__(self) -> str:
+        sentence, values = self.args
+        return _(sentence) % values
 
 
 def normalise(raw: str, region: str | None = None, *, has_country_code: bool = False) -> str:
@@ -115,7 +136,8 @@ def normalise(raw: str, region: str | None = None, *, has_country_code: bool = F
 
 
 def too_long() -> PhoneError:
-    return PhoneError(_("The phone is longer than %(most)s characters.") % {"most": MAX_RAW_LENGTH})
+    sentence = gettext_noop("The phone is longer than %(most)s characters.")
+    return PhoneError(sentence, {"most": MAX_RAW_LENGTH})
 
 
 def without_wrapping(raw: str) -> tuple[str, bool]:
@@ -157,7 +179,7 @@ def without_spreadsheet(text: str) -> str:
     first, rest, exponent = match.groups(default="")
     # If the exponent asks for more digits, nobody can tell whether those were zeros.
     if len(rest) != int(exponent):
-        raise PhoneError(_(DIGITS_LOST))
+        raise PhoneError(DIGITS_LOST)
     return first + rest
 
 
@@ -215,9 +237,7 @@ def dialled(raw: str) -> str:
         text = "".join(character for character in text if not is_invisible(character)).strip()
         number = "".join(map(digit_or_plus, text))
     if "+" in number[1:]:
-        raise PhoneError(
-            _("A phone may have a + only at the beginning; send one phone in this field.")
-        )
+        raise PhoneError(SEVERAL)
     return f"+{number[2:]}" if number.startswith("00") else number
 
 
@@ -274,12 +294,7 @@ def digit_or_plus(character: str) -> str:
         return character
     if character in SEPARATORS or unicodedata.category(character) in {"Zs", "Pd"}:
         return ""
-    raise PhoneError(
-        _("A phone cannot contain “%(character)s”; send digits, with + and the country code first.")
-        % {"character": character}
-        if character.isprintable()
-        else _("The phone contains a control character; send one phone on one line.")
-    )
+    raise PhoneError(NO_DIGIT if character.isprintable() else CONTROL, {"character": character})
 
 
 def is_e164(number: str) -> bool:
@@ -328,9 +343,9 @@ def to_e164(number: str, region: str | None) -> str:
     `region` as in `normalise`. Raises `PhoneError`.
     """
     if not number.strip("+"):
-        raise PhoneError(_("The phone contains no digits."))
+        raise PhoneError(gettext_noop("The phone contains no digits."))
     if not number.startswith("+") and not region:
-        raise PhoneError(_("Write the phone in international form: + and the country code first."))
+        raise PhoneError(NO_COUNTRY_CODE)
     try:
         parsed = phonenumbers.parse(number, region)
     except NumberParseException as error:
@@ -341,19 +356,16 @@ def to_e164(number: str, region: str | None) -> str:
         return new
     result = phonenumbers.is_possible_number_with_reason(parsed)
     if result != ValidationResult.IS_POSSIBLE:
-        raise PhoneError(_(LENGTHS[result]))
+        raise PhoneError(LENGTHS[result])
     if len(e164) > 1 + MAX_DIGITS:
-        raise PhoneError(
-            _("A phone has at most %(most)s digits, country code included (E.164).")
-            % {"most": MAX_DIGITS}
-        )
+        raise PhoneError(TOO_MANY_DIGITS, {"most": MAX_DIGITS})
     return e164
 
 
 def parse_problem(error: NumberParseException) -> str:
     """The sentence for a number that libphonenumber cannot read at all."""
     if error.error_type == NumberParseException.INVALID_COUNTRY_CODE:
-        return _(LENGTHS[ValidationResult.INVALID_COUNTRY_CODE])
+        return LENGTHS[ValidationResult.INVALID_COUNTRY_CODE]
     if error.error_type == NumberParseException.TOO_LONG:
-        return _(LENGTHS[ValidationResult.TOO_LONG])
-    return _(LENGTHS[ValidationResult.TOO_SHORT])
+        return LENGTHS[ValidationResult.TOO_LONG]
+    return LENGTHS[ValidationResult.TOO_SHORT]

@@ -26,21 +26,8 @@ class Language(Protocol):
     def pgettext(self, context: str, message: str, /) -> str: ...
 
 
-class English:
-    """The texts as they are."""
-
-    def gettext(self, message: str, /) -> str:
-        return message
-
-    def ngettext(self, singular: str, plural: str, number: int, /) -> str:
-        return singular if number == 1 else plural
-
-    def pgettext(self, context: str, message: str, /) -> str:
-        return message
-
-
-# A list with one language, so that a function can exchange it.
-spoken: list[Language] = [English()]
+# A list with one language, so that a function can exchange it. At first, texts stay as they are.
+spoken: list[Language] = [NullTranslations()]
 
 
 def speak_with(language: Language) -> None:

@@ -67,6 +67,8 @@ SAME_NUMBER = gettext_noop(
     "stays merged: %(phone)s is the phone of both contacts, in its old and its new form"
 )
 TAKEN = gettext_noop("another contact has the phone %(phone)s")
+# What can be taken back besides fields.
+CREATION, END = gettext_noop("its creation"), gettext_noop("its end")
 
 
 class Kept(NamedTuple):
@@ -85,14 +87,15 @@ class Kept(NamedTuple):
 
 
 class Undone(NamedTuple):
-    """The result for one contact: the fields that were taken back, and what was not."""
+    """The result for one contact: the fields that were taken back, or `CREATION` or `END`, and what
+    was not taken back."""
 
     contact: Contact
     taken_back: list[str]
     kept: list[Kept]
 
     def lines(self) -> list[str]:
-        """A text for people about the fields that were taken back."""
+        """A text in English about the fields that were taken back."""
         return [f"{self.name}: {', '.join(self.taken_back)}"] if self.taken_back else []
 
     def refusals(self) -> list[str]:
@@ -477,7 +480,7 @@ class Undoing:
         elif self.batch.last_elsewhere.get(change.contact_id, 0) > change.pk:
             self.keep("", Reason.CHANGED)
         else:
-            self.taken_back.append(_("its creation"))
+            self.taken_back.append(CREATION)
             self.kept.clear()  # the contact is deleted as a whole
             if heir := self.batch.heir_before(change):
                 self.batch.heirs_of_notes[self.contact.pk] = heir
@@ -497,7 +500,7 @@ class Undoing:
         elif self.takes_phone(phone, self.batch.heirs_after(change)):
             self.contact = self.last = Contact.ended(change)
             self.contact.phone = phone
-            self.taken_back.append(_("its end"))
+            self.taken_back.append(END)
             self.batch.notes_back |= dict.fromkeys(change.fields.get(NOTES, []), change.contact_id)
             self.take_former(change)
             opted_out_at = self.batch.opted_out_since(change, phone)

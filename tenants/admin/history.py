@@ -37,8 +37,6 @@ def translated(stored: str) -> str:
     """A stored text in the language of the reader."""
     if stored.startswith("["):
         return with_translated_fields(stored)
-    if not stored:
-        return stored
     for sentence, its_pattern in PATTERNS.items():
         if found := its_pattern.fullmatch(stored):
             return _(sentence) % found.groupdict()

@@ -28,7 +28,7 @@ def page(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     form = PreferencesForm(request.POST if request.method == "POST" else None, instance=user)
     if form.is_valid():
-        languages.activate_for(user)  # the message below already speaks it
+        languages.activate_for(request)  # the message below already speaks the new one
         user.save(update_fields=form.fields)
         messages.success(request, _("Your preferences are saved."))
         return redirect("admin:preferences")

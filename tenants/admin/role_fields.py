@@ -1,4 +1,4 @@
-"""Form fields of roles, groups and permissions, whose stored names are English."""
+"""Form fields of roles, groups and permissions. Their stored names are English."""
 
 from typing import Any
 

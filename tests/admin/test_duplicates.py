@@ -9,6 +9,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 from django.utils.translation import trans_real
 
 from contacts.finding import duplicates
@@ -19,6 +20,7 @@ from tenants.models import Tenant
 from tests.support.admin import LIST, logged_in, staff_of, url
 from tests.support.cases import in_one_test
 from tests.support.factories import ContactFactory
+from tests.support.german import teach_german
 from tests.support.sql import statements
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
@@ -265,7 +267,7 @@ def test_a_merge_of_a_pair_that_was_edited_meanwhile_is_shown_again(
 
 
 def test_the_page_before_a_merge_of_all_shows_what_is_kept_and_its_undo_takes_all_back(
-    acme: SimpleNamespace, web: Client
+    acme: SimpleNamespace, web: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = pair_of(acme, 1)
     edit.change(acme.tenant.contacts.get(pk=pair.second_id), metadata={"city": "Paris"})
@@ -276,7 +278,12 @@ def test_the_page_before_a_merge_of_all_shows_what_is_kept_and_its_undo_takes_al
     assert acme.tenant.contacts.count() == 2, "only shown"
     web.post(f"{ALL}?reason=email&do=merge", {"count": "1"})
     assert acme.tenant.contacts.count() == 1
-    ChangeSet(BulkAction.objects.get().pk, Tenant.objects.all()).take_back()
+    action = BulkAction.objects.get()
+    assert action.value == "Same e-mail"
+    teach_german(monkeypatch, {"Same e-mail": "Gleiche E-Mail-Adresse"})
+    with translation.override("de"):
+        assert str(action) == "Merge duplicates: Gleiche E-Mail-Adresse"
+    ChangeSet(action.pk, Tenant.objects.all()).take_back()
     assert acme.tenant.contacts.count() == 2
 
 

@@ -14,7 +14,7 @@ from django.db import IntegrityError
 from django.db.models import Q
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django_tasks_db.models import DBTaskResult
 
 from contacts.admin import describe
@@ -22,7 +22,7 @@ from contacts.admin.describe import consent_of
 from contacts.change_log.cause import caused_by
 from contacts.change_log.difference import LOGGED_FIELDS
 from contacts.jobs import bulk_actions
-from contacts.models import BulkAction, Change, Contact, Import
+from contacts.models import EARLIER_OPT_OUT, BulkAction, Change, Contact, Import
 from contacts.writing import change_phone, consent, tags, undo
 from contacts.writing.consent import Decision
 from tenants.fields import new_ulid
@@ -32,6 +32,7 @@ from tests.support.api import PHONE
 from tests.support.cases import in_one_test
 from tests.support.commands import lines
 from tests.support.factories import ContactFactory, UserFactory
+from tests.support.german import teach_german
 from tests.support.sql import assert_links_match_tags, statements
 from tests.support.undo import OTHER, bring, held, last_set
 
@@ -118,7 +119,7 @@ def test_the_history_shows_the_order_of_tags_if_only_the_order_changed(
 
 
 def test_each_logged_field_has_a_name_that_translators_find() -> None:
-    assert {*describe.FIELD_NAMES} == {*LOGGED_FIELDS} - {"tags"}, "tags have lines of their own"
+    assert {*LOGGED_FIELDS} <= describe.FIELDS
 
 
 def test_the_history_shows_consent_with_its_source_and_proof(
@@ -130,6 +131,18 @@ def test_the_history_shows_consent_with_its_source_and_proof(
     assert "Opted In" in row
     assert "opted_in_at: - → 2026-05-01 08:00:00 UTC" in row
     assert "decided: 2026-05-01 08:00:00 UTC source: checkout proof: box ticked" in row
+
+
+def test_a_source_that_this_program_has_written_is_translated(
+    acme: SimpleNamespace, contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consent.decide_one(acme.tenant, {"phone": PHONE}, Decision(OPTED_OUT, MAY, EARLIER_OPT_OUT))
+    teach_german(monkeypatch, {EARLIER_OPT_OUT: "ein früherer Widerspruch"})
+    change = acme.tenant.changes.latest("pk")
+    contact.refresh_from_db()
+    with translation.override("de"):
+        assert ("source", "ein früherer Widerspruch") in [*describe.lines_of(change)]
+        assert "“ein früherer Widerspruch”" in consent_of(contact)
 
 
 def test_times_are_shown_in_the_time_zone_of_the_admin(

@@ -20,6 +20,7 @@ from django_otp.oath import TOTP
 from django_tasks_db.models import DBTaskResult
 from oauth2_provider.models import Application
 
+from contacts.importing.formats import FORMATS
 from contacts.models import Contact, Import, MetadataField, SavedView, Tag
 from qyvo.overload import Line, Refusals, Request
 from tenants import languages, passwords, roles
@@ -59,6 +60,7 @@ FRENCH = {
     "Log in": "Se connecter",
     "Select record": "Choisir la ligne",
     "The language of the browser": "La langue du navigateur",
+    "Your preferences are saved.": "Vos préférences sont enregistrées.",
 }
 NOT_REVIEWED = "(not yet reviewed by a native speaker)"
 
@@ -112,9 +114,12 @@ def test_users_choose_their_own_language(acme: SimpleNamespace) -> None:
     assert client.post(PREFERENCES, {"language": "fr"}).status_code == 302
     answer = page(client, PREFERENCES, "en")
     assert FRENCH["The language of the browser"] in text_of(answer)
+    assert FRENCH["Your preferences are saved."] in text_of(answer)
     assert '<html lang="fr"' in text_of(answer)
     client.post(PREFERENCES, {"language": ""})
-    assert '<html lang="en"' in text_of(page(client, PREFERENCES, "en"))
+    answer = page(client, PREFERENCES, "en")
+    assert "Your preferences are saved." in text_of(answer)
+    assert '<html lang="en"' in text_of(answer)
     assert '<html lang="fr"' in text_of(page(client, PREFERENCES, "fr"))
     User.objects.filter(pk=user.pk).update(language="de")
     assert '<html lang="en"' in text_of(page(client, PREFERENCES, "en")), "no longer offered"
@@ -418,6 +423,11 @@ def test_a_text_that_nobody_has_marked_is_found() -> None:
     assert unmarked(page, ["Ada Lovelace"]) == [
         "Left", "title of button: Undo", "value of input: Save",
     ]  # fmt: skip
+
+
+def test_the_preview_of_an_import_translates_the_format() -> None:
+    marked = {text for _, text in all_messages()}
+    assert {kind.name for kind in FORMATS} - marked == {"CSV", "JSON", "NDJSON", "vCard"}
 
 
 @pytest.mark.slow

@@ -11,6 +11,8 @@ from django.apps import apps
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
+from django.utils import translation
+from django.utils.translation import trans_real
 
 from contacts.change_log.cause import caused_by
 from contacts.exporting.person import LEFT_OUT, SECTIONS, file_of, known_of
@@ -128,6 +130,16 @@ def test_the_file_has_all_of_the_person_and_nobody_else(
     assert len(known["Actions of staff"]) == len(known["Stored answers of the API"]) == 1
     again = {label: found for label, found in known_of(contact).items() if "About" not in label}
     assert again == {label: found for label, found in known.items() if "About" not in label}
+
+
+def test_the_file_is_in_english_whatever_the_language_of_the_page(
+    acme: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = full_person(acme, tmp_path)
+    monkeypatch.setattr(trans_real.DjangoTranslation, "gettext", lambda self, text: f"⟦{text}⟧")
+    with translation.override("de"):
+        assert "⟦" not in file_of(contact)
+        assert translation.gettext("Name") == "⟦Name⟧"
 
 
 def old_name(entry: dict[str, Any]) -> str | None:

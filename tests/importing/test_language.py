@@ -19,8 +19,9 @@ from contacts.models import Import
 from contacts.values.translation import gettext
 from tenants.models import User
 from tests.support.admin_imports import drafted, press
-from tests.support.german import teach_german, write_catalogue
+from tests.support.german import teach_german
 from tests.support.imports_api import post, worked
+from tests.support.marking import write_catalogue
 
 NO_PHONE = "The phone is required."
 NO_EMAIL = "The email must be a valid address."
@@ -40,25 +41,25 @@ def german(monkeypatch: pytest.MonkeyPatch) -> None:
     teach_german(monkeypatch, GERMAN)
 
 
-@pytest.fixture
-def speaks_german(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All users do, whatever is stored."""
-    german = property(lambda user: "de", lambda user, value: None)
-    monkeypatch.setattr(User, "language", german, raising=False)
-
-
 def messages(job: Import) -> list[str]:
     errors = job.own_failures().order_by("line").values_list("error", flat=True)
     return [*errors, *(one.warning for one in job.warned())]
 
 
-def test_an_import_of_the_admin_speaks_to_its_user(staff: Client, speaks_german: None) -> None:
+def test_an_import_of_the_admin_speaks_to_its_user(
+    staff: Client, settings: SimpleNamespace, tmp_path: Path
+) -> None:
+    User.objects.update(language="de")
     job = drafted(staff, FILE)
     press(staff, job, "run", mode="create-only")
     assert messages(worked(job)) == [GERMAN[NO_PHONE], GERMAN[NO_EMAIL]]
     job = drafted(staff, FILE.replace("0123", "0124"), mode="update-only")
     press(staff, job, "run")
     assert messages(worked(job)) == [GERMAN[NO_PHONE], GERMAN[NOT_THERE]]
+    settings.LOCALE_PATHS = [tmp_path]  # German is no longer offered
+    job = drafted(staff, FILE.replace("0123", "0125"))
+    press(staff, job, "run")
+    assert messages(worked(job)) == [NO_PHONE, NO_EMAIL]
 
 
 def test_an_import_of_a_user_without_a_language_is_english(staff: Client) -> None:
@@ -68,7 +69,8 @@ def test_an_import_of_a_user_without_a_language_is_english(staff: Client) -> Non
         assert messages(worked(job)) == [NO_PHONE, NO_EMAIL]
 
 
-def test_an_import_of_a_program_is_english(acme: SimpleNamespace, speaks_german: None) -> None:
+def test_an_import_of_a_program_is_english(acme: SimpleNamespace) -> None:
+    User.objects.update(language="de")
     post(acme.api, FILE.encode())
     with of_django.override("de"):
         assert messages(worked(Import.objects.latest("pk"))) == [NO_PHONE, NO_EMAIL]

@@ -1,15 +1,11 @@
 """Names and sentences that are stored in English appear in the language of the reader."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.utils import translation
-from django.utils.translation import trans_real
 
 from tenants import roles
 from tenants.admin import history
@@ -18,6 +14,7 @@ from tenants.admin.two_factor import note
 from tenants.logins import in_words
 from tenants.models import User
 from tests.support.admin import logged_in, staff_of, text_of, url
+from tests.support.german import teach_german
 
 GERMAN = {
     "default region": "übliches Land",
@@ -33,17 +30,9 @@ GERMAN = {
 pytestmark = pytest.mark.django_db
 
 
-@contextmanager
-def in_german() -> Iterator[None]:
-    """German with the texts of `GERMAN`, whatever the catalogue of this language has."""
-    german: Any = trans_real.translation("de")
-    catalogs = german._catalog._catalogs
-    catalogs.insert(0, GERMAN)
-    try:
-        with translation.override("de"):
-            yield
-    finally:
-        catalogs.remove(GERMAN)
+@pytest.fixture(autouse=True)
+def only_these_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    teach_german(monkeypatch, GERMAN)
 
 
 def test_forms_translate_the_roles_and_no_other_groups(acme: SimpleNamespace) -> None:
@@ -51,10 +40,10 @@ def test_forms_translate_the_roles_and_no_other_groups(acme: SimpleNamespace) ->
     everybody = Group.objects.all()
     for field in (RoleField(everybody), GroupsField(everybody)):
         assert field.label_from_instance(manager) == "manager"
-        with in_german():
+        with translation.override("de"):
             assert field.label_from_instance(manager) == "Verwalterin"
             assert field.label_from_instance(special) == "manager 2"
-    with in_german():
+    with translation.override("de"):
         assert titles_of_groups("manager 2, manager, &lt;b&gt;") == (
             "manager 2, Verwalterin, &lt;b&gt;"
         )
@@ -78,7 +67,7 @@ def test_forms_translate_permissions(acme: SimpleNamespace) -> None:
     permission = Permission.objects.get(codename="change_apitoken")
     english = "Tenants and access | API token | Can change API token"
     assert field.label_from_instance(permission) == english
-    with in_german():
+    with translation.override("de"):
         german = "| Zugangsschlüssel | Zugangsschlüssel ändern"
         assert field.label_from_instance(permission).endswith(german)
     permission.codename = "change_all_apitokens"
@@ -98,7 +87,7 @@ def test_forms_translate_permissions(acme: SimpleNamespace) -> None:
 )
 def test_the_log_of_the_admin_is_stored_in_english(stored: str, german: str) -> None:
     assert history.translated(stored) == stored
-    with in_german():
+    with translation.override("de"):
         assert history.translated(stored) == german
 
 
@@ -106,7 +95,7 @@ def test_the_log_names_changed_fields_in_the_language_of_the_reader() -> None:
     stored = '[{"changed": {"fields": ["Default region", "Colour of eyes"]}}, {"added": {}}]'
     entry = LogEntry(change_message=history.translated(stored))
     assert entry.get_change_message() == "Changed Default region and Colour of eyes. Added."
-    with in_german():
+    with translation.override("de"):
         entry = LogEntry(change_message=history.translated(stored))
         assert "Übliches Land" in entry.get_change_message()
         assert "Colour of eyes" in entry.get_change_message()

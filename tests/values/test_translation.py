@@ -12,7 +12,8 @@ from contacts.values import phones, rules, translation
 from contacts.values.defined_fields import DefinedField
 from contacts.writing.undo import Kept, Reason
 from tests.support.api import Api
-from tests.support.german import teach_german, write_catalogue
+from tests.support.german import teach_german
+from tests.support.marking import write_catalogue
 from tests.support.paths import ROOT
 
 GERMAN = {
@@ -75,15 +76,18 @@ def test_the_api_speaks_english_while_a_page_of_the_same_process_does_not(api: A
 def test_a_request_that_breaks_no_rule_translates_nothing(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Creating contacts is what a server does most."""
+    """Creating and finding contacts is what a server does most."""
     monkeypatch.setattr(translation, "spoken", [None])
     fields = {"name": "Ann", "email": "ann@example.com", "tags": ["vip"], "metadata": {"a": 1}}
     answer = api.create("+14155550123", locale="fr-FR", **fields)
     assert answer.status_code == 201, answer.json()
+    for query in ("ann", "415 555", "+1 415 555-0123"):
+        answer = api.act("search-contacts", query=query)
+        assert [found["name"] for found in answer.json()] == ["Ann"]
 
 
 def test_the_names_of_fields_in_sentences_are_marked() -> None:
-    """Those of the API's own fields are not: it speaks English."""
+    """The names of the API's own fields are not: it speaks English."""
     named = re.compile(r"\b(?:limited|string|storable|too_long)\(\s*\"(\w+)\"")
     modules = [*(ROOT / "contacts").rglob("*.py")]
     found = {
@@ -99,7 +103,7 @@ def test_a_process_without_django_speaks_from_catalogues(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_catalogue(tmp_path, "pt_BR", {NO_DIGITS: "O telefone não tem dígitos."})
-    monkeypatch.setattr(translation, "spoken", [translation.English()])
+    monkeypatch.setattr(translation, "spoken", [NullTranslations()])
     assert translation.gettext(NO_DIGITS) == NO_DIGITS
     translation.speak_from([str(tmp_path / "none"), str(tmp_path)], "pt_BR")
     assert translation.gettext(NO_DIGITS) == "O telefone não tem dígitos."
@@ -109,12 +113,15 @@ def test_a_process_without_django_speaks_from_catalogues(
     assert translation.ngettext("one", "several", 2) == "several"
 
 
-def test_plurals_and_contexts_stay_english_without_a_language() -> None:
-    for language in (translation.English(), NullTranslations()):
-        assert [language.ngettext("one", "several", number) for number in (0, 1, 2)] == [
+def test_plurals_and_contexts_stay_english_without_a_language(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for language in (NullTranslations(), of_django):
+        monkeypatch.setattr(translation, "spoken", [language])
+        assert [translation.ngettext("one", "several", number) for number in (0, 1, 2)] == [
             "several", "one", "several",
         ]  # fmt: skip
-        assert language.pgettext("verb", "Open") == "Open"
+        assert translation.pgettext("verb", "Open") == "Open"
 
 
 def test_undo_says_in_the_language_why_a_field_stays() -> None:

@@ -69,7 +69,7 @@ class SheetHead(NamedTuple):
 
 
 class WorkbookFormat(Format):
-    name = "workbook"
+    name = gettext_noop("workbook")  # pages translate it
     suffixes = (".xlsx", ".xls", ".ods", ".xlsb")
     media_types = (
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
