@@ -30,6 +30,7 @@ NAMES = re.compile(
     re.IGNORECASE,
 )
 COUNTRY = re.compile(r"\b[A-Z]{2}\b")
+WORD = re.compile(r"[^\W\d_]{2}")
 # Elements that end a sentence: a mark that is left open in one of them is not closed in another.
 INLINE = {
     "a",
@@ -143,6 +144,8 @@ class Unmarked(HTMLParser):
             self.look_at(text, "")
 
     def look_at(self, text: str, where: str) -> None:
+        if not text or text.isspace():  # most texts of a page
+            return
         depth = 0 if where else self.depth
         outside = ""
         for letter in text:
@@ -151,8 +154,10 @@ class Unmarked(HTMLParser):
         if not where:
             self.depth = depth
         for known in (CODES, self.data, NAMES, COUNTRY):
+            if not WORD.search(outside):
+                return
             outside = known.sub(" ", outside)
-        if re.search(r"[^\W\d_]{2}", outside):
+        if WORD.search(outside):
             self.found.append(where + " ".join(text.split()))
 
 
