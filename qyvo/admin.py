@@ -11,6 +11,8 @@ from django.core.paginator import InvalidPage
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy
 from unfold.sites import UnfoldAdminSite
 from unfold.templatetags import unfold_list
@@ -19,7 +21,7 @@ from tenants import languages, time_zones, two_factor
 from tenants.isolation import set_tenant_for
 from tenants.logins import LoginForm
 
-from .script_texts import script_texts
+from .script_texts import ScriptCatalog, script_texts
 
 # The pages that are open before two-factor login is turned on, if the installation requires it.
 ALWAYS_OPEN = {"two_factor", "logout", "password_change", "password_change_done"}
@@ -56,6 +58,10 @@ class Site(UnfoldAdminSite):
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         own = {"zone": time_zones.current(), "script_texts": script_texts}
         return super().each_context(request) | own
+
+    def i18n_javascript(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        view = ScriptCatalog.as_view(packages=["django.contrib.admin"])
+        return view(request)  # type: ignore[return-value]
 
     def view_on_site(
         self, request: HttpRequest, content_type_id: str, object_id: str
@@ -122,10 +128,17 @@ def once(headers: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
     @wraps(headers)
     def kept(changelist: Any) -> list[Any]:
         if not hasattr(changelist, "headers"):
-            changelist.headers = [*headers(changelist)]
+            changelist.headers = [with_capital(header) for header in headers(changelist)]
         return changelist.headers
 
     return kept
+
+
+def with_capital(header: dict[str, Any]) -> dict[str, Any]:
+    """The text of a header as the first row of a table shows it. On a phone, where a row is a card,
+    it stands beside each value. The header of the checkboxes is HTML."""
+    text = header["text"]
+    return header if isinstance(text, SafeString) else header | {"text": capfirst(text)}
 
 
 unfold_list.result_headers = once(unfold_list.result_headers)

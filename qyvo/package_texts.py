@@ -36,6 +36,16 @@ TEXTS = [
     gettext_noop("True"),
     gettext_noop("Type to search"),
     gettext_noop("You have been successfully logged out from the administration"),
+    # Django; its German says “Sichern” for the button that is “Speichern” here, and has mistakes
+    gettext_noop("Enter the same password as before, for verification."),
+    gettext_noop(
+        "Please enter your old password, for security’s sake, and then enter your new password "
+        "twice so we can verify you typed it in correctly."
+    ),
+    gettext_noop("Save and add another"),
+    gettext_noop("Save and continue editing"),
+    gettext_noop("Save and view"),
+    gettext_noop("View %s"),  # Django's French is a sentence that “action” does not fit into
     # Django, which lacks these in German
     gettext_noop("Conflicting form data submitted. Please try again."),
     gettext_noop("Disable password-based authentication"),

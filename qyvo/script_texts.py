@@ -4,7 +4,10 @@ The function `said` of `admin.js` looks them up. Names in braces are places for 
 them.
 """
 
+from typing import Any
+
 from django.utils.translation import gettext, gettext_noop
+from django.views.i18n import JavaScriptCatalog
 
 TEXTS = (
     # admin.js
@@ -73,3 +76,22 @@ def script_texts() -> dict[str, str]:
     """The texts that differ from the English ones, by these. Empty in English: the scripts have
     the English texts themselves, so most pages stay as small as before."""
     return {text: shown for text in TEXTS if (shown := gettext(text)) != text}
+
+
+# Texts of Django's own scripts (the boxes with the permissions of a user) that it lacks in German.
+OF_DJANGO = (
+    gettext_noop("(click to clear)"),
+    gettext_noop("Choose all %s"),
+    gettext_noop("Choose selected %s"),
+    gettext_noop('Choose %s by selecting them and then select the "Choose" arrow button.'),
+    gettext_noop("Remove all %s"),
+    gettext_noop("Remove selected %s"),
+    gettext_noop('Remove %s by selecting them and then select the "Remove" arrow button.'),
+)
+
+
+class ScriptCatalog(JavaScriptCatalog):
+    """The texts of Django's scripts."""
+
+    def get_catalog(self) -> dict[str, Any]:
+        return super().get_catalog() | {text: gettext(text) for text in OF_DJANGO}

@@ -148,7 +148,7 @@ class Line(NamedTuple):
         """Each value stands apart from its surroundings: between two Arabic values, a browser would
         otherwise show the new one first, and the arrow would point to the old one."""
         values = format_html_join(ARROW, "<bdi>{}</bdi>", ([v] for v in self.text.split(ARROW)))
-        return format_html("<bdi>{}:</bdi> {}", self.what, values)
+        return format_html(_("<bdi>{what}:</bdi> {values}"), what=self.what, values=values)
 
 
 class ChangeText(NamedTuple):

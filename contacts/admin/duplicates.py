@@ -39,6 +39,7 @@ from tenants.models import Tenant
 
 from . import describe
 from .confirm import log, start
+from .forms import quoted
 
 LIST = "admin:contacts_duplicate_changelist"
 PAGE_SIZE = 20  # pairs
@@ -169,13 +170,14 @@ DECISIONS = {"opted_in_at": gettext_noop("Opted in"), "opted_out_at": gettext_no
 
 def in_words(taken: Taken) -> str:
     column: Any = Contact._meta.get_field(taken.field)
+    value = taken.value
     name = DECISIONS.get(taken.field)
     values = {
         "field": _(name) if name else str(capfirst(column.verbose_name)),
-        "value": value_in_words(taken.value),
+        "value": quoted(value) if isinstance(value, str) else value_in_words(value),
         "phone": taken.phone,
     }
-    if not taken.value:
+    if not value:
         return _("%(field)s: emptied") % values
     if taken.phone:
         return _("%(field)s: %(value)s from %(phone)s") % values

@@ -109,7 +109,8 @@ class Receipt(NamedTuple):
 
     @property
     def text(self) -> str:
-        return "\n".join(f"{label}: {value}" for label, value in self.rows)
+        line = _("%(label)s: %(value)s")
+        return "\n".join(line % {"label": label, "value": value} for label, value in self.rows)
 
 
 # The labels of `contacts.writing.erase.Numbers`, in the order of a receipt.

@@ -240,7 +240,7 @@ class HistoryAdmin(TenantOwnedAdmin):
 def line_of(tenant: Tenant, undone: undo.Undone) -> str:
     """The line of `Undone.lines`, in the language of the user."""
     fields = ", ".join(map(describe.field_in_words, undone.taken_back))
-    return f"{tenant.slug} {undone.name}: {fields}"
+    return _("%(label)s: %(value)s") % {"label": f"{tenant.slug} {undone.name}", "value": fields}
 
 
 def position(text: str) -> int | None:

@@ -100,7 +100,8 @@ class Undone(NamedTuple):
 
     def refusals(self) -> list[str]:
         """Texts for people about what was not taken back, with the reasons."""
-        return [f"{self.name}: {kept}" for kept in self.kept]
+        line = _("%(label)s: %(value)s")
+        return [line % {"label": self.name, "value": kept} for kept in self.kept]
 
     @property
     def name(self) -> str:
