@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from django.views.decorators.http import require_POST
 
 from contacts.api.imports import error_file, error_workbook
-from contacts.importing import cleanup, storage, uploads
+from contacts.importing import cleanup, language, storage, uploads
 from contacts.importing.erasures import in_words
 from contacts.importing.preview import Preview, preview
 from contacts.importing.records import UnreadableFile
@@ -143,6 +143,7 @@ class ImportAdmin(ProgressAdmin):
         if read.problem:
             form.add_error(None, read.problem)
             return None
+        options |= {"language": language.active()}
         return self.begin(request, job, dry_run="try" in request.POST, options=options)
 
     def update(self, request: HttpRequest, job: Import, options: dict[str, Any]) -> HttpResponse:

@@ -1,7 +1,8 @@
 """The language in which an import writes its messages, such as why a record has failed.
 
-An import that somebody has started in the admin writes in the language of this user. The messages
-are stored, so they stay in this language for whoever reads them later. Other imports write English.
+An import that somebody has started in the admin writes in the language of the page on which this
+person started it. The messages are stored, so they stay in this language for whoever reads them
+later. Other imports write English.
 """
 
 from contextlib import AbstractContextManager
@@ -19,7 +20,10 @@ def speaking_for(job: Import) -> AbstractContextManager[None]:
 
 
 def language_of(job: Import) -> str:
-    """The code of the language, such as `de`; empty for English."""
+    """The code of the language, such as `de`; empty for English. The admin stores the language of
+    the page (`active`): a user without a choice has the language of the browser."""
+    if language := job.options.get("language"):
+        return language
     kind, _, pk = job.actor.partition(":")
     user = User.objects.filter(pk=pk).first() if kind == "user" else None
     return getattr(user, "language", "")
