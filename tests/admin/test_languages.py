@@ -56,6 +56,8 @@ from tests.support.messages import PLURALS, all_messages
 pytestmark = pytest.mark.django_db
 PREFERENCES = reverse("admin:preferences")
 FRENCH = {
+    "Choose all %s": "Choisir : %s",
+    "Delete %(name)s": "ôter %(name)s",
     "Log in": "Se connecter",
     "Select record": "Choisir la ligne",
     "The language of the browser": "La langue du navigateur",
@@ -127,6 +129,28 @@ def test_the_rows_of_a_list_are_in_the_language_of_each_user(acme: SimpleNamespa
     client = logged_in(staff_of(acme.tenant))
     for language, label in [("en", "Select record"), ("fr", "Choisir la ligne")]:
         assert label in page(client, LIST, accepted=language).text
+
+
+@pytest.mark.usefixtures("french")
+def test_scripts_of_django_have_our_translations(acme: SimpleNamespace) -> None:
+    client = logged_in(staff_of(acme.tenant))
+    for language, text in [("en", "Choose all %s"), ("fr", "Choisir : %s")]:
+        assert f'"Choose all %s": "{text}"' in page(client, "/admin/jsi18n/", language).text
+
+
+@pytest.mark.usefixtures("french")
+def test_a_button_is_a_whole_order(acme: SimpleNamespace) -> None:
+    tag = Tag.objects.create(tenant=acme.tenant, name="vip")
+    client = logged_in(staff_of(acme.tenant))
+    for language, text in [("en", "Delete tag"), ("fr", "Ôter tag")]:
+        assert text in text_of(page(client, url(Tag, "change", tag.pk), language))
+
+
+def test_labels_of_the_cells_are_capitalised_like_the_headers(acme: SimpleNamespace) -> None:
+    ContactFactory.create(tenant=acme.tenant)
+    shown = page(logged_in(staff_of(acme.tenant)), LIST).text
+    assert 'data-label="Last activity"' in shown
+    assert "&lt;input" not in shown, "the header of the checkboxes is HTML"
 
 
 @pytest.mark.usefixtures("french")
