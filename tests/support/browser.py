@@ -64,10 +64,11 @@ def page_of(server: httpx.Client, **options: Any) -> Iterator[Page]:
 
 
 def log_in(page: Page, member: SimpleNamespace) -> None:
+    """The page of the login may be in any language."""
     page.goto("/admin/")
-    page.get_by_label("Email").fill(member.user.email)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
+    page.locator("#id_username").fill(member.user.email)
+    page.locator("#id_password").fill(PASSWORD)
+    page.keyboard.press("Enter")
     page.wait_for_url(lambda url: "/login/" not in url)
 
 
