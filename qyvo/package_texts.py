@@ -106,6 +106,9 @@ TEXTS = [
     gettext_noop("Toggle sorting"),
     gettext_noop("View selected %(model)s"),
     gettext_noop("Yes, I’m sure"),
+    gettext_noop("%(model_name)s with this %(field_label)s already exists."),
+    gettext_noop("Log in again"),
+    gettext_noop("Thanks for spending some quality time with the web site today."),
     # Django, which lacks these in German
     gettext_noop("Conflicting form data submitted. Please try again."),
     gettext_noop("Disable password-based authentication"),
