@@ -46,6 +46,69 @@ TEXTS = [
     gettext_noop("Save and continue editing"),
     gettext_noop("Save and view"),
     gettext_noop("View %s"),  # Django's French is a sentence that “action” does not fit into
+    # Django: in Spanish and Portuguese its words agree with no feminine model, or have mistakes
+    gettext_noop("%(name)s with ID “%(key)s” doesn’t exist. Perhaps it was deleted?"),
+    gettext_noop("Add another %(model)s"),
+    gettext_noop(
+        'Are you sure you want to delete the %(object_name)s "%(escaped_object)s"? All of the '
+        "following related items will be deleted:"
+    ),
+    gettext_noop(
+        "Are you sure you want to delete the selected %(objects_name)s? All of the following "
+        "objects and their related items will be deleted:"
+    ),
+    gettext_noop("Cannot delete %(name)s"),
+    gettext_noop("Change %s"),
+    gettext_noop("Change selected %(model)s"),
+    gettext_noop("Delete multiple objects"),
+    gettext_noop("Delete selected %(model)s"),
+    gettext_noop("Delete selected %(verbose_name_plural)s"),
+    gettext_noop(
+        "Deleting the %(object_name)s '%(escaped_object)s' would require deleting the following "
+        "protected related objects:"
+    ),
+    gettext_noop(
+        "Deleting the %(object_name)s '%(escaped_object)s' would result in deleting related "
+        "objects, but your account doesn't have permission to delete the following types of "
+        "objects:"
+    ),
+    gettext_noop(
+        "Deleting the selected %(objects_name)s would require deleting the following protected "
+        "related objects:"
+    ),
+    gettext_noop(
+        "Deleting the selected %(objects_name)s would result in deleting related objects, but your "
+        "account doesn't have permission to delete the following types of objects:"
+    ),
+    gettext_noop("Designates whether the user can log into this admin site."),
+    gettext_noop(
+        "Designates whether this user should be treated as active. Unselect this instead of "
+        "deleting accounts."
+    ),
+    gettext_noop("Enter a valid email address."),
+    gettext_noop("Log out"),
+    gettext_noop("No, take me back"),
+    gettext_noop("Remove from sorting"),
+    gettext_noop("Select %s to change"),
+    gettext_noop("staff status"),
+    gettext_noop("Successfully deleted %(count)d %(items)s."),
+    gettext_noop("The %(name)s “%(obj)s” was deleted successfully."),
+    gettext_noop(
+        "The groups this user belongs to. A user will get all permissions granted to each of their "
+        "groups."
+    ),
+    gettext_noop("The {name} “{obj}” was added successfully."),
+    gettext_noop("The {name} “{obj}” was added successfully. You may add another {name} below."),
+    gettext_noop("The {name} “{obj}” was changed successfully."),
+    gettext_noop("The {name} “{obj}” was changed successfully. You may add another {name} below."),
+    gettext_noop("The {name} “{obj}” was changed successfully. You may edit it again below."),
+    gettext_noop("This field is required."),
+    gettext_noop("Toggle sorting"),
+    gettext_noop("View selected %(model)s"),
+    gettext_noop("Yes, I’m sure"),
+    gettext_noop("%(model_name)s with this %(field_label)s already exists."),
+    gettext_noop("Log in again"),
+    gettext_noop("Thanks for spending some quality time with the web site today."),
     # Django, which lacks these in German
     gettext_noop("Conflicting form data submitted. Please try again."),
     gettext_noop("Disable password-based authentication"),

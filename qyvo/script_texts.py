@@ -78,9 +78,16 @@ def script_texts() -> dict[str, str]:
     return {text: shown for text in TEXTS if (shown := gettext(text)) != text}
 
 
-# Texts of Django's own scripts (the boxes with the permissions of a user) that it lacks in German.
+# Texts of Django's own scripts (the boxes with the permissions of a user, the choice of a day) that
+# it lacks in German, or that agree with no feminine word in Spanish and Portuguese.
 OF_DJANGO = (
     gettext_noop("(click to clear)"),
+    gettext_noop("Available %s"),
+    gettext_noop("Choose a Date"),
+    gettext_noop("Choose a Time"),
+    gettext_noop("Chosen %s"),
+    gettext_noop("Type into this box to filter down the list of available %s."),
+    gettext_noop("Type into this box to filter down the list of selected %s."),
     gettext_noop("Choose all %s"),
     gettext_noop("Choose selected %s"),
     gettext_noop('Choose %s by selecting them and then select the "Choose" arrow button.'),

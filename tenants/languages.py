@@ -82,9 +82,13 @@ def activate_for(request: HttpRequest) -> None:
 
 
 def speaking_to(user: Any) -> AbstractContextManager[None]:
-    """Texts inside the block are in the language that `user` has chosen: for e-mails and imports,
-    which are outside a request. Without a choice, or for None, they are in English."""
-    code = user.language if user else ""
+    """`speaking` in the language that `user` has chosen: for e-mails, which are outside a request.
+    Without a choice they are in English."""
+    return speaking(user.language)
+
+
+def speaking(code: str) -> AbstractContextManager[None]:
+    """Texts inside the block are in this language; in English if it is not offered (any more)."""
     return translation.override(code if is_offered(code) else settings.LANGUAGE_CODE)
 
 

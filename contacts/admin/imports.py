@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Ht
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop, pgettext
+from django.utils.translation import get_language, gettext_lazy, gettext_noop, pgettext
 from django.views.decorators.http import require_POST
 
 from contacts.api.imports import error_file, error_workbook
@@ -143,6 +143,7 @@ class ImportAdmin(ProgressAdmin):
         if read.problem:
             form.add_error(None, read.problem)
             return None
+        options |= {"language": get_language()}
         return self.begin(request, job, dry_run="try" in request.POST, options=options)
 
     def update(self, request: HttpRequest, job: Import, options: dict[str, Any]) -> HttpResponse:

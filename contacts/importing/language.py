@@ -1,7 +1,8 @@
 """The language in which an import writes its messages, such as why a record has failed.
 
-An import that somebody has started in the admin writes in the language of this user. The messages
-are stored, so they stay in this language for whoever reads them later. Other imports write English.
+An import that somebody has started in the admin writes in the language of the page on which this
+person started it. The messages are stored, so they stay in this language for whoever reads them
+later. Other imports write English.
 """
 
 from contextlib import AbstractContextManager
@@ -11,14 +12,12 @@ from django.utils import translation
 
 from contacts.models import Import
 from tenants import languages
-from tenants.models import User
 
 
 def speaking_for(job: Import) -> AbstractContextManager[None]:
-    """Lets the rules write in the language of the import `job`, in this thread."""
-    kind, _, pk = job.actor.partition(":")
-    user = User.objects.filter(pk=pk).first() if kind == "user" else None
-    return languages.speaking_to(user)
+    """Lets the rules write in the language of the import `job`, in this thread. The admin stores
+    the language in the options of the job."""
+    return languages.speaking(job.options.get("language", ""))
 
 
 def catalogues() -> tuple[list[str], str]:

@@ -1,4 +1,4 @@
-"""An import writes its messages in the language of the user who has started it in the admin."""
+"""An import writes its messages in the language of the page on which a user has started it."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,11 +62,17 @@ def test_an_import_of_the_admin_speaks_to_its_user(
     assert messages(worked(job)) == [NO_PHONE, NO_EMAIL]
 
 
-def test_an_import_of_a_user_without_a_language_is_english(staff: Client) -> None:
+def test_an_import_of_a_user_without_a_language_is_in_the_one_of_the_browser(
+    staff: Client,
+) -> None:
     job = drafted(staff, FILE)
     press(staff, job, "run")
     with of_django.override("de"):  # of somebody else's page
         assert messages(worked(job)) == [NO_PHONE, NO_EMAIL]
+    job = drafted(staff, FILE.replace("0123", "0124"))
+    staff.defaults["HTTP_ACCEPT_LANGUAGE"] = "de"
+    press(staff, job, "run")
+    assert messages(worked(job)) == [GERMAN[NO_PHONE], GERMAN[NO_EMAIL]]
 
 
 def test_an_import_of_a_program_is_english(acme: SimpleNamespace) -> None:
