@@ -12,8 +12,8 @@ from django.forms import BoundField
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils.translation import gettext as _
 from django.utils.translation import get_language, gettext_lazy, gettext_noop, pgettext
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from contacts.api.imports import error_file, error_workbook
