@@ -16,6 +16,7 @@ from typing import Any
 from zlib import crc32
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection
@@ -29,6 +30,7 @@ from contacts.models import Webhook
 from qyvo.garbage import search_rarely
 from qyvo.logs import Lines
 from qyvo.pages import StaticFiles
+from tenants import roles
 from tenants.authentication import Tokens
 from tenants.isolation import allow_all_tenants_outside_requests, end_request
 from tenants.models import ApiToken, Tenant, User
@@ -335,6 +337,12 @@ def seconds_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two requests of a test, so that what the first one knows of a token is forgotten."""
     monkeypatch.setattr("tenants.authentication.this_second", count().__next__)
     monkeypatch.setattr("tenants.authentication.tokens", Tokens())
+
+
+@pytest.fixture
+def groups(db: None) -> None:
+    """Creates the roles again: tests that empty the database delete them."""
+    roles.grant(apps, roles.RIGHTS)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.core import mail
@@ -16,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
-from tenants import passwords, roles, throttling
+from tenants import passwords, throttling
 from tenants.login_limits import PAIR_LIMIT
 from tenants.models import User
 from tenants.roles import EDITOR, MANAGER, ROLES, VIEWER
@@ -25,15 +24,9 @@ from tests.support.api import PASSWORD
 from tests.support.factories import UserFactory
 from tests.support.sql import statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("groups")]
 NEW = "a bicycle for two 7"
 FORGOTTEN = "/admin/password/forgotten/"
-
-
-@pytest.fixture(autouse=True)
-def groups(db: None) -> None:
-    """Creates the roles again: tests that empty the database delete them."""
-    roles.grant(apps, roles.RIGHTS)
 
 
 def member(of: SimpleNamespace, role: str) -> User:

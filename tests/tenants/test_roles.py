@@ -25,17 +25,11 @@ from tenants.roles import EDITOR, MANAGER, RIGHTS, ROLES, VIEWER
 from tests.support.admin import logged_in, password_page, url
 from tests.support.factories import ContactFactory, UserFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("groups")]
 MODELS = [
     Contact, Tag, Import, Export, BulkAction, MetadataField, Webhook, Delivery, ApiToken, User,
     Tenant,
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def groups(db: None) -> None:
-    """Creates the roles again: tests that empty the database delete them."""
-    roles.grant(apps, RIGHTS)
 
 
 def member(acme: SimpleNamespace, *names: str) -> User:
