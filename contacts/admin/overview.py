@@ -221,12 +221,14 @@ def tenants_of(request: HttpRequest) -> list[str]:
 
 
 def of_contacts(request: HttpRequest, contacts: QuerySet, period: Period) -> dict[str, Any]:
-    shown = counts_of(tenants_of(request), contacts)
+    tenants = tenants_of(request)
+    shown = counts_of(tenants, contacts)
     return {
         "new": new(period, shown.counts),
         "kinds": kinds(shown.counts),
         "counted_at": shown.counts.counted_at,
         "was_slow": shown.was_slow,
+        "most_tenants": MAX_TENANTS if len(tenants) > MAX_TENANTS else None,
     }
 
 

@@ -65,7 +65,7 @@ def sheets_note(found: dict[str, Any]) -> str:
     others = [name for name in sheets if name != found["sheet"]]
     if not others:
         return ""
-    named = ", ".join(f"“{shortened(name)}”" for name in others[:SHOWN_SHEETS])
+    named = ", ".join(_("“%(name)s”") % {"name": shortened(one)} for one in others[:SHOWN_SHEETS])
     if more := max(len(others) - SHOWN_SHEETS, 0):
         named = ngettext("%(names)s and %(count)s more", "%(names)s and %(count)s more", more) % {
             "names": named,

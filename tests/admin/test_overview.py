@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from contacts.admin import describe
+from contacts.admin import describe, overview
 from contacts.admin.overview import Bar, Growth, months
 from contacts.jobs import contact_counting
 from contacts.models import Contact, ContactCounts, Import
@@ -222,6 +222,10 @@ def test_counts_of_many_contacts_are_stored_and_renewed_by_a_worker(
     assert shown["kinds"]["consents"][0] == Bar("Opted in", 1, 100, "consent=in")
     assert f"Counted at {describe.local_time(shown['counted_at'])}." in text_of(page)
     assert tiles(root)["kinds"]["total"] == 3, "of each tenant, stored or not"
+    with monkeypatch.context() as few:
+        for module in (contact_counting, overview):
+            few.setattr(module, "MAX_TENANTS", 1)
+        assert "more than 1 tenants are not counted beforehand" in text_of(root.get(OVERVIEW))
     stored.update(counted_at=timezone.now() - 2 * contact_counting.REFRESHED_AFTER)
     contact_counting.refresh_all()
     shown = tiles(client)
