@@ -239,8 +239,8 @@ def consent_lines(name: str, logged: Fields) -> Iterator[Line]:
 
 
 def detail(text: str) -> str:
-    """A source or a proof of a decision: as it was sent, or what this program has written as the
-    source, in the language of the user."""
+    """The source or the proof of a decision, for people. Texts that somebody has sent stay as they
+    are; the source that this program writes is in the language of the user."""
     return _(EARLIER_OPT_OUT) if text == EARLIER_OPT_OUT else text
 
 

@@ -42,8 +42,8 @@ class Format(Protocol):
         ...
 
     def complete(self, parts: Path, fields: list[str], contacts: int) -> Path:
-        """Where the file is whose `parts` are in a file. `contacts`: how many it has. Raises
-        `NotExportable`."""
+        """Makes the whole file of the file `parts`, which has all parts, and returns where it is.
+        `contacts`: how many the whole file has. Raises `NotExportable`."""
         ...
 
 
