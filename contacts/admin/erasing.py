@@ -36,6 +36,7 @@ from tenants.admin import user_of
 from tenants.models import Tenant
 
 from .describe import local_time
+from .forms import labelled
 from .history import HistoryAdmin
 
 logger = logging.getLogger(__name__)
@@ -109,8 +110,7 @@ class Receipt(NamedTuple):
 
     @property
     def text(self) -> str:
-        line = _("%(label)s: %(value)s")
-        return "\n".join(line % {"label": label, "value": value} for label, value in self.rows)
+        return "\n".join(labelled(label, str(value)) for label, value in self.rows)
 
 
 # The labels of `contacts.writing.erase.Numbers`, in the order of a receipt.

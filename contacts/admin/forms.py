@@ -36,6 +36,11 @@ def translated(texts: dict[str, str]) -> dict[str, str]:
     return {key: _(text) for key, text in texts.items()}
 
 
+def labelled(label: Any, value: str) -> str:
+    """A value of a field, or a sentence about it, after the label of the field."""
+    return _("%(label)s: %(value)s") % {"label": label, "value": value}
+
+
 def answers() -> dict[str, str]:
     """The values yes and no, as `DefinedField.shown` writes them, in the language of the user."""
     return {

@@ -32,7 +32,7 @@ from tenants.models import Tenant
 
 from . import describe, timeline
 from .confirm import log, start
-from .forms import checked
+from .forms import checked, labelled
 
 MAX_SHOWN = 20  # contacts in the preview of an undo
 
@@ -240,7 +240,7 @@ class HistoryAdmin(TenantOwnedAdmin):
 def line_of(tenant: Tenant, undone: undo.Undone) -> str:
     """The line of `Undone.lines`, in the language of the user."""
     fields = ", ".join(map(describe.field_in_words, undone.taken_back))
-    return _("%(label)s: %(value)s") % {"label": f"{tenant.slug} {undone.name}", "value": fields}
+    return labelled(f"{tenant.slug} {undone.name}", fields)
 
 
 def position(text: str) -> int | None:

@@ -143,7 +143,7 @@ class ImportAdmin(ProgressAdmin):
         if read.problem:
             form.add_error(None, read.problem)
             return None
-        options |= {"language": get_language()}
+        options |= {"language": get_language()}  # in which a worker writes the messages
         return self.begin(request, job, dry_run="try" in request.POST, options=options)
 
     def update(self, request: HttpRequest, job: Import, options: dict[str, Any]) -> HttpResponse:

@@ -16,7 +16,6 @@ from django.core.paginator import Paginator
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.views import ChangeList
 from unfold.widgets import INPUT_CLASSES, UnfoldAdminSelectWidget
@@ -28,7 +27,7 @@ from tenants.fields import parse_ulid
 from tenants.models import FIRST_DAY, LAST_DAY, Tenant
 
 from .describe import local_time
-from .forms import answers
+from .forms import answers, labelled
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -93,11 +92,6 @@ def all_tenants() -> forms.ModelChoiceField:
     return forms.ModelChoiceField(
         Tenant.objects.none(), label=gettext_lazy("Tenant"), widget=UnfoldAdminSelectWidget
     )
-
-
-def labelled(label: Any, value: str) -> str:
-    """A value of a field, or a sentence about it, after the label of the field."""
-    return _("%(label)s: %(value)s") % {"label": label, "value": value}
 
 
 class FiltersForm(forms.Form):

@@ -177,9 +177,6 @@ class DeliveryAdmin(TenantOwnedAdmin):
     fields = ["tenant", *shown]
     readonly_fields = shown
 
-    def get_list_select_related(self, request: HttpRequest) -> list[str]:
-        return ["tenant", "webhook"]
-
     def get_queryset(self, request: HttpRequest) -> models.QuerySet:
         """With webhooks, which are joined by their tenant, too."""
         deliveries = super().get_queryset(request).select_related("webhook")

@@ -6,8 +6,8 @@ thread has active, and in English in a thread that has none, such as one that an
 processes that read the file of an import have no Django. They write English, unless the import
 names a language and its catalogues to `speak_from`.
 
-The names are Django's, because `makemessages` finds the texts by them. A module imports `gettext`
-as `_`.
+The names are the names of Django's functions: `make messages` finds the texts by them. A module
+imports `gettext` as `_`.
 """
 
 from collections.abc import Iterable

@@ -2,7 +2,7 @@
 
 The statement (`contacts.db.complete_upsert`) creates or updates contacts with their tags, links and
 log entries; a former phone takes a second one. What they cannot do takes several, see `upsert`:
-decisions on consent, and contacts whose opt-out is stored.
+decisions on consent, and phones with a stored opt-out.
 """
 
 import time

@@ -59,6 +59,6 @@ def test_too_much_load_is_refused_and_health_checks_do_not_wait(
         assert last.result().status_code == 201, "it waited, and its body was kept"
         assert create(MORE + 1).status_code == 201
         counted = web.get("/metrics", headers=METRICS).text
-    assert Contact.objects.count() == threads() + 2, "of those refused, nothing is stored"
+    assert Contact.objects.count() == threads() + 2, "refused requests store nothing"
     assert f"qyvo_refused_total {MORE + 1}.0" in counted
     assert "requests: too much load" in log.read_text()

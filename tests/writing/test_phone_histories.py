@@ -55,7 +55,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(several=some_phones, name=names, had=phones)
     def bring(self, several: list[str], name: str, had: str) -> None:
-        """As an import does, whose first row has a former phone that nobody has."""
+        """Writes as an import does if its first row has a former phone that nobody has."""
         rows = {phone: f'{{"id": "{int(new_ulid(), 36) % 16**32:032x}", "phone": "{phone}",'
                        f' "metadata": {{"{name}": 1}}}}' for phone in several}  # fmt: skip
         new = Contact(tenant=self.tenant)
