@@ -132,19 +132,22 @@ class Refusals(Thread):
             ("Content-Type", "text/html; charset=utf-8" if is_page else "application/json"),
             ("Retry-After", str(RETRY_AFTER)),
         ]
+        self.count()
         request.protocol.response_bytes(503, headers, self.page(request) if is_page else self.data)
-        self.unlogged += 1
 
     def page(self, request: Request) -> bytes:
         language = languages.of_browser(request.scope.get("HTTP_ACCEPT_LANGUAGE"))
         return self.pages.get(language, self.pages[settings.LANGUAGE_CODE])
 
-    def log(self) -> None:
-        logger.warning("Answered 503 to %s requests: too much load", self.unlogged)
+    def count(self) -> None:
+        self.unlogged += 1
         if settings.METRICS_TOKEN:
             from .metrics import REFUSED
 
-            REFUSED.inc(self.unlogged)
+            REFUSED.inc()
+
+    def log(self) -> None:
+        logger.warning("Answered 503 to %s requests: too much load", self.unlogged)
         self.unlogged, self.logged_at = 0, time.monotonic()
 
 
