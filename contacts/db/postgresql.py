@@ -1,7 +1,7 @@
 """The SQL of PostgreSQL, where SQLite needs other SQL. The names are the same as in `sqlite`."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -95,15 +95,19 @@ class PostgreSQL:
         shown = "".join(f", old_{name}" for name in was)
         after = f"CASE WHEN {cls.SEEN} >= 0 THEN {values['phone']} END"
         return f"""old AS MATERIALIZED (
-    SELECT phone{old} FROM contacts_contact
-    WHERE tenant_id = %(tenant)s::uuid AND phone = ANY(%(phones)s::text[]) AND {cls.LOCK_TIMEOUT}
-    ORDER BY phone FOR UPDATE
+    SELECT tenant_id, phone{old}
+    FROM unnest(%(tenants)s::uuid[], %(phones)s::text[]) AS given (tenant_id, phone)
+        JOIN contacts_contact USING (tenant_id, phone)
+    WHERE {cls.LOCK_TIMEOUT} ORDER BY tenant_id, phone FOR UPDATE OF contacts_contact
 ), stored AS (
     {inserting(values | {"phone": after})} {cls.ROWS} WHERE {cls.LOCK_TIMEOUT}
-    {conflict} AND contacts_contact.phone IN (SELECT phone FROM old)
+    {conflict} AND (contacts_contact.tenant_id, contacts_contact.phone) IN (
+        SELECT tenant_id, phone FROM old
+    )
     RETURNING *
 ), written AS (
-    SELECT {columns}, old.phone IS NULL AS is_new{shown} FROM stored LEFT JOIN old USING (phone)
+    SELECT {columns}, old.phone IS NULL AS is_new{shown}
+    FROM stored LEFT JOIN old USING (tenant_id, phone)
 )"""  # noqa: S608 - no user input
 
     # True. Limits how long the statement waits for a lock: it is evaluated with the first row, so
@@ -200,37 +204,40 @@ FROM (
 ) AS entries
 """
 
-    # Creates the tags and links of `pair`; each of its rows has the id of a contact and the name of
-    # a tag. FOR KEY SHARE, the lock of a foreign key, keeps others from renaming or deleting the
-    # tags until the transaction ends. The sorting makes PostgreSQL write the contacts of the same
-    # statement before it locks tags, because all writers lock contacts first.
+    # Creates the tags and links of `pair`; each of its rows has a tenant, the id of a contact and
+    # the name of a tag. `owners`: the tenant of each of the `names`. FOR KEY SHARE, the lock of a
+    # foreign key, keeps others from renaming or deleting the tags until the transaction ends. The
+    # sorting makes PostgreSQL write the contacts of the same statement before it locks tags,
+    # because all writers lock contacts first.
     LINKING = """known AS (
-    SELECT id, name FROM contacts_tag
-    WHERE tenant_id = %(tenant)s::uuid AND name = ANY(string_to_array(%(names)s, ','))
-        AND name IN (SELECT name FROM pair)
-    ORDER BY name FOR KEY SHARE OF contacts_tag
+    SELECT tenant_id, name, contacts_tag.id
+    FROM unnest(%(owners)s::uuid[], string_to_array(%(names)s, ',')) AS given (tenant_id, name)
+        JOIN contacts_tag USING (tenant_id, name)
+    WHERE (tenant_id, name) IN (SELECT tenant_id, name FROM pair)
+    ORDER BY tenant_id, name FOR KEY SHARE OF contacts_tag
 ), made AS (
     INSERT INTO contacts_tag (id, tenant_id, name, created_at)
-    SELECT id, %(tenant)s::uuid, name, %(now)s::timestamptz
-    FROM unnest(%(ids)s::uuid[], string_to_array(%(names)s, ',')) AS given (id, name)
-    WHERE name IN (SELECT name FROM pair) ORDER BY name
-    ON CONFLICT DO NOTHING RETURNING id, name
+    SELECT id, tenant_id, name, %(now)s::timestamptz
+    FROM unnest(%(ids)s::uuid[], %(owners)s::uuid[], string_to_array(%(names)s, ','))
+        AS given (id, tenant_id, name)
+    WHERE (tenant_id, name) IN (SELECT tenant_id, name FROM pair) ORDER BY tenant_id, name
+    ON CONFLICT DO NOTHING RETURNING tenant_id, name, id
 ), tags AS (
-    SELECT id, name FROM known UNION ALL SELECT id, name FROM made
+    SELECT tenant_id, name, id FROM known UNION ALL SELECT tenant_id, name, id FROM made
 ), linked AS (
     INSERT INTO contacts_contacttag (tenant_id, contact_id, tag_id)
-    SELECT %(tenant)s::uuid, contact_id, tags.id FROM pair JOIN tags USING (name)
+    SELECT tenant_id, contact_id, tags.id FROM pair JOIN tags USING (tenant_id, name)
     ON CONFLICT DO NOTHING
 )"""
     PAIRS = """
-SELECT contact_id, name
+SELECT %(tenant)s::uuid AS tenant_id, contact_id, name
 FROM unnest(%(carriers)s::uuid[], string_to_array(%(carried)s, ',,')) AS given (contact_id, names),
     unnest(string_to_array(names, ',')) AS name
 """
     LINK = f"WITH pair AS ({PAIRS}), {LINKING} SELECT count(*) FROM tags"  # noqa: S608 - no user input
     # For contacts that this transaction has created, which have no links yet: looking for links
     # before each INSERT takes a third of its time.
-    LINK_NEW = LINK.replace("USING (name)\n    ON CONFLICT DO NOTHING", "USING (name)")
+    LINK_NEW = LINK.replace("name)\n    ON CONFLICT DO NOTHING", "name)")
     # NOT IN, which PostgreSQL computes once. With NOT EXISTS and statistics from before an import,
     # it would go through all pairs for each link.
     UNLINK = f"""
@@ -246,12 +253,17 @@ AND (contact_id, tag_id) NOT IN (
     @classmethod
     def tag_params(cls, tenant_id: str, names: Iterable[str]) -> dict[str, Any]:
         """The parameters of `LINK` for creating the tags `names` that do not exist yet."""
-        names = [*names]
+        of_tenants = cls.tag_params_of_tenants([(tenant_id, name) for name in names])
+        return {"tenant": hex_id(tenant_id), **of_tenants}
+
+    @classmethod
+    def tag_params_of_tenants(cls, tags: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """The parameters of `LINKING`. `tags`: tenant and name of each tag."""
         return {
-            "tenant": hex_id(tenant_id),
             "now": timezone.now(),
-            "ids": cls.words(f"{one:032x}" for one in bits.take(len(names))),
-            "names": ",".join(names),
+            "ids": cls.words(f"{one:032x}" for one in bits.take(len(tags))),
+            "owners": cls.words(hex_id(tenant_id) for tenant_id, _ in tags),
+            "names": ",".join(name for _, name in tags),
         }
 
     @classmethod

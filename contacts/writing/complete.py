@@ -7,9 +7,9 @@ decisions on consent, and phones with a stored opt-out.
 
 import time
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import nullcontext
 from copy import copy
 from functools import lru_cache
-from itertools import groupby
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
@@ -34,7 +34,7 @@ from contacts.models import (
 from contacts.values import rules
 from contacts.values.digests import phone_digest
 from tenants.fields import hex_id
-from tenants.isolation import current_tenant, lock_timeout, pipeline, tenant_context
+from tenants.isolation import current_tenant, lock_timeout, tenants_context
 
 from . import combined, renumber
 from .rounds import Rounds
@@ -45,10 +45,11 @@ from .rows import columns, logged
 ROUND_LOCK_TIMEOUT = "100ms"
 # After these errors of a round, each row may still succeed without the others.
 OF_SOME_ROWS = (DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT)
-# The contacts of a tenant on whose account a round has failed are written without those of other
-# tenants for so many seconds. Otherwise a tenant whose requests meet a locked contact again and
-# again would hold up all others each time.
+# The contacts of a tenant are written without those of other tenants for so many seconds after one
+# of them, written alone, has failed or was not quick. Otherwise a tenant whose requests meet a
+# locked contact again and again would hold up all others each time.
 APART = 5
+QUICK = 0.1  # seconds
 apart: dict[str, float] = {}  # by tenant; times of `time.monotonic`
 
 
@@ -65,7 +66,11 @@ class Row:
         self.values = rules.spelled(columns(contact, dialect))
         cause = cause_values(dialect)
         del cause["at"]
-        cause |= {"phone": contact.phone, "digest": phone_digest(contact.phone)}
+        cause |= {
+            "tenant_id": hex_id(contact.tenant_id),
+            "phone": contact.phone,
+            "digest": phone_digest(contact.phone),
+        }
         self.cause = rules.spelled(cause)
         self.outcome: Outcome | None = None
 
@@ -138,11 +143,12 @@ def write_to_owner(
 def queue_of(row: Row) -> Hashable:
     """Rows of one queue are written together. On SQLite all are: one transaction writes at a time,
     so that several queues would only wait for each other. On PostgreSQL those that change the same
-    columns are, of whatever tenant: then a round has one statement for each tenant, and locks the
-    contacts of a tenant in the order of their phones."""
+    columns are, of whatever tenant."""
     if has_one_writer():
         return None
     tenant_id, context = row.contact.tenant_id, current_tenant()
+    # Row-level security admits all tenants of a round, so each row must belong to the tenant of its
+    # own request.
     if context != hex_id(tenant_id) or apart.get(tenant_id, 0) > time.monotonic():
         return context, tenant_id, row.changes
     return row.changes
@@ -151,23 +157,28 @@ def queue_of(row: Row) -> Hashable:
 def write_round(rows: Sequence[Row]) -> None:
     """Writes rows of one queue. If other rows, or locks, keep them from being written, they have no
     outcome. Raises the error of an outage."""
-    groups = [rows] if has_one_writer() else groups_of(rows)
+    tenants = {row.contact.tenant_id for row in rows}
     try:
-        if len(groups) == 1:
+        with tenants_context(tenants) if len(tenants) > 1 else nullcontext():
             execute(rows, ROUND_LOCK_TIMEOUT)
-        else:
-            execute_together(groups)
     except DatabaseError as error:
         if is_unavailable(error) and sqlstate(error) not in OF_SOME_ROWS:
             raise
 
 
 def write_alone(row: Row) -> None:
+    """Writes a row that no round has written, and keeps the rows of its tenant apart if this one
+    fails, or waits for a lock."""
+    tenant_id, began = row.contact.tenant_id, time.monotonic()
+    apart[tenant_id] = began + APART
     try:
         execute([row], waits())
     except DatabaseError as error:
         if sqlstate(error) not in (DEADLOCK, INCOMPLETE):
             raise
+    else:
+        if row.outcome and time.monotonic() - began < QUICK:
+            apart.pop(tenant_id, None)
 
 
 def waits() -> str | None:
@@ -178,83 +189,41 @@ def waits() -> str | None:
 rounds = Rounds(write_round, before_waiting=release)
 
 
-def groups_of(rows: Sequence[Row]) -> list[list[Row]]:
-    """The rows of each tenant. All processes lock tenants in this order, and the contacts of a
-    tenant in the order of their phones, so that no two wait for each other."""
-    return [[*group] for _, group in groupby(sorted(rows, key=place_of), tenant_of)]
-
-
 def execute(rows: Sequence[Row], limit: str | None) -> None:
-    """Writes rows of one tenant and gives them their outcomes; on SQLite, of all tenants. `limit`:
-    see `complete_upsert_sql`; SQLite has one limit for all transactions."""
+    """Writes rows with different phones, or of different tenants, and gives them their outcomes,
+    after the commit. `limit`: see `complete_upsert_sql`; SQLite has one limit for all
+    transactions."""
     if has_one_writer():
         combined.write(rows)
         return
+    # All writers lock contacts in this order, so that no two wait for each other.
+    rows, changes = sorted(rows, key=place_of), rows[0].changes
+    stored = kept(changes)
+    sql = complete_upsert_sql(sql_kind(), all_columns(), changes, logged(changes), stored)
     with prepared_cursor() as cursor:
-        send(cursor, rows, limit)
-        receive(cursor, rows)
-
-
-def execute_together(groups: Sequence[Sequence[Row]]) -> None:
-    """Writes groups of rows of several tenants in one transaction, each in a statement of its own,
-    for which row-level security shows the rows of its tenant only."""
-    cursors = [prepared_cursor() for _ in groups]
-    try:
-        with pipeline(connections[DEFAULT_DB_ALIAS]):
-            for cursor, rows in zip(cursors, groups, strict=True):
-                with tenant_context(tenant_of(rows[0])):
-                    send(cursor, rows, ROUND_LOCK_TIMEOUT)
-    except DatabaseError:
-        keep_apart(cursors, groups)
-        raise
-    for cursor, rows in zip(cursors, groups, strict=True):
-        receive(cursor, rows)
-
-
-def keep_apart(cursors: Iterable[Any], groups: Iterable[Sequence[Row]]) -> None:
-    """Remembers the tenant whose statement has failed: the first one without a result."""
-    for cursor, rows in zip(cursors, groups, strict=True):
-        if not cursor.cursor.pgresult:
-            apart[tenant_of(rows[0])] = time.monotonic() + APART
-            return
-
-
-def send(cursor: Any, rows: Sequence[Row], limit: str | None) -> None:
-    """Has the database write rows of one tenant."""
-    changes = rows[0].changes
-    sql = complete_upsert_sql(sql_kind(), all_columns(), changes, logged(changes), kept(changes))
-    # All writers lock contacts in the order of their phones.
-    cursor.execute(sql, parameters(sorted(rows, key=place_of), limit))
-
-
-def receive(cursor: Any, rows: Sequence[Row]) -> None:
-    """Gives rows their outcomes, after the commit."""
-    stored, found = kept(rows[0].changes), cursor.fetchall()
-    by_phone = {row.contact.phone: row for row in rows}
+        cursor.execute(sql, parameters(rows, limit))
+        found = cursor.fetchall()
     new = 0
-    for phone, is_new, _, *values, _ in found:
-        if phone:
+    for place, is_new, _, *values, _ in found:
+        if place:
             new += is_new
-            by_phone.pop(phone).was_written(is_new, stored, values)
+            rows[place - 1].was_written(is_new, stored, values)
     seen = found[0][2] if found else None
     if seen is None or seen + new == len(rows):
-        for row in by_phone.values():
-            row.outcome = Outcome.UNCHANGED
+        for row in rows:
+            row.outcome = row.outcome or Outcome.UNCHANGED
 
 
 def place_of(row: Row) -> tuple[str, str]:
     return row.contact.tenant_id, row.contact.phone
 
 
-def tenant_of(row: Row) -> str:
-    return row.contact.tenant_id
-
-
 def parameters(rows: Sequence[Row], limit: str | None) -> dict[str, Any]:
     dialect = dialect_of()
-    names = sorted({name for row in rows for name in row.contact.tags})
-    return dialect.tag_params(rows[0].contact.tenant_id, names) | {
+    tags = sorted({(row.contact.tenant_id, name) for row in rows for name in row.contact.tags})
+    return dialect.tag_params_of_tenants(tags) | {
         "rows": f"[{','.join(row.values for row in rows)}]",
+        "tenants": dialect.words(hex_id(row.contact.tenant_id) for row in rows),
         "phones": dialect.words(row.contact.phone for row in rows),
         "causes": f"[{','.join(row.cause for row in rows)}]",
         "at": dialect.moment(timezone.now()),

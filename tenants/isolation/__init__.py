@@ -21,7 +21,6 @@ from .connection import (
     configure_connection,
     install_wrapper,
     lock_timeout,
-    pipeline,
     rls_wrapper,
 )
 from .context import (
@@ -35,6 +34,7 @@ from .context import (
     set_tenant,
     set_tenant_for,
     tenant_context,
+    tenants_context,
 )
 from .policies import protect, renew
 from .sharding import is_sharded
@@ -52,7 +52,6 @@ __all__ = [
     "install_wrapper",
     "is_sharded",
     "lock_timeout",
-    "pipeline",
     "problems",
     "protect",
     "renew",
@@ -60,4 +59,5 @@ __all__ = [
     "set_tenant",
     "set_tenant_for",
     "tenant_context",
+    "tenants_context",
 ]

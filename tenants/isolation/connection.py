@@ -1,7 +1,8 @@
 """How PostgreSQL receives the current tenant: as the setting `qyvo.tenant` of each transaction.
+Several tenants are the setting `qyvo.tenants`, and `qyvo.tenant` says so.
 
-The setting lasts until the transaction ends, so it also works behind a pooler that gives each
-transaction another connection. It travels with the transaction's BEGIN or with the statement
+The settings last until the transaction ends, so they also work behind a pooler that gives each
+transaction another connection. They travel with the transaction's BEGIN or with the statement
 itself: no additional round trip.
 """
 
@@ -17,8 +18,8 @@ from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from .context import NO_TENANT, current_tenant
 from .sharding import adapt, is_sharded
 
-SETTING = "qyvo.tenant"
-SET_TENANT = f"SELECT set_config('{SETTING}', %s, true)"
+SETTING, LIST = "qyvo.tenant", "qyvo.tenants"
+SEVERAL = "several"  # the tenants of `LIST`
 
 # Statements that read or write rows. Others, such as VACUUM, must run alone.
 ROW_STATEMENT = re.compile(r"\W*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
@@ -90,9 +91,16 @@ def rls_wrapper(
     return execute(sql, params, many, context)
 
 
+def settings_of(tenant: str) -> dict[str, str]:
+    """The settings for `tenant`, as `current_tenant` returns it."""
+    if "," in tenant:
+        return {SETTING: SEVERAL, LIST: f"{{{tenant}}}"}
+    return {SETTING: tenant}
+
+
 def settings_sql(connection: Any, tenant: str) -> str:
     """`SET LOCAL` statements for the tenant and the lock timeout; empty if neither is needed."""
-    settings = {SETTING: tenant} if connection.is_restricted else {}
+    settings = settings_of(tenant) if connection.is_restricted else {}
     if limit := lock_timeout(connection):
         settings["lock_timeout"] = limit
     return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())
@@ -143,14 +151,13 @@ def execute_with_settings(
         return result
     if not tenant or is_text:
         return execute(sql, params, many, context)
-    if connection.connection.pgconn.pipeline_status != PipelineStatus.OFF:
-        connection.connection.execute(SET_TENANT, [tenant])
-        return execute(sql, params, many, context)
     # A prepared statement is one statement only, so the setting goes before it in a pipeline. If
     # the statement may wait for a lock, it sets `lock_timeout` itself: see
     # `contacts.db.complete_upsert`.
     with pipeline(connection):
-        connection.connection.execute(SET_TENANT, [tenant])
+        settings = settings_of(tenant)
+        calls = ", ".join(f"set_config('{name}', %s, true)" for name in settings)
+        connection.connection.execute(f"SELECT {calls}", [*settings.values()])
         return execute(sql, params, many, context)
 
 
@@ -179,9 +186,8 @@ def execute_in_block(
 @contextmanager
 def pipeline(connection: Any) -> Iterator[None]:
     """Sends the prepared statements of the block in one transaction, which costs one trip and one
-    commit; outside a transaction. Each statement sees the rows of the tenant that is current when
-    `execute` is called. Read the results after the block, which is after the commit. Raises
-    Django's database errors, and then nothing is written."""
+    commit; outside a transaction. Read the results after the block, which is after the commit.
+    Raises Django's database errors, and then nothing is written."""
     raw = connection.connection
     with connection.wrap_database_errors:
         try:

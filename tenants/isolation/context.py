@@ -4,7 +4,7 @@ The context belongs to the running code (a `ContextVar`), not to a database conn
 sends it with each transaction.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -18,7 +18,8 @@ _tenant: ContextVar[str | None] = ContextVar("current tenant", default=None)
 
 
 def current_tenant() -> str:
-    """The current tenant as 32 hexadecimal digits, or `NO_TENANT`, or `ALL_TENANTS`."""
+    """The current tenant as 32 hexadecimal digits, or `NO_TENANT`, or `ALL_TENANTS`; several
+    tenants are separated by commas."""
     tenant = _tenant.get()
     return _outside_requests if tenant is None else tenant
 
@@ -48,6 +49,17 @@ def set_tenant_for(user: Any) -> None:
 def tenant_context(tenant_id: str | None) -> Iterator[None]:
     """Sets the tenant (a ULID) inside the block. With None, queries return no rows."""
     token = _tenant.set(_encoded(tenant_id))
+    try:
+        yield
+    finally:
+        _tenant.reset(token)
+
+
+@contextmanager
+def tenants_context(tenant_ids: Iterable[str]) -> Iterator[None]:
+    """Gives access to these tenants (ULIDs) inside the block: for a statement that does the work of
+    several requests, each of which has access to one of them."""
+    token = _tenant.set(",".join(map(hex_id, tenant_ids)))
     try:
         yield
     finally:

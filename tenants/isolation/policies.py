@@ -7,7 +7,7 @@ from typing import Any
 from django.apps.registry import Apps
 from django.db import migrations
 
-from .connection import SETTING
+from .connection import LIST, SETTING, SEVERAL
 from .context import ALL_TENANTS, NO_TENANT
 
 POLICY = "tenant_isolation"
@@ -19,8 +19,9 @@ POLICY = "tenant_isolation"
 RULE = f"""
 CASE current_setting('{SETTING}', true)
     WHEN '{ALL_TENANTS}' THEN true
-    ELSE tenant_id = nullif(
-        nullif(current_setting('{SETTING}', true), '{ALL_TENANTS}'), '{NO_TENANT}'
+    WHEN '{SEVERAL}' THEN tenant_id = ANY (nullif(current_setting('{LIST}', true), '')::uuid[])
+    ELSE tenant_id = nullif(nullif(nullif(
+        current_setting('{SETTING}', true), '{ALL_TENANTS}'), '{SEVERAL}'), '{NO_TENANT}'
     )::uuid
 END"""
 

@@ -24,6 +24,7 @@ from tenants.isolation import tenant_context
 from tenants.models import Tenant
 from tests.support.api import PHONE
 from tests.support.concurrency import all_at_once
+from tests.support.factories import TenantFactory
 from tests.support.sql import assert_links_match_tags, statements
 
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQL of PostgreSQL")
@@ -277,19 +278,24 @@ several = pytest.mark.usefixtures("nobody_apart")
 @on_postgresql
 @several
 @pytest.mark.django_db(transaction=True)
-def test_contacts_of_several_tenants_are_written_in_one_transaction_with_a_statement_for_each(
+def test_contacts_of_several_tenants_are_written_in_one_statement(
     acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
     tenants = [acme.tenant, globex.tenant]
+    globex.tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["a", "gone"]})
+    globex.tenant.changes.all().delete()
     given = [given_by(one, phone, tags=["a"]) for phone in PHONES[:2] for one in tenants]
+    given += [given_by(acme.tenant, PHONE, tags=["b"]), given_by(globex.tenant, PHONE, tags=["b"])]
     with tenant_context(acme.tenant.pk):
         executed = statements(lambda: complete.write_round(given))
-    assert len(executed) == len(tenants)
-    assert {one.outcome for one in given} == {Outcome.CREATED}
+    assert len(executed) == 1
+    assert [one.outcome for one in given] == [Outcome.CREATED] * 5 + [Outcome.UPDATED]
     for tenant in tenants:
-        assert {*tenant.contacts.values_list("phone", flat=True)} == {*PHONES[:2]}
-        actors = tenant.changes.values_list("actor", flat=True)
-        assert {*actors} == {f"token:{phone}" for phone in PHONES[:2]}
+        actors = tenant.changes.values_list("actor", "kind")
+        kind = "created" if tenant is acme.tenant else "updated"
+        expected = {(f"token:{phone}", "created") for phone in PHONES[:2]}
+        assert {*actors} == expected | {(f"token:{PHONE}", kind)}
+        assert {*tenant.contacts.values_list("phone", flat=True)} == {*PHONES[:2], PHONE}
     assert Change.objects.values("xid").distinct().count() == 1
     assert_links_match_tags()
 
@@ -297,51 +303,61 @@ def test_contacts_of_several_tenants_are_written_in_one_transaction_with_a_state
 @on_postgresql
 @several
 @pytest.mark.django_db(transaction=True)
-def test_a_statement_sees_the_rows_of_its_own_tenant_only(
+def test_a_round_writes_to_its_own_tenants_only(
     acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
     """Row-level security would stop a mistake of the writer, such as the wrong tenant in a row."""
     if not connection.is_restricted:  # type: ignore[attr-defined]
         pytest.skip("the role bypasses row-level security")
-    good, wrong = given_by(acme.tenant, PHONE), given_by(globex.tenant, PHONE)
-    wrong.values = wrong.values.replace(hex_id(globex.tenant.pk), hex_id(acme.tenant.pk))
-    with pytest.raises(ProgrammingError, match="row-level security"):
-        complete.execute_together(complete.groups_of([good, wrong]))
+    initech = TenantFactory.create()
+    given = [given_by(acme.tenant, PHONE), given_by(globex.tenant, PHONE)]
+    wrong = given_by(globex.tenant, PHONES[1])
+    wrong.values = wrong.values.replace(hex_id(globex.tenant.pk), hex_id(initech.pk))
+    complete.write_round([*given, wrong])
+    assert {one.outcome for one in (*given, wrong)} == {None}
+    with tenant_context(globex.tenant.pk), pytest.raises(ProgrammingError, match="row-level"):
+        complete.write_alone(wrong)
     assert not Contact.objects.exists()
     with tenant_context(globex.tenant.pk):
-        assert complete.queue_of(good) != good.changes, "a request of globex with a row of acme"
+        assert complete.queue_of(given[0]) != given[0].changes, "globex with a row of acme"
 
 
 @on_postgresql
 @several
 @pytest.mark.django_db(transaction=True)
 def test_a_tenant_that_fails_a_round_is_written_without_the_others_for_a_while(
-    acme: SimpleNamespace, globex: SimpleNamespace
+    acme: SimpleNamespace, globex: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody holds a contact of the tenant: the others wait once, and for a moment only."""
+    monkeypatch.setattr(complete, "waits", lambda: "300ms")
     held, _ = globex.tenant.contacts.update_or_create(phone=PHONE, defaults={})
-    given = [given_by(acme.tenant, phone) for phone in PHONES[:3]] + [
-        given_by(globex.tenant, PHONE)
-    ]
+    mine = [given_by(acme.tenant, phone) for phone in PHONES[:3]]
+    theirs = given_by(globex.tenant, PHONE)
 
     def write() -> None:
         try:
-            complete.write_round(given)
+            complete.write_round([*mine, theirs])
+            assert {one.outcome for one in (*mine, theirs)} == {None}, "nothing is half written"
+            for one in mine:
+                complete.write_alone(one)
+            with pytest.raises(OperationalError, match="lock timeout"):
+                complete.write_alone(theirs)
         finally:
             connection.close()
 
+    monkeypatch.setattr(complete, "QUICK", 30)
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
         Contact.objects.select_for_update().get(pk=held.pk)
         pool.submit(write).result(30)
-    assert {one.outcome for one in given} == {None}, "nothing is half written"
+    assert [one.outcome for one in mine] == [Outcome.CREATED] * 3
     assert [*complete.apart] == [globex.tenant.pk]
     with tenant_context(globex.tenant.pk):
-        assert complete.queue_of(given[-1]) == (
-            hex_id(globex.tenant.pk), globex.tenant.pk, given[-1].changes,
+        assert complete.queue_of(theirs) == (
+            hex_id(globex.tenant.pk), globex.tenant.pk, theirs.changes,
         )  # fmt: skip
-    for one in given:
-        complete.write_alone(one)
-    assert [one.outcome for one in given] == [Outcome.CREATED] * 3 + [Outcome.UNCHANGED]
+    complete.write_alone(theirs)
+    assert theirs.outcome is Outcome.UNCHANGED
+    assert not complete.apart
 
 
 @on_postgresql
@@ -361,7 +377,7 @@ def test_rounds_of_the_same_contacts_of_several_tenants_never_wait_for_each_othe
                 for tenant in (acme.tenant, globex.tenant)
                 for phone in PHONES
             ][:: (-1) ** number]
-            complete.execute_together(complete.groups_of(rows))
+            complete.write_round(rows)
             for row in rows:  # before PostgreSQL 18, a row that another round has changed meanwhile
                 if not row.outcome:
                     complete.write_alone(row)
