@@ -95,10 +95,11 @@ class PostgreSQL:
         shown = "".join(f", old_{name}" for name in was)
         after = f"CASE WHEN {cls.SEEN} >= 0 THEN {values['phone']} END"
         return f"""old AS MATERIALIZED (
-    SELECT tenant_id, phone{old}
+    SELECT known.tenant_id, known.phone{old}
     FROM unnest(%(tenants)s::uuid[], %(phones)s::text[]) AS given (tenant_id, phone)
-        JOIN contacts_contact USING (tenant_id, phone)
-    WHERE {cls.LOCK_TIMEOUT} ORDER BY tenant_id, phone FOR UPDATE OF contacts_contact
+        JOIN contacts_contact AS known
+            ON known.tenant_id = given.tenant_id AND known.phone = given.phone
+    WHERE {cls.LOCK_TIMEOUT} ORDER BY known.tenant_id, known.phone FOR UPDATE OF known
 ), stored AS (
     {inserting(values | {"phone": after})} {cls.ROWS} WHERE {cls.LOCK_TIMEOUT}
     {conflict} AND (contacts_contact.tenant_id, contacts_contact.phone) IN (
