@@ -438,8 +438,7 @@ def phone(raw: Any, options: ReadOptions) -> Any:
     No error repeats the phone: errors are kept when the file is gone and when its owner is erased.
     """
     if not isinstance(raw, str):
-        is_number = isinstance(raw, int | float) and not isinstance(raw, bool)
-        return one_phone(str(raw) if is_number else raw, options)
+        return one_phone(str(raw) if rules.is_number(raw) else raw, options)
     if written.VALUE_SEPARATOR in raw:
         return first_good(lambda value: one_phone(value, options), written.values_of(raw))
     return one_phone(raw, options)

@@ -123,11 +123,6 @@ def is_valid(e164: str) -> bool:
         return False
 
 
-def calling_code(e164: str) -> str:
-    """The digits of the calling code; empty if no country has it."""
-    return next((e164[1:end] for end in (2, 3, 4) if e164[1:end] in phones.CALLING_CODES), "")
-
-
 def code_of(region: str) -> str:
     """The calling code of a country; empty if there is no such country."""
     code = phonenumbers.country_code_for_region(region) if region else 0
@@ -136,7 +131,7 @@ def code_of(region: str) -> str:
 
 def repairs(e164: str, region: str) -> Iterator[str]:
     """What a phone that is not valid may have been meant to be."""
-    code = calling_code(e164)
+    code = phones.calling_code(e164[1:])
     national = e164[1 + len(code) :]
     if code and national.startswith(code):
         yield f"+{national}"
@@ -154,7 +149,7 @@ def variants(key: str, region: str = "") -> set[str]:
         if key.startswith(start) and phones.variant_key(longer) == key:
             found.add(longer)
     for number in [*found]:
-        code = calling_code(number)
+        code = phones.calling_code(number[1:])
         national = number[1 + len(code) :]
         found |= {f"+{code}0{national}", f"+{code}{code}{national}"}
         if code == code_of(region):
@@ -194,7 +189,9 @@ def phone_likeness(one: str, other: str) -> set[Reason]:
     Near: one digit differs, or two neighbours are swapped, as by a mistake in typing. Of one
     series: only the last two digits differ, as in the phones of a company; a swap is near.
     """
-    if len(one) != len(other) or one == other or calling_code(one) != calling_code(other):
+    if len(one) != len(other) or one == other:
+        return set()
+    if phones.calling_code(one[1:]) != phones.calling_code(other[1:]):
         return set()
     places = [place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
     if len(places) == 2 and swapped(one, places[0]) == other:

@@ -316,13 +316,19 @@ def plan_of(digits: str) -> tuple[int, re.Pattern[str] | None, set[int]] | None:
     if no country has the calling code.
 
     Returns where their national numbers begin, then `plan` with the lengths of whole numbers."""
-    code = next((digits[:end] for end in (1, 2, 3) if digits[:end] in CALLING_CODES), None)
-    if code is None:
+    code = calling_code(digits)
+    if not code:
         return None
     doubtful, lengths = plan(code)
     start = 1 + len(code)
     whole = {start + length for length in lengths}
     return start, doubtful, {length for length in whole if length <= 1 + MAX_DIGITS}
+
+
+def calling_code(digits: str) -> str:
+    """The calling code with which `digits`, a number in E.164 without its plus sign, begins; empty
+    if no country has it."""
+    return next((digits[:end] for end in (1, 2, 3) if digits[:end] in CALLING_CODES), "")
 
 
 def plan(code: str) -> tuple[re.Pattern[str] | None, set[int]]:
