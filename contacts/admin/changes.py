@@ -37,9 +37,8 @@ from .forms import translated
 from .keyset_list import FiltersForm, FormFilter, KeysetList, all_tenants, day, select
 
 Kind = Change.Kind
-MAX_CHOICES = (
-    200  # people, and tokens, that the filter offers; the names in the list lead to others
-)
+# People, and tokens, that the filter offers. The names in the list lead to others.
+MAX_CHOICES = 200
 WINDOW = 100_000  # changes that a page looks at to find those of a person or kind
 MAX_QUICK = 8  # people to choose above the list
 QUICK_KINDS = ("ended", "updated", "created")

@@ -214,7 +214,7 @@ def tag_lines(name: str, logged: Fields) -> Iterator[Line]:
         if names := logged.get(side):
             yield Line(_(what), ", ".join(names))
     if order := logged.get("order"):
-        yield Line(_("order of tags"), f"{', '.join(order['old'])} → {', '.join(order['new'])}")
+        yield Line(_("order of tags"), ARROW.join(map(", ".join, (order["old"], order["new"]))))
 
 
 def former_phone_lines(name: str, logged: Fields) -> Iterator[Line]:

@@ -124,6 +124,8 @@ def by_phone(tenant: Tenant, asked: dict[str, Person]) -> Candidates:
 
 
 def by_email(tenant: Tenant, asked: dict[str, Person], crowded: set[str]) -> Candidates:
+    """The contacts with the e-mail address of each of `asked`. `crowded`: addresses that too many
+    contacts share."""
     emails = {person.email for person in asked.values()} - {""} - crowded
     found = defaultdict[str, dict[str, Person]](dict)
     for pk, person in people(tenant, tenant.contacts.filter(email_folded__in=emails)).items():

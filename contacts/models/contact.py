@@ -374,7 +374,7 @@ class Contact(Owned):
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="contacts", db_index=False)
     phone = models.CharField(
-        max_length=1 + 15, help_text=gettext_lazy("E.164, such as +14155550123.")
+        max_length=1 + phones.MAX_DIGITS, help_text=gettext_lazy("E.164, such as +14155550123.")
     )
     name = models.CharField(max_length=rules.MAX_NAME, blank=True)
     email = models.EmailField(max_length=rules.MAX_EMAIL, blank=True)

@@ -325,8 +325,8 @@ def replay_of(
     else:
         # Not those made from now on: they may arrive, and be sent again, as long as this goes on.
         chosen = chosen.filter(created_at__gte=since, created_at__lte=timezone.now())
-    if not delivery and not delivered:
-        chosen = chosen.filter(state=Delivery.State.DEAD)
+        if not delivered:
+            chosen = chosen.filter(state=Delivery.State.DEAD)
     done = replay(chosen, after, most)
     resume(webhook)
     return done

@@ -54,6 +54,9 @@ ASCII_IN_WORD = -10.0  # a letter of ASCII in a word of another alphabet
 FOREIGN = -9.0  # a letter that the language lacks
 STRANGE = -12.0  # a character that names do not have
 SIGN = -5.0
+MOST_COMMON_IDEOGRAPH = -5.0
+COMMON_IDEOGRAPH = -6.5
+RARE_IDEOGRAPH = -8.5  # but among those that the standard has first
 INSIDE_WORD = -4.0  # added for a sign between two letters
 WRONG_CASE = -5.0  # added for a capital that follows a small letter
 BESIDE_DIGIT = -4.0  # added for a letter beside a digit
@@ -204,6 +207,7 @@ class Latin(Alphabet):
         if not (number := self.letters[letter]):
             return 0.0
         together = self.neighbours[letter, before, behind]
+        # As if the language had each of the nine pairs of neighbours 0.3 times more, 2.7 in all.
         return max(log((together + 0.3) / (number + 2.7) * 9), -4.0)
 
 
@@ -222,15 +226,15 @@ class Ideographs:
         if character.isascii():
             return ASCII_IN_WORD if character.isalpha() else ASCII
         if character in self.common:
-            return -5.0 if character in self.most_common else -6.5
+            return MOST_COMMON_IDEOGRAPH if character in self.most_common else COMMON_IDEOGRAPH
         if character in SIGNS:
             return SIGN
         if character in HALF_WIDTH:
-            return -6.5
+            return COMMON_IDEOGRAPH
         first = character.encode(self.encoding)[0]
         if len(character.encode(self.encoding)) == 1 or not character.isalpha():
             return STRANGE
-        return -8.5 if first in COMMON[self.encoding] else STRANGE
+        return RARE_IDEOGRAPH if first in COMMON[self.encoding] else STRANGE
 
 
 def small(text: str) -> str:
