@@ -1,7 +1,8 @@
 """The list of changes: who changed which contact and when, with a link that undoes each.
 
 Deleted and merged contacts are in the list, under the name and phone that the log keeps: they are
-brought back from here. Whoever may see contacts sees the list.
+brought back from here. Whoever may see contacts sees the list. One module, because each filter
+decides how the list reads its rows.
 """
 
 from collections.abc import Iterable, Iterator

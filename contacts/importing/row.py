@@ -1,4 +1,7 @@
-"""One record of a file → the fields of a contact, by the rules that all callers share."""
+"""One record of a file → the fields of a contact, by the rules that all callers share.
+
+One module, because `clean` and the functions that it calls are the steps of one conversion.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -143,7 +146,7 @@ def consent_since(given: dict[str, Any]) -> datetime | None:
 
 
 def stored_read_options(stored: dict[str, Any], *, has_apostrophes: bool) -> ReadOptions:
-    """How a file was read whose import has stored these options."""
+    """How the file of an import was read that has `stored` its options."""
     return ReadOptions(
         stored["fields"],
         stored["region"],

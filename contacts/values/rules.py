@@ -3,7 +3,8 @@
 The API, the imports, the admin and the commands all use these functions, so that every way into the
 database accepts the same values. Each function takes the value that a caller sent, of any type, and
 returns the value to store. `None` and `""` both give the empty value of the field. Each function
-raises `ValueError` with a sentence for the caller if the value breaks the rule.
+raises `ValueError` with a sentence for the caller if the value breaks the rule. One module, so that
+a rule is found, and has its limit, in one place.
 """
 
 import json

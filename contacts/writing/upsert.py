@@ -1,5 +1,6 @@
 """Creating contacts, or updating those with the same phones: however many callers write one phone
-at the same time, one contact results, because the database decides, in one statement."""
+at the same time, one contact results, because the database decides, in one statement. The steps
+around the statement are in this module in their order."""
 
 import json
 from collections.abc import Iterable, Sequence
