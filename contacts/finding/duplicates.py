@@ -278,8 +278,8 @@ def with_crowded(tenant: Tenant, contact_ids: Iterable[str]) -> set[str]:
 
 class PairChanges(NamedTuple):
     """What `store_pairs` has to write. `vanished`: the ids of pairs to delete, because the contacts
-    are no longer alike, or one of them was deleted. `other`: the new reasons of pairs whose reasons
-    have changed, by the id of the pair."""
+    are no longer alike, or one of them was deleted. `other`: the changed reasons of pairs, by the
+    id of the pair."""
 
     vanished: list[str]
     other: dict[str, set[Reason]]

@@ -79,8 +79,8 @@ def claims_phones(text: bytes) -> bool:
 def settled_texts(
     texts: Iterable[bytes], taken: set[str], repeated: set[str], *, strict: bool
 ) -> Iterator[bytes]:
-    """The lines of the spool, without former phones in `taken`; of those in `repeated`, the first
-    row keeps each."""
+    """The lines of the spool, without former phones in `taken`. A former phone in `repeated` stays
+    in the first row that has it."""
     for text in texts:
         if not claims_phones(text):
             yield text

@@ -353,7 +353,7 @@ def replay(deliveries: DeliveryQuerySet, after: str = "", most: int | None = Non
 
 
 def prune(before: datetime) -> None:
-    """Deletes deliveries that were finished before then, and those whose webhook is deleted."""
+    """Deletes deliveries that were finished before then, and deliveries of deleted webhooks."""
     finished = Delivery.objects.exclude(state=Delivery.State.PENDING)
     finished.filter(finished_at__lt=before).delete_in_batches()
     Delivery.objects.exclude(webhook__in=Webhook.objects.values("pk")).delete_in_batches()
