@@ -1,8 +1,8 @@
 """The filters of contacts. Each is declared once, in `FILTERS`.
 
 The API (list-contacts, search-contacts, bulk actions, exports) and the list of the admin read that
-table, so that a filter means the same everywhere. One module: a filter is an entry of the table, its
-condition, and how its value is written and read.
+table, so that a filter means the same everywhere. One module: a filter is an entry of the table,
+its condition, and how its value is written and read.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
