@@ -102,11 +102,16 @@ class Person:
 def phone_key(e164: str, region: str = "") -> str:
     """A key that is equal for two phones of which one is a variant of the other.
 
-    Variants are: two numbers that reach the same phone, see `phones.variant_key`; a number with the
-    trunk prefix kept (+44 020…), or with a 0 after its country code where the country has no trunk
-    prefix (+39 0347…); with its country code twice; and without its country code, if this is the
-    code of `region`, the country of the tenant. The last three count only if the number is not
-    valid as it stands, and is valid after the repair: two valid numbers are two phones.
+    Variants of a number are:
+
+    - a number that reaches the same phone, see `phones.variant_key`;
+    - the number with the trunk prefix kept (+44 020…), or with a 0 after its country code where the
+      country has no trunk prefix (+39 0347…);
+    - the number with its country code twice;
+    - the number without its country code, if this is the code of `region`, the tenant's country.
+
+    The last three count only if the number is not valid as it stands, and is valid after the
+    repair: two valid numbers are two phones.
     """
     number = e164
     with suppress(phones.PhoneError):
