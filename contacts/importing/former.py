@@ -49,8 +49,8 @@ def with_former(line: SpoolLine, phones: list[str], problem: str, *, strict: boo
 
 def settle(spool: Path, *, strict: bool) -> None:
     """Leaves out the former phones that are phones of other rows, or former phones of earlier rows.
-    Batches are written at the same time: without this, chance would decide who gets such a phone.
-    Repeated phones of the spool are combined already.
+    Batches are written at the same time: without this, chance would decide which row gets such a
+    phone. Repeated phones of the spool are combined already.
 
     Memory: some hundred bytes for each former phone.
     """

@@ -338,7 +338,7 @@ def with_country_code(raw: Any, code: Any, options: ReadOptions) -> Any:
 
 
 def with_whatsapp_ids(cells: dict[Any, Any], options: ReadOptions) -> dict[Any, Any]:
-    """`cells` with ids of WhatsApp in a spelling that all doors read with its country code."""
+    """`cells` with the ids of WhatsApp in a spelling that says that the country code is there."""
     read = {column: content(cells.get(column), options) for column in options.whatsapp_ids}
     return cells | {
         column: f"whatsapp:{raw}"

@@ -57,7 +57,7 @@ DIGITS_LOST = gettext_noop(
 )
 
 # How WhatsApp and Facebook write a phone: the country code is there, the plus sign may be missing.
-# WhatsApp's ids may name the device behind a colon (`12025550123:4@s.whatsapp.net`).
+# WhatsApp's ids may name the device after a colon (`12025550123:4@s.whatsapp.net`).
 WITH_COUNTRY_CODE = re.compile(
     r"p:(?P<p>.*)"
     r"|whatsapp:(?!//)(?P<whatsapp>.*)"
