@@ -1,8 +1,8 @@
 """The fields of a contact. Each is declared once, in `FIELDS`; everything else reads that table.
 
 To add a field: declare it here, add its column to `Contact`, make the migration, and add the field
-to the examples of the API and to the documentation. The column needs a `db_default`: during a
-deploy, the version before still writes rows, without the new column.
+to the examples of the API and to the documentation; CONTRIBUTING.md has the list. The column needs
+a `db_default`: during a deploy, the version before still writes rows, without the new column.
 """
 
 from collections.abc import Callable, Collection

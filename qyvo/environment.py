@@ -109,8 +109,8 @@ def files_at(url: str) -> dict[str, Any]:
 
 
 def credentials_in(parts: SplitResult) -> dict[str, str]:
-    """None if the URL has none: boto3 then looks at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
-    the role of the machine."""
+    """The options of the storage with the credentials of the URL. Empty if it has none: boto3 then
+    looks at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the role of the machine."""
     if not parts.username and not parts.password:
         return {}
     if not parts.username or not parts.password:

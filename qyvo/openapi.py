@@ -1,7 +1,8 @@
 """The description of the API in OpenAPI 3.1, generated from the views and serializers.
 
 A view names its request body and its response (`input_class`, `output_class`). This module adds
-what all operations have in common: errors and headers.
+what all operations have in common: errors and headers. Half of it is one class, in which
+drf-spectacular expects the description of an operation.
 """
 
 import inspect

@@ -12,7 +12,7 @@ from .logs import is_api_request
 
 
 class SkipPages:
-    """Middleware: requests to the API skip all middleware behind this one.
+    """Middleware: requests to the API skip all middleware after this one.
 
     They have a token and no cookies, and the middleware for static files, sessions, forms and
     messages would take a sixth of their time. Skipping is one call, however much is skipped.

@@ -1,7 +1,7 @@
 """Every setting of the project, from the environment; docs/configuration.md has the table.
 
 A file `.env` beside manage.py (or the file that ENV_FILE names) is read too. A variable of the real
-environment wins over the same variable in the file.
+environment wins over the same variable in the file. Django reads settings from one module.
 """
 
 import logging

@@ -1,4 +1,5 @@
-"""The key of every public record: a ULID, in the form that the API shows."""
+"""The key of every public record: a ULID, in the form that the API shows. And how the numbers that
+are the keys of other rows are read."""
 
 import os
 import re
@@ -111,6 +112,12 @@ def bits_of(ulid: str) -> int:
 def hex_id(ulid: str) -> str:
     """A ULID as both databases read it in statements: 32 hexadecimal digits."""
     return f"{bits_of(ulid):032x}"
+
+
+def number_of(text: str) -> int | None:
+    """The id of a row with numbers for ids, such as a user. None if `text` cannot be one: databases
+    refuse numbers of more than 63 bits."""
+    return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 class ULIDField(models.UUIDField):

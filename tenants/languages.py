@@ -74,8 +74,8 @@ def of_browser(accepted: str | None) -> str:
 
 
 def activate_for(request: HttpRequest) -> None:
-    """The page is in the language of its user for the rest of the request. Without a choice, or
-    with the choice of a language that is no longer offered, it is in the browser's."""
+    """Sets the language of the user for the rest of the request: the one the user has chosen. If
+    there is no choice, or the language is no longer offered, that of the browser."""
     chosen = request.user.language if request.user.is_authenticated else ""
     is_chosen = is_offered(chosen)
     translation.activate(chosen if is_chosen else of_browser(request.headers.get(ACCEPTED)))

@@ -16,7 +16,7 @@ from unfold.forms import AuthenticationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from . import two_factor
-from .models import User
+from .models import UNKNOWN_ADDRESS, User
 
 
 class CodeInput(UnfoldAdminTextInputWidget):
@@ -95,7 +95,8 @@ def name_typed(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
 
 
 def address_of(request: HttpRequest) -> str:
-    """The address of the caller, for which failed logins are counted; `::` if it is unknown.
+    """The address of the caller, for which failed logins are counted; `UNKNOWN_ADDRESS` if it is
+    unknown.
 
     Behind a proxy (BEHIND_HTTPS_PROXY), the last address in `X-Forwarded-For`, because the proxy
     adds the last one; callers can invent the others. Otherwise the address of the connection.
@@ -103,7 +104,7 @@ def address_of(request: HttpRequest) -> str:
     peer = request.META.get("REMOTE_ADDR", "")
     added = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
     addresses = [added, peer] if settings.BEHIND_HTTPS_PROXY else [peer]
-    return network_of(next(filter(is_address, addresses), "::"))
+    return network_of(next(filter(is_address, addresses), UNKNOWN_ADDRESS))
 
 
 def network_of(address: str) -> str:

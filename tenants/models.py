@@ -40,6 +40,7 @@ def validate_region(value: str) -> None:
         raise ValidationError(_("Use a two-letter country code of ISO 3166-1, such as US or FR."))
 
 
+UNKNOWN_ADDRESS = "::"  # the address of a login whose caller has none
 DELETE_BATCH = 20_000  # rows per DELETE statement
 # Sent for each tenant that is deleted, in the transaction, before the rows of the tenants are
 # locked. Argument: `tenant_id`.
@@ -245,9 +246,9 @@ class KnownAddressQuerySet(models.QuerySet["KnownAddress"]):
         return {*self.filter(user__email=name).values_list("digest", flat=True)}
 
     def remember(self, user: User, address: str) -> None:
-        """Records that `user` has logged in from `address`, and forgets all but the latest 20
-        addresses of this user. An unknown address, `::`, is not recorded: anybody may have it."""
-        if address == "::":
+        """Records that `user` has logged in from `address`, and forgets all but the latest `KEPT`
+        addresses of this user. An unknown address is not recorded: anybody may have it."""
+        if address == UNKNOWN_ADDRESS:
             return
         digest = self.model.digest_of(address)
         self.update_or_create(user=user, digest=digest, defaults={"last_login_at": timezone.now()})
@@ -337,16 +338,17 @@ class ApiToken(models.Model):
     each connection, in which each refresh replaces the secret. So scopes, rate limit, revocation,
     last use and the author in the change log are the same for all tokens.
 
-    A token has 43 random characters of an alphabet of 62, which is 256 bits. Nobody can guess that,
-    so a fast hash without salt is enough; OWASP's Password Storage Cheat Sheet asks for slow hashes
-    because people choose weak passwords. The time that a look-up of the digest in the index takes
-    does not help an attacker: it says nothing about the token.
+    A token has 43 random characters from an alphabet of 62, which is 256 bits. Nobody can guess
+    that, so a fast hash without salt is enough; OWASP's Password Storage Cheat Sheet asks for slow
+    hashes because people choose weak passwords. The time that a look-up of the digest in the index
+    takes does not help an attacker: it says nothing about the token.
     """
 
     PREFIX = "qyvo_"  # so that secret scanners find leaked tokens
     VISIBLE = len(PREFIX) + 6
+    LENGTH = len(PREFIX) + 43
     ALPHABET = string.ascii_letters + string.digits
-    SHAPE = re.compile(rf"{PREFIX}[A-Za-z0-9]{{43}}")
+    SHAPE = re.compile(rf"{PREFIX}[A-Za-z0-9]{{{LENGTH - len(PREFIX)}}}")
     LAST_USED_PRECISION = timedelta(minutes=1)
 
     class Scope(models.TextChoices):
@@ -432,7 +434,7 @@ class ApiToken(models.Model):
         names the app; 37 of the 43 characters, 220 bits, are new.
         """
         beginning = self.prefix or self.PREFIX
-        missing = len(self.PREFIX) + 43 - len(beginning)
+        missing = self.LENGTH - len(beginning)
         self.plaintext = beginning + "".join(secrets.choice(self.ALPHABET) for _ in range(missing))
         self.prefix = self.plaintext[: self.VISIBLE]
         self.digest = self.digest_of(self.plaintext)

@@ -135,8 +135,12 @@ def permissions_of(user: User) -> set[str]:
 
     A disabled user keeps them: somebody may enable the user again.
     """
-    given = Permission.objects.filter(Q(user=user) | Q(group__user=user))
-    return permission_names(given)
+    return permission_names(given_to(user))
+
+
+def given_to(user: User) -> QuerySet[Permission]:
+    """The permissions of `user` and of the groups of `user`; some twice."""
+    return Permission.objects.filter(Q(user=user) | Q(group__user=user))
 
 
 def permission_names(permissions: Any) -> set[str]:
@@ -157,8 +161,7 @@ def has_more_permissions(user: User, other: User) -> bool:
 
 def users_without_more_permissions(user: User) -> QuerySet[User]:
     """The users of the same tenant, including `user`, who have no permission that `user` lacks."""
-    own = Permission.objects.filter(Q(user=user) | Q(group__user=user))
-    more = Permission.objects.exclude(pk__in=own.values("pk"))
+    more = Permission.objects.exclude(pk__in=given_to(user).values("pk"))
     people = User.objects.filter(tenant=user.tenant_id, is_superuser=False)
     return people.exclude(user_permissions__in=more).exclude(groups__permissions__in=more)
 

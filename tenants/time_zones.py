@@ -48,8 +48,8 @@ def validate_time_zone(name: str) -> None:
 
 
 def activate_for(user: Any) -> None:
-    """Times and days are in the zone of `user` for the rest of the request. If the data of
-    this machine are too old to have the zone, times are in the zone of the installation."""
+    """Sets the zone of `user` for the times and days of the rest of the request. If the data of
+    this machine are too old to have it, the zone of the installation stays."""
     if user.time_zone in names():
         timezone.activate(ZoneInfo(user.time_zone))
 

@@ -54,7 +54,7 @@ from tests.support.factories import TenantFactory, UserFactory
 from tests.support.receiver import Receiver, receiving
 from tests.support.webhooks import create
 
-# Tests are the operator, whose commands see every tenant; requests see what theirs may.
+# Tests, like commands, run as the operator and see every tenant. Requests see their tenant only.
 allow_all_tenants_outside_requests()
 
 
@@ -314,7 +314,7 @@ def contexts_of_pages_are_kept() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_request_left() -> None:
-    """One whose answer nobody has read to its end has not ended."""
+    """Ends the request of a test that has not read its answer to the end."""
     end_request()
 
 

@@ -1,7 +1,8 @@
 """The list of changes: who changed which contact and when, with a link that undoes each.
 
 Deleted and merged contacts are in the list, under the name and phone that the log keeps: they are
-brought back from here. Whoever may see contacts sees the list.
+brought back from here. Whoever may see contacts sees the list. One module, because each filter
+decides how the list reads its rows.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,13 +21,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, ngettext, pgettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from contacts.change_log.cause import actor_of_user
 from contacts.db import keyset
 from contacts.db.keyset import Order, Position
 from contacts.finding.filters import before_day, since_day
 from contacts.models import ENDS, Change, ChangeQuerySet, Contact
 from contacts.values import phones
 from tenants.admin import TenantOwnedAdmin, user_of
-from tenants.fields import is_ulid
+from tenants.fields import is_ulid, number_of
 from tenants.models import ApiToken, User
 
 from . import describe
@@ -36,9 +38,8 @@ from .forms import translated
 from .keyset_list import FiltersForm, FormFilter, KeysetList, all_tenants, day, select
 
 Kind = Change.Kind
-MAX_CHOICES = (
-    200  # people, and tokens, that the filter offers; the names in the list lead to others
-)
+# People, and tokens, that the filter offers. The names in the list lead to others.
+MAX_CHOICES = 200
 WINDOW = 100_000  # changes that a page looks at to find those of a person or kind
 MAX_QUICK = 8  # people to choose above the list
 QUICK_KINDS = ("ended", "updated", "created")
@@ -106,7 +107,7 @@ class ChangeFilterForm(FiltersForm):
     def __init__(self, data: Any, request: HttpRequest, site: Any) -> None:
         super().__init__(data, request, site)
         users, tokens = self.actors(request)
-        self.people = [(f"user:{pk}", email) for pk, email in users]
+        self.people = [(actor_of_user(pk), email) for pk, email in users]
         named = [(f"token:{prefix}", f"{name} ({prefix})") for prefix, name in tokens]
         kinds = translated(GROUPS)
         groups: list[Any] = [("", _("All")), *kinds.items()]
@@ -226,9 +227,9 @@ class ChangeLogList(KeysetList):
         return Order("pk" if is_of_all else "at", is_descending=True)
 
     def pk(self, text: str) -> int:
-        if not (text.isdecimal() and len(text) < 19):
+        if (pk := number_of(text)) is None:
             raise ValueError(text)
-        return int(text)
+        return pk
 
     def rows(self, order: Order, start: Position | None, limit: int) -> list[Change]:
         found = self.queryset.order_by()

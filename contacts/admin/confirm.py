@@ -20,6 +20,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, override
 
+from contacts.change_log.cause import actor_of_user
 from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Contact, ContactQuerySet
 from tenants.admin import TenantOwnedAdmin, user_of
@@ -83,7 +84,7 @@ def start(
     `value`: what the action needs, such as a tag. `chosen`: the ids of the contacts.
     """
     user = user_of(request)
-    action = bulk_actions.plan(tenant, f"user:{user.pk}", kind, value, chosen)
+    action = bulk_actions.plan(tenant, actor_of_user(user.pk), kind, value, chosen)
     with override(None):  # the log is English, in which all staff can read it
         summary = f"{action}: {action.total:,} {action.noun}s."
         LogEntry.objects.log_actions(user.pk, [action], ADDITION, summary, single_object=True)

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from contacts.db import keyset
 from contacts.db.keyset import Order, Position
-from contacts.models import Contact, ContactQuerySet, ContactTag, SavedView, Tag, matches
+from contacts.models import Contact, ContactQuerySet, SavedView, Tag, matches
 from contacts.values import countries, phones
 from tenants.admin import user_of
 
@@ -115,7 +115,7 @@ class ContactList(KeysetList):
     def with_tag(self, tag: Tag, order: Order, start: Position | None, limit: int) -> list[Contact]:
         """Reads the links of the tag, which an index has in this order. With one query on contacts,
         planners read all contacts to find those with the tag."""
-        links = ContactTag.objects.filter(tenant=tag.tenant_id, tag=tag)
+        links = tag.own_links()
         if start:
             links = links.filter(**{f"contact__{'lt' if order.is_descending else 'gt'}": start[-1]})
         ordered = links.order_by("-contact_id" if order.is_descending else "contact_id")

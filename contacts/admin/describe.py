@@ -21,6 +21,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from contacts.change_log.cause import actor_of_user
 from contacts.change_log.difference import (
     CONSENT,
     FORMER_PHONES,
@@ -30,7 +31,7 @@ from contacts.change_log.difference import (
 )
 from contacts.models import EARLIER_OPT_OUT, Change, Contact, Import
 from contacts.values import rules
-from tenants.fields import parse_ulid
+from tenants.fields import number_of, parse_ulid
 from tenants.models import ApiToken, Tenant, User
 
 PAGE_SIZE = 50  # changes
@@ -75,9 +76,10 @@ class Actors:
 
     def users(self, tenants: Sequence[Tenant | str]) -> dict[str, Who]:
         """Users of the tenants, and superusers, who may change every tenant."""
-        ids = [name for name in self.named.get("user", ()) if name.isdecimal() and len(name) < 19]
+        named = map(number_of, self.named.get("user", ()))
+        ids = [pk for pk in named if pk is not None]
         found = User.objects.filter(Q(tenant__in=tenants) | Q(is_superuser=True), pk__in=ids)
-        return {f"user:{pk}": Who(email) for pk, email in found.values_list("pk", "email")}
+        return {actor_of_user(pk): Who(email) for pk, email in found.values_list("pk", "email")}
 
     def tokens(self, tenants: Sequence[Tenant | str]) -> dict[str, Who]:
         found = ApiToken.objects.filter(user__tenant__in=tenants)
@@ -212,7 +214,7 @@ def tag_lines(name: str, logged: Fields) -> Iterator[Line]:
         if names := logged.get(side):
             yield Line(_(what), ", ".join(names))
     if order := logged.get("order"):
-        yield Line(_("order of tags"), f"{', '.join(order['old'])} → {', '.join(order['new'])}")
+        yield Line(_("order of tags"), ARROW.join(map(", ".join, (order["old"], order["new"]))))
 
 
 def former_phone_lines(name: str, logged: Fields) -> Iterator[Line]:

@@ -1,6 +1,7 @@
 """The list of possible duplicates: pairs of contacts side by side, to merge or to dismiss.
 
-Whoever may merge contacts may merge and dismiss pairs; whoever may see contacts sees the list.
+Whoever may merge contacts may merge and dismiss pairs; whoever may see contacts sees the list. One
+module, because the actions work on the rows that the list has marked.
 """
 
 from collections.abc import Iterable

@@ -24,6 +24,7 @@ from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from contacts.api.exports import download
+from contacts.change_log.cause import actor_of
 from contacts.exporting import background, cleanup
 from contacts.exporting.export import CSV_FOR_SPREADSHEETS, FORMATS, export, select_ids
 from contacts.exporting.formats import Format, NotExportable
@@ -92,7 +93,7 @@ class ExportActionAdmin(ConfirmActionAdmin):
     ) -> HttpResponseBase:
         if (tenant := self.tenant_of(request, contacts)) is None:
             return HttpResponseRedirect(request.get_full_path())
-        job = background.plan_chosen(tenant, f"user:{user_of(request).pk}", name, ids)
+        job = background.plan_chosen(tenant, actor_of(request), name, ids)
         return HttpResponseRedirect(reverse("admin:contacts_export_change", args=[job.pk]))
 
 

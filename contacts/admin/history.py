@@ -28,6 +28,7 @@ from contacts.models import BulkAction, Change, Contact
 from contacts.writing import consent, undo
 from contacts.writing.consent import Decision
 from tenants.admin import TenantOwnedAdmin
+from tenants.fields import number_of
 from tenants.models import Tenant
 
 from . import describe, timeline
@@ -119,7 +120,7 @@ class HistoryAdmin(TenantOwnedAdmin):
         contact = self.get_object(request, unquote(object_id))
         if contact is None:
             return self.no_contact(request, object_id)
-        before = position(request.GET.get("before", ""))
+        before = number_of(request.GET.get("before", ""))
         found = describe.changes_of(contact, before)
         shown = found[: describe.PAGE_SIZE]  # `found` may have one more, of the next page
         is_last = len(found) == len(shown)
@@ -241,8 +242,3 @@ def line_of(tenant: Tenant, undone: undo.Undone) -> str:
     """The line of `Undone.lines`, in the language of the user."""
     fields = ", ".join(map(describe.field_in_words, undone.taken_back))
     return labelled(f"{tenant.slug} {undone.name}", fields)
-
-
-def position(text: str) -> int | None:
-    """The id of the change before which a page begins. None if the text is not a number."""
-    return int(text) if text.isdecimal() and len(text) < 19 else None

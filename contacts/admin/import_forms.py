@@ -1,4 +1,5 @@
-"""The forms of an import: the upload, and the preview with the choice of columns."""
+"""The forms of an import: the upload, and the preview with the choice of columns. One module,
+because both ask for the same options."""
 
 from contextlib import suppress
 from datetime import date, datetime

@@ -17,13 +17,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from contacts.api.imports import error_file, error_workbook
+from contacts.change_log.cause import actor_of
 from contacts.importing import cleanup, storage, uploads
 from contacts.importing.erasures import in_words
 from contacts.importing.preview import Preview, preview
 from contacts.importing.records import UnreadableFile
 from contacts.jobs.files import store
 from contacts.models import Import
-from tenants.admin import user_of
 
 from .describe import field_in_words
 from .import_forms import READING, MappingForm, UploadForm
@@ -99,7 +99,7 @@ class ImportAdmin(ProgressAdmin):
     # Uploading
 
     def save_model(self, request: HttpRequest, obj: Import, form: Any, change: bool) -> None:
-        obj.actor = f"user:{user_of(request).pk}"
+        obj.actor = actor_of(request)
         uploads.save(obj)
 
     def response_add(
@@ -178,7 +178,7 @@ class ImportAdmin(ProgressAdmin):
     def begin(
         self, request: HttpRequest, job: Import, *, dry_run: bool, **values: Any
     ) -> HttpResponse:
-        if uploads.begin(job, f"user:{user_of(request).pk}", dry_run=dry_run, **values):
+        if uploads.begin(job, actor_of(request), dry_run=dry_run, **values):
             said = gettext_noop("Dry run.") if dry_run else gettext_noop("Begun.")
             self.log_change(request, job, said)
         else:

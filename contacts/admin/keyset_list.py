@@ -124,8 +124,8 @@ class FiltersForm(forms.Form):
             yield labelled(self[name].label, problem) if name in self.fields else problem
 
     def active(self) -> Iterator[tuple[str, list[str]]]:
-        """The label with the value, and the URL parameters, of each filter that has a value. None
-        if the form is not valid."""
+        """The label with the value, and the URL parameters, of each filter that has a value. Yields
+        nothing if the form is not valid."""
         if self.is_valid():
             for name, value in self.cleaned_data.items():
                 if value and name in self.fields:

@@ -22,9 +22,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, pgettext
 from django.views.decorators.http import require_POST
 
+from contacts.change_log.cause import actor_of, actor_of_user
 from contacts.finding import filters, saved_views
 from contacts.finding.saved_views import MAX_VIEWS
-from contacts.models import MAX_VIEW_NAME, SavedView, actor_of
+from contacts.models import MAX_VIEW_NAME, SavedView
 from contacts.values import rules
 from tenants.admin import TenantForm, TenantOwnedRetryAdmin, save_changed, user_of
 from tenants.fields import is_ulid
@@ -138,7 +139,7 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
     def may(self, request: HttpRequest, view: Any, right: str) -> bool:
         """Everybody may change the own views. `right`: the permission for those of others."""
         user = user_of(request)
-        is_own = view is None or view.actor == actor_of(user)
+        is_own = view is None or view.actor == actor_of_user(user.pk)
         return self.has_view_permission(request, view) and (is_own or user.has_perm(right))
 
     # Saving
@@ -204,7 +205,7 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
         form: Any = super().get_form(request, obj, change, **options)
         listed = self.filter_form(request, request.GET.get("list", ""))
         if obj is None and listed.is_valid():
-            form.actor, form.given = actor_of(user_of(request)), filter_of(listed)
+            form.actor, form.given = actor_of(request), filter_of(listed)
             form.tenant = self.tenant_of(request, listed)
         return form
 
@@ -271,7 +272,7 @@ class SavedViewAdmin(TenantOwnedRetryAdmin):
         if "saved_views" not in kept:
             rows = self.get_queryset(request).select_related("tenant")
             if request.user.is_superuser:
-                rows = rows.filter(actor=actor_of(user_of(request)))
+                rows = rows.filter(actor=actor_of(request))
             kept["saved_views"] = [*rows.order_by("name", "pk")[: 2 * MAX_VIEWS]]
         return kept["saved_views"]
 

@@ -15,10 +15,10 @@ from contacts.models import Contact
 from contacts.values import rules
 from contacts.values.defined_fields import DefinedField, FieldKind
 
+from .describe import NOTHING
 from .field_inputs import mark_of
 from .forms import answers
 
-NOTHING = "-"
 MAX_ROWS = 200  # other keys; more are shown as JSON only, as on the page for editing
 ROW = '<div><dt class="font-medium">{}</dt><dd>{}</dd></div>'
 JSON = '<details><summary>{}</summary><pre class="mono">{}</pre></details>'

@@ -20,9 +20,9 @@ from contacts.jobs import bulk_actions
 from contacts.models import (
     BulkAction,
     Contact,
-    ContactTag,
     Tag,
     TagQuerySet,
+    links_of,
     numbers_of_contacts,
 )
 from contacts.values import rules
@@ -229,7 +229,6 @@ def names_of(tags: list[Tag]) -> str:
 
 def contacts_with(tags: list[Tag]) -> Any:
     """The contacts that have one of `tags`."""
-    tenants = {tag.tenant_id for tag in tags}
-    links = ContactTag.objects.filter(tenant__in=tenants, tag__in=[tag.pk for tag in tags])
-    found = Contact.objects.filter(tenant__in=tenants, pk__in=links.values("contact"))
+    carriers = links_of(tags).values("contact")
+    found = Contact.objects.filter(tenant__in={tag.tenant_id for tag in tags}, pk__in=carriers)
     return found.order_by("-pk")

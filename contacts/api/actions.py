@@ -5,6 +5,8 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import Model, QuerySet
 from django.http import HttpResponseBase
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
@@ -29,6 +31,7 @@ OF_A_FILTERED_PAGE = {
 }
 Scope = ApiToken.Scope
 Found = TypeVar("Found")
+Row = TypeVar("Row", bound=Model)
 
 
 class ActionView(RepeatableView):
@@ -94,6 +97,14 @@ class ActionView(RepeatableView):
         elif isinstance(error, RuleBroken):
             error = ValidationError({error.field: [str(error)]})
         return super().handle_exception(error)
+
+
+def found_or_404(rows: QuerySet[Row], pk: str, noun: str) -> Row:
+    """The row with this id. Raises `NotFound`, which says that there is no such `noun`."""
+    try:
+        return rows.get(pk=pk)
+    except (ObjectDoesNotExist, ValueError):  # no such id, or no id at all
+        raise NotFound(f"{noun} not found") from None
 
 
 def read_cursor(cursor: str, *scope: Any) -> cursors.Position | None:

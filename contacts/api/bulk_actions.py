@@ -22,7 +22,7 @@ from contacts.values import rules
 from tenants.models import ApiToken, Tenant
 from tenants.serializers import OrNull
 
-from .actions import ActionView, Scope
+from .actions import ActionView, Scope, found_or_404
 from .contacts import ContactKey
 from .fields import FLAG, TAG, TAGS, FilterField, RuleField, Timestamp, text
 from .idempotency import RepeatableView
@@ -184,10 +184,7 @@ class GetBulk(RepeatableView):
     answer_headers: dict[str, str] = {}
 
     def get(self, request: Request, id: str) -> Response:  # noqa: A002
-        try:
-            action = self.tenant.bulk_actions.get(pk=id)
-        except (BulkAction.DoesNotExist, ValueError):  # no such id, or no id at all
-            raise NotFound("Bulk action not found") from None
+        action = found_or_404(self.tenant.bulk_actions.all(), id, "Bulk action")
         return Response(self.output_class(action).data)
 
 

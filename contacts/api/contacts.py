@@ -1,4 +1,5 @@
-"""The actions on one contact: the shapes of their bodies, of their answers, and the views."""
+"""The actions on one contact: the shapes of their bodies, of their answers, and the views. One
+module, because the actions share the shapes of a key and of a contact."""
 
 from collections.abc import Callable
 from functools import cached_property

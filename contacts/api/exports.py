@@ -19,7 +19,7 @@ from contacts.values import rules
 from tenants.serializers import OrNull
 from tenants.views import TenantAPIView
 
-from .actions import ActionView, Scope
+from .actions import ActionView, Scope, found_or_404
 from .fields import RuleField, Timestamp
 from .finding import ContactFilters
 
@@ -89,10 +89,7 @@ class ExportView(TenantAPIView):
     answer_headers: dict[str, str] = {}
 
     def find(self, pk: str) -> Export:
-        try:
-            return self.tenant.exports.get(pk=pk)
-        except (Export.DoesNotExist, ValueError):  # no such id, or no id at all
-            raise NotFound("Export not found") from None
+        return found_or_404(self.tenant.exports.all(), pk, "Export")
 
 
 class CreateExport(ActionView):

@@ -23,7 +23,7 @@ from contacts.models import Import
 from contacts.values import rules
 from tenants.serializers import OrNull
 
-from .actions import Scope
+from .actions import Scope, found_or_404
 from .fields import RuleField, Timestamp, text
 from .idempotency import RepeatableView
 from .parsers import FILE_PARSERS
@@ -163,10 +163,7 @@ class ImportView(RepeatableView):
     answer_headers: dict[str, str] = {}
 
     def find(self, pk: str) -> Import:
-        try:
-            return self.tenant.imports.begun().with_counts().get(pk=pk)
-        except (Import.DoesNotExist, ValueError):  # no such id, or no id at all
-            raise NotFound("Import not found") from None
+        return found_or_404(self.tenant.imports.begun().with_counts(), pk, "Import")
 
 
 class CreateImport(ImportView):

@@ -17,7 +17,7 @@ from contacts.webhooks import outbox
 from contacts.webhooks.rules import delivery_id, endpoint, events
 from tenants.serializers import OrNull
 
-from .actions import Scope, read_cursor
+from .actions import Scope, found_or_404, read_cursor
 from .examples import WEBHOOK
 from .fields import (
     CURSOR,
@@ -248,10 +248,7 @@ class WebhookView(RepeatableView):
 
     def find(self, pk: str) -> Webhook:
         """Raises `NotFound`."""
-        try:
-            return self.tenant.webhooks.get(pk=pk)
-        except (Webhook.DoesNotExist, ValueError):  # ValueError: `pk` is not an id
-            raise NotFound("Webhook not found") from None
+        return found_or_404(self.tenant.webhooks.all(), pk, "Webhook")
 
     def handle_exception(self, error: Exception) -> Response:
         """A webhook may be deleted between `find` and the lock of a change."""

@@ -68,7 +68,11 @@ def actor_of(request: Any) -> str:
     if token := getattr(request, "auth", None):
         return token.actor
     user = getattr(request, "user", None)  # the API sets it after authentication
-    return f"user:{user.pk}" if user and user.is_authenticated else ""
+    return actor_of_user(user.pk) if user and user.is_authenticated else ""
+
+
+def actor_of_user(user_id: int) -> str:
+    return f"user:{user_id}"
 
 
 def cause_values(dialect: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg import _queries
 
-from contacts.values.rules import spelled
+from contacts.values.rules import is_number, spelled
 from tenants.isolation import is_sharded
 
 from .citus import ValuesCursor
@@ -140,7 +140,7 @@ def metadata_between(stored: str, key: str, low: str | None, high: str | None) -
     if isinstance(bounds[0], str):
         is_of_kind = isinstance(value, str) and bool(re.fullmatch(DAY, value))
     else:
-        is_of_kind = isinstance(value, int | float) and not isinstance(value, bool)
+        is_of_kind = is_number(value)
     if not is_of_kind:
         return False
     return (low is None or bounds[0] <= value) and (high is None or value <= bounds[-1])

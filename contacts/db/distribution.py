@@ -11,8 +11,8 @@ from django.db import DatabaseError, connection, transaction
 
 COLUMN = "tenant_id"
 LOCK_TIMEOUT = "10s"  # per statement; servers and workers that still run hold locks for less
-# Citus refuses parallel work on tables whose foreign keys point to a table that the same
-# transaction has made a reference table.
+# Without the second setting, Citus refuses to work: it does not change tables in parallel if they
+# refer to a table that the same transaction has made a reference table.
 SETTINGS = (
     f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'",
     "SET LOCAL citus.multi_shard_modify_mode = 'sequential'",

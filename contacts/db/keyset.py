@@ -369,12 +369,12 @@ def near(
     read first, and 5,000 only if the share of matching rows among 500 may fill the page then.
     """
     rows, among = starting(rows, segment, after), starting(among, segment, after)
-    for window in (min(FIRST_WINDOW, SEARCH_WINDOW), SEARCH_WINDOW):
-        edge = segment.edge(among, window)
+    for size in (min(FIRST_WINDOW, SEARCH_WINDOW), SEARCH_WINDOW):
+        edge = segment.edge(among, size)
         found = first_in(up_to(rows, segment, edge) if edge else rows, segment, limit)
         if edge is None or len(found) == limit:
             break
-        if len(found) * SEARCH_WINDOW < limit * window:
+        if len(found) * SEARCH_WINDOW < limit * size:
             break
     return found, edge
 

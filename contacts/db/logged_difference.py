@@ -53,9 +53,9 @@ def of_moments(old: str, new: str) -> str:
 
 
 def of_tags(old: str, new: str) -> str:
-    """`contacts.change_log.difference.of_tags`. If as many tags came as went, each new tag is to
-    stand where an old one stood; otherwise the new tags are to stand at the end. `order` is there
-    where that is not so."""
+    """`contacts.change_log.difference.of_tags`, as SQL. `order` is left out if as many tags were
+    added as removed and each new tag stands where an old one stood, or if the numbers differ and
+    the new tags stand at the end."""
     return f"""(
     SELECT jsonb_build_object('added', added, 'removed', removed) || CASE
         WHEN CASE WHEN cardinality(added) = cardinality(removed)

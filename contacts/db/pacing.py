@@ -17,9 +17,8 @@ HELD = 0.08  # seconds that a transaction should take; some take three times as 
 FEWEST = 20  # items per transaction: with fewer, most of the time goes into commits
 GROWTH = 1.25  # limit from one transaction to the next: the last one may have been fast by chance
 FIRST = 100  # items of the first transaction, when the time per item is not known yet
-PAUSE = (
-    0.03  # seconds: long enough for each waiting writer to look several times, on slow machines too
-)
+# Seconds. Long enough for each waiting writer to look several times, on slow machines too.
+PAUSE = 0.03
 
 
 class Pace:

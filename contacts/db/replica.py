@@ -1,8 +1,8 @@
 """Reading from a replica: a standby of PostgreSQL, which is a little behind the leader.
 
 `read` asks a question there. While it does, a context variable names the database, and the router
-sends the queries of this app to it: no query has to name it. All else, every write, and who may do
-what are asked of the leader.
+sends the queries of this app to it: no query has to name it. Everything else goes to the leader:
+all writes, and the checks of who may do what.
 """
 
 import logging
@@ -33,7 +33,7 @@ PASSING = (CONFLICT, DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT)
 
 # A position in the log of PostgreSQL. For callers, a text that they send back.
 POSITION = re.compile("[0-9A-F]{1,8}/[0-9A-F]{1,8}")
-BEGINNING = "0/0"  # every replica is as far
+BEGINNING = "0/0"  # a position that every replica has reached
 # Where the next record will be written, so after the commit of whoever asks. What has been written
 # to the disk (`pg_current_wal_lsn`) may end before this commit if `synchronous_commit` is off.
 NOW = "SELECT CAST(pg_current_wal_insert_lsn() AS text)"
@@ -118,8 +118,9 @@ def is_less_restricted() -> bool:
 
 
 def position() -> str:
-    """The position of the leader: all that is committed is before it. Empty without a replica, or
-    if the leader does not say: what was written is written, whatever becomes of the position."""
+    """The position of the leader: all that is committed is before it. Empty without a replica, and
+    after an error: the caller has written already, and that must not fail for want of a position.
+    """
     if is_configured():
         with suppress(DatabaseError), connections[DEFAULT_DB_ALIAS].cursor() as cursor:
             cursor.execute(NOW)
@@ -186,8 +187,9 @@ def is_as_far(after: str) -> bool:
 
 
 def give_up(error: DatabaseError) -> None:
-    """Closes the connection, which may be broken. A replica without a table or a column waits for
-    a migration, and is not asked for a while; a value that it refuses is the caller's."""
+    """Closes the connection, which may be broken. The replica is not asked for a while, for example
+    if it lacks a table because a migration has not reached it yet. It is asked again at once if
+    only this statement failed, or if the caller has sent a wrong value."""
     with suppress(DatabaseError):
         connections[ALIAS].close()
     if not isinstance(error, DataError) and sqlstate(error) not in PASSING:

@@ -184,7 +184,7 @@ class Progress:
         self.columns = columns_with(defined)
 
     def position(self, size: int) -> Position:
-        """The place that the export has reached, with `size` bytes of the file."""
+        """How far the export is, with `size` bytes of the file."""
         return Position(self.read, size, self.contacts)
 
     @property

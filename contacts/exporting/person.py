@@ -218,12 +218,12 @@ def notes(person: Person) -> list[Json]:
 
 
 def recipients(person: Person) -> list[Json]:
-    """Whom webhooks told (GDPR, article 15, paragraph 1, c). Without the path of the address, which
-    may be a secret."""
+    """Who received changes of the person by webhook (GDPR, article 15, paragraph 1, c). Without the
+    path of the address, which may be a secret."""
     webhooks = person.tenant.webhooks.values_list("pk", "url")
     hosts = {pk: urlsplit(url).hostname for pk, url in webhooks}
     changes = [change.pk for change in person.changes]
-    told = Delivery.objects.filter(tenant=person.tenant, webhook__in=[*hosts], change__in=changes)
+    sent = Delivery.objects.filter(tenant=person.tenant, webhook__in=[*hosts], change__in=changes)
     return [
         {
             "Recipient": hosts[delivery.webhook_id],
@@ -231,7 +231,7 @@ def recipients(person: Person) -> list[Json]:
             "State": delivery.state,
             "At": moment(delivery.finished_at or delivery.created_at),
         }
-        for delivery in told.order_by("pk")
+        for delivery in sent.order_by("pk")
     ]
 
 

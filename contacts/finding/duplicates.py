@@ -124,6 +124,8 @@ def by_phone(tenant: Tenant, asked: dict[str, Person]) -> Candidates:
 
 
 def by_email(tenant: Tenant, asked: dict[str, Person], crowded: set[str]) -> Candidates:
+    """The contacts with the e-mail address of each of `asked`. `crowded`: addresses that too many
+    contacts share."""
     emails = {person.email for person in asked.values()} - {""} - crowded
     found = defaultdict[str, dict[str, Person]](dict)
     for pk, person in people(tenant, tenant.contacts.filter(email_folded__in=emails)).items():
@@ -276,8 +278,8 @@ def with_crowded(tenant: Tenant, contact_ids: Iterable[str]) -> set[str]:
 
 class PairChanges(NamedTuple):
     """What `store_pairs` has to write. `vanished`: the ids of pairs to delete, because the contacts
-    are no longer alike, or one of them was deleted. `other`: the new reasons of pairs whose reasons
-    have changed, by the id of the pair."""
+    are no longer alike, or one of them was deleted. `other`: the changed reasons of pairs, by the
+    id of the pair."""
 
     vanished: list[str]
     other: dict[str, set[Reason]]

@@ -1,7 +1,8 @@
 """The filters of contacts. Each is declared once, in `FILTERS`.
 
 The API (list-contacts, search-contacts, bulk actions, exports) and the list of the admin read that
-table, so that a filter means the same everywhere.
+table, so that a filter means the same everywhere. One module: a filter is an entry of the table,
+its condition, and how its value is written and read.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,7 +13,7 @@ from functools import partial, reduce
 from operator import or_
 from typing import Any
 
-from django.db.models import Q, QuerySet, Value
+from django.db.models import Q, Value
 from django.db.models.functions import Substr
 from django.db.models.lookups import In
 from django.utils.timezone import localtime, make_aware
@@ -26,10 +27,10 @@ from contacts.models import (
     BY_MESSAGE,
     Contact,
     ContactQuerySet,
-    ContactTag,
     Tag,
     are_few,
     carries,
+    links_of,
     lists,
 )
 from contacts.values import countries, rules, strict_json
@@ -291,12 +292,6 @@ def with_tags(tenant: Tenant, given: Given) -> Given:
         filter_name: [known.get(name) or Tag(tenant=tenant, name=name) for name in names]
         for filter_name, names in named.items()
     }
-
-
-def links_of(tags: list[Tag]) -> QuerySet[ContactTag]:
-    """The links of these tags. The tenant is in the condition, because the index on links begins
-    with tenant and tag and is ordered by contact."""
-    return ContactTag.objects.filter(tenant__in={tag.tenant_id for tag in tags}, tag__in=tags)
 
 
 # Tags are read in the rows of the contacts. A look-up of the links of each contact took forty times

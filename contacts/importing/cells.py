@@ -53,9 +53,8 @@ def tags_of(text: str) -> list[str]:
     """The names of the tags in a cell, not yet checked by `rules.tags`.
 
     A JSON list of strings is taken as it is. The braces of an array of PostgreSQL (`{vip,new}`) are
-    left out. Otherwise ` ::: ` parts the names, or else commas, or
-    else semicolons, or else bars. Quotes around a name (Mailchimp) and the groups of Google itself
-    are left out.
+    left out. Otherwise ` ::: ` parts the names, or else commas, or else semicolons, or else bars.
+    Quotes around a name (Mailchimp) and the groups of Google itself are left out.
     """
     if TAG_SIGNS.isdisjoint(text):
         return text.split(",") if text else []

@@ -20,6 +20,7 @@ from contacts.values.translation import gettext as _
 from contacts.values.translation import gettext_noop
 from tenants.models import Tenant
 
+from .error_workbook import MAX_FIELD
 from .formats.header import unique
 from .former import former_of
 from .records import Record
@@ -155,11 +156,9 @@ def erase_from_errors_of(job: Import, path: Path, phone: str) -> bool:
 def erase_from_error_file(path: Path, phone: str, options: ReadOptions, delimiter: str) -> None:
     """Removes the rows that contain this phone, in any spelling and in any column, from the CSV at
     `path`, which was written with these `options` and this `delimiter`."""
-    options = options._replace(has_apostrophes=True)
     nationals = [*map(phones.national, forms([phone]))]
     kept = path.with_name(f"{path.name}.kept")
-    # The file has cells that were too long for the import.
-    csv.field_size_limit(2**31 - 1)
+    csv.field_size_limit(MAX_FIELD)
     try:
         with (
             path.open(encoding="utf-8", newline="") as file,

@@ -1,4 +1,5 @@
-"""What an import has found out about its file: its job stores this, and all doors tell it."""
+"""What an import has found out about its file. Its job stores this; the command, the API and the
+admin show it."""
 
 from typing import Any
 

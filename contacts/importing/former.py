@@ -49,8 +49,8 @@ def with_former(line: SpoolLine, phones: list[str], problem: str, *, strict: boo
 
 def settle(spool: Path, *, strict: bool) -> None:
     """Leaves out the former phones that are phones of other rows, or former phones of earlier rows.
-    Batches are written at the same time: without this, chance would decide who gets such a phone.
-    Repeated phones of the spool are combined already.
+    Batches are written at the same time: without this, chance would decide which row gets such a
+    phone. Repeated phones of the spool are combined already.
 
     Memory: some hundred bytes for each former phone.
     """
@@ -79,8 +79,8 @@ def claims_phones(text: bytes) -> bool:
 def settled_texts(
     texts: Iterable[bytes], taken: set[str], repeated: set[str], *, strict: bool
 ) -> Iterator[bytes]:
-    """The lines of the spool, without former phones in `taken`; of those in `repeated`, the first
-    row keeps each."""
+    """The lines of the spool, without former phones in `taken`. A former phone in `repeated` stays
+    in the first row that has it."""
     for text in texts:
         if not claims_phones(text):
             yield text

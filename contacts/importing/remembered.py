@@ -52,9 +52,9 @@ def like(job: Import, digests: Iterable[str]) -> Import | None:
 def reading_like_before(
     job: Import, source: RecordFile, encodings: Collection[str]
 ) -> dict[str, Any]:
-    """Options for what reading the file leaves open, as an earlier import has answered it: the row
-    with the same columns is the header, also below others that look like one, and of the
-    `encodings` in question, it is the one of that import."""
+    """The options that an earlier import with the same columns decides where reading the file
+    alone does not. The row with these columns is the header, even if a row above it looks like one.
+    The encoding is the one that the earlier import had, if it is among the possible `encodings`."""
     rows = {digest(unique(titles_of(row.cells))): row.line for row in source.first_rows}
     detected = digest(source.header)
     earlier = like(job, {detected, *rows})

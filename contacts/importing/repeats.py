@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 
+from contacts.change_log.difference import CONSENT
 from contacts.values import rules
 from contacts.values.translation import gettext as _
 from contacts.values.translation import gettext_noop
@@ -22,7 +23,6 @@ from contacts.values.translation import gettext_noop
 from .columns import FORMER
 from .spool import SpoolLine, parse
 
-CONSENT = ("opted_in_at", "opted_out_at")
 # A name in `SpoolLine.given` that adds to a field, and the name that replaces the field.
 REPLACING = {"metadata": "-metadata", "+tags": "tags"}
 MISFIT = gettext_noop(

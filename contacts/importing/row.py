@@ -1,4 +1,7 @@
-"""One record of a file → the fields of a contact, by the rules that all callers share."""
+"""One record of a file → the fields of a contact, by the rules that all callers share.
+
+One module, because `clean` and the functions that it calls are the steps of one conversion.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -143,7 +146,7 @@ def consent_since(given: dict[str, Any]) -> datetime | None:
 
 
 def stored_read_options(stored: dict[str, Any], *, has_apostrophes: bool) -> ReadOptions:
-    """How a file was read whose import has stored these options."""
+    """How the file of an import was read that has `stored` its options."""
     return ReadOptions(
         stored["fields"],
         stored["region"],
@@ -335,7 +338,7 @@ def with_country_code(raw: Any, code: Any, options: ReadOptions) -> Any:
 
 
 def with_whatsapp_ids(cells: dict[Any, Any], options: ReadOptions) -> dict[Any, Any]:
-    """`cells` with ids of WhatsApp in a spelling that all doors read with its country code."""
+    """`cells` with the ids of WhatsApp in a spelling that says that the country code is there."""
     read = {column: content(cells.get(column), options) for column in options.whatsapp_ids}
     return cells | {
         column: f"whatsapp:{raw}"
@@ -438,8 +441,7 @@ def phone(raw: Any, options: ReadOptions) -> Any:
     No error repeats the phone: errors are kept when the file is gone and when its owner is erased.
     """
     if not isinstance(raw, str):
-        is_number = isinstance(raw, int | float) and not isinstance(raw, bool)
-        return one_phone(str(raw) if is_number else raw, options)
+        return one_phone(str(raw) if rules.is_number(raw) else raw, options)
     if written.VALUE_SEPARATOR in raw:
         return first_good(lambda value: one_phone(value, options), written.values_of(raw))
     return one_phone(raw, options)

@@ -60,9 +60,9 @@ def text_of(
     earlier: str = "",
 ) -> str:
     """The line of the spool. Tabs separate its parts: JSON escapes tabs in values."""
-    told = f"\t{json.dumps(warning)}" if warning or earlier else ""
-    told += f"\t{earlier}" if earlier else ""
-    return f"{line}\t{row_id}\t{phone}\t{given}\t{values}{told}\n"
+    last_parts = f"\t{json.dumps(warning)}" if warning or earlier else ""
+    last_parts += f"\t{earlier}" if earlier else ""
+    return f"{line}\t{row_id}\t{phone}\t{given}\t{values}{last_parts}\n"
 
 
 def spool_text(record: Record, options: ReadOptions, dialect: Any, row_id: str) -> str:

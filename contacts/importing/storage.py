@@ -8,6 +8,7 @@
 - `head`: what was found out about the file (`RecordFile.found`);
 - `reading`: the clean rows so far, and `position`: how far the file was read;
 - `rows`: all clean rows, once the whole file was read;
+- `combining`, `settling`: `rows` while it is rewritten, see `repeats` and `former`;
 - `combined`: an empty file, once the rows of repeated phones in `rows` are combined;
 - `tried`: how many rows a dry run has tried;
 - `errors`: the error file so far, and `errors.place`: how far it is;

@@ -202,7 +202,7 @@ def enqueue(job: Import) -> None:
 
 @task()
 def run_import(pk: str) -> None:
-    """Runs the job whose turn it is: this import, or a job of a tenant that has waited longer.
+    """Runs this import, or first a job of a tenant that has waited longer; see `jobs.turns`.
 
     Tasks in the queue name this function by its path. If it moves, a migration must rename it, as
     0016 did.

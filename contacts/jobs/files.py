@@ -133,8 +133,8 @@ def store() -> Disk:
 
 
 def remove_if_possible(folder: Path) -> None:
-    """Deletes the folder after a failure. If the store does not answer, this is no second error:
-    the user is told of the first one. What is left is deleted with the old files."""
+    """Deletes the folder after a failure. It is no second error if the store does not answer: the
+    user sees the first error. What is left is deleted with the old files."""
     with suppress(StoreUnavailable):
         store().remove(folder)
 

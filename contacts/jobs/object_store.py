@@ -144,9 +144,12 @@ class ObjectStore(S3Storage):
 
     # Folders
 
+    def prefix_of(self, folder: Path) -> str:
+        return self.key(folder)["Key"] + "/"
+
     def keys_in(self, folder: Path) -> list[str]:
-        prefix = self.key(folder)["Key"] + "/"
-        return [each["Key"] for page in self.pages(prefix) for each in page.get("Contents", ())]
+        pages = self.pages(self.prefix_of(folder))
+        return [each["Key"] for page in pages for each in page.get("Contents", ())]
 
     def pages(self, prefix: str) -> Iterator[dict[str, Any]]:
         with translated():
@@ -156,7 +159,7 @@ class ObjectStore(S3Storage):
 
     def entries(self, folder: str) -> Iterator[tuple[Path, float]]:
         parent, newest = data_folder(folder), dict[str, float]()
-        prefix = self.key(parent)["Key"] + "/"
+        prefix = self.prefix_of(parent)
         for page in self.pages(prefix):
             for each in page.get("Contents", ()):
                 name = each["Key"].removeprefix(prefix).partition("/")[0]
@@ -180,7 +183,7 @@ class ObjectStore(S3Storage):
             shutil.rmtree(folder, ignore_errors=True)
 
     def fetch_folder(self, folder: Path, into: Path) -> None:
-        prefix = self.key(folder)["Key"] + "/"
+        prefix = self.prefix_of(folder)
         for key in self.keys_in(folder):
             name = key.removeprefix(prefix)
             self.fetch(folder / name, into / name)

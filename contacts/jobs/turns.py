@@ -38,7 +38,7 @@ LEFT_INTERVAL = 60  # seconds between two looks of a worker for jobs of workers 
 STORE_PROBLEM = gettext_noop(
     "The store of the files does not answer. The job is tried again every minute."
 )
-# The jobs whose locked folder has files, and the folder of the data folder in which it is.
+# The jobs that have a folder with files, and where in the data folder it is.
 WITH_FILES: dict[type[models.Model], str] = {Import: "imports", Export: "exports"}
 
 
@@ -123,10 +123,11 @@ def run_first_free(model: type[models.Model], pk: str) -> None:
 
 
 def jobs_in_turn(model: type[models.Model], pk: str) -> Iterator[Job]:
-    """The waiting jobs: those of the tenant whose last turn is longest ago come first.
+    """The waiting jobs, tenant by tenant. First comes the tenant that has waited longest since its
+    last turn.
 
-    The job `pk`, whose task is being done, comes last if it is not waiting: it has stopped with a
-    problem, or is finished and its files must be removed.
+    `pk`: the job that the task in the queue names. If it is not waiting, it comes last: it has
+    stopped with a problem, or is finished and its files must be removed.
     """
     by_tenant: dict[str, list[Job]] = defaultdict(list)
     for job in waiting_jobs():

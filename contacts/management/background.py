@@ -32,13 +32,20 @@ def retry_until_done(work: Callable[[], None]) -> None:
             return
 
 
+def ends_with(worker: int | None) -> bool:
+    """Lets this process end together with the worker that has this process id. False if the worker
+    has ended already. Does nothing for None."""
+    if worker is None:
+        return True
+    end_with_parent()
+    return os.getppid() == worker  # not so if it ended before `end_with_parent` could take effect
+
+
 def runs_beside(worker: int | None) -> bool:
-    """Makes this process one beside the worker with this process id: it ends with the worker, and
-    has a low priority. False if the worker has ended already. Does nothing for None."""
+    """`ends_with`; and the process gets a low priority if it has a worker."""
+    if not ends_with(worker):
+        return False
     if worker:
-        end_with_parent()
-        if os.getppid() != worker:
-            return False  # the worker ended before `end_with_parent` could take effect
         with suppress(OSError):
             os.nice(NICENESS)
     return True

@@ -21,7 +21,7 @@ from contacts.values import rules
 from contacts.writing import former_phones
 from tenants.fields import new_ulid
 from tenants.isolation import tenant_context
-from tenants.management.base import BaseCommand
+from tenants.management.base import BaseCommand, tenant_named
 from tenants.models import Tenant, validate_region
 
 from .progress import Progress
@@ -176,10 +176,7 @@ class BulkFix(BaseCommand):
     def tenants(self) -> list[Tenant]:
         if self.options["all_tenants"]:
             return list(Tenant.objects.order_by("slug"))
-        found = list(Tenant.objects.filter(slug=self.options["tenant"]))
-        if not found:
-            raise CommandError(f"There is no tenant “{self.options['tenant']}”.")
-        return found
+        return [tenant_named(self.options["tenant"])]
 
     def prepare(self, tenants: list[Tenant]) -> None:
         """Raises `CommandError` if the command must not begin."""

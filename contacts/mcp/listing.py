@@ -21,7 +21,7 @@ from .schemas import Schema, of_output, page_of
 MOST, DEFAULT = 100, 25  # records of an answer
 UNBOUNDED = 1_000_000_000  # more is no number of records or pages
 NEWEST = keyset.Order("pk", is_descending=True)
-FEW = 1000  # contacts that the database sorts faster than it reads the list in its order
+SMALL_RESULT = 1000  # contacts that the database sorts faster than it reads the list in its order
 ON_REQUEST = ["metadata", "former_phones"]
 META = ("current_page", "last_page", "per_page", "total")
 
@@ -120,7 +120,7 @@ class Page:
             after = self.end_of((self.number - 1) * self.size)
             if after is None:
                 return []
-        is_few = self.total is not None and self.total <= FEW
+        is_few = self.total is not None and self.total <= SMALL_RESULT
         read = keyset.gathered if is_few else keyset.page
         return read(self.found, NEWEST, after, self.size + 1)
 

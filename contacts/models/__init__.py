@@ -65,7 +65,6 @@ from .saved_view import (
     MAX_VIEW_NAME,
     SavedView,
     SavedViewQuerySet,
-    actor_of,
 )
 from .stored import all_columns, attributes, converted, find_stored, find_with_owner, look_up
 from .stored_answer import (
@@ -78,6 +77,7 @@ from .tag import (
     Tag,
     TagQuerySet,
     are_few,
+    links_of,
     numbers_of_contacts,
 )
 from .tag_counts import (
@@ -147,7 +147,6 @@ __all__ = [
     "Tombstone",
     "Warned",
     "Webhook",
-    "actor_of",
     "all_columns",
     "are_few",
     "attributes",
@@ -159,6 +158,7 @@ __all__ = [
     "find_stored",
     "find_with_owner",
     "in_json",
+    "links_of",
     "look_up",
     "matches",
     "numbers_of_contacts",

@@ -16,7 +16,7 @@ from .owned import Owned
 ONLY_OPT_OUT = '{"opt_out": true}'  # the value of an update that only opts out
 
 
-def told(item: Any) -> str:
+def in_words(item: Any) -> str:
     """A value of an update, for people."""
     if isinstance(item, list):
         return ", ".join(item)
@@ -26,8 +26,9 @@ def told(item: Any) -> str:
 class BulkAction(Owned):
     """An action on the contacts that somebody has chosen and confirmed, and how far it is.
 
-    Its id is the change set of its log entries. `done` counts the contacts handled so far, of which
-    `changed` were changed and `refused` could not be; of a dry run, those that would be.
+    Its id is the change set of its log entries. `done` counts the contacts handled so far. Of them,
+    `changed` were changed, and `refused` could not be changed; in a dry run, `changed` counts the
+    contacts that would be changed.
     """
 
     class Kind(models.TextChoices):
@@ -81,7 +82,9 @@ class BulkAction(Owned):
     def __str__(self) -> str:
         what, value = self.get_kind_display(), self.value
         if self.kind == self.Kind.UPDATE:
-            value = ", ".join(f"{name} {told(item)}" for name, item in json.loads(value).items())
+            value = ", ".join(
+                f"{name} {in_words(item)}" for name, item in json.loads(value).items()
+            )
         if self.kind in self.OF_PAIRS:
             value = _(value)  # their reason, which is stored in English
         if self.kind in self.REPLACING:

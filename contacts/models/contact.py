@@ -1,4 +1,7 @@
-"""Contacts, and the questions that are asked about them. `contacts.writing` writes them."""
+"""Contacts, and the questions that are asked about them. `contacts.writing` writes them.
+
+One module, because the methods of the model and of its queryset use the same expressions.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -281,8 +284,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         return self.filter(carries(name))
 
     def surely_renumbered(self) -> "ContactQuerySet":
-        """The contacts whose phone begins as only phones in an old form do, see `numbering_plans`:
-        not all of these, but found in ranges of the index."""
+        """The contacts with a phone whose first digits only an old form has, see `numbering_plans`.
+        Old forms with other first digits are missing; but these are found in ranges of the index.
+        """
         longest = "9" * phones.MAX_DIGITS
         ranges = (Q(phone__range=(digits, digits + longest)) for digits in sure_prefixes())
         return self.filter(reduce(or_, ranges))
@@ -374,7 +378,7 @@ class Contact(Owned):
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="contacts", db_index=False)
     phone = models.CharField(
-        max_length=1 + 15, help_text=gettext_lazy("E.164, such as +14155550123.")
+        max_length=1 + phones.MAX_DIGITS, help_text=gettext_lazy("E.164, such as +14155550123.")
     )
     name = models.CharField(max_length=rules.MAX_NAME, blank=True)
     email = models.EmailField(max_length=rules.MAX_EMAIL, blank=True)
@@ -466,7 +470,7 @@ class Contact(Owned):
         return self.opt_out_of(self.phone)
 
     def opt_outs(self, former: Iterable[str]) -> "list[OptOut | None]":
-        """`opt_out`, and that of each of its `former` phones."""
+        """`opt_out` for its phone and for each of its `former` phones."""
         return [self.opt_out_of(phone) for phone in (self.phone, *former)]
 
     def opt_out_of(self, phone: str) -> "OptOut | None":

@@ -12,7 +12,7 @@ class NameFolding(models.Model):
 
     First it goes through all contacts by their ids; `last_id` is the last one. Then it follows the
     change log, because servers of the previous version may still write; `place` is its position
-    there. `version`: that of `values.folding`; the row of another version counts for nothing.
+    there. `version`: the version of `values.folding`; a row with another version does not count.
     """
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, primary_key=True, related_name="+")

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from contacts.change_log.cause import actor_of_user
 from contacts.values import rules
 from tenants.fields import ULIDField, new_ulid
 from tenants.models import Tenant, User
@@ -18,7 +19,7 @@ MAX_VIEW_NAME = 100  # characters
 class SavedViewQuerySet(models.QuerySet["SavedView"]):
     def seen_by(self, user: User) -> "SavedViewQuerySet":
         """The views of `user`, and those that are shared. The caller names the tenant."""
-        return self.filter(Q(actor=actor_of(user)) | Q(is_shared=True))
+        return self.filter(Q(actor=actor_of_user(user.pk)) | Q(is_shared=True))
 
 
 class SavedView(Owned):
@@ -49,14 +50,10 @@ class SavedView(Owned):
         return self.name
 
 
-def actor_of(user: User) -> str:
-    return f"user:{user.pk}"
-
-
 def delete_own(instance: User, **kwargs: Any) -> None:
     """Receiver of Django's signal `post_delete` of users. Nobody sees the views that a user has
     not shared; the shared ones stay."""
-    views = SavedView.objects.filter(actor=actor_of(instance), is_shared=False)
+    views = SavedView.objects.filter(actor=actor_of_user(instance.pk), is_shared=False)
     if instance.tenant_id:  # superusers without a tenant have views of any tenant
         views = views.filter(tenant=instance.tenant_id)
     views.delete()

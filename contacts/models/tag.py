@@ -1,6 +1,6 @@
 """Tags, their links to contacts, and the questions that are asked about them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -165,6 +165,13 @@ def are_few(rows: "models.QuerySet[Any]", most: int | None = None) -> bool:
     """Whether `rows` are at most `most`, or `SMALL_RESULT`. Counts no more than that."""
     most = SMALL_RESULT if most is None else most
     return rows[: most + 1].count() <= most
+
+
+def links_of(tags: "Iterable[Tag]") -> "models.QuerySet[ContactTag]":
+    """The links of these tags. The tenants are in the condition, because the index on links begins
+    with tenant and tag and is ordered by contact."""
+    pks = {tag.pk: tag.tenant_id for tag in tags}
+    return ContactTag.objects.filter(tenant__in={*pks.values()}, tag__in=[*pks])
 
 
 class ContactTag(models.Model):

@@ -10,13 +10,13 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from contacts import schema
+from contacts.change_log.difference import CONSENT
 from contacts.importing.columns import FORMER
 from contacts.values import dates
 
 from .mcp import Client, Refused
 
 PER_PAGE = 100  # the most that the service gives
-CONSENT = ("opted_in_at", "opted_out_at")
 FIELDS = [*(field.name for field in schema.FIELDS if field.aliases is not None), FORMER]
 # Without one of these, people would come in without their tags, or as if they had not opted out.
 NEEDED = ("phone", "tags", *CONSENT)

@@ -271,7 +271,7 @@ def in_order(table: Table, using: str) -> Iterator[Row]:
 
 
 def paired(table: Table) -> Iterator[tuple[Row | None, Row | None]]:
-    """The rows of both databases: each of `SOURCE` with that of `TARGET` which has the same key."""
+    """The rows with the same key in `SOURCE` and in `TARGET`; None for one that is missing."""
     key = key_of(table)
     both = merge(
         ((key(row), SOURCE, row) for row in in_order(table, SOURCE)),

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from contacts.change_log.difference import CONSENT
 from contacts.importing import uploads
 from contacts.importing.engine import Importer
 from contacts.importing.options import STORED, clean
@@ -20,7 +21,7 @@ from contacts.jobs.lock import locked_folder
 from contacts.models import Import
 from tenants.models import Tenant
 
-from .account import CONSENT, Account
+from .account import Account
 from .download import POSITION, Downloaded, download
 from .mcp import Refused
 

@@ -108,7 +108,7 @@ QUALIFIERS = {
     PhoneKind.UNNAMED: listed(
         "number, numbers, no, nr, num, n, nummer, numéro, número, numero, numer, номер, numarasi,"
         "numara, رقم, מספר, नंबर, नम्बर, संख्या, nomor, номера",
-        "de, del, do, da, du, di, le, la, del, van, the, your, e, 164, urn, value, primary,"
+        "de, del, do, da, du, di, le, la, van, the, your, e, 164, urn, value, primary,"
         "main, preferred, billing, contact, contacts, person, people, customer, client, lead,"
         "subscriber, member, user, default, guest, buyer, patient, student, attendee, participant,"
         "applicant, donor, visitor, what, is, please, enter, required, optional, kontakt, kunde,"
@@ -141,9 +141,9 @@ NEVER = listed(
     "emergência, emergenza, noodgeval, faks, факс, فاكس, פקס, फैक्स, 传真, 傳真, ファックス",
 )
 
-# Whole names of columns that hold a phone although no word in them says so.
 # Columns with the ids of WhatsApp: phones with their country code, without the plus sign.
 WHATSAPP_IDS = listed("urn whatsapp, whatsapp id, wa id")
+# Whole names of columns that hold a phone although no word in them says so.
 WHOLE_PHONES = {
     **dict.fromkeys(WHATSAPP_IDS, PhoneKind.WHATSAPP),
     **dict.fromkeys(listed("nomor wa, no wa, wa number, wa no, no hp wa"), PhoneKind.WHATSAPP),
@@ -151,7 +151,8 @@ WHOLE_PHONES = {
     **dict.fromkeys(listed("primaryPhoneNumber"), PhoneKind.UNNAMED),
 }
 
-# Words that say whose or which of several a column is. The names below are written without them.
+# Words that say who has a value, or which of several values it is. The names below are written
+# without them.
 OWNERS = listed(
     "contact, contacts, person, people, customer, client, lead, subscriber, member, billing, your,"
     "guest, buyer, patient, student, attendee, participant, applicant, donor, visitor, kontakt,"

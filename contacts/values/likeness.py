@@ -102,11 +102,16 @@ class Person:
 def phone_key(e164: str, region: str = "") -> str:
     """A key that is equal for two phones of which one is a variant of the other.
 
-    Variants are: two numbers that reach the same phone, see `phones.variant_key`; a number with the
-    trunk prefix kept (+44 020…), or with a 0 after its country code where the country has no trunk
-    prefix (+39 0347…); with its country code twice; and without its country code, if this is the
-    code of `region`, the country of the tenant. The last three count only if the number is not
-    valid as it stands, and is valid after the repair: two valid numbers are two phones.
+    Variants of a number are:
+
+    - a number that reaches the same phone, see `phones.variant_key`;
+    - the number with the trunk prefix kept (+44 020…), or with a 0 after its country code where the
+      country has no trunk prefix (+39 0347…);
+    - the number with its country code twice;
+    - the number without its country code, if this is the code of `region`, the tenant's country.
+
+    The last three count only if the number is not valid as it stands, and is valid after the
+    repair: two valid numbers are two phones.
     """
     number = e164
     with suppress(phones.PhoneError):
@@ -123,11 +128,6 @@ def is_valid(e164: str) -> bool:
         return False
 
 
-def calling_code(e164: str) -> str:
-    """The digits of the calling code; empty if no country has it."""
-    return next((e164[1:end] for end in (2, 3, 4) if e164[1:end] in phones.CALLING_CODES), "")
-
-
 def code_of(region: str) -> str:
     """The calling code of a country; empty if there is no such country."""
     code = phonenumbers.country_code_for_region(region) if region else 0
@@ -136,7 +136,7 @@ def code_of(region: str) -> str:
 
 def repairs(e164: str, region: str) -> Iterator[str]:
     """What a phone that is not valid may have been meant to be."""
-    code = calling_code(e164)
+    code = phones.calling_code(e164[1:])
     national = e164[1 + len(code) :]
     if code and national.startswith(code):
         yield f"+{national}"
@@ -154,7 +154,7 @@ def variants(key: str, region: str = "") -> set[str]:
         if key.startswith(start) and phones.variant_key(longer) == key:
             found.add(longer)
     for number in [*found]:
-        code = calling_code(number)
+        code = phones.calling_code(number[1:])
         national = number[1 + len(code) :]
         found |= {f"+{code}0{national}", f"+{code}{code}{national}"}
         if code == code_of(region):
@@ -194,7 +194,9 @@ def phone_likeness(one: str, other: str) -> set[Reason]:
     Near: one digit differs, or two neighbours are swapped, as by a mistake in typing. Of one
     series: only the last two digits differ, as in the phones of a company; a swap is near.
     """
-    if len(one) != len(other) or one == other or calling_code(one) != calling_code(other):
+    if len(one) != len(other) or one == other:
+        return set()
+    if phones.calling_code(one[1:]) != phones.calling_code(other[1:]):
         return set()
     places = [place for place, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
     if len(places) == 2 and swapped(one, places[0]) == other:

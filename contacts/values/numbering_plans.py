@@ -269,7 +269,7 @@ PLANS = (
     ),
 )  # fmt: skip
 
-# By the calling code of the old number, and by that of the new one.
+# The moves by the calling code of the old number, and by the calling code of the new number.
 FROM = {plan.code: (*plan.moves, *plan.national) for plan in PLANS}
 TO = {plan.to_code or plan.code: plan.moves for plan in PLANS}
 
@@ -327,7 +327,7 @@ def beginnings(start: str) -> set[str]:
 
 def exchanged(move: Move, digits: str, gone: str, comes: str) -> str:
     """The first digits of the numbers that `move` makes of numbers which begin with `digits`; empty
-    if there are none. `gone`, `comes`: the signs of the digits that go, and of those that come."""
+    if there are none. `gone`, `comes`: the signs of removed digits and of added digits."""
     found, is_in_both = "", False
     for sign, piece in move.pieces:
         if not digits:

@@ -57,7 +57,7 @@ DIGITS_LOST = gettext_noop(
 )
 
 # How WhatsApp and Facebook write a phone: the country code is there, the plus sign may be missing.
-# WhatsApp's ids may name the device behind a colon (`12025550123:4@s.whatsapp.net`).
+# WhatsApp's ids may name the device after a colon (`12025550123:4@s.whatsapp.net`).
 WITH_COUNTRY_CODE = re.compile(
     r"p:(?P<p>.*)"
     r"|whatsapp:(?!//)(?P<whatsapp>.*)"
@@ -316,13 +316,19 @@ def plan_of(digits: str) -> tuple[int, re.Pattern[str] | None, set[int]] | None:
     if no country has the calling code.
 
     Returns where their national numbers begin, then `plan` with the lengths of whole numbers."""
-    code = next((digits[:end] for end in (1, 2, 3) if digits[:end] in CALLING_CODES), None)
-    if code is None:
+    code = calling_code(digits)
+    if not code:
         return None
     doubtful, lengths = plan(code)
     start = 1 + len(code)
     whole = {start + length for length in lengths}
     return start, doubtful, {length for length in whole if length <= 1 + MAX_DIGITS}
+
+
+def calling_code(digits: str) -> str:
+    """The calling code with which `digits`, a number in E.164 without its plus sign, begins; empty
+    if no country has it."""
+    return next((digits[:end] for end in (1, 2, 3) if digits[:end] in CALLING_CODES), "")
 
 
 def plan(code: str) -> tuple[re.Pattern[str] | None, set[int]]:

@@ -3,7 +3,8 @@
 The API, the imports, the admin and the commands all use these functions, so that every way into the
 database accepts the same values. Each function takes the value that a caller sent, of any type, and
 returns the value to store. `None` and `""` both give the empty value of the field. Each function
-raises `ValueError` with a sentence for the caller if the value breaks the rule.
+raises `ValueError` with a sentence for the caller if the value breaks the rule. One module, so that
+a rule is found, and has its limit, in one place.
 """
 
 import json
@@ -227,8 +228,8 @@ def change_set(raw: Any) -> str:
 
 def phone(raw: Any, region: str | None = None, *, has_country_code: bool = False) -> str:
     """A phone in E.164. `region`, `has_country_code` as in `phones.normalise`. This field is the
-    only required one. A number has no plus sign: it is a phone only if one of both says how to read
-    it."""
+    only required one. A number has no plus sign: it is a phone only if `region` or
+    `has_country_code` says how to read it."""
     if is_number(raw) and (raw < 0 or raw % 1 or not (region or has_country_code)):
         raise ValueError(_('Send the phone as text with its country code, such as "+14155550123".'))
     text = string("phone", raw)
@@ -403,10 +404,9 @@ def ref(raw: Any) -> str | int | None:
         return raw
     if not isinstance(raw, str):
         raise ValueError(_("The ref must be a string or a whole number."))  # noqa: TRY004
-    text = raw
-    if len(text) > MAX_REF:
-        raise too_long("ref", MAX_REF, len(text))
-    return storable("ref", text)
+    if len(raw) > MAX_REF:
+        raise too_long("ref", MAX_REF, len(raw))
+    return storable("ref", raw)
 
 
 def limit(raw: Any, most: int, default: int | None) -> int | None:

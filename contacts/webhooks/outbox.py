@@ -325,8 +325,8 @@ def replay_of(
     else:
         # Not those made from now on: they may arrive, and be sent again, as long as this goes on.
         chosen = chosen.filter(created_at__gte=since, created_at__lte=timezone.now())
-    if not delivery and not delivered:
-        chosen = chosen.filter(state=Delivery.State.DEAD)
+        if not delivered:
+            chosen = chosen.filter(state=Delivery.State.DEAD)
     done = replay(chosen, after, most)
     resume(webhook)
     return done
@@ -353,7 +353,7 @@ def replay(deliveries: DeliveryQuerySet, after: str = "", most: int | None = Non
 
 
 def prune(before: datetime) -> None:
-    """Deletes deliveries that were finished before then, and those whose webhook is deleted."""
+    """Deletes deliveries that were finished before then, and deliveries of deleted webhooks."""
     finished = Delivery.objects.exclude(state=Delivery.State.PENDING)
     finished.filter(finished_at__lt=before).delete_in_batches()
     Delivery.objects.exclude(webhook__in=Webhook.objects.values("pk")).delete_in_batches()

@@ -71,13 +71,7 @@ def write_group(rows: Mapping[str, "Row"]) -> tuple[Collection["Row"], list[Stor
     entries = [entry_of(tenant_id, names, one) for one in stored]
     causes = (one.row.cause for one in stored)
     Change.objects.log_caused(tenant_id, zip(entries, causes, strict=True))
-    tagged = [
-        one
-        for one, entry in zip(stored, entries, strict=True)
-        if one.was is None or "tags" in entry.fields
-    ]
-    had_links = [one.pk for one in tagged if one.was is not None]
-    links.link(tenant_id, {one.pk: one.tags for one in tagged}, had_links)
+    links.link_written(tenant_id, zip(stored, entries, strict=True))
     return rows.values(), stored
 
 

@@ -122,7 +122,7 @@ def change_many(
     before = rows.lock(contacts, fields)
     if "phone" in fields:
         there = [contact for contact in contacts if contact.pk in before]
-        remember_former_phones(there)
+        remember_opt_outs(there)
         describe = with_returned(former_phones.make_way(there), describe)
     rows.update(contacts, before, fields, describe)
     if "phone" in fields:
@@ -143,8 +143,9 @@ def with_returned(
     return described
 
 
-def remember_former_phones(contacts: Sequence[Contact]) -> None:
-    """Stores the opt-outs of contacts that are about to get another phone than the stored one."""
+def remember_opt_outs(contacts: Sequence[Contact]) -> None:
+    """Stores the opt-outs of contacts that are about to get another phone than the stored one: the
+    former phones must stay opted out."""
     phones = {contact.pk: contact.phone for contact in contacts}
     mine = Contact.objects.filter(tenant__in={contact.tenant_id for contact in contacts})
     opted_out = mine.filter(pk__in=phones).exclude(opted_out_at=None)

@@ -1,8 +1,8 @@
 """Former phones: a contact is found by a phone that it had before.
 
 A former phone is a row of the table of contacts (see `Contact`): whoever writes it holds the lock
-of its contact. Writers lock current and former phones in one order, that of the phones, so that
-they do not deadlock.
+of its contact. Writers lock rows with current and with former phones in the order of the phones, so
+that they do not deadlock.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -112,8 +112,8 @@ def lock_current(tenant_id: str, phones: Iterable[str]) -> dict[str, str]:
 def by_current(
     tenant_id: str, phones: Collection[str], write: Callable[[dict[str, str]], Result]
 ) -> Result:
-    """What `write` returns, called in a transaction with the current phone of the contact of each
-    of `phones`, by the phone given; what is left out is nobody's former phone.
+    """Returns what `write` returns. `write` is called in a transaction, with the former phones
+    among `phones`, each with the current phone of its contact.
 
     Nearly no phone is a former one: so `write` is called with an empty dict first. If it then meets
     a former phone, it raises `FormerPhone`, its transaction is taken back, so that no lock is held,

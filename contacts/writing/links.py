@@ -2,12 +2,13 @@
 each contact. Whoever writes the tags of a contact writes its links in the same transaction."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.db import connection
 
 from contacts.db.dialects import dialect_of
 from contacts.db.expressions import IsAnyOf
-from contacts.models import Contact, Tag
+from contacts.models import Contact, Entry, Tag
 from tenants.fields import hex_id
 
 
@@ -41,6 +42,19 @@ def link(
             dialect.link(cursor, values, len(names), are_new=are_new)
         if had_links:
             cursor.execute(dialect.UNLINK, values)
+
+
+def link_written(
+    tenant_id: str, written: Iterable[tuple[Any, Entry]], *, are_new: bool = False
+) -> None:
+    """Links those of the written rows that are new or have other tags now.
+
+    `written`: each row with its entry of the log. A row has `pk` in hexadecimal digits, `tags`,
+    comma-separated, and `was`, which is None for a new row. `are_new`: see `link`.
+    """
+    tagged = [row for row, entry in written if row.was is None or "tags" in entry.fields]
+    had_links = [row.pk for row in tagged if row.was is not None]
+    link(tenant_id, {row.pk: row.tags for row in tagged}, had_links, are_new=are_new)
 
 
 def move(source: Tag, target: Tag) -> None:

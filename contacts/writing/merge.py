@@ -1,6 +1,6 @@
 """Making several contacts of one person one contact."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import transaction
@@ -54,47 +54,71 @@ def merge_locked(
     `former`: the rows of the former phones of each contact, by its id. `choose`: as in
     `merged_values`. Returns what `merge` returns. The notes of the others follow them.
     """
-    results, kept = list[Result](), list[Contact]()
-    gone, opted_out = list[Entry](), list[OptOut | None]()
-    moved, described = list[Contact](), dict[str, Fields]()
-    noted = notes_of_others(groups)
-    followed = dict[str, str]()  # ids of notes -> ids of their contacts
-    given_up = dict[str, str]()  # phones that a chosen phone has replaced -> ids of their contacts
+    writes, results = Writes(former, notes_of_others(groups)), list[Result]()
     for first, *others in groups:
         had = first.phone
         try:
             absorb(first, others, choose)
         except ValueError as error:
             results.append((first, others, str(error)))
-            continue
-        results.append((first, others, ""))
-        kept.append(first)
-        for other in others:
-            phones = [row.phone for row in former[other.pk]]
-            end = other.end(Change.Kind.MERGED, first.pk, phones)
-            gone.append(notes.with_logged(end, noted.get(other.pk, [])))
-            followed |= dict.fromkeys(noted.get(other.pk, []), first.pk)
-        taken = [row for other in others for row in (other, *former[other.pk])]
-        moved += former_phones.move(taken, first)
-        added = {had, *(row.phone for row in taken)} - {first.phone}
-        described[first.pk] = former_phones.logged(added)
-        opted_out += map(first.opt_out_of, added)
-        if had != first.phone:
-            given_up[had] = first.pk
-    consent.remember(opted_out)
-    Change.objects.log(gone)
-    former_phones.save(moved)
-    unlink(gone)
-    if followed:
-        notes.move(kept[0].tenant_id, followed)
-    edit.change_many(
-        kept,
-        dict.fromkeys([*MERGED, *choose]),
-        lambda entry: former_phones.with_logged(entry, described[entry.contact_id]),
-    )
-    if given_up:
-        former_phones.insert_many(kept[0].tenant_id, given_up)
+        else:
+            writes.add(first, had, others)
+            results.append((first, others, ""))
+    writes.write([*MERGED, *choose])
     return results
+
+
+class Writes:
+    """What the merge of several groups has to write. It is gathered first, so that the number of
+    statements does not grow with the number of groups.
+
+    `former`: as in `merge_locked`. `noted`: the ids of the notes of each contact, by its id.
+    """
+
+    def __init__(
+        self, former: Mapping[str, Sequence[Contact]], noted: Mapping[str, list[str]]
+    ) -> None:
+        self.former, self.noted = former, noted
+        self.kept = list[Contact]()
+        self.gone = list[Entry]()
+        self.opted_out = list[OptOut | None]()
+        self.moved = list[Contact]()  # rows of phones
+        self.described = dict[str, Fields]()  # former phones for the log, by ids of contacts
+        self.followed = dict[str, str]()  # ids of notes -> ids of their contacts
+        self.given_up = dict[str, str]()  # phones replaced by a chosen one -> ids of their contacts
+
+    def add(self, first: Contact, had: str, others: Sequence[Contact]) -> None:
+        """Adds the merge of `others` into `first`. `had`: the phone of `first` before it."""
+        self.kept.append(first)
+        for other in others:
+            phones = [row.phone for row in self.former[other.pk]]
+            ids = self.noted.get(other.pk, [])
+            end = other.end(Change.Kind.MERGED, first.pk, phones)
+            self.gone.append(notes.with_logged(end, ids))
+            self.followed |= dict.fromkeys(ids, first.pk)
+        taken = [row for other in others for row in (other, *self.former[other.pk])]
+        self.moved += former_phones.move(taken, first)
+        added = {had, *(row.phone for row in taken)} - {first.phone}
+        self.described[first.pk] = former_phones.logged(added)
+        self.opted_out += map(first.opt_out_of, added)
+        if had != first.phone:
+            self.given_up[had] = first.pk
+
+    def write(self, fields: Iterable[str]) -> None:
+        """`fields`: the fields of the contacts that stay which may have changed."""
+        consent.remember(self.opted_out)
+        Change.objects.log(self.gone)
+        former_phones.save(self.moved)
+        unlink(self.gone)
+        if self.followed:
+            notes.move(self.kept[0].tenant_id, self.followed)
+        edit.change_many(
+            self.kept,
+            dict.fromkeys(fields),
+            lambda entry: former_phones.with_logged(entry, self.described[entry.contact_id]),
+        )
+        if self.given_up:
+            former_phones.insert_many(self.kept[0].tenant_id, self.given_up)
 
 
 def notes_of_others(groups: Sequence[Sequence[Contact]]) -> dict[str, list[str]]:
@@ -104,7 +128,7 @@ def notes_of_others(groups: Sequence[Sequence[Contact]]) -> dict[str, list[str]]
 
 
 def unlink(gone: Sequence[Entry]) -> None:
-    """Deletes the links of merged contacts, whose rows stay as former phones."""
+    """Deletes the links of merged contacts: their rows stay, as former phones."""
     if gone:
         links.link(gone[0].tenant_id, {}, [hex_id(entry.contact_id) for entry in gone])
 

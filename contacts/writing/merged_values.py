@@ -30,12 +30,12 @@ def merged_values(contacts: Sequence[Contact], choose: Mapping[str, str]) -> dic
 
 
 def values_of(field: schema.Field, contacts: Iterable[Contact]) -> list[Any]:
-    """Without the empty ones."""
+    """The values of the contacts, in their order, without the empty ones."""
     return [*filter(None, (getattr(contact, field.name) for contact in contacts))]
 
 
 def by_age(contacts: Sequence[Contact]) -> list[Contact]:
-    """The one updated last comes last."""
+    """The contacts in the order of their last update, the newest at the end."""
     return sorted(contacts, key=lambda contact: contact.updated_at)
 
 
@@ -65,7 +65,7 @@ def latest(field: schema.Field, contacts: Sequence[Contact]) -> datetime | None:
 
 
 def if_all_opted_in(field: schema.Field, contacts: Sequence[Contact]) -> datetime | None:
-    """The stricter: in, only where all of them are."""
+    """The latest opt-in if all contacts are opted in; otherwise None, the stricter consent."""
     has_opted_in = (contact.opted_in_at and not contact.opted_out_at for contact in contacts)
     return latest(field, contacts) if all(has_opted_in) else None
 

@@ -8,7 +8,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet, TextField
+from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
 from contacts.change_log.difference import difference
@@ -16,7 +16,7 @@ from contacts.db.dialects import dialect_of
 from contacts.db.expressions import IdDigits, IsAnyOf
 from contacts.db.transactions import transactional
 from contacts.finding import saved_views
-from contacts.models import Change, Contact, ContactTag, Entry, Tag, TagQuerySet
+from contacts.models import Change, Contact, Entry, Tag, TagQuerySet, links_of
 from contacts.models.owned import key_of
 from contacts.values import rules
 from tenants.fields import hex_id
@@ -263,11 +263,6 @@ def contacts_of(tags: Collection[Tag]) -> list[str]:
     """The ids of the contacts that have one of `tags`, in one order for all writers."""
     links = links_of(tags).order_by("contact")
     return list(links.values_list("contact", flat=True).distinct())
-
-
-def links_of(tags: Collection[Tag]) -> QuerySet[ContactTag]:
-    tenants = {tag.tenant_id for tag in tags}
-    return ContactTag.objects.filter(tenant__in=tenants, tag__in=[tag.pk for tag in tags])
 
 
 def rows_of(tags: Collection[Tag]) -> TagQuerySet:

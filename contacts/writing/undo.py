@@ -240,11 +240,12 @@ class Batch:
         self.last_elsewhere = dict(others.values_list("contact_id", "last"))
         old = {phone for phone in self.phones_before() if renumbered(phone) != phone}
         self.renumbered = {*map(renumbered, old)}  # in their form of today
-        self.holders = self.holders_of(self.phones_wanted())
-        self.owners = self.owners_of(self.phones_wanted())
+        wanted = self.phones_wanted()
+        self.holders = self.holders_of(wanted)
+        self.owners = self.owners_of(wanted)
         self.owners_before = dict(self.owners)
-        self.erased = self.erased_of(self.phones_wanted())
-        self.opted_out = OptOut.objects.of(tenant.pk, self.phones_wanted())
+        self.erased = self.erased_of(wanted)
+        self.opted_out = OptOut.objects.of(tenant.pk, wanted)
         created = [one.contact_id for one in self.changes if one.kind == Change.Kind.CREATED]
         self.noted = notes.latest(tenant.pk, created) if created else {}
         self.merged_before = self.merges_of(self.noted)

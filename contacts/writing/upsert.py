@@ -1,5 +1,6 @@
 """Creating contacts, or updating those with the same phones: however many callers write one phone
-at the same time, one contact results, because the database decides, in one statement."""
+at the same time, one contact results, because the database decides, in one statement. The steps
+around the statement are in this module in their order."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -289,14 +290,8 @@ def write(
     entry = partial(entry_of, new.tenant_id, logged(changes))
     entries = [entry(row.pk, row.was, row.now, row.consent) for row in written]
     Change.objects.log(with_decisions(entries, given, new.source))
-    tagged = [
-        row
-        for row, logged_entry in zip(written, entries, strict=True)
-        if row.was is None or "tags" in logged_entry.fields
-    ]
-    had_links = [row.pk for row in tagged if row.was is not None]
     are_new = len(new_phones) == len(written)
-    links.link(new.tenant_id, {row.pk: row.tags for row in tagged}, had_links, are_new=are_new)
+    links.link_written(new.tenant_id, zip(written, entries, strict=True), are_new=are_new)
     consent.keep_known_out(new.tenant_id, opted_out)
     return {row.phone: row for row in written}
 

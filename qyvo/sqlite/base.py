@@ -5,8 +5,8 @@ another connection takes the lock again and again, as an import does, SQLite fin
 nearly every time, until its timeout. This backend checks every few milliseconds, so it notices the
 pauses that bulk work makes (`contacts.db.pacing`).
 
-Only one thread of a process checks, and the others stand in line behind it. If all threads checked,
-chance would decide who gets the lock, and some requests would wait until their timeout.
+Only one thread of a process checks; the others wait for their turn. If all threads checked, chance
+would decide who gets the lock, and some requests would wait until their timeout.
 """
 
 import sqlite3

@@ -55,7 +55,7 @@ class ConsentForm(AllowForm):
 
     @property
     def redirect_host(self) -> str:
-        """Where the person goes next, and the code with the person."""
+        """The host that gets the person, and the code for the app, after the answer."""
         return urlsplit(self.redirect_uri).netloc
 
     @property
@@ -95,7 +95,7 @@ class Consent(AuthorizationView):
     http_method_names = ["get", "post"]
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """`prompt` and `approval_prompt` of the toolkit could skip this page; nothing may."""
+        """Ignores `prompt` and `approval_prompt`: with them, the toolkit could skip this page."""
         asked = request.GET.copy()
         for name in ("prompt", "approval_prompt"):
             asked.pop(name, None)
@@ -148,7 +148,8 @@ class Consent(AuthorizationView):
 
 
 def problem_of(request: HttpRequest, credentials: dict[str, Any]) -> OAuth2Error | None:
-    """Why the app may not ask in this way: the toolkit does not check these."""
+    """The error of the request that the toolkit does not look for: PKCE without S256, or a token
+    for another server. None if there is no such error."""
     state = credentials["state"]
     is_s256 = credentials.get("code_challenge_method") == "S256"
     if not is_s256 or not CODE_CHALLENGE.match(credentials["code_challenge"]):

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from oauth2_provider import admin as toolkit
 
+from ..fields import number_of
 from ..models import ApiToken
 from ..verbose_names import set_verbose_names
 from . import history
@@ -61,8 +62,8 @@ def connected_apps(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     apps: QuerySet[ApiToken] = ApiToken.objects.connections_of(user)
     if request.method == "POST":
-        chosen = request.POST.get("app", "")
-        for app in apps.filter(pk=chosen) if chosen.isdecimal() and len(chosen) < 19 else ():
+        pk = number_of(request.POST.get("app", ""))
+        for app in () if pk is None else apps.filter(pk=pk):
             app.revoke()
             note(user, history.DISCONNECTED, app=app.name)
             messages.success(request, _("%(app)s is disconnected.") % {"app": app.name})

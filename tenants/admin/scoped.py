@@ -66,6 +66,7 @@ class SafeChangelistAdmin(ModelAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Django's page, with the messages of the log in the language of the user."""
         answer = super().history_view(request, object_id, extra_context)
         context = getattr(answer, "context_data", None) or {}
         for entry in context.get("action_list", ()):

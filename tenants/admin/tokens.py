@@ -1,6 +1,5 @@
 """The admin of API tokens."""
 
-import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +25,7 @@ from unfold.widgets import (
 )
 
 from .. import roles
+from ..fields import number_of
 from ..models import LAST_DAY, LATEST, ApiToken, User, all_scopes
 from . import history
 from .conflicts import ConflictForm
@@ -38,7 +38,6 @@ OVERLAPS = {  # hours
     "24": gettext_lazy("In 24 hours"),
     "168": gettext_lazy("In 7 days"),
 }
-ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 LIFETIMES = {  # days
     "30": gettext_lazy("In 30 days"),
     "90": gettext_lazy("In 90 days"),
@@ -315,7 +314,7 @@ class ApiTokenAdmin(TypedSearchAdmin, RetryOnConflictAdmin):
         """Asks, and revokes the tokens with the ids in the query string."""
         if not self.has_change_permission(request):
             raise PermissionDenied
-        ids = [pk for pk in request.GET.get("ids", "").split(",") if ID.fullmatch(pk)]
+        ids = {number_of(text) for text in request.GET.get("ids", "").split(",")} - {None}
         tokens = [*self.get_queryset(request).filter(pk__in=ids, revoked_at=None)]
         if tokens and request.method != "POST":
             context = self.admin_site.each_context(request) | {

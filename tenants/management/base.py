@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management import base
 from django.core.management.base import CommandError
 
-from tenants.models import Tenant
+from tenants.models import Tenant, User
 
 QUIET, EVERYTHING = 0, 2  # values of --verbosity
 SHOWN = 7  # lines of a list. With two lists and their totals, a command prints at most 20 lines
@@ -98,3 +98,11 @@ def tenant_named(slug: str, returncode: int = 1) -> Tenant:
         return Tenant.objects.get(slug=slug)
     except Tenant.DoesNotExist:
         raise CommandError(f"There is no tenant “{slug}”.", returncode=returncode) from None
+
+
+def user_named(email: str) -> User:
+    """Raises `CommandError` if there is no such user."""
+    try:
+        return User.objects.get_by_natural_key(email)
+    except User.DoesNotExist:
+        raise CommandError(f"There is no user {email}.") from None

@@ -129,7 +129,7 @@ def register(request: HttpRequest) -> HttpResponse:
 
 
 def too_many(request: HttpRequest) -> int:
-    """After how many seconds a client may register; 0 for now."""
+    """In how many seconds a client may register; 0 if it may now."""
     store = throttling.counter(settings.RATELIMIT_STORAGE_URL)
     allowed, quota = store.count(REGISTRATIONS, f"oauth-register:{logins.address_of(request)}")
     if not allowed:

@@ -12,6 +12,7 @@ from django.db import connection
 from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
+from django.utils.html import escape
 
 from contacts.models import Contact, Tag
 from contacts.values import rules
@@ -294,9 +295,9 @@ def test_a_wrong_id_in_a_url_is_not_found(superuser: Client, page: str) -> None:
 
 def test_values_are_escaped_on_every_page(staff: Client, acme: SimpleNamespace) -> None:
     attack = "<script>alert(1)</script>"
-    contact = ContactFactory.create(
-        tenant=acme.tenant, name=attack, tags=[attack], metadata={attack: attack}
-    )
+    acme.api.create(PHONE, name="before")
+    acme.api.create(PHONE, name=attack, tags=[attack], metadata={attack: attack})
+    contact = acme.tenant.contacts.get()
     tag = acme.tenant.tags.get()
     for address in [
         url(Contact, "changelist"),
@@ -306,7 +307,9 @@ def test_values_are_escaped_on_every_page(staff: Client, acme: SimpleNamespace) 
         url(Tag, "changelist"),
         url(Tag, "delete", tag.pk),
     ]:
-        assert attack not in staff.get(address).content.decode(), address
+        page = staff.get(address).content.decode()
+        assert escape(attack) in page, address
+        assert attack not in page, address
 
 
 # Search
@@ -648,12 +651,19 @@ def test_groups_are_for_superusers_only(staff: Client, superuser: Client) -> Non
 
 
 def test_autocomplete_finds_nothing_of_another_tenant(
-    staff: Client, foreign: SimpleNamespace
+    staff: Client, acme: SimpleNamespace, foreign: SimpleNamespace
 ) -> None:
-    for field in ("user", "tenant"):
-        asked = {"app_label": "tenants", "model_name": "apitoken", "field_name": field}
-        response = staff.get(reverse("admin:autocomplete"), asked | {"term": "g"})
-        assert "globex" not in response.content.decode().lower()
+    TagFactory.create(tenant=acme.tenant, name="our secret")
+    for app, model, field, ours in (
+        ("tenants", "apitoken", "user", "ann@acme.example"),
+        ("tenants", "user", "tenant", "Acme Co."),
+        ("contacts", "contacttag", "tag", "our secret"),
+    ):
+        asked = {"app_label": app, "model_name": model, "field_name": field, "term": "e"}
+        results = staff.get(reverse("admin:autocomplete"), asked).json()["results"]
+        found = {result["text"] for result in results}
+        assert ours in found
+        assert not {text for text in found if "globex" in text.lower() or text == "secret"}
 
 
 def test_staff_without_a_tenant_see_nothing(acme: SimpleNamespace) -> None:

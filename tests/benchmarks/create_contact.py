@@ -13,8 +13,8 @@ last column but one is the number of connections to PostgreSQL that the server h
 
 `--before REVISION` adds this project as it was at a commit. To hold a change to "not slower":
 `python -m tests.support.postgres python -m tests.benchmarks.create_contact "Qyvo Contacts" --before
-HEAD~3 --runs 7`. The last column is the figure to look at: the processor time of a request beside
-that of the contender which ran next to it, as the median of all pairs.
+HEAD~3 --runs 7`. The last column is the figure to look at: the processor time of a request divided
+by the processor time with the contender that ran next to it, as the median of all pairs.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """How many create-contacts a second SQLite takes: `python -m tests.benchmarks.sqlite`.
 
-The load is that of `create_contact`. Commits are durable. `--before REVISION` measures this project
-as it was at a commit in turns with how it is now; the ratios are the medians of all pairs.
+The requests are the same as in `create_contact`. Commits are durable. `--before REVISION` measures
+an earlier commit of this project in turns with the present code; the ratios are the medians of all
+pairs.
 
 Rows per commit: the contacts of a combined commit have the same time in the change log.
 """

@@ -261,7 +261,7 @@ def test_a_reader_goes_on_where_it_was(api: Api) -> None:
     again = api.act("list-changes", cursor=page["next_cursor"]).json()
     assert again["data"] == []
     places = {one["next_cursor"].partition(":")[0] for one in (again, page)}
-    assert len(places) == 1, "behind it stands when it was signed"
+    assert len(places) == 1, "the rest of a cursor is the time of its signature"
     api.act("delete-contact", phone=PHONE)
     settle()
     [deleted] = api.act("list-changes", cursor=page["next_cursor"]).json()["data"]
@@ -364,7 +364,8 @@ def test_the_feed_goes_on_after_a_dump_was_restored_on_another_server(api: Api, 
 
 
 def test_erasing_a_person_empties_what_is_told_and_keeps_the_fact(acme: SimpleNamespace) -> None:
-    """Also of contacts deleted while they had the phone, and of those merged into one that has."""
+    """It empties the entries of contacts that had the phone when they were deleted, too, and of
+    contacts that were merged into one with the phone."""
     api = acme.api
     api.create(**START)
     api.act("delete-contact", phone=PHONE)

@@ -442,7 +442,7 @@ def test_a_file_with_several_phones_comes_in(
     assert dict(Contact.objects.values_list("phone", "name")) == {MOBILE: "Ann", WORK: "Bob"}
 
 
-# What is told
+# What the answer says about the file
 
 
 @pytest.mark.django_db

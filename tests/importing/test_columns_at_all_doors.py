@@ -1,5 +1,4 @@
-"""Several columns for a field, and what is told of a file: by the command, the API and the
-admin."""
+"""Several columns for a field, and what the command, the API and the admin say about a file."""
 
 from collections.abc import Callable
 from html import unescape

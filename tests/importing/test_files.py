@@ -517,7 +517,7 @@ NEW_OPTIONS = ("header_line", "sheet")
 def test_an_import_that_an_earlier_version_has_begun_can_be_resumed(
     acme: SimpleNamespace, file: Path, options: list[str]
 ) -> None:
-    """That version had no options `header_line` and `sheet`, and told less about the file."""
+    """That version had no options `header_line` and `sheet`, and stored less about the file."""
     write(file, ["phone"], [PHONE])
     bring(file)
     job = Import.objects.get()

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.both
 
 @pytest.fixture
 def found(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The ids of what is found, beside what a sound deployment would be told of this one."""
+    """The ids of the messages, without those that only this test environment gets."""
     key = secrets.token_urlsafe(50)
     monkeypatch.setenv("SECRET_KEY", key)
     monkeypatch.setenv("GRANIAN_WORKERS", "1")

@@ -20,7 +20,9 @@ def test_the_landing_page_links_to_all_parts(client: Client) -> None:
 
 @pytest.mark.django_db
 def test_every_link_of_the_landing_page_works(client: Client) -> None:
-    for link in set(re.findall(r'<a href="([^"]+)"', client.get("/").content.decode())):
+    links = set(re.findall(r'<a href="([^"]+)"', client.get("/").content.decode()))
+    assert links
+    for link in links:
         assert client.get(link, follow=True).status_code == 200, link
 
 

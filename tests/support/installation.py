@@ -69,7 +69,8 @@ class Postgres:
             self.reload(connection)
 
     def reload(self, connection: Any) -> None:
-        """Until all have been told: the postmaster tells its children before it makes another."""
+        """Waits until all processes have the new settings: the postmaster signals those that run
+        before it starts another."""
         before = self.rows("SELECT pg_conf_load_time()")
         connection.execute("SELECT pg_reload_conf()")
         give_up = time.monotonic() + PATIENCE
@@ -273,17 +274,17 @@ class Installation:
         return [line for line in self.logged(text) if not line.startswith("[INFO]")]
 
     def check(self, load: "Load") -> None:
-        """The ledger: what a client was told is there, each contact once."""
+        """The ledger: each contact that a client got an answer for is there once."""
         stored = self.database.rows("SELECT phone, id, tags FROM contacts_contact")
         ids = {phone: str(key).replace("-", "") for phone, key, _ in stored}
         assert len(ids) == len(stored), "each phone once"
         promised = load.promised
         assert {phone: ids.get(phone) for phone in promised} == promised, "a 201 was lost"
-        told = self.database.rows(
+        logged = self.database.rows(
             "SELECT contact_id, count(*) FROM contacts_change WHERE kind = 'created'"
             " GROUP BY contact_id"
         )
-        created = {str(key).replace("-", ""): number for key, number in told}
+        created = {str(key).replace("-", ""): number for key, number in logged}
         assert created == dict.fromkeys(ids.values(), 1), "each was created once, and logged"
         linked = self.database.rows("SELECT count(*) FROM contacts_contacttag")
         tags = [name for _, _, names in stored for name in names.split(",") if name]

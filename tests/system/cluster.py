@@ -120,7 +120,7 @@ def switch_to(cluster: Cluster, candidate: str) -> None:
 def test_a_replica_that_dies_holds_up_writes_for_seconds(
     cluster: Cluster, acknowledged: Writers
 ) -> None:
-    """The one whose confirmation every commit waits for."""
+    """Kills the replica that must confirm every commit."""
     replica = cluster.node("sync_standby")
     with fault(cluster, acknowledged, "Replica killed"):
         cluster[replica].kill()

@@ -129,8 +129,8 @@ def test_logins_from_new_addresses_are_slowed_down_after_ten_failures(
 def test_a_new_address_without_failures_gets_in_while_an_attack_goes_on(
     ann: User, clock: Clock
 ) -> None:
-    """Who has failed within an hour waits longer than who has not. So the wait that the owner is
-    told is the whole wait."""
+    """An address that has failed within an hour waits longer than one that has not. So the owner
+    waits no longer than the page says."""
     attackers = [f"203.0.113.{n}" for n in range(20)]
     for address in attackers:
         clock.wait(50)

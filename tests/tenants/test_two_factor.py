@@ -366,9 +366,9 @@ def test_neither_keys_nor_recovery_codes_are_stored(
     ann: User,
     recovery: list[str],
 ) -> None:
-    stored = json.dumps(
-        [*TOTPDevice.objects.values(), *StaticToken.objects.values()], default=str
-    ).lower()
+    apps, codes = [*TOTPDevice.objects.values()], [*StaticToken.objects.values()]
+    assert (len(apps), len(codes)) == (1, len(recovery))
+    stored = json.dumps(apps + codes, default=str).lower()
     app = app_of(ann)
     for secret in (app.bin_key.hex(), app.secret.lower(), *recovery):
         assert secret not in stored

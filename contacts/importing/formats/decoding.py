@@ -61,8 +61,8 @@ class TextFile:
         for bom, encoding in BOMS.items():
             if start.startswith(bom):
                 return encoding
-        if b"\x00" in start[:2]:
-            return "utf-16-le" if start[1:2] == b"\x00" else "utf-16-be"
+        if encoding := utf_16_by_zeros(start):
+            return encoding
         line = self.line_without_utf8()
         return self.find_code_page(line) if line else "utf-8"
 
@@ -188,6 +188,14 @@ class TextHead(TextFile):
                 return
             yield block
             size += len(block)
+
+
+def utf_16_by_zeros(start: bytes) -> str:
+    """The form of UTF-16 that a text with these first bytes has; empty if it has none. The first
+    character of a file is ASCII, one of whose two bytes is zero in UTF-16."""
+    if b"\0" not in start[:2]:
+        return ""
+    return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
 
 
 def text_encoding(name: str) -> str:

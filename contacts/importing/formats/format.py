@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from ..records import Record
-from .decoding import TextFile, text_encoding
+from .decoding import TextFile, text_encoding, utf_16_by_zeros
 from .gzipped import unpacked
 
 CONTROL = bytes({*range(32)} - {*b"\t\n\r\f\x1a"})
@@ -91,9 +91,7 @@ class InputFile:
             return text_encoding(self.encoding)
         if self.start[:2] in UTF_16:
             return UTF_16[self.start[:2]]
-        if b"\0" in self.start[:2]:
-            return "utf-16-le" if self.start[1:2] == b"\0" else "utf-16-be"
-        return "latin-1"
+        return utf_16_by_zeros(self.start) or "latin-1"
 
     @cached_property
     def text(self) -> TextFile:

@@ -207,7 +207,8 @@ class Elements:
             refuse(self.line, _("the record has no end; is the file complete?"))
 
     def end_of_scalar(self) -> int:
-        """`end_in_buffer` for an element that is neither an object nor a list."""
+        """The index in the buffer where an element ends that is neither an object nor a list. 0 if
+        the buffer does not have all of it. Raises `UnreadableFile`."""
         if scalar := SCALAR.match(self.buffer, self.at):
             return scalar.end() if scalar.end() < len(self.buffer) else 0
         if self.buffer[self.at] != '"':

@@ -1,7 +1,8 @@
 """Rows of a CSV, read strictly: a mistake with quotes costs the row that has the mistake, and no
 other row. RFC 4180, and what other programs do: quotes escaped by a backslash (MySQL), quotes left
 as they are after a backslash (PHP), delimiters escaped instead of quoted cells, single quotes, a
-space between delimiter and quote."""
+space between delimiter and quote. One class, because each way of reading a row shares the lines
+that another way has read ahead."""
 
 import csv
 import re
@@ -119,9 +120,12 @@ class RowReader:
         self.unescaped = re.compile(rf"(?<!\\){end}")
         self.null = re.compile(rf"(?:^|(?<={end}))\\N(?={end}|[\r\n]|$)")
         self.inner_quote = re.compile(rf"[^\s\\{signs}]{quote * 2}|{quote * 2}[^\s{signs}]")
-        given: Any = {"delimiter": delimiter, "quotechar": quote, "strict": True}
+        self.readers = self.reader_of_each_way()
+
+    def reader_of_each_way(self) -> dict[str, Any]:
+        given: Any = {"delimiter": self.delimiter, "quotechar": self.quote, "strict": True}
         escaped: Any = given | {"escapechar": "\\"}
-        self.readers = {
+        return {
             DOUBLED: csv.reader(self, skipinitialspace=True, **given),
             PHP: csv.reader(map(self.doubling, self), skipinitialspace=True, **given),
             BACKSLASHED: csv.reader(map(self.without_null, self), skipinitialspace=True, **escaped),

@@ -1,9 +1,7 @@
-import os
 from argparse import SUPPRESS, ArgumentParser
 from typing import Any
 
-from contacts.importing.pools import end_with_parent
-from contacts.management.background import retry_until_done
+from contacts.management.background import ends_with, retry_until_done
 from contacts.webhooks.sender import deliver
 from tenants.management.base import BaseCommand
 
@@ -17,10 +15,8 @@ class Command(BaseCommand):
         parser.add_argument("--of-worker", type=int, metavar="PID", help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if worker := options["of_worker"]:
-            end_with_parent()
-            if os.getppid() != worker:
-                return  # the worker ended before `end_with_parent` could take effect
+        if not ends_with(options["of_worker"]):
+            return
         if options["once"]:
             deliver(once=True)
         else:

@@ -187,8 +187,8 @@ def report_lines(
 
 
 def given_then(given: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-    """The options `given` as the version gave them that has `stored` its options: an earlier
-    version may lack some. Empty if one of those is given, which makes it another import."""
+    """The options `given`, without those that the version which `stored` its options did not know.
+    Empty if one of the unknown options has a value: then it is another import."""
     new = [name for name in OPTIONS if name in given and name not in stored]
     if any(given[name] != OPTIONS[name].default for name in new):
         return {}
@@ -201,9 +201,8 @@ def given_then(given: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def error_file_of(importer: Importer, path: Path | None) -> Iterator[Path]:
-    """The path of the error file. The file is made before the import begins, so that an import
-    whose errors could not be written does not run, and is renamed when it is complete. It may
-    replace the file that is imported."""
+    """The path of the error file. It is made before the import begins: no import runs if its errors
+    cannot be written. It is renamed when it is complete, and may replace the imported file."""
     source, tenant = importer.source, importer.job.tenant
     if path is None:
         name = source.path.name.removesuffix(".gz")

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from tenants.management.base import BaseCommand
-from tenants.models import ApiToken, User
+from tenants.management.base import BaseCommand, user_named
+from tenants.models import ApiToken
 
 
 class Command(BaseCommand):
@@ -24,17 +24,13 @@ class Command(BaseCommand):
             type=int,
             help="requests per minute, 0 for no limit; default: RATELIMIT_DEFAULT",
         )
-
         parser.add_argument(
             "--scope", action="append", choices=ApiToken.Scope.values, dest="scopes",
             help="what the token may do; repeat the option for several; default: everything",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            user = User.objects.get_by_natural_key(options["email"])
-        except User.DoesNotExist:
-            raise CommandError(f"There is no user {options['email']}.") from None
+        user = user_named(options["email"])
         if not user.is_active:
             raise CommandError(f"{user.email} is disabled: the API would refuse the token.")
         days = options["days"]

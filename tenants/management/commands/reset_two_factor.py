@@ -1,11 +1,8 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import CommandError
-
 from tenants import two_factor
-from tenants.management.base import BaseCommand
-from tenants.models import User
+from tenants.management.base import BaseCommand, user_named
 
 
 class Command(BaseCommand):
@@ -18,9 +15,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            user = User.objects.get_by_natural_key(options["email"])
-        except User.DoesNotExist:
-            raise CommandError(f"There is no user {options['email']}.") from None
+        user = user_named(options["email"])
         is_changed = two_factor.turn_off(user)
         self.say(f"two-factor login of {user.email}: {'off' if is_changed else 'was already off'}")
