@@ -39,9 +39,11 @@ from .create_contact import (
 CONNECTIONS = (16, 64, 512, 4096)
 PROBES = ("/healthz", "/readyz")
 SEARCH = '{"query": "chloe%d@"}'
-# The action, its script for wrk, and the arguments of the script after the token.
+PAUSE = 3  # seconds after a run: the server still answers requests whose callers have gone
+# The action, its script for wrk, and the arguments of the script after the token and before the
+# number of the run. Each run creates other contacts: the same ones again would take more time.
 LOADS = {
-    "create-contact": ("create_contact.lua", ["1"]),
+    "create-contact": ("create_contact.lua", []),
     "search-contacts": ("get_contact.lua", [SEARCH, "40000"]),
 }
 
@@ -87,12 +89,14 @@ def probing(url: str) -> Iterator[tuple[dict[str, list[float]], list[str]]]:
             thread.join()
 
 
-def load(server: Installation, action: str, connections: int, seconds: int) -> dict[str, Any]:
-    """What became of the requests of wrk, see overload.lua."""
+def load(
+    server: Installation, action: str, connections: int, seconds: int, number: int = 0
+) -> dict[str, Any]:
+    """What became of the requests of wrk, see overload.lua. `number`: of the run."""
     script, rest = LOADS[action]
     url = f"http://127.0.0.1:{server.port}/api/v1/actions/{action}"
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout=30s"]
-    command += ["-s", f"{HERE}/overload.lua", url, "--", server.token, *rest]
+    command += ["-s", f"{HERE}/overload.lua", url, "--", server.token, *rest, str(number)]
     environment = os.environ | {"SCRIPT": f"{HERE}/{script}"}
     shown = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(shown.stdout.splitlines()[-1])
@@ -100,7 +104,12 @@ def load(server: Installation, action: str, connections: int, seconds: int) -> d
 
 
 def measure(
-    server: Installation, postmaster: int | None, action: str, connections: int, seconds: int
+    server: Installation,
+    postmaster: int | None,
+    action: str,
+    connections: int,
+    seconds: int,
+    number: int,
 ) -> Run:
     def spent() -> float:
         wrk = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
@@ -109,8 +118,9 @@ def measure(
 
     with probing(f"http://127.0.0.1:{server.port}") as (times, failed):
         before = spent()
-        found = load(server, action, connections, seconds)
+        found = load(server, action, connections, seconds, number)
         ms = 1000 * (spent() - before) / max(1, found["accepted"])
+    time.sleep(PAUSE)
     return Run(
         found["accepted"] / found["seconds"], found["refused"] / found["seconds"],
         found["other"] + found["failed"], found["p50"], found["p99"], ms, times, len(failed),
@@ -167,11 +177,14 @@ def main() -> None:
         for server in servers.values():
             load(server, arguments.action, 16, WARM_UP)
         measured: dict[str, dict[int, list[Run]]] = {
-            name: {number: [] for number in arguments.connections} for name in servers
+            name: {connections: [] for connections in arguments.connections} for name in servers
         }
-        for _, number, name in product(range(arguments.runs), arguments.connections, servers):
-            run = measure(servers[name], postmaster, arguments.action, number, arguments.seconds)
-            measured[name][number].append(run)
+        turns = enumerate(product(range(arguments.runs), arguments.connections), 1)
+        for (number, (_, connections)), name in product(turns, servers):
+            run = measure(
+                servers[name], postmaster, arguments.action, connections, arguments.seconds, number
+            )
+            measured[name][connections].append(run)
         print(
             f"{arguments.action:14} {'conns':>6} {'rate':>6} :best refused     p50     p99     ms"
             "   /healthz p50, p95, max    /readyz p50, p95, max  wrong"
