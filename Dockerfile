@@ -38,6 +38,4 @@ RUN python -m qyvo.catalogues
 USER 10001
 VOLUME /data
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
-  CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 CMD ["python", "-m", "qyvo.serve", "--host", "0.0.0.0", "--port", "8000"]

@@ -37,8 +37,12 @@ BEGINNING = "0/0"  # a position that every replica has reached
 # Where the next record will be written, so after the commit of whoever asks. What has been written
 # to the disk (`pg_current_wal_lsn`) may end before this commit if `synchronous_commit` is off.
 NOW = "SELECT CAST(pg_current_wal_insert_lsn() AS text)"
-# A server that is no standby, such as a leader behind a balancer, has everything.
-IS_AS_FAR = "SELECT NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= CAST(%s AS pg_lsn)"
+# A server that is no standby is the leader behind a balancer, or a standby that was promoted while
+# the leader goes on: its log is its own, and the leader's is soon longer.
+IS_AS_FAR = """
+SELECT CAST(%s AS pg_lsn) <= CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+    ELSE pg_current_wal_insert_lsn() END
+"""
 
 Result = TypeVar("Result")
 _alias: ContextVar[str] = ContextVar("the database to read from", default=DEFAULT_DB_ALIAS)

@@ -11,7 +11,7 @@ from contacts import erasing
 from contacts.db.pacing import Pace
 from contacts.finding import duplicates
 from contacts.jobs import bulk_actions, duplicate_search
-from contacts.models import BulkAction, Contact, Duplicate, DuplicateSearch, NearKey
+from contacts.models import BulkAction, Change, Contact, Duplicate, DuplicateSearch, NearKey
 from contacts.writing import edit, merge
 from contacts.writing.undo import ChangeSet
 from tenants.models import Tenant
@@ -92,6 +92,32 @@ def test_a_search_of_nothing_new_asks_little_and_changes_nothing(acme: SimpleNam
     settle()
     assert len(statements(lambda: duplicate_search.search(once=True))) <= 6
     assert [*Duplicate.objects.values()] == before
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL's planner")
+def test_a_look_for_news_of_a_quiet_tenant_does_not_read_the_log_of_others(
+    acme: SimpleNamespace, globex: SimpleNamespace
+) -> None:
+    quiet, busy = contact(acme, "+14155550101"), contact(globex, "+14155550102")
+    search()
+    Change.objects.bulk_create(
+        Change(
+            tenant=globex.tenant, contact_id=busy.pk, kind="updated", at=busy.created_at, xid=xid
+        )
+        for xid in range(1, 5000)
+    )
+    Change.objects.bulk_create(
+        Change(tenant=acme.tenant, contact_id=quiet.pk, kind="updated", at=busy.created_at, xid=1)
+        for _ in range(1000)
+    )
+    stored = DuplicateSearch.objects.get(tenant=acme.tenant)
+    stored.place = [2, 0, stored.place[2]]
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE contacts_change")
+        *_, question = statements(lambda: duplicate_search.has_news(acme.tenant, stored))
+        cursor.execute(f"EXPLAIN {question}")
+        plan = "\n".join(line for [line] in cursor.fetchall())
+    assert "change_by_commit" in plan, plan
 
 
 def test_a_dismissed_pair_stays_dismissed(acme: SimpleNamespace) -> None:

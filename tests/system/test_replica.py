@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from django.db import connection
 
+from contacts.db.replica import IS_AS_FAR, NOW
 from tenants.management.commands.create_demo import EMAIL
 from tests.support.api import assert_error
 from tests.support.installation import PATIENCE, Installation, Server, cluster, new_phone
@@ -204,6 +205,14 @@ def log_in(browser: httpx.Client, password: str) -> None:
         },
     )  # fmt: skip
     assert answer.url.path == "/admin/"
+
+
+def test_a_server_that_is_no_standby_has_no_more_than_its_own_log(standby: Standby) -> None:
+    """The leader behind a balancer has all, and a standby that was promoted by mistake has not."""
+    with psycopg.connect(standby.leader.url) as leader:
+        for position, has_reached in ((NOW, True), ("'FFFFFFFF/0'", False)):
+            [after] = leader.execute(f"SELECT ({position})::text".encode()).fetchone() or ()
+            assert leader.execute(IS_AS_FAR, [after]).fetchone() == (has_reached,), after
 
 
 def test_reads_go_on_when_the_replica_is_killed(pair: SimpleNamespace, standby: Standby) -> None:
