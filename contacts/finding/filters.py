@@ -158,7 +158,14 @@ def metadata(raw: Any) -> dict[str, Any]:
     """For each key a list of values, or `{"exists": true}`, or `{"exists": false}`."""
     if not isinstance(raw, dict) or not 1 <= len(raw) <= MAX_KEYS:
         raise ValueError(_("Send an object with 1 to %(most)s keys.") % {"most": MAX_KEYS})
-    return {rules.limited("key", key, MAX_KEY): wanted(raw[key]) for key in sorted(raw)}
+    return {metadata_key(key): wanted(raw[key]) for key in sorted(raw)}
+
+
+def metadata_key(raw: str) -> str:
+    """A key of metadata as it is: keys are stored with their spaces, so " plan" is not "plan"."""
+    if len(raw) > MAX_KEY:
+        raise rules.too_long("key", MAX_KEY, len(raw))
+    return rules.storable("key", raw)
 
 
 def wanted(raw: Any) -> list[Any] | dict[str, bool]:
@@ -385,9 +392,17 @@ def with_metadata(contacts: ContactQuerySet, wanted: dict[str, Any]) -> ContactQ
             has = MetadataHas("metadata", Value(key))
             contacts = contacts.filter(has) if values[EXISTS] else contacts.exclude(has)
         else:
-            spelled = (Value(rules.spelled(value)) for value in values)
+            spelled = (Value(spelling) for value in values for spelling in spellings(value))
             contacts = contacts.filter(MetadataHas("metadata", Value(key), *spelled))
     return contacts
+
+
+def spellings(value: Any) -> Iterator[str]:
+    """How `value` may be stored, in JSON. A whole number is stored as it was sent, as 1 or 1.0, and
+    JavaScript cannot even send 1.0."""
+    yield rules.spelled(value)
+    if rules.is_number(value) and value == int(value) == float(value) and abs(value) < 1e16:
+        yield rules.spelled(float(value) if isinstance(value, int) else int(value))
 
 
 def with_metadata_between(
