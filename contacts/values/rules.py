@@ -446,7 +446,7 @@ def cursor(raw: Any) -> str:
 
 def timestamp(raw: Any) -> datetime | None:
     """A time in UTC, from ISO 8601 with an offset (RFC 3339): 2026-05-07T08:14:23+00:00."""
-    return dates.moment(string("timestamp", raw))
+    return dates.moment(storable("timestamp", string("timestamp", raw)))
 
 
 def decided(raw: Any) -> datetime | None:

@@ -134,6 +134,8 @@ def test_what_is_not_json_is_malformed(api: Api, body: bytes) -> None:
 def test_a_malformed_body_is_told_where_it_breaks(api: Api) -> None:
     body = assert_error(api.send('{"phone": "+1",\n "name" "x"}'), 400, "malformed_json")
     assert "line 2, column 9" in body["message"]
+    body = assert_error(api.send('{"phone": "+1'), 400, "malformed_json")
+    assert body["message"] == "Not JSON: Unterminated string starting at line 1, column 11."
 
 
 @in_one_test("body", ["[]", '["+14155550123"]', '"+14155550123"', "1", "null", "true"])
