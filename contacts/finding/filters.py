@@ -392,17 +392,9 @@ def with_metadata(contacts: ContactQuerySet, wanted: dict[str, Any]) -> ContactQ
             has = MetadataHas("metadata", Value(key))
             contacts = contacts.filter(has) if values[EXISTS] else contacts.exclude(has)
         else:
-            spelled = (Value(spelling) for value in values for spelling in spellings(value))
+            spelled = (Value(rules.spelled_alike(value)) for value in values)
             contacts = contacts.filter(MetadataHas("metadata", Value(key), *spelled))
     return contacts
-
-
-def spellings(value: Any) -> Iterator[str]:
-    """How `value` may be stored, in JSON. A whole number is stored as it was sent, as 1 or 1.0, and
-    JavaScript cannot even send 1.0."""
-    yield rules.spelled(value)
-    if rules.is_number(value) and value == int(value) == float(value) and abs(value) < 1e16:
-        yield rules.spelled(float(value) if isinstance(value, int) else int(value))
 
 
 def with_metadata_between(

@@ -130,6 +130,13 @@ def made_once(encoder: json.JSONEncoder) -> Callable[[Any], str]:
 spelled = made_once(CompactJSON())
 
 
+def spelled_alike(value: Any) -> str:
+    """As `spelled`, with one text for equal numbers: 5 for 5.0. PHP stores a price as 8742.0, and
+    JavaScript can only look for 8742."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return spelled(int(value) if is_whole else value)
+
+
 def switch(raw: Any) -> bool:
     """A boolean as text, in the spellings that query strings and forms use; see `SWITCHES`."""
     word = str(raw or "").strip().lower()

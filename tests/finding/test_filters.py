@@ -66,6 +66,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"metadata": {"n": [5, 50]}}, "Dan Eve"),
     ({"metadata": {"n": "5"}}, ""),
     ({"metadata": {"n": 5.0}}, "Dan"),
+    ({"metadata": {"n": [*range(49, 149)]}}, "Eve"),
     ({"metadata": {" n": 8742}}, "Dan"),  # as JavaScript writes 8742.0
     ({"metadata": {" n": 5}}, ""),
     ({"metadata": {"ok": 1}}, ""),
