@@ -138,13 +138,14 @@ def test_a_malformed_body_is_told_where_it_breaks(api: Api) -> None:
     assert body["message"] == "Not JSON: Unterminated string starting at line 1, column 11."
 
 
-@in_one_test("body", ["[]", '["+14155550123"]', '"+14155550123"', "1", "null", "true"])
+@in_one_test("body", ["[[]]", '["+14155550123"]', '"+14155550123"', "1", "null", "true"])
 def test_json_that_is_no_object_is_refused(api: Api, body: str) -> None:
     assert_error(api.send(body), 422, "validation_failed", "body")
 
 
-def test_no_body_is_an_empty_object(api: Api) -> None:
-    assert_error(api.send(b""), 422, "validation_failed", "phone")
+@in_one_test("body", [b"", b"[]"])  # the latter as PHP writes it
+def test_no_body_is_an_empty_object(api: Api, body: bytes) -> None:
+    assert_error(api.send(body), 422, "validation_failed", "phone")
 
 
 @in_one_test(
