@@ -40,6 +40,7 @@ from .fields import (
     METADATA,
     MOMENT,
     TAG,
+    TAGS,
     PhoneField,
     RuleField,
     TagNames,
@@ -165,14 +166,22 @@ class ContactChanges(ContactKey):
 
 
 class TagOfContact(ContactKey):
-    """The body of add-tag and remove-tag."""
+    """The body of add-tag and remove-tag: one tag, or several at once."""
 
-    tag = RuleField(
-        rules.required_tag,
-        TAG | {"minLength": 1, "description": "One tag; an unknown tag is created."},
-        required=True,
-        error_messages={"required": "The tag is required."},
-    )
+    tag = RuleField(lambda raw: "" if raw is None else rules.tag(raw), TAG, required=False)
+    tags = RuleField(rules.tags, TAGS, required=False)
+
+    def to_internal_value(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The names are in `tags`. `tag` decides: who sends it may send a whole contact, and
+        remove-tag would take all its tags away."""
+        if data.get("tag") not in (None, ""):
+            data = {name: value for name, value in data.items() if name != "tags"}
+        values = super().to_internal_value(data)
+        name = values.pop("tag", "")
+        names = [name] if name else values.get("tags")
+        if not names:
+            raise serializers.ValidationError({"tag": ["The tag is required."]})
+        return values | {"tags": names}
 
 
 class Consented(serializers.Serializer):
@@ -418,12 +427,13 @@ class TagAction(ActionView):
 
     def post(self, request: Request) -> Response:
         fields = self.clean(request)
-        contact = self.with_contact(fields["key"], lambda key: self.act(key, fields["tag"]))
+        names = fields["tags"]
+        contact = self.with_contact(fields["key"], lambda key: self.act(key, names))
         head = {"id": contact.pk, "phone": contact.phone, "tags": contact.tags}
-        return self.answer(head | {self.done: fields["tag"]})
+        return self.answer(head | {self.done: ", ".join(names)})
 
-    def act(self, key: dict[str, str], tag: str) -> Contact:
-        """Adds or removes `tag`; returns the contact that `key` names."""
+    def act(self, key: dict[str, str], names: list[str]) -> Contact:
+        """Adds or removes the tags; returns the contact that `key` names."""
         raise NotImplementedError
 
 
@@ -433,8 +443,8 @@ class AddTag(TagAction):
     output_class = TagAdded
     done = "tag_added"
 
-    def act(self, key: dict[str, str], tag: str) -> Contact:
-        return tags.add_tag(self.tenant, key, tag)
+    def act(self, key: dict[str, str], names: list[str]) -> Contact:
+        return tags.add_tags(self.tenant, key, *names)
 
 
 class RemoveTag(TagAction):
@@ -443,8 +453,8 @@ class RemoveTag(TagAction):
     output_class = TagRemoved
     done = "tag_removed"
 
-    def act(self, key: dict[str, str], tag: str) -> Contact:
-        return tags.remove_tag(self.tenant, key, tag)
+    def act(self, key: dict[str, str], names: list[str]) -> Contact:
+        return tags.remove_tags(self.tenant, key, *names)
 
 
 class RecordConsent(ActionView):

@@ -181,10 +181,10 @@ class Undo(ActionView):
         mine = Tenant.objects.filter(pk=self.tenant.pk)
         body = self.clean(request)
         found, dry_run = undo.ChangeSet(body["change_set"], mine), body["dry_run"]
+        if found.is_running(self.tenant):
+            raise ChangeSetIsRunning
         if not found.tenants:
             raise NotFound(self.missing)
-        if found.is_running():
-            raise ChangeSetIsRunning
         if found.summary().contacts > undo.AT_ONCE:
             return self.undo_later(request, found, dry_run=dry_run)
         done = found.rehearse(undo.AT_ONCE) if dry_run else found.take_back()

@@ -129,7 +129,8 @@ class FileForm(MultiPartParser):
             if isinstance(error, RequestDataTooBig):
                 raise PayloadTooLarge(settings.IMPORT_MAX_BYTES) from error
             if isinstance(error, ParseError):
-                raise BrokenBody(str(error)) from error
+                sentence = "Let your HTTP client make the form and its Content-Type."
+                raise BrokenBody(f"{error}. {sentence}") from error
             raise
 
 

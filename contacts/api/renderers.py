@@ -22,7 +22,9 @@ class JSON(BaseRenderer):
     def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
         # Escaped, because JavaScript before ES2019 has no such characters in its strings.
         lines = self.encode(data).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-        return b"" if data is None else lines.encode()
+        # Half a surrogate pair, which a caller has sent and an error repeats, has no UTF-8: Python
+        # writes it as JSON's own escape, \ud800.
+        return b"" if data is None else lines.encode(errors="backslashreplace")
 
 
 class Answer(HttpResponse):

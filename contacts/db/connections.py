@@ -15,7 +15,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg import _queries
 
-from contacts.values.rules import is_number, spelled
+from contacts.values.rules import is_number, spelled, spelled_alike
 from tenants.isolation import is_sharded
 
 from .citus import ValuesCursor
@@ -130,7 +130,7 @@ def text_updated_after(stored: str, now: str) -> str:
 def metadata_has(stored: str, key: str, *values: str) -> bool:
     """`expressions.MetadataHas` for one row, on SQLite."""
     metadata = json.loads(stored)
-    return key in metadata and (not values or spelled(metadata[key]) in values)
+    return key in metadata and (not values or spelled_alike(metadata[key]) in values)
 
 
 def metadata_between(stored: str, key: str, low: str | None, high: str | None) -> bool:

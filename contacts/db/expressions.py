@@ -91,7 +91,8 @@ class PartOfTime(Func):
 class MetadataHas(Func):
     """Whether metadata has a key, not inside another key, with one of the given values.
 
-    Arguments: the column of the metadata, the key, then the values as `rules.spelled` writes them.
+    Arguments: the column of the metadata, the key, then the values as `rules.spelled_alike` writes
+    them.
     Without values, every value of the key matches.
     """
 
@@ -107,12 +108,11 @@ class MetadataHas(Func):
         wanted = ", ".join(["%s::jsonb"] * len(spellings))
         sql = f"{metadata[0]} -> {key[0]}::text IN ({wanted})"
         params = [*metadata[1], *key[1], *spellings]
-        texts = [text_in_json(value) for value in spellings]
+        texts = [text for value in spellings for text in texts_in_json(value)]
         if None in texts:
             return sql, params
-        # Comparing the texts first takes half of the time, because few rows have the same text. It
-        # also makes 1 and 1.0 different, as on SQLite. ANY and not =: PostgreSQL evaluates an
-        # equality with one value last.
+        # Comparing the texts first takes half of the time, because few rows have the same text. ANY
+        # and not =: PostgreSQL evaluates an equality with one value last.
         same = f"{metadata[0]} ->> {key[0]}::text = ANY(%s)"
         return f"({same} AND {sql})", [*metadata[1], *key[1], texts, *params]
 
@@ -145,18 +145,21 @@ class MetadataBetween(Func):
         return f"({sql})", [param for _, bound in parts for param in (self.key, bound)]
 
 
-def text_in_json(spelling: str) -> str | None:
-    """The text of a JSON value as PostgreSQL's `->>` returns it: numbers without an exponent.
+def texts_in_json(spelling: str) -> list[str | None]:
+    """The texts of a JSON value as PostgreSQL's `->>` returns it: numbers without an exponent, and
+    a whole number also with the fraction with which it may be stored.
 
     None for null, which `->>` turns into SQL's NULL, and for objects and arrays, because PostgreSQL
     writes them with other spaces.
     """
     value = json.loads(spelling)
     if isinstance(value, str):
-        return value
+        return [value]
     if isinstance(value, bool):
-        return spelling
-    return f"{Decimal(spelling):f}" if isinstance(value, int | float) else None
+        return [spelling]
+    if isinstance(value, int):
+        return [spelling, f"{spelling}.0"]
+    return [f"{Decimal(spelling):f}" if isinstance(value, float) else None]
 
 
 class HasAnyTag(Func):

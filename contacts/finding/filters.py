@@ -159,7 +159,14 @@ def metadata(raw: Any) -> dict[str, Any]:
     """For each key a list of values, or `{"exists": true}`, or `{"exists": false}`."""
     if not isinstance(raw, dict) or not 1 <= len(raw) <= MAX_KEYS:
         raise ValueError(_("Send an object with 1 to %(most)s keys.") % {"most": MAX_KEYS})
-    return {rules.limited("key", key, MAX_KEY): wanted(raw[key]) for key in sorted(raw)}
+    return {metadata_key(key): wanted(raw[key]) for key in sorted(raw)}
+
+
+def metadata_key(raw: str) -> str:
+    """A key of metadata as it is: keys are stored with their spaces, so " plan" is not "plan"."""
+    if len(raw) > MAX_KEY:
+        raise rules.too_long("key", MAX_KEY, len(raw))
+    return rules.storable("key", raw)
 
 
 def wanted(raw: Any) -> list[Any] | dict[str, bool]:
@@ -380,7 +387,7 @@ def with_metadata(contacts: ContactQuerySet, wanted: dict[str, Any]) -> ContactQ
             has = MetadataHas("metadata", Value(key))
             contacts = contacts.filter(has) if values[EXISTS] else contacts.exclude(has)
         else:
-            spelled = (Value(rules.spelled(value)) for value in values)
+            spelled = (Value(rules.spelled_alike(value)) for value in values)
             contacts = contacts.filter(MetadataHas("metadata", Value(key), *spelled))
     return contacts
 

@@ -43,12 +43,8 @@ class TagContact(ActionView):
 
     @transactional
     def tag(self, key: dict[str, str], add_tags: list[str], remove_tags: list[str]) -> Contact:
-        contact = self.tenant.contacts.find(lock=True, **key)
-        for name in remove_tags:
-            contact = tags.remove_tag(self.tenant, key, name)
-        for name in add_tags:
-            contact = tags.add_tag(self.tenant, key, name)
-        return contact
+        tags.remove_tags(self.tenant, key, *remove_tags)
+        return tags.add_tags(self.tenant, key, *add_tags)
 
 
 class DeleteContact(contacts.DeleteContact):

@@ -131,6 +131,13 @@ def made_once(encoder: json.JSONEncoder) -> Callable[[Any], str]:
 spelled = made_once(CompactJSON())
 
 
+def spelled_alike(value: Any) -> str:
+    """As `spelled`, with one text for equal numbers: 5 for 5.0. PHP stores a price as 8742.0, and
+    JavaScript can only look for 8742."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return spelled(int(value) if is_whole else value)
+
+
 def switch(raw: Any) -> bool:
     """A boolean as text, in the spellings that query strings and forms use; see `SWITCHES`."""
     word = str(raw or "").strip().lower()
@@ -446,7 +453,7 @@ def cursor(raw: Any) -> str:
 
 def timestamp(raw: Any) -> datetime | None:
     """A time in UTC, from ISO 8601 with an offset (RFC 3339): 2026-05-07T08:14:23+00:00."""
-    return dates.moment(string("timestamp", raw))
+    return dates.moment(storable("timestamp", string("timestamp", raw)))
 
 
 def decided(raw: Any) -> datetime | None:

@@ -67,7 +67,11 @@ def loads(text: str | bytes) -> Any:
     except json.JSONDecodeError as error:
         raise MalformedJSON(
             _("Not JSON: %(reason)s at %(place)s.")
-            % {"reason": error.msg, "place": line_and_column(text, error.pos)}
+            % {
+                # Some of Python's reasons end with "at", to be followed by the place.
+                "reason": error.msg.removesuffix(" at"),
+                "place": line_and_column(text, error.pos),
+            }
         ) from error
     except BadValue as error:
         raise MalformedJSON(

@@ -31,25 +31,27 @@ BATCH = 1000  # contacts a statement, where a tag is renamed or deleted
 
 
 @transactional
-def add_tag(tenant: Tenant, key: dict[str, str], name: str) -> Contact:
-    """Adds the tag after the other tags of the contact that `key` finds, unless the contact has it.
+def add_tags(tenant: Tenant, key: dict[str, str], *names: str) -> Contact:
+    """Adds the tags after the other tags of the contact that `key` finds, but those that the
+    contact has.
 
-    Raises `Contact.DoesNotExist`, and `RuleBroken` where the contact has as many tags as it may.
+    Raises `Contact.DoesNotExist`, and `RuleBroken` where these are more tags than a contact may
+    have.
     """
     contact = tenant.contacts.find(lock=True, **key)
     try:
-        edit.change(contact, tags=rules.tags([*contact.tags, name]))
+        edit.change(contact, tags=rules.tags([*contact.tags, *names]))
     except ValueError as error:
-        raise rules.RuleBroken("tag", error) from error
+        raise rules.RuleBroken("tag" if len(names) == 1 else "tags", error) from error
     return contact
 
 
 @transactional
-def remove_tag(tenant: Tenant, key: dict[str, str], name: str) -> Contact:
-    """Removes the tag from the contact that `key` finds, which need not have it. Raises
+def remove_tags(tenant: Tenant, key: dict[str, str], *names: str) -> Contact:
+    """Removes the tags from the contact that `key` finds, which need not have them. Raises
     `Contact.DoesNotExist`."""
     contact = tenant.contacts.find(lock=True, **key)
-    edit.change(contact, tags=without(contact.tags, [name]))
+    edit.change(contact, tags=without(contact.tags, names))
     return contact
 
 

@@ -171,10 +171,10 @@ class ChangeSet:
         changed = among.filter(changes__change_set=self.id).distinct()
         self.tenants = list(changed.order_by("slug"))
 
-    def is_running(self) -> bool:
+    def is_running(self, *others: Tenant) -> bool:
         """Whether a worker still makes changes for this change set. An undo would miss the changes
-        that the worker makes afterwards."""
-        mine = {"tenant__in": self.tenants, "pk": self.id}
+        that the worker makes afterwards. `others`: tenants for which it may have made none yet."""
+        mine = {"tenant__in": {*self.tenants, *others}, "pk": self.id}
         actions = BulkAction.objects.filter(finished_at=None, **mine)
         imports = Import.objects.unfinished().filter(**mine)
         return actions.exists() or imports.exists()

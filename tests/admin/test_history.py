@@ -721,7 +721,7 @@ def test_a_running_bulk_action_cannot_be_undone(
     action = bulk_actions.plan(acme.tenant, "user:1", "add_tag", "gold", pks)
     caused = Change.objects.filter(change_set=action.pk)
     with caused_by("user:1", action.pk):
-        tags.add_tag(acme.tenant, {"contact_id": pks[0]}, "gold")
+        tags.add_tags(acme.tenant, {"contact_id": pks[0]}, "gold")
     before = held(acme.tenant)
     for answer in (staff.get(undo_page(action.pk)), staff.post(undo_page(action.pk))):
         assert "This is still running." in text(answer)

@@ -11,7 +11,7 @@ from django_tasks_db.models import DBTaskResult
 
 from contacts.jobs import bulk_actions
 from contacts.models import BulkAction, Change, Contact, Tag
-from contacts.writing.tags import add_tag
+from contacts.writing.tags import add_tags
 from contacts.writing.upsert import replace_many
 from tests.support.admin import contact_form, errors, logged_in, permit, url
 from tests.support.factories import ContactFactory, TagFactory, UserFactory
@@ -162,7 +162,7 @@ def test_a_tag_keeps_its_id_where_a_worker_renames_it_on_more_than_1000_contacts
     assert BulkAction.objects.get().total == 1001
     if is_taken:
         ContactFactory.create(tenant=acme.tenant, tags=["new", "x"])
-        add_tag(acme.tenant, {"phone": phones[7]}, "new")  # has the old name, too
+        add_tags(acme.tenant, {"phone": phones[7]}, "new")  # has the old name, too
     [task] = DBTaskResult.objects.all()
     task.task.call(*task.args_kwargs["args"])
     assert not acme.tenant.tags.filter(name="vip").exists()

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from contacts.api.urls import actions
-from contacts.models import Contact, ContactTag, Tag
+from contacts.models import Change, Contact, ContactTag, Tag
 from contacts.writing import delete, edit
-from contacts.writing.tags import add_tag
+from contacts.writing.tags import add_tags
 from tenants.fields import bits_of
 from tests.support.api import (
     ACTION_BODIES,
@@ -281,6 +281,37 @@ def test_remove_tag_takes_the_link_only(api: Api, contact: Contact) -> None:
     assert_links_match_tags()
 
 
+def test_several_tags_are_added_and_removed_at_once(api: Api, contact: Contact) -> None:
+    before = Change.objects.count()
+    answer = api.act("add-tag", phone=PHONE, tags=["b", " a ", "vip", "b"]).json()
+    assert answer == {
+        "id": contact.pk, "phone": PHONE, "tag_added": "b, a, vip",
+        "tags": ["vip", "fr-FR", "b", "a"],
+    }  # fmt: skip
+    answer = api.act("remove-tag", contact_id=contact.pk, tag=None, tags="a, fr-FR, none").json()
+    assert answer["tag_removed"] == "a, fr-FR, none"
+    assert answer["tags"] == ["vip", "b"]
+    assert Change.objects.count() == before + 2
+    assert_links_match_tags()
+
+
+def test_one_tag_decides_over_the_tags_of_a_contact_that_is_sent_whole(
+    api: Api, contact: Contact
+) -> None:
+    whole = api.act("get-contact", phone=PHONE).json()
+    assert api.act("remove-tag", **whole, tag="vip").json()["tags"] == ["fr-FR"]
+    assert api.act("add-tag", phone=PHONE, tag="a", tags=5).json()["tags"] == ["fr-FR", "a"]
+
+
+@in_one_test("action", ["add-tag", "remove-tag"])
+@in_one_test("tags", [[], "", ",", True, [None], ["a,b"], ["x" * 101], ["\x00"], ["t", {}]])
+def test_bad_tags_are_named(api: Api, contact: Contact, action: str, tags: Any) -> None:
+    before = rows()
+    answer = api.act(action, phone=PHONE, tags=tags)
+    assert_error(answer, 422, "validation_failed", "tags" if tags not in ([], "", ",") else "tag")
+    assert rows() == before
+
+
 @in_one_test("action", ["add-tag", "remove-tag"])
 @in_one_test("tag", [None, "", " ", True, ["x"], "a,b", "x" * 101, "\x00", "absent"])
 def test_a_bad_tag_is_named(api: Api, contact: Contact, action: str, tag: Any) -> None:
@@ -382,7 +413,7 @@ def test_threads_that_create_tag_and_delete_one_contact_all_succeed(acme: Simple
     tenant, key = acme.tenant, {"phone": PHONE}
     verbs: list[Callable[[], Any]] = [
         lambda: tenant.contacts.update_or_create(phone=PHONE, defaults={"tags": ["a", "b"]}),
-        lambda: add_tag(tenant, key, "c"),
+        lambda: add_tags(tenant, key, "c"),
         lambda: edit.change_one(tenant, key, {"metadata": {"k": 1}}),
         lambda: delete.delete_one(tenant, key),
     ]

@@ -215,7 +215,11 @@ def test_a_message_of_a_merged_contact_counts_for_the_other(
     assert acme.api.act("record-message", phone=people[1].phone).json()["total_messages"] == 2
 
 
-@pytest.mark.parametrize("at", ["2999-01-01T00:00:00Z", "1969-01-01T00:00:00Z", "x", 5])
+@pytest.mark.parametrize(
+    "at",
+    ["2999-01-01T00:00:00Z", "1969-01-01T00:00:00Z", "x", 5,
+     "2026-05-07T08:14:23Z\0", "2026-05-07\ud80008:14:23Z"],
+)  # fmt: skip
 def test_a_bad_time_of_a_message_is_refused(acme: SimpleNamespace, at: Any) -> None:
     ContactFactory.create(tenant=acme.tenant, phone=PHONE)
     answer = acme.api.act("record-message", phone=PHONE, at=at)

@@ -311,6 +311,15 @@ def test_a_change_set_that_is_still_written_is_a_conflict(
     assert Contact.objects.count() == 1
 
 
+def test_a_change_set_that_a_worker_has_not_begun_is_a_conflict_to_its_tenant_only(
+    acme: SimpleNamespace, globex: SimpleNamespace, outsider: SimpleNamespace
+) -> None:
+    waiting = acme.api.send(f"phone\n{PHONE}\n", "/api/v1/imports", content_type="text/csv").json()
+    assert_error(acme.api.act("undo", change_set=waiting["id"]), 409, "not_finished")
+    assert_error(globex.api.act("undo", change_set=waiting["id"]), 404, "not_found")
+    assert_error(outsider.api.act("undo", change_set=waiting["id"]), 422, "no_workspace")
+
+
 def test_a_dry_run_of_undo_answers_the_same_and_writes_nothing(
     acme: SimpleNamespace, tmp_path: Path
 ) -> None:

@@ -31,7 +31,7 @@ def people(acme: SimpleNamespace, globex: SimpleNamespace) -> None:
     person("Ada", "+33612345678", tags=["vip"], email="ada@x.example", source="shopify")
     person("Bea", "+14165550123", tags=["vip", "new"], opted_in_at=DAY)
     person("Cid", "+14155550123", tags=["new"], opted_in_at=DAY, opted_out_at=DAY)
-    person("Dan", "+77011234567", metadata={"city": "Almaty", "n": 5, "ok": True})
+    person("Dan", "+77011234567", metadata={"city": "Almaty", "n": 5, "ok": True, " n": 8742.0})
     person("Eve", "+79161234567", metadata={"city": None, "n": 50}, last_message_at=DAY)
     person(
         "Fay", "+390669812345", created_at=DAY + timedelta(days=1), updated_at=DAY + timedelta(1)
@@ -65,6 +65,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"metadata": {"city": "Almaty"}}, "Dan"),
     ({"metadata": {"n": [5, 50]}}, "Dan Eve"),
     ({"metadata": {"n": "5"}}, ""),
+    ({"metadata": {"n": 5.0}}, "Dan"),
+    ({"metadata": {"n": [*range(49, 149)]}}, "Eve"),
+    ({"metadata": {" n": 8742}}, "Dan"),  # as JavaScript writes 8742.0
+    ({"metadata": {" n": 5}}, ""),
     ({"metadata": {"ok": 1}}, ""),
     ({"metadata": {"city": None}}, "Eve"),
     ({"metadata": {"city": {"exists": True}, "ok": {"exists": False}}}, "Eve"),
@@ -150,7 +154,7 @@ def test_a_page_that_has_read_enough_contacts_says_so_and_its_cursor_goes_on(
 
 
 BAD: list[Any] = [
-    "vip", ["vip"], 5, {"tag": "vip"}, {"tags": ["vip"]}, {"TAGS_ANY": ["vip"]},
+    "vip", ["vip"], 5, {"tag": "vip"}, {"tags": ["vip"]}, {"TAGS_ANY": ["vip"]}, {"\ud800": 1},
     {"tags_any": []}, {"tags_any": ["a,b"]}, {"tags_any": [None]}, {"tags_any": {}},
     {"tags_all": ["x" * 101]}, {"tags_none": [f"t{n}" for n in range(101)]}, {"tags_any": "a,,b"},
     {"consent": "in"}, {"consent": ["opted_in"]}, {"source": ["ebay"]}, {"source": [5]},

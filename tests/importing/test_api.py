@@ -239,7 +239,8 @@ def test_another_kind_of_body_is_415_that_names_the_right_ones(api: Api) -> None
 
 
 def test_a_broken_form_is_400(api: Api) -> None:
-    assert_error(post(api, "x", kind="multipart/form-data"), 400, "bad_request")
+    body = assert_error(post(api, "x", kind="multipart/form-data"), 400, "bad_request")
+    assert body["error"].endswith(". Let your HTTP client make the form and its Content-Type.")
     kind = "multipart/form-data; boundary=x"
     assert_error(post(api, "--y\r\n\r\n", kind=kind), 422, "validation_failed", "file")
     half = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\nphone\n+1'

@@ -80,7 +80,7 @@ def test_an_object_with_several_arrays_of_objects_is_refused(tmp_path: Path) -> 
     with pytest.raises(UnreadableFile, match="several arrays, “contacts” and “deleted”"):
         read(tmp_path, text)
     for end in ("", "]"):
-        with pytest.raises(UnreadableFile, match="is the file complete"):
+        with pytest.raises(UnreadableFile, match="so the file is not complete"):
             read(tmp_path, '{"a": 1, "contacts": [{"x": 1}' + end)
 
 

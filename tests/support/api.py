@@ -38,8 +38,9 @@ class Api:
         )
 
     def act(self, action: str, **fields: Any) -> Any:
-        """POSTs `fields` to the action of that name."""
-        return self.send(json.dumps(fields, ensure_ascii=False), ACTIONS + action)
+        """POSTs `fields` to the action of that name. Half a surrogate pair is escaped."""
+        text = json.dumps(fields, ensure_ascii=False)
+        return self.send(text.encode(errors="backslashreplace"), ACTIONS + action)
 
     def create(self, phone: Any = PHONE, **fields: Any) -> Any:
         return self.act("create-contact", phone=phone, **fields)

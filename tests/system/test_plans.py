@@ -354,7 +354,7 @@ VERBS: dict[str, tuple[Callable[[Crowd], None], set[str]]] = {
 }
 # The verbs for one contact.
 OF_ONE = {
-    "edit.change_one", "edit.save", "tags.add_tag", "tags.remove_tag",
+    "edit.change_one", "edit.save", "tags.add_tags", "tags.remove_tags",
     "delete.delete_one", "consent.decide_one", "merge.merge_into", "erase.forget",
     "change_phone.change_locked", "former_phones.keep", "former_phones.release",
     "consent.decide_now", "messages.record", "notes.add",

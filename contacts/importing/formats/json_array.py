@@ -34,7 +34,7 @@ TOKENS = re.compile(rf"(?:\s++|[,:\[\]{{}}]|(?:{STRING}|{WORD})(?=[\s,:\]}}]|$))
 # A value that is no array, or the beginning of an array with the first character inside.
 ARRAY = re.compile(r"[^\s\[]|\[\s*+(\S)")
 CLOSING = {"[": "]", "{": "}"}
-NO_END = gettext_noop("the array has no end; is the file complete?")
+NO_END = gettext_noop("the array has no end, so the file is not complete")
 LEVELS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
@@ -204,7 +204,7 @@ class Elements:
 
     def go_on(self) -> None:
         if not self.more():
-            refuse(self.line, _("the record has no end; is the file complete?"))
+            refuse(self.line, _("the record has no end, so the file is not complete"))
 
     def end_of_scalar(self) -> int:
         """The index in the buffer where an element ends that is neither an object nor a list. 0 if
