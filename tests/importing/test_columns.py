@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contacts.importing import columns
 from contacts.importing.columns import is_known, known_field, match
-from contacts.importing.row import ReadOptions, clean
+from contacts.importing.row import BadRecord, ReadOptions, clean
 from contacts.models import Contact
 from contacts.values.header_names import PhoneKind, phone_kind
 from tests.support.imports import bring
@@ -342,6 +342,8 @@ def test_matching_takes_no_longer_for_hostile_names() -> None:
         ("Phone country code", "Phone"),
         ("Mobile phone dialing code", "Mobile phone number"),
         ("Phones / Primary Phone Calling Code", "Phones / Primary Phone Number"),
+        ("Country Code", "Phone Number"),
+        ("Dial code", "WhatsApp"),
     ],
 )
 def test_a_country_code_beside_a_phone_belongs_to_it(
@@ -355,7 +357,38 @@ def test_a_country_code_beside_a_phone_belongs_to_it(
 def test_a_calling_code_comes_before_the_letters_of_a_country() -> None:
     header = ("Phone", "Phone Calling Code", "Phone Country Code")
     assert matched(*header).codes == {"Phone": "Phone Calling Code"}
-    assert matched("Postal code", "Country code", "Phone").codes == {}
+    assert matched("Postal code", "Code", "Phone").codes == {}
+    assert matched("Country code", "Phone", "Mobile", "Mobile country code").codes == {
+        "Phone": "Country code", "Mobile": "Mobile country code",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "phone"),
+    [
+        ("33", "33612345678", MOBILE),
+        ("+33", "33 6 12 34 56 78", MOBILE),
+        ("91", "9198765432", "+919198765432"),  # of an area that begins with the same digits
+        ("55", "55 99876-5432", "+5555998765432"),
+    ],
+)
+def test_a_phone_may_have_the_country_code_beside_it_already(
+    code: str, number: str, phone: str
+) -> None:
+    cells = {"Country code": code, "Phone": number}
+    found = matched(*cells)
+    options = ReadOptions(found.fields, codes=found.codes)
+    assert clean(cells, options).fields["phone"] == phone
+
+
+def test_a_phone_that_may_have_the_country_code_beside_it_already_is_refused() -> None:
+    cells = {"Country code": "49", "Phone": "4915123456789"}
+    found = matched(*cells)
+    options = ReadOptions(found.fields, codes=found.codes)
+    with pytest.raises(BadRecord, match="country code"):
+        clean(cells, options)
+    decided = options._replace(phones_have_country_code=True)
+    assert clean(cells, decided).fields["phone"] == "+4915123456789"
 
 
 @pytest.mark.parametrize("header", ["URN:Whatsapp", "wa_id", "WhatsApp ID"])
