@@ -58,6 +58,8 @@ def test_a_line_of_excel_names_the_delimiter(tmp_path: Path, line: str) -> None:
         'The "best" customers\n',
         '"Report\n',
         f"Support: {BOB}\n",
+        "Phone\n",
+        ",,Phone numbers,\n",
     ],
 )
 def test_lines_above_the_header_are_no_records(tmp_path: Path, titles: str) -> None:

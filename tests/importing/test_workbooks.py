@@ -174,7 +174,7 @@ def test_the_first_sheet_with_a_header_is_read_from_the_header_on(tmp_path: Path
         hidden.write_row(0, 0, ["phone"])
         hidden.hide()
         sheet = book.add_worksheet("People")
-        sheet.write_row(2, 1, ["Our customers"])
+        sheet.write_row(2, 1, ["Phone numbers"])
         sheet.write_row(4, 1, ["Phone", "Name"])
         sheet.write_row(5, 1, ["1", "Ann"])
         sheet.write_row(8, 1, ["2", "Bob"])
