@@ -67,7 +67,13 @@ def test_a_name_that_is_the_phone_of_the_record_is_no_name(name: str, expected: 
         ("* myContacts ::: Friends ::: vip", ["Friends", "vip"]),
         ("* myContacts", []),
         ('{vip,"spring sale"}', ["vip", "spring sale"]),
+        (r'{vip,"say \"hi\""}', ["vip", 'say "hi"']),
         ("{}", []),
+        ("['vip', 'spring sale']", ["vip", "spring sale"]),  # as pandas writes lists
+        (r"""['it\'s', "it's"]""", ["it's"]),
+        ("{'vip' 'new'}", ["vip", "new"]),
+        ("['vip", ["['vip"]),
+        ("vip\nspring sale\r\nvip", ["vip", "spring sale"]),
         ("{vip", ["{vip"]),
         ("* starred,vip", ["vip"]),
         ("[draft], vip", ["[draft]", "vip"]),
@@ -111,7 +117,7 @@ def test_ordinary_tags_stay_readable_in_a_cell() -> None:
      "mailto:ann@example.com?subject=Hi", "<mailto:ann@example.com>", "'ann@example.com'",
      "ann@example.com ::: a@example.org", "bad ::: ann@example.com", "n/a ::: ann@example.com",
      "ann@example.com; a@example.org", "nobody@, ann@example.com", "ann@example.com / a@b.de",
-     '="ann@example.com"'],
+     '="ann@example.com"', "ann@example.com\na@example.org"],
 )  # fmt: skip
 def test_the_first_good_address_of_a_cell_counts(cell: str) -> None:
     assert read(email=cell) == {"email": "ann@example.com"}

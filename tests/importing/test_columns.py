@@ -290,13 +290,27 @@ def test_a_record_without_its_whole_name_takes_the_parts() -> None:
 @pytest.mark.parametrize(
     "name",
     [
+        "E-Mail (Arbeit)", "Primäre E-Mail-Adresse", "Email pro", "Courriel (domicile)",
+        "Correo personal", "E-mail (lavoro)", "Endereço de correio eletrônico",
+        "電子メール アドレス", "电子邮件地址", "전자 메일 주소",
+        "Email (Billing)", "Email Address 2",
+    ],
+)  # fmt: skip
+def test_an_email_may_say_whose_or_which_of_several_it_is(name: str) -> None:
+    assert known_field(name) == "email"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
         "Company name", "File name", "Product name", "User name", "Campaign name", "Name prefix",
         "Shipping name", "Fax", "Home fax", "Pager", "Phone type", "Phone 1 - Label",
         "Emergency contact phone", "Company phone", "Company main phone", "Assistant's Phone",
         "Order phone count", "Number of phones", "Phone country code", "phone_number_id", "CEP",
         "Accepts SMS Marketing", "Accepts Email Marketing", "Email opt out", "Mailing address",
         "E-mail Display Name", "Telefon Firma", "Opted in", "Newsletter", "Language skills", "",
-        "+33612345678", "Ann", "x" * 1_000_000,
+        "+33612345678", "Home phone: +33 1 45 67 89 01", "Ann", "x" * 1_000_000,
+        "Direct mail", "Shipping email",
     ],
 )  # fmt: skip
 def test_a_column_of_something_else_is_not_known(name: str) -> None:

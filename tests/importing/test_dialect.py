@@ -75,6 +75,7 @@ def test_lines_above_the_header_are_no_records(tmp_path: Path, titles: str) -> N
         f"{ANN},Ann\n{BOB},Bob\n",
         "ann@example.com,Ann\n",
         f"{ANN},phone,name\n",
+        f"Home phone: {ANN},Mobile: {BOB}\n",
         "Title\n" * 10 + f"phone,name\n{ANN},Ann\n",
     ],
 )

@@ -57,8 +57,10 @@ def numbered(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def is_data(cells: Sequence[str]) -> bool:
-    return has_phone([*cells]) or any(
-        EMAIL.fullmatch(cell.strip()) for cell in cells if "@" in cell
+    """Whether a cell is a phone or an e-mail, also with a label in front: `Home: +33145678901`."""
+    values = [*cells, *(cell.rpartition(":")[2] for cell in cells if ":" in cell)]
+    return has_phone(values) or any(
+        EMAIL.fullmatch(value.strip()) for value in values if "@" in value
     )
 
 
