@@ -109,7 +109,8 @@ QUALIFIERS = {
     PhoneKind.UNNAMED: listed(
         "number, numbers, no, nr, num, n, nummer, numéro, número, numero, numer, номер, numarasi,"
         "numara, رقم, מספר, नंबर, नम्बर, संख्या, nomor, номера",
-        "de, del, do, da, du, di, le, la, del, van, the, your, e, 164, urn, value, primary,"
+        "de, del, do, da, du, di, le, la, del, van, the, your, e, 164, urn, value, wert, valor,"
+        "primary,"
         "main, preferred, billing, contact, contacts, person, people, customer, client, lead,"
         "subscriber, member, user, default, guest, buyer, patient, student, attendee, participant,"
         "applicant, donor, visitor, what, is, please, enter, required, optional, kontakt, kunde,"
@@ -163,8 +164,9 @@ NUMBERS = listed("1, 2, 3, 4, 5, 6, 7, 8, 9")
 OF_LETTERS = listed("direct, address, delivery, shipping")
 PLACES = QUALIFIERS[PhoneKind.WORK] | QUALIFIERS[PhoneKind.HOME] | QUALIFIERS[PhoneKind.OTHER]
 EMAIL_OWNERS = OWNERS | NUMBERS | (PLACES - OF_LETTERS) | listed(
-    "value, primary, default, main, user, preferred, urn, primäre, sekundäre, haupt, principal,"
-    "principale, primaria, primario, secundario, secundaria, secondaria, основной",
+    "value, wert, valor, primary, default, main, user, preferred, urn, primäre,"
+    "sekundäre, haupt, principal, principale, primaria, primario, secundario, secundaria,"
+    "secondaria, основной",
 )  # fmt: skip
 TAG_OWNERS = OWNERS | NUMBERS
 

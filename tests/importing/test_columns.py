@@ -438,6 +438,8 @@ def test_the_column_beside_a_phone_says_its_kind() -> None:
     cells = {"Phone_1_-_Value": HOME, "Phone_2_-_Value": MOBILE}
     assert phone_in(**cells, **{"Phone_1_-_Type": "Home", "Phone_2_-_Type": "* Mobile"}) == MOBILE
     assert phone_in(**cells, **{"Phone_1_-_Type": "Mobil", "Phone_2_-_Type": "Arbeit"}) == HOME
+    german = {"Telefon_1_-_Typ": "Privat", "Telefon_1_-_Wert": HOME, "Telefon_2_-_Typ": "Mobil"}
+    assert phone_in(**german, **{"Telefon_2_-_Wert": MOBILE}) == MOBILE
     assert phone_in(**cells, **{"Phone_1_-_Label": "Work Fax", "Phone_2_-_Label": "Mum"}) == MOBILE
     assert phone_in(**cells, **{"Phone_1_-_Type": "", "Phone_2_-_Type": "Other"}) == HOME
     with pytest.raises(ValueError, match="The phone is required"):

@@ -127,6 +127,13 @@ def test_columns_may_have_one_name_or_none(tmp_path: Path) -> None:
     assert [record.cells[key] for key in source.header if key] == [ANN, BOB, "c", "e"]
 
 
+def test_a_header_in_the_wrong_encoding_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("town;person\nLyon;Ann\n", encoding="utf-32")
+    with pytest.raises(UnreadableFile, match="The name of column 1 cannot be stored"):
+        _ = RecordFile(path).header
+
+
 def test_what_was_found_is_not_searched_again(tmp_path: Path) -> None:
     source = read(tmp_path, f"Title\n\nphone;name\n{ANN};Ann\n")
     found = source.found()

@@ -65,13 +65,15 @@ def is_data(cells: Sequence[str]) -> bool:
 
 
 def checked(titles: list[str]) -> list[str]:
-    """`titles`. Raises `UnreadableFile` if they cannot be the names of columns."""
+    """`titles`. Raises `UnreadableFile` if they cannot be the names of columns. The message of a
+    name with the wrong encoding does not show it: the name may be somebody's data."""
     refuse_too_many(titles)
-    if unstorable := next((title for title in titles if UNSTORABLE.search(title)), None):
-        raise UnreadableFile(
-            _("The column %(column)s cannot be stored. Is the encoding right?")
-            % {"column": ascii(unstorable)}
-        )
+    for number, title in enumerate(titles, 1):
+        if UNSTORABLE.search(title):
+            raise UnreadableFile(
+                _("The name of column %(number)s cannot be stored. Is the encoding right?")
+                % {"number": number}
+            )
     return titles
 
 
