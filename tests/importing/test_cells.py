@@ -103,6 +103,11 @@ def test_tags_come_back_from_a_cell_as_they_were(tags: list[str]) -> None:
     assert read(tags=cells.tags_text(tags)).get("tags", []) == tags
 
 
+@given(st.lists(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1), min_size=1))
+def test_a_list_of_python_is_read_as_it_was(names: list[str]) -> None:
+    assert cells.tags_of(repr(names)) == names
+
+
 def test_ordinary_tags_stay_readable_in_a_cell() -> None:
     assert cells.tags_text(["vip", "fr-FR", "spring sale"]) == "vip,fr-FR,spring sale"
     assert cells.tags_text(["a;b", "c"]) == '["a;b", "c"]'

@@ -262,7 +262,7 @@ def test_bombs_are_refused_with_little_time_and_memory(
     rows = '<table:table-row table:number-rows-repeated="1048576">'
     cells = '<table:table-cell table:number-columns-repeated="900" '
     repeated = ods(ODS.replace("<table:table-row>", rows).replace("<table:table-cell ", cells))
-    assert refusal(tmp_path, repeated).startswith("The workbook is")
+    assert refusal(tmp_path, repeated).startswith(("The workbook is", "The workbook cannot"))
     large = archive(**{"xl/workbook.xml": "x", "xl/a.xml": bytes(30_000_000)})
     monkeypatch.setattr(workbooks, "MAX_UNPACKED", 1_000_000)
     assert "unpacks to more than 1,000,000 bytes" in refusal(tmp_path, large)

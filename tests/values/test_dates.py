@@ -56,7 +56,8 @@ def test_what_is_no_date_in_this_order_is_refused(text: str, order: str) -> None
 @given(st.integers(0, 3_000_000_000), st.sampled_from(["/", ".", "-"]))
 def test_both_orders_read_what_they_write(seconds: int, sign: str) -> None:
     time = datetime.fromtimestamp(seconds, UTC)
-    for order, form in (("dmy", "%d/%m/%Y"), ("mdy", "%m/%d/%y")):
+    forms = {"dmy": ("%d/%m/%Y", "%Y/%m/%d"), "mdy": ("%m/%d/%y", "%Y/%m/%d")}
+    for order, form in [(each, form) for each in forms for form in forms[each]]:
         text = time.strftime(form.replace("/", sign) + " %H:%M:%S")
         assert dates.moment(text, order) == time
 
