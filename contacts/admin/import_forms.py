@@ -67,6 +67,9 @@ ENCODINGS = {
     "gb18030": gettext_noop("Chinese, simplified (GBK)"),
     "cp950": gettext_noop("Chinese, traditional (Big5)"),
     "cp949": gettext_noop("Korean (EUC-KR)"),
+    "cp850": gettext_noop("Western European (MS-DOS)"),
+    "cp852": gettext_noop("Central European (MS-DOS)"),
+    "cp866": gettext_noop("Cyrillic (MS-DOS)"),
 }
 TAG_MODES = {"replace": gettext_noop("Replace"), "add": gettext_noop("Add")}
 # The fields for columns that are no fields of a contact.

@@ -12,7 +12,13 @@ from contacts.values.formulas import original
 VALUE_SEPARATOR = ":::"  # of Google Contacts
 MARKS = ("=", "'")  # only a cell that begins with one of them differs from its text
 # A cell with tags that has none of these has nothing but names and commas.
-TAG_SIGNS = frozenset('[{:;|"*')
+TAG_SIGNS = frozenset('[{:;|"*\n\r')
+LINE_END = re.compile(r"[\r\n]+")
+# A list as Python writes it, such as pandas: `['vip', "it's new"]`. numpy leaves the commas out.
+PYTHON_TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+PYTHON_LIST = re.compile(rf"[\[({{]\s*(?:(?:{PYTHON_TEXT})[\s,]*)+[\])}}]")
+ARRAY_ESCAPE = re.compile(r"\\(.)")  # of PostgreSQL: `{vip,"say \"hi\""}`
+PYTHON_ESCAPE = re.compile(r"""\\(['"\\])""")
 GOOGLE_GROUP = "* "  # Google marks its own groups so: `* myContacts`
 
 # Words that people and programs write into a cell that has no value, in lower case. Databases write
@@ -52,19 +58,26 @@ def text_of(cell: str) -> str:
 def tags_of(text: str) -> list[str]:
     """The names of the tags in a cell, not yet checked by `rules.tags`.
 
-    A JSON list of strings is taken as it is. The braces of an array of PostgreSQL (`{vip,new}`) are
-    left out. Otherwise ` ::: ` parts the names, or else commas, or else semicolons, or else bars.
-    Quotes around a name (Mailchimp) and the groups of Google itself are left out.
+    A list of strings as JSON or as Python writes it is taken as it is. The braces of an array of
+    PostgreSQL (`{vip,new}`) are left out. Otherwise ` ::: ` parts the names, or else commas, or
+    else semicolons, or else bars; so do line ends. Quotes around a name (Mailchimp) and the groups
+    of Google itself are left out.
     """
     if TAG_SIGNS.isdisjoint(text):
         return text.split(",") if text else []
     if (listed := rules.json_list(text)) is not None:
         return listed
+    if PYTHON_LIST.fullmatch(text):
+        return [PYTHON_ESCAPE.sub(r"\1", name[1:-1]) for name in re.findall(PYTHON_TEXT, text)]
     if text.startswith("{") and text.endswith("}"):
-        text = text[1:-1]
+        text = ARRAY_ESCAPE.sub(array_character, text[1:-1])
     parts = values_of(text) if VALUE_SEPARATOR in text else unquoted(text, separator_of(text))
     names = [name.strip() for part in parts for name in part.split(",")]
     return [name for name in names if name and not name.startswith(GOOGLE_GROUP)]
+
+
+def array_character(escaped: re.Match[str]) -> str:
+    return escaped[1].replace('"', '""')
 
 
 def separator_of(text: str) -> str:
@@ -74,7 +87,7 @@ def separator_of(text: str) -> str:
 def unquoted(text: str, separator: str) -> list[str]:
     """The parts of `text`; a separator inside quotes parts nothing."""
     if '"' not in text:
-        return text.split(separator)
+        return [part for line in LINE_END.split(text) for part in line.split(separator)]
     try:
         lines = csv.reader(text.splitlines(), delimiter=separator, skipinitialspace=True)
         return [part for line in lines for part in line]
@@ -122,7 +135,7 @@ def first_last(name: str) -> str:
 
 ADDRESS_IN_BRACKETS = re.compile(r"<([^<>]*)>")
 # A slash or a bar may be part of an address; between spaces it is none.
-BETWEEN_ADDRESSES = re.compile(r"[,;]|\s[/|]\s")
+BETWEEN_ADDRESSES = re.compile(r"[,;\r\n]|\s[/|]\s")
 
 
 def addresses_of(text: str) -> list[str]:

@@ -262,14 +262,21 @@ def type_columns(fields: dict[str, str], named: dict[str, str]) -> dict[str, str
 
 def code_columns(fields: dict[str, str], named: dict[str, str]) -> dict[str, str]:
     """The column with the country code of each phone column that has one. Of several, a calling
-    code comes first: a country code may be `FR`."""
+    code comes first: a country code may be `FR`. A column `Country code` that does not say of which
+    phone it is belongs to all phones without a column of their own."""
     codes = {
         subject(title, header_names.CODE_WORDS): column
         for column, title in sorted(named.items(), key=lambda item: "calling" in words(item[1]))
-        if "code" in words(title)
+        if is_country_code(words(title))
     }
+    of_all = codes.get("")
     phones = {column: subject(named[column]) for column in fields if fields[column] == "phone"}
-    return {column: codes[title] for column, title in phones.items() if title in codes}
+    return {column: code for column, title in phones.items() if (code := codes.get(title, of_all))}
+
+
+def is_country_code(found: header_names.Words) -> bool:
+    """Whether a column with these words has country codes. A column `Code` may have anything."""
+    return "code" in found and found != ("code",)
 
 
 def whatsapp_ids(fields: dict[str, str]) -> frozenset[str]:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from contacts import schema
 from contacts.schema import Kind
-from contacts.values import answers, dates, rules, strict_json
+from contacts.values import answers, dates, phones, rules, strict_json
 from contacts.values.defined_fields import DefinedField
 from contacts.values.header_names import PhoneKind, kind_of_type, phone_kind
 from contacts.values.translation import gettext as _
@@ -330,11 +330,19 @@ def with_country_codes(cells: dict[Any, Any], options: ReadOptions) -> dict[Any,
 
 def with_country_code(raw: Any, code: Any, options: ReadOptions) -> Any:
     """The phone in the cell `raw` with the country code in the cell `code`; `raw` itself if there
-    is no phone with this code, or the phone has its code already."""
+    is no phone with this code, or the phone has its code already.
+
+    A phone that begins with the digits of its code may have the code already: the valid reading
+    counts. If both are valid, nobody can tell, and `raw` is read by the options of the import."""
     found = COUNTRY_CODE.fullmatch(str(content(code, options)).strip())
     if not found or not isinstance(raw, str | int) or str(raw).startswith(("+", "00")):
         return raw
-    return e164(f"+{found[1]} {raw}", options) or raw
+    behind = e164(f"+{found[1]} {raw}", options)
+    if phones.digits(str(raw)).startswith(found[1]):
+        whole = e164(f"+{raw}", options)
+        if whole and phones.is_valid(whole):
+            return raw if behind and phones.is_valid(behind) else whole
+    return behind or raw
 
 
 def with_whatsapp_ids(cells: dict[Any, Any], options: ReadOptions) -> dict[Any, Any]:
@@ -380,8 +388,8 @@ def fields_of(cells: dict[Any, Any], options: ReadOptions) -> Iterable[tuple[str
     Type`, each record has its own order of phones, without fax numbers."""
     if not options.types:
         return options.fields.items()
-    phones = [column for column, field in options.fields.items() if field == "phone"]
-    kinds = {column: kind_in(cells, column, options) for column in phones}
+    phone_columns = [c for c, field in options.fields.items() if field == "phone"]
+    kinds = {column: kind_in(cells, column, options) for column in phone_columns}
     kept = [pair for pair in options.fields.items() if kinds.get(pair[0]) != PhoneKind.NEVER]
     return sorted(kept, key=lambda pair: kinds.get(pair[0], 0))
 

@@ -15,6 +15,7 @@ from enum import IntEnum
 from functools import lru_cache
 
 MAX_HEADER = 100  # characters; a longer name of a column is not compared
+MAX_NUMBER = 6  # digits of a name; `Home phone: +33145678901` is no name, but somebody's phone
 
 # `firstName` are two words; `WhatsApp` and `iPhone` are one.
 TWO_WORDS = re.compile(r"(?<=[a-z])(?<!Whats)(?<!\bi)(?=[A-Z])")
@@ -108,7 +109,7 @@ QUALIFIERS = {
     PhoneKind.UNNAMED: listed(
         "number, numbers, no, nr, num, n, nummer, numéro, número, numero, numer, номер, numarasi,"
         "numara, رقم, מספר, नंबर, नम्बर, संख्या, nomor, номера",
-        "de, del, do, da, du, di, le, la, van, the, your, e, 164, urn, value, primary,"
+        "de, del, do, da, du, di, le, la, van, the, your, e, 164, urn, value, wert, valor, primary,"
         "main, preferred, billing, contact, contacts, person, people, customer, client, lead,"
         "subscriber, member, user, default, guest, buyer, patient, student, attendee, participant,"
         "applicant, donor, visitor, what, is, please, enter, required, optional, kontakt, kunde,"
@@ -159,9 +160,13 @@ OWNERS = listed(
     "kunde, kunden, cliente, contacto, contato, what, is, please, enter, required, optional",
 )
 NUMBERS = listed("1, 2, 3, 4, 5, 6, 7, 8, 9")
-EMAIL_OWNERS = OWNERS | NUMBERS | listed(
-    "value, work, home, other, business, personal, private, privat, primary, secondary, default,"
-    "main, user, preferred, geschäftlich, urn",
+# `Direct mail` and `Mail address` are about letters.
+OF_LETTERS = listed("direct, address, delivery, shipping")
+PLACES = QUALIFIERS[PhoneKind.WORK] | QUALIFIERS[PhoneKind.HOME] | QUALIFIERS[PhoneKind.OTHER]
+EMAIL_OWNERS = OWNERS | NUMBERS | (PLACES - OF_LETTERS) | listed(
+    "value, wert, valor, primary, default, main, user, preferred, urn, primäre,"
+    "sekundäre, haupt, principal, principale, primaria, primario, secundario, secundaria,"
+    "secondaria, основной",
 )  # fmt: skip
 TAG_OWNERS = OWNERS | NUMBERS
 
@@ -216,15 +221,16 @@ EMAIL = listed(
     "E-Mail-Adresse, E-Mailadresse, Mailadresse, adresse e-mail, adresse mail, courriel,"
     "adresse électronique, adresse courriel, adresse de messagerie, mél",
     "correo, correo electrónico, dirección de correo, dirección de correo electrónico,"
-    "dirección de email, endereço de e-mail, endereço de email, e-mail do cliente, correio"
-    " eletrônico, correio eletrónico, indirizzo e-mail, indirizzo email, posta elettronica,"
+    "dirección de email, endereço de e-mail, endereço de correio eletrônico, e-mail do cliente,"
+    "correio eletrônico, correio eletrónico, indirizzo e-mail, indirizzo email, posta elettronica,"
     "indirizzo posta elettronica, indirizzo di posta elettronica, e-mailadres, mailadres",
     "adres e-mail, adres email, poczta, электронная почта, эл почта, почта, адрес электронной"
     " почты, адрес эл почты, емейл, имейл, емайл, e-posta, eposta, e-posta adresi",
     "البريد الإلكتروني, بريد إلكتروني, البريد الالكتروني, الايميل, الإيميل, ايميل, إيميل",
     "דואר אלקטרוני, אימייל, מייל, דוא״ל, דוא\"ל, כתובת מייל, ईमेल, ई-मेल, ईमेल पता, ईमेल आईडी",
-    "surel, alamat email, 邮箱, 电子邮件, 电子邮箱, 邮件, 邮箱地址, 电邮, 電子郵件, 電郵, 信箱,"
-    "電子信箱, メール, メールアドレス, eメール, 電子メール, 이메일, 이메일 주소",
+    "surel, alamat email, 邮箱, 电子邮件, 电子邮件地址, 电子邮箱, 邮件, 邮箱地址, 电邮, 電子郵件,"
+    "電子郵件地址, 電郵, 信箱, 電子信箱, メール, メールアドレス, eメール, 電子メール,"
+    "電子メール アドレス, 이메일, 이메일 주소, 전자 메일, 전자 메일 주소",
 )  # fmt: skip
 
 TAGS = listed(
@@ -274,6 +280,8 @@ def phone_kind(name: str) -> PhoneKind | None:
 @lru_cache(1000)
 def kind_of_phone_words(found: Words) -> PhoneKind | None:
     found = without_remark(found)
+    if sum(len(word) for word in found if word.isdecimal()) > MAX_NUMBER:
+        return None
     if whole := WHOLE_PHONES.get("".join(found)):
         return whole
     named, rest = kinds_in(found, PHONE)

@@ -72,7 +72,7 @@ def test_the_delimiter_is_chosen(staff: Client) -> None:
 
 def test_the_header_row_is_chosen_among_the_first_ten(staff: Client, acme: SimpleNamespace) -> None:
     rows = "".join(f"+1415555{n:04};Ann;x\n" for n in range(12))
-    job = drafted(staff, f"Phone;;\n\nNr;Wer;Phone\n{rows}")
+    job = drafted(staff, f"Phone;list;\n\nNr;Wer;Phone\n{rows}")
     choices = choices_of(staff, job, "header_line")
     assert [*choices] == ["", "1", *map(str, range(3, 12)), "0"]
     assert (choices[""], choices["3"]) == ("Detected: line 1", "Line 3: Nr · Wer · Phone")

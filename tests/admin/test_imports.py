@@ -117,7 +117,7 @@ def test_an_upload_is_a_draft_that_nobody_brings_in(
         ({"mode": "x"}, "mode", "valid choice"),
         ({"encoding": "hex"}, "encoding", "no encoding"),
         ({"delimiter": "ab"}, "delimiter", "one character"),
-        ({"content": b"PK\x03\x04"}, "file", "workbook is damaged"),
+        ({"content": b"PK\x03\x04"}, "file", "workbook cannot be read"),
         ({"content": b"+14155550123,Ann\n"}, "file", "No row names the columns"),
         ({"content": gzip.compress(b"phone\n", mtime=0)[:-9]}, "file", "gzip file is damaged"),
         ({"encoding": "utf-16"}, "file", "file are not utf-16"),

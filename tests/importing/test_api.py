@@ -159,7 +159,7 @@ def test_the_keys_of_ndjson_are_told_as_cells_that_can_be_sent_again(api: Api) -
     [
         (b"", "", "file", "The file is required."),
         (b"\n\n", "", "file", "The file is empty."),
-        (b"PK\x03\x04", "", "file", "workbook is damaged"),
+        (b"PK\x03\x04", "", "file", "workbook cannot be read"),
         (b"a,b\n1,2\n", "", "map", "map a column, as COLUMN=phone"),
         (b"phone\n1\n", "?map=Cell=phone", "map", "There is no column"),
         (b"phone\n1\n", "?map=phone=fax", "map", "There is no field"),

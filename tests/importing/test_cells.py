@@ -67,7 +67,13 @@ def test_a_name_that_is_the_phone_of_the_record_is_no_name(name: str, expected: 
         ("* myContacts ::: Friends ::: vip", ["Friends", "vip"]),
         ("* myContacts", []),
         ('{vip,"spring sale"}', ["vip", "spring sale"]),
+        (r'{vip,"say \"hi\""}', ["vip", 'say "hi"']),
         ("{}", []),
+        ("['vip', 'spring sale']", ["vip", "spring sale"]),  # as pandas writes lists
+        (r"""['it\'s', "it's"]""", ["it's"]),
+        ("{'vip' 'new'}", ["vip", "new"]),
+        ("['vip", ["['vip"]),
+        ("vip\nspring sale\r\nvip", ["vip", "spring sale"]),
         ("{vip", ["{vip"]),
         ("* starred,vip", ["vip"]),
         ("[draft], vip", ["[draft]", "vip"]),
@@ -97,6 +103,11 @@ def test_tags_come_back_from_a_cell_as_they_were(tags: list[str]) -> None:
     assert read(tags=cells.tags_text(tags)).get("tags", []) == tags
 
 
+@given(st.lists(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1), min_size=1))
+def test_a_list_of_python_is_read_as_it_was(names: list[str]) -> None:
+    assert cells.tags_of(repr(names)) == names
+
+
 def test_ordinary_tags_stay_readable_in_a_cell() -> None:
     assert cells.tags_text(["vip", "fr-FR", "spring sale"]) == "vip,fr-FR,spring sale"
     assert cells.tags_text(["a;b", "c"]) == '["a;b", "c"]'
@@ -111,7 +122,7 @@ def test_ordinary_tags_stay_readable_in_a_cell() -> None:
      "mailto:ann@example.com?subject=Hi", "<mailto:ann@example.com>", "'ann@example.com'",
      "ann@example.com ::: a@example.org", "bad ::: ann@example.com", "n/a ::: ann@example.com",
      "ann@example.com; a@example.org", "nobody@, ann@example.com", "ann@example.com / a@b.de",
-     '="ann@example.com"'],
+     '="ann@example.com"', "ann@example.com\na@example.org"],
 )  # fmt: skip
 def test_the_first_good_address_of_a_cell_counts(cell: str) -> None:
     assert read(email=cell) == {"email": "ann@example.com"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contacts.importing import columns
 from contacts.importing.columns import is_known, known_field, match
-from contacts.importing.row import ReadOptions, clean
+from contacts.importing.row import BadRecord, ReadOptions, clean
 from contacts.models import Contact
 from contacts.values.header_names import PhoneKind, phone_kind
 from tests.support.imports import bring
@@ -290,13 +290,27 @@ def test_a_record_without_its_whole_name_takes_the_parts() -> None:
 @pytest.mark.parametrize(
     "name",
     [
+        "E-Mail (Arbeit)", "Primäre E-Mail-Adresse", "Email pro", "Courriel (domicile)",
+        "Correo personal", "E-mail (lavoro)", "Endereço de correio eletrônico",
+        "電子メール アドレス", "电子邮件地址", "전자 메일 주소",
+        "Email (Billing)", "Email Address 2",
+    ],
+)  # fmt: skip
+def test_an_email_may_say_whose_or_which_of_several_it_is(name: str) -> None:
+    assert known_field(name) == "email"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
         "Company name", "File name", "Product name", "User name", "Campaign name", "Name prefix",
         "Shipping name", "Fax", "Home fax", "Pager", "Phone type", "Phone 1 - Label",
         "Emergency contact phone", "Company phone", "Company main phone", "Assistant's Phone",
         "Order phone count", "Number of phones", "Phone country code", "phone_number_id", "CEP",
         "Accepts SMS Marketing", "Accepts Email Marketing", "Email opt out", "Mailing address",
         "E-mail Display Name", "Telefon Firma", "Opted in", "Newsletter", "Language skills", "",
-        "+33612345678", "Ann", "x" * 1_000_000,
+        "+33612345678", "Home phone: +33 1 45 67 89 01", "Ann", "x" * 1_000_000,
+        "Direct mail", "Shipping email",
     ],
 )  # fmt: skip
 def test_a_column_of_something_else_is_not_known(name: str) -> None:
@@ -342,6 +356,8 @@ def test_matching_takes_no_longer_for_hostile_names() -> None:
         ("Phone country code", "Phone"),
         ("Mobile phone dialing code", "Mobile phone number"),
         ("Phones / Primary Phone Calling Code", "Phones / Primary Phone Number"),
+        ("Country Code", "Phone Number"),
+        ("Dial code", "WhatsApp"),
     ],
 )
 def test_a_country_code_beside_a_phone_belongs_to_it(
@@ -355,7 +371,38 @@ def test_a_country_code_beside_a_phone_belongs_to_it(
 def test_a_calling_code_comes_before_the_letters_of_a_country() -> None:
     header = ("Phone", "Phone Calling Code", "Phone Country Code")
     assert matched(*header).codes == {"Phone": "Phone Calling Code"}
-    assert matched("Postal code", "Country code", "Phone").codes == {}
+    assert matched("Postal code", "Code", "Phone").codes == {}
+    assert matched("Country code", "Phone", "Mobile", "Mobile country code").codes == {
+        "Phone": "Country code", "Mobile": "Mobile country code",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "phone"),
+    [
+        ("33", "33612345678", MOBILE),
+        ("+33", "33 6 12 34 56 78", MOBILE),
+        ("91", "9198765432", "+919198765432"),  # of an area that begins with the same digits
+        ("55", "55 99876-5432", "+5555998765432"),
+    ],
+)
+def test_a_phone_may_have_the_country_code_beside_it_already(
+    code: str, number: str, phone: str
+) -> None:
+    cells = {"Country code": code, "Phone": number}
+    found = matched(*cells)
+    options = ReadOptions(found.fields, codes=found.codes)
+    assert clean(cells, options).fields["phone"] == phone
+
+
+def test_a_phone_that_may_have_the_country_code_beside_it_already_is_refused() -> None:
+    cells = {"Country code": "49", "Phone": "4915123456789"}
+    found = matched(*cells)
+    options = ReadOptions(found.fields, codes=found.codes)
+    with pytest.raises(BadRecord, match="country code"):
+        clean(cells, options)
+    decided = options._replace(phones_have_country_code=True)
+    assert clean(cells, decided).fields["phone"] == "+4915123456789"
 
 
 @pytest.mark.parametrize("header", ["URN:Whatsapp", "wa_id", "WhatsApp ID"])
@@ -391,6 +438,8 @@ def test_the_column_beside_a_phone_says_its_kind() -> None:
     cells = {"Phone_1_-_Value": HOME, "Phone_2_-_Value": MOBILE}
     assert phone_in(**cells, **{"Phone_1_-_Type": "Home", "Phone_2_-_Type": "* Mobile"}) == MOBILE
     assert phone_in(**cells, **{"Phone_1_-_Type": "Mobil", "Phone_2_-_Type": "Arbeit"}) == HOME
+    german = {"Telefon_1_-_Typ": "Privat", "Telefon_1_-_Wert": HOME, "Telefon_2_-_Typ": "Mobil"}
+    assert phone_in(**german, **{"Telefon_2_-_Wert": MOBILE}) == MOBILE
     assert phone_in(**cells, **{"Phone_1_-_Label": "Work Fax", "Phone_2_-_Label": "Mum"}) == MOBILE
     assert phone_in(**cells, **{"Phone_1_-_Type": "", "Phone_2_-_Type": "Other"}) == HOME
     with pytest.raises(ValueError, match="The phone is required"):

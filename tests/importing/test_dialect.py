@@ -58,6 +58,8 @@ def test_a_line_of_excel_names_the_delimiter(tmp_path: Path, line: str) -> None:
         'The "best" customers\n',
         '"Report\n',
         f"Support: {BOB}\n",
+        "Phone\n",
+        ",,Phone numbers,\n",
     ],
 )
 def test_lines_above_the_header_are_no_records(tmp_path: Path, titles: str) -> None:
@@ -73,6 +75,7 @@ def test_lines_above_the_header_are_no_records(tmp_path: Path, titles: str) -> N
         f"{ANN},Ann\n{BOB},Bob\n",
         "ann@example.com,Ann\n",
         f"{ANN},phone,name\n",
+        f"Home phone: {ANN},Mobile: {BOB}\n",
         "Title\n" * 10 + f"phone,name\n{ANN},Ann\n",
     ],
 )
@@ -122,6 +125,13 @@ def test_columns_may_have_one_name_or_none(tmp_path: Path) -> None:
     assert source.header == ["Phone", "Phone (3)", "Phone (2)", "", "Phone (4)", ""]
     [record] = source.records()
     assert [record.cells[key] for key in source.header if key] == [ANN, BOB, "c", "e"]
+
+
+def test_a_header_in_the_wrong_encoding_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("town;person\nLyon;Ann\n", encoding="utf-32")
+    with pytest.raises(UnreadableFile, match="The name of column 1 cannot be stored"):
+        _ = RecordFile(path).header
 
 
 def test_what_was_found_is_not_searched_again(tmp_path: Path) -> None:

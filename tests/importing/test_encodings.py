@@ -50,6 +50,12 @@ PEOPLE = [
     ("gb18030", "王伟,北京|李娜,上海"),
     ("cp950", "陳怡君,台北|林志明,高雄"),
     ("cp949", "김민수,서울|이지은,부산"),
+    ("cp850", "Zoé Müller,Genève|José Núñez,Málaga|François Lefèvre,Orléans|Jürgen Groß,Köln"),
+    ("cp850", "João Gonçalves,São Paulo"),
+    ("cp850", "Jürgen Groß,Köln"),
+    ("cp852", "Łukasz Żółć,Kraków|Małgorzata Śliwińska,Łódź"),
+    ("cp852", "Jiří Dvořák,Plzeň|Božena Němcová,České Budějovice"),
+    ("cp866", "Анна Петрова,Москва|Иван Сидоров,Казань"),
 ]
 
 
@@ -93,6 +99,13 @@ def test_a_real_doubt_is_refused_with_the_candidates(tmp_path: Path) -> None:
     assert "cp1250 or cp1252" in str(refused.value) or "cp1252 or cp1250" in str(refused.value)
     assert "Petric" not in str(refused.value), "the message shows no cell"
     assert RecordFile(path, "cp1250").header == ["phone", "name", "town"]
+
+
+def test_a_rival_of_windows_1252_is_a_doubt_where_it_reads_nearly_as_well(tmp_path: Path) -> None:
+    path = file_of(tmp_path, "Jurgita Stankevičius,Vilnius", "cp1257")
+    with pytest.raises(UncertainEncoding) as refused:
+        RecordFile(path)
+    assert ["Stankevičius"] in [words for _, words in refused.value.candidates]
 
 
 def test_utf8_with_a_damaged_line_is_not_taken_for_a_code_page(tmp_path: Path) -> None:

@@ -38,10 +38,12 @@ def mistakes(found: list[Record]) -> dict[int, Any]:
 
 @st.composite
 def files(draw: st.DrawFn) -> tuple[list[list[str]], str, str, bool]:
-    """The rows of a valid file, its delimiter, its line end, and whether all cells are quoted."""
+    """The rows of a valid file, which may have empty cells at the end, its delimiter, its line end,
+    and whether all cells are quoted."""
     cell = st.text(st.sampled_from([*'ab 1"\\,;\t\n\r']), max_size=6)
     cells = draw(st.lists(st.tuples(cell, cell, cell), min_size=2, max_size=5))
-    rows = [[f"+3361234560{n}", *row] for n, row in enumerate(cells)]
+    empty = [""] * draw(st.integers(0, 2))
+    rows = [[f"+3361234560{n}", *row, *empty] for n, row in enumerate(cells)]
     end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
     return rows, draw(st.sampled_from(",;\t|")), end, draw(st.booleans())
 
@@ -65,7 +67,8 @@ def test_a_sign_in_one_cell_changes_no_other_record(
 ) -> None:
     rows, delimiter, end, is_quoted = file
     folder = tmp_path_factory.getbasetemp()
-    raw = [[as_written(cell, delimiter, is_quoted) for cell in row] for row in [HEADER, *rows]]
+    header = [*HEADER, *[""] * (len(rows[0]) - len(HEADER))]
+    raw = [[as_written(cell, delimiter, is_quoted) for cell in row] for row in [header, *rows]]
     before = good(records(folder, joined(raw, delimiter, end)))
     assert len(before) == len(rows)
     row = data.draw(st.integers(1, len(rows)), "row")
@@ -154,6 +157,9 @@ def test_a_cell_of_several_lines_is_read(tmp_path: Path) -> None:
         (r'"C:\\dir \"x\"",Lyon', [r'C:\dir "x"', "Lyon"]),
         (r'"C:\\",Lyon', [r"C:\\", "Lyon"]),  # no doubt: the backslashes are text
         (r"C:\dir,Lyon", [r"C:\dir", "Lyon"]),
+        (r'"C:\dir \"x\"",Lyon', [r'C:\dir "x"', "Lyon"]),  # R escapes quotes, but no backslash
+        (r'"Ann \"A\" O\'Hara",Ly\on', ['Ann "A" O\'Hara', r"Ly\on"]),
+        (r"Ann \"Annie\" Lee,C:\dir", ['Ann "Annie" Lee', r"C:\dir"]),
         ('Ann "Annie" Lee,Lyon', ['Ann "Annie" Lee', "Lyon"]),
         ("5'10\" Bob,Lyon", ["5'10\" Bob", "Lyon"]),
         (' "Lee, Ann",  "Lyon"', ["Lee, Ann", "Lyon"]),
@@ -182,6 +188,7 @@ WRITERS: dict[str, dict[str, Any]] = {
     "single quotes": {"quotechar": "'"},
     "single quotes everywhere": {"quotechar": "'", "quoting": csv.QUOTE_ALL},
     "escaped quotes": {"doublequote": False, "escapechar": "\\", "quoting": csv.QUOTE_ALL},
+    "escaped quotes, few cells quoted": {"doublequote": False, "escapechar": "\\"},
     "escaped delimiters": {"quoting": csv.QUOTE_NONE, "escapechar": "\\"},
 }
 
@@ -272,6 +279,20 @@ def test_more_cells_than_columns_fail_and_empty_ones_do_not(tmp_path: Path) -> N
     found = records(tmp_path, f"{HEAD}{ANN},Ann,Lyon,x\n{BOB},Bob,Paris,, ,\n")
     assert mistakes(found) == {2: ["x"]}
     assert good(found).keys() == {BOB}
+
+
+def test_delimiters_at_the_end_of_the_lines_are_no_columns(tmp_path: Path) -> None:
+    """A delimiter that is not quoted would move the cells behind it into the wrong columns."""
+    text = f"phone,name,town,\n{ANN},Lee, Ann,Lyon\n{BOB},Lee, Bob,Nice,\n"
+    found = records(tmp_path, f"{text}{CY},Cy,Paris,\n+33612345671,Di,,\n")
+    assert mistakes(found) == {2: ["Lyon"], 3: ["Nice", ""]}
+    assert good(found)[CY] == {"phone": CY, "name": "Cy", "town": "Paris"}
+
+
+def test_a_column_without_a_name_may_have_values(tmp_path: Path) -> None:
+    found = records(tmp_path, f"phone,name,\n{ANN},Ann,x\n{BOB},Bob,y\n{CY},Cy,\n")
+    assert not mistakes(found)
+    assert len(found) == 3
 
 
 def test_lines_end_in_any_way_and_are_counted_once(tmp_path: Path) -> None:

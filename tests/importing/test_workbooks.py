@@ -174,7 +174,7 @@ def test_the_first_sheet_with_a_header_is_read_from_the_header_on(tmp_path: Path
         hidden.write_row(0, 0, ["phone"])
         hidden.hide()
         sheet = book.add_worksheet("People")
-        sheet.write_row(2, 1, ["Our customers"])
+        sheet.write_row(2, 1, ["Phone numbers"])
         sheet.write_row(4, 1, ["Phone", "Name"])
         sheet.write_row(5, 1, ["1", "Ann"])
         sheet.write_row(8, 1, ["2", "Bob"])
@@ -222,8 +222,8 @@ def test_the_rows_are_kept_for_the_next_time(
         (archive(**{"word/document.xml": "x"}), "a Word document"),
         (archive(**{"Index/Document.iwa": "x"}), "Numbers"),
         (archive(**{"people.csv": "phone\n1"}), "This is an archive"),
-        (b"PK\x03\x04" + b"x" * 100, "The workbook is damaged"),
-        (table(["phone"])[:-50], "The workbook is damaged"),
+        (b"PK\x03\x04" + b"x" * 100, "The workbook cannot be read"),
+        (table(["phone"])[:-50], "The workbook cannot be read"),
         (XLS[:3000], "damaged"),
         (ods("<broken"), "damaged"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
@@ -262,7 +262,7 @@ def test_bombs_are_refused_with_little_time_and_memory(
     rows = '<table:table-row table:number-rows-repeated="1048576">'
     cells = '<table:table-cell table:number-columns-repeated="900" '
     repeated = ods(ODS.replace("<table:table-row>", rows).replace("<table:table-cell ", cells))
-    assert refusal(tmp_path, repeated).startswith("The workbook is")
+    assert refusal(tmp_path, repeated).startswith(("The workbook is", "The workbook cannot"))
     large = archive(**{"xl/workbook.xml": "x", "xl/a.xml": bytes(30_000_000)})
     monkeypatch.setattr(workbooks, "MAX_UNPACKED", 1_000_000)
     assert "unpacks to more than 1,000,000 bytes" in refusal(tmp_path, large)

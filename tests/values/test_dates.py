@@ -25,6 +25,9 @@ PARIS = ZoneInfo("Europe/Paris")
         ("2026-05-07", "dmy", "2026-05-06T22:00:00+00:00"),
         ("2026-01-07 10:00", "iso", "2026-01-07T09:00:00+00:00"),
         ("2026-05-07T08:14:23Z", "dmy", "2026-05-07T08:14:23+00:00"),
+        ("2026/05/07 10:14:23", "dmy", "2026-05-07T08:14:23+00:00"),
+        ("2026/5/7", "iso", "2026-05-06T22:00:00+00:00"),
+        ("2026.05.07 3:45 PM", "mdy", "2026-05-07T13:45:00+00:00"),
     ],
 )
 def test_a_date_without_offset_is_in_the_time_zone(text: str, order: str, expected: str) -> None:
@@ -42,7 +45,8 @@ def test_without_a_time_zone_iso_needs_an_offset_and_the_others_are_utc() -> Non
 @pytest.mark.parametrize(
     ("text", "order"),
     [("31/12/2026", "mdy"), ("12/31/2026", "dmy"), ("1/2.2026", "dmy"), ("1/2/026", "dmy"),
-     ("1/2/2026 13:00 PM", "dmy"), ("1/2/2026 25:00", "dmy"), ("7/5/2026", "iso"), ("soon", "mdy")],
+     ("1/2/2026 13:00 PM", "dmy"), ("1/2/2026 25:00", "dmy"), ("7/5/2026", "iso"), ("soon", "mdy"),
+     ("2026/31/12", "dmy"), ("2026/5.7", "iso")],
 )  # fmt: skip
 def test_what_is_no_date_in_this_order_is_refused(text: str, order: str) -> None:
     with pytest.raises(ValueError, match=r"must be|Send a timestamp"):
@@ -52,7 +56,8 @@ def test_what_is_no_date_in_this_order_is_refused(text: str, order: str) -> None
 @given(st.integers(0, 3_000_000_000), st.sampled_from(["/", ".", "-"]))
 def test_both_orders_read_what_they_write(seconds: int, sign: str) -> None:
     time = datetime.fromtimestamp(seconds, UTC)
-    for order, form in (("dmy", "%d/%m/%Y"), ("mdy", "%m/%d/%y")):
+    forms = {"dmy": ("%d/%m/%Y", "%Y/%m/%d"), "mdy": ("%m/%d/%y", "%Y/%m/%d")}
+    for order, form in [(each, form) for each in forms for form in forms[each]]:
         text = time.strftime(form.replace("/", sign) + " %H:%M:%S")
         assert dates.moment(text, order) == time
 

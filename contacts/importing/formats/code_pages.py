@@ -38,6 +38,10 @@ CODE_PAGES = {
     "gb18030": ("Chinese",),
     "cp950": ("Taiwanese",),
     "cp949": ("Korean",),
+    # Excel's "CSV (MS-DOS)". In cp850, the letters of cp437 are where cp437 has them.
+    "cp850": (*WEST, "West"),
+    "cp852": CENTRAL,
+    "cp866": ("Russian", "Bulgarian"),
 }
 # The first bytes of the common characters: the standards put common characters first.
 COMMON = {
@@ -66,10 +70,13 @@ PRIOR = {
     "iso-8859-2": -1.0,
     "cp1257": -1.0,
     "mac_roman": -1.0,
+    "cp850": -2.0,
+    "cp852": -2.0,
+    "cp866": -2.0,
     "Icelandic": -5.0,
 }  # how common
 MARGIN = 2.5  # a smaller lead is a doubt
-CLOSE = 0.7
+CLOSE = 1.2
 
 # The small characters of Shift-JIS, in which Japanese lists often have the sound of a name.
 HALF_WIDTH = {chr(code) for code in range(0xFF66, 0xFFA0)}

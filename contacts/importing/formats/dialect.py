@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..columns import is_known
 from .decoding import MAX_LINE
 from .header import MAX_HEADER_ROW, header_row, is_data, numbered, titles_of
-from .quoting import BACKSLASHED, DOUBLED, PHP, UNQUOTED, Row, RowReader, has_phone
+from .quoting import BACKSLASHED, DOUBLED, PHP, UNQUOTED, Row, RowReader, has_phone, has_value
 
 DELIMITERS = ",;\t|"
 MAX_FIRST_LINES = 100
@@ -75,13 +75,27 @@ def find_dialect(
         parts_rows = len(rows[each]) > len(rows[double]) or ragged(each) > ragged(double)
         return each == double or not (parts_rows or any(row.mistake for row in rows[each]))
 
-    best = dialects[
-        max(
-            filter(may_be, rows),
-            key=lambda each: (*qualities[each], is_quoted and each[1] == "'"),
-        )
-    ]
-    return best._replace(skipped=skipped, escapes=escapes_of(best, first[skipped:]))
+    chosen = max(
+        filter(may_be, rows),
+        key=lambda each: (*qualities[each], is_quoted and each[1] == "'"),
+    )
+    best = dialects[chosen]
+    best = best._replace(skipped=skipped, titles=without_empty_columns(best, rows[chosen]))
+    return best._replace(escapes=escapes_of(best, first[skipped:]))
+
+
+def without_empty_columns(dialect: Dialect, rows: list[Row]) -> list[str]:
+    """The titles without columns at the end that have no name, and mostly no value: delimiters at
+    the end of the lines are no columns. Otherwise a row with a delimiter in a cell that is not
+    quoted would have as many cells as columns, and its cells would come into wrong fields."""
+    titles = [*dialect.titles]
+    data = [row.cells for row in rows if row.line > dialect.header_line and not row.mistake]
+    while titles and not titles[-1]:
+        place = len(titles) - 1
+        if 2 * sum(has_value(cells[place:][:1]) for cells in data) > len(data):
+            break
+        titles.pop()
+    return titles
 
 
 def escapes_of(dialect: Dialect, lines: list[str]) -> list[str]:

@@ -27,12 +27,22 @@ NO_SUCH_HEADER = gettext_noop(
 
 def header_row(rows: Sequence[Sequence[str]]) -> int | None:
     """The index of the header: the first of the `rows` that names a known column, within the first
-    ten; None if there is none. A row with a phone or an e-mail is no header, but somebody's
-    data."""
-    for index, row in enumerate(rows[:MAX_HEADER_ROW]):
-        if not is_data(row) and any(map(is_known, titles_of(row))):
+    ten; None if there is none. A row with a phone or an e-mail is no header, but somebody's data.
+    A single cell, such as `Phone numbers`, is the title of the table if the header follows."""
+    first = rows[:MAX_HEADER_ROW]
+    named = [index for index, row in enumerate(first) if names_columns(row)]
+    for index in named:
+        if has_several(first[index]) and not any(map(is_data, first[named[0] : index])):
             return index
-    return None
+    return named[0] if named else None
+
+
+def names_columns(row: Sequence[str]) -> bool:
+    return not is_data(row) and any(map(is_known, titles_of(row)))
+
+
+def has_several(row: Sequence[str]) -> bool:
+    return sum(bool(cell.strip()) for cell in row) > 1
 
 
 def titles_of(row: Sequence[str]) -> list[str]:
@@ -47,19 +57,23 @@ def numbered(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def is_data(cells: Sequence[str]) -> bool:
-    return has_phone([*cells]) or any(
-        EMAIL.fullmatch(cell.strip()) for cell in cells if "@" in cell
+    """Whether a cell is a phone or an e-mail, also with a label in front: `Home: +33145678901`."""
+    values = [*cells, *(cell.rpartition(":")[2] for cell in cells if ":" in cell)]
+    return has_phone(values) or any(
+        EMAIL.fullmatch(value.strip()) for value in values if "@" in value
     )
 
 
 def checked(titles: list[str]) -> list[str]:
-    """`titles`. Raises `UnreadableFile` if they cannot be the names of columns."""
+    """`titles`. Raises `UnreadableFile` if they cannot be the names of columns. The message of a
+    name with the wrong encoding does not show it: the name may be somebody's data."""
     refuse_too_many(titles)
-    if unstorable := next((title for title in titles if UNSTORABLE.search(title)), None):
-        raise UnreadableFile(
-            _("The column %(column)s cannot be stored. Is the encoding right?")
-            % {"column": ascii(unstorable)}
-        )
+    for number, title in enumerate(titles, 1):
+        if UNSTORABLE.search(title):
+            raise UnreadableFile(
+                _("The name of column %(number)s cannot be stored. Is the encoding right?")
+                % {"number": number}
+            )
     return titles
 
 

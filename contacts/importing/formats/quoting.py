@@ -47,6 +47,7 @@ IN_DOUBT = gettext_noop(
 # The number is `MAX_CELL`.
 TOO_LONG = gettext_noop("A cell is longer than 1,048,576 characters. Is a quote not closed?")
 
+ESCAPED = re.compile(r"\\(.)")
 NULL = "\\N"  # an empty cell, as MySQL and PostgreSQL write it
 # The beginning and the end of a text that is quoted with ' and has been parted
 OPENED = re.compile(r" *'(?:.*[^'])? *", re.DOTALL)
@@ -118,6 +119,8 @@ class RowReader:
         self.escape = re.compile(rf"(?<!\\)(?:\\\\)*\\(?:[{signs}\r\n]|$)")
         end = re.escape(delimiter)
         self.unescaped = re.compile(rf"(?<!\\){end}")
+        self.opening = re.compile(rf"(?:^|{end}) *{quote}")
+        self.escapable = {delimiter, *"\"'\\\r"}
         self.null = re.compile(rf"(?:^|(?<={end}))\\N(?={end}|[\r\n]|$)")
         self.inner_quote = re.compile(rf"[^\s\\{signs}]{quote * 2}|{quote * 2}[^\s{signs}]")
         self.readers = self.reader_of_each_way()
@@ -128,8 +131,8 @@ class RowReader:
         return {
             DOUBLED: csv.reader(self, skipinitialspace=True, **given),
             PHP: csv.reader(map(self.doubling, self), skipinitialspace=True, **given),
-            BACKSLASHED: csv.reader(map(self.without_null, self), skipinitialspace=True, **escaped),
-            UNQUOTED: csv.reader(map(self.without_null, self), quoting=csv.QUOTE_NONE, **escaped),
+            BACKSLASHED: csv.reader(map(self.escaped, self), skipinitialspace=True, **escaped),
+            UNQUOTED: csv.reader(map(self.escaped, self), quoting=csv.QUOTE_NONE, **escaped),
         }
 
     def rows(self) -> Iterator[Row]:
@@ -185,8 +188,7 @@ class RowReader:
         self.again.appendleft(text)
         if self.may_go_on(text):
             return self.continued()
-        known = self.other_ways(text, known=True) if self.escapes else []
-        for way in known:
+        for way in self.first_ways(text):
             with suppress(BadRow):
                 return self.read_as(way)
         try:
@@ -250,10 +252,18 @@ class RowReader:
             self.used[way] += self.is_full(cells)
         return cells
 
+    def first_ways(self, text: str) -> list[str]:
+        """The ways that come before doubled quotes: those that the file is known to have. An
+        escaped quote in a row without quoted cells is one: other programs would quote the cell."""
+        known = self.other_ways(text, known=True) if self.escapes else []
+        if self.escaped_quote in text and not self.opening.search(text):
+            return [UNQUOTED]
+        return known
+
     def other_ways(self, text: str, *, known: bool) -> list[str]:
         """The ways with escape characters in which the row that begins with `text` may be written,
         the likeliest first: those that the file is known to have, or the others."""
-        if self.quote not in text.replace(self.escaped_quote, ""):
+        if not self.opening.search(text):
             ways = [UNQUOTED]
         elif PHP in self.escapes or self.inner_quote.search(text):
             ways = [PHP, BACKSLASHED]
@@ -282,9 +292,15 @@ class RowReader:
         lines = "".join(self.taken)
         return "\\" in lines and bool(self.escape.search(lines))
 
-    def without_null(self, line: str) -> str:
-        """A line of MySQL, which writes NULL as \\N, with empty cells instead."""
-        return self.null.sub("", line) if NULL in line else line
+    def escaped(self, line: str) -> str:
+        """A line in which each backslash is an escape character. Some programs escape quotes, but
+        no backslash: before another character, it is text. MySQL writes NULL as \\N."""
+        if NULL in line:
+            line = self.null.sub("", line)
+        return ESCAPED.sub(self.escaped_pair, line) if "\\" in line else line
+
+    def escaped_pair(self, pair: re.Match[str]) -> str:
+        return pair[0] if pair[1] in self.escapable else f"\\{pair[0]}"
 
     def doubling(self, line: str) -> str:
         """A line of PHP, which leaves quotes after a backslash as they are, with these doubled."""

@@ -46,10 +46,12 @@ TEXTS: list[tuple[re.Pattern[str], str, str]] = [
     for pattern, what, advice in [
         (r"<\?xml.{,4000}urn:schemas-microsoft-com:office:spreadsheet",
          gettext_noop("a workbook in the XML format of Excel 2003"), AS_TABLE),
-        (r"(<\?xml.{,4000}|<!--.{,4000}?-->\s*)?<(!doctype\s+html|html|head|body|table|meta|style|script|div)\b",
+        (r"(<\?xml[^>]{,200}>\s*)?(<!--.{,4000}?-->\s*)?<(!doctype\s+html|html|head|body|table|meta|style|script|div)\b",
          gettext_noop("a web page, whatever its name says"), AS_TABLE),
         (r"MIME-Version:", gettext_noop("a web page, whatever its name says"), AS_TABLE),
         (r"<\?xml|<!doctype", gettext_noop("an XML document"), FROM_SOURCE),
+        (r"(#[^\n]*\n)*(version: ?1\s+)?(#[^\n]*\n)*dn::? ",
+         gettext_noop("an address book in the format LDIF"), FROM_SOURCE),
         (r"BEGIN:VCALENDAR", gettext_noop("a calendar"), FROM_SOURCE),
     ]
 ]  # fmt: skip

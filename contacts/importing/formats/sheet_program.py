@@ -97,7 +97,8 @@ OTHER_DOCUMENTS = {  # the names of streams in an OLE2 container, as UTF-16
     ),
 }
 NOT_READABLE = gettext_noop(
-    "The workbook is damaged. Open it in a spreadsheet program and save it again."
+    "The workbook cannot be read; it may be damaged. Open it in a spreadsheet program and save it"
+    " as XLSX or CSV."
 )
 
 
