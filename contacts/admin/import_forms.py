@@ -133,7 +133,7 @@ class OptionsForm(forms.Form):
         label=gettext_lazy("Contacts"),
         widget=UnfoldAdminSelectWidget,
     )
-    region = option_field("region", gettext_noop("Region"))
+    region = option_field("region", gettext_noop("Country of phones without +"))
     phones_have_country_code = switch_field(
         "phones_have_country_code", gettext_noop("Phones have their country code")
     )
