@@ -148,7 +148,7 @@ class OptionsForm(forms.Form):
         ),
     )
     dates = choice_field("dates", DATES, gettext_noop("Dates"))
-    timezone = option_field("timezone", gettext_noop("Timezone"))
+    timezone = option_field("timezone", gettext_noop("Time zone"))
     strict = switch_field("strict", gettext_noop("Wrong cells fail their record"))
     clear_marker = option_field("clear_marker", gettext_noop("Clear marker"))
     encoding = option_field("encoding", READING["encoding"])
@@ -288,7 +288,7 @@ class MappingForm(OptionsForm):
     seen = forms.CharField(widget=forms.HiddenInput)
     rest_to_metadata = forms.BooleanField(
         required=False,
-        label=gettext_lazy("Columns left out become metadata"),
+        label=gettext_lazy("Columns that are not imported become metadata"),
         widget=UnfoldBooleanWidget,
     )
     names_last_first = switch_field("names_last_first", gettext_noop("Names are “last, first”"))
