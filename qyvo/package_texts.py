@@ -16,7 +16,6 @@ TEXTS = [
     gettext_noop("Go back"),
     gettext_noop("Light"),
     gettext_noop("More actions"),
-    gettext_noop("No results found"),
     gettext_noop(
         "Raw passwords are not stored, so there is no way to see this user’s password, but you can "
         'change the password using <a href="{}" class="text-primary-600 dark:text-primary-500">'
@@ -31,7 +30,6 @@ TEXTS = [
     gettext_noop("Select record"),
     gettext_noop("Select value"),
     gettext_noop("System"),
-    gettext_noop("This page yielded into no results. Create a new item or reset your filters."),
     gettext_noop("Toggle password visibility"),
     gettext_noop("True"),
     gettext_noop("Type to search"),

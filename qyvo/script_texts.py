@@ -50,7 +50,6 @@ TEXTS = (
     gettext_noop("The key is missing."),
     gettext_noop("Another row has this key."),
     gettext_noop("This key is one of the fields above."),
-    gettext_noop("It is not an object."),
     gettext_noop("Text"),
     gettext_noop("Remove"),
     gettext_noop("Key"),
@@ -66,7 +65,8 @@ TEXTS = (
         " an object."
     ),
     gettext_noop("More than {number} keys can only be edited as JSON."),
-    gettext_noop("This is not a JSON object. {reason}"),
+    gettext_noop("This is not a JSON object."),
+    gettext_noop("Look at line {line}, column {column}."),
     gettext_noop("Edit as JSON"),
     gettext_noop("Edit as rows"),
 )

@@ -192,8 +192,8 @@ class ContactListAdmin(ColumnsAdmin):
     def tag_chips(self, contact: Contact) -> str:
         """The first tags: a hundred would make one row as high as the page."""
         first, more = contact.tags[:MAX_CHIPS], len(contact.tags) - MAX_CHIPS
-        chips = [*first, *[f"+{more}"] * (more > 0)]
-        shown = format_html_join(" ", '<span class="chip">{}</span>', ([chip] for chip in chips))
+        chips = [("chip", name) for name in first] + [("chip more", f"+{more}")] * (more > 0)
+        shown = format_html_join(" ", '<span class="{}">{}</span>', chips)
         return format_html('<span class="chips">{}</span>', shown) if chips else ""
 
     @admin.display(description=gettext_lazy("consent"))

@@ -261,6 +261,8 @@ class ContactAdmin(
     ) -> Any:
         fieldsets = super().get_fieldsets(request, obj)  # without the boxes, see `ContactForm`
         options["fields"] = flatten_fieldsets(fieldsets)
+        # For those who may only look: the help of the model is about the API.
+        options["help_texts"] = {"phone": ""}
         form = super().get_form(request, obj, change, **options)
         form.may_view = self.has_view_permission(request)
         form.may_merge = self.has_merge_permission(request)

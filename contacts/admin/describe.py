@@ -197,11 +197,18 @@ def merged_lines(merge: Change) -> Iterator[Line]:
 
 def lines_of(change: Change) -> Iterator[Line]:
     # In a fixed order: databases return the keys of JSON in different orders.
+    decided = change.fields.get("consent") or {}
     for name in (*LOGGED_FIELDS, FORMER_PHONES, "consent"):
-        if logged := change.fields.get(name):
+        logged = change.fields.get(name)
+        if logged and not (name in CONSENT and says_decided(logged, decided)):
             yield from LINES.get(name, value_lines)(name, logged)
     if change.into:
         yield Line(_("merged into"), change.into)
+
+
+def says_decided(sides: Fields, decided: Fields) -> bool:
+    """Whether a time of consent only repeats the time of the decision, which has its own line."""
+    return "at" in decided and sides == {"old": None, "new": decided["at"]}
 
 
 def value_lines(name: str, sides: Fields) -> Iterator[Line]:

@@ -50,7 +50,7 @@ class ConsentForm(forms.Form):
         label=pgettext_lazy("time of a decision", "At"),
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,
-        help_text=gettext_lazy("When the person decided. Leave empty for now."),
+        help_text=gettext_lazy("When the person decided. An empty field means the current time."),
     )
     source = forms.CharField(
         label=gettext_lazy("Source"),

@@ -137,7 +137,7 @@ class OptionsForm(forms.Form):
         label=gettext_lazy("Contacts"),
         widget=UnfoldAdminSelectWidget,
     )
-    region = option_field("region", gettext_noop("Region"))
+    region = option_field("region", gettext_noop("Country of phones without +"))
     phones_have_country_code = switch_field(
         "phones_have_country_code", gettext_noop("Phones have their country code")
     )
@@ -152,7 +152,7 @@ class OptionsForm(forms.Form):
         ),
     )
     dates = choice_field("dates", DATES, gettext_noop("Dates"))
-    timezone = option_field("timezone", gettext_noop("Timezone"))
+    timezone = option_field("timezone", gettext_noop("Time zone"))
     strict = switch_field("strict", gettext_noop("Wrong cells fail their record"))
     clear_marker = option_field("clear_marker", gettext_noop("Clear marker"))
     encoding = option_field("encoding", READING["encoding"])
@@ -292,7 +292,7 @@ class MappingForm(OptionsForm):
     seen = forms.CharField(widget=forms.HiddenInput)
     rest_to_metadata = forms.BooleanField(
         required=False,
-        label=gettext_lazy("Columns left out become metadata"),
+        label=gettext_lazy("Columns that are not imported become metadata"),
         widget=UnfoldBooleanWidget,
     )
     names_last_first = switch_field("names_last_first", gettext_noop("Names are “last, first”"))

@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop, pgettext
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext, pgettext
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from contacts.models import EVENTS, Delivery, DeliveryQuerySet, Webhook
@@ -33,10 +33,6 @@ HTTPS = gettext_lazy(
     "https, to a public address. Networks in WEBHOOK_ALLOWED_NETWORKS are reached with http, too."
 )
 MOST = 1000  # deliveries of a state that are counted
-STATES = {
-    Delivery.State.PENDING: gettext_noop("%(count)s pending"),
-    Delivery.State.DEAD: gettext_noop("%(count)s dead"),
-}
 
 
 class WebhookForm(TenantForm):
@@ -116,10 +112,14 @@ class WebhookAdmin(TenantOwnedRetryAdmin):
     def waiting(self, webhook: Webhook) -> str:
         """A link to the deliveries."""
         address = f"{reverse('admin:contacts_delivery_changelist')}?q={webhook.pk}"
-        counts = ", ".join(
-            _(text) % {"count": number_of(webhook, state)} for state, text in STATES.items()
+        pending, dead = (
+            number_of(webhook, state) for state in (Delivery.State.PENDING, Delivery.State.DEAD)
         )
-        return format_html('<a href="{}">{}</a>', address, counts)
+        texts = [
+            ngettext("%(count)s pending", "%(count)s pending", pending) % shown(pending),
+            ngettext("%(count)s dead", "%(count)s dead", dead) % shown(dead),
+        ]
+        return format_html('<a href="{}">{}</a>', address, ", ".join(texts))
 
     @admin.action(
         description=gettext_lazy("Rotate the secret of the selected webhook"),
@@ -203,11 +203,13 @@ class DeliveryAdmin(TenantOwnedAdmin):
 
     @admin.display(description=gettext_lazy("Problem"), ordering="problem")
     def reason(self, delivery: Delivery) -> str:
-        """In the language of the user, if it has no name of an error of Python."""
-        status = {"status": delivery.last_status}
-        if delivery.problem == outbox.ANSWERED % status:
+        """In the language of the user, but for the error of the program in brackets."""
+        status, problem = {"status": delivery.last_status}, delivery.problem
+        if problem == outbox.ANSWERED % status:
             return _(outbox.ANSWERED) % status
-        return _(delivery.problem)
+        for sentence in filter(problem.startswith, outbox.NO_ANSWER):
+            return _(sentence) + problem.removeprefix(sentence)
+        return problem
 
     # Needed when a superuser deletes a tenant with all its rows.
     has_delete_permission = superusers_only
@@ -223,13 +225,16 @@ class DeliveryAdmin(TenantOwnedAdmin):
         self.message_user(request, to_be_sent(outbox.replay(chosen).number))
 
 
-def number_of(webhook: Webhook, state: str) -> str:
-    """How many deliveries the webhook has in this state. A paused webhook may have millions: not
-    all of them are counted."""
-    number = webhook.own_deliveries().filter(state=state)[: MOST + 1].count()
-    if number > MOST:
-        return _("over %(count)s") % {"count": intcomma(MOST)}
-    return str(number)
+def number_of(webhook: Webhook, state: str) -> int:
+    """How many deliveries the webhook has in this state, at most `MOST` and one: a paused webhook
+    may have millions, and not all of them are counted."""
+    return webhook.own_deliveries().filter(state=state)[: MOST + 1].count()
+
+
+def shown(number: int) -> dict[str, str]:
+    """The value of a text for a number from `number_of`."""
+    over = _("over %(count)s") % {"count": intcomma(MOST)}
+    return {"count": over if number > MOST else intcomma(number)}
 
 
 def to_be_sent(number: int) -> str:

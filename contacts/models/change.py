@@ -356,8 +356,10 @@ class Change(Owned):
 
     @property
     def can_be_undone(self) -> bool:
-        """Whether an undo may take back a part of this change. An undo never takes back consent."""
-        return bool(self.change_set) and self.kind not in CONSENT.values()
+        """Whether an undo may take back a part of this change. An undo never takes back consent,
+        and nothing is left of a person who was erased."""
+        never = {*CONSENT.values(), Change.Kind.ERASED}
+        return bool(self.change_set) and self.kind not in never
 
 
 # After a change of one of these kinds the contact does not exist any more.

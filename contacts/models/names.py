@@ -99,7 +99,7 @@ set_verbose_names(
     created=pgettext_lazy("number", "created"),
     updated=pgettext_lazy("number", "updated"),
     unchanged=pgettext_lazy("number", "unchanged"),
-    superseded=pgettext_lazy("number", "superseded"),
+    superseded=pgettext_lazy("number", "repeated"),
     failed=pgettext_lazy("number", "failed"),
     started_at=gettext_lazy("started at"),
 )

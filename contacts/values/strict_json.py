@@ -13,6 +13,7 @@ from math import isinf
 from typing import Any
 
 from .translation import gettext as _
+from .translation import gettext_noop
 
 MAX_DEPTH = 64
 
@@ -28,6 +29,20 @@ LITERAL = re.compile(
 ESCAPE = re.compile(r"\\.", re.DOTALL)
 LEVELS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # +1 and -1 as signed bytes
 NO_BRACKETS = bytes({*range(256)} - {*b"[]{}"})
+
+
+# What Python's reader finds wrong. Some versions of Python have more of these, which stay English.
+REASONS = (
+    gettext_noop("Expecting value"),
+    gettext_noop("Expecting property name enclosed in double quotes"),
+    gettext_noop("Expecting ':' delimiter"),
+    gettext_noop("Expecting ',' delimiter"),
+    gettext_noop("Illegal trailing comma before end of object"),
+    gettext_noop("Illegal trailing comma before end of array"),
+    gettext_noop("Unterminated string starting"),
+    gettext_noop("Invalid control character"),
+    gettext_noop("Extra data"),
+)
 
 
 class MalformedJSON(ValueError):
@@ -65,13 +80,11 @@ def loads(text: str | bytes) -> Any:
     try:
         return DECODER.decode(text)
     except json.JSONDecodeError as error:
+        # Some of Python's reasons end with "at", to be followed by the place.
+        reason = _(error.msg.removesuffix(" at"))
         raise MalformedJSON(
             _("Not JSON: %(reason)s at %(place)s.")
-            % {
-                # Some of Python's reasons end with "at", to be followed by the place.
-                "reason": error.msg.removesuffix(" at"),
-                "place": line_and_column(text, error.pos),
-            }
+            % {"reason": reason, "place": line_and_column(text, error.pos)}
         ) from error
     except BadValue as error:
         raise MalformedJSON(

@@ -42,9 +42,17 @@ REPLAYED_AT_ONCE = 1000  # deliveries that one transaction sends again
 RETRY_DELAYS = [10, 30, 60, 300, 600, 1800, 3600, 7200, 14_400, 21_600, 36_000]
 JITTER = 0.1  # of a delay, so that retries after an outage do not all come at once
 
-# Why an attempt has failed, as it is stored: in English. Pages translate it.
+# Why an attempt has failed, as it is stored: in English. Pages translate it. After one of
+# `NO_ANSWER`, the error of the program may follow in brackets, for those who operate the receiver.
 ANSWERED = gettext_noop("It answered %(status)s.")
 NOT_HTTP = gettext_noop("The answer is not HTTP.")
+NOT_ALLOWED = gettext_noop("Its address is not allowed.")
+NO_HOST = gettext_noop("Its host name was not found.")
+NO_TLS = gettext_noop("The encrypted connection failed.")
+TIMED_OUT = gettext_noop("It did not answer in time.")
+UNREACHABLE = gettext_noop("It could not be reached.")
+HUNG_UP = gettext_noop("It closed the connection without an answer.")
+NO_ANSWER = (NOT_HTTP, NOT_ALLOWED, NO_HOST, NO_TLS, TIMED_OUT, UNREACHABLE, HUNG_UP)
 
 
 # Webhooks

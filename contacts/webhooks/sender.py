@@ -26,7 +26,17 @@ from tenants.isolation import tenant_context
 
 from . import outbox
 from .addresses import Forbidden, check_address, check_host, is_plain
-from .outbox import ANSWERED, NOT_HTTP, Attempt
+from .outbox import (
+    ANSWERED,
+    HUNG_UP,
+    NO_HOST,
+    NO_TLS,
+    NOT_ALLOWED,
+    NOT_HTTP,
+    TIMED_OUT,
+    UNREACHABLE,
+    Attempt,
+)
 from .payload import Message, messages
 
 logger = logging.getLogger(__name__)
@@ -130,6 +140,18 @@ async def post(session: aiohttp.ClientSession, webhook: Webhook, message: Messag
     return Answer(status, "" if 200 <= status < 300 else ANSWERED % {"status": status})
 
 
+# The first that fits counts: some of these errors derive from later ones.
+REASONS: list[tuple[type[BaseException], str]] = [
+    (Forbidden, NOT_ALLOWED),
+    (TimeoutError, TIMED_OUT),
+    (aiohttp.ClientSSLError, NO_TLS),
+    (aiohttp.ClientConnectorDNSError, NO_HOST),
+    (aiohttp.ClientConnectorError, UNREACHABLE),
+    (aiohttp.ServerDisconnectedError, HUNG_UP),
+    (aiohttp.ClientOSError, HUNG_UP),
+]
+
+
 def reason(error: BaseException) -> str:
     """Why no answer came, for the staff."""
     if isinstance(error, aiohttp.ClientResponseError):
@@ -137,7 +159,9 @@ def reason(error: BaseException) -> str:
         return NOT_HTTP
     if isinstance(error.__cause__, Forbidden):  # aiohttp raises its own error instead
         error = error.__cause__
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
+    detail = f"{type(error).__name__}: {error}".removesuffix(": ")
+    sentence = next((text for kind, text in REASONS if isinstance(error, kind)), None)
+    return f"{sentence} ({detail})" if sentence else detail
 
 
 # All requests

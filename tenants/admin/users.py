@@ -56,6 +56,9 @@ class UserCreationForm(UnfoldUserCreationForm):
         ),
     )
 
+    language = language_field()
+    time_zone = time_zone_field()
+
     class Meta:
         model = User
         fields = ["email"]
@@ -117,7 +120,7 @@ class UserAdmin(TypedSearchAdmin, RetryOnConflictAdmin, DjangoUserAdmin):
         (gettext_lazy("Dates"), {"fields": ["last_login", "date_joined"]}),
     ]
     add_fieldsets = [
-        (None, {"fields": ["email", "name", "role", "tenant"]}),
+        (None, {"fields": ["email", "name", "role", "language", "time_zone", "tenant"]}),
         (gettext_lazy("Password"), {"fields": ["password1", "password2"]}),
     ]
     # Only superusers set these. Otherwise staff could give themselves more permissions.

@@ -111,6 +111,16 @@ def test_a_manager_erases_a_person_and_gets_a_receipt_without_personal_data(
     assert globex.tenant.contacts.get().name == "Ada"
 
 
+def test_no_page_offers_to_undo_an_erasure(manager: Client, ada: Contact) -> None:
+    manager.post(page_of(ada), YES)
+    erased = Change.objects.get(kind=Change.Kind.ERASED)
+    address = reverse("admin:contacts_contact_undo", args=[erased.change_set])
+    assert address not in manager.get(url(Change, "changelist")).content.decode()
+    page = manager.get(address).content.decode()
+    assert "cannot come back" in page
+    assert '<form method="post">' not in page.partition("Will be undone")[2]
+
+
 @pytest.mark.both
 def test_the_phone_of_a_deleted_contact_is_erased_after_a_second_look(
     manager: Client, acme: SimpleNamespace, ada: Contact

@@ -274,6 +274,8 @@ def test_a_list_by_a_field_says_how_far_it_has_searched(
     address, found = f"?field_{size.pk}_to=3", list[list[str]]()
     shown = client.get(page + address)
     assert "Searched the next 5 contacts. Others may match" in text_of(shown)
+    assert "<h2>Nothing found so far</h2>" in text_of(shown)
+    assert ">Search on</a>" in text_of(shown)
     while address:
         cl = context_of(client, page + address)["cl"]
         found.append([contact.name for contact in cl.result_list])
@@ -282,6 +284,7 @@ def test_a_list_by_a_field_says_how_far_it_has_searched(
     by_tag = {f"field_{size.pk}_to": "3", "tag": "rare"}
     assert names(client, **by_tag) == {"3"}, "an index finds the few with the tag"
     assert "Searched" not in text_of(client.get(page, by_tag))
+    assert "<h2>Nothing found</h2>" in text_of(client.get(page, {"q": "nobody"}))
 
 
 def test_a_superuser_filters_by_the_fields_of_the_chosen_tenant(

@@ -1,5 +1,6 @@
 """Tags in the admin: their contacts; renaming, merging and deleting them."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils.html import strip_tags
 from django_tasks_db.models import DBTaskResult
 
 from contacts.jobs import bulk_actions
@@ -52,6 +54,13 @@ def test_a_tag_links_to_its_contacts(staff: Client, acme: SimpleNamespace, peopl
     assert f'href="{address}">3</a>' in page
     assert address in staff.get(url(Tag, "change", tag(acme, "x").pk)).content.decode()
     assert len(staff.get(address).context["cl"].result_list) == 3
+
+
+def test_the_header_has_the_name_of_a_tag_as_it_was_typed(staff: Client, acme: Any) -> None:
+    named = TagFactory.create(tenant=acme.tenant, name="vip")
+    page = staff.get(url(Tag, "change", named.pk)).content.decode()
+    [header] = re.findall("(?s)<h1.*?</h1>", page)
+    assert strip_tags(header.replace("<", " <")).split() == ["Tags", "chevron_right", "vip"]
 
 
 def test_tags_are_found_as_people_type_them_and_keep_their_names(

@@ -25,8 +25,7 @@ CODES = re.compile(
 # Names of things, which are the same in each language.
 NAMES = re.compile(
     r"\b(Qyvo Contacts|API|CSV|JSON|NDJSON|XLSX|UTC|CET|CEST|EST|URL|ID|Excel|vCard|WhatsApp|Stripe"
-    r"|HubSpot|Shopify|WooCommerce|Zapier|Google|Ctrl|Cmd|QR|n8n|OAuth|MCP|UTF-8|TOTP"
-    r"|Tasks Database Backend)\b",
+    r"|HubSpot|Shopify|WooCommerce|Zapier|Google|Ctrl|Cmd|QR|n8n|OAuth|MCP|UTF-8|TOTP)\b",
     re.IGNORECASE,
 )
 COUNTRY = re.compile(r"\b[A-Z]{2}\b")

@@ -11,9 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
+from django.contrib.auth.models import Group
 from playwright.sync_api import Page
 
+from tenants.roles import VIEWER
 from tests.support.admin_pages import PICTURES, addresses
+from tests.support.api import PASSWORD
 from tests.support.browser import (
     NARROW,
     WIDE,
@@ -24,11 +27,18 @@ from tests.support.browser import (
     log_in,
     page_of,
 )
+from tests.support.factories import UserFactory
 
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light", "viewport": WIDE},
     "dark": {"color_scheme": "dark", "viewport": NARROW},
 }
+SEEN_BY_VIEWERS = (
+    "overview", "contacts", "contacts-filtered", "contacts-nobody", "contact", "contact-alike",
+    "changes", "contact-history", "contact-proof", "duplicates", "bulk-actions", "bulk-action",
+    "tags", "tag", "imports", "import", "exports", "export", "saved-views", "saved-view",
+    "preferences",
+)  # fmt: skip
 
 
 def look_at(page: Page, name: str, problems: dict[str, list[str]]) -> None:
@@ -43,6 +53,27 @@ def look_at(page: Page, name: str, problems: dict[str, list[str]]) -> None:
             check(page)
         except AssertionError as error:
             problems[name].append(f"{name}: {error}")
+
+
+@pytest.mark.slow
+def test_viewers_can_read_their_pages(
+    admin_server: httpx.Client, rows: SimpleNamespace, groups: None
+) -> None:
+    """They see values where others see boxes to type into."""
+    viewer = UserFactory.create(tenant=rows.tenant, is_staff=True)
+    viewer.set_password(PASSWORD)
+    viewer.save()
+    viewer.groups.set(Group.objects.filter(name=VIEWER))
+    problems: dict[str, list[str]] = {}
+    with page_of(admin_server) as page:
+        log_in(page, SimpleNamespace(user=viewer))
+        for name in SEEN_BY_VIEWERS:
+            answer = page.goto(addresses(rows)[name])
+            assert answer
+            assert answer.status == 200, name
+            look_at(page, f"{name}-viewer", problems)
+    found = [text for texts in problems.values() for text in texts]
+    assert not found, "\n\n".join(found)
 
 
 @pytest.mark.slow

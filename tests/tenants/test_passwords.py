@@ -65,12 +65,14 @@ def test_one_form_adds_a_person_with_a_role_and_shows_a_link_that_sets_the_passw
     acme: SimpleNamespace, globex: SimpleNamespace
 ) -> None:
     boss = logged_in(member(acme, MANAGER))
-    answer = add(boss, tenant=globex.tenant.pk, is_superuser="on")
+    own = {"language": "fr", "time_zone": "Europe/Paris"}
+    answer = add(boss, tenant=globex.tenant.pk, is_superuser="on", **own)
     link = answer.context["secret"]
     assert '<option value="viewer" selected' in boss.get(url(User, "add")).content.decode()
     assert "no-store" in answer.headers["Cache-Control"]
     user = User.objects.get(email="new@acme.example")
     assert (user.tenant, user.name, user.is_staff) == (acme.tenant, "New", True)
+    assert {"language": user.language, "time_zone": user.time_zone} == own
     assert [group.name for group in user.groups.all()] == [EDITOR]
     assert not user.is_superuser
     assert "is too common" in choose(link, "password1234").content.decode()

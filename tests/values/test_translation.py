@@ -8,7 +8,7 @@ from threading import Event, Thread
 import pytest
 from django.utils import translation as of_django
 
-from contacts.values import phones, rules, translation
+from contacts.values import phones, rules, strict_json, translation
 from contacts.values.defined_fields import DefinedField
 from contacts.writing.undo import Kept, Reason
 from tests.support.api import Api
@@ -26,6 +26,9 @@ GERMAN = {
     "a text is expected": "ein Text",
     "yes or no is expected": "Ja oder Nein",
     "has changed since": "wurde seither geändert",
+    "Not JSON: %(reason)s at %(place)s.": "Kein JSON: %(reason)s in %(place)s.",
+    "Unterminated string starting": "Ein Text ohne Ende beginnt",
+    "line %(line)s, column %(column)s": "Zeile %(line)s, Spalte %(column)s",
 }
 NO_DIGITS = "The phone contains no digits."
 
@@ -122,6 +125,14 @@ def test_plurals_and_contexts_stay_english_without_a_language(
             "several", "one", "several",
         ]  # fmt: skip
         assert translation.pgettext("verb", "Open") == "Open"
+
+
+def test_what_is_wrong_with_json_is_said_in_the_language_that_is_active() -> None:
+    with pytest.raises(strict_json.MalformedJSON, match="string starting at line 1, column 7"):
+        strict_json.loads('{"a": "b')
+    with of_django.override("de"), pytest.raises(strict_json.MalformedJSON) as refused:
+        strict_json.loads('{"a": "b')
+    assert str(refused.value) == "Kein JSON: Ein Text ohne Ende beginnt in Zeile 1, Spalte 7."
 
 
 def test_undo_says_in_the_language_why_a_field_stays() -> None:

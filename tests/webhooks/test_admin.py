@@ -188,7 +188,10 @@ def test_the_problem_of_a_delivery_is_in_the_language_of_the_user(
 ) -> None:
     monkeypatch.setattr(trans_real.DjangoTranslation, "gettext", lambda self, text: f"_{text}")
     page = url(Delivery, "change", webhook.deliveries.get().pk)
-    for status, problem in ((500, "It answered 500."), (None, "The answer is not HTTP.")):
+    for status, problem in (
+        (500, "It answered 500."), (None, "The answer is not HTTP."),
+        (None, "It could not be reached. (ClientConnectorError: Cannot connect to host b:80)"),
+    ):  # fmt: skip
         Delivery.objects.update(last_status=status, problem=problem)
         for address in (url(Delivery, "changelist"), page):
             assert f"_{problem}" in staff.get(address).content.decode()

@@ -247,7 +247,8 @@ def test_a_receiver_that_was_down_gets_every_delivery_later(acme: SimpleNamespac
         acme.api.create(f"+1415555010{n}")
     send()
     assert {*Delivery.objects.values_list("state", "attempts")} == {(State.PENDING, 1)}
-    assert "Cannot connect" in Delivery.objects.latest("pk").problem
+    problem = Delivery.objects.latest("pk").problem
+    assert problem.startswith("It could not be reached. (ClientConnectorError: Cannot connect")
     webhook.refresh_from_db()
     assert webhook.failing_since
     with receiving(receiver.port) as again:
@@ -376,7 +377,7 @@ def test_a_receiver_that_answers_byte_by_byte_times_out(
         thread.join()
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.attempts) == (State.PENDING, 1)
-    assert "Timeout" in delivery.problem
+    assert delivery.problem == "It did not answer in time. (TimeoutError)"
 
 
 def test_the_text_of_an_answer_is_not_stored(acme: SimpleNamespace) -> None:
@@ -665,7 +666,8 @@ def test_a_name_with_a_public_and_a_private_address_is_refused(
     acme.api.create()
     send()
     assert receiver.received == []
-    assert "127.0.0.1 is not a public address" in Delivery.objects.get().problem
+    problem = Delivery.objects.get().problem
+    assert problem == "Its address is not allowed. (Forbidden: 127.0.0.1 is not a public address.)"
 
 
 def test_plain_http_reaches_allowed_networks_only(

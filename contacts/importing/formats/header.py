@@ -20,8 +20,8 @@ NO_HEADER = gettext_noop(
     " file, or say with header_line: 0 that no row does."
 )
 NO_SUCH_HEADER = gettext_noop(
-    "None of the first ten rows begins in this header_line. Choose the line of another row; 0 means"
-    " that no row names the columns."
+    "The header line must be the line of one of the first ten rows, or 0 if no row names the"
+    " columns."
 )
 
 

@@ -19,7 +19,7 @@ const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/g;
 function entries(text) {
   if (!text.trim()) return [];
   const whole = JSON.parse(text);
-  if (whole === null || typeof whole !== "object" || Array.isArray(whole)) throw new SyntaxError(said("It is not an object."));
+  if (whole === null || typeof whole !== "object" || Array.isArray(whole)) throw new SyntaxError();
   const found = [];
   let depth = 0;
   let entry = null;
@@ -107,6 +107,13 @@ class Row {
   }
 }
 
+// Says where the text is wrong. What is wrong, browsers say in English only.
+function notAnObject(error) {
+  const [, line, column] = /line (\d+) column (\d+)/.exec(error.message) ?? [];
+  const place = line ? said("Look at line {line}, column {column}.", { line, column }) : "";
+  return `${said("This is not a JSON object.")} ${place}`;
+}
+
 function isJSON(text) {
   try {
     JSON.parse(text);
@@ -157,8 +164,7 @@ class Metadata {
       this.show(true, "");
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
-      const sentence = said("This is not a JSON object. {reason}", { reason: error.message });
-      this.showText(isAsked ? sentence : "");
+      this.showText(isAsked ? notAnObject(error) : "");
     }
   }
 
