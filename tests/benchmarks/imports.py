@@ -73,10 +73,10 @@ def write_files(folder: Path, rows: int) -> None:
 
 
 class Timer:
-    """Measures what this process, those that it starts, and PostgreSQL do from now on."""
+    """Measures what these processes, and those that they start, do from now on."""
 
-    def __init__(self) -> None:
-        self.processes = [os.getpid(), postmaster(os.environ["DATABASE_URL"])]
+    def __init__(self, *processes: int) -> None:
+        self.processes = processes
         self.processor = self.processor_time()
         self.start = time.perf_counter()
 
@@ -88,9 +88,14 @@ class Timer:
         return time.perf_counter() - self.start, self.processor_time() - self.processor
 
 
+def timer_of_all() -> Timer:
+    """Of this process, those that it starts, and PostgreSQL."""
+    return Timer(os.getpid(), postmaster(os.environ["DATABASE_URL"]))
+
+
 def timed(command: list[str], **options: Any) -> tuple[float, float, int]:
     """What `Timer.stop` returns, and the largest resident set in KiB of the process itself."""
-    timer = Timer()
+    timer = timer_of_all()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, **options)
     _, status, usage = os.wait4(process.pid, 0)
     assert status == 0, command
@@ -130,7 +135,7 @@ def report(connection: Any, folder: Path, rows: int) -> None:
         command = [*bring, str(folder / file), "--rest-to-metadata"]
         figures[case] = timed(command, cwd=ROOT, env=environment)
     assert Contact.objects.filter(name__startswith="Cid").count() == rows
-    timer = Timer()
+    timer = timer_of_all()
     with connection.cursor() as cursor:
         cursor.execute(STAGING)
         with cursor.copy("COPY staging FROM STDIN (FORMAT csv)") as copy:
