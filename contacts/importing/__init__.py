@@ -10,3 +10,9 @@ The modules in the order in which a file passes them:
 - `error_file`, `preview`, `hints`, `language`: what users see of a file;
 - `erasures`, `cleanup`: removing people, and removing old imports.
 """
+
+import csv
+
+# The limit of `csv` is one for all threads: if imports lowered it to their own, an error file with
+# longer cells could not be read meanwhile. So it is set once, and imports count themselves.
+csv.field_size_limit(2**31 - 1)  # characters

@@ -88,11 +88,8 @@ def unquoted(text: str, separator: str) -> list[str]:
     """The parts of `text`; a separator inside quotes parts nothing."""
     if '"' not in text:
         return [part for line in LINE_END.split(text) for part in line.split(separator)]
-    try:
-        lines = csv.reader(text.splitlines(), delimiter=separator, skipinitialspace=True)
-        return [part for line in lines for part in line]
-    except csv.Error:  # one part is longer than the reader takes
-        return text.split(separator)
+    lines = csv.reader(text.splitlines(), delimiter=separator, skipinitialspace=True)
+    return [part for line in lines for part in line]
 
 
 def tags_text(tags: Sequence[str]) -> str:

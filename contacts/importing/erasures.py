@@ -20,7 +20,6 @@ from contacts.values.translation import gettext as _
 from contacts.values.translation import gettext_noop
 from tenants.models import Tenant
 
-from .error_workbook import MAX_FIELD
 from .formats.header import unique
 from .former import former_of
 from .records import Record
@@ -158,7 +157,6 @@ def erase_from_error_file(path: Path, phone: str, options: ReadOptions, delimite
     `path`, which was written with these `options` and this `delimiter`."""
     nationals = [*map(phones.national, forms([phone]))]
     kept = path.with_name(f"{path.name}.kept")
-    csv.field_size_limit(MAX_FIELD)
     try:
         with (
             path.open(encoding="utf-8", newline="") as file,

@@ -10,16 +10,12 @@ from xlsxwriter import Workbook
 from contacts.values.formulas import original
 
 MAX_CELL = 32_767  # characters, a limit of XLSX
-# Characters, for `csv`, whose own limit is lower: an error file has the cells that were too long
-# for the import.
-MAX_FIELD = 2**31 - 1
 
 
 def write_workbook(errors: Path, output: IO[bytes], delimiter: str) -> None:
     """Writes the error file `errors`, a CSV with this `delimiter`, to `output` as XLSX. All cells
     are text: so phones keep their digits, and no formula runs."""
     options = {"constant_memory": True, "tmpdir": str(errors.parent)}
-    csv.field_size_limit(MAX_FIELD)
     with Workbook(output, options) as book, errors.open(encoding="utf-8", newline="") as file:
         sheet = book.add_worksheet()
         for number, row in enumerate(csv.reader(file, delimiter=delimiter)):

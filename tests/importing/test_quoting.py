@@ -2,6 +2,8 @@
 
 import csv
 import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contacts.importing import error_workbook
+from contacts.importing.error_workbook import write_workbook
 from contacts.importing.formats import quoting
 from contacts.importing.formats.quoting import looks_like_phone
 from contacts.importing.record_file import RecordFile
@@ -334,6 +338,37 @@ def test_a_cell_that_is_too_long_costs_its_record(tmp_path: Path) -> None:
     found = records(tmp_path, f'{HEAD}{ANN},"{"x" * 1_100_000}",Lyon\n{BOB},Bob,Paris\n')
     assert [*mistakes(found)] == [2]
     assert good(found).keys() == {BOB}
+
+
+def test_an_import_and_an_error_file_in_two_threads_do_not_change_the_limit_of_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "x" * (quoting.MAX_CELL + 1)
+    errors = tmp_path / "errors.csv"
+    errors.write_text(f"name,phone\nAna,1\n{long},2\n")
+
+    def write(_: object = None) -> None:
+        write_workbook(errors, io.BytesIO(), ",")
+
+    def lines() -> Iterator[str]:
+        yield "Ana,1\n"
+        in_other_thread(write)
+        yield f'"{long}",2\n'
+
+    rows = quoting.RowReader(lines(), ",").rows()
+    assert [row.mistake for row in rows] == ["", quoting.TOO_LONG]
+
+    def original(cell: str) -> str:
+        in_other_thread(lambda: quoting.RowReader(iter(()), ","))
+        return cell
+
+    monkeypatch.setattr(error_workbook, "original", original)
+    in_other_thread(write)
+
+
+def in_other_thread(work: Callable[[], object]) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
 
 
 @pytest.mark.parametrize(

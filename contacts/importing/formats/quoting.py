@@ -95,7 +95,6 @@ class RowReader:
         quote: str = '"',
         escapes: Sequence[str] = (),
     ) -> None:
-        csv.field_size_limit(MAX_CELL)
         self.lines = lines
         self.delimiter = delimiter
         self.quote = quote
@@ -111,6 +110,7 @@ class RowReader:
         self.read_again = 0  # characters
         self.taken: list[str] = []  # the lines of the current row
         self.size = 0  # characters in `taken`
+        self.open = 0  # characters after the last quote in `taken`; of one cell, if it goes on
         self.way = DOUBLED  # in which the current row is tried
         self.doubt = ""  # the mistake of the current row, to which the next line may belong
         # A backslash before a sign that it may escape, which is not escaped itself.
@@ -328,16 +328,22 @@ class RowReader:
     def taken_by(self, reader: Iterator[list[str]]) -> list[str]:
         """The next row of `reader`, which calls `__next__` for each line. Raises `BadRow`."""
         self.taken = []
+        self.size = self.open = 0
         try:
-            return next(reader)
+            cells = next(reader)
         except csv.Error as error:
-            raise BadRow(TOO_LONG if "limit" in str(error) else BAD_QUOTE) from error
+            raise BadRow(BAD_QUOTE) from error
+        if self.size > MAX_CELL and max(map(len, cells)) > MAX_CELL:
+            raise BadRow(TOO_LONG)
+        return cells
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
         """The next line of the current row, for `csv.reader`."""
+        if self.open > MAX_CELL and self.way != UNQUOTED:  # without quotes, it may be several cells
+            raise BadRow(TOO_LONG)
         text = self.next_line()
         if not text:
             raise StopIteration
@@ -345,11 +351,11 @@ class RowReader:
         if len(self.taken) > 1:
             if self.named and self.is_record(text):
                 raise BadRow(SWALLOWED)
-            self.size += len(text)
-            if self.size > MAX_RECORD:
+            if self.size + len(text) > MAX_RECORD:
                 raise BadRow(BAD_QUOTE)
-        else:
-            self.size = len(text)
+        self.size += len(text)
+        _, quote, rest = text.rpartition(self.quote)
+        self.open = len(rest) + (0 if quote else self.open)
         return text
 
     def is_record(self, text: str) -> bool:
