@@ -332,7 +332,7 @@ def test_a_sheet_and_a_header_can_be_chosen(tmp_path: Path) -> None:
     assert RecordFile(path, header_line=1).header == ["List"]
     with pytest.raises(UnreadableFile, match=r"Choose: “Notes”, “Customers”, “Staff”"):
         _ = RecordFile(path, sheet="Empty").header
-    with pytest.raises(UnreadableFile, match="None of the first ten rows"):
+    with pytest.raises(UnreadableFile, match="one of the first ten rows"):
         _ = RecordFile(path, header_line=3, sheet="Notes").header
 
 
