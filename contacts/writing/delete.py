@@ -19,8 +19,10 @@ NO_HEIRS: Mapping[str, str] = {}
 def delete_one(tenant: Tenant, key: dict[str, str]) -> Contact:
     """Deletes the contact that `key` finds and returns it. Raises `Contact.DoesNotExist`.
 
-    The contact is locked first: a writer that is linking tags to it ends before.
+    The contact is locked first: a writer that is linking tags to it ends before. It is locked
+    together with its former phones, because a batch locks both in the order of the phones, too.
     """
+    former_phones.lock([tenant.contacts.find(lock=False, **key)])
     contact = tenant.contacts.find(lock=True, **key)
     delete_locked([contact])
     return contact

@@ -393,7 +393,7 @@ def test_a_deleted_contact_is_gone_and_its_tags_stay(api: Api, contact: Contact)
         ("update-contact", {"tags": ["a", "b", "c"]}, 7),
         ("add-tag", {"tag": "new"}, 7),
         ("remove-tag", {"tag": "t1"}, 7),
-        ("delete-contact", {}, 7),
+        ("delete-contact", {}, 10),
         ("list-tags", {}, 4),
     ],
 )

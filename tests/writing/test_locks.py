@@ -17,10 +17,12 @@ from django.test.utils import CaptureQueriesContext
 
 from contacts.db.pacing import Pace
 from contacts.models import Contact
+from contacts.writing import former_phones
 from qyvo.postgresql.base import LOCK_TIMEOUT
 from tenants.isolation import install_wrapper
 from tenants.models import ApiToken, Tenant
 from tests.support.api import PHONE, assert_error
+from tests.support.processes import wait_until
 
 NEW, OTHER = "+14155550199", "+14155550198"
 # Seconds: the limit here is a tenth of one, the usual one is 20, and machines are slow at times.
@@ -146,6 +148,42 @@ def test_a_deadlock_is_found_before_the_limit() -> None:
             [LOCK_TIMEOUT],
         )
         assert cursor.fetchone() == (True,)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+def test_a_deletion_that_waits_for_a_former_phone_does_not_hold_the_contact(
+    acme: SimpleNamespace,
+) -> None:
+    """A batch with both phones locks them in their order: it would wait for the contact, and the
+    deletion for the batch."""
+    contact = acme.tenant.contacts.update_or_create(phone=NEW, defaults={})[0]
+    former_phones.keep(contact, OTHER)
+    mine = Contact.all_phones.select_for_update(nowait=True)
+
+    def delete() -> int:
+        try:
+            answer: int = acme.api.act("delete-contact", phone=NEW).status_code
+            return answer
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            mine.get(tenant=acme.tenant, phone=OTHER)
+            deletion = pool.submit(delete)
+            wait_until(is_somebody_waiting)
+            mine.get(tenant=acme.tenant, phone=NEW)
+        assert deletion.result() == 200
+    assert not Contact.all_phones.filter(tenant=acme.tenant).exists()
+
+
+def is_somebody_waiting() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock')"
+        )
+        return cursor.fetchone() == (True,)
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="is about SQLite only")
