@@ -178,10 +178,12 @@ def test_a_deletion_that_waits_for_a_former_phone_does_not_hold_the_contact(
 
 
 def is_somebody_waiting() -> bool:
+    """Whether a lock of this connection holds somebody up. Not read from pg_stat_activity, which
+    shows the same for a whole transaction."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock')"
+            "SELECT EXISTS (SELECT FROM pg_locks"
+            " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
         )
         return cursor.fetchone() == (True,)
 
