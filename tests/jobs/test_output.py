@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from django.core.management import call_command, get_commands, load_command_class
+from django.core.management import CommandError, call_command, get_commands, load_command_class
 
 from contacts.importing.engine import Importer
 from contacts.management import progress
@@ -155,16 +155,20 @@ def test_a_fix_that_stops_before_its_end_says_so_and_how_to_undo_it() -> None:
     assert not Contact.objects.with_tag("b").exists()
 
 
-def test_an_interrupted_import_says_how_to_continue_it(
-    acme: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_import_that_stops_before_its_end_says_how_to_continue_it(
+    acme: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
 ) -> None:
-    def interrupted(importer: Importer) -> None:
-        raise KeyboardInterrupt
+    def run(importer: Importer) -> None:
+        raise error
 
-    monkeypatch.setattr(Importer, "run", interrupted)
+    monkeypatch.setattr(Importer, "run", run)
     file = write(tmp_path / "x.csv", ["phone"], ["+14155550100"])
     err = io.StringIO()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises((KeyboardInterrupt, CommandError)):
         call_command("import_contacts", str(file), "--tenant", "acme", stderr=err)
     assert err.getvalue() == "To continue this import, add --resume to the command.\n"
 

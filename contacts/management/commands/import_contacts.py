@@ -78,7 +78,7 @@ class Command(BaseCommand):
     def run_import(self, importer: Importer) -> None:
         try:
             importer.run()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, OSError):  # such as a full disk
             if not importer.is_dry:
                 self.stderr.write("To continue this import, add --resume to the command.", str)
             raise
