@@ -1,8 +1,11 @@
 #!/usr/bin/env python
+import errno
 import os
 import sys
 
 from qyvo.garbage import search_rarely
+
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 def main() -> None:
@@ -17,6 +20,18 @@ def main() -> None:
     allow_all_tenants_outside_requests()
     try:
         execute_from_command_line(sys.argv)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(130)
+    except BrokenPipeError:  # such as of `| head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes the rest of its buffer at exit
+        sys.exit(141)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(f"A file or the output cannot be written: {error}")
     except ImproperlyConfigured as error:
         sys.exit(f"Wrong settings: {error}")
     except DatabaseError:

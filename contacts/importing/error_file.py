@@ -3,7 +3,8 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Any
@@ -24,7 +25,7 @@ from .row import ReadOptions
 
 def failed_records(
     job: Import, source: RecordFile, after_line: int = 0
-) -> Iterator[tuple[Record, str]]:
+) -> Generator[tuple[Record, str]]:
     """The records that failed, each with its error.
 
     `after_line`: the line on which a record begins; only records after this one are returned.
@@ -77,13 +78,16 @@ class ErrorFile:
         after_line, size, erasures = read_json(self.position_file, (0, 0, 0))
         if erasures != self.erasures:
             after_line = size = 0
-        failed = failed_records(self.job, self.source, after_line)
-        records = self.until_turn_ends(without_erased(self.job, failed, self.options))
         # JSON can contain half of a surrogate pair, which UTF-8 cannot. Without backslashreplace,
         # such a record would stop the import.
-        with self.unfinished.open(
-            "a", encoding="utf-8", errors="backslashreplace", newline=""
-        ) as file:
+        with (
+            self.unfinished.open(
+                "a", encoding="utf-8", errors="backslashreplace", newline=""
+            ) as file,
+            # If the disk is full, the cursor would be closed after its connection: a traceback.
+            closing(failed_records(self.job, self.source, after_line)) as failed,
+        ):
+            records = self.until_turn_ends(without_erased(self.job, failed, self.options))
             file.seek(file.truncate(size))
             (self.write_json if self.as_json else self.write_csv)(file, records)
             if self.turn_ended_at:

@@ -130,16 +130,27 @@ class BulkFix(BaseCommand):
             changes = self.listing(above(self.say_change))
             refusals = self.listing(above(self.complain), rest="more that were not changed")
             self.progress.begin(total=self.expected_of_all(tenants), unit=self.unit)
-            for tenant in tenants:
-                with tenant_context(tenant.pk):
-                    for batch in self.batches(tenant):
-                        for line in self.run_batch(tenant, batch):
-                            listing = refusals if isinstance(line, Refused) else changes
-                            listing.add(f"{tenant.slug} {line}")
-                        self.progress.add(len(batch))
+            try:
+                for tenant in tenants:
+                    with tenant_context(tenant.pk):
+                        for batch in self.batches(tenant):
+                            for line in self.run_batch(tenant, batch):
+                                listing = refusals if isinstance(line, Refused) else changes
+                                listing.add(f"{tenant.slug} {line}")
+                            self.progress.add(len(batch))
+            except BaseException:  # also Ctrl-C, and `| head`, which reads no more lines
+                if changes.number and not self.options["dry_run"]:
+                    self.say_unfinished()
+                raise
         for listing in (changes, refusals):
             listing.end()
         return changes.number, refusals.number
+
+    def say_unfinished(self) -> None:
+        """Without this, nobody could undo what the batches before the end have changed."""
+        self.stderr.write("Stopped before the end: a part was changed, and stays so.", str)
+        if self.can_be_undone:
+            print_undo_hint(self, self.change_set)
 
     def say_change(self, line: str) -> None:
         if not self.hides_changes:

@@ -1,14 +1,17 @@
 """How much commands print: a summary, `--quiet`, `--verbosity 2`, progress, and `--help`."""
 
 import io
+import os
 import shlex
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from django.core.management import call_command, get_commands, load_command_class
+from django.core.management import CommandError, call_command, get_commands, load_command_class
 
+from contacts.importing.engine import Importer
 from contacts.management import progress
 from contacts.models import Contact
 from tenants.management.base import BaseCommand
@@ -127,3 +130,56 @@ def test_the_help_of_each_command_describes_all_options_and_has_an_example_that_
         shown = parser.format_help()
         assert f"Example:\n  manage.py {name} {command.example}".rstrip() in shown
         parser.parse_args([*shlex.split(command.example), "--quiet"])  # raises if it is wrong
+
+
+class Closed(io.StringIO):
+    """An output that nobody reads after its first line, as of `| head -1`."""
+
+    def write(self, text: str) -> int:
+        if self.getvalue():
+            raise BrokenPipeError
+        return super().write(text)
+
+
+@pytest.mark.usefixtures("people")
+def test_a_fix_that_stops_before_its_end_says_so_and_how_to_undo_it() -> None:
+    command = ["retag", "--rename", "a=b", "--tenant", "acme", "--batch-size", "10"]
+    for options, count in ((["--dry-run"], 0), ([], 10)):
+        err = io.StringIO()
+        with pytest.raises(BrokenPipeError):
+            call_command(*command, *options, stdout=Closed(), stderr=err)
+        assert Contact.objects.with_tag("b").count() == count
+    stopped, undo = err.getvalue().splitlines()
+    assert stopped == "Stopped before the end: a part was changed, and stays so."
+    call_command(*undo.partition("manage.py ")[2].split(), stdout=io.StringIO())
+    assert not Contact.objects.with_tag("b").exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_import_that_stops_before_its_end_says_how_to_continue_it(
+    acme: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+) -> None:
+    def run(importer: Importer) -> None:
+        raise error
+
+    monkeypatch.setattr(Importer, "run", run)
+    file = write(tmp_path / "x.csv", ["phone"], ["+14155550100"])
+    err = io.StringIO()
+    with pytest.raises((KeyboardInterrupt, CommandError)):
+        call_command("import_contacts", str(file), "--tenant", "acme", stderr=err)
+    assert err.getvalue() == "To continue this import, add --resume to the command.\n"
+
+
+def test_an_export_to_what_is_no_file_leaves_it_in_its_place(
+    acme: SimpleNamespace, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_text)
+        call_command("export_contacts", "--tenant", "acme", "--output", str(pipe))
+        assert read.result().startswith("phone,")
+    assert pipe.is_fifo()

@@ -35,6 +35,26 @@ def test_a_database_that_cannot_be_used_is_reported_in_one_line(tmp_path: Path, 
 
 
 @pytest.mark.once
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Only Linux has /dev/full.")
+def test_a_command_that_is_interrupted_or_cannot_write_ends_without_a_traceback(
+    tmp_path: Path,
+) -> None:
+    result = manage(tmp_path, "shell", "-c", "raise KeyboardInterrupt")
+    assert (result.returncode, result.stderr) == (130, "Interrupted.\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    full = "A file or the output cannot be written: [Errno 28] No space left on device\n"
+    for output, ending in ((writer, (141, "")), (os.open("/dev/full", os.O_WRONLY), (1, full))):
+        result = subprocess.run(
+            [sys.executable, "manage.py", "diffsettings"], cwd=ROOT, stdout=output,
+            env={"PATH": os.environ["PATH"], "ENV_FILE": "/dev/null", "DATA_DIR": str(tmp_path)},
+            stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+        os.close(output)
+        assert (result.returncode, result.stderr) == ending
+
+
+@pytest.mark.once
 def test_a_wrong_store_of_the_rate_limit_is_reported_by_every_command(tmp_path: Path) -> None:
     url = "redis://u:hunter2@redis:port/0"
     result = manage(tmp_path, "migrate", "-v0", RATELIMIT_STORAGE_URL=url)

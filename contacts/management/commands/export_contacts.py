@@ -76,14 +76,20 @@ def chosen_format(options: dict[str, Any]) -> Format:
 
 
 def write(path: Path, pieces: Iterator[bytes]) -> None:
-    """Writes the file under another name first, so that nobody finds half a file."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
+    """Writes the file under another name first, so that nobody finds half a file. What is no file,
+    such as /dev/stdout or a named pipe, is written itself: a file would take its place."""
+    is_file = path.is_file() or not path.exists()
+    unfinished = path.with_name(f"{path.name}.unfinished") if is_file else path
     opened: Any = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(unfinished, "wb") as file:
             file.writelines(pieces)
-        unfinished.replace(path)
+        if is_file:
+            unfinished.replace(path)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror or error}") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        if is_file:
+            unfinished.unlink(missing_ok=True)

@@ -70,10 +70,18 @@ class Command(BaseCommand):
             self.show(importer)
             with error_file_of(importer, options["errors"]) as errors, Stages(self) as stages:
                 importer.progress = stages
-                importer.run()
+                self.run_import(importer)
         except (UnreadableFile, UnknownColumn, JobIsRunning, OSError) as error:
             raise CommandError(str(error), returncode=NOTHING_COULD_RUN) from error
         self.report(importer, errors)
+
+    def run_import(self, importer: Importer) -> None:
+        try:
+            importer.run()
+        except (KeyboardInterrupt, OSError):  # such as a full disk
+            if not importer.is_dry:
+                self.stderr.write("To continue this import, add --resume to the command.", str)
+            raise
 
     def prepare(self, options: dict[str, Any]) -> Importer:
         tenant = tenant_named(options["tenant"], NOTHING_COULD_RUN)
