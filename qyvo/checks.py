@@ -34,11 +34,10 @@ def processes() -> int:
 def threads() -> int:
     """How many requests a server process handles at the same time.
 
-    Many, because requests that wait together are written together: under too much load, a contact
-    takes less processor time with 48 than with 32. On PostgreSQL they share the connections of
-    `qyvo.postgresql.pool`.
+    Many, because requests that wait together are written together. On PostgreSQL they share the
+    connections of `qyvo.postgresql.pool`.
     """
-    return 48
+    return 32
 
 
 @register(deploy=True)
