@@ -27,10 +27,13 @@ CODE_CHALLENGE = re.compile(r"\A[A-Za-z0-9_-]{43}\Z")  # of S256 (RFC 7636, 4.2)
 
 def is_safe_redirect(uri: str) -> bool:
     """Whether codes may be sent to `uri`: by https, or to a program on the person's own computer
-    (RFC 8252, 7.3). Others on the way could read a code that is sent by http."""
+    (RFC 8252, 7.3). Others on the way could read a code that is sent by http. A fragment is not
+    allowed (RFC 6749, 3.1.2)."""
     try:
         parts = urlsplit(uri)
     except ValueError:  # such as a broken IPv6 address
+        return False
+    if "#" in uri:
         return False
     if parts.scheme == "https":
         return bool(parts.hostname)
@@ -59,7 +62,7 @@ def checked_uris(uris: Any) -> list[str]:
         if not is_text or len(uri) > MAX_URI_LENGTH or not is_safe_redirect(uri):
             raise ValidationError(
                 "Each of redirect_uris must begin with https://, http://localhost,"
-                " http://127.0.0.1 or http://[::1]."
+                " http://127.0.0.1 or http://[::1], and must not contain #."
             )
     return uris
 

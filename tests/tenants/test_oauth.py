@@ -278,7 +278,7 @@ def test_a_registered_client_is_public_whatever_it_asked_for(db: None) -> None:
 @pytest.mark.parametrize(
     "uri",
     ["http://claude.ai/cb", "javascript:alert(1)", "cursor://cb", "http://localhost.evil.com/",
-     "https://", "https://a b/", "https://[/", "https://a/\0", "//a/", "", 7, None],
+     "https://", "https://a b/", "https://[/", "https://a/\0", "//a/", "https://a/#b", "", 7, None],
 )  # fmt: skip
 def test_codes_go_by_https_or_to_the_own_computer_only(db: None, uri: Any) -> None:
     answer = post_json("/oauth/register", {"redirect_uris": [uri]})
