@@ -13,13 +13,16 @@ from django.db.models import Field, Model
 from django.utils.functional import Promise
 from django.utils.text import camel_case_to_spaces
 
-from contacts.models import SavedView
+from contacts.models import Import, SavedView
 from tenants.admin.tenants import is_detail
 
 OWN = [*apps.get_app_config("contacts").get_models()]
 SHOWN = [model for model in OWN if admin.site.is_registered(model)]
 # Not as Django makes it from the code.
-NAMED: dict[Any, str] = {SavedView._meta.get_field("is_shared"): "shared"}
+NAMED: dict[Any, str] = {
+    SavedView._meta.get_field("is_shared"): "shared",
+    Import._meta.get_field("superseded"): "repeated",
+}
 RENAMED = {"metadata field": "field", "duplicate": "possible duplicate", "opt out": "opt-out"}
 PLURALS = {"delivery": "deliveries"}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError
-from django.db import connection
+from django.db import connection, transaction
 
 from contacts import erasing
 from contacts.db.pacing import Pace
@@ -112,7 +112,7 @@ def test_a_look_for_news_of_a_quiet_tenant_does_not_read_the_log_of_others(
     )
     stored = DuplicateSearch.objects.get(tenant=acme.tenant)
     stored.place = [2, 0, stored.place[2]]
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("ANALYZE contacts_change")
         *_, question = statements(lambda: duplicate_search.has_news(acme.tenant, stored))
         cursor.execute(f"EXPLAIN {question}")

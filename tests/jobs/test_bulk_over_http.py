@@ -113,7 +113,7 @@ def test_many_contacts_are_left_to_a_worker_and_chosen_when_it_is_asked(
     with django_capture_on_commit_callbacks(execute=True):
         job = done(acme.api.act("bulk-update", **VIPS, add_tags=["new"]))
     assert (job["state"], job["total"], job["done"]) == ("queued", 3, 0)
-    assert_error(acme.api.act("undo", change_set=job["id"]), 404, "not_found")
+    assert_error(acme.api.act("undo", change_set=job["id"]), 409, "not_finished")
     ContactFactory.create(tenant=acme.tenant, name="Late", tags=["vip"])
     [task] = DBTaskResult.objects.all()
     task.task.call(*task.args_kwargs["args"])
