@@ -14,9 +14,9 @@ from tests.support.processes import worker
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
-# The second line looks like the header, because its only name is known.
+# The second line looks like the header, because one of its names is known.
 POLISH = (
-    "Spis klientów\nTelefon;;\nNumer;Imię i nazwisko;Miasto\n"
+    "Spis klientów\nTelefon;Klient;\nNumer;Imię i nazwisko;Miasto\n"
     "+48 601 234 567;Łukasz Żółć;Łódź\n+48 601 234 568;Zażółć Gęślą;Jaźń\n"
 )
 
