@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy
 
 from . import catalogues
 
-# What the admin calls packages whose own names say nothing to staff.
+# The names that the admin shows for packages. Their own names say nothing to staff.
 NAMES = {
     "axes": gettext_lazy("Login attempts"),
     "django_tasks_database": gettext_lazy("Background tasks"),

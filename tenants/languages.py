@@ -74,8 +74,8 @@ def of_browser(accepted: str | None) -> str:
 
 
 def activate_for(request: HttpRequest) -> None:
-    """Sets the language of the user for the rest of the request: the one the user has chosen. If
-    there is no choice, or the language is no longer offered, that of the browser."""
+    """Sets the language for the rest of the request: the language that the user has chosen; or the
+    language of the browser, if the user has chosen none, or one that is no longer offered."""
     chosen = request.user.language if request.user.is_authenticated else ""
     is_chosen = is_offered(chosen)
     translation.activate(chosen if is_chosen else of_browser(request.headers.get(ACCEPTED)))

@@ -1,7 +1,7 @@
 """An example of a body and its answer for each operation, for the OpenAPI document.
 
 A test sends the bodies in this order and compares the answers, so that no example is wrong. One
-module, because each example goes on with the data of those before it.
+module, because each example uses the data that the examples before it have stored.
 """
 
 from typing import Any

@@ -45,9 +45,9 @@ from .rows import columns, logged
 ROUND_LOCK_TIMEOUT = "100ms"
 # After these errors of a round, each row may still succeed without the others.
 OF_SOME_ROWS = (DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT)
-# The contacts of a tenant are written without those of other tenants for so many seconds after one
-# of them, written alone, has failed or was not quick. Otherwise a tenant whose requests meet a
-# locked contact again and again would hold up all others each time.
+# A contact that is written alone may fail, or may take longer than `QUICK`. After that, contacts of
+# its tenant are written without those of other tenants for so many seconds. Otherwise, if requests
+# of one tenant met a locked contact again and again, all other tenants would wait each time.
 APART = 5
 QUICK = 0.1  # seconds
 apart: dict[str, float] = {}  # by tenant; times of `time.monotonic`

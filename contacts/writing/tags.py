@@ -32,8 +32,8 @@ BATCH = 1000  # contacts a statement, where a tag is renamed or deleted
 
 @transactional
 def add_tags(tenant: Tenant, key: dict[str, str], *names: str) -> Contact:
-    """Adds the tags after the other tags of the contact that `key` finds, but those that the
-    contact has.
+    """Adds the tags after the other tags of the contact that `key` finds, except those that the
+    contact has already.
 
     Raises `Contact.DoesNotExist`, and `RuleBroken` where these are more tags than a contact may
     have.

@@ -192,7 +192,7 @@ class TextHead(TextFile):
 
 def utf_16_by_zeros(start: bytes) -> str:
     """The form of UTF-16 that a text with these first bytes has; empty if it has none. The first
-    character of a file is ASCII, one of whose two bytes is zero in UTF-16."""
+    character of a file is ASCII, and in UTF-16 one of its two bytes is zero."""
     if b"\0" not in start[:2]:
         return ""
     return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
