@@ -29,7 +29,7 @@ import psycopg
 from tests.support.api import CREATE
 from tests.support.paths import ROOT
 from tests.support.postgres import new_server
-from tests.support.processes import free_port, wait_for
+from tests.support.processes import STARTED, free_port, wait_for, wait_until
 
 SERVE = re.search(r"^SERVE := \S+/python (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 THREADS = 4  # of a process of the server on SQLite; on PostgreSQL more, with 8 connections
@@ -239,6 +239,7 @@ class Installation:
         words = SERVE[1].replace("$(HOST)", "127.0.0.1").replace("$(PORT)", str(port))
         command = [sys.executable, *shlex.split(words)]
         with self.log.open("ab") as output:
+            started = len(self.logged(STARTED)) + workers
             process = subprocess.Popen(
                 command, cwd=ROOT, env=self.environment | {"GRANIAN_WORKERS": str(workers)},
                 stdout=output, stderr=output, start_new_session=True,
@@ -246,6 +247,9 @@ class Installation:
         server = Server(process, f"http://127.0.0.1:{port}", self)
         try:
             wait_for(server.url, process, self.log)
+            # One process answers; another may still be loading, and would end without a word when
+            # the server stops.
+            wait_until(lambda: len(self.logged(STARTED)) >= started)
             yield server
             if process.poll() is None:
                 process.terminate()

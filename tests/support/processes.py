@@ -21,6 +21,8 @@ from tests.support.paths import ROOT
 
 PATIENCE = 300  # seconds for a machine that is busy with other things
 
+STARTED = "Started worker"  # what granian logs for each process that serves
+
 # A real server
 
 
@@ -67,7 +69,7 @@ def serving(log: Path, workers: int, **variables: str) -> Iterator[str]:
         url = f"http://127.0.0.1:{port}"
         wait_for(url, process, log)
         # One of them answers, the others may still be loading.
-        wait_until(lambda: log.read_text().count("Started worker") >= workers)
+        wait_until(lambda: log.read_text().count(STARTED) >= workers)
         yield url
     finally:
         process.terminate()
