@@ -8,9 +8,14 @@ a `db_default`: during a deploy, the version before still writes rows, without t
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum, Flag, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext_lazy as _
 
 from contacts.values import folding, header_names, rules
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 Rule = Callable[..., Any]
 
@@ -69,6 +74,8 @@ class Shape(Flag):
 class Field:
     """One field of a contact.
 
+    `label`: its name for people, in the admin. The English name is the one that Django makes of
+    `name`; any other one would appear as a title in the OpenAPI document.
     `rule`: makes the stored value of what a caller sends; raises `ValueError`. None: no caller
     sends the field.
     `max_length`: characters of a text that a caller sends.
@@ -85,6 +92,7 @@ class Field:
     """
 
     name: str
+    label: "_StrPromise"
     kind: Kind
     rule: Rule | None = None
     max_length: int | None = None
@@ -105,61 +113,62 @@ class Field:
 
 FIELDS: tuple[Field, ...] = (
     Field(
-        "phone", Kind.TEXT, rules.phone,
+        "phone", _("phone"), Kind.TEXT, rules.phone,
         shapes=Shape.CREATE | Shape.ANSWERS,
         is_required=True, is_exported=True, is_edited=True,
         aliases=header_names.PHONES,
     ),
     Field(
-        "name", Kind.TEXT, rules.name, rules.MAX_NAME, Merge.NEWEST,
+        "name", _("name"), Kind.TEXT, rules.name, rules.MAX_NAME, Merge.NEWEST,
         shapes=Shape.BODIES | Shape.ANSWERS,
         is_exported=True, is_edited=True, fold=folding.searchable,
         aliases=header_names.NAME,
     ),
     Field(
-        "email", Kind.TEXT, rules.email, rules.MAX_EMAIL, Merge.NEWEST,
+        "email", _("email"), Kind.TEXT, rules.email, rules.MAX_EMAIL, Merge.NEWEST,
         shapes=Shape.BODIES | Shape.ANSWERS,
         is_exported=True, is_edited=True, fold=rules.folded,
         aliases=header_names.EMAIL,
     ),
     Field(
-        "tags", Kind.TAGS, rules.tags, merge=Merge.ALL,
+        "tags", _("tags"), Kind.TAGS, rules.tags, merge=Merge.ALL,
         shapes=Shape.BODIES | Shape.ANSWERS,
         is_exported=True, is_edited=True,
         aliases=header_names.TAGS,
     ),
     Field(
-        "locale", Kind.TEXT, rules.locale, rules.MAX_LOCALE, Merge.NEWEST,
+        "locale", _("locale"), Kind.TEXT, rules.locale, rules.MAX_LOCALE, Merge.NEWEST,
         shapes=Shape.BODIES | Shape.FULL,
         is_exported=True, is_edited=True, is_kept=True,
         aliases=header_names.LOCALE,
     ),
     Field(
-        "metadata", Kind.METADATA, rules.metadata, merge=Merge.ALL,
+        "metadata", _("metadata"), Kind.METADATA, rules.metadata, merge=Merge.ALL,
         shapes=Shape.BODIES | Shape.FULL,
         is_exported=True, is_edited=True,
         aliases=header_names.METADATA,
     ),
     # Consent has no aliases: a column that happens to have such a name must not opt anybody in.
     Field(
-        "opted_in_at", Kind.MOMENT, rules.decided, merge=Merge.IF_ALL_OPTED_IN,
-        shapes=Shape.FULL, is_exported=True, aliases=(),
+        "opted_in_at", _("opted in at"), Kind.MOMENT, rules.decided,
+        merge=Merge.IF_ALL_OPTED_IN, shapes=Shape.FULL, is_exported=True, aliases=(),
     ),
     Field(
-        "opted_out_at", Kind.MOMENT, rules.decided, merge=Merge.LATEST,
-        shapes=Shape.FULL, is_exported=True, aliases=(),
+        "opted_out_at", _("opted out at"), Kind.MOMENT, rules.decided,
+        merge=Merge.LATEST, shapes=Shape.FULL, is_exported=True, aliases=(),
     ),
     Field(
-        "last_message_at", Kind.MOMENT, merge=Merge.LATEST, shapes=Shape.FOUND | Shape.FULL
+        "last_message_at", _("last message at"), Kind.MOMENT, merge=Merge.LATEST,
+        shapes=Shape.FOUND | Shape.FULL,
     ),
-    Field("total_messages", Kind.NUMBER, merge=Merge.SUM, shapes=Shape.FULL),
-    Field("source", Kind.TEXT, shapes=Shape.FOUND | Shape.FULL, is_required=True),
+    Field("total_messages", _("total messages"), Kind.NUMBER, merge=Merge.SUM, shapes=Shape.FULL),
+    Field("source", _("source"), Kind.TEXT, shapes=Shape.FOUND | Shape.FULL, is_required=True),
     Field(
-        "created_at", Kind.MOMENT, merge=Merge.EARLIEST, is_required=True,
+        "created_at", _("created at"), Kind.MOMENT, merge=Merge.EARLIEST, is_required=True,
         shapes=Shape.CREATED | Shape.FOUND | Shape.FULL,
     ),
     Field(
-        "updated_at", Kind.MOMENT, is_required=True, is_logged=False,
+        "updated_at", _("updated at"), Kind.MOMENT, is_required=True, is_logged=False,
         shapes=Shape.UPDATED | Shape.LISTED,
     ),
 )  # fmt: skip

@@ -21,6 +21,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from contacts import schema
 from contacts.change_log.cause import actor_of_user
 from contacts.change_log.difference import (
     CONSENT,
@@ -103,27 +104,15 @@ class Actors:
 
 # What
 
-# Fields under their names in the API, as the pages of history, undo and imports have them.
-# Translators write the ones with an underscore as words.
-FIELDS = {
-    gettext_noop("phone"),
-    gettext_noop("former_phones"),
-    gettext_noop("name"),
-    gettext_noop("first_name"),
-    gettext_noop("middle_name"),
-    gettext_noop("last_name"),
-    gettext_noop("email"),
-    gettext_noop("tags"),
-    gettext_noop("metadata"),
-    gettext_noop("locale"),
-    gettext_noop("source"),
-    gettext_noop("consent"),
-    gettext_noop("opted_in_at"),
-    gettext_noop("opted_out_at"),
-    gettext_noop("last_message_at"),
-    gettext_noop("total_messages"),
-    gettext_noop("created_at"),
+# What pages of history, undo and imports show beside the fields of a contact, in words.
+OTHER_FIELDS = {
+    "former_phones": gettext_noop("former phones"),
+    "first_name": gettext_noop("first name"),
+    "middle_name": gettext_noop("middle name"),
+    "last_name": gettext_noop("last name"),
+    "consent": gettext_noop("consent"),
 }
+LABELS = {field.name: field.label for field in schema.FIELDS}
 TAG_CHANGES = {"removed": gettext_noop("tags removed"), "added": gettext_noop("tags added")}
 FORMER_PHONE_CHANGES = {
     "removed": gettext_noop("former phones removed"),
@@ -134,9 +123,11 @@ DETAILS = {"source": gettext_noop("source"), "proof": gettext_noop("proof")}
 
 
 def field_in_words(name: str) -> str:
-    """One of `FIELDS` in the language of the user; English keeps the name. Keys of metadata, such
-    as `metadata.city`, are the same in each language."""
-    return name if name.startswith("metadata.") else _(name)
+    """A field of a contact, or one of `OTHER_FIELDS`, in the language of the user. Keys of
+    metadata, such as `metadata.city`, are the same in each language."""
+    if name in LABELS:
+        return str(LABELS[name])
+    return _(OTHER_FIELDS[name]) if name in OTHER_FIELDS else name
 
 
 class Line(NamedTuple):

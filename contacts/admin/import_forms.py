@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from django import forms
-from django.utils.text import Truncator, format_lazy
+from django.utils.text import Truncator, capfirst, format_lazy
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, pgettext
@@ -21,7 +21,7 @@ from unfold.widgets import (
 from contacts.finding.filters import midnight
 from contacts.importing import uploads
 from contacts.importing.cells import tags_text
-from contacts.importing.columns import ALIASES, CONSENT, FORMER
+from contacts.importing.columns import ALIASES, CONSENT
 from contacts.importing.formats import FORMATS
 from contacts.importing.options import OPTIONS, STORED, BadOptions, clean
 from contacts.importing.preview import Preview
@@ -32,7 +32,8 @@ from contacts.values import rules
 from tenants.admin import TenantForm
 from tenants.models import Tenant
 
-from .forms import name_of_field, translated
+from .describe import field_in_words
+from .forms import translated
 from .keyset_list import DAY
 
 KINDS = ",".join([*(suffix for each in FORMATS for suffix in each.suffixes), ".gz"])
@@ -72,14 +73,6 @@ ENCODINGS = {
     "cp866": gettext_noop("Cyrillic (MS-DOS)"),
 }
 TAG_MODES = {"replace": gettext_noop("Replace"), "add": gettext_noop("Add")}
-# The fields for columns that are no fields of a contact.
-OTHER_FIELDS = {
-    "first_name": gettext_noop("First name"),
-    "middle_name": gettext_noop("Middle name"),
-    "last_name": gettext_noop("Last name"),
-    FORMER: gettext_noop("Former phones"),
-    CONSENT: gettext_noop("Consent (yes/no)"),
-}
 GUESSED = gettext_noop("Guessed from the values.")
 NO_HEADER = {"0": gettext_noop("None of these: number the columns")}
 SHOWN_CELLS = 4  # of a row that may be the header
@@ -425,9 +418,7 @@ def day_of(text: str) -> str:
 
 def label(field: str) -> str:
     """The name of one of `ALIASES`, for people."""
-    if field in OTHER_FIELDS:
-        return _(OTHER_FIELDS[field])
-    return name_of_field(field)
+    return _("Consent (yes/no)") if field == CONSENT else capfirst(field_in_words(field))
 
 
 def key_label(field: str) -> str:

@@ -7,6 +7,7 @@ of a column with numbers of contacts.
 
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
+from contacts import schema
 from tenants.verbose_names import set_verbose_names
 
 from .bulk_action import BulkAction
@@ -28,19 +29,7 @@ set_verbose_names(
     many=gettext_lazy("contacts"),
     id=gettext_lazy("id"),
     tenant=gettext_lazy("tenant"),
-    phone=gettext_lazy("phone"),
-    name=gettext_lazy("name"),
-    email=gettext_lazy("email"),
-    tags=gettext_lazy("tags"),
-    metadata=gettext_lazy("metadata"),
-    source=gettext_lazy("source"),
-    locale=gettext_lazy("locale"),
-    opted_in_at=gettext_lazy("opted in at"),
-    opted_out_at=gettext_lazy("opted out at"),
-    last_message_at=gettext_lazy("last message at"),
-    total_messages=gettext_lazy("total messages"),
-    created_at=gettext_lazy("created at"),
-    updated_at=gettext_lazy("updated at"),
+    **{field.name: field.label for field in schema.FIELDS},
 )
 set_verbose_names(
     Tag,

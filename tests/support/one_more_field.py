@@ -15,13 +15,15 @@ from typing import Any
 import django
 from django.db import models
 from django.db.models.signals import class_prepared
+from django.utils.translation import gettext_lazy
 
 from contacts import schema
 from contacts.values import rules
 
 NICKNAME = schema.Field(
-    "nickname", schema.Kind.TEXT, partial(rules.limited, "nickname", most=100), 100,
-    schema.Merge.NEWEST, schema.Shape.BODIES | schema.Shape.FULL,
+    "nickname", gettext_lazy("nickname"), schema.Kind.TEXT,
+    partial(rules.limited, "nickname", most=100), 100, schema.Merge.NEWEST,
+    schema.Shape.BODIES | schema.Shape.FULL,
     is_exported=True, is_edited=True, aliases=("nickname", "calledby"),
 )  # fmt: skip
 
