@@ -125,8 +125,8 @@ def test_the_row_names_of_r_are_a_column_without_a_name(tmp_path: Path, delimite
     rows = ['"name","phone","town"', f'"7","Ann Lee","{ANN}","Lyon"', f'"3","Bob","{BOB}",NA']
     source = read(tmp_path, "\n".join(rows).replace(",", delimiter) + "\n")
     assert source.titles == ["", "name", "phone", "town"]
-    found = [(r.cells["name"], r.cells["phone"], r.cells.get(None)) for r in source.records()]
-    assert found == [("Ann Lee", ANN, None), ("Bob", BOB, None)]
+    found = [(r.cells["name"], r.cells["phone"], None in r.cells) for r in source.records()]
+    assert found == [("Ann Lee", ANN, False), ("Bob", BOB, False)]
     again = RecordFile(source.path, found=source.found())
     assert [*again.records()] == [*source.records()]
 
