@@ -71,6 +71,10 @@ ENCODINGS = {
     "cp850": gettext_noop("Western European (MS-DOS)"),
     "cp852": gettext_noop("Central European (MS-DOS)"),
     "cp866": gettext_noop("Cyrillic (MS-DOS)"),
+    "koi8-r": gettext_noop("Cyrillic (KOI8-R)"),
+    "koi8-u": gettext_noop("Cyrillic (KOI8-U)"),
+    "euc-jp": gettext_noop("Japanese (EUC-JP)"),
+    "iso-8859-15": gettext_noop("Western European (ISO 8859-15)"),
 }
 TAG_MODES = {"replace": gettext_noop("Replace"), "add": gettext_noop("Add")}
 GUESSED = gettext_noop("Guessed from the values.")

@@ -71,6 +71,9 @@ class ActionView(RepeatableView):
     def clean(self, request: Request) -> dict[str, Any]:
         """The values of the body, checked by `input_class`. Raises `ValidationError`."""
         reader = fields.shared(self.input_class, self.tenant.default_region)
+        # Actions ignore parameters of the address: with `?dry_run`, they would change contacts.
+        if "dry_run" in reader.fields and "dry_run" in request.query_params:
+            raise ValidationError({"dry_run": ["Send dry_run in the body, not in the address."]})
         return reader.run_validation(request.data)
 
     def with_contact(self, key: dict[str, str], verb: Callable[[dict[str, Any]], Found]) -> Found:

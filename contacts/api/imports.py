@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from contacts.importing import storage, uploads
 from contacts.importing.columns import UnknownColumn
 from contacts.importing.error_workbook import write_workbook
-from contacts.importing.options import OPTIONS
+from contacts.importing.options import OPTIONS, SWITCHES
 from contacts.importing.records import UnreadableFile
 from contacts.jobs import files
 from contacts.models import Import
@@ -217,6 +217,9 @@ class CreateImport(ImportView):
         given = QueryDict(mutable=True)
         given.update(request.query_params)
         given.update(request.data)
+        for name in SWITCHES & request.query_params.keys():
+            # Without this, `?dry_run` would write contacts: an empty text is no choice.
+            given[name] = str(given[name] or request.query_params[name] or "true")
         lists = {name: given.getlist(name) for name, option in OPTIONS.items() if option.is_list}
         body = self.input_class(data=given.dict() | lists)
         body.is_valid(raise_exception=True)

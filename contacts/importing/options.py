@@ -239,6 +239,7 @@ OPTIONS = {
 }  # fmt: skip
 # All but `dry_run`, which is a field of the job itself.
 STORED = [name for name in OPTIONS if name != "dry_run"]
+SWITCHES = {name for name, option in OPTIONS.items() if option.schema is SWITCH}
 
 
 class BadOptions(ValueError):

@@ -7,7 +7,7 @@ Imports apply the same rule inside their statement, see `contacts.db.statements`
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from contacts.change_log.difference import CONSENT
 from contacts.db.transactions import transactional
@@ -80,22 +80,10 @@ def decide_one(tenant: Tenant, key: dict[str, str], decision: Decision) -> Conta
 
 @transactional
 def decide_now(tenant: Tenant, key: dict[str, str], decision: Decision) -> Contact:
-    """`decide_one` for a decision that the caller has given no time of its own, so that it is made
-    now. Nothing is written if the decision in force is the same: a request that is sent again must
-    not become a second decision."""
+    """`decide_many_now` for the contact that `key` finds. Raises `Contact.DoesNotExist`."""
     contact = tenant.contacts.find(lock=True, **key)
-    if not is_in_force(contact, decision):
-        decide_many([contact], decision)
+    decide_many_now([contact], decision)
     return contact
-
-
-def is_in_force(contact: Contact, decision: Decision) -> bool:
-    """Whether this decision, whatever its time, is in force and was recorded as such."""
-    is_out = decision.status == Change.Kind.OPTED_OUT
-    at = contact.opted_out_at or contact.opted_in_at
-    if at is None or is_out != bool(contact.opted_out_at):
-        return False
-    return not not_recorded([contact], decision._replace(at=at))
 
 
 @transactional
@@ -123,21 +111,45 @@ def decide_many(contacts: Sequence[Contact], decision: Decision) -> list[Contact
     return [*changed, *new]
 
 
+@transactional
+def decide_many_now(contacts: Sequence[Contact], decision: Decision) -> list[Contact]:
+    """`decide_many` for a decision that the caller has given no time of its own, so that it is made
+    now. Where the decision in force is the same, nothing is written: a request or a command that is
+    sent again must not become a second decision."""
+    return decide_many(not_in_force(contacts, decision), decision)
+
+
+def not_in_force(contacts: Sequence[Contact], decision: Decision) -> list[Contact]:
+    """The contacts, all of one tenant, in which this decision, whatever its time, is not in force,
+    or was not recorded as such."""
+    is_out = decision.status == Change.Kind.OPTED_OUT
+    times = {
+        contact.pk: at
+        for contact in contacts
+        if (at := contact.opted_out_at or contact.opted_in_at)
+        and bool(contact.opted_out_at) == is_out
+    }
+    history = recorded([contact for contact in contacts if contact.pk in times], decision.status)
+    in_force = {pk for pk, at in times.items() if decision._replace(at=at).logged in history[pk]}
+    return [contact for contact in contacts if contact.pk not in in_force]
+
+
 def not_recorded(contacts: Sequence[Contact], decision: Decision) -> list[Contact]:
     """The contacts, all of one tenant, whose history does not have exactly this decision."""
-    if not contacts:
-        return []
-    recorded = Change.objects.filter(
-        tenant_id=contacts[0].tenant_id,
-        contact_id__in=[contact.pk for contact in contacts],
-        kind=decision.status,
-    )
-    known = {
-        pk
-        for pk, fields in recorded.values_list("contact_id", "fields")
-        if fields.get("consent") == decision.logged
-    }
-    return [contact for contact in contacts if contact.pk not in known]
+    history = recorded(contacts, decision.status)
+    return [contact for contact in contacts if decision.logged not in history[contact.pk]]
+
+
+def recorded(contacts: Sequence[Contact], status: Change.Kind) -> dict[str, list[Any]]:
+    """The logged decisions of this kind of each of the contacts, which are all of one tenant."""
+    found: dict[str, list[Any]] = {contact.pk: [] for contact in contacts}
+    if contacts:
+        logged = Change.objects.filter(
+            tenant_id=contacts[0].tenant_id, contact_id__in=[*found], kind=status
+        )
+        for pk, fields in logged.values_list("contact_id", "fields"):
+            found[pk].append(fields.get("consent"))
+    return found
 
 
 def decisions_of(entry: Entry, source: str) -> Iterator[Entry]:

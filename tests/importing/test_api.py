@@ -42,10 +42,10 @@ from tests.support.openapi import operations, shape, without_volatile
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("data_dir")]
 
 
-def post_form(api: Api, content: str | bytes = CSV, **fields: Any) -> Any:
+def post_form(api: Api, content: str | bytes = CSV, query: str = "", **fields: Any) -> Any:
     raw = content.encode() if isinstance(content, str) else content
     file = SimpleUploadedFile("shop.csv", raw)
-    return api.client.post(IMPORTS, {"file": file} | fields, headers=api.headers)
+    return api.client.post(IMPORTS + query, {"file": file} | fields, headers=api.headers)
 
 
 # What goes in
@@ -134,6 +134,29 @@ def test_a_dry_run_counts_and_tells_the_errors_and_writes_no_contact(api: Api) -
     assert (job["state"], job["dry_run"], counted(job)) == ("done", True, [0, 1, 0, 0, 1])
     assert [row[4] for row in errors(api, job)] == ["line", "3"]
     assert Contact.objects.get().name == "before"
+
+
+@in_one_test(
+    ("query", "form", "is_dry"),
+    [
+        ("?dry_run", {}, True),
+        ("?dry_run=", {}, True),
+        ("?mode=upsert&dry_run&strict", {"dry_run": ""}, True),
+        ("?dry_run=yes", {"dry_run": ""}, True),
+        ("?dry_run", {"dry_run": "false"}, False),
+        ("", {"dry_run": ""}, False),
+    ],
+)
+def test_a_switch_without_a_value_is_on_in_the_address(
+    api: Api, query: str, form: dict[str, str], is_dry: bool
+) -> None:
+    doors = [post_form(api, query=query, **form), *([] if form else [post(api, query=query)])]
+    for answer in doors:
+        job = outcome(api, answer)
+        assert job["dry_run"] is is_dry
+        options = Import.objects.get(pk=job["id"]).options
+        assert (options["strict"], options["rest_to_metadata"]) == ("strict" in query, False)
+    assert Contact.objects.exists() is not is_dry
 
 
 def test_the_keys_of_ndjson_are_told_as_cells_that_can_be_sent_again(api: Api) -> None:

@@ -119,6 +119,32 @@ def test_a_header_must_be_one_of_the_first_ten_rows(tmp_path: Path) -> None:
             read(tmp_path, f"phone\n\n{ANN}\n" + "x\n" * 20, header_line=line)
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_the_row_names_of_r_are_a_column_without_a_name(tmp_path: Path, delimiter: str) -> None:
+    """`write.table` names all columns but that of the row names."""
+    rows = ['"name","phone","town"', f'"7","Ann Lee","{ANN}","Lyon"', f'"3","Bob","{BOB}",NA']
+    source = read(tmp_path, "\n".join(rows).replace(",", delimiter) + "\n")
+    assert source.titles == ["", "name", "phone", "town"]
+    found = [(r.cells["name"], r.cells["phone"], None in r.cells) for r in source.records()]
+    assert found == [("Ann Lee", ANN, False), ("Bob", BOB, False)]
+    again = RecordFile(source.path, found=source.found())
+    assert [*again.records()] == [*source.records()]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"id,name,phone\n1,Lee, Ann,{ANN}\n2,Ray, Bob,{BOB}\n",  # a name that is not quoted
+        f'"id","name","phone"\n"1","Ann","{ANN}",\n"2","Bob","{BOB}",\n',
+        f'"name","phone"\n"1","Ann","{ANN}"\n"Bob","{BOB}"\n',
+    ],
+)
+def test_other_files_with_more_cells_than_names_have_no_row_names(
+    tmp_path: Path, text: str
+) -> None:
+    assert "" not in read(tmp_path, text).titles
+
+
 def test_columns_may_have_one_name_or_none(tmp_path: Path) -> None:
     source = read(tmp_path, f"Phone,Phone,Phone (2),,Phone,\n{ANN},{BOB},c,d,e,f\n")
     assert source.titles == ["Phone", "Phone", "Phone (2)", "", "Phone", ""]

@@ -21,6 +21,7 @@ PEOPLE = [
     ("cp1252", "Zoé Martin,Lyon"),
     ("cp1252", "Patrick O’Brien,Dublin"),
     ("cp1252", "Ann Lee,£20"),
+    ("cp1252", "Patrick O´Brien,Dublin|Marta D´Angelo,Roma"),  # Ž in ISO 8859-15
     ("cp1250", "Łukasz Żółć,Kraków|Małgorzata Śliwińska,Łódź"),
     ("cp1250", "Jiří Dvořák,Plzeň|Božena Němcová,České Budějovice"),
     ("cp1250", "Szűcs Gergő,Győr|Erdős Jenő,Székesfehérvár"),
@@ -48,6 +49,7 @@ PEOPLE = [
     ("cp932", "ヤマダ タロウ,横浜市|さくら,札幌"),
     ("cp932", "ｻﾄｳ ﾊﾅｺ,神戸市"),
     ("gb18030", "王伟,北京|李娜,上海"),
+    ("gb18030", "李珂,北京|刘耀,上海"),  # in cp949, characters that composing would change
     ("cp950", "陳怡君,台北|林志明,高雄"),
     ("cp949", "김민수,서울|이지은,부산"),
     ("cp850", "Zoé Müller,Genève|José Núñez,Málaga|François Lefèvre,Orléans|Jürgen Groß,Köln"),
@@ -56,6 +58,12 @@ PEOPLE = [
     ("cp852", "Łukasz Żółć,Kraków|Małgorzata Śliwińska,Łódź"),
     ("cp852", "Jiří Dvořák,Plzeň|Božena Němcová,České Budějovice"),
     ("cp866", "Анна Петрова,Москва|Иван Сидоров,Казань"),
+    ("koi8-r", "Анна Петрова,Москва|Иван Сидоров,Казань"),
+    ("koi8-u", "Оксана Шевченко,Київ|Андрій Коваленко,Львів"),
+    ("cp1255", "גולדמן נעמי,חיפה|רוטמן סלומון,אילת"),  # capitals in KOI8-R
+    ("euc-jp", "山田 太郎,東京都千代田区|鈴木 花子,大阪府大阪市"),
+    ("euc-jp", "ヤマダ タロウ,横浜市|さくら,札幌"),
+    ("iso-8859-15", "Cécile Lebœuf,Nîmes|Žanna Mägi,Pärnu|Zoé Martin,10€"),
 ]
 
 

@@ -104,6 +104,27 @@ def test_a_dry_run_only_counts(acme: SimpleNamespace, people: list[Contact]) -> 
     assert not BulkAction.objects.exists()
 
 
+@pytest.mark.parametrize("action", ["bulk-update", "bulk-delete", "merge-contacts", "undo"])
+@pytest.mark.parametrize("query", ["?dry_run", "?dry_run=true"])
+def test_a_dry_run_in_the_address_is_refused(
+    acme: SimpleNamespace, people: list[Contact], action: str, query: str
+) -> None:
+    """Actions ignore the address otherwise: the caller believes in a dry run, and loses rows."""
+    acme.api.create(PHONE)
+    change_set = Change.objects.latest("pk").change_set
+    bodies: dict[str, dict[str, Any]] = {
+        "bulk-update": VIPS | {"add_tags": ["new"]},
+        "bulk-delete": VIPS,
+        "merge-contacts": {"contact_id": people[0].pk, "merge_ids": [people[1].pk]},
+        "undo": {"change_set": change_set},
+    }
+    before = held()
+    answer = acme.api.act(action + query, **bodies[action])
+    error = assert_error(answer, 422, "validation_failed", "dry_run")
+    assert "in the body" in error["message"]
+    assert held() == before
+
+
 def test_many_contacts_are_left_to_a_worker_and_chosen_when_it_is_asked(
     acme: SimpleNamespace,
     people: list[Contact],

@@ -256,6 +256,13 @@ def late_decisions(crowd: Crowd) -> None:
     consent.decide_many([*crowd.tenant.contacts.filter(pk__in=crowd.ids)], before)
 
 
+def decisions_of_now(crowd: Crowd) -> None:
+    now = Decision(Change.Kind.OPTED_OUT, timezone.now())
+    contacts = crowd.tenant.contacts.filter(pk__in=crowd.ids)
+    for _ in range(2):
+        consent.decide_many_now([*contacts.all()], now)
+
+
 def new_ones(crowd: Crowd) -> None:
     rows = [{"phone": f"+336{n:08}", "name": "Bob", "tags": ["a", "t1"]} for n in range(CHANGED)]
     upsert.replace_many(crowd.tenant, rows, "api")
@@ -341,6 +348,7 @@ VERBS: dict[str, tuple[Callable[[Crowd], None], set[str]]] = {
     "a locale": (bulk_action("set_locale", "fr"), {"edit.change_many"}),
     "opt-outs": (bulk_action("opt_out"), {"consent.decide_many"}),
     "late decisions": (late_decisions, {"consent.decide_many"}),
+    "decisions of now": (decisions_of_now, {"consent.decide_many_now"}),
     "deleted contacts": (bulk_action("delete"), {"delete.delete_many"}),
     "merged contacts": (merge, {"merge.merge"}),
     "undo of tags": (undone(retag), {"undo.undo"}),

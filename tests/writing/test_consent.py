@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from contacts.db.dialects import dialect_of
 from contacts.db.rows import row_in_json
+from contacts.management.commands import record_consent
 from contacts.models import Change, Contact
 from contacts.writing.consent import Decision, decide
 from contacts.writing.upsert import upsert_rows
@@ -287,6 +288,34 @@ def test_the_command_records_for_all_who_carry_a_tag(
         "command:record_consent"
     }
     assert Contact.objects.filter(opted_out_at=None, tenant=globex.tenant).exists()
+
+
+@in_one_test("at", [["--at", JUNE], []])
+def test_the_command_does_only_the_rest_after_it_was_interrupted(
+    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, at: list[str]
+) -> None:
+    for n in range(5):
+        ContactFactory.create(tenant=acme.tenant, phone=f"+1415555000{n}", tags=["vip"])
+    command = ["record_consent", "--tenant", "acme", "--tag", "vip", "--status", "opted_out", *at,
+               "--source", "letter", "--batch-size", "2"]  # fmt: skip
+    fix = record_consent.Command.fix
+
+    def fails_at_the_third_batch(command: Any, tenant: Any, batch: list[Contact]) -> Any:
+        if batch[0].phone == "+14155550004":
+            raise KeyboardInterrupt
+        return fix(command, tenant, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record_consent.Command, "fix", fails_at_the_third_batch)
+        with pytest.raises(KeyboardInterrupt):
+            lines(*command)
+    before = [*Contact.objects.order_by("phone").values_list("opted_out_at", flat=True)][:4]
+    assert len(logged()) == 4
+    assert lines(*command) == ["acme +14155550004: opted_out, now out", "decisions recorded: 1"]
+    assert [*Contact.objects.order_by("phone").values_list("opted_out_at", flat=True)][:4] == before
+    assert len(logged()) == 5
+    other = ["another letter" if word == "letter" else word for word in command]
+    assert lines(*other)[-1] == "decisions recorded: 5"
 
 
 def test_the_command_refuses_a_moment_in_the_future(acme: SimpleNamespace) -> None:

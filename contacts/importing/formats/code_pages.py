@@ -42,6 +42,11 @@ CODE_PAGES = {
     "cp850": (*WEST, "West"),
     "cp852": CENTRAL,
     "cp866": ("Russian", "Bulgarian"),
+    # What Unix and old mail programs wrote.
+    "koi8-r": ("Russian", "Bulgarian"),
+    "koi8-u": ("Ukrainian",),
+    "euc-jp": ("Japanese",),
+    "iso-8859-15": (*WEST, "West", "Estonian"),
 }
 # The first bytes of the common characters: the standards put common characters first.
 COMMON = {
@@ -49,6 +54,7 @@ COMMON = {
     "gb18030": range(0xB0, 0xD8),
     "cp950": range(0xA4, 0xC7),
     "cp949": range(0xB0, 0xC9),
+    "euc-jp": range(0xA4, 0xD0),
 }
 
 # Logarithms of probabilities.
@@ -73,6 +79,10 @@ PRIOR = {
     "cp850": -2.0,
     "cp852": -2.0,
     "cp866": -2.0,
+    "koi8-r": -10.0,
+    "koi8-u": -10.0,
+    "euc-jp": -4.0,
+    "iso-8859-15": -3.0,
     "Icelandic": -5.0,
 }  # how common
 MARGIN = 2.5  # a smaller lead is a doubt
@@ -82,6 +92,7 @@ CLOSE = 1.2
 HALF_WIDTH = {chr(code) for code in range(0xFF66, 0xFFA0)}
 SIGNS = set("’‘“”„–—…•€°«»ªº·©®™№（）・、。　\u00a0")
 MEASURES = set("£¥¢½¼¾²³¹±×÷§µ¿¡")  # beside numbers, not beside letters
+TYPED_APOSTROPHE = "´"  # an accent that people type for an apostrophe, in names of Ireland
 VOWELS = set("aeiouyæøœıơư")
 # Texts between the delimiters of cells, and between the words of a cell. All of these characters
 # are no half of a character in any code page.
@@ -132,7 +143,7 @@ def readings(words: list[bytes]) -> list[Reading]:
     found: dict[tuple[str, ...], Reading] = {}
     for encoding, languages in CODE_PAGES.items():
         try:
-            texts = tuple(composed(word.decode(encoding)) for word in words)
+            texts = tuple(composed(word.decode(encoding), encoding) for word in words)
         except UnicodeDecodeError:
             continue
         best = max(
@@ -155,9 +166,10 @@ def candidates(words: list[bytes]) -> list[Reading]:
     return [each for each in found if each.score > found[0].score - margin]
 
 
-def composed(text: str) -> str:
-    """cp1258 writes the tones of Vietnamese as marks after the letters."""
-    return unicodedata.normalize("NFC", text)
+def composed(text: str, encoding: str) -> str:
+    """cp1258 writes the tones of Vietnamese as marks after the letters. Texts in other code pages
+    stay: composing would make letters that cp949 lacks of some of its letters."""
+    return unicodedata.normalize("NFC", text) if encoding == "cp1258" else text
 
 
 @cache
@@ -295,4 +307,4 @@ def anomaly(before: str, this: str, after: str) -> float:
         return SIGN - STRANGE
     if this.isascii() or this == "’" or not (before.isalpha() and after.isalpha()):
         return 0.0
-    return INSIDE_WORD
+    return SIGN - STRANGE if this == TYPED_APOSTROPHE else INSIDE_WORD

@@ -138,9 +138,6 @@ class TextFile:
             )
         return [line[:LINE_START], line[-1]]
 
-    def composed(self, text: str) -> str:
-        return composed(text) if self.encoding == "cp1258" else text
-
     def lines(self, skip: int = 0, pattern: re.Pattern[str] = LINES) -> Iterator[str]:
         r"""Lines with their ends: `\n`, `\r\n` or `\r`, also mixed.
 
@@ -148,7 +145,8 @@ class TextFile:
         `skip`: how many lines at the beginning of the file are left out. `pattern`: matches a line,
         or a run of blank lines.
         """
-        for text in map(self.composed, self.whole_lines()):
+        for text in self.whole_lines():
+            text = composed(text, self.encoding)
             if skip and (number := line_ends(text)) <= skip:
                 skip -= number
                 continue

@@ -25,6 +25,9 @@ QUOTED = re.compile(
 SEP_LINE = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 
 
+ROW_NUMBER = re.compile(r'"[0-9]{1,9}"')
+
+
 class Dialect(NamedTuple):
     """`titles`: the names of the columns as the file writes them. Some may be empty; none: the
     file has no header. `header_line`: the line on which the header begins. `is_known`: whether a
@@ -81,6 +84,8 @@ def find_dialect(
     )
     best = dialects[chosen]
     best = best._replace(skipped=skipped, titles=without_empty_columns(best, rows[chosen]))
+    if has_row_numbers(best, rows[chosen], first):
+        best = best._replace(titles=["", *best.titles])
     return best._replace(escapes=escapes_of(best, first[skipped:]))
 
 
@@ -96,6 +101,22 @@ def without_empty_columns(dialect: Dialect, rows: list[Row]) -> list[str]:
             break
         titles.pop()
     return titles
+
+
+def has_row_numbers(dialect: Dialect, rows: list[Row], lines: list[str]) -> bool:
+    """Whether each row has one cell more than the header, in front, with the quoted number of the
+    row: so writes R's `write.table`. A number without quotes may be an id, and the cell too many a
+    part of a name, such as “Lee, Ann”; a program that quotes numbers has quoted this name."""
+    data = [row for row in rows if row.line > dialect.header_line]
+    width = len(dialect.titles) + 1
+    return (
+        dialect.is_known
+        and len(data) >= MIN_EVIDENCE
+        and all(len(row.cells) == width and not row.mistake for row in data)
+        and all(ROW_NUMBER.match(lines[row.line - 1]) for row in data)
+        and len({row.cells[0] for row in data}) == len(data)
+        and any(has_value(row.cells[-1:]) for row in data)  # else the lines end with a delimiter
+    )
 
 
 def escapes_of(dialect: Dialect, lines: list[str]) -> list[str]:

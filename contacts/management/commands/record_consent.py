@@ -36,9 +36,11 @@ class Command(ChosenFix):
             errors = (f"--{name}: {line}" for name, lines in given.errors.items() for line in lines)
             raise CommandError(" ".join(errors))
         self.decision = Decision(**given.validated_data)
+        # Without --at, the command may run again after it was interrupted: it does only the rest.
+        self.decide = consent.decide_many if self.options["at"] else consent.decide_many_now
         super().prepare(tenants)
 
     def fix(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
-        for contact in consent.decide_many(self.locked(batch), self.decision):
+        for contact in self.decide(self.locked(batch), self.decision):
             state = "out" if contact.opted_out_at else "in" if contact.opted_in_at else "unknown"
             yield f"{contact.phone}: {self.decision.status}, now {state}"
