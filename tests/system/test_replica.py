@@ -322,16 +322,16 @@ def test_a_replica_that_is_frozen_holds_up_reads_and_exports_for_seconds(
         assert call(web, "create-contacts", contacts=rows).json()["created"] == 1000, start
     standby.catch_up()
     assert read_from(web) == "replica"
-    began = subprocess.Popen(
+    with subprocess.Popen(
         export, cwd=ROOT, env=pair.installation.environment, stdout=subprocess.PIPE, bufsize=0
-    )
-    assert began.stdout
-    began.stdout.read(1)  # the first page has been read from the replica; nobody takes it
-    with standby.frozen():
-        assert read_from(web) == "leader"
-        assert web.get("/readyz").json() == READY | {"status": "ok", "replica": "down"}
-        rest, _ = began.communicate(timeout=PATIENCE)
-        assert (began.returncode, rest.count(b"n" * 200)) == (0, number)
+    ) as began:
+        assert began.stdout
+        began.stdout.read(1)  # the first page has been read from the replica; nobody takes it
+        with standby.frozen():
+            assert read_from(web) == "leader"
+            assert web.get("/readyz").json() == READY | {"status": "ok", "replica": "down"}
+            rest, _ = began.communicate(timeout=PATIENCE)
+    assert (began.returncode, rest.count(b"n" * 200)) == (0, number)
     wait_until(lambda: web.get("/readyz").json()["replica"] == "up")
 
 
