@@ -121,6 +121,20 @@ def check_role_of_replica(databases: Any = None, **kwargs: Any) -> list[Warning]
 
 
 @register(Tags.database, deploy=True)
+def check_replica(databases: Any = None, **kwargs: Any) -> list[Warning]:
+    reason = replica.objection() if databases and replica.is_configured() else ""
+    if not reason:
+        return []
+    return [
+        Warning(
+            f"The database in READ_DATABASE_URL is not read: {reason}",
+            hint="Let READ_DATABASE_URL name a standby of the database in DATABASE_URL.",
+            id="qyvo.W008",
+        )
+    ]
+
+
+@register(Tags.database, deploy=True)
 def check_database_role(databases: Any = None, **kwargs: Any) -> list[Warning]:
     found = []
     for alias in databases or []:

@@ -185,7 +185,9 @@ if url := env("READ_DATABASE_URL"):
         raise ImproperlyConfigured(
             "READ_DATABASE_URL and DATABASE_URL must both be of PostgreSQL: SQLite has no replicas."
         )
-    DATABASES["replica"] = replica | {"TEST": {"MIRROR": "default"}}
+    # In workers and commands, too, a statement there has a time limit: an export would wait for
+    # ever for a replica that is frozen. The leader answers instead.
+    DATABASES["replica"] = replica | {"ENGINE": "qyvo.postgresql", "TEST": {"MIRROR": "default"}}
     DATABASE_ROUTERS = ["contacts.db.replica.Router"]
     MIDDLEWARE.append("qyvo.lists.ReadLists")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -69,10 +69,10 @@ from .sqlite.base import LOCK_TIMEOUT  # noqa: E402
 # workers, which do not import this module, may wait longer.
 database: dict[str, Any]
 for database in connections.settings.values():
-    if database["ENGINE"] == "django.db.backends.postgresql":
-        database["ENGINE"] = "qyvo.postgresql"
-    else:
+    if database["ENGINE"] == "qyvo.sqlite":
         database["OPTIONS"]["timeout"] = min(LOCK_TIMEOUT, float(database["OPTIONS"]["timeout"]))
+    else:
+        database["ENGINE"] = "qyvo.postgresql"
 
 keep_loaded()
 

@@ -2,7 +2,8 @@
 lets the threads of a process share its connections.
 
 Settings of PostgreSQL and of TCP do not notice that the server's machine is frozen, so the client
-limits the time itself. Commands and workers use Django's own backend, and may wait.
+limits the time itself. Commands and workers use Django's own backend for the leader, and may wait;
+for a replica they use this one, because the leader can answer instead.
 """
 
 import math

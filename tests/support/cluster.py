@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from threading import Event, Thread
+from typing import Any, Self
 
 import httpx
 import psutil
@@ -316,6 +317,42 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+class Readiness:
+    """Asks a server for /readyz all the time. `answers`: what it says; a server that was killed
+    says nothing."""
+
+    PAUSE = 0.2  # seconds
+
+    def __init__(self, address: str) -> None:
+        self.url = f"http://{address}/readyz"
+        self.answers: list[httpx.Response] = []
+        self.is_over = Event()
+        self.thread = Thread(target=self.watch)
+
+    def watch(self) -> None:
+        while not self.is_over.wait(self.PAUSE):
+            with suppress(httpx.TransportError):
+                self.answers.append(httpx.get(self.url, timeout=PATIENCE))
+
+    @property
+    def down(self) -> set[str]:
+        """All parts that were down at some time."""
+        return {
+            part
+            for answer in self.answers
+            for part, state in answer.json().items()
+            if state == "down"
+        }
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.is_over.set()
+        self.thread.join(PATIENCE)
 
 
 class Writers(Load):

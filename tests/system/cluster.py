@@ -7,18 +7,20 @@ installs Patroni. .ci/run runs it. Needs etcd, HAProxy, PgBouncer and Redis.
 import os
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
 import httpx
 import pytest
 
-from tests.support.cluster import Cluster, Writers, patroni, running_cluster
+from tests.support.cluster import Cluster, Readiness, Writers, patroni, running_cluster
 from tests.support.installation import LONGEST
 from tests.support.processes import need
 
 HEALED = 30  # seconds
+TOLD = 5  # seconds of failing requests after which /readyz has said so
+LEADER = {"database", "migrations", "queue"}  # the parts of /readyz that need the leader
 SERVERS = ("app1", "app2")
 FAILSAFE = "continue to run as a leader because failsafe mode is enabled"  # in Patroni's log
 
@@ -47,13 +49,21 @@ def acknowledged(cluster: Cluster) -> Iterator[Writers]:
 
 
 @contextmanager
-def fault(cluster: Cluster, writers: Writers, what: str) -> Iterator[None]:
+def fault(
+    cluster: Cluster, writers: Writers, what: str, down: Collection[str] = ()
+) -> Iterator[None]:
     """Does what the block does, and waits until no request has failed for three seconds. Requests
-    fail with 503 or a broken connection, within seconds, and never with a 500."""
+    fail with 503 or a broken connection, within seconds, and never with a 500. Of the parts `down`
+    only, /readyz may say that they are down."""
     before = writers.counts
     since = time.monotonic()
-    yield
-    seconds = writers.healed(since)
+    with ExitStack() as stack:
+        watched = [stack.enter_context(Readiness(cluster[name].address)) for name in SERVERS]
+        yield
+        seconds = writers.healed(since)
+    for name, asked in zip(SERVERS, watched, strict=True):
+        if cluster[name].process:
+            assert_honest(asked, down, is_told=bool(down) and seconds > TOLD)
     counts = writers.counts - before
     assert seconds < HEALED, writers.counts
     told = ", ".join(f"{status}: {number}" for status, number in counts.items())
@@ -62,6 +72,16 @@ def fault(cluster: Cluster, writers: Writers, what: str) -> Iterator[None]:
     for name in SERVERS:
         if cluster[name].process:
             cluster.wait_until(f"{name} is ready", partial(is_ready, cluster, name))
+
+
+def assert_honest(asked: Readiness, down: Collection[str], *, is_told: bool) -> None:
+    """503 if a part is down, otherwise 200, within seconds. `is_told`: and a part was down."""
+    assert asked.answers
+    for answer in asked.answers:
+        assert answer.elapsed.total_seconds() < LONGEST
+        assert answer.status_code == (503 if "down" in answer.json().values() else 200), answer.text
+    assert asked.down <= {*down}
+    assert asked.down or not is_told
 
 
 def readiness(cluster: Cluster, name: str) -> httpx.Response:
@@ -92,7 +112,7 @@ def wait_until_down(cluster: Cluster, part: str) -> None:
 def test_a_leader_that_is_killed_is_replaced(cluster: Cluster, acknowledged: Writers) -> None:
     leader = cluster.node("leader")
     heir = cluster.node("sync_standby")
-    with fault(cluster, acknowledged, "Leader killed"):
+    with fault(cluster, acknowledged, "Leader killed", LEADER):
         cluster[leader].kill()
         wait_until_down(cluster, "database")
     assert cluster.node("leader") == heir, "the one that has every acknowledged write"
@@ -102,7 +122,7 @@ def test_a_leader_that_is_killed_is_replaced(cluster: Cluster, acknowledged: Wri
 
 def test_a_switchover_takes_seconds(cluster: Cluster, acknowledged: Writers) -> None:
     heir = cluster.node("sync_standby")
-    with fault(cluster, acknowledged, "Switchover"):
+    with fault(cluster, acknowledged, "Switchover", LEADER):
         switch_to(cluster, heir)
     assert cluster.node("leader") == heir
     cluster.wait_until("three nodes", lambda: len(cluster.roles()) == 3)
@@ -180,7 +200,7 @@ def test_a_server_that_dies_leaves_the_work_to_the_other(
 
 def test_requests_are_answered_while_redis_is_gone(cluster: Cluster, acknowledged: Writers) -> None:
     failed = number_of_failures(acknowledged)
-    with fault(cluster, acknowledged, "Redis killed"):
+    with fault(cluster, acknowledged, "Redis killed", {"rate_limit"}):
         cluster["redis"].kill()
         wait_until_down(cluster, "rate_limit")
         acknowledged.wait_for(201, 20)

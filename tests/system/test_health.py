@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -14,8 +15,10 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
+from contacts.db import replica
 from qyvo import health
 from tests.support.concurrency import all_at_once
+from tests.support.installation import PATIENCE
 from tests.support.processes import free_port, redis_at, serving
 
 READY = dict.fromkeys(["database", "migrations", "queue", "rate_limit"], "up")
@@ -93,6 +96,23 @@ def test_the_service_is_not_ready_without_the_store_of_the_rate_limit(
     settings.RATELIMIT_STORAGE_URL = f"redis://127.0.0.1:{port}/0"
     with redis_at(port):
         assert client.get("/readyz").json() == {"status": "ok"} | READY
+
+
+@pytest.mark.django_db
+def test_nobody_waits_for_a_replica_that_hangs_once_all_other_parts_have_answered(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = Event()
+    monkeypatch.setattr(health, "TIMEOUT", 10 * PATIENCE)  # for the others
+    monkeypatch.setattr(replica, "is_configured", lambda: True)
+    monkeypatch.setattr(health, "state_of_replica", lambda: answers.wait(PATIENCE) and "up")
+    try:
+        answer = client.get("/readyz")
+        assert health.running["replica"].is_alive()
+        assert (answer.status_code, answer.json()["replica"]) == (200, "down")
+    finally:
+        answers.set()
+    health.running["replica"].join()
 
 
 def test_good_news_is_repeated_for_a_second_at_most_and_bad_news_never(

@@ -5,9 +5,12 @@ row-level security holds for.
 """
 
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from copy import copy
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,15 +19,18 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
 
-from contacts.db.replica import IS_AS_FAR, NOW
+from contacts.db import replica
+from contacts.db.replica import NOW, Stranger
+from contacts.exporting.export import PAGE
 from tenants.management.commands.create_demo import EMAIL
 from tests.support.api import assert_error
 from tests.support.installation import PATIENCE, Installation, Server, cluster, new_phone
+from tests.support.paths import ROOT
 from tests.support.postgres import RESTRICTED, restricted_role
-from tests.support.processes import manage
-from tests.support.standby import Standby, standby_of
+from tests.support.processes import manage, wait_until
+from tests.support.standby import NOISE, Standby, standby_of
 
 pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no replicas")
 OTHERS = """
@@ -80,7 +86,9 @@ def client(server: Server, token: str) -> httpx.Client:
 
 @pytest.fixture
 def standby(pair: SimpleNamespace) -> Standby:
+    """It is read, also if the test before has broken it."""
     pair.standby.catch_up()
+    wait_until(lambda: read_from(pair.acme) == "replica")
     return pair.standby
 
 
@@ -103,6 +111,7 @@ def found(answer: httpx.Response, where: str) -> list[str]:
     return [row["phone"] for row in (body["data"] if isinstance(body, dict) else body)]
 
 
+READY = dict.fromkeys(["database", "migrations", "queue", "rate_limit"], "up")
 EVENTUAL, STRONG = {"Qyvo-Consistency": "eventual"}, {"Qyvo-Consistency": "strong"}
 
 
@@ -207,12 +216,133 @@ def log_in(browser: httpx.Client, password: str) -> None:
     assert answer.url.path == "/admin/"
 
 
-def test_a_server_that_is_no_standby_has_no_more_than_its_own_log(standby: Standby) -> None:
-    """The leader behind a balancer has all, and a standby that was promoted by mistake has not."""
-    with psycopg.connect(standby.leader.url) as leader:
-        for position, has_reached in ((NOW, True), ("'FFFFFFFF/0'", False)):
-            [after] = leader.execute(f"SELECT ({position})::text".encode()).fetchone() or ()
-            assert leader.execute(IS_AS_FAR, [after]).fetchone() == (has_reached,), after
+def test_a_standby_that_is_promoted_while_the_leader_goes_on_is_not_read(
+    pair: SimpleNamespace, standby: Standby
+) -> None:
+    web = pair.acme
+    old, former = created(web, name="Nora Before")
+    standby.catch_up()
+    assert found(call(web, "search-contacts", former, query="nora"), "replica") == [old]
+    with standby.promoted():
+        phone, position = created(web, name="Nora After")
+        assert found(call(web, "search-contacts", position, query="nora"), "leader") == [phone, old]
+        wait_until(lambda: read_from(web) == "leader")
+        with psycopg.connect(standby.url, autocommit=True) as foreign:
+            foreign.execute("UPDATE contacts_contact SET name = 'Foreign Nora'")
+        for headers in (None, former, {"Qyvo-Position": former["Qyvo-Position"].split(":")[1]}):
+            answer = call(web, "search-contacts", headers, query="nora after")
+            assert found(answer, "leader") == [phone], headers
+        ready = web.get("/readyz")
+        assert (ready.status_code, ready.json()["replica"]) == (200, "down")
+        assert "it is no standby" in checked(pair, standby.url)
+    wait_until(lambda: read_from(web) == "replica")
+    assert found(call(web, "search-contacts", position, query="nora"), "replica") == [phone, old]
+
+
+def read_from(web: httpx.Client) -> str:
+    return call(web, "search-contacts").headers["Qyvo-Read-From"]
+
+
+def checked(pair: SimpleNamespace, replica: str) -> str:
+    """What `check --deploy` says of the replica."""
+    done = manage(
+        pair.installation.data_dir, "check", "--deploy", "--database", "default",
+        DATABASE_URL=pair.installation.database.url, READ_DATABASE_URL=replica,
+    )  # fmt: skip
+    return "".join(line for line in done.stderr.splitlines() if "qyvo.W008" in line)
+
+
+def test_after_a_failover_positions_of_the_former_leader_are_read_from_the_replica(
+    pair: SimpleNamespace, standby: Standby, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The standby becomes the leader. The former leader goes on, and has a standby, which follows
+    it. All servers have more in their log than the positions ask for."""
+    folder = standby.folder.parent
+    _, position = created(pair.acme)
+    standby.catch_up()
+    with standby_of(standby.leader, folder / "left", 5434) as left, standby.promoted():
+        created(pair.acme)
+        with standby_of(standby.leader, folder / "heir", 5435, source=standby.port) as heir:
+            with psycopg.connect(standby.url, autocommit=True) as new_leader:
+                new_leader.execute(NOISE)
+                [now] = new_leader.execute(NOW).fetchone() or ()
+            place = now.partition(":")[2]
+            heir.replay(place)
+            while not about({"": standby.leader.url}, "", place).is_as_far:
+                standby.leader.rows(NOISE)
+            left.replay(place)
+            before = position["Qyvo-Position"]
+            for url, after_former, after_new in (
+                (heir.url, True, True),
+                (standby.url, True, True),  # the leader, behind a balancer
+                (left.url, True, False),  # the former leader's place, and not the new one's
+                (standby.leader.url, Stranger, Stranger),
+            ):
+                urls = {replica.ALIAS: url, DEFAULT_DB_ALIAS: standby.url}
+                monkeypatch.setattr(replica, "about", partial(about, urls))
+                assert has_reached(before) == after_former, url
+                assert has_reached(now) == after_new, url
+            urls = {replica.ALIAS: heir.url, DEFAULT_DB_ALIAS: standby.leader.url}
+            monkeypatch.setattr(replica, "about", partial(about, urls))
+            assert has_reached(before) is Stranger, "it follows another leader"
+
+
+def about(urls: dict[str, str], alias: str, place: str = replica.BEGINNING) -> replica.Server:
+    """As a role without rights."""
+    with psycopg.connect(as_role(urls[alias], RESTRICTED)) as connection:
+        return replica.Server(*(connection.execute(replica.ABOUT, [place]).fetchone() or ()))
+
+
+def has_reached(after: str) -> Any:
+    try:
+        return replica.has_reached(after, replica.about(DEFAULT_DB_ALIAS))
+    except Stranger:
+        return Stranger
+
+
+def test_a_database_of_another_cluster_is_not_read(pair: SimpleNamespace) -> None:
+    params = connection.get_connection_params()
+    host, port, name = (params.get(key) or "" for key in ("host", "port", "dbname"))
+    other = f"postgres://{params['user']}@/{name}?host={host}&port={port or 5432}"
+    assert "it is of another cluster" in checked(pair, other)
+    assert "not read" in checked(pair, "postgres://127.0.0.1:1/qyvo"), "nobody answers"
+    assert checked(pair, pair.standby.url) == ""
+
+
+def test_a_replica_that_is_frozen_holds_up_reads_and_exports_for_seconds(
+    pair: SimpleNamespace, standby: Standby
+) -> None:
+    web, export = (
+        pair.globex,
+        [sys.executable, "manage.py", "export_contacts", "--tenant", "globex"],
+    )
+    number = 3 * PAGE
+    for start in range(0, number, 1000):
+        rows = [{"phone": new_phone(), "name": "n" * 200} for _ in range(1000)]
+        assert call(web, "create-contacts", contacts=rows).json()["created"] == 1000, start
+    standby.catch_up()
+    assert read_from(web) == "replica"
+    with subprocess.Popen(
+        export, cwd=ROOT, env=pair.installation.environment, stdout=subprocess.PIPE, bufsize=0
+    ) as began:
+        assert began.stdout
+        began.stdout.read(1)  # the first page has been read from the replica; nobody takes it
+        with standby.frozen():
+            assert read_from(web) == "leader"
+            assert web.get("/readyz").json() == READY | {"status": "ok", "replica": "down"}
+            rest, _ = began.communicate(timeout=PATIENCE)
+    assert (began.returncode, rest.count(b"n" * 200)) == (0, number)
+    wait_until(lambda: web.get("/readyz").json()["replica"] == "up")
+
+
+def test_a_replica_that_stands_still_is_behind_for_readyz(
+    pair: SimpleNamespace, standby: Standby
+) -> None:
+    with standby.paused():
+        created(pair.acme)
+        wait_until(lambda: pair.acme.get("/readyz").json()["replica"] == "behind")
+        assert pair.acme.get("/readyz").json() == READY | {"status": "ok", "replica": "behind"}
+    wait_until(lambda: pair.acme.get("/readyz").json()["replica"] == "up")
 
 
 def test_reads_go_on_when_the_replica_is_killed(pair: SimpleNamespace, standby: Standby) -> None:
