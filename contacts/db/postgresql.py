@@ -8,6 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from tenants.fields import bits, hex_id
+from tenants.isolation import SETS_TENANT
 
 from .rows import inserting
 
@@ -99,9 +100,9 @@ class PostgreSQL:
     FROM unnest(%(tenants)s::uuid[], %(phones)s::text[]) AS given (tenant_id, phone)
         JOIN contacts_contact AS known
             ON known.tenant_id = given.tenant_id AND known.phone = given.phone
-    WHERE {cls.LOCK_TIMEOUT} ORDER BY known.tenant_id, known.phone FOR UPDATE OF known
+    WHERE {cls.SETTINGS} ORDER BY known.tenant_id, known.phone FOR UPDATE OF known
 ), stored AS (
-    {inserting(values | {"phone": after})} {cls.ROWS} WHERE {cls.LOCK_TIMEOUT}
+    {inserting(values | {"phone": after})} {cls.ROWS} WHERE {cls.SETTINGS}
     {conflict} AND (contacts_contact.tenant_id, contacts_contact.phone) IN (
         SELECT tenant_id, phone FROM old
     )
@@ -111,11 +112,12 @@ class PostgreSQL:
     FROM stored LEFT JOIN old USING (tenant_id, phone)
 )"""  # noqa: S608 - no user input
 
-    # True. Limits how long the statement waits for a lock: it is evaluated with the first row, so
-    # before any lock is taken. A SET would be another round trip.
-    LOCK_TIMEOUT = (
-        "set_config('lock_timeout',"
-        " coalesce(%(lock_timeout)s::text, current_setting('lock_timeout')), true) IS NOT NULL"
+    # True. Sets the tenant for row-level security, and how long the statement waits for a lock.
+    # PostgreSQL evaluates it once, before the first row is read or locked: see `SETS_TENANT`. To
+    # send a statement before this one costs an eighth of the time.
+    SETTINGS = (
+        f"{SETS_TENANT} AND (SELECT set_config('lock_timeout',"
+        " coalesce(%(lock_timeout)s::text, current_setting('lock_timeout')), true)) IS NOT NULL"
     )
 
     @classmethod
@@ -365,6 +367,6 @@ class PostgreSQL18(PostgreSQL):
         columns = ", ".join(f"new.{name}" for name in returned)
         old = "".join(f", old.{name} AS old_{name}" for name in was)
         return f"""written AS (
-    {inserting(values)} {cls.ROWS} WHERE {cls.LOCK_TIMEOUT} {conflict}
+    {inserting(values)} {cls.ROWS} WHERE {cls.SETTINGS} {conflict}
     RETURNING {columns}, old.id IS NULL AS is_new{old}
 )"""

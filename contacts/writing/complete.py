@@ -227,6 +227,7 @@ def parameters(rows: Sequence[Row], limit: str | None) -> dict[str, Any]:
         "phones": dialect.words(row.contact.phone for row in rows),
         "causes": f"[{','.join(row.cause for row in rows)}]",
         "at": dialect.moment(timezone.now()),
+        "current_tenant": current_tenant(),
         "lock_timeout": limit,
     }
 

@@ -2,8 +2,8 @@
 
 Every query filters by tenant as well. Row-level security is the second barrier: a query that
 forgets its filter still returns no row of another tenant. Each table with a tenant has a policy
-that compares `tenant_id` with the setting `qyvo.tenant` of the transaction, or with the list of
-tenants whose contacts are written together. Where the setting is missing or empty, queries return
+that looks for `tenant_id` in the setting `qyvo.tenant` of the transaction: one tenant, or those
+whose contacts are written together. Where the setting is missing or empty, queries return
 no rows.
 
 Policies apply only to a role that neither owns the tables nor bypasses row-level security;
@@ -19,6 +19,7 @@ Policies apply only to a role that neither owns the tables nor bypasses row-leve
 from .audit import problems
 from .connection import (
     ROW_STATEMENT,
+    SETS_TENANT,
     configure_connection,
     install_wrapper,
     lock_timeout,
@@ -44,6 +45,7 @@ __all__ = [
     "ALL_TENANTS",
     "NO_TENANT",
     "ROW_STATEMENT",
+    "SETS_TENANT",
     "all_tenants_context",
     "allow_all_tenants_outside_requests",
     "begin_request",

@@ -1,25 +1,26 @@
 """How PostgreSQL receives the current tenant: as the setting `qyvo.tenant` of each transaction.
-Several tenants are the setting `qyvo.tenants`, and `qyvo.tenant` says so.
 
 The settings last until the transaction ends, so they also work behind a pooler that gives each
 transaction another connection. They travel with the transaction's BEGIN or with the statement
-itself: no additional round trip.
+itself: no additional round trip. A statement that contains `SETS_TENANT` sets them itself.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 from psycopg import generators
-from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 
 from .context import NO_TENANT, current_tenant
 from .sharding import adapt, is_sharded
 
-SETTING, LIST = "qyvo.tenant", "qyvo.tenants"
-SEVERAL = "several"  # the tenants of `LIST`
+SETTING = "qyvo.tenant"
+# True, as a condition of the part of a statement that is executed first; for prepared statements.
+# In a subquery, because PostgreSQL evaluates it once, and before that part reads its first row. If
+# it did so later, the policies would show no rows.
+SETS_TENANT = f"(SELECT set_config('{SETTING}', %(current_tenant)s, true)) IS NOT NULL"
 
 # Statements that read or write rows. Others, such as VACUUM, must run alone.
 ROW_STATEMENT = re.compile(r"\W*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
@@ -91,16 +92,9 @@ def rls_wrapper(
     return execute(sql, params, many, context)
 
 
-def settings_of(tenant: str) -> dict[str, str]:
-    """The settings for `tenant`, as `current_tenant` returns it."""
-    if "," in tenant:
-        return {SETTING: SEVERAL, LIST: f"{{{tenant}}}"}
-    return {SETTING: tenant}
-
-
 def settings_sql(connection: Any, tenant: str) -> str:
     """`SET LOCAL` statements for the tenant and the lock timeout; empty if neither is needed."""
-    settings = settings_of(tenant) if connection.is_restricted else {}
+    settings = {SETTING: tenant} if connection.is_restricted else {}
     if limit := lock_timeout(connection):
         settings["lock_timeout"] = limit
     return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())
@@ -149,15 +143,13 @@ def execute_with_settings(
         while cursor.nextset():
             pass  # skip the results of SET LOCAL: the caller reads those of its own statement
         return result
-    if not tenant or is_text:
+    if not tenant or is_text or SETS_TENANT in sql:
         return execute(sql, params, many, context)
-    # A prepared statement is one statement only, so the setting goes before it in a pipeline. If
-    # the statement may wait for a lock, it sets `lock_timeout` itself: see
-    # `contacts.db.complete_upsert`.
-    with pipeline(connection):
-        settings = settings_of(tenant)
-        calls = ", ".join(f"set_config('{name}', %s, true)" for name in settings)
-        connection.connection.execute(f"SELECT {calls}", [*settings.values()])
+    # A prepared statement is one statement only, so the setting goes before it in a pipeline: one
+    # trip and one transaction. Only for statements that read, because psycopg loses the error of a
+    # deferred foreign key, and they wait for no lock.
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        connection.connection.execute(f"SELECT set_config('{SETTING}', %s, true)", [tenant])
         return execute(sql, params, many, context)
 
 
@@ -181,30 +173,3 @@ def execute_in_block(
     with connection.wrap_database_errors:
         connection.connection.commit()
     return result
-
-
-@contextmanager
-def pipeline(connection: Any) -> Iterator[None]:
-    """Sends the prepared statements of the block in one transaction, which costs one trip and one
-    commit; outside a transaction. Read the results after the block, which is after the commit.
-    Raises Django's database errors, and then nothing is written."""
-    raw = connection.connection
-    with connection.wrap_database_errors:
-        try:
-            with raw.pipeline():
-                yield
-        except psycopg.OperationalError as error:
-            # A deferred foreign key fails at the end of the pipeline, with a result that psycopg
-            # does not expect there: it would leave the connection in pipeline mode.
-            reason = error.__context__
-            if raw.closed or raw.pgconn.pipeline_status == PipelineStatus.OFF:
-                raise
-            raw.wait(generators.fetch(raw.pgconn))
-            raw.pgconn.exit_pipeline_mode()
-            if isinstance(reason, psycopg.Error):
-                raise reason from None
-            raise
-        except IndexError:
-            # The same, but all results came at once: psycopg has read the unexpected one, too, has
-            # left pipeline mode, and has lost the error. Only foreign keys are deferred here.
-            raise psycopg.errors.ForeignKeyViolation("a foreign key of the rows failed") from None

@@ -7,22 +7,22 @@ from typing import Any
 from django.apps.registry import Apps
 from django.db import migrations
 
-from .connection import LIST, SETTING, SEVERAL
-from .context import ALL_TENANTS, NO_TENANT
+from .connection import SETTING
+from .context import ALL_TENANTS
 
 POLICY = "tenant_isolation"
 
 # The setting is NULL if this session never set it, and empty after a transaction that did. Both
-# mean: no rows. Whoever writes on Citus evaluates each constant part by itself, also below CASE: so
-# the cast must not fail for any value. CASE, and not OR: the planner would expect one row in a
-# hundred to pass OR where it has no statistics, and then choose plans for few rows.
+# mean: no rows. CASE, and not OR: the planner would expect one row in a hundred to pass OR where it
+# has no statistics, and then choose plans for few rows.
+#
+# PostgreSQL prepares the rule for each table of a statement, and evaluates it for each row. With 16
+# tenants, to search their ids as text takes a sixth of the time that it takes to read an array of
+# them. The text has an id only as a whole: all ids have 32 digits, and commas are between them.
 RULE = f"""
 CASE current_setting('{SETTING}', true)
     WHEN '{ALL_TENANTS}' THEN true
-    WHEN '{SEVERAL}' THEN tenant_id = ANY (nullif(current_setting('{LIST}', true), '')::uuid[])
-    ELSE tenant_id = nullif(nullif(nullif(
-        current_setting('{SETTING}', true), '{ALL_TENANTS}'), '{SEVERAL}'), '{NO_TENANT}'
-    )::uuid
+    ELSE strpos(current_setting('{SETTING}', true), encode(uuid_send(tenant_id), 'hex')) > 0
 END"""
 
 PROTECTED = """

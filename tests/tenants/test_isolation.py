@@ -1,14 +1,12 @@
 """Row-level security: PostgreSQL keeps tenants apart even if a query forgets its filter."""
 
 import os
-import re
 from collections.abc import Iterator
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 
 import pytest
 from django.apps import apps
@@ -61,11 +59,13 @@ from tenants.isolation import (
     install_wrapper,
     policies,
     tenant_context,
+    tenants_context,
 )
 from tenants.models import Tenant, models_of_tenants
 from tests.support.api import PHONE
 from tests.support.databases import of_the_owner
 from tests.support.documents import blocks
+from tests.support.factories import TenantFactory
 
 pytestmark = pytest.mark.both
 
@@ -143,16 +143,6 @@ def furnish(tenant: Tenant) -> None:
 
 
 @of_postgresql
-@pytest.mark.django_db
-@pytest.mark.parametrize("setting", ["", ALL_TENANTS, "0" * 32])
-def test_each_part_of_the_policies_can_be_evaluated_by_itself(setting: str) -> None:
-    """As Citus does before it writes, also where CASE would leave the part out."""
-    [cast] = re.findall(r"= (nullif.+::uuid)", policies.RULE, re.DOTALL)
-    execute(f"SET LOCAL qyvo.tenant = '{setting}'")
-    assert rows(f"SELECT {cast}") == [UUID(setting) if len(setting) == 32 else None]
-
-
-@of_postgresql
 @of_the_owner
 @pytest.mark.django_db
 def test_renewed_policies_are_those_of_this_version() -> None:
@@ -203,7 +193,10 @@ def test_a_query_without_a_filter_finds_only_the_rows_of_the_current_tenant(
         assert others._raw_delete(others.db) == 0
     with tenant_context(None):
         assert not everything.all().exists()
-    assert everything.filter(tenant=acme.tenant).exists()
+    with tenants_context([globex.tenant.pk, TenantFactory.create().pk]):
+        assert {row.tenant_id for row in everything.all()} == {globex.tenant.pk}
+    with tenants_context([globex.tenant.pk, acme.tenant.pk]):
+        assert {row.tenant_id for row in everything.all()} == {acme.tenant.pk, globex.tenant.pk}
 
 
 @of_postgresql

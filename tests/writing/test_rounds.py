@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, OperationalError, ProgrammingError, connection, transaction
 from django.test.utils import CaptureQueriesContext
-from psycopg import _queries, generators
-from psycopg.pq import ExecStatus
+from psycopg import _queries
 
 from contacts.change_log.cause import caused_by
 from contacts.change_log.difference import difference
@@ -391,26 +390,13 @@ def test_rounds_of_the_same_contacts_of_several_tenants_never_wait_for_each_othe
     assert_links_match_tags()
 
 
-def results_at_once(pgconn: Any, commands: Any) -> Any:
-    """Reads all results of a pipeline when it sends its end, as psycopg does if PostgreSQL answers
-    before psycopg looks."""
-    is_end = pgconn.pipeline_sync in commands
-    results = yield from generators.pipeline_communicate(pgconn, commands)
-    while is_end and not (results and results[-1][0].status == ExecStatus.PIPELINE_SYNC):
-        results.append((yield from generators.fetch_many(pgconn)))
-    return results
-
-
 @on_postgresql
 @several
-@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.django_db(transaction=True)
 def test_a_tenant_that_is_gone_is_a_clear_error_and_the_connection_goes_on(
-    acme: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, *, at_once: bool
+    acme: SimpleNamespace,
 ) -> None:
     """PostgreSQL checks the tenant of a contact when the transaction ends."""
-    if at_once:
-        monkeypatch.setattr("psycopg._pipeline_base.pipeline_communicate", results_at_once)
     good, nobody = given_by(acme.tenant, PHONE), given_by(Tenant(name="Deleted"), PHONE)
     backend = connection.connection.info.backend_pid
     complete.write_round([good, nobody])
