@@ -148,7 +148,13 @@ class Server(mp.MPServer):
         self.last_death = 0.0
 
     def serve(self, *args: Any, **options: Any) -> None:
-        super().serve(spawn_target=serve_requests)
+        try:
+            super().serve(spawn_target=serve_requests)
+        finally:
+            # Python forgets handlers before the program has ended: one more signal would end it
+            # with a status that tells of a failure.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
 
     def _init_shared_socket(self) -> None:
         self.listeners = []

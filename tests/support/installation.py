@@ -306,8 +306,12 @@ class Server(NamedTuple):
 
     @property
     def workers(self) -> list[int]:
-        children = psutil.Process(self.process.pid).children()
-        return [child.pid for child in children if "resource_tracker" not in str(child.cmdline())]
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # one that was killed
+                if "resource_tracker" not in str(child.cmdline()):
+                    found.append(child.pid)
+        return found
 
     def kill(self) -> None:
         """All its processes at once, as when a machine is switched off."""

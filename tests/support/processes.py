@@ -73,7 +73,7 @@ def serving(log: Path, workers: int, **variables: str) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=PATIENCE)
 
 
 def wait_until(is_true: Callable[[], bool]) -> None:
@@ -81,6 +81,22 @@ def wait_until(is_true: Callable[[], bool]) -> None:
     while not is_true():
         assert time.monotonic() < give_up
         time.sleep(0.02)
+
+
+def wait_until_ready(web: httpx.Client) -> None:
+    """Until /readyz says so, as load balancers do: on a busy machine the first checks of a process,
+    which load all migrations, take longer than they may."""
+    wait_until(lambda: web.get("/readyz").status_code == 200)
+
+
+def post(web: httpx.Client, path: str, body: dict[str, Any]) -> httpx.Response:
+    """The answer to a request that is sent again, as any client does, while the server is busy: it
+    waits a moment only for a thread or a lock, and then has written nothing."""
+    give_up = time.monotonic() + PATIENCE
+    while (answer := web.post(path, json=body)).status_code == 503:
+        assert time.monotonic() < give_up, answer.text
+        time.sleep(int(answer.headers["Retry-After"]))
+    return answer
 
 
 def begun(url: str, token: str, body: bytes) -> socket.socket:
@@ -96,16 +112,14 @@ def begun(url: str, token: str, body: bytes) -> socket.socket:
 
 
 def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
-    for _ in range(900):
-        try:
+    def answers() -> bool:
+        assert process.poll() is None, f"The server did not start:\n{log.read_text()}"
+        with suppress(httpx.TransportError):
             httpx.get(f"{url}/api/v1/me", timeout=60)
-        except httpx.TransportError:
-            if process.poll() is not None:
-                break
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail(f"The server did not start:\n{log.read_text()}")
+            return True
+        return False
+
+    wait_until(answers)
 
 
 # A real Redis, and a server of S3
@@ -144,7 +158,7 @@ def listening(command: list[str], port: int) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=PATIENCE)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,7 +29,6 @@ class Receiver:
         self.received: list[Received] = []
         self.answer: Callable[[Received], int | None] = lambda received: 200
         self.headers: dict[str, str] = {}
-        self.seconds = 0.0  # before it answers
         self.server = Server(("127.0.0.1", port), handler(self))
         self.port = self.server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}/hooks"
@@ -48,7 +46,6 @@ def handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             received = Received(self.headers, body)
             receiver.received.append(received)
-            time.sleep(receiver.seconds)
             status = receiver.answer(received)
             if status is None:
                 self.close_connection = True

@@ -1,6 +1,5 @@
 """Sending what waits for a webhook."""
 
-from pathlib import Path
 from typing import Any
 
 from django.utils import timezone
@@ -28,8 +27,3 @@ def send(*, due: bool = False) -> None:
         Delivery.objects.filter(state=State.PENDING).update(due_at=timezone.now())
     settle()
     deliver(once=True)
-
-
-def children_of(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]

@@ -17,7 +17,7 @@ from contacts.writing import edit
 from tenants.models import ApiToken
 from tests.support.browser import NARROW, WIDE, assert_accessible, assert_fits, log_in, page_of
 from tests.support.factories import ContactFactory
-from tests.support.processes import worker
+from tests.support.processes import PATIENCE, worker
 from tests.support.sql import assert_links_match_tags
 
 pytestmark = pytest.mark.once
@@ -39,8 +39,9 @@ def type_tag(page: Page, text: str) -> None:
 
 
 def save(page: Page) -> None:
-    page.get_by_role("button", name="Save", exact=True).click()
-    page.wait_for_load_state()
+    """The form is sent when the box for tags has its suggestions, maybe after the click."""
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save", exact=True).click()
 
 
 def test_a_contact_is_found_by_a_pasted_phone_and_gets_new_tags(
@@ -470,4 +471,4 @@ def test_a_file_with_two_bad_rows_is_previewed_checked_and_imported(
 
 def work(data_dir: Path, log: Path) -> None:
     with worker(data_dir, log, "--once") as process:
-        assert process.wait(timeout=60) == 0, log.read_text()
+        assert process.wait(PATIENCE) == 0, log.read_text()

@@ -37,7 +37,7 @@ from tenants.models import Tenant
 from contacts.change_log.feed import FeedPosition
 tenant = Tenant.objects.get()
 def told():
-    for _ in range(1200):  # somebody else's transaction holds the feed up
+    for _ in range(6000):  # somebody else's transaction holds the feed up
         if (settled := len(tenant.changes.after(FeedPosition())[0])) == tenant.changes.count():
             break
         time.sleep(0.05)

@@ -13,7 +13,7 @@ from django.db import connection
 
 from tests.support.api import ACTIONS, PASSWORD
 from tests.support.citus import citus_cluster, role_with_rights
-from tests.support.processes import manage, serving, worker
+from tests.support.processes import PATIENCE, manage, serving, worker
 from tests.system.test_pooler import every_action
 
 pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL")
@@ -121,7 +121,7 @@ def test_tenants_are_distributed_once_and_every_action_shows_each_its_own_rows(
         file = b"phone,tags,opted_in_at\n+14155550177,vip,2026-01-01\n+14155550123,new,\n"
         assert acme.post("/api/v1/imports", content=file, headers=csv).status_code == 202
         with worker(tmp_path, tmp_path / "worker", "--once", **variables) as process:
-            assert process.wait(timeout=120) == 0, (tmp_path / "worker").read_text()
+            assert process.wait(PATIENCE) == 0, (tmp_path / "worker").read_text()
         key = {"phone": "+14155550177"}
         answers = [web.post(ACTIONS + "get-contact", json=key) for web in (acme, globex, outsider)]
         assert [answer.status_code for answer in answers] == [200, 404, 401]

@@ -37,6 +37,7 @@ from tests.support.processes import (
     need,
     wait_for,
     wait_until,
+    wait_until_ready,
 )
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
@@ -121,7 +122,8 @@ def test_what_the_containers_start_runs(image: SimpleNamespace, tmp_path: Path) 
         wait_for(f"http://127.0.0.1:{port}", server, log)
         assert start(image, health, log).wait(PATIENCE) == 0, log.read_text()
         assert worker.wait(PATIENCE) == 0, log.read_text()
-        assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).status_code == 200
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as web:
+            wait_until_ready(web)
     finally:
         for process in (server, worker):
             process.terminate()
@@ -284,7 +286,7 @@ def nginx(server: httpx.Client, tmp_path: Path) -> Iterator[str]:
         yield f"https://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(PATIENCE)
 
 
 @pytest.mark.once

@@ -18,15 +18,16 @@ from django.test import Client
 from contacts.db import replica
 from qyvo import health
 from tests.support.concurrency import all_at_once
-from tests.support.installation import PATIENCE
-from tests.support.processes import free_port, redis_at, serving
+from tests.support.processes import PATIENCE, free_port, redis_at, serving
 
 READY = dict.fromkeys(["database", "migrations", "queue", "rate_limit"], "up")
 
 
 @pytest.fixture(autouse=True)
 def no_earlier_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And they may take long: on a busy machine, to load all migrations takes more than seconds."""
     monkeypatch.setattr(health, "latest", health.NEVER)
+    monkeypatch.setattr(health, "TIMEOUT", PATIENCE)
 
 
 @pytest.fixture
@@ -93,7 +94,8 @@ def test_the_service_is_not_ready_without_the_store_of_the_rate_limit(
     settings.RATELIMIT_STORAGE_URL = f"redis://:hunter2@127.0.0.1:{port}/0"
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["rate_limit"]) == (503, "down")
-    settings.RATELIMIT_STORAGE_URL = f"redis://127.0.0.1:{port}/0"
+    # The limit of half a second is too short for a slow machine.
+    settings.RATELIMIT_STORAGE_URL = f"redis://127.0.0.1:{port}/0?socket_timeout=30"
     with redis_at(port):
         assert client.get("/readyz").json() == {"status": "ok"} | READY
 

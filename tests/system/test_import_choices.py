@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from contacts.models import Contact
 from tests.support.browser import NARROW, WIDE, assert_accessible, assert_fits, log_in, page_of
-from tests.support.processes import worker
+from tests.support.processes import PATIENCE, worker
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
@@ -59,7 +59,7 @@ def test_a_wrong_guess_is_mended_in_the_preview_and_the_import_reads_so(
         page.get_by_role("button", name="Import", exact=True).click()
         expect(page.locator("#progress")).to_contain_text("Queued")
         with worker(server_data_dir, tmp_path / "log", "--once") as process:
-            assert process.wait(timeout=60) == 0
+            assert process.wait(PATIENCE) == 0
         expect(page.locator("#progress")).to_contain_text("2 of 2 records")
         page.goto(reverse("admin:contacts_import_add"))
         page.locator("input[type=file]").set_input_files(file)

@@ -43,7 +43,7 @@ before = Delivery.objects.count()
 outbox.enqueue_deliveries()
 again = Delivery.objects.count() - before
 acme.contacts.update_or_create(phone='+4915112345678', defaults={{'name': 'Eva'}})
-for _ in range(1200):  # somebody else's transaction may hold the feed up
+for _ in range(6000):  # somebody else's transaction may hold the feed up
     outbox.enqueue_deliveries()
     if Delivery.objects.count() > before + again:
         break
@@ -62,7 +62,7 @@ def other_databases_are_allowed(db: None, django_db_blocker: Any) -> Iterator[No
 
 def tell_all(tenant: Tenant) -> None:
     """Transactions of other tests on the same server may hold the feed up."""
-    for _ in range(1200):
+    for _ in range(6000):
         outbox.enqueue_deliveries()
         if len(tenant.changes.after(FeedPosition())[0]) == tenant.changes.count():
             outbox.enqueue_deliveries()

@@ -19,6 +19,7 @@ from tenants.models import Tenant
 from tests.support.databases import test_database_url
 from tests.support.mcp_proxy import adding
 from tests.support.paths import ROOT
+from tests.support.processes import PATIENCE
 from tests.support.sql import assert_links_match_tags
 
 FIELDS = ("phone", "name", "email", "tags", "metadata", "locale", "opted_in_at", "opted_out_at")
@@ -78,18 +79,18 @@ def test_everything_of_another_server_comes_in_though_the_move_is_killed(
         pages.extend([body] * (b'"list_contacts"' in body))
         if len(pages) == 5:
             has_come.set()
-            is_killed.wait(60)
+            is_killed.wait(PATIENCE)
 
     with adding(globex.plaintext, url, hold_the_fifth) as slow:
         process = start(slow, globex.plaintext, data_dir)
-        assert has_come.wait(60)
+        assert has_come.wait(PATIENCE)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         is_killed.set()
         job = Import.objects.get()
         assert read_json(spool_folder(job) / POSITION, [])[1] == 5
         assert not acme.tenant.contacts.exists()
-        printed, errors = start(slow, globex.plaintext, data_dir).communicate(timeout=300)
+        printed, errors = start(slow, globex.plaintext, data_dir).communicate(timeout=PATIENCE)
     assert len(pages) == 5 + 9, "the pages after the fourth"
     assert printed.splitlines() == [
         "account 1250, read 1250",

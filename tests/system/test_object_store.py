@@ -34,7 +34,7 @@ from tests.support.admin_imports import work as run
 from tests.support.api import assert_error
 from tests.support.imports_api import IMPORTS, counted, post
 from tests.support.paths import ROOT
-from tests.support.processes import free_port, s3_at, serving, worker
+from tests.support.processes import PATIENCE, free_port, s3_at, serving, worker
 
 pytestmark = pytest.mark.django_db
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "hunter2"}
@@ -99,7 +99,7 @@ def test_two_servers_and_two_workers_share_only_the_database_and_the_store(
             started = [
                 workers.enter_context(worker(folder, log, "--once", **shared)) for folder in folders
             ]
-            assert [process.wait(120) for process in started] == [0, 0], log.read_text()
+            assert [process.wait(PATIENCE) for process in started] == [0, 0], log.read_text()
 
     with ExitStack() as running:
         servers = [

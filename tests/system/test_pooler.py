@@ -22,7 +22,16 @@ from contacts.models import Contact, Import
 from tests.support.api import ACTIONS
 from tests.support.concurrency import all_at_once
 from tests.support.documents import COMPOSE
-from tests.support.processes import free_port, need, serving, wait_until, worker
+from tests.support.processes import (
+    PATIENCE,
+    free_port,
+    need,
+    post,
+    serving,
+    wait_until,
+    wait_until_ready,
+    worker,
+)
 
 pytestmark = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="is about PostgreSQL only"
@@ -58,7 +67,7 @@ def pooler(django_db_setup: None, tmp_path: Path) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-            process.wait(timeout=60)
+            process.wait(timeout=PATIENCE)
 
 
 def as_nobody() -> list[str]:
@@ -137,21 +146,20 @@ def every_action(web: httpx.Client, number: int) -> list[tuple[str, int]]:
         ("bulk-delete", {"filter": {"tags_all": [f"yours-{number}"]}}),
     ]
     other = {"phone": f"+1415555{2500 + number}"}
-    answers = [(name, web.post(ACTIONS + name, json=body)) for name, body in bodies]
-    ids = [web.post(ACTIONS + "create-contact", json=phone).json()["id"] for phone in (key, other)]
+    answers = [(name, post(web, ACTIONS + name, body)) for name, body in bodies]
+    ids = [post(web, ACTIONS + "create-contact", phone).json()["id"] for phone in (key, other)]
     both = {"contact_id": ids[0], "merge_ids": ids[1:]}
-    merged = web.post(ACTIONS + "merge-contacts", json=both)
-    answers.append(
-        ("undo", web.post(ACTIONS + "undo", json={"change_set": merged.json()["change_set"]}))
-    )
-    answers.append(("merge-contacts", web.post(ACTIONS + "merge-contacts", json=both)))
+    merged = post(web, ACTIONS + "merge-contacts", both)
     released = {"contact_id": ids[0]} | other
-    answers.append(
-        ("remove-former-phone", web.post(ACTIONS + "remove-former-phone", json=released))
-    )
-    answers.append(("delete-contact", web.post(ACTIONS + "delete-contact", json=key)))
-    web.post(ACTIONS + "create-contact", json=key)
-    answers.append(("erase-contact", web.post(ACTIONS + "erase-contact", json=key)))
+    rest: list[tuple[str, dict[str, Any]]] = [
+        ("undo", {"change_set": merged.json()["change_set"]}),
+        ("merge-contacts", both),
+        ("remove-former-phone", released),
+        ("delete-contact", key),
+        ("create-contact", key),
+        ("erase-contact", key),
+    ]
+    answers += [(name, post(web, ACTIONS + name, body)) for name, body in rest]
     return [(name, answer.status_code) for name, answer in answers]
 
 
@@ -167,7 +175,7 @@ def test_every_action_works_behind_a_pooler_by_transaction(
         csv = {"Content-Type": "text/csv"}
         file = b"phone,name\n" + b"".join(b"+1415555%d,x\n" % n for n in range(4000, 4100))
         assert web.post("/api/v1/imports", content=file, headers=csv).status_code == 202
-        assert web.get("/readyz").status_code == 200
+        wait_until_ready(web)
         servers = asked(pooler, "SHOW SERVERS")
         clients = asked(pooler, "SHOW CLIENTS")
     wrong = [call for calls in told for call in calls if call[1] not in (200, 201, 202)]
@@ -175,6 +183,6 @@ def test_every_action_works_behind_a_pooler_by_transaction(
     assert {name for name, _ in told[0]} == {pattern.name for pattern in actions}
     assert len(servers) <= CONNECTIONS < len(clients), "they have shared connections"
     with worker(tmp_path, tmp_path / "worker", "--once", **variables) as process:
-        assert process.wait(timeout=180) == 0, (tmp_path / "worker").read_text()
+        assert process.wait(timeout=PATIENCE) == 0, (tmp_path / "worker").read_text()
     assert Import.objects.get().created == 100
     assert Contact.objects.count() == 1 + 20 + 100

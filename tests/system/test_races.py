@@ -4,13 +4,13 @@ import random
 import time
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 from threading import Barrier, Event, Thread
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-from django.db import connection
 
 from contacts.models import Change, Contact
 from tenants.models import ApiToken
@@ -19,7 +19,7 @@ from tests.support.changes import logged, settle
 from tests.support.concurrency import CALLERS, all_at_once
 from tests.support.factories import ContactFactory
 from tests.support.former_phones import HAD, HAD_TOO, NOW, merged, race
-from tests.support.processes import PATIENCE
+from tests.support.processes import post
 from tests.support.sql import assert_links_match_tags
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,7 +41,7 @@ def test_concurrent_updates_all_survive(server: httpx.Client, acme: SimpleNamesp
 
     def call(number: int) -> int:
         action, body = calls[number]
-        return server.post(ACTIONS + action, json={"phone": PHONE} | body).status_code
+        return post(server, ACTIONS + action, {"phone": PHONE} | body).status_code
 
     assert set(all_at_once(call, callers=len(calls))) == {200}
     contact = Contact.objects.get()
@@ -51,33 +51,22 @@ def test_concurrent_updates_all_survive(server: httpx.Client, acme: SimpleNamesp
     assert_links_match_tags()
 
 
-def send(server: httpx.Client, batch: dict[str, Any]) -> httpx.Response:
-    """On SQLite, where batches wait for each other, a slow disk makes them wait for too long: then
-    nothing is written, and the server asks to send them again."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        answer = server.post(ACTIONS + "create-contacts", json=batch)
-        is_busy = answer.status_code == 503 and connection.vendor == "sqlite"
-        if not is_busy or time.monotonic() > until:
-            return answer
-        time.sleep(int(answer.headers["Retry-After"]))
-
-
-def test_overlapping_batches_do_not_deadlock(server: httpx.Client) -> None:
-    contacts = rows(160)  # few, so that nobody waits as long as requests may
+def test_overlapping_batches_do_not_deadlock(server: httpx.Client, server_data_dir: Path) -> None:
+    contacts = rows(160)
 
     def call(number: int) -> httpx.Response:
         turned = contacts[number * 10 :] + contacts[: number * 10]
         named = [
             {**row, "name": f"n{number}", "tags": [f"x{number}", *row["tags"]]} for row in turned
         ]
-        return send(server, {"contacts": named[:: (-1) ** number]})
+        return post(server, ACTIONS + "create-contacts", {"contacts": named[:: (-1) ** number]})
 
     answers = all_at_once(call, callers=16)
     assert {answer.status_code for answer in answers} == {200}
     assert sum(answer.json()["created"] for answer in answers) == 160
     assert sum(answer.json()["failed"] for answer in answers) == 0
     assert Contact.objects.count() == 160
+    assert "deadlock" not in (server_data_dir / "log").read_text()
 
 
 def test_writers_that_race_leave_a_chain_without_a_gap(
@@ -85,7 +74,7 @@ def test_writers_that_race_leave_a_chain_without_a_gap(
 ) -> None:
     def write(n: int) -> None:
         body = {"phone": PHONE, "name": f"n{n}", "metadata": {"n": n}}
-        assert server.post("/api/v1/actions/create-contact", json=body).status_code == 201
+        assert post(server, CREATE, body).status_code == 201
 
     all_at_once(write, 24)
     [(first, _), *rest] = logged()
@@ -111,7 +100,7 @@ def test_a_reader_that_follows_writers_sees_every_change_once(
         is_last, page = False, dict[str, Any](data=[1])
         while page["data"] or not is_last:
             is_last = done.is_set()
-            page = server.post("/api/v1/actions/list-changes", json=body).json()
+            page = post(server, ACTIONS + "list-changes", body).json()
             seen.extend(change["sequence"] for change in page["data"])
             body = {"cursor": page["next_cursor"]}
 
@@ -120,7 +109,7 @@ def test_a_reader_that_follows_writers_sees_every_change_once(
         for n in range(20):
             rows = [{"phone": f"+1415555{(writer * 7 + n + i) % 40:04}", "name": f"{writer}.{n}"}
                     for i in range(5)]  # fmt: skip
-            server.post("/api/v1/actions/create-contacts", json={"contacts": rows})
+            post(server, ACTIONS + "create-contacts", {"contacts": rows})
 
     reader = Thread(target=read)
     writers = [Thread(target=write, args=[n]) for n in range(4)]
@@ -137,7 +126,7 @@ def test_a_reader_that_follows_writers_sees_every_change_once(
 
 def test_parallel_calls_with_one_new_phone_give_one_row(server: httpx.Client) -> None:
     body = {"phone": PHONE, "name": "Romain", "tags": "vip, fr-FR", "metadata": {"a": 1}}
-    answers = all_at_once(lambda number: server.post(CREATE, json=body))
+    answers = all_at_once(lambda number: post(server, CREATE, body))
     assert Counter(answer.status_code for answer in answers) == {201: CALLERS}
     results = Counter(answer.headers["Qyvo-Result"] for answer in answers)
     assert results == {"created": 1, "unchanged": CALLERS - 1}
@@ -153,7 +142,7 @@ def test_parallel_calls_with_different_values_leave_one_callers_whole(
         tags = [f"t{number}", "shared"]
         return {"phone": PHONE, "name": f"n{number}", "tags": tags, "metadata": {"n": number}}
 
-    answers = all_at_once(lambda number: server.post(CREATE, json=body(number)))
+    answers = all_at_once(lambda number: post(server, CREATE, body(number)))
     assert Counter(answer.status_code for answer in answers) == {201: CALLERS}
     contact = Contact.objects.get()
     winner = body(contact.metadata["n"])
@@ -162,11 +151,11 @@ def test_parallel_calls_with_different_values_leave_one_callers_whole(
 
 
 def test_parallel_calls_with_overlapping_new_tags_all_succeed(server: httpx.Client) -> None:
-    names = [f"tag-{n}" for n in range(50)]  # with more, some wait longer than a request may
+    names = [f"tag-{n}" for n in range(50)]
 
     def call(number: int) -> httpx.Response:
         turned = names[number:] + names[:number]
-        return server.post(CREATE, json={"phone": f"+14155550{number:03}", "tags": turned})
+        return post(server, CREATE, {"phone": f"+14155550{number:03}", "tags": turned})
 
     answers = all_at_once(call)
     assert Counter(answer.status_code for answer in answers) == {201: CALLERS}
@@ -230,11 +219,10 @@ def test_batches_that_overlap_lose_nothing(server: httpx.Client, acme: SimpleNam
         if n < 2:
             mine = phones[n::2][::-1]
             return [
-                server.post(CREATE, json={"phone": phone, "name": "x"}).status_code
-                for phone in mine
+                post(server, CREATE, {"phone": phone, "name": "x"}).status_code for phone in mine
             ]
         rows = [{"phone": phone, "name": f"n{n}"} for phone in random.Random(n).sample(phones, 200)]
-        answer = server.post("/api/v1/actions/create-contacts", json={"contacts": rows})
+        answer = post(server, ACTIONS + "create-contacts", {"contacts": rows})
         return [answer.status_code, *(answer.json()["failed"],) * (answer.status_code == 200)]
 
     answers = all_at_once(write, 8)
@@ -249,10 +237,9 @@ def test_creating_and_deleting_one_phone_at_once_never_fails(
     server: httpx.Client, acme: SimpleNamespace
 ) -> None:
     def act(n: int) -> list[int]:
-        action = ("create-contact", "delete-contact")[n % 2]
-        address = f"/api/v1/actions/{action}"
+        address = ACTIONS + ("create-contact", "delete-contact")[n % 2]
         body = {"phone": PHONE, "name": f"n{n}"}
-        return [server.post(address, json=body).status_code for _ in range(15)]
+        return [post(server, address, body).status_code for _ in range(15)]
 
     answers = all_at_once(act, 12)
     assert {code for codes in answers[::2] for code in codes} == {201}
@@ -295,10 +282,7 @@ def test_two_hundred_requests_with_current_and_former_phones_end_with_one_contac
 
     def call(number: int) -> httpx.Response:
         action, fields = bodies[number]
-        while True:
-            answer = server.post(ACTIONS + action, json=fields)
-            if answer.status_code != 503:  # too many wait; the client sends it again
-                return answer
+        return post(server, ACTIONS + action, fields)
 
     answers = all_at_once(call, 200)
     assert {answer.status_code for answer in answers} == {200, 201}

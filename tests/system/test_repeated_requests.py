@@ -1,21 +1,20 @@
 """Requests that are sent again, against real server processes; and web pages of other origins."""
 
-import os
-import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from contacts.models import Contact, StoredAnswer, Webhook
 from tests.support.api import ACTIONS, CREATE, PHONE
 from tests.support.concurrency import all_at_once
-from tests.support.processes import serving
-from tests.support.webhooks import children_of
+from tests.support.processes import PATIENCE, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ORIGIN = "https://app.example.com"
@@ -51,16 +50,16 @@ def test_a_killed_process_does_not_keep_the_key(acme: SimpleNamespace, tmp_path:
         except httpx.TransportError:
             return None
 
-    def kill(server: int) -> None:
+    def kill(server: psutil.Process) -> None:
         time.sleep(0.1)
-        for child in children_of(server):
-            os.kill(child, signal.SIGKILL)
+        for child in server.children():
+            child.kill()
 
     with serving(tmp_path / "log", 1, RATELIMIT_DEFAULT="") as url:
         address = f"{url}{ACTIONS}create-contacts"
-        [server] = [pid for pid in children_of(os.getpid()) if serves(pid, url)]
+        [server] = [child for child in psutil.Process().children() if serves(child, url)]
         all_at_once(lambda number: kill(server) if number else call(0), 2)
-        give_up = time.monotonic() + 120
+        give_up = time.monotonic() + PATIENCE
         while (answer := call(0)) is None or answer.status_code != 200:
             assert time.monotonic() < give_up, answer
             time.sleep(0.1)
@@ -68,10 +67,11 @@ def test_a_killed_process_does_not_keep_the_key(acme: SimpleNamespace, tmp_path:
     assert Contact.objects.count() == 1000
 
 
-def serves(pid: int, url: str) -> bool:
+def serves(process: psutil.Process, url: str) -> bool:
     """Whether the process is the server at `url`, beside the one that other tests share."""
-    command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    return "qyvo.serve" in command and url.rpartition(":")[2] in command
+    with suppress(psutil.NoSuchProcess):
+        return {"qyvo.serve", url.rpartition(":")[2]} <= {*process.cmdline()}
+    return False
 
 
 @pytest.mark.once

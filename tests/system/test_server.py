@@ -24,7 +24,7 @@ from tests.support.concurrency import all_at_once
 from tests.support.factories import ContactFactory
 from tests.support.imports_api import IMPORTS
 from tests.support.paths import ROOT
-from tests.support.processes import serving, worker
+from tests.support.processes import PATIENCE, serving, worker
 
 
 def test_the_real_server_sends_an_export_from_another_thread_to_its_tenant_only(
@@ -96,7 +96,7 @@ def test_a_body_of_unknown_length_is_read_to_its_end(
         assert answer.status_code == 202, answer.text
         job = Import.objects.get(pk=answer.json()["id"])
         with worker(server_data_dir, tmp_path / "log", "--once") as process:
-            process.wait(timeout=180)
+            process.wait(PATIENCE)
         job.refresh_from_db()
         assert (job.rows, job.superseded) == (24_000, 23_940)
     answer = server.post(IMPORTS, content=rows(), headers={"Content-Type": "text/csv"})

@@ -5,9 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -20,11 +24,11 @@ from tests.support.databases import test_database_url
 from tests.support.imports import HEADER, counts, everything, start, write
 from tests.support.imports_api import IMPORTS, counted, errors, outcome, post, wait_for
 from tests.support.paths import ROOT
-from tests.support.processes import worker
+from tests.support.processes import PATIENCE, wait_until, worker
 from tests.support.receiver import Receiver
 from tests.support.sql import assert_links_match_tags
 from tests.support.turns import finished, rows, states
-from tests.support.webhooks import State, children_of, send
+from tests.support.webhooks import State, send
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("data_dir")]
 # Rows that a worker writes in four transactions or more: on SQLite the first ones are small.
@@ -44,7 +48,7 @@ def test_an_import_killed_at_any_point_goes_on_as_if_nothing_had_been(
     rows = [[f"+1415555{n % 3000:04}" if n % 97 else "bad", f"Ann {n}", "", f"t{n % 9}", n]
             for n in range(3300)]  # fmt: skip
     write(file, HEADER, *rows)
-    undisturbed, _ = start(file).communicate(timeout=300)
+    undisturbed, _ = start(file).communicate(timeout=PATIENCE)
     expected = everything()
     assert expected[1]
     Contact.objects.all().delete()
@@ -58,12 +62,12 @@ def test_an_import_killed_at_any_point_goes_on_as_if_nothing_had_been(
         process.communicate()
         job = Import.objects.get()
         assert job.state != Import.State.DONE, "killed too late: it had finished"
-    resumed, errors = start(file, "--resume").communicate(timeout=300)
+    resumed, errors = start(file, "--resume").communicate(timeout=PATIENCE)
     assert counts(resumed) == counts(undisturbed), errors
     assert everything() == expected
     assert_links_match_tags()
     assert Import.objects.get().state == Import.State.DONE
-    _, problem = start(file, "--resume").communicate(timeout=300)
+    _, problem = start(file, "--resume").communicate(timeout=PATIENCE)
     assert "There is no interrupted import" in problem
 
 
@@ -79,7 +83,7 @@ def test_imports_of_the_same_contacts_do_not_end_each_other(
         files.append(write(tmp_path / f"{turn}.csv", HEADER, *rows))
     running = [start(path) for path in files]
     for process in running:
-        printed, errors = process.communicate(timeout=300)
+        printed, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
         assert counts(printed)["failed"] == 0
     assert Contact.objects.count() == 1500
@@ -133,7 +137,7 @@ def test_a_worker_lets_a_small_import_pass_a_large_one(
     large = post(acme.api, "phone\n" + "".join(f"+1415{n:07}\n" for n in range(number))).json()
     small = post(globex.api, rows(1, 5)).json()
     with worker(data_dir, tmp_path / "log", "--once", "--turn", "0") as process:
-        assert process.wait(timeout=180) == 0, (tmp_path / "log").read_text()
+        assert process.wait(PATIENCE) == 0, (tmp_path / "log").read_text()
     assert {*states().values()} == {"done"}
     assert finished() == [small["id"], large["id"]]
     assert acme.tenant.contacts.count() == number
@@ -142,7 +146,8 @@ def test_a_worker_lets_a_small_import_pass_a_large_one(
 def test_deliveries_of_a_killed_worker_are_sent_again(
     acme: SimpleNamespace, receiver: Receiver, webhook: Webhook
 ) -> None:
-    receiver.seconds = 5
+    is_killed = Event()
+    receiver.answer = lambda received: 200 if is_killed.wait(PATIENCE) else 500
     acme.api.create()
     settle()
     environment = os.environ | {
@@ -150,12 +155,12 @@ def test_deliveries_of_a_killed_worker_are_sent_again(
     }  # fmt: skip
     command = [sys.executable, "manage.py", "deliver_webhooks"]
     with subprocess.Popen(command, cwd=ROOT, env=environment) as worker:
-        deadline = time.monotonic() + 60
-        while not receiver.received and time.monotonic() < deadline:
-            time.sleep(0.02)
-        worker.send_signal(signal.SIGKILL)
+        try:
+            wait_until(lambda: bool(receiver.received))
+        finally:
+            worker.kill()
+    is_killed.set()
     [first] = receiver.received
-    receiver.seconds = 0
     send()
     assert len(receiver.received) == 1, "another worker could still be sending it"
     Delivery.objects.update(due_at=timezone.now())  # two minutes later
@@ -167,9 +172,24 @@ def test_deliveries_of_a_killed_worker_are_sent_again(
 
 
 def companions_of(worker: int) -> dict[str, int]:
-    """The process of each command that the worker runs beside itself."""
-    commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in children_of(worker)}
-    return {name: pid for pid, text in commands.items() for name in COMPANIONS if name in text}
+    """The process of each command that the worker runs beside itself, when all have started: one
+    may send already while another has not begun."""
+    found: dict[str, int] = {}
+
+    def all_run() -> bool:
+        found.clear()
+        for process in psutil.Process(worker).children():
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                words = process.cmdline()
+                found.update({name: process.pid for name in COMPANIONS if name in words})
+        return {*found} == {*COMPANIONS}
+
+    wait_until(all_run)
+    return found
+
+
+def has_more(receiver: Receiver, before: int) -> bool:
+    return len(receiver.received) > before
 
 
 def test_the_worker_sends_new_deliveries_and_ends_its_child_processes(
@@ -187,9 +207,7 @@ def test_the_worker_sends_new_deliveries_and_ends_its_child_processes(
                 before = len(receiver.received)
                 acme.api.create(phone)
                 settle()
-                deadline = time.monotonic() + 60
-                while len(receiver.received) == before and time.monotonic() < deadline:
-                    time.sleep(0.05)
+                wait_until(partial(has_more, receiver, before))
                 found.append(companions_of(worker.pid))
                 if phone == PHONE:
                     os.kill(found[0]["deliver_webhooks"], signal.SIGKILL)  # it is replaced
@@ -197,7 +215,6 @@ def test_the_worker_sends_new_deliveries_and_ends_its_child_processes(
             worker.terminate()
     assert receiver.events() == ["contact.created"] * 2
     first, second = found
-    assert {*first} == {*second} == {*COMPANIONS}
     assert first["deliver_webhooks"] != second["deliver_webhooks"]
     assert not any(Path(f"/proc/{pid}").exists() for pid in second.values())
 
@@ -205,6 +222,4 @@ def test_the_worker_sends_new_deliveries_and_ends_its_child_processes(
 def test_deliver_webhooks_ends_if_its_worker_was_killed_at_once(db: None) -> None:
     command = [sys.executable, "manage.py", "deliver_webhooks", "--of-worker", "1"]
     environment = os.environ | {"DATABASE_URL": test_database_url()}
-    assert (
-        subprocess.run(command, cwd=ROOT, env=environment, timeout=30, check=False).returncode == 0
-    )
+    subprocess.run(command, cwd=ROOT, env=environment, timeout=PATIENCE, check=True)
