@@ -27,7 +27,7 @@ from contacts.models import (
     Duplicate,
 )
 from contacts.values import rules
-from contacts.writing import consent, edit, tags
+from contacts.writing import consent, edit, former_phones, tags
 from contacts.writing.consent import Decision
 from contacts.writing.delete import delete_many
 from contacts.writing.merge import merge
@@ -149,7 +149,7 @@ def merge_pairs(tenant: Tenant, pks: list[str], value: str) -> Result:
     not all contacts are alike, with the reason."""
     pairs = list(tenant.duplicates.open().filter(pk__in=pks))
     ids = {pk for pair in pairs for pk in pair.ids}
-    contacts = {contact.pk: contact for contact in locked_contacts(tenant, [*ids])}
+    contacts, _ = former_phones.lock([Contact(tenant=tenant, pk=pk) for pk in ids])
     groups = duplicates.groups(contacts, (pair.ids for pair in pairs), tenant.default_region)
     dismissed = {pair.ids for pair in tenant.duplicates.dismissed().of(ids)}
     problems = [duplicates.problem_of(tenant, group, dismissed) for group in groups]

@@ -47,7 +47,7 @@ def change_locked(
     tenant: Tenant, key: dict[str, str], phone: str, changes: dict[str, Any], keep_former: bool
 ) -> Contact:
     """Raises `IntegrityError` if another contact gets the phone between the check and the write."""
-    contact = tenant.contacts.find(lock=True, **key)
+    contact = former_phones.find_locked(tenant, key)
     is_new = phone != contact.phone
     if is_new and (other := other_with(tenant.pk, phone, but=contact.pk)):
         raise PhoneTaken(phone, other)

@@ -19,11 +19,9 @@ NO_HEIRS: Mapping[str, str] = {}
 def delete_one(tenant: Tenant, key: dict[str, str]) -> Contact:
     """Deletes the contact that `key` finds and returns it. Raises `Contact.DoesNotExist`.
 
-    The contact is locked first: a writer that is linking tags to it ends before. It is locked
-    together with its former phones, because a batch locks both in the order of the phones, too.
+    The contact is locked first: a writer that is linking tags to it ends before.
     """
-    former_phones.lock([tenant.contacts.find(lock=False, **key)])
-    contact = tenant.contacts.find(lock=True, **key)
+    contact = former_phones.find_locked(tenant, key)
     delete_locked([contact])
     return contact
 
@@ -35,12 +33,10 @@ def delete_many(
     """Deletes the contacts, of any tenants. `heirs`: see `delete_locked`. Returns what
     `QuerySet.delete` returns."""
     counts: Counter[str] = Counter()
-    ids = iter(list(contacts.order_by("phone").values_list("tenant", "pk")))
+    ids = iter(list(contacts.order_by("tenant_id", "phone").values_list("tenant", "pk")))
     while some := list(islice(ids, BATCH)):
-        tenants, pks = map(set, zip(*some, strict=True))
-        mine = Contact.objects.filter(tenant__in=tenants, pk__in=pks)
-        found = mine.order_by("phone").select_for_update()
-        counts.update(delete_locked(list(found), heirs))
+        there, _ = former_phones.lock([Contact(tenant_id=tenant, pk=pk) for tenant, pk in some])
+        counts.update(delete_locked([*there.values()], heirs))
     return counts.total(), dict(counts)
 
 

@@ -80,7 +80,7 @@ def save(
     `IntegrityError` where another contact has the new phone, or had it before.
     """
     mine = Contact.objects.filter(tenant=contact.tenant_id)
-    before = before or mine.filter(pk=contact.pk).select_for_update().first()
+    before = before or former_phones.lock([contact])[0].get(contact.pk)
     contact.updated_at = updated_after(before.updated_at) if before else timezone.now()
     if update_fields is not None:
         update_fields = {*with_folded(update_fields), "updated_at"}

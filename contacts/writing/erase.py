@@ -66,7 +66,8 @@ def forget(tenant: Tenant, phone: str) -> Forgotten:
     """
     # Waits for the running batches of imports, and keeps later batches waiting.
     hold_tenant(tenant.pk, alone=True)
-    stored = find(tenant, forms([phone]))
+    former_phones.lock(find(tenant, forms([phone]), lock=False))
+    stored = find(tenant, forms([phone]), lock=True)
     former = former_phones.of(stored)
     known = {phone, *chain.from_iterable((one.phone, *former[one.pk]) for one in stored)}
     phones = sorted(forms(known))
@@ -89,12 +90,13 @@ def forget(tenant: Tenant, phone: str) -> Forgotten:
     return Forgotten(bool(stored), list(others.values_list("phone", flat=True)), phones, numbers)
 
 
-def find(tenant: Tenant, phones: Iterable[str]) -> list[Contact]:
-    """The contacts that have one of these phones or had it before, locked."""
+def find(tenant: Tenant, phones: Iterable[str], *, lock: bool) -> list[Contact]:
+    """The contacts that have one of these phones or had it before. `lock`: see `find` of the
+    contacts."""
     found = {}
     for phone in sorted(phones):
         with suppress(Contact.DoesNotExist):
-            contact = tenant.contacts.find(phone=phone, lock=True)
+            contact = tenant.contacts.find(phone=phone, lock=lock)
             found[contact.pk] = contact
     return [*found.values()]
 

@@ -2,7 +2,9 @@
 
 A former phone is a row of the table of contacts (see `Contact`): whoever writes it holds the lock
 of its contact. Writers lock rows with current and with former phones in the order of the phones, so
-that they do not deadlock.
+that they do not deadlock. So a verb that writes a contact and its former phones locks all these
+rows at once, with `lock` or `find_locked`: if it locked the contact first and met its former phones
+later, a batch that has both would wait for the contact, and the verb for the batch.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -66,20 +68,28 @@ def current(tenant_id: str, phones: Sequence[str]) -> dict[str, list[str]]:
 
 
 def lock(contacts: Sequence[Contact]) -> tuple[dict[str, Contact], dict[str, list[Contact]]]:
-    """Locks contacts of one tenant and their former phones, in the order of their phones. Returns
-    the contacts that are still there, by id, and the rows of the former phones of each, by the id
-    of the contact."""
+    """Locks contacts and their former phones, in the order of their tenants and phones. Returns the
+    contacts that are still there, by id, and the rows of the former phones of each, by the id of
+    the contact. A contact that was merged is locked, too: its row is a former phone."""
     pks = [contact.pk for contact in contacts]
     mine = Contact.all_phones.filter(tenant__in={contact.tenant_id for contact in contacts})
-    both = mine.filter(Q(pk__in=pks) | Q(former_of__in=pks)).order_by("phone")
+    mine = mine.order_by("tenant_id", "phone")
+    both = mine.filter(Q(pk__in=pks) | Q(former_of__in=pks))
     wanted = {*pks}
     found = [row for row in both.select_for_update() if row.pk in wanted]
     there = {row.pk: row for row in found if row.former_of_id is None}
     # Read again: while the statement waited, a contact may have got another one's phones.
     former: dict[str, list[Contact]] = {pk: [] for pk in there}
-    for row in mine.filter(former_of__in=there).order_by("phone").select_for_update():
+    for row in mine.filter(former_of__in=there).select_for_update():
         former[str(row.former_of_id)].append(row)
     return there, former
+
+
+def find_locked(tenant: Tenant, key: dict[str, str]) -> Contact:
+    """The contact that `key` finds, locked together with its former phones. Raises
+    `Contact.DoesNotExist`."""
+    lock([tenant.contacts.find(lock=False, **key)])
+    return tenant.contacts.find(lock=True, **key)
 
 
 def lock_current(tenant_id: str, phones: Iterable[str]) -> dict[str, str]:

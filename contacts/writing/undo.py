@@ -228,12 +228,11 @@ class ChangeSet:
 
 class Batch:
     """Contacts of a change set that are taken back in one transaction. The constructor locks the
-    contacts and reads everything that taking them back needs."""
+    contacts with their former phones, and reads everything that taking them back needs."""
 
     def __init__(self, tenant: Tenant, change_set: str, contact_ids: Sequence[str]) -> None:
         self.tenant = tenant
-        mine = tenant.contacts.filter(pk__in=contact_ids).order_by("phone")
-        self.stored = {contact.pk: contact for contact in mine.select_for_update()}
+        self.stored, _ = former_phones.lock([Contact(tenant=tenant, pk=pk) for pk in contact_ids])
         logged = tenant.changes.filter(contact_id__in=contact_ids)
         self.changes = list(logged.filter(change_set=change_set).order_by("-id"))
         others = logged.exclude(change_set=change_set).values("contact_id").annotate(last=Max("id"))

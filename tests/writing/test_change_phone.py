@@ -163,7 +163,10 @@ def test_a_change_of_phone_takes_a_fixed_number_of_statements(
     acme.api.act("update-contact", phone=PHONE, name="x")  # the first request costs more
     plain = len(statements(lambda: acme.api.act("update-contact", phone=PHONE, name="y")))
     asked = statements(lambda: change(acme))
-    assert len(asked) == plain + 3, "who has, or had, the phone, and whether its owner opted out"
+    assert len(asked) == plain + 6, (
+        "locks its former phones, and asks who has, or had, the phone, and whether its owner opted"
+        " out"
+    )
 
 
 # Former phones

@@ -18,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from contacts.db.pacing import Pace
 from contacts.models import Contact
 from contacts.writing import former_phones
+from contacts.writing.undo import undo
 from qyvo.postgresql.base import LOCK_TIMEOUT
 from tenants.isolation import install_wrapper
 from tenants.models import ApiToken, Tenant
@@ -25,6 +26,7 @@ from tests.support.api import PHONE, assert_error
 from tests.support.processes import wait_until
 
 NEW, OTHER = "+14155550199", "+14155550198"
+CONTACT = "01J1YB4ZK7M5V9R8N6Q3T2W1X0"
 # Seconds: the limit here is a tenth of one, the usual one is 20, and machines are slow at times.
 SOON = 15
 pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
@@ -151,30 +153,46 @@ def test_a_deadlock_is_found_before_the_limit() -> None:
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
-def test_a_deletion_that_waits_for_a_former_phone_does_not_hold_the_contact(
-    acme: SimpleNamespace,
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda acme: acme.api.act("delete-contact", phone=NEW).json()["id"],
+        lambda acme: acme.tenant.contacts.all().delete(),
+        lambda acme: acme.api.act("erase-contact", phone=NEW).json()["id"],
+        lambda acme: acme.api.act("update-contact", phone=NEW, new_phone=OTHER).json()["id"],
+        lambda acme: save_with(OTHER, acme.tenant.contacts.get()),
+        lambda acme: undo(acme.tenant, CONTACT, [CONTACT]),
+    ],
+    ids=["delete", "delete many", "erase", "change the phone", "save", "undo"],
+)
+def test_who_waits_for_a_former_phone_does_not_hold_the_contact(
+    acme: SimpleNamespace, write: Callable[[SimpleNamespace], Any]
 ) -> None:
     """A batch with both phones locks them in their order: it would wait for the contact, and the
-    deletion for the batch."""
-    contact = acme.tenant.contacts.update_or_create(phone=NEW, defaults={})[0]
+    other writer for the batch."""
+    contact = Contact(pk=CONTACT, tenant=acme.tenant, phone=NEW)
+    contact.save()
     former_phones.keep(contact, OTHER)
     mine = Contact.all_phones.select_for_update(nowait=True)
 
-    def delete() -> int:
+    def write_beside() -> None:
         try:
-            answer: int = acme.api.act("delete-contact", phone=NEW).status_code
-            return answer
+            write(acme)
         finally:
             connection.close()
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             mine.get(tenant=acme.tenant, phone=OTHER)
-            deletion = pool.submit(delete)
+            other = pool.submit(write_beside)
             wait_until(is_somebody_waiting)
             mine.get(tenant=acme.tenant, phone=NEW)
-        assert deletion.result() == 200
-    assert not Contact.all_phones.filter(tenant=acme.tenant).exists()
+        other.result()
+
+
+def save_with(phone: str, contact: Contact) -> None:
+    contact.phone = phone
+    contact.save()
 
 
 def is_somebody_waiting() -> bool:

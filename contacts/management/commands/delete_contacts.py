@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from contacts.management.bulk import ChosenFix, confirm
 from contacts.models import Contact, ContactQuerySet
+from contacts.writing import former_phones
 from contacts.writing.delete import delete_many
 from tenants.models import Tenant
 
@@ -51,6 +52,7 @@ class Command(ChosenFix):
 
     def fix(self, tenant: Tenant, batch: list[Contact]) -> Iterator[str]:
         """Deletes the contacts of the batch that still match, after locking them."""
+        former_phones.lock(batch)
         contacts = self.locked(batch)
         if self.confirmed is not None:
             self.confirmed -= len(contacts)
