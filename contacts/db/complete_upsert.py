@@ -79,7 +79,7 @@ FROM (SELECT {dialect.SEEN} AS seen) AS counted
 
 
 CAUSES = """cause AS MATERIALIZED (
-    SELECT * FROM ROWS FROM (json_to_recordset(%(causes)s::json) AS (
+    SELECT * FROM ROWS FROM (jsonb_to_recordset(%(causes)s::jsonb) AS (
         tenant_id uuid, phone text, digest text, actor text, request_id text, change_set uuid
     )) WITH ORDINALITY AS given (
         tenant_id, phone, digest, actor, request_id, change_set, place

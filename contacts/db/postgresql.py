@@ -49,7 +49,7 @@ class PostgreSQL:
         """A parameter for a list of ids, phones or digests, which need no quotes in an array."""
         return f"{{{','.join(items)}}}"
 
-    ROWS = "FROM json_populate_recordset(NULL::contacts_contact, %(rows)s::json) AS given"
+    ROWS = "FROM jsonb_populate_recordset(NULL::contacts_contact, %(rows)s::jsonb) AS given"
     ROWS_TO_UPDATE = f"{ROWS} WHERE true"
 
     @staticmethod
@@ -201,9 +201,9 @@ FROM (
     SELECT unnest(%(created)s::uuid[]) AS contact_id, 'created' AS kind, '{}'::jsonb AS fields,
         NULL::uuid AS "into", NULL::timestamptz AS ended_at
     UNION ALL
-    SELECT (entry ->> 0)::uuid, entry ->> 1, (entry -> 2)::jsonb, (entry ->> 3)::uuid,
+    SELECT (entry ->> 0)::uuid, entry ->> 1, entry -> 2, (entry ->> 3)::uuid,
         (entry ->> 4)::timestamptz
-    FROM json_array_elements(%(rows)s::json) AS entry
+    FROM jsonb_array_elements(%(rows)s::jsonb) AS entry
 ) AS entries
 """
 

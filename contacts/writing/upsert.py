@@ -187,13 +187,13 @@ def by_fields(
 def replace_rows(rows: dict[str, str], names: Sequence[str], new: Contact) -> dict[str, Replaced]:
     """`replace_many` for rows with current and new phones. Raises `FormerPhone`."""
     written = write(rows, names, replacing(names), new)
-    same = Contact.objects.filter(
-        IsAnyOf("phone", rows.keys() - written.keys(), "varchar"), tenant=new.tenant_id
-    )
-    results = {phone: Replaced(row.outcome, row.ulid, phone) for phone, row in written.items()} | {
-        phone: Replaced(Outcome.UNCHANGED, pk, phone)
-        for phone, pk in same.values_list("phone", "pk")
-    }
+    results = {phone: Replaced(row.outcome, row.ulid, phone) for phone, row in written.items()}
+    if len(results) < len(rows):
+        same = Contact.objects.filter(
+            IsAnyOf("phone", rows.keys() - written.keys(), "varchar"), tenant=new.tenant_id
+        )
+        for phone, pk in same.values_list("phone", "pk"):
+            results[phone] = Replaced(Outcome.UNCHANGED, pk, phone)
     if len(results) < len(rows):
         raise FormerPhone
     return results
