@@ -8,7 +8,9 @@ number of the transaction (`xid`), then by id. The feed ends before the oldest t
 still running: no uncommitted change can precede what the feed shows.
 
 A dump that was restored brings the transaction numbers of another server. Those numbers may lie in
-the future of this server. `settle_restored` replaces them by negative numbers.
+the future of this server. `settle_restored` replaces them by negative numbers. A database that was
+taken back to an earlier moment gives out numbers for the second time, which no number shows: then
+the command `settle_changes` calls `settle`.
 """
 
 from typing import Any, NamedTuple, Self, TypeVar
@@ -78,7 +80,8 @@ class FeedQuerySet(models.QuerySet[Row]):
         position is so early that the reader gets some changes twice but misses none. If the change
         was written after the dump was made, the new position is after all restored changes.
         """
-        found = self.filter(pk=position.id).values_list("xid", "id").first()
+        # A new change may have an id that a lost change had.
+        found = self.filter(pk=position.id, xid__lt=0).values_list("xid", "id").first()
         if found is None:
             later = self.filter(xid__lt=0, id__gt=position.id).order_by("xid", "id")
             xid = later.values_list("xid", flat=True).first()
@@ -97,16 +100,20 @@ class FeedQuerySet(models.QuerySet[Row]):
         return self.filter(xid__gte=RawSQL(newest, [])).exists()  # noqa: S611
 
     def settle_restored(self) -> int:
-        """Moves the changes of a restored dump before all changes that this server writes.
+        """Calls `settle` if the changes come from a restored dump. Returns how many were moved."""
+        return self.settle() if self.are_foreign() else 0
 
-        The numbers of their transactions come from another server. The changes get numbers below 0,
-        in their old order, after the changes of earlier dumps. Returns the number of changes moved.
+    def settle(self) -> int:
+        """Moves all changes before those that this server will write. Returns how many were moved.
+
+        The changes get numbers below 0, in their old order, after the changes of earlier restores.
         """
-        if not self.are_foreign():
-            return 0
-        foreign = self.filter(xid__gte=0)
-        first = foreign.order_by("xid").values_list("xid", flat=True)[0]
-        return foreign.update(xid=models.F("xid") + (self.restored() + 1 - first))
+        restored = self.restored()
+        moved = self.filter(xid__gte=0)
+        first = moved.order_by("xid").values_list("xid", flat=True).first()
+        if first is None:  # no change is new since the last restore, but positions may be
+            moved, first = self.filter(xid=restored), restored
+        return moved.update(xid=models.F("xid") + (restored + 1 - first))
 
 
 def settle_restored(using: str, **kwargs: Any) -> None:

@@ -5,11 +5,9 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event, Thread
@@ -23,6 +21,7 @@ import yaml
 from tests.support.installation import PATIENCE, Installation, Load, Server
 from tests.support.paths import ROOT
 from tests.support.processes import free_port, need, wait_for
+from tests.support.versions import CURRENT, Version, environment
 
 COMPOSE_FILE = ROOT / "compose.cluster.yaml"
 COMPOSE = yaml.safe_load(COMPOSE_FILE.read_text())
@@ -36,27 +35,11 @@ VARIABLES = {
     "SECRET_KEY": "x" * 50, "ALLOWED_HOSTS": "127.0.0.1", "BEHIND_HTTPS_PROXY": "false",
     "METRICS_TOKEN": "", "GRANIAN_WORKERS": "1",
 }  # fmt: skip
-# Patroni allows no shorter ttl than the 20 seconds of docs/cluster.
-QUICKER = {"loop_wait: 5": "loop_wait: 1", "retry_timeout: 5": "retry_timeout: 3"}
-REQUIREMENTS = ROOT / "docs/cluster/requirements.txt"
 
 
-@cache
 def patroni() -> Path:
-    """The folder of Patroni's programs, installed from its own lock into the cache of pytest."""
-    environment = ROOT / ".pytest_cache" / "d" / "patroni"
-    done = environment / "requirements.txt"
-    if not done.exists() or done.read_text() != REQUIREMENTS.read_text():
-        uv = Path(sys.executable).with_name("uv")
-        commands: list[list[str | Path]] = [
-            ["venv", "--quiet", "--clear", "--python", sys.executable, environment],
-            ["pip", "install", "--quiet", "--python", environment, "--require-hashes",
-             "--requirement", REQUIREMENTS],
-        ]  # fmt: skip
-        for command in commands:
-            subprocess.run([uv, *command], check=True)
-        shutil.copy(REQUIREMENTS, done)
-    return environment / "bin"
+    """The folder of Patroni's programs."""
+    return environment("patroni", ROOT / "docs/cluster/requirements.txt")
 
 
 def as_somebody(*command: str) -> list[str]:
@@ -117,10 +100,7 @@ class Service:
             text = text.replace(f"bind :{number}", f"bind 127.0.0.1:{port}")
             text = text.replace(f"listen_port = {number}", f"listen_port = {port}")
         text = text.replace("listen_addr = *", "listen_addr = 127.0.0.1")
-        text = re.sub(r"(?<![\w/.])/(etc|var)/", rf"{self.folder}/\1/", text)
-        for written, quicker in QUICKER.items():
-            text = text.replace(written, quicker)
-        return text
+        return re.sub(r"(?<![\w/.])/(etc|var)/", rf"{self.folder}/\1/", text)
 
     @property
     def address(self) -> str:
@@ -131,12 +111,13 @@ class Service:
     def command(self) -> list[str]:
         words = [self.here(word) for word in self.declared.get("command", [])]
         if self.name.startswith("app"):  # the command of the image
-            return [sys.executable, "-m", "qyvo.serve", "--port", self.address.rpartition(":")[2]]
+            port = self.address.rpartition(":")[2]
+            return [str(self.cluster.version.python), "-m", "qyvo.serve", "--port", port]
         if words[0] == "redis-server":
             port = self.address.rpartition(":")[2]
             return [need(words[0]), "--bind", "127.0.0.1", "--port", port, *words[3:]]
         if words[0] == "python":
-            return [sys.executable, *words[1:]]
+            return [str(self.cluster.version.python), *words[1:]]
         if words[0] == "patroni":
             return as_somebody(str(patroni() / "patroni"), *words[1:])
         if words[0] == "pgbouncer":
@@ -158,8 +139,16 @@ class Service:
     def start(self) -> None:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                self.command, cwd=ROOT, env=self.environment, stdout=output, stderr=output
-            )
+                self.command, cwd=self.cluster.version.folder, env=self.environment,
+                stdout=output, stderr=output,
+            )  # fmt: skip
+
+    def stop(self) -> None:
+        """As a supervisor does, or `docker compose stop`."""
+        assert self.process
+        self.process.terminate()
+        assert self.process.wait(PATIENCE) == 0, self.log.read_text()[-3000:]
+        self.process = None
 
     def processes(self) -> list[psutil.Process]:
         if self.process is None:
@@ -220,8 +209,10 @@ class Database:
 
 
 class Cluster:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    """`version`: of the servers and workers that are started from now on."""
+
+    def __init__(self, folder: Path, version: Version) -> None:
+        self.folder, self.version = folder, version
         self.data_dir = folder / "data"
         self.data_dir.mkdir()
         self.binaries = binaries()
@@ -249,7 +240,8 @@ class Cluster:
         self.wait_until("a leader and two replicas", lambda: len(self.roles()) == 3)
         url = self["migrate"].environment["DATABASE_URL"]
         self.wait_until("HAProxy has found the leader", lambda: can_connect(url))
-        self.installation = Installation(Database(url), self.data_dir)  # type: ignore[arg-type]
+        database: Any = Database(url)
+        self.installation = Installation(database, self.data_dir, self.version)
         for name in ("app1", "app2", "worker1", "worker2"):
             self[name].start()
         for name in ("app1", "app2"):
@@ -308,10 +300,10 @@ def can_connect(url: str) -> bool:
 
 
 @contextmanager
-def running_cluster(folder: Path) -> Iterator[Cluster]:
+def running_cluster(folder: Path, version: Version = CURRENT) -> Iterator[Cluster]:
     """A cluster that serves; all of its processes have ended when the block ends."""
     folder.chmod(0o755)
-    cluster = Cluster(folder)
+    cluster = Cluster(folder, version)
     try:
         cluster.start()
         yield cluster

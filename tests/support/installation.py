@@ -30,6 +30,7 @@ from tests.support.api import CREATE
 from tests.support.paths import ROOT
 from tests.support.postgres import new_server
 from tests.support.processes import STARTED, free_port, wait_for, wait_until
+from tests.support.versions import CURRENT, Version
 
 SERVE = re.search(r"^SERVE := \S+/python (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 THREADS = 4  # of a process of the server on SQLite; on PostgreSQL more, with 8 connections
@@ -205,8 +206,10 @@ class SQLite:
 class Installation:
     """A migrated database with a tenant, and the production server on it."""
 
-    def __init__(self, database: Postgres | SQLite, folder: Path) -> None:
-        self.database = database
+    def __init__(
+        self, database: Postgres | SQLite, folder: Path, version: Version = CURRENT
+    ) -> None:
+        self.database, self.version = database, version
         self.data_dir = folder
         self.log = folder / "log"
         self.read_from = 0  # bytes of the log that are an old story
@@ -225,8 +228,8 @@ class Installation:
     def manage(self, *words: str) -> str:
         """What the command prints; it has to succeed."""
         run = subprocess.run(
-            [sys.executable, "manage.py", *words],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False,
+            [self.version.python, "manage.py", *words], cwd=self.version.folder,
+            env=self.environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout

@@ -1,12 +1,14 @@
 """The cluster of compose.cluster.yaml. Its parts are killed one after the other while writers run.
 
-`pytest -s tests/system/cluster.py`; not collected with the others: it takes more than a minute, and
-installs Patroni. .ci/run runs it. Needs etcd, HAProxy, PgBouncer and Redis.
+`pytest -s tests/system/cluster.py` shows the figures. Not collected with the others: it takes
+minutes, and installs Patroni and the last release. `make check` runs it. Needs etcd, HAProxy,
+PgBouncer and Redis.
 """
 
 import os
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -17,22 +19,30 @@ import pytest
 from tests.support.cluster import Cluster, Readiness, Writers, patroni, running_cluster
 from tests.support.installation import LONGEST
 from tests.support.processes import need
+from tests.support.versions import CURRENT, Version, last_release
 
 HEALED = 30  # seconds
 TOLD = 5  # seconds of failing requests after which /readyz has said so
 LEADER = {"database", "migrations", "queue"}  # the parts of /readyz that need the leader
+pytestmark = pytest.mark.xdist_group("cluster")  # one cluster for all
 SERVERS = ("app1", "app2")
 FAILSAFE = "continue to run as a leader because failsafe mode is enabled"  # in Patroni's log
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def release(tmp_path_factory: pytest.TempPathFactory) -> Version | None:
+    """The last release, whose servers and workers the cluster begins with."""
     for program in ("etcd", "haproxy", "pgbouncer", "redis-server"):
         need(program)
+    return last_release(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, release: Version | None) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
     for closed in (folder, folder.parent, folder.parent.parent):
         closed.chmod(0o755)  # for the user of PostgreSQL
-    with running_cluster(folder) as cluster:
+    with running_cluster(folder, release or CURRENT) as cluster:
         yield cluster
 
 
@@ -46,6 +56,34 @@ def acknowledged(cluster: Cluster) -> Iterator[Writers]:
     print(writers.figures("All faults together"), f"{len(writers.promised)} acknowledged, 0 lost")
     cluster.installation.check(writers)
     cluster.installation.manage("check_contacts", "--all-tenants")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def answers_of_upgrade(cluster: Cluster, acknowledged: Writers) -> Counter[int | None]:
+    """What the writers were answered while this version replaced the last release, in the order of
+    docs/operations.md. All other tests are of this version."""
+    before, began = acknowledged.counts, time.monotonic()
+    cluster.version = cluster.installation.version = CURRENT
+    cluster.installation.manage("migrate", "-v0")
+    acknowledged.wait_for(201)  # of the release's servers, on the tables of this version
+    for name in SERVERS:
+        cluster[name].stop()
+        cluster[name].start()
+        cluster.wait_until(f"{name} is ready", partial(is_ready, cluster, name))
+    for name in ("worker1", "worker2"):
+        cluster[name].stop()
+        cluster[name].start()
+    answers = acknowledged.counts - before
+    print(f"\nUpgrade: {time.monotonic() - began:.0f} s, {dict(answers)}")
+    return answers
+
+
+def test_an_upgrade_from_the_last_release_fails_no_request(
+    release: Version | None, answers_of_upgrade: Counter[int | None]
+) -> None:
+    assert {*answers_of_upgrade} == {201}
+    if release is None:
+        pytest.skip("SKIPPED: git has no history here, so nobody has upgraded the last release.")
 
 
 @contextmanager

@@ -1,5 +1,5 @@
-"""The commands of docs/operations.md for pgBackRest: the database comes back as it was between two
-writes. With Debian's PostgreSQL: its pgBackRest may know no newer one."""
+"""The commands of docs/operations.md for pgBackRest: the service comes back as it was before a
+deletion. With Debian's PostgreSQL: its pgBackRest may know no newer one."""
 
 import os
 import shutil
@@ -9,13 +9,17 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from django.db import connection
 
+from tests.support.api import ACTIONS, CREATE
 from tests.support.cluster import as_somebody
 from tests.support.documents import blocks
+from tests.support.installation import Installation
+from tests.support.paths import ROOT
 from tests.support.processes import free_port, need, wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -23,6 +27,9 @@ pytestmark = pytest.mark.skipif(
 )
 [CONFIGURATION] = blocks("ini", "docs/operations.md")
 [POSTGRESQL_CONF] = blocks("conf", "docs/operations.md")
+CHANGES, DELETE, LIST = (
+    ACTIONS + name for name in ("list-changes", "delete-contact", "list-contacts")
+)
 BACKUP, RESTORE = blocks("shell", "docs/operations.md")
 
 
@@ -63,17 +70,29 @@ class Server:
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(settings + POSTGRESQL_CONF)
 
+    def create_database(self) -> None:
+        psql = [program("psql"), "-h", str(self.folder), "-p", str(self.port), "-U", "postgres"]
+        self.run(*psql, "-f", str(ROOT / "docs/cluster/role.sql"), QYVO_PASSWORD="-")
+
     def start(self) -> None:
         self.run(program("pg_ctl"), "-D", str(self.data), "-w", "start")
 
     def stop(self) -> None:
         self.run(program("pg_ctl"), "-D", str(self.data), "-m", "fast", "-w", "stop")
 
+    @property
+    def url(self) -> str:
+        return f"postgres://qyvo@/qyvo?host={self.folder}&port={self.port}"
+
     def rows(self, sql: str) -> list[tuple]:
-        url = f"postgres://postgres@/postgres?host={self.folder}&port={self.port}"
-        with psycopg.connect(url, autocommit=True) as own:
-            cursor = own.execute(sql.encode())
-            return cursor.fetchall() if cursor.description else []
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            return connection.execute(sql.encode()).fetchall()
+
+    def content(self) -> dict[str, Any]:
+        """Of each table, the number of its rows and a digest of them."""
+        tables = self.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        rows = "SELECT count(*), md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM {} AS t"
+        return {name: self.rows(rows.format(name)) for (name,) in tables}
 
 
 def program(name: str) -> str:
@@ -96,23 +115,40 @@ def server() -> Iterator[Server]:
         server.initialize()
         server.start()
         try:
+            server.create_database()
             yield server
         finally:
             with suppress(AssertionError):  # it may have stopped already
                 server.stop()
 
 
-def test_the_database_comes_back_as_it_was_between_two_writes(server: Server) -> None:
-    server.rows("CREATE TABLE written (what text)")
+def test_the_service_comes_back_as_it_was_before_a_deletion(server: Server, tmp_path: Path) -> None:
+    installation = Installation(server, tmp_path)  # type: ignore[arg-type]
+    phones = [f"+1415555{2000 + number}" for number in range(40)]
     server.shell(BACKUP)
     time.sleep(1.1)  # pgBackRest knows the end of a backup to the second
-    server.rows("INSERT INTO written VALUES ('before')")
-    time.sleep(0.1)
-    [[moment]] = server.rows("SELECT clock_timestamp()::text")
-    time.sleep(0.1)
-    server.rows("INSERT INTO written VALUES ('after')")
+    with installation.server(1) as web, web.client() as client:
+        for phone in phones:
+            assert client.post(CREATE, json={"phone": phone, "tags": "vip"}).status_code == 201
+        content = server.content()
+        time.sleep(0.1)
+        [[moment]] = server.rows("SELECT clock_timestamp()::text")
+        time.sleep(0.1)
+        for phone in phones:
+            assert client.post(DELETE, json={"phone": phone}).status_code == 200
+        lost = client.post(CHANGES, json={}).json()
+        assert [change["kind"] for change in lost["data"]] == ["created"] * 40 + ["deleted"] * 40
     server.stop()
     server.shell(RESTORE, MOMENT=moment)
     server.start()
     wait_until(lambda: server.rows("SELECT pg_is_in_recovery()") == [(False,)])
-    assert server.rows("SELECT what FROM written") == [("before",)]
+    assert server.content() == content
+    installation.manage("migrate", "-v0")
+    installation.manage("settle_changes")
+    installation.manage("check", "--database", "default", "--fail-level", "WARNING")
+    with installation.server(1) as web, web.client() as client:
+        assert client.get("/readyz").json()["migrations"] == "up"
+        assert len(client.post(LIST, json={}).json()["data"]) == 40
+        assert client.post(CREATE, json={"phone": "+14155559999"}).status_code == 201
+        changes = client.post(CHANGES, json={"cursor": lost["next_cursor"]}).json()["data"]
+        assert [change["kind"] for change in changes] == ["created"], "no reader misses a change"
