@@ -214,7 +214,7 @@ class ImportAdmin(ProgressAdmin):
         may_run = job.state == State.DRAFT and self.has_add_permission(request)
         if may_run and not job.finished_at:
             return to("preview", job.pk)
-        now = Import.objects.with_counts().filter(pk=job.pk).first()
+        now = job.tenant.imports.with_counts().filter(pk=job.pk).first()
         if now is None:  # somebody has deleted the import at this moment
             return super().change_view(request, object_id, form_url, extra_context)
         context = self.progress_of(now) | {

@@ -65,6 +65,16 @@ END $$""",
     """CREATE TRIGGER number_change BEFORE INSERT ON contacts_change
     FOR EACH ROW EXECUTE FUNCTION contacts_number_change()""",
 )
+# Each tag at its first place, as `PostgreSQL.ADDED_TAGS` has it.
+ADD_TAGS = """CREATE OR REPLACE FUNCTION contacts_added_tags(stored text, given text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(string_agg(name, ',' ORDER BY place), '') FROM (
+        SELECT name, min(place) AS place
+        FROM unnest(string_to_array(stored || ',' || given, ','))
+            WITH ORDINALITY AS tag (name, place)
+        WHERE name <> '' GROUP BY name
+    ) AS tags
+$$"""
 # Citus copies the tables that have foreign keys to the table of tenants into new ones, and forgets
 # which ids were given out: the next user would get the id of the first one.
 SEQUENCES = """
@@ -114,6 +124,7 @@ def plan(tables: Sequence[str], reference: str) -> Plan:
         *(emptied(table) for table in [*rest, *([] if reference in there else [reference])]),
         *(f"SELECT setval({name}, {number})" for name, number in last_ids),
         *numbering,
+        ADD_TAGS,
         *settings_of_database(),
     ]
     return Plan([table for table in tables if table in there], statements)

@@ -4,14 +4,13 @@ import pytest
 from django.db import connection
 
 from contacts.models import Contact
-from tenants.isolation import tenant_context
+from tenants.isolation import tenant_context, tenants_context
 from tests.support import tenant_guard
-from tests.support.factories import ContactFactory
+from tests.support.factories import ContactFactory, TenantFactory
 
 pytest.importorskip("sqlglot")
 
 JOINED = "SELECT * FROM contacts_contact AS c JOIN contacts_contacttag AS l ON l.contact_id = c.id"
-
 
 INSIDE = "DELETE FROM contacts_tag WHERE tenant_id = %s AND id IN (SELECT x FROM contacts_change)"
 BESIDE = "SELECT 1 FROM tenants_tenant AS t WHERE EXISTS (SELECT 1 FROM contacts_tag WHERE {})"
@@ -42,6 +41,22 @@ def test_a_statement_names_the_tenant_of_each_table(
     assert [*found] == ([lacking] if lacking else [])
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 FROM contacts_tag WHERE tenant_id IS NOT NULL",
+        "SELECT 1 FROM contacts_tag WHERE tenant_id <> %s",
+        "SELECT 1 FROM contacts_tag WHERE NOT tenant_id = %s",
+        "SELECT 1 FROM contacts_tag WHERE tenant_id = %s OR id = %s",
+        "SELECT 1 FROM contacts_tag AS t WHERE t.tenant_id = t.tenant_id",
+        f"{JOINED} AND l.tenant_id = c.tenant_id WHERE c.id = %s",
+        "SELECT 1 FROM given JOIN (contacts_tag AS t JOIN names ON true) ON given.tenant_id = %s",
+    ],
+)
+def test_a_condition_that_rows_of_other_tenants_meet_does_not_name_the_tenant(sql: str) -> None:
+    assert tenant_guard.problems(tenant_guard.normal(sql))
+
+
 @pytest.mark.django_db
 def test_what_is_sent_for_one_tenant_is_judged() -> None:
     if connection.vendor != "postgresql":
@@ -55,3 +70,7 @@ def test_what_is_sent_for_one_tenant_is_judged() -> None:
         tenant_guard.found.clear()
         list(Contact.all_phones.filter(tenant=contact.tenant_id, pk=contact.pk))
     assert not tenant_guard.found
+    with tenants_context([contact.tenant_id, TenantFactory.create().pk]):
+        list(Contact.all_phones.filter(pk=contact.pk))
+    assert tenant_guard.found, "asked for several tenants"
+    tenant_guard.found.clear()

@@ -2,14 +2,15 @@
 
 Row-level security keeps tenants apart, but a database that is sharded by tenant must find the
 tenant in the statement: otherwise it asks all shards, or refuses, such as a lock of a row by its
-id alone. The guard reads what the product sends for one tenant on PostgreSQL. What tests ask
-themselves, they ask for all tenants.
+id alone. The guard reads what the product sends for one tenant, or for several, on PostgreSQL. What
+tests ask themselves, they ask for all tenants.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -113,44 +114,72 @@ def of_tenants(query: Any) -> Iterator[str]:
     """The table of tenants, of which each shard's machine has a copy, if the query locks its rows,
     or has a subquery while it names no table of `contacts`. A sharded database refuses both."""
     names = [table.name for table in tables_of(query)]
-    inside = [part for part in parts_of(query) if isinstance(part, exp.Query)]
+    parts = chain.from_iterable(map(without_queries, conditions_of(query)))
+    inside = [part for part in parts if isinstance(part, exp.Query)]
     is_alone = not any(name.startswith("contacts_") for name in names)
     if query.args.get("locks") or (inside and is_alone):
         yield from (name for name in names if name == "tenants_tenant")
 
 
 def without_tenant(query: Any) -> Iterator[str]:
-    tables = [*tables_of(query)]
-    compared = {column.table for column in compared_columns(query) if column.name == "tenant_id"}
-    for table in tables:
-        is_compared = table.alias_or_name in compared or ("" in compared and len(tables) == 1)
-        if table.name.startswith("contacts_") and not is_compared:
-            yield table.name
+    """The tables whose tenant is compared with nothing, or only with those of such tables."""
+    tables = {table.alias_or_name: table.name for table in tables_of(query)}
+    own = {alias: name for alias, name in tables.items() if name.startswith("contacts_")}
+    alone = "".join(tables) if len(tables) == 1 else ""
+    equations = [
+        {alias or alone for alias in equation} & own.keys()
+        for condition in conditions_of(query)
+        for equation in equations_of(condition)
+    ]
+    named = set[str]()
+    while more := [rest for each in equations if len(rest := each - named) == 1]:
+        named.update(*more)
+    yield from (name for alias, name in own.items() if alias not in named)
+
+
+def equations_of(condition: Any) -> set[frozenset[str]]:
+    """What each row that meets the condition equals: for each comparison, the tables, by alias,
+    whose tenant is part of the comparison."""
+    condition = condition.unnest()
+    if isinstance(condition, exp.And):
+        return equations_of(condition.left) | equations_of(condition.right)
+    if isinstance(condition, exp.Or):
+        return equations_of(condition.left) & equations_of(condition.right)
+    if isinstance(condition, exp.EQ | exp.In) and condition.this != condition.expression:
+        columns = (part for part in without_queries(condition) if isinstance(part, exp.Column))
+        return {frozenset(column.table for column in columns if column.name == "tenant_id")}
+    return set()
 
 
 def tables_of(query: Any) -> Iterator[Any]:
     """The tables that the query names itself, not those of queries inside."""
+    return (source for source, _ in sources_of(query) if isinstance(source, exp.Table))
+
+
+def sources_of(query: Any) -> Iterator[tuple[Any, Any]]:
+    """What the query reads or writes itself, and the condition of the join, if it has one."""
     first = query.args.get("from_")
-    using = query.args.get("using") or []
-    sources = [query.this, first and first.this, *using, *(join.this for join in joins_of(query))]
-    return (source for source in sources if isinstance(source, exp.Table))
+    named = [query.this, first and first.this, *(query.args.get("using") or [])]
+    yield from joined((source, None) for source in named if source)
+    yield from joined((join.this, join.args.get("on")) for join in query.args.get("joins") or [])
 
 
-def joins_of(query: Any) -> list[Any]:
-    """The joins of the query, also those that stand behind a table in FROM or USING."""
-    first = query.args.get("from_")
-    sources = [query, first and first.this, *(query.args.get("using") or [])]
-    return [join for source in sources if source for join in source.args.get("joins") or []]
+def joined(sources: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """The sources, and what is joined to each of them in FROM, USING or parentheses."""
+    for parenthesized, condition in sources:
+        source = parenthesized.unnest()
+        yield source, condition
+        if not isinstance(source, exp.Query):
+            joins = source.args.get("joins") or []
+            yield from joined((join.this, join.args.get("on")) for join in joins)
 
 
-def compared_columns(query: Any) -> Iterator[Any]:
-    """The columns in the conditions of the query, without those of queries inside."""
-    return (part for part in parts_of(query) if isinstance(part, exp.Column))
+def conditions_of(query: Any) -> Iterator[Any]:
+    """Of WHERE and of joins."""
+    where = query.args.get("where")
+    return filter(None, [where and where.this, *(on for _, on in sources_of(query))])
 
 
-def parts_of(query: Any) -> Iterator[Any]:
-    """The parts of the conditions of the query. Those of queries inside are left out, but the
-    queries are not."""
-    conditions = [query.args.get("where"), *(join.args.get("on") for join in joins_of(query))]
-    for condition in filter(None, conditions):
-        yield from condition.walk(prune=lambda node: isinstance(node, exp.Query))
+def without_queries(condition: Any) -> Iterator[Any]:
+    """The parts of the condition. Those of queries inside are left out, but the queries are not."""
+    return condition.walk(prune=lambda node: isinstance(node, exp.Query))

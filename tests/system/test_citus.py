@@ -51,7 +51,7 @@ for command, option in [
 
 
 @pytest.fixture
-def cluster(django_db_setup: None, tmp_path: Path) -> Iterator[SimpleNamespace]:
+def cluster(tmp_path: Path) -> Iterator[SimpleNamespace]:
     """`url`: of the owner; `database`: the URL of the server's role; `told`: what `distribute` has
     printed; `tokens`: of Acme and Globex."""
     with citus_cluster(workers=2) as url:
@@ -119,13 +119,15 @@ def test_tenants_are_distributed_once_and_every_action_shows_each_its_own_rows(
             assert not wrong, (tmp_path / "log").read_text()
         csv = {"Content-Type": "text/csv"}
         file = b"phone,tags,opted_in_at\n+14155550177,vip,2026-01-01\n+14155550123,new,\n"
-        assert acme.post("/api/v1/imports", content=file, headers=csv).status_code == 202
+        for words, content in [("", file), ("?tag=shop", b"phone\n+14155550177\n")]:
+            answer = acme.post(f"/api/v1/imports{words}", content=content, headers=csv)
+            assert answer.status_code == 202
         with worker(tmp_path, tmp_path / "worker", "--once", **variables) as process:
             assert process.wait(PATIENCE) == 0, (tmp_path / "worker").read_text()
         key = {"phone": "+14155550177"}
         answers = [web.post(ACTIONS + "get-contact", json=key) for web in (acme, globex, outsider)]
         assert [answer.status_code for answer in answers] == [200, 404, 401]
-        assert answers[0].json()["tags"] == ["vip"]
+        assert answers[0].json()["tags"] == ["vip", "shop"]
         assert saved_in_admin(url, answers[0].json()["id"]) == 302
         found = acme.post(ACTIONS + "search-contacts", json={"query": "rename"}).json()
         assert [contact["name"] for contact in found] == ["Renamed"]
