@@ -56,8 +56,10 @@ def refuse_too_many(columns: Collection[str]) -> None:
         raise UnreadableFile(
             _("There are more than %(most)s columns.") % {"most": grouped(MAX_COLUMNS)}
         )
-    if long := next((name for name in columns if len(name) > MAX_COLUMN_NAME), ""):
-        raise UnreadableFile(
-            _("The column “%(column)s” has a name of more than %(most)s characters.")
-            % {"column": f"{long[:50]}…", "most": grouped(MAX_COLUMN_NAME)}
-        )
+    # Without the name: a row that is no header may have a long note about somebody.
+    for number, name in enumerate(columns, 1):
+        if len(name) > MAX_COLUMN_NAME:
+            raise UnreadableFile(
+                _("The name of column %(number)s has more than %(most)s characters.")
+                % {"number": number, "most": grouped(MAX_COLUMN_NAME)}
+            )

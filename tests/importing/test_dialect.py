@@ -153,6 +153,17 @@ def test_columns_may_have_one_name_or_none(tmp_path: Path) -> None:
     assert [record.cells[key] for key in source.header if key] == [ANN, BOB, "c", "e"]
 
 
+def test_a_name_of_a_column_that_is_too_long_is_not_shown(tmp_path: Path) -> None:
+    """The first row may be no header, but a note about somebody."""
+    for text in (f"Zoe;{'Zoe is ill. ' * 1000}\n", f"phone;{'Zoe is ill. ' * 1000}\n"):
+        path = tmp_path / "people.csv"
+        path.write_text(text)
+        with pytest.raises(UnreadableFile) as refused:
+            _ = RecordFile(path).header
+        assert "The name of column 2 has more than" in str(refused.value)
+        assert "Zoe" not in str(refused.value)
+
+
 def test_a_header_in_the_wrong_encoding_is_not_shown(tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     path.write_text("town;person\nLyon;Ann\n", encoding="utf-32")

@@ -109,7 +109,7 @@ def wait_until_alone(cursor: Any) -> None:
     """Servers that have just ended may still be saying goodbye, and the database is not deleted
     while somebody is connected to it."""
     others: list[Any] = []
-    for _ in range(200):
+    for _ in range(1200):
         cursor.execute(
             "SELECT pid, state, query FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -199,7 +199,7 @@ class SQLite:
         yield moved
 
     def rows(self, sql: str) -> list[Any]:
-        with sqlite3.connect(self.path, timeout=PATIENCE) as connection:
+        with closing(sqlite3.connect(self.path, timeout=PATIENCE)) as connection:
             return connection.execute(sql).fetchall()
 
 
