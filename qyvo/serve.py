@@ -144,6 +144,7 @@ class Server(mp.MPServer):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.main_loop_interrupt = Flag()  # type: ignore[assignment]
+        self.on_startup(load_application)
         self.deaths = 0  # in quick succession
         self.last_death = 0.0
 
@@ -208,6 +209,15 @@ class Server(mp.MPServer):
         if self.interrupt_signal:  # service managers have sent it to all processes already
             self.interrupt_children.clear()
         super().shutdown(exit_code)
+
+
+def load_application() -> None:
+    """Loads the application before the server processes are forked. They share the memory of what
+    is loaded: two of them take 60 MiB each after much load, instead of 102. And a process that
+    replaces a dead one answers at once."""
+    if multiprocessing.get_start_method() == "fork":  # as on Linux before Python 3.14
+        from . import wsgi  # noqa: F401, I001 - overload needs what this one sets up
+        from . import overload  # noqa: F401
 
 
 def join(worker: Any, timeout: float | None = None) -> None:
