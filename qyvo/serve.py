@@ -4,6 +4,7 @@ It runs granian with settings for this service. The options are those of granian
 option wins over its `GRANIAN_…` variable, and the variable wins over the defaults below.
 """
 
+import ctypes
 import errno
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from multiprocessing.connection import wait
@@ -32,6 +34,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qyvo.settings")
 MAX_CONNECTIONS = 16_384
 OTHER_DESCRIPTORS = 256  # per process: files, connections to the database and to Redis
 MAX_HEADER_BYTES = 32 * 1024  # per request; 4,096 waiting requests take at most 300 MiB
+M_ARENA_MAX, ARENAS = -8, 2  # mallopt(3)
 DOORS = 4  # threads for health checks, and for requests that begin to wait: see `overload`
 STOP_SECONDS = 30  # for running requests to finish when the server stops
 
@@ -229,6 +232,13 @@ def join(worker: Any, timeout: float | None = None) -> None:
         time.sleep(0.001)
 
 
+def share_free_memory() -> None:
+    """Lets all threads of this process take memory from the same two places. With glibc's default,
+    eight for each processor, each keeps what is free there: with SQLite, 25 MiB more."""
+    with suppress(AttributeError, OSError):  # other C libraries have no mallopt
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
+
+
 def serve_requests(*args: Any) -> None:
     """The main function of each server process.
 
@@ -237,6 +247,7 @@ def serve_requests(*args: Any) -> None:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    share_free_memory()
     Thread(target=end_with_parent, daemon=True).start()
     mp._wsgi_call_wrap = answer_without_waiting  # type: ignore[assignment]
     _signals.set_main_signals = stop_once  # type: ignore[assignment]

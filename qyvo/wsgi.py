@@ -75,6 +75,7 @@ for database in connections.settings.values():
     if database["ENGINE"] == "django.db.backends.postgresql":
         database["ENGINE"] = "qyvo.postgresql"
     else:
+        database["ENGINE"] = "qyvo.sqlite.shared"
         database["OPTIONS"]["timeout"] = min(LOCK_TIMEOUT, float(database["OPTIONS"]["timeout"]))
 
 keep_loaded()
