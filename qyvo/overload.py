@@ -11,6 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from threading import Lock, Thread
 from typing import Any, NamedTuple, NoReturn
 
@@ -112,7 +113,6 @@ class Refusals(Thread):
     def __init__(self, line: Line) -> None:
         super().__init__(daemon=True)
         self.line = line
-        self.pages = {code: page_in(code) for code in languages.offered()}
         self.data = json.dumps(error_body(503), separators=(",", ":")).encode()
         self.unlogged = 0
         self.logged_at = 0.0
@@ -136,8 +136,7 @@ class Refusals(Thread):
         request.protocol.response_bytes(503, headers, self.page(request) if is_page else self.data)
 
     def page(self, request: Request) -> bytes:
-        language = languages.of_browser(request.scope.get("HTTP_ACCEPT_LANGUAGE"))
-        return self.pages.get(language, self.pages[settings.LANGUAGE_CODE])
+        return page_in(languages.of_browser(request.scope.get("HTTP_ACCEPT_LANGUAGE")))
 
     def count(self) -> None:
         self.unlogged += 1
@@ -151,7 +150,9 @@ class Refusals(Thread):
         self.unlogged, self.logged_at = 0, time.monotonic()
 
 
+@cache
 def page_in(language: str) -> bytes:
+    """Made by the first refusal in a language: the texts of all languages take 7 MiB."""
     with translation.override(language):
         return render_to_string("503.html").encode()
 

@@ -1,6 +1,7 @@
 """The WSGI application that qyvo/serve.py serves."""
 
 import io
+import multiprocessing
 import os
 import re
 import sys
@@ -29,7 +30,9 @@ def make_folder_of_counts() -> None:
     """
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         return  # the operator has chosen a folder
-    folder = Path(tempfile.gettempdir(), f"qyvo-metrics-{os.getuid()}-{os.getppid()}")
+    main = multiprocessing.parent_process()  # None in the main process itself
+    server = main.pid if main else os.getpid()
+    folder = Path(tempfile.gettempdir(), f"qyvo-metrics-{os.getuid()}-{server}")
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(folder))
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid != os.getuid():
@@ -70,6 +73,7 @@ from .sqlite.base import LOCK_TIMEOUT  # noqa: E402
 database: dict[str, Any]
 for database in connections.settings.values():
     if database["ENGINE"] == "qyvo.sqlite":
+        database["ENGINE"] = "qyvo.sqlite.shared"
         database["OPTIONS"]["timeout"] = min(LOCK_TIMEOUT, float(database["OPTIONS"]["timeout"]))
     else:
         database["ENGINE"] = "qyvo.postgresql"

@@ -16,6 +16,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.postgresql import base
 
+from qyvo.adopting import begin_anew
 from tenants.isolation import install_wrapper
 
 from .pool import Idle, Pool
@@ -90,12 +91,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def adopt(self, idle: Idle) -> bool:
         """Continues with a connection that another thread has used. Returns False, and closes the
-        connection, if it is broken. Sets what Django's `connect` sets."""
+        connection, if it is broken."""
         self.connection, self.ends = idle.raw, idle.ends
-        self.in_atomic_block = self.needs_rollback = self.closed_in_transaction = False
-        self.errors_occurred = False
-        self.savepoint_ids, self.atomic_blocks, self.run_on_commit = [], [], []
-        self.autocommit, self.close_at, self.health_check_done = True, None, True
+        begin_anew(self)
         install_wrapper(self, is_restricted=idle.is_restricted)
         if self.shared.is_trusted(idle) or self.is_usable():
             return True
