@@ -1,8 +1,9 @@
 """A check of schemathesis: bad bodies are refused, unless the server reads them leniently.
 
 The schema tells what to send, for generators of clients. The server reads more: "" and null as no
-value, numbers where text is asked, numbers and booleans as text, and [] as an empty object. In a
-form every value is sent as a text, so that types do not count.
+value, numbers where text is asked, numbers and booleans as text, [] as an empty object, and in a
+filter a text with commas as a list. In a form every value is sent as a text, so that types do not
+count.
 """
 
 import re
@@ -70,7 +71,9 @@ def without_empty(body: Any) -> Any:
     return body
 
 
-def as_read(value: Any, schema: dict[str, Any], named: dict[str, Any]) -> Any:
+def as_read(
+    value: Any, schema: dict[str, Any], named: dict[str, Any], in_filter: bool = False
+) -> Any:
     """The value in the type that its `schema` asks for. `named`: the schemas that others refer
     to."""
     if "$ref" in schema:
@@ -79,7 +82,12 @@ def as_read(value: Any, schema: dict[str, Any], named: dict[str, Any]) -> Any:
     types = {types} if isinstance(types, str) else {*types}
     if isinstance(value, dict):
         fields = schema.get("properties", {})
-        return {key: as_read(item, fields.get(key, {}), named) for key, item in value.items()}
+        return {
+            key: as_read(item, fields.get(key, {}), named, in_filter or key == "filter")
+            for key, item in value.items()
+        }
+    if in_filter and isinstance(value, str) and types == {"array"}:
+        value = value.split(",")
     if isinstance(value, list) and (value or "object" not in types):
         return [as_read(item, schema.get("items", {}), named) for item in value]
     return {} if isinstance(value, list) else one_as_read(value, types)
