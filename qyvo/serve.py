@@ -223,7 +223,7 @@ class Server(mp.MPServer):
 def load_application() -> None:
     """Loads the application before the server processes are forked. They share the memory of what
     is loaded: two of them take 60 MiB each after much load, instead of 102. And a process that
-    replaces a dead one answers at once."""
+    replaces a dead one need not load it again."""
     if multiprocessing.get_start_method() == "fork":  # as on Linux before Python 3.14
         from . import wsgi  # noqa: F401, I001 - overload needs what this one sets up
         from . import overload  # noqa: F401

@@ -2,9 +2,9 @@
 
 Every query filters by tenant as well. Row-level security is the second barrier: a query that
 forgets its filter still returns no row of another tenant. Each table with a tenant has a policy
-that looks for `tenant_id` in the setting `qyvo.tenant` of the transaction: one tenant, or those
-whose contacts are written together. Where the setting is missing or empty, queries return
-no rows.
+that looks for `tenant_id` in the setting `qyvo.tenant` of the transaction. The setting has the id
+of one tenant, or the ids of several tenants if one statement writes contacts of all of them. If the
+setting is missing or empty, queries return no rows.
 
 Policies apply only to a role that neither owns the tables nor bypasses row-level security;
 `manage.py check_isolation` finds out. SQLite has no row-level security.

@@ -121,7 +121,7 @@ def test_a_header_must_be_one_of_the_first_ten_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_the_row_names_of_r_are_a_column_without_a_name(tmp_path: Path, delimiter: str) -> None:
-    """`write.table` names all columns but that of the row names."""
+    """R's `write.table` writes no header for the column of the row names."""
     rows = ['"name","phone","town"', f'"7","Ann Lee","{ANN}","Lyon"', f'"3","Bob","{BOB}",NA']
     source = read(tmp_path, "\n".join(rows).replace(",", delimiter) + "\n")
     assert source.titles == ["", "name", "phone", "town"]

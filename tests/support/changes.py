@@ -14,9 +14,9 @@ def logged(**filters: Any) -> list[tuple[str, dict[str, Any]]]:
 
 
 def settle() -> None:
-    """Waits until the log has all changes so far: while any transaction runs that began before
-    them, of another test too, nobody is told of them. Those that begin later are not waited for:
-    on a busy machine there is always one."""
+    """Waits until readers of the log get all changes that are committed now. They do not get them
+    while an earlier transaction runs, which may be of another test. Does not wait for later
+    transactions: on a busy machine there is always one."""
     if connection.vendor != "postgresql" or connection.in_atomic_block:
         return
     [[next_one]] = rows("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")

@@ -122,7 +122,8 @@ def of_tenants(query: Any) -> Iterator[str]:
 
 
 def without_tenant(query: Any) -> Iterator[str]:
-    """The tables whose tenant is compared with nothing, or only with those of such tables."""
+    """The tables without a known tenant. A table has one if the query compares its tenant with a
+    value, or with the tenant of a table that has one."""
     tables = {table.alias_or_name: table.name for table in tables_of(query)}
     own = {alias: name for alias, name in tables.items() if name.startswith("contacts_")}
     alone = "".join(tables) if len(tables) == 1 else ""
@@ -138,8 +139,8 @@ def without_tenant(query: Any) -> Iterator[str]:
 
 
 def equations_of(condition: Any) -> set[frozenset[str]]:
-    """What each row that meets the condition equals: for each comparison, the tables, by alias,
-    whose tenant is part of the comparison."""
+    """The comparisons of tenants that hold for each row that meets the condition. A comparison is
+    the set of the aliases of its tables; one alias means that the other side is a value."""
     condition = condition.unnest()
     if isinstance(condition, exp.And):
         return equations_of(condition.left) | equations_of(condition.right)

@@ -31,7 +31,7 @@ FAILSAFE = "continue to run as a leader because failsafe mode is enabled"  # in 
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Version | None:
-    """The last release, whose servers and workers the cluster begins with."""
+    """The last release. The cluster starts with its servers and workers."""
     for program in ("etcd", "haproxy", "pgbouncer", "redis-server"):
         need(program)
     return last_release(tmp_path_factory.mktemp("release"))

@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md for pgBackRest: the service comes back as it was before a
+"""The commands of docs/operations.md for pgBackRest: after them the service is as it was before a
 deletion. With Debian's PostgreSQL: its pgBackRest may know no newer one."""
 
 import os

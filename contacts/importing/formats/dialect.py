@@ -23,8 +23,6 @@ QUOTED = re.compile(
 )
 # With this line, Excel names the delimiter of the file.
 SEP_LINE = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
-
-
 ROW_NUMBER = re.compile(r'"[0-9]{1,9}"')
 
 
