@@ -29,6 +29,7 @@ from contacts.api.parsers import PayloadTooLarge
 from contacts.db.outages import is_unavailable
 from contacts.jobs.files import StoreUnavailable
 from contacts.values import strict_json
+from tenants.answers import Answer
 from tenants.languages import PAGES
 
 logger = logging.getLogger(__name__)
@@ -177,18 +178,20 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     # Imported here: rest_framework.views imports this module, because its settings name it.
     from rest_framework.views import exception_handler as standard_answer
 
-    response = standard_answer(error, context)
-    if response is None:
+    found = standard_answer(error, context)
+    if found is None:
         return unavailable(context["request"], error) if is_outage(error) else None
+    status = found.status_code
     if isinstance(error, exceptions.UnsupportedMediaType):
-        response.data = error_body(415, accepted_types(context["view"]))
+        body = error_body(status, accepted_types(context["view"]))
     elif isinstance(error, exceptions.ValidationError):
-        response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
-        response.data = error_body(422, errors=response.data)
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        body = error_body(status, errors=found.data)
     else:
         code = getattr(error, "contract_code", "")
-        response.data = error_body(response.status_code, str(response.data["detail"]), code)
-    return response
+        body = error_body(status, str(found.data["detail"]), code)
+    headers = {name: text for name, text in found.headers.items() if name != "Content-Type"}
+    return Answer(body, status, headers)
 
 
 def is_page(request: HttpRequest) -> bool:

@@ -277,7 +277,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["tenants.throttling.RateLimit"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "qyvo.api.AlwaysJSON",
     "DEFAULT_PARSER_CLASSES": ["qyvo.api.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["contacts.api.renderers.JSON"],
+    "DEFAULT_RENDERER_CLASSES": ["tenants.answers.JSON"],
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "qyvo.openapi.Operation",
     "NON_FIELD_ERRORS_KEY": "body",

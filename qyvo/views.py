@@ -18,7 +18,7 @@ from drf_spectacular.renderers import OpenApiYamlRenderer2
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from contacts.api.renderers import JSON
+from tenants.answers import JSON
 
 from .api import error_body
 

@@ -1,11 +1,12 @@
 from http import HTTPStatus
 from typing import Any, cast
 
+from django.http import HttpRequest, HttpResponseBase
 from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from .answers import Answer
 from .isolation import set_tenant
 from .models import ApiToken, Tenant, User
 from .serializers import MeSerializer
@@ -34,7 +35,19 @@ def tenant_of(request: Request) -> Tenant:
     return tenant
 
 
-class TenantAPIView(APIView):
+class View(APIView):
+    """A view that leaves no objects behind that refer to each other, as DRF's do: the view, its
+    request and its handler. Python frees such objects when it searches for them. For 500 requests,
+    a search takes 15 ms, and all threads of the process wait meanwhile."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = super().dispatch(request, *args, **kwargs)
+        cast("Any", self.request).parser_context.clear()
+        vars(self).pop("post", None)  # subclasses put their own handler there
+        return response
+
+
+class TenantAPIView(View):
     """A view that works on the caller's tenant: `self.tenant` is set before any handler runs.
 
     After authentication, and before the body is read, raises `NoWorkspace` if the user has no
@@ -65,13 +78,13 @@ class TenantAPIView(APIView):
         set_tenant(self.tenant.pk)
 
 
-class Me(APIView):
+class Me(View):
     """The user that the token belongs to."""
 
     http_method_names = ["get", "head"]
     output_class = MeSerializer
     answer_headers = {"Qyvo-Scopes": "The scopes of the token, separated by spaces."}
 
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         scopes = " ".join(cast("ApiToken", request.auth).scopes)
-        return Response(MeSerializer(request.user).data, headers={"Qyvo-Scopes": scopes})
+        return Answer(MeSerializer(request.user).data, headers={"Qyvo-Scopes": scopes})

@@ -10,18 +10,17 @@ from django.db.models import Model, QuerySet
 from django.http import HttpResponseBase
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from contacts.db import keyset
 from contacts.finding import cursors
 from contacts.models import Contact, Tag
 from contacts.values.rules import RuleBroken
+from tenants.answers import Answer
 from tenants.models import ApiToken
 
 from . import consistency, fields
 from .idempotency import RepeatableView
-from .renderers import Answer
 
 MERGED_INTO = "Qyvo-Merged-Into"
 PAGE, PARTIAL = "Qyvo-Page", "partial"
@@ -57,12 +56,12 @@ class ActionView(RepeatableView):
             # DRF calls the handler that the instance has.
             setattr(self, "post", partial(self.read, cast("Any", self).post))  # noqa: B010
 
-    def read(self, handler: Callable[[Request], Response], request: Request) -> Response:
+    def read(self, handler: Callable[[Request], Answer], request: Request) -> Answer:
         return consistency.read(request, self.consistency, handler, self.headers)
 
-    def answer(self, result: Any, **headers: str) -> Response:
+    def answer(self, result: Any, **headers: str) -> Answer:
         """The answer with `result` in the shape `output_class`."""
-        return Response(self.shown(result), status=self.success, headers=headers)
+        return Answer(self.shown(result), status=self.success, headers=headers)
 
     def shown(self, result: Any) -> Any:
         show = fields.shared(self.output_class).to_representation
@@ -94,7 +93,7 @@ class ActionView(RepeatableView):
                 self.headers[MERGED_INTO] = survivor
                 key = {"contact_id": survivor}
 
-    def handle_exception(self, error: Exception) -> Response:
+    def handle_exception(self, error: Exception) -> Any:
         if isinstance(error, Contact.DoesNotExist):
             error = NotFound("Contact not found")
         elif isinstance(error, RuleBroken):

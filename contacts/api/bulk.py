@@ -6,12 +6,12 @@ from typing import Any, cast
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from contacts.models import Contact, Outcome
 from contacts.values import rules
 from contacts.writing import upsert
+from tenants.answers import Answer
 
 from . import fields
 from .actions import ActionView, Scope
@@ -84,7 +84,7 @@ class CreateContacts(ActionView):
     output_class = BatchAnswer
     max_body_bytes = 8 * 1024 * 1024
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         rows = self.read_rows(self.clean(request)["contacts"])
         winners = last_rows(rows)
         written = [row["fields"] for row in winners.values()]
@@ -98,7 +98,7 @@ class CreateContacts(ActionView):
                 row |= {"id": pk, "phone": current}
         counts = Counter(row["status"] for row in rows)
         counted = {status: counts[status] for status in [*Outcome.values, "superseded", "failed"]}
-        return Response(counted | {"results": rows})
+        return Answer(counted | {"results": rows})
 
     def read_rows(self, raw_rows: list[Any]) -> list[dict[str, Any]]:
         """A result for each row: with its checked `fields`, or with the status failed and

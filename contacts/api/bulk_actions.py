@@ -10,7 +10,6 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts import erasing
 from contacts.db.expressions import packed_ids
@@ -19,6 +18,7 @@ from contacts.jobs import bulk_actions
 from contacts.jobs.bulk_actions import MAX_REFUSALS
 from contacts.models import BulkAction, Contact, ContactQuerySet, Tag
 from contacts.values import rules
+from tenants.answers import Answer
 from tenants.models import ApiToken, Tenant
 from tenants.serializers import OrNull
 
@@ -149,7 +149,7 @@ class BulkView(ActionView):
     answer_headers = {"Location": "The address of the change, which shows its progress."}
     conflict: type[APIException] = TooManyActions
 
-    def start(self, kind: Kind, value: str, contacts: ContactQuerySet) -> Response:
+    def start(self, kind: Kind, value: str, contacts: ContactQuerySet) -> Answer:
         """Starts an action of `contacts`. `value`: see `BulkAction.value`."""
         actor = cast("ApiToken", self.request.auth).actor
         refuse_too_many(self.tenant)
@@ -159,7 +159,7 @@ class BulkView(ActionView):
         action.refresh_from_db()
         return self.answer(action, Location=reverse("get-bulk", args=[action.pk]))
 
-    def rehearse(self, kind: Kind, contacts: ContactQuerySet) -> Response:
+    def rehearse(self, kind: Kind, contacts: ContactQuerySet) -> Answer:
         total, now = contacts.order_by().count(), timezone.now()
         action = BulkAction(pk="", kind=kind, dry_run=True, total=total, finished_at=now)
         return self.answer(action)
@@ -183,9 +183,9 @@ class GetBulk(RepeatableView):
     output_class = BulkJob
     answer_headers: dict[str, str] = {}
 
-    def get(self, request: Request, id: str) -> Response:  # noqa: A002
+    def get(self, request: Request, id: str) -> Answer:  # noqa: A002
         action = found_or_404(self.tenant.bulk_actions.all(), id, "Bulk action")
-        return Response(self.output_class(action).data)
+        return Answer(self.output_class(action).data)
 
 
 class BulkUpdate(BulkView):
@@ -197,7 +197,7 @@ class BulkUpdate(BulkView):
 
     input_class = BulkChanges
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         body = self.clean(request)
         contacts = filters.chosen(self.tenant, body["filter"])
         if body["dry_run"]:
@@ -214,7 +214,7 @@ class BulkDelete(BulkView):
     scopes = (Scope.DELETE,)
     input_class = Chosen
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         body = self.clean(request)
         contacts = filters.chosen(self.tenant, body["filter"])
         if body["dry_run"]:
@@ -282,7 +282,7 @@ class RenameTag(BulkView):
     missing = NO_TAG.format("beta")
     conflict = TagIsTaken
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         body = self.clean(request)
         tag, name = self.tag(body["tag"]), body["new_tag"]
         if self.tenant.tags.filter(name=name).exists():
@@ -296,7 +296,7 @@ class MergeTags(BulkView):
     input_class = TagsToMerge
     missing = NO_TAG.format("beta")
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         body = self.clean(request)
         tags = [self.tag(name) for name in body["tags"]]
         value = ",".join([*body["tags"], body["into"]])
@@ -309,7 +309,7 @@ class DeleteTag(BulkView):
     input_class = OneTag
     missing = NO_TAG.format("beta")
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         tag = self.tag(self.clean(request)["tag"])
         return self.start(Kind.DELETE_TAGS, tag.name, self.carriers([tag]))
 
@@ -349,7 +349,7 @@ class EraseContact(ActionView):
     input_class = ContactKey
     output_class = ErasedPerson
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         key = self.clean(request)["key"]
         contact, phone = self.person(key)
         erased = erasing.erase(self.tenant, phone)

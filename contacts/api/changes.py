@@ -5,13 +5,13 @@ from typing import Any
 
 from rest_framework import serializers
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts.change_log.difference import MOMENTS, NOTES
 from contacts.change_log.feed import FeedPosition
 from contacts.finding import cursors
 from contacts.models import Change, Contact
 from contacts.values import rules
+from tenants.answers import Answer
 from tenants.serializers import OrNull
 
 from .actions import MERGED_INTO, ActionView, Scope, read_cursor
@@ -93,7 +93,7 @@ class ListChanges(ActionView):
     input_class = ChangesInput
     output_class = ChangePage
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         fields = self.clean(request)
         contact_ids = self.contact_ids(fields)
         scope = (self.tenant.pk, "changes", "".join(contact_ids[:1]))

@@ -5,17 +5,17 @@ from functools import partial
 
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts.db import replica
+from tenants.answers import Answer
 
 CONSISTENCY, POSITION, READ_FROM = "Qyvo-Consistency", "Qyvo-Position", "Qyvo-Read-From"
 EVENTUAL, STRONG = "eventual", "strong"
 
 
 def read(
-    request: Request, default: str, handler: Callable[[Request], Response], headers: dict[str, str]
-) -> Response:
+    request: Request, default: str, handler: Callable[[Request], Answer], headers: dict[str, str]
+) -> Answer:
     """The answer of `handler`, which reads from the replica or from the leader, as the headers of
     `request` say. `default`: `EVENTUAL` or `STRONG`. Adds to `headers` who was asked. Raises
     `ValidationError`."""

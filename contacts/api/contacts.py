@@ -11,7 +11,6 @@ from rest_framework import serializers
 from rest_framework.exceptions import APIException
 from rest_framework.fields import Field
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts import schema
 from contacts.models import Change, Contact, look_up
@@ -28,6 +27,7 @@ from contacts.writing import (
     upsert,
 )
 from contacts.writing.consent import Decision
+from tenants.answers import Answer
 
 from .actions import ActionView, Scope
 from .consistency import STRONG
@@ -49,7 +49,6 @@ from .fields import (
     outputs,
     text,
 )
-from .renderers import Answer
 
 FORMER_PHONE = "Qyvo-Former-Phone"
 MISSING = object()
@@ -363,7 +362,7 @@ class UpdateContact(ActionView):
     output_class = UpdatedContact
     conflict = PhoneIsTaken
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         changes = self.clean(request)
         key = changes.pop("key")
         try:
@@ -405,7 +404,7 @@ class RemoveFormerPhone(ActionView):
     input_class = FormerPhoneInput
     output_class = RemovedFormerPhone
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         fields = self.clean(request)
         contact = self.with_contact(
             {"contact_id": fields["contact_id"]},
@@ -425,7 +424,7 @@ class TagAction(ActionView):
     input_class = TagOfContact
     done: str
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         fields = self.clean(request)
         names = fields["tags"]
         contact = self.with_contact(fields["key"], lambda key: self.act(key, names))
@@ -468,7 +467,7 @@ class RecordConsent(ActionView):
     input_class = ConsentInput
     output_class = Consent
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         fields = self.clean(request)
         key, at = fields.pop("key"), fields.pop("at")
         decision = Decision(at=at or timezone.now(), **fields)
@@ -489,7 +488,7 @@ class RecordMessage(ActionView):
     input_class = MessageInput
     output_class = Messages
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         fields = self.clean(request)
         at = fields["at"] or timezone.now()
         key = fields["key"]
@@ -505,7 +504,7 @@ class DeleteContact(ActionView):
     input_class = ContactKey
     output_class = DeletedContact
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         key = self.clean(request)["key"]
         contact = self.with_contact(key, lambda key: delete.delete_one(self.tenant, key))
         return self.answer({"id": contact.pk, "phone": contact.phone, "deleted": True})

@@ -8,7 +8,6 @@ from django.urls import reverse
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts.exporting import background
 from contacts.exporting.export import FORMATS
@@ -16,6 +15,7 @@ from contacts.exporting.storage import file_of
 from contacts.jobs import files
 from contacts.models import Export
 from contacts.values import rules
+from tenants.answers import Answer
 from tenants.serializers import OrNull
 from tenants.views import TenantAPIView
 
@@ -106,7 +106,7 @@ class CreateExport(ActionView):
     answer_headers = {"Location": "The address of the export, which shows its progress."}
     conflict = TooManyExports
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         filters = self.clean(request)
         form, actor = filters.pop("format"), cast("ApiToken", request.auth).actor
         try:
@@ -121,8 +121,8 @@ class GetExport(ExportView):
 
     http_method_names = ["get", "head"]
 
-    def get(self, request: Request, id: str) -> Response:  # noqa: A002
-        return Response(self.output_class(self.find(id)).data)
+    def get(self, request: Request, id: str) -> Answer:  # noqa: A002
+        return Answer(self.output_class(self.find(id)).data)
 
 
 class GetExportFile(ExportView):

@@ -21,6 +21,7 @@ from contacts.models import (
 )
 from contacts.schema import Shape
 from contacts.values import rules
+from tenants.answers import JSON, Answer
 from tenants.isolation import tenant_context
 
 from . import fields
@@ -38,7 +39,6 @@ from .fields import (
     Timestamp,
     shared,
 )
-from .renderers import JSON, Answer
 
 
 class TagSearch(serializers.Serializer):

@@ -19,16 +19,15 @@ from django.urls import ResolverMatch
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts.db import replica
 from contacts.db.transactions import transactional
 from contacts.models import StillRunning, StoredAnswer
+from tenants.answers import JSON, Answer
 from tenants.models import ApiToken
 from tenants.views import TenantAPIView
 
 from .consistency import POSITION
-from .renderers import JSON
 
 KEY, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
 SHAPE = re.compile("[!-~]{1,255}")
@@ -75,7 +74,7 @@ class RepeatableView(TenantAPIView):
             setattr(self, "post", partial(self.answer_once, key, cast("Any", self).post))  # noqa: B010
 
     def answer_once(
-        self, key: str, handler: Callable[..., Response], request: Request, **kwargs: Any
+        self, key: str, handler: Callable[..., Answer], request: Request, **kwargs: Any
     ) -> HttpResponseBase:
         try:
             digest = digest_of(request)
@@ -86,9 +85,7 @@ class RepeatableView(TenantAPIView):
             for file in request.FILES.values():
                 file.close()  # deletes the file, unless an import has moved it
 
-    def finalize_response(
-        self, request: Request, response: Any, *args: Any, **kwargs: Any
-    ) -> Response:
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Adds the position of the leader, where there is a replica, to the answer to a change."""
         response = super().finalize_response(request, response, *args, **kwargs)
         if replica.is_configured() and response.status_code < 400 and self.has_changed(request):
@@ -102,7 +99,7 @@ class RepeatableView(TenantAPIView):
 
     @transactional
     def replay_or_run(
-        self, key: str, digest: str, handler: Callable[[], Response]
+        self, key: str, digest: str, handler: Callable[[], Answer]
     ) -> HttpResponseBase:
         token = cast("ApiToken", self.request.auth)
         stored, is_new = StoredAnswer.objects.claim(self.tenant, token.pk, key, digest)
@@ -126,7 +123,7 @@ def replay(stored: StoredAnswer, digest: str) -> HttpResponse:
     )
 
 
-def keep(stored: StoredAnswer, response: Response, headers: dict[str, str]) -> None:
+def keep(stored: StoredAnswer, response: Answer, headers: dict[str, str]) -> None:
     """Fills the row `stored` with the answer. A secret is left out: whoever can read the table
     could otherwise sign deliveries."""
     data = response.data

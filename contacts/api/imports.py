@@ -11,7 +11,6 @@ from django.urls import reverse
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts.importing import storage, uploads
 from contacts.importing.columns import UnknownColumn
@@ -21,6 +20,7 @@ from contacts.importing.records import UnreadableFile
 from contacts.jobs import files
 from contacts.models import Import
 from contacts.values import rules
+from tenants.answers import Answer
 from tenants.serializers import OrNull
 
 from .actions import Scope, found_or_404
@@ -185,7 +185,7 @@ class CreateImport(ImportView):
     success = HTTPStatus.ACCEPTED
     answer_headers = {"Location": "The address of the import, which shows its progress."}
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         try:
             job = self.receive(request, self.clean(request))
         except UnknownColumn as error:
@@ -197,7 +197,7 @@ class CreateImport(ImportView):
                 file.close()  # deletes the file, unless the import has moved it
         location = reverse("get-import", args=[job.pk])
         data = self.output_class(self.find(job.pk)).data
-        return Response(data, status=self.success, headers={"Location": location})
+        return Answer(data, status=self.success, headers={"Location": location})
 
     def receive(self, request: Request, options: dict[str, Any]) -> Import:
         file = options.pop("file")
@@ -231,8 +231,8 @@ class GetImport(ImportView):
 
     http_method_names = ["get", "head"]
 
-    def get(self, request: Request, id: str) -> Response:  # noqa: A002
-        return Response(self.output_class(self.find(id)).data)
+    def get(self, request: Request, id: str) -> Answer:  # noqa: A002
+        return Answer(self.output_class(self.find(id)).data)
 
 
 class GetImportErrors(ImportView):

@@ -6,12 +6,12 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.fields import Field
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts.finding import lookup, metadata_keys
 from contacts.models import Contact
 from contacts.schema import Shape
 from contacts.values import rules
+from tenants.answers import Answer
 
 from .actions import ActionView, Scope
 from .contacts import ShownContact
@@ -103,7 +103,7 @@ class GetContacts(ActionView):
     input_class = ManyKeys
     output_class = FoundContacts
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         asked = self.clean(request)
         found, not_found = dict[str, Contact](), list[str]()
         for name, look_up in zip(
@@ -160,7 +160,7 @@ class ListFields(ActionView):
     input_class = FieldsInput
     output_class = FieldList
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         sample = metadata_keys.read(self.tenant, self.clean(request)["name"])
         return self.answer(
             {"data": sample.keys, "contacts": sample.contacts, "is_complete": sample.is_complete}

@@ -7,7 +7,6 @@ from django.urls import reverse
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts.change_log import cause
 from contacts.jobs import bulk_actions
@@ -15,6 +14,7 @@ from contacts.models import BulkAction
 from contacts.values import rules
 from contacts.writing import merge, undo
 from contacts.writing.merged_values import CHOSEN
+from tenants.answers import Answer
 from tenants.models import ApiToken, Tenant
 from tenants.serializers import OrNull
 
@@ -99,7 +99,7 @@ class MergeContacts(ActionView):
     output_class = MergedContact
     missing = str(merge.ContactMissing(ROMAIN["id"]))
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         body = self.clean(request)
         try:
             contact, others = merge.merge_into(self.tenant, **body)
@@ -109,7 +109,7 @@ class MergeContacts(ActionView):
             self.headers[MERGED_INTO] = contact.pk
         is_written = others and not body["dry_run"]
         shown = fields.shared(ContactDetail).to_representation(contact)
-        return Response(shown | {
+        return Answer(shown | {
             "merged": [other.pk for other in others],
             "change_set": cause.current.get().change_set() if is_written else None,
         })  # fmt: skip
@@ -177,7 +177,7 @@ class Undo(ActionView):
     missing = "Change set not found"
     conflict = ChangeSetIsRunning
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         mine = Tenant.objects.filter(pk=self.tenant.pk)
         body = self.clean(request)
         found, dry_run = undo.ChangeSet(body["change_set"], mine), body["dry_run"]
@@ -196,7 +196,7 @@ class Undo(ActionView):
             "change_set": cause.current.get().change_set() if restored and not dry_run else "",
         })  # fmt: skip
 
-    def undo_later(self, request: Request, found: undo.ChangeSet, *, dry_run: bool) -> Response:
+    def undo_later(self, request: Request, found: undo.ChangeSet, *, dry_run: bool) -> Answer:
         refuse_too_many(self.tenant)
         actor, kind = cast("ApiToken", request.auth).actor, BulkAction.Kind.UNDO
         ids = found.ids(self.tenant)
@@ -204,7 +204,7 @@ class Undo(ActionView):
         bulk_actions.start(action)
         self.headers["Location"] = reverse("get-bulk", args=[action.pk])
         answer = {"restored": None, "kept": None, "change_set": action.pk}
-        return Response(answer, status=HTTPStatus.ACCEPTED)
+        return Answer(answer, status=HTTPStatus.ACCEPTED)
 
 
 def kept_of(undone: undo.Undone) -> list[dict[str, Any]]:

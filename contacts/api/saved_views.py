@@ -4,10 +4,10 @@ from typing import cast
 
 from rest_framework import serializers
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts.models import SavedView
 from contacts.values.folding import finder
+from tenants.answers import Answer
 from tenants.models import ApiToken
 
 from .actions import ActionView, Scope
@@ -36,7 +36,7 @@ class ListViews(ActionView):
     output_class = ShownView
     is_list = True
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         user = cast("ApiToken", request.auth).user
         is_in = finder(self.clean(request)["name"])
         views = SavedView.objects.filter(tenant=self.tenant).seen_by(user).order_by("name", "pk")

@@ -8,13 +8,13 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts.finding import cursors
 from contacts.models import EVENTS, MAX_URL, Delivery, Webhook
 from contacts.values import rules
 from contacts.webhooks import outbox
 from contacts.webhooks.rules import delivery_id, endpoint, events
+from tenants.answers import Answer
 from tenants.serializers import OrNull
 
 from .actions import Scope, found_or_404, read_cursor
@@ -219,17 +219,17 @@ class Webhooks(RepeatableView):
     http_method_names = ["get", "head", "post"]
     operations = {"GET": ListWebhooks, "POST": CreateWebhook}
 
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         found = self.tenant.webhooks.order_by("pk")
-        return Response(ListWebhooks.output_class(found, many=True).data)
+        return Answer(ListWebhooks.output_class(found, many=True).data)
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         body = CreateWebhook.input_class(data=request.data)
         body.is_valid(raise_exception=True)
         webhook = Webhook(tenant=self.tenant, **body.validated_data)
         with url_errors():
             outbox.create(webhook)
-        return Response(CreateWebhook.output_class(webhook).data, status=CreateWebhook.success)
+        return Answer(CreateWebhook.output_class(webhook).data, status=CreateWebhook.success)
 
 
 @contextmanager
@@ -250,7 +250,7 @@ class WebhookView(RepeatableView):
         """Raises `NotFound`."""
         return found_or_404(self.tenant.webhooks.all(), pk, "Webhook")
 
-    def handle_exception(self, error: Exception) -> Response:
+    def handle_exception(self, error: Exception) -> Any:
         """A webhook may be deleted between `find` and the lock of a change."""
         if isinstance(error, Webhook.DoesNotExist):
             error = NotFound("Webhook not found")
@@ -261,19 +261,19 @@ class OneWebhook(WebhookView):
     http_method_names = ["get", "head", "patch", "delete"]
     operations = {"GET": GetWebhook, "PATCH": UpdateWebhook, "DELETE": DeleteWebhook}
 
-    def get(self, request: Request, id: str) -> Response:  # noqa: A002
-        return Response(GetWebhook.output_class(self.find(id)).data)
+    def get(self, request: Request, id: str) -> Answer:  # noqa: A002
+        return Answer(GetWebhook.output_class(self.find(id)).data)
 
-    def patch(self, request: Request, id: str) -> Response:  # noqa: A002
+    def patch(self, request: Request, id: str) -> Answer:  # noqa: A002
         webhook = self.find(id)
         fields = shared(UpdateWebhook.input_class).run_validation(request.data)
         with url_errors():
             outbox.change(webhook, fields)
-        return Response(UpdateWebhook.output_class(webhook).data)
+        return Answer(UpdateWebhook.output_class(webhook).data)
 
-    def delete(self, request: Request, id: str) -> Response:  # noqa: A002
+    def delete(self, request: Request, id: str) -> Answer:  # noqa: A002
         self.find(id).delete()
-        return Response(status=DeleteWebhook.success)
+        return Answer(status=DeleteWebhook.success)
 
 
 class RotateWebhook(WebhookView):
@@ -288,10 +288,10 @@ class RotateWebhook(WebhookView):
     rights = ("contacts.change_webhook",)
     output_class = NewWebhook
 
-    def post(self, request: Request, id: str) -> Response:  # noqa: A002
+    def post(self, request: Request, id: str) -> Answer:  # noqa: A002
         webhook = self.find(id)
         webhook.rotate()
-        return Response(self.output_class(webhook).data)
+        return Answer(self.output_class(webhook).data)
 
 
 class TestWebhook(WebhookView):
@@ -306,9 +306,9 @@ class TestWebhook(WebhookView):
     output_class = ShownDelivery
     success = HTTPStatus.ACCEPTED
 
-    def post(self, request: Request, id: str) -> Response:  # noqa: A002
+    def post(self, request: Request, id: str) -> Answer:  # noqa: A002
         delivery = outbox.enqueue_test(self.find(id))
-        return Response(self.output_class(delivery).data, status=self.success)
+        return Answer(self.output_class(delivery).data, status=self.success)
 
 
 class ListDeliveries(WebhookView):
@@ -326,7 +326,7 @@ class ListDeliveries(WebhookView):
         "cursor": ({"type": "string"}, "`next_cursor` of the page before."),
     }
 
-    def get(self, request: Request, id: str) -> Response:  # noqa: A002
+    def get(self, request: Request, id: str) -> Answer:  # noqa: A002
         webhook = self.find(id)
         asked = shared(DeliveriesInput).run_validation(request.query_params.dict())
         scope = (self.tenant.pk, "deliveries", webhook.pk)
@@ -338,7 +338,7 @@ class ListDeliveries(WebhookView):
         has_more = len(rows) > limit
         next_cursor = cursors.write((rows[limit - 1].pk,), *scope) if has_more else None
         page = {"data": rows[:limit], "next_cursor": next_cursor}
-        return Response(self.output_class(page).data)
+        return Answer(self.output_class(page).data)
 
 
 class ReplayWebhook(WebhookView):
@@ -354,7 +354,7 @@ class ReplayWebhook(WebhookView):
     input_class = ReplayInput
     output_class = Replayed
 
-    def post(self, request: Request, id: str) -> Response:  # noqa: A002
+    def post(self, request: Request, id: str) -> Answer:  # noqa: A002
         webhook = self.find(id)
         asked = shared(self.input_class).run_validation(request.data)
         asked["delivery"] = asked.pop("delivery_id")
@@ -366,4 +366,4 @@ class ReplayWebhook(WebhookView):
             raise NotFound("Delivery not found") from None
         next_cursor = cursors.write((done.last,), *scope) if done.last else None
         answer = {"replayed": done.number, "next_cursor": next_cursor}
-        return Response(self.output_class(answer).data)
+        return Answer(self.output_class(answer).data)

@@ -7,7 +7,6 @@ from django.db import transaction
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts.api import contacts
 from contacts.api.actions import ActionView, Scope
@@ -17,6 +16,7 @@ from contacts.db.transactions import transactional
 from contacts.models import Contact
 from contacts.values import rules
 from contacts.writing import tags
+from tenants.answers import Answer
 
 DRY_RUN: Schema = FLAG | {"description": "Answer what would be done, and change nothing."}
 
@@ -35,7 +35,7 @@ class TagContact(ActionView):
     input_class = TagsOfContact
     output_class = contacts.UpdatedContact
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         fields = self.clean(request)
         return self.answer(
             self.with_contact(fields.pop("key"), lambda key: self.tag(key, **fields))
@@ -50,14 +50,13 @@ class TagContact(ActionView):
 class DeleteContact(contacts.DeleteContact):
     """With `dry_run`, it runs, and its transaction is rolled back."""
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         if not self.is_dry_run(request):
             return super().post(request)
         with transaction.atomic():
             response = super().post(request)
             transaction.set_rollback(True)
-        response.data |= {"dry_run": True}
-        return response
+        return Answer(response.data | {"dry_run": True})
 
     def is_dry_run(self, request: Request) -> bool:
         body: dict[str, Any] = cast("Any", request.data)
@@ -85,7 +84,7 @@ class GetBulkAction(ActionView):
     input_class = BulkActionKey
     output_class = BulkJob
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         found = self.tenant.bulk_actions.filter(pk=self.clean(request)["change_set"]).first()
         if found is None:
             raise NotFound("Bulk action not found")

@@ -6,7 +6,6 @@ from typing import Any
 
 from rest_framework import serializers
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts.api.actions import ActionView, Scope, read_cursor
 from contacts.api.fields import CURSOR, FLAG, RuleField, Sought, or_null, shared
@@ -15,6 +14,7 @@ from contacts.db import keyset
 from contacts.finding import cursors
 from contacts.models import Contact, ContactQuerySet
 from contacts.values import rules
+from tenants.answers import Answer
 
 from .schemas import Schema, of_output, page_of
 
@@ -65,7 +65,7 @@ class ListContacts(ActionView):
     input_class = ContactListInput
     output_class = ListedContact
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         fields = self.clean(request)
         page = Page(self.found(fields), fields, (self.tenant.pk, "mcp", self.filters(fields)))
         if "former_phones" in fields["include"]:
@@ -76,7 +76,7 @@ class ListContacts(ActionView):
             {name: value for name, value in show(contact).items() if name not in hidden}
             for contact in page.contacts
         ]
-        return Response({"data": data, "meta": page.meta, "next_cursor": page.next_cursor})
+        return Answer({"data": data, "meta": page.meta, "next_cursor": page.next_cursor})
 
     @staticmethod
     def answer_schema(document: Mapping[str, Any]) -> Schema:

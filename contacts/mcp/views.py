@@ -12,11 +12,10 @@ from django.http import HttpResponseBase
 from limits import RateLimitItem, RateLimitItemPerMinute
 from rest_framework.exceptions import ParseError, PermissionDenied, ValidationError
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from contacts.api.bulk import CreateContacts
 from contacts.api.consistency import STRONG
-from contacts.api.renderers import JSON
+from tenants.answers import JSON, Answer
 from tenants.models import ApiToken
 from tenants.throttling import RateLimit, limit_of
 from tenants.views import TenantAPIView
@@ -66,11 +65,11 @@ class Endpoint(TenantAPIView):
         check_origin(request)
         super().initial(request, *args, **kwargs)
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         message = self.read(request)
         if message.id is None:
-            return Response(status=HTTPStatus.ACCEPTED)
-        return Response(envelope(message.id, result=self.result(message)))
+            return Answer(status=HTTPStatus.ACCEPTED)
+        return Answer(envelope(message.id, result=self.result(message)))
 
     def read(self, request: Request) -> Message:
         try:
@@ -92,11 +91,11 @@ class Endpoint(TenantAPIView):
             return {"resultType": "complete", **result}
         return result
 
-    def handle_exception(self, error: Exception) -> Response:
+    def handle_exception(self, error: Exception) -> Any:
         if not isinstance(error, Fault):
             return super().handle_exception(error)
         answer = envelope(self.message_id, error=error.error())
-        return Response(answer, status=error.status(self.revision))
+        return Answer(answer, status=error.status(self.revision))
 
     # The methods, by their names in the tables below
 
@@ -172,7 +171,7 @@ def envelope(message_id: str | int | None, **content: Json) -> Json:
 def tool_result(tool: Tool, response: Any) -> Json:
     """What an assistant reads of the action's answer; of a refusal, the error of the API."""
     is_error = response.status_code >= HTTPStatus.BAD_REQUEST
-    data = response.data if isinstance(response, Response) else json.loads(response.content)
+    data = response.data if isinstance(response, Answer) else json.loads(response.content)
     if tool.view.is_list and not is_error:
         data = {"data": data, "next_cursor": response.headers.get("Qyvo-Next-Cursor")}
     content = [{"type": "text", "text": JSON().render(data).decode()}]

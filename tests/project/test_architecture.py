@@ -37,7 +37,7 @@ LAYERS = {
         {"roles"},
         {"models"},
         {"isolation", "languages", "time_zones", "two_factor"},
-        {"fields", "keys", "verbose_names"},
+        {"answers", "fields", "keys", "verbose_names"},
     ],
 }
 # The methods of models that call the write path, because Django, its admin or the user's own code

@@ -1,4 +1,4 @@
-"""Writes answers."""
+"""Answers of the API."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -29,12 +29,15 @@ class JSON(BaseRenderer):
 
 class Answer(HttpResponse):
     """An answer of the API, written at once. In place of DRF's response, which is a template that
-    waits for its renderer. `data`: what it says, for those who count or store answers."""
+    waits for its renderer. `data`: what it says, for those who count or store answers; None for an
+    answer without a body."""
 
     def __init__(
-        self, data: Any, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] = {}
+        self, data: Any = None, status: int = HTTPStatus.OK, headers: Mapping[str, str] = {}
     ) -> None:
         super().__init__(
             JSON().render(data), status=status, headers=headers, content_type=JSON.media_type
         )
+        if data is None:
+            del self["Content-Type"]
         self.data = data
