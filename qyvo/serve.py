@@ -245,14 +245,14 @@ def share_free_memory() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
 
 
-def wake_calmly() -> None:
-    """Lets the threads of this process wait for a processor without interrupting another thread
-    (sched(7), SCHED_BATCH). A thread that sends an answer wakes another thread, which would
-    interrupt the first one while it holds Python's lock, so that all others wait: a tenth of the
-    requests a second."""
-    if policy := getattr(os, "SCHED_BATCH", None):  # Linux
-        with suppress(OSError):
-            os.sched_setscheduler(0, policy, os.sched_param(0))
+def interrupt_nobody() -> None:
+    """Has the threads of this process wait for a free processor when they wake up (SCHED_BATCH of
+    sched(7)). A thread that sends an answer wakes another thread. By default, this one interrupts
+    the first one, which holds Python's lock, so that all threads of the process wait: the server
+    answered a tenth fewer requests."""
+    if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
+        with suppress(OSError):  # a container may forbid it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def serve_requests(*args: Any) -> None:
@@ -264,7 +264,7 @@ def serve_requests(*args: Any) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     share_free_memory()
-    wake_calmly()
+    interrupt_nobody()
     Thread(target=end_with_parent, daemon=True).start()
     mp._wsgi_call_wrap = answer_without_waiting  # type: ignore[assignment]
     _signals.set_main_signals = stop_once  # type: ignore[assignment]
