@@ -63,7 +63,7 @@ check: export HYPOTHESIS_PROFILE := thorough
 check: newer test
 	$(ON_POSTGRESQL) $(PYTEST) -m "system and not once"
 	$(ON_SQLITE) HYPOTHESIS_PROFILE=quick $(PYTEST) $(QUICK) -m "not system and not both" --one-of 3
-	$(ON_SQLITE) $(PYTEST) --dist loadgroup -o "python_files=test_*.py cluster.py" tests/system
+	$(ON_SQLITE) $(PYTEST) --dist loadscope -o "python_files=test_*.py cluster.py" tests/system
 
 newer: .venv/development
 	.ci/newer_pythons

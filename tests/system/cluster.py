@@ -24,7 +24,6 @@ from tests.support.versions import CURRENT, Version, last_release
 HEALED = 30  # seconds
 TOLD = 5  # seconds of failing requests after which /readyz has said so
 LEADER = {"database", "migrations", "queue"}  # the parts of /readyz that need the leader
-pytestmark = pytest.mark.xdist_group("cluster")  # one cluster for all
 SERVERS = ("app1", "app2")
 FAILSAFE = "continue to run as a leader because failsafe mode is enabled"  # in Patroni's log
 
