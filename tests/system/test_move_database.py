@@ -133,7 +133,8 @@ def test_an_interrupted_move_goes_on_and_another_one_brings_everything_back(
         database.move(lambda rows: None)
         assert contents(TARGET) == contents(SOURCE)
         before = contents(SOURCE)
-    unread = [*Change.objects.filter(tenant=busy, pk__gt=read.pk).values_list("pk", flat=True)]
+    later = Change.objects.filter(tenant=busy, pk__gt=read.pk)
+    unread = [*later.order_by("xid", "pk").values_list("pk", flat=True)]
     with empty_database() as second:
         done = manage(tmp_path, "move_database", "--to", second, DATABASE_URL=first)
         assert done.returncode == 0, done.stderr
