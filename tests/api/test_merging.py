@@ -19,7 +19,7 @@ from tenants.fields import bits_of, new_ulid
 from tests.support.api import PHONE, Api, assert_error
 from tests.support.concurrency import all_at_once
 from tests.support.factories import ContactFactory
-from tests.support.sql import assert_links_match_tags, statements
+from tests.support.sql import all_rows, assert_links_match_tags, statements
 from tests.support.undo import OTHER, bring, held, last_set
 
 THIRD = "+14155550125"
@@ -325,10 +325,10 @@ def test_a_dry_run_of_undo_answers_the_same_and_writes_nothing(
 ) -> None:
     pk = bring(tmp_path / "f.csv", f"phone\n{PHONE}\n{OTHER}\n")
     acme.api.act("update-contact", phone=OTHER, name="Ann")
-    before = [*Contact.objects.values(), *Change.objects.values()]
+    before = all_rows(Contact, Change)
     tried = acme.api.act("undo", change_set=pk, dry_run=True).json()
     assert (tried["restored"], [kept["phone"] for kept in tried["kept"]]) == (1, [OTHER])
-    assert [*Contact.objects.values(), *Change.objects.values()] == before
+    assert all_rows(Contact, Change) == before
     done = acme.api.act("undo", change_set=pk).json()
     assert tried == done | {"change_set": None}
 
@@ -344,7 +344,7 @@ def test_a_large_change_set_is_left_to_a_worker(
     monkeypatch.setattr(bulk_actions, "BATCH", 2)
     found = []
     for dry_run in (True, False):
-        before = [*Contact.objects.values(), *Change.objects.values()]
+        before = all_rows(Contact, Change)
         answer = acme.api.act("undo", change_set=pk, dry_run=dry_run)
         action = BulkAction.objects.get(finished_at=None)
         assert answer.status_code == 202
@@ -354,9 +354,9 @@ def test_a_large_change_set_is_left_to_a_worker(
         assert (bulk_job(acme, action)["state"], str(action).endswith("(dry run)")) == (
             "queued", dry_run,
         )  # fmt: skip
-        assert [*Contact.objects.values(), *Change.objects.values()] == before
+        assert all_rows(Contact, Change) == before
         assert bulk_actions.run(action)
-        is_written = before != [*Contact.objects.values(), *Change.objects.values()]
+        is_written = before != all_rows(Contact, Change)
         job = bulk_job(acme, action)
         assert (is_written, job["dry_run"]) == (not dry_run, dry_run)
         assert (job["change_set"], job["problem"]) == (None if dry_run else action.pk, None)

@@ -18,7 +18,7 @@ from tenants.models import Tenant
 from tests.support.changes import settle
 from tests.support.commands import lines
 from tests.support.factories import ContactFactory
-from tests.support.sql import statements
+from tests.support.sql import all_rows, statements
 
 # On PostgreSQL, the change log ends before the transaction of the test.
 pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
@@ -88,10 +88,10 @@ def test_a_search_of_nothing_new_asks_little_and_changes_nothing(acme: SimpleNam
     contact(acme, "+33612345678", **ANN)
     contact(acme, "+33698765432", **ANN)
     search()
-    before = [*Duplicate.objects.values()]
+    before = all_rows(Duplicate)
     settle()
     assert len(statements(lambda: duplicate_search.search(once=True))) <= 6
-    assert [*Duplicate.objects.values()] == before
+    assert all_rows(Duplicate) == before
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL's planner")

@@ -34,7 +34,7 @@ from tests.support.cases import in_one_test
 from tests.support.examples import FEW
 from tests.support.factories import ContactFactory
 from tests.support.imports import HEADER, bring, counts, write
-from tests.support.sql import assert_links_match_tags, statements
+from tests.support.sql import all_rows, assert_links_match_tags, statements
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
@@ -394,12 +394,10 @@ def test_a_dry_run_counts_what_the_real_run_counts_and_writes_nothing(
     Contact.objects.all().delete()
     ContactFactory.create(tenant=acme.tenant, phone=PHONE, name="Ann", tags=["a"])
     file = write(tmp_path / "x.csv", list(CELLS), *[list(row.values()) for row in rows])
-    before = [list(model.objects.values()) for model in (Contact, Tag, Import, ImportFailure)]
+    before = all_rows(Contact, Tag, Import, ImportFailure)
     options = ["--batch-size", str(batch), "--mode", mode, "--rest-to-metadata"]
     status, dry = bring(file, *options, "--dry-run")
-    assert [
-        list(model.objects.values()) for model in (Contact, Tag, Import, ImportFailure)
-    ] == before
+    assert all_rows(Contact, Tag, Import, ImportFailure) == before
     real_status, real = bring(file, *options)
     assert (status, counts(dry)) == (real_status, counts(real))
     assert sum(counts(real).values()) == sum(any(row.values()) for row in rows)

@@ -1,9 +1,10 @@
-"""What a call asks of the database, and whether the stored rows agree."""
+"""What a call asks of the database, and what is stored."""
 
 from collections.abc import Callable
 from typing import Any
 
 from django.db import connection
+from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
 from contacts.models import Contact
@@ -16,6 +17,11 @@ def assert_links_match_tags() -> None:
         assert sorted(contact.tags) == sorted(link.tag.name for link in links)
         assert {contact.tenant_id} >= {link.tenant_id for link in links}
         assert {contact.tenant_id} >= {link.tag.tenant_id for link in links}
+
+
+def all_rows(*models: type[Model]) -> list[dict[str, Any]]:
+    """By their keys: without an order, PostgreSQL may return unchanged rows in another order."""
+    return [row for model in models for row in model._default_manager.order_by("pk").values()]
 
 
 def statements(action: Callable[[], Any]) -> list[str]:

@@ -224,7 +224,7 @@ def crowd(knowledge: str, django_db_setup: None, django_db_blocker: Any) -> Iter
         fill(connection, tenant, STORED)
         if knowledge != "early":
             KNOW(knowledge)
-        some = tenant.contacts.carrying("t7").values_list("pk", "phone")
+        some = tenant.contacts.carrying("t7").order_by("phone").values_list("pk", "phone")
         ids, phones = zip(*some, strict=True)
         yield Crowd(tenant, [*ids], [*phones])
         empty_contacts()

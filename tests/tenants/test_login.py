@@ -22,6 +22,7 @@ from tests.support.api import PASSWORD
 from tests.support.cases import in_one_test
 from tests.support.concurrency import all_at_once
 from tests.support.factories import ContactFactory
+from tests.support.sql import all_rows
 
 pytestmark = pytest.mark.django_db
 HERE, THERE = "192.0.2.1", "198.51.100.7"
@@ -170,9 +171,9 @@ def test_any_number_of_addresses_can_make_fewer_than_80_guesses_an_hour() -> Non
 def test_a_refused_attempt_neither_counts_nor_prolongs_the_wait(ann: User, clock: Clock) -> None:
     guess(ann.email, PAIR_LIMIT)
     clock.wait(890)
-    before = [*AccessAttempt.objects.values()]
+    before = all_rows(AccessAttempt)
     guess(ann.email, 5)
-    assert [*AccessAttempt.objects.values()] == before
+    assert all_rows(AccessAttempt) == before
     clock.wait(10)
     assert log_in(ann.email).status_code == 302
 

@@ -17,6 +17,7 @@ from contacts.webhooks import outbox
 from contacts.webhooks.addresses import Forbidden, check_address, check_host
 from tests.support.api import assert_error
 from tests.support.cases import in_one_test
+from tests.support.sql import all_rows
 
 pytestmark = pytest.mark.django_db
 # Addresses
@@ -322,11 +323,11 @@ def test_a_webhook_of_another_tenant_is_not_found(
     acme: SimpleNamespace, globex: SimpleNamespace, outsider: SimpleNamespace, hook: Webhook,
     verb: str,
 ) -> None:  # fmt: skip
-    before = [*Webhook.objects.values(), *Delivery.objects.values()]
+    before = all_rows(Webhook, Delivery)
     body = {"paused": True, "since": "2026-05-07T00:00:00Z"}
     assert_error(ask(globex, hook, verb, **body), 404, "not_found")
     assert_error(ask(outsider, hook, verb, **body), 422, "no_workspace")
-    assert [*Webhook.objects.values(), *Delivery.objects.values()] == before
+    assert all_rows(Webhook, Delivery) == before
     assert ask(acme, hook, verb, **body).status_code in (200, 202)
 
 
