@@ -20,7 +20,8 @@ def assert_links_match_tags() -> None:
 
 
 def all_rows(*models: type[Model]) -> list[dict[str, Any]]:
-    """By their keys: without an order, PostgreSQL may return unchanged rows in another order."""
+    """All rows of `models`, in the order of their keys. Without an order, PostgreSQL may return
+    unchanged rows in another order the next time."""
     return [row for model in models for row in model._default_manager.order_by("pk").values()]
 
 
